@@ -1,0 +1,1 @@
+//! Passwords, tokens, API keys and the caches in front of them.

@@ -1,0 +1,1 @@
+//! PostgreSQL: the walls between tenants and every query.

@@ -1,0 +1,24 @@
+//! What exists in Bulkhead, as plain types.
+//!
+//! Owns the vocabulary that every other crate speaks: ids, tenants, roles and permissions, API keys, plans and
+//! limits, meters, scaling decisions, the clock. Values are parsed once, at the edge, into types that cannot hold
+//! anything invalid. Refuses all I/O: nothing here knows of tokio, PostgreSQL, Redis or HTTP.
+
+pub mod api_key;
+pub mod clock;
+pub mod id;
+pub mod limit;
+pub mod proven;
+pub mod role;
+pub mod scaling;
+pub mod tenant;
+pub mod text;
+pub mod usage;
+
+pub use clock::{Clock, SystemClock};
+pub use id::{ApiKeyId, IdError, JobId, OperatorId, ResourceId, SessionId, TenantId, UserId};
+pub use limit::{Limit, Plan};
+pub use proven::{Ground, Proven};
+pub use role::{OperatorPermission, OperatorRole, Permission, Role};
+pub use tenant::{SchemaName, Slug, TenantStatus};
+pub use text::{Email, Text, TextError};

@@ -1,0 +1,111 @@
+//! Bounded, clean text from outside.
+
+use std::{fmt, str::FromStr};
+
+use serde::Serialize;
+
+/// Why a text was refused, in words for the person who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct TextError {
+    reason: &'static str,
+}
+
+impl TextError {
+    /// A refusal with its reason, a phrase that follows the field's name ("must be …").
+    pub const fn new(reason: &'static str) -> Self {
+        Self { reason }
+    }
+}
+
+/// A text of 1 to `MAX` characters without control characters or surrounding blanks.
+///
+/// NUL in particular cannot be stored by PostgreSQL and would otherwise surface as a server error.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Text<const MAX: usize>(String);
+
+impl<const MAX: usize> Text<MAX> {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> FromStr for Text<MAX> {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        if text.is_empty() || text.trim() != text {
+            return Err(TextError::new("must not be empty, nor begin or end with a blank"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(TextError::new("must not contain control characters"));
+        }
+        if text.chars().count() > MAX {
+            return Err(TextError::new("is too long"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl<const MAX: usize> fmt::Display for Text<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An e-mail address, folded to lower case.
+///
+/// Deliberately shallow (one `@`, something on both sides, a sane length, printable ASCII without blanks): whether an
+/// address works is known only by writing to it. 254 characters is the limit of RFC 5321 section 4.5.3.1.3.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Email(String);
+
+impl Email {
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Email {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let refused = TextError::new("must be an e-mail address of at most 254 characters");
+        let (local, host) = text.split_once('@').ok_or(refused)?;
+        let printable = text.bytes().all(|b| b.is_ascii_graphic());
+        if text.len() > 254 || !printable || local.is_empty() || host.is_empty() || host.contains('@') {
+            return Err(refused);
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_bounded_in_characters_and_free_of_control_characters() {
+        assert!("ä".repeat(5).parse::<Text<5>>().is_ok());
+        for bad in ["", " a", "a ", "a\0b", "a\nb", "äöüäöü"] {
+            assert!(bad.parse::<Text<5>>().is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn an_email_is_folded_to_lower_case_and_has_one_at() {
+        assert_eq!("Ada@Example.COM".parse::<Email>().unwrap().as_str(), "ada@example.com");
+        for bad in ["", "@", "a@", "@b", "a@b@c", "a b@c", "a\0@b", "ä@b", &format!("{}@b", "a".repeat(253))]
+        {
+            assert!(bad.parse::<Email>().is_err(), "{bad:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Job payloads: what is to happen later, as data.

@@ -1,0 +1,1 @@
+//! Token buckets: one round trip to Redis, local buckets when it is away.

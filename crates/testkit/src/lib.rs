@@ -1,0 +1,1 @@
+//! Test support: private servers, a template database, factories and callers.

@@ -1,0 +1,1 @@
+//! Usage: what API nodes record and how it reaches PostgreSQL exactly once.

@@ -1,0 +1,1 @@
+//! Background jobs: relay, apalis workers, schedule.
