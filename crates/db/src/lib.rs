@@ -1,1 +1,16 @@
-//! PostgreSQL: the walls between tenants and every query.
+//! PostgreSQL: the walls between tenants, and every query.
+//!
+//! Owns connections, transactions, schemas, migrations and SQL. The only crate that names diesel. Refuses to hand out
+//! a connection: queries take the transaction type of the side they belong to, [`TenantTx`] for a tenant's tables,
+//! [`PlatformTx`] for the platform's, and that type can only be had for a proven tenant or an authority.
+
+mod connect;
+mod error;
+mod pool;
+mod schema;
+mod scope;
+
+pub use connect::{Connector, Tls};
+pub use error::{DbError, DbResult};
+pub use pool::{Pool, PoolOptions};
+pub use scope::{Authority, CredentialTx, Db, Owner, OwnerTx, PlatformTx, TenantTx, Timeouts};

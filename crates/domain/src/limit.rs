@@ -41,6 +41,14 @@ impl Plan {
     }
 }
 
+impl TryFrom<String> for Plan {
+    type Error = TextError;
+
+    fn try_from(text: String) -> Result<Self, TextError> {
+        text.parse()
+    }
+}
+
 impl FromStr for Plan {
     type Err = TextError;
 

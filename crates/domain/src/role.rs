@@ -124,6 +124,14 @@ impl Role {
     }
 }
 
+impl TryFrom<String> for Role {
+    type Error = TextError;
+
+    fn try_from(text: String) -> Result<Self, TextError> {
+        text.parse()
+    }
+}
+
 impl FromStr for Role {
     type Err = TextError;
 
@@ -168,6 +176,14 @@ impl OperatorRole {
             Self::Support => !matches!(permission, P::WriteTenants),
             Self::Billing => matches!(permission, P::ReadTenants | P::ReadAllUsage),
         }
+    }
+}
+
+impl TryFrom<String> for OperatorRole {
+    type Error = TextError;
+
+    fn try_from(text: String) -> Result<Self, TextError> {
+        text.parse()
     }
 }
 

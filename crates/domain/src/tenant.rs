@@ -21,6 +21,14 @@ impl Slug {
     }
 }
 
+impl TryFrom<String> for Slug {
+    type Error = TextError;
+
+    fn try_from(text: String) -> Result<Self, TextError> {
+        text.parse()
+    }
+}
+
 impl FromStr for Slug {
     type Err = TextError;
 
@@ -107,6 +115,14 @@ impl TenantStatus {
             Self::Suspended => "suspended",
             Self::Deleted => "deleted",
         }
+    }
+}
+
+impl TryFrom<String> for TenantStatus {
+    type Error = TextError;
+
+    fn try_from(text: String) -> Result<Self, TextError> {
+        text.parse()
     }
 }
 

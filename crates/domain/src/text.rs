@@ -68,6 +68,14 @@ impl Email {
     }
 }
 
+impl TryFrom<String> for Email {
+    type Error = TextError;
+
+    fn try_from(text: String) -> Result<Self, TextError> {
+        text.parse()
+    }
+}
+
 impl FromStr for Email {
     type Err = TextError;
 

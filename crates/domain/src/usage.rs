@@ -46,6 +46,14 @@ impl Meter {
     }
 }
 
+impl TryFrom<String> for Meter {
+    type Error = TextError;
+
+    fn try_from(text: String) -> Result<Self, TextError> {
+        text.parse()
+    }
+}
+
 impl FromStr for Meter {
     type Err = TextError;
 

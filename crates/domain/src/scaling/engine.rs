@@ -38,6 +38,14 @@ impl Action {
     }
 }
 
+impl TryFrom<String> for Action {
+    type Error = TextError;
+
+    fn try_from(text: String) -> Result<Self, TextError> {
+        text.parse()
+    }
+}
+
 impl std::str::FromStr for Action {
     type Err = TextError;
 

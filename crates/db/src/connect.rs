@@ -1,0 +1,188 @@
+//! How a connection comes to be: address, TLS, limits on waiting.
+//!
+//! Certificates are always verified, against the system's roots or a given bundle, and the host name with them; the
+//! only other choice is no TLS at all, which the settings allow to loopback addresses or by a flag with an ugly name.
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use diesel_async::AsyncPgConnection;
+use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
+use tokio_postgres::{Client, NoTls, Socket, config::SslMode, tls::TlsStream};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::error::{DbError, DbResult};
+
+/// How to reach the server as one login role.
+#[derive(Clone)]
+pub struct Connector {
+    config: tokio_postgres::Config,
+    tls: Option<MakeRustlsConnect>,
+    timeout: Duration,
+}
+
+impl Connector {
+    /// Reads a `postgres://` URL. With `tls` the server must present a valid certificate for its host name.
+    pub fn new(url: &str, tls: Option<&Tls>, timeout: Duration) -> DbResult<Self> {
+        // The parser's error text never repeats the URL, so no password can leak through it.
+        let mut config: tokio_postgres::Config = url
+            .parse()
+            .map_err(|error| DbError::Unavailable(format!("the database URL is not valid: {error}")))?;
+        config
+            .application_name("bulkhead")
+            .connect_timeout(timeout)
+            .tcp_user_timeout(Duration::from_secs(15))
+            .keepalives_idle(Duration::from_secs(30))
+            .ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
+        Ok(Self { config, tls: tls.map(|tls| tls.0.clone()), timeout })
+    }
+
+    /// The same server, another database.
+    #[must_use]
+    pub fn with_database(mut self, name: &str) -> Self {
+        self.config.dbname(name);
+        self
+    }
+
+    /// The login role.
+    pub fn user(&self) -> &str {
+        self.config.get_user().unwrap_or_default()
+    }
+
+    /// The password, for the bootstrap that sets it.
+    pub(crate) fn password(&self) -> Option<&str> {
+        self.config.get_password().and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+
+    /// The database's name.
+    pub fn database(&self) -> &str {
+        self.config.get_dbname().unwrap_or_default()
+    }
+
+    /// Opens a connection on the current runtime, which then drives it.
+    pub(crate) async fn connect(&self) -> DbResult<Opened> {
+        let opening = async {
+            match &self.tls {
+                Some(tls) => {
+                    let (client, connection) = self.config.connect(tls.clone()).await.map_err(unreachable)?;
+                    Opened::drive(client, connection).await
+                }
+                None => {
+                    let (client, connection) = self.config.connect(NoTls).await.map_err(unreachable)?;
+                    Opened::drive(client, connection).await
+                }
+            }
+        };
+        tokio::time::timeout(self.timeout, opening)
+            .await
+            .unwrap_or_else(|_elapsed| Err(DbError::Unavailable("connecting took too long".to_owned())))
+    }
+
+    /// Asks the server to stop what a dropped connection was running. Best effort: the time-outs set in every
+    /// transaction end it anyway.
+    pub(crate) async fn cancel(&self, token: tokio_postgres::CancelToken) {
+        let asked = async {
+            match &self.tls {
+                Some(tls) => token.cancel_query(tls.clone()).await,
+                None => token.cancel_query(NoTls).await,
+            }
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(self.timeout, asked).await {
+            tracing::debug!(%error, "a dropped connection's statement could not be cancelled");
+        }
+    }
+}
+
+/// An open connection.
+pub(crate) struct Opened {
+    pub(crate) pg: AsyncPgConnection,
+    /// Set when the server or the network has ended the connection.
+    pub(crate) ended: Arc<AtomicBool>,
+}
+
+impl Opened {
+    /// Drives the connection ourselves rather than through diesel-async: that is how a pool can tell a dead connection
+    /// without asking the server, and it spares every query a subscription to the driver's errors.
+    async fn drive<S>(client: Client, connection: tokio_postgres::Connection<Socket, S>) -> DbResult<Self>
+    where
+        S: TlsStream + Unpin + Send + 'static,
+    {
+        let ended = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&ended);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a database connection ended");
+            }
+            flag.store(true, Ordering::Release);
+        });
+        let pg = AsyncPgConnection::try_from(client)
+            .await
+            .map_err(|error| DbError::Unavailable(error.to_string()))?;
+        Ok(Self { pg, ended })
+    }
+}
+
+/// Shows where, never the password.
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {:?}/{}", self.user(), self.config.get_hosts(), self.database())
+    }
+}
+
+fn unreachable(error: tokio_postgres::Error) -> DbError {
+    use std::error::Error as _;
+    // tokio-postgres keeps the reason ("password authentication failed", "connection refused") in the source.
+    match error.source() {
+        Some(source) => DbError::Unavailable(format!("{error}: {source}")),
+        None => DbError::Unavailable(error.to_string()),
+    }
+}
+
+/// TLS with full verification.
+#[derive(Clone)]
+pub struct Tls(MakeRustlsConnect);
+
+impl Tls {
+    /// Trusts the certificates of a PEM bundle, or the system's roots when none is given.
+    pub fn verify_full(ca_file: Option<&Path>) -> DbResult<Self> {
+        let mut roots = RootCertStore::empty();
+        match ca_file {
+            Some(path) => {
+                let unusable =
+                    |why: String| DbError::Unavailable(format!("CA file {}: {why}", path.display()));
+                let certificates =
+                    CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
+                for certificate in certificates {
+                    let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+                    roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+                }
+                if roots.is_empty() {
+                    return Err(unusable("no certificate in it".to_owned()));
+                }
+            }
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| DbError::Unavailable(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(MakeRustlsConnect::new(config)))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}

@@ -1,0 +1,228 @@
+//! Connections, owned by the thread that uses them.
+//!
+//! A pool belongs to one runtime thread: its connections are opened and driven there, because waking another thread
+//! costs more than a query. It has a fixed number of slots, each with at most one connection and a queue of those who
+//! wait for it. A tenant has two slots it may use (two choices), so that its catalog entries are cached by few
+//! backends. A connection leaves its slot as a [`Lease`] and comes back only if it is known to be clean; anything else
+//! is cancelled and dropped. Refuses to ask
+//! the server whether a connection still lives: its driver knows when it has ended.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use diesel_async::AsyncPgConnection;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    connect::{Connector, Opened},
+    error::{DbError, DbResult},
+};
+
+/// How a pool behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolOptions {
+    /// Connections at most, at least 1.
+    pub connections: usize,
+    /// How long a connection may serve. Each draws its own age from the upper half of this, so that they do not all
+    /// end at once. Age is what gives a backend's memory back: the catalog entries of every tenant it has touched.
+    pub max_age: Duration,
+    /// How long to wait for a connection to become free.
+    pub wait: Duration,
+    /// How long to wait for an answer before the connection is given up. A little more than the statement time-out,
+    /// so that it only ends what the server itself cannot end any more.
+    pub answer: Duration,
+}
+
+/// A thread's connections as one login role.
+#[derive(Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    connector: Connector,
+    options: PoolOptions,
+    slots: Vec<Slot>,
+    /// Failures in a row to connect; each makes the next attempts wait longer.
+    failures: AtomicU32,
+    closed_until: Mutex<Option<Instant>>,
+}
+
+struct Slot {
+    turn: Arc<Semaphore>,
+    waiting: AtomicU32,
+    idle: Mutex<Option<Connection>>,
+}
+
+struct Connection {
+    opened: Opened,
+    retire_at: Instant,
+}
+
+impl Connection {
+    fn is_usable(&self) -> bool {
+        self.retire_at > Instant::now() && !self.opened.ended.load(Ordering::Acquire)
+    }
+}
+
+impl Pool {
+    /// A pool without connections; they are opened when first needed.
+    pub fn new(connector: Connector, options: PoolOptions) -> Self {
+        let slot =
+            || Slot { turn: Arc::new(Semaphore::new(1)), waiting: AtomicU32::new(0), idle: Mutex::new(None) };
+        let slots = std::iter::repeat_with(slot).take(options.connections.max(1)).collect();
+        let shared =
+            Shared { connector, options, slots, failures: AtomicU32::new(0), closed_until: Mutex::new(None) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// How long to wait for an answer.
+    pub(crate) fn answer_timeout(&self) -> Duration {
+        self.shared.options.answer
+    }
+
+    /// Takes a connection. The same `affinity` prefers the same slots; `None` takes whichever is free.
+    pub(crate) async fn lease(&self, affinity: Option<u64>) -> DbResult<Lease> {
+        let (index, slot) = self.shared.choose(affinity).ok_or(DbError::Busy)?;
+        slot.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&slot.waiting);
+        let turn = tokio::time::timeout(self.shared.options.wait, Arc::clone(&slot.turn).acquire_owned())
+            .await
+            .map_err(|_elapsed| DbError::Busy)?
+            .map_err(|_closed| DbError::Busy)?;
+        let idle = slot.idle.lock().take();
+        let connection = match idle.filter(Connection::is_usable) {
+            Some(connection) => connection,
+            None => self.shared.open().await?,
+        };
+        Ok(Lease {
+            connection: Some(connection),
+            clean: true,
+            index,
+            shared: Arc::clone(&self.shared),
+            _turn: turn,
+        })
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({:?}, {} slots)", self.shared.connector, self.shared.slots.len())
+    }
+}
+
+/// Counts a waiter for as long as it waits, however the waiting ends.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// The slot with the shortest queue among the candidates; on a tie the first.
+    fn choose(&self, affinity: Option<u64>) -> Option<(usize, &Slot)> {
+        let count = self.slots.len();
+        let pressure = |(_, slot): &(usize, &Slot)| {
+            let busy = u32::from(slot.turn.available_permits() == 0);
+            slot.waiting.load(Ordering::Relaxed) + busy
+        };
+        let at = |index: usize| self.slots.get(index).map(|slot| (index, slot));
+        match affinity {
+            Some(hash) => {
+                let home = usize::try_from(hash % count as u64).unwrap_or_default();
+                let step = usize::try_from((hash >> 32) % (count as u64 - 1).max(1)).unwrap_or_default();
+                let other = (home + 1 + step) % count;
+                [at(home), at(other)].into_iter().flatten().min_by_key(pressure)
+            }
+            None => self.slots.iter().enumerate().min_by_key(pressure),
+        }
+    }
+
+    async fn open(&self) -> DbResult<Connection> {
+        let closed = self.closed_until.lock().is_some_and(|until| until > Instant::now());
+        if closed {
+            return Err(DbError::Unavailable("waiting before connecting again".to_owned()));
+        }
+        match self.connector.connect().await {
+            Ok(opened) => {
+                self.failures.store(0, Ordering::Relaxed);
+                *self.closed_until.lock() = None;
+                let age = self.options.max_age.mul_f64(rand::random_range(0.5..=1.0));
+                Ok(Connection { opened, retire_at: Instant::now() + age })
+            }
+            Err(error) => {
+                // 50 ms doubling to 3.2 s, with full jitter, so that nodes do not come back in step.
+                let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(6);
+                let pause = Duration::from_millis(50 << failures).mul_f64(rand::random_range(0.0..=1.0));
+                *self.closed_until.lock() = Some(Instant::now() + pause);
+                tracing::warn!(%error, "cannot connect to PostgreSQL");
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A connection in use. Dropping it gives it back if it is clean, and otherwise cancels and closes it.
+pub(crate) struct Lease {
+    connection: Option<Connection>,
+    clean: bool,
+    index: usize,
+    shared: Arc<Shared>,
+    /// Held until the drop is over, so that nobody opens a second connection for the slot.
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    /// Call before the first byte of a transaction is sent: from here on the connection may not be reused.
+    pub(crate) const fn mark_dirty(&mut self) {
+        self.clean = false;
+    }
+
+    /// Call after the server has answered COMMIT or ROLLBACK.
+    pub(crate) const fn mark_clean(&mut self) {
+        self.clean = true;
+    }
+
+    /// The connection.
+    pub(crate) fn pg(&self) -> DbResult<&AsyncPgConnection> {
+        self.connection.as_ref().map(|connection| &connection.opened.pg).ok_or(DbError::Aborted)
+    }
+
+    /// The connection, for the migration harness, which wants to own it.
+    pub(crate) fn into_pg(mut self) -> DbResult<AsyncPgConnection> {
+        self.connection.take().map(|connection| connection.opened.pg).ok_or(DbError::Aborted)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if self.clean {
+            if let Some(slot) = self.shared.slots.get(self.index) {
+                *slot.idle.lock() = Some(connection);
+            }
+            return;
+        }
+        let token = connection.opened.pg.cancel_token();
+        drop(connection);
+        let shared = Arc::clone(&self.shared);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { shared.connector.cancel(token).await });
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lease(slot {}, clean: {})", self.index, self.clean)
+    }
+}

@@ -1,0 +1,71 @@
+//! The views of `gate`, through which a tenant sees its own part of the platform.
+
+diesel::table! {
+    gate.jobs (id) {
+        id -> Uuid,
+        kind -> Text,
+        state -> Text,
+        attempts -> Int4,
+        max_attempts -> Int4,
+        run_at -> Timestamptz,
+        progress -> Int2,
+        result -> Nullable<Jsonb>,
+        error -> Nullable<Text>,
+        created_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    gate.usage_hours (meter, hour) {
+        meter -> Text,
+        hour -> Timestamptz,
+        quantity -> Numeric,
+    }
+}
+
+diesel::table! {
+    gate.usage_days (meter, day) {
+        meter -> Text,
+        day -> Date,
+        quantity -> Numeric,
+    }
+}
+
+diesel::table! {
+    gate.request_minutes (minute, route, status_class) {
+        minute -> Timestamptz,
+        route -> Text,
+        status_class -> Int2,
+        requests -> Int8,
+        compute_micros -> Int8,
+        ingress_bytes -> Int8,
+        egress_bytes -> Int8,
+        latency -> Array<Int8>,
+    }
+}
+
+diesel::table! {
+    gate.scaling_decisions (id) {
+        id -> Uuid,
+        minute -> Timestamptz,
+        action -> Text,
+        current_units -> Int4,
+        target_units -> Int4,
+        requests_per_minute -> Float8,
+        p95_ms -> Nullable<Float8>,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    gate.tenant_profile (id) {
+        id -> Uuid,
+        slug -> Text,
+        name -> Text,
+        plan -> Text,
+        requests_per_minute -> Int4,
+        burst -> Int4,
+        created_at -> Timestamptz,
+    }
+}

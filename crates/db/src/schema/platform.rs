@@ -1,0 +1,233 @@
+//! The platform's tables. `usage_batches` and the leasing columns of `jobs` are not here: they are handled in SQL
+//! (`platform/usage.rs`, `platform/queue.rs`).
+
+diesel::table! {
+    platform.plans (name) {
+        name -> Text,
+        requests_per_minute -> Int4,
+        burst -> Int4,
+    }
+}
+
+diesel::table! {
+    platform.tenants (id) {
+        id -> Uuid,
+        slug -> Text,
+        name -> Text,
+        role_name -> Text,
+        status -> Text,
+        plan -> Text,
+        database -> Text,
+        requests_per_minute -> Nullable<Int4>,
+        burst -> Nullable<Int4>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    platform.pending_owners (tenant_id) {
+        tenant_id -> Uuid,
+        user_id -> Uuid,
+        email -> Text,
+        password_hash -> Text,
+    }
+}
+
+diesel::table! {
+    platform.tenant_schema_versions (tenant_id) {
+        tenant_id -> Uuid,
+        version -> Text,
+        migrated_at -> Timestamptz,
+        error -> Nullable<Text>,
+        failed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    platform.operators (id) {
+        id -> Uuid,
+        email -> Text,
+        password_hash -> Text,
+        role -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    platform.operator_sessions (id) {
+        id -> Uuid,
+        operator_id -> Uuid,
+        token_mac -> Bytea,
+        previous_mac -> Nullable<Bytea>,
+        rotated_at -> Timestamptz,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    platform.signing_keys (kid) {
+        kid -> Text,
+        state -> Text,
+        public_jwk -> Jsonb,
+        sealed_private -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    platform.revocations (id) {
+        id -> Uuid,
+        xid -> Int8,
+        tenant_id -> Nullable<Uuid>,
+        subject -> Text,
+        subject_id -> Uuid,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    platform.nodes (id) {
+        id -> Uuid,
+        name -> Text,
+        kind -> Text,
+        started_at -> Timestamptz,
+        seen_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    platform.jobs (id) {
+        id -> Uuid,
+        kind -> Text,
+        tenant_id -> Nullable<Uuid>,
+        payload -> Jsonb,
+        state -> Text,
+        attempts -> Int4,
+        max_attempts -> Int4,
+        run_at -> Timestamptz,
+        progress -> Int2,
+        result -> Nullable<Jsonb>,
+        error -> Nullable<Text>,
+        created_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    platform.usage_batches_rejected (id) {
+        id -> Uuid,
+        entry -> Text,
+        payload -> Bytea,
+        reason -> Text,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    platform.usage_hours (tenant_id, meter, hour) {
+        tenant_id -> Uuid,
+        meter -> Text,
+        hour -> Timestamptz,
+        quantity -> Numeric,
+    }
+}
+
+diesel::table! {
+    platform.usage_days (tenant_id, meter, day) {
+        tenant_id -> Uuid,
+        meter -> Text,
+        day -> Date,
+        quantity -> Numeric,
+    }
+}
+
+diesel::table! {
+    platform.request_minutes (tenant_id, minute, route, status_class) {
+        tenant_id -> Uuid,
+        minute -> Timestamptz,
+        route -> Text,
+        status_class -> Int2,
+        requests -> Int8,
+        compute_micros -> Int8,
+        ingress_bytes -> Int8,
+        egress_bytes -> Int8,
+        latency -> Array<Int8>,
+    }
+}
+
+diesel::table! {
+    platform.scaling_policies (tenant_id) {
+        tenant_id -> Uuid,
+        high_requests_per_minute -> Int4,
+        low_requests_per_minute -> Int4,
+        high_p95_ms -> Int4,
+        low_p95_ms -> Int4,
+        min_units -> Int4,
+        max_units -> Int4,
+        cooldown_seconds -> Int4,
+    }
+}
+
+diesel::table! {
+    platform.scaling_states (tenant_id) {
+        tenant_id -> Uuid,
+        units -> Int4,
+        changed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    platform.scaling_decisions (id) {
+        id -> Uuid,
+        tenant_id -> Uuid,
+        minute -> Timestamptz,
+        action -> Text,
+        current_units -> Int4,
+        target_units -> Int4,
+        requests_per_minute -> Float8,
+        p95_ms -> Nullable<Float8>,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    platform.audit_log (id) {
+        id -> Uuid,
+        at -> Timestamptz,
+        actor -> Text,
+        action -> Text,
+        target -> Text,
+        request_id -> Text,
+        changes -> Jsonb,
+    }
+}
+
+diesel::table! {
+    platform.idempotency_keys (principal, route, key) {
+        principal -> Text,
+        route -> Text,
+        key -> Text,
+        fingerprint -> Bytea,
+        status -> Int2,
+        location -> Nullable<Text>,
+        body -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(tenants -> plans (plan));
+diesel::joinable!(operator_sessions -> operators (operator_id));
+diesel::allow_tables_to_appear_in_same_query!(
+    plans,
+    tenants,
+    tenant_schema_versions,
+    scaling_policies,
+    scaling_states,
+    request_minutes,
+    usage_days
+);
+diesel::allow_tables_to_appear_in_same_query!(operator_sessions, operators);

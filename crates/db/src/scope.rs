@@ -1,0 +1,406 @@
+//! The walls: the one file that scopes a connection.
+//!
+//! Every transaction of the product is opened here, and its first message carries BEGIN together with all of its
+//! walls: the role in force, the one schema in the path, and the time-outs. `SET LOCAL` only, so nothing outlives the
+//! transaction. A tenant's work gets a [`TenantTx`], the look-up of a credential a [`CredentialTx`], the platform's
+//! own tables a [`PlatformTx`], building and migrating schemas an [`OwnerTx`]; none of them can be turned into another,
+//! and nothing else in the workspace sees a connection.
+//!
+//! The rules that keep the walls standing, each with a test in `tests/it/walls.rs`:
+//!
+//! - BEGIN is sent with the transaction's first query, ahead of it in the same write; the two are polled in that order
+//!   without yielding to the scheduler's budget, so the query cannot overtake.
+//! - COMMIT is sent only after the last query's answer.
+//! - A connection is dirty from before BEGIN until COMMIT or ROLLBACK is answered. A future dropped in between drops
+//!   the connection with it.
+//! - A transaction that has seen an error refuses to commit: PostgreSQL would answer COMMIT with success and keep nothing.
+
+use std::{fmt, time::Duration};
+
+use bulkhead_domain::{Proven, SchemaName, TenantId};
+use diesel::result::QueryResult;
+use diesel_async::{
+    AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+    methods::{ExecuteDsl, LoadQuery},
+};
+
+use crate::{
+    error::{DbError, DbResult},
+    pool::{Lease, Pool},
+};
+
+/// The time-outs of every transaction, in milliseconds, enforced by the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For one statement.
+    pub statement_ms: u32,
+    /// For waiting on a lock.
+    pub lock_ms: u32,
+    /// For doing nothing inside a transaction.
+    pub idle_ms: u32,
+}
+
+/// What a transaction may do, and what it sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Reads; the server refuses writes.
+    Read,
+    /// Reads in several statements that must agree with each other.
+    Snapshot,
+    /// Reads and writes.
+    Write,
+}
+
+/// The first message of a transaction: BEGIN and the walls.
+fn opening(access: Access, role: &str, path: &str, timeouts: Timeouts) -> String {
+    let mode = match access {
+        Access::Read => " READ ONLY",
+        Access::Snapshot => " ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        Access::Write => "",
+    };
+    let Timeouts { statement_ms, lock_ms, idle_ms } = timeouts;
+    format!(
+        "BEGIN{mode}; SET LOCAL ROLE {role}; SET LOCAL search_path = {path}; \
+         SET LOCAL statement_timeout = {statement_ms}; SET LOCAL lock_timeout = {lock_ms}; \
+         SET LOCAL idle_in_transaction_session_timeout = {idle_ms}"
+    )
+}
+
+/// A transaction, whoever it is for.
+pub(crate) struct Tx {
+    lease: Lease,
+    /// BEGIN and the walls, until they have been sent.
+    opening: Option<String>,
+    failed: bool,
+    answer: Duration,
+}
+
+impl Tx {
+    fn new(lease: Lease, opening: String, answer: Duration) -> Self {
+        Self { lease, opening: Some(opening), failed: false, answer }
+    }
+
+    /// All rows of a query.
+    pub(crate) async fn load<'query, Q, U>(&mut self, query: Q) -> DbResult<Vec<U>>
+    where
+        Q: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
+        U: Send,
+    {
+        self.begin_marked();
+        let result = match self.lease.pg() {
+            Ok(pg) => {
+                let mut connection = pg;
+                ordered(self.opening.take(), pg, self.answer, query.load(&mut connection)).await
+            }
+            Err(error) => Err(error),
+        };
+        self.noted(result)
+    }
+
+    /// At most one row of a query; further ones are ignored.
+    pub(crate) async fn first<'query, Q, U>(&mut self, query: Q) -> DbResult<Option<U>>
+    where
+        Q: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
+        U: Send,
+    {
+        Ok(self.load(query).await?.into_iter().next())
+    }
+
+    /// How many rows a statement has changed.
+    pub(crate) async fn execute<'query, Q>(&mut self, query: Q) -> DbResult<usize>
+    where
+        Q: for<'conn> ExecuteDsl<&'conn AsyncPgConnection> + 'query,
+    {
+        self.begin_marked();
+        let result = match self.lease.pg() {
+            Ok(pg) => {
+                let mut connection = pg;
+                ordered(self.opening.take(), pg, self.answer, RunQueryDsl::execute(query, &mut connection))
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        self.noted(result)
+    }
+
+    /// Runs statements that bind nothing, in one message. Only for text that this crate has written itself.
+    pub(crate) async fn batch(&mut self, sql: &str) -> DbResult<()> {
+        self.begin_marked();
+        let result = match self.lease.pg() {
+            Ok(pg) => {
+                let mut connection = pg;
+                ordered(self.opening.take(), pg, self.answer, connection.batch_execute(sql)).await
+            }
+            Err(error) => Err(error),
+        };
+        self.noted(result)
+    }
+
+    fn begin_marked(&mut self) {
+        self.lease.mark_dirty();
+    }
+
+    fn noted<T>(&mut self, result: DbResult<T>) -> DbResult<T> {
+        self.failed |= result.is_err();
+        result
+    }
+
+    /// Keeps what was done. Fails, and keeps nothing, when any statement had failed.
+    async fn commit(mut self) -> DbResult<()> {
+        if self.failed {
+            self.rollback().await;
+            return Err(DbError::Aborted);
+        }
+        self.end("COMMIT").await
+    }
+
+    /// Undoes what was done. Never fails: a connection that does not answer is dropped, and the server undoes it.
+    async fn rollback(mut self) {
+        if let Err(error) = self.end("ROLLBACK").await {
+            tracing::debug!(%error, "a transaction was rolled back by dropping its connection");
+        }
+    }
+
+    async fn end(&mut self, word: &'static str) -> DbResult<()> {
+        if self.opening.is_some() {
+            return Ok(());
+        }
+        let mut connection = self.lease.pg()?;
+        answered(self.answer, connection.batch_execute(word)).await?;
+        self.lease.mark_clean();
+        Ok(())
+    }
+}
+
+/// Runs a query, behind the transaction's opening when that is still to be sent.
+///
+/// `join` polls its parts in order and the first poll of each writes its message, so the opening is ahead on the wire.
+/// `unconstrained` keeps that true when the task has spent its cooperative budget: otherwise a part that touches a
+/// tokio primitive before writing could be told to wait while the other goes ahead.
+async fn ordered<T>(
+    opening: Option<String>,
+    mut connection: &AsyncPgConnection,
+    answer: Duration,
+    query: impl Future<Output = QueryResult<T>>,
+) -> DbResult<T> {
+    let Some(opening) = opening else { return answered(answer, query).await };
+    let both = async {
+        let (began, result) = futures::join!(connection.batch_execute(&opening), query);
+        // When BEGIN fails the query fails too, but for a reason that explains nothing.
+        began.and(result)
+    };
+    answered(answer, tokio::task::coop::unconstrained(both)).await
+}
+
+/// Bounds the wait for an answer. The server's own time-outs come first; this one ends what they cannot: a server that
+/// is frozen or unreachable.
+async fn answered<T>(limit: Duration, answer: impl Future<Output = QueryResult<T>>) -> DbResult<T> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(result) => result.map_err(DbError::from),
+        Err(_elapsed) => Err(DbError::Timeout),
+    }
+}
+
+macro_rules! scopes {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        pub struct $name {
+            pub(crate) tx: Tx,
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
+}
+
+scopes! {
+    /// A transaction inside one tenant's walls, for a proven tenant.
+    TenantTx;
+    /// A read-only transaction inside one tenant's walls for a caller who is not proven yet. It can look a credential
+    /// up and nothing else: `tenant::credentials` holds its only queries.
+    CredentialTx;
+    /// A transaction on the platform's own tables.
+    PlatformTx;
+    /// A transaction that owns every schema: builds tenants and migrates them.
+    OwnerTx;
+}
+
+/// Who asks for the platform's own tables. A tenant's principal cannot become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// An operator whose token was verified.
+    Operator,
+    /// The product's own machinery: the tenant directory, revocations, usage, the queue.
+    Machinery,
+}
+
+/// One thread's way to the database.
+///
+/// Work is handed over as a closure: its `Ok` is committed, its `Err` is rolled back, and if the future is dropped
+/// half-way the connection is closed.
+#[derive(Clone, Debug)]
+pub struct Db {
+    tenants: Pool,
+    platform: Pool,
+    timeouts: Timeouts,
+}
+
+impl Db {
+    /// `tenants` logs in as `bulkhead_tenant`, `platform` as `bulkhead_platform`.
+    pub const fn new(tenants: Pool, platform: Pool, timeouts: Timeouts) -> Self {
+        Self { tenants, platform, timeouts }
+    }
+
+    /// Reads in a tenant.
+    pub async fn read<T, E: From<DbError>>(
+        &self,
+        tenant: Proven<TenantId>,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut scope = TenantTx { tx: self.tenant_tx(tenant.get(), Access::Read).await? };
+        let result = work(&mut scope).await;
+        finish_read(scope.tx, result).await
+    }
+
+    /// Reads in a tenant, in several statements that see the same moment.
+    pub async fn snapshot<T, E: From<DbError>>(
+        &self,
+        tenant: Proven<TenantId>,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut scope = TenantTx { tx: self.tenant_tx(tenant.get(), Access::Snapshot).await? };
+        let result = work(&mut scope).await;
+        finish_read(scope.tx, result).await
+    }
+
+    /// Reads and writes in a tenant. `Ok` means that it is committed.
+    pub async fn write<T, E: From<DbError>>(
+        &self,
+        tenant: Proven<TenantId>,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut scope = TenantTx { tx: self.tenant_tx(tenant.get(), Access::Write).await? };
+        let result = work(&mut scope).await;
+        finish_write(scope.tx, result).await
+    }
+
+    /// Looks a credential up for a caller who claims to be of this tenant. A tenant that does not exist has no role,
+    /// so this fails with [`DbError::Denied`] or [`DbError::Query`]; callers look the tenant up first.
+    pub async fn credentials<T, E: From<DbError>>(
+        &self,
+        claimed: TenantId,
+        work: impl AsyncFnOnce(&mut CredentialTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut scope = CredentialTx { tx: self.tenant_tx(claimed, Access::Read).await? };
+        let result = work(&mut scope).await;
+        finish_read(scope.tx, result).await
+    }
+
+    /// Reads the platform's tables; several statements see the same moment.
+    pub async fn platform_read<T, E: From<DbError>>(
+        &self,
+        authority: Authority,
+        work: impl AsyncFnOnce(&mut PlatformTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut scope = PlatformTx { tx: self.platform_tx(authority, Access::Snapshot).await? };
+        let result = work(&mut scope).await;
+        finish_read(scope.tx, result).await
+    }
+
+    /// Reads and writes the platform's tables. `Ok` means that it is committed.
+    pub async fn platform_write<T, E: From<DbError>>(
+        &self,
+        authority: Authority,
+        work: impl AsyncFnOnce(&mut PlatformTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut scope = PlatformTx { tx: self.platform_tx(authority, Access::Write).await? };
+        let result = work(&mut scope).await;
+        finish_write(scope.tx, result).await
+    }
+
+    async fn tenant_tx(&self, tenant: TenantId, access: Access) -> DbResult<Tx> {
+        let schema = SchemaName::of(tenant);
+        // The low half of a UUIDv7 is random, which is all that affinity needs.
+        let (_time, affinity) = tenant.uuid().as_u64_pair();
+        let lease = self.tenants.lease(Some(affinity)).await?;
+        let opening = opening(access, schema.as_str(), schema.as_str(), self.timeouts);
+        Ok(Tx::new(lease, opening, self.tenants.answer_timeout()))
+    }
+
+    async fn platform_tx(&self, _authority: Authority, access: Access) -> DbResult<Tx> {
+        let lease = self.platform.lease(None).await?;
+        let opening = opening(access, "bulkhead_platform_rw", "platform", self.timeouts);
+        Ok(Tx::new(lease, opening, self.platform.answer_timeout()))
+    }
+}
+
+/// The provisioner's way to the database: builds and migrates schemas. The API never has one.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    pool: Pool,
+    timeouts: Timeouts,
+}
+
+impl Owner {
+    /// `pool` logs in as `bulkhead_provisioner`.
+    pub const fn new(pool: Pool, timeouts: Timeouts) -> Self {
+        Self { pool, timeouts }
+    }
+
+    /// Works on the platform's tables as the owner of everything.
+    pub async fn write<T, E: From<DbError>>(
+        &self,
+        work: impl AsyncFnOnce(&mut OwnerTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let lease = self.pool.lease(None).await?;
+        let opening = opening(Access::Write, "bulkhead_owner", "platform", self.timeouts);
+        let mut scope = OwnerTx { tx: Tx::new(lease, opening, self.pool.answer_timeout()) };
+        let result = work(&mut scope).await;
+        finish_write(scope.tx, result).await
+    }
+
+    /// A connection for the migration harness of the platform's own schemas, with the owner's role and path for the
+    /// whole session: the harness opens its own transactions and the connection is closed afterwards.
+    pub(crate) async fn session(&self) -> DbResult<AsyncPgConnection> {
+        let lease = self.pool.lease(None).await?;
+        let mut pg = lease.into_pg()?;
+        pg.batch_execute("SET ROLE bulkhead_owner; SET search_path = platform").await?;
+        Ok(pg)
+    }
+}
+
+/// Points the rest of an [`OwnerTx`] at one tenant's schema.
+pub(crate) fn enter_schema(schema: SchemaName) -> String {
+    format!("SET LOCAL search_path = {schema};")
+}
+
+/// Points the rest of an [`OwnerTx`] back at the platform's tables.
+pub(crate) const LEAVE_SCHEMA: &str = "SET LOCAL search_path = platform;";
+
+/// The provisioner's own role, which alone may create roles, and back.
+pub(crate) fn as_provisioner(sql: &str) -> String {
+    format!("RESET ROLE; {sql}; SET LOCAL ROLE bulkhead_owner;")
+}
+
+/// Ends a reading transaction. The answer does not wait for it: a read has nothing to keep.
+async fn finish_read<T, E: From<DbError>>(tx: Tx, result: Result<T, E>) -> Result<T, E> {
+    tokio::spawn(tx.rollback());
+    result
+}
+
+/// Ends a writing transaction; success is told only after the server has kept it.
+async fn finish_write<T, E: From<DbError>>(tx: Tx, result: Result<T, E>) -> Result<T, E> {
+    match result {
+        Ok(value) => {
+            tx.commit().await?;
+            Ok(value)
+        }
+        Err(error) => {
+            tx.rollback().await;
+            Err(error)
+        }
+    }
+}
