@@ -6,11 +6,16 @@
 
 mod connect;
 mod error;
+pub mod idempotency;
+mod page;
+pub mod platform;
 mod pool;
 mod schema;
 mod scope;
+pub mod tenant;
 
 pub use connect::{Connector, Tls};
 pub use error::{DbError, DbResult};
+pub use page::{Page, PageRequest};
 pub use pool::{Pool, PoolOptions};
 pub use scope::{Authority, CredentialTx, Db, Owner, OwnerTx, PlatformTx, TenantTx, Timeouts};

@@ -106,6 +106,15 @@ impl Tx {
         Ok(self.load(query).await?.into_iter().next())
     }
 
+    /// The one row that an `INSERT … RETURNING` yields.
+    pub(crate) async fn one<'query, Q, U>(&mut self, query: Q) -> DbResult<U>
+    where
+        Q: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
+        U: Send,
+    {
+        self.first(query).await?.ok_or_else(|| DbError::Query(diesel::NotFound))
+    }
+
     /// How many rows a statement has changed.
     pub(crate) async fn execute<'query, Q>(&mut self, query: Q) -> DbResult<usize>
     where

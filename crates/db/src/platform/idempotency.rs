@@ -1,0 +1,3 @@
+//! Idempotency keys of operators.
+
+crate::idempotency::idempotency_queries!(crate::scope::PlatformTx, crate::schema::platform::idempotency_keys);

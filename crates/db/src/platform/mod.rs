@@ -1,0 +1,13 @@
+//! Queries on the platform's own tables; each takes a [`crate::PlatformTx`], or an [`crate::OwnerTx`] where it says so.
+
+pub mod audit;
+pub mod housekeeping;
+pub mod idempotency;
+pub mod nodes;
+pub mod operators;
+pub mod queue;
+pub mod revocations;
+pub mod scaling;
+pub mod signing_keys;
+pub mod tenants;
+pub mod usage;

@@ -1,0 +1,207 @@
+//! The tenants, and the directory that authentication looks them up in.
+
+use bulkhead_domain::{Limit, Plan, SchemaName, Slug, TenantId, TenantStatus, UserId};
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use std::fmt;
+
+use crate::{
+    error::DbResult,
+    page::{Page, PageRequest},
+    schema::platform::{pending_owners, plans, tenants},
+    scope::PlatformTx,
+};
+
+/// A tenant, as operators see it.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = tenants, check_for_backend(diesel::pg::Pg))]
+pub struct Tenant {
+    /// Its id.
+    #[diesel(deserialize_as = uuid::Uuid)]
+    pub id: TenantId,
+    /// The name it is known by outside.
+    pub slug: String,
+    /// The name people read.
+    pub name: String,
+    /// Where it is in its life.
+    #[diesel(deserialize_as = String)]
+    pub status: TenantStatus,
+    /// What it has bought.
+    #[diesel(deserialize_as = String)]
+    pub plan: Plan,
+    /// Grows by one with every change.
+    pub version: i64,
+    /// When it signed up.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What a new tenant is made of.
+pub struct NewTenant<'a> {
+    /// Its id.
+    pub id: TenantId,
+    /// The name it is known by outside.
+    pub slug: &'a Slug,
+    /// The name people read.
+    pub name: &'a str,
+    /// What it has bought.
+    pub plan: Plan,
+    /// Its first owner's id.
+    pub owner: UserId,
+    /// Its first owner's address.
+    pub owner_email: &'a str,
+    /// The hash of its first owner's password.
+    pub owner_password_hash: &'a str,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
+impl fmt::Debug for NewTenant<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewTenant({} {})", self.id, self.slug)
+    }
+}
+
+/// What authentication and admission need to know of a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// Its id.
+    pub id: TenantId,
+    /// Where it is in its life.
+    pub status: TenantStatus,
+    /// What it has bought.
+    pub plan: Plan,
+    /// The request limit in force.
+    pub limit: Limit,
+}
+
+/// Adds a tenant in state `provisioning`, with its first owner. A slug that is taken is
+/// [`crate::DbError::AlreadyExists`].
+pub async fn insert(tx: &mut PlatformTx, new: &NewTenant<'_>) -> DbResult<Tenant> {
+    let row = (
+        tenants::id.eq(new.id.uuid()),
+        tenants::slug.eq(new.slug.as_str()),
+        tenants::name.eq(new.name),
+        tenants::role_name.eq(SchemaName::of(new.id).to_string()),
+        tenants::status.eq(TenantStatus::Provisioning.as_str()),
+        tenants::plan.eq(new.plan.as_str()),
+        tenants::database.eq("control"),
+        tenants::created_at.eq(new.at),
+        tenants::updated_at.eq(new.at),
+    );
+    let tenant =
+        tx.tx.one(diesel::insert_into(tenants::table).values(row).returning(Tenant::as_returning())).await?;
+    let owner = (
+        pending_owners::tenant_id.eq(new.id.uuid()),
+        pending_owners::user_id.eq(new.owner.uuid()),
+        pending_owners::email.eq(new.owner_email),
+        pending_owners::password_hash.eq(new.owner_password_hash),
+    );
+    tx.tx.execute(diesel::insert_into(pending_owners::table).values(owner)).await?;
+    Ok(tenant)
+}
+
+/// The tenant with this id.
+pub async fn find(tx: &mut PlatformTx, id: TenantId) -> DbResult<Option<Tenant>> {
+    tx.tx.first(tenants::table.find(id.uuid()).select(Tenant::as_select())).await
+}
+
+/// Tenants in the order they signed up, in one state or in all.
+pub async fn list(
+    tx: &mut PlatformTx,
+    status: Option<TenantStatus>,
+    page: PageRequest,
+) -> DbResult<Page<Tenant>> {
+    let mut query =
+        tenants::table.select(Tenant::as_select()).order(tenants::id.asc()).limit(page.probe()).into_boxed();
+    if let Some(status) = status {
+        query = query.filter(tenants::status.eq(status.as_str()));
+    }
+    if let Some(after) = page.after {
+        query = query.filter(tenants::id.gt(after));
+    }
+    Ok(Page::cut(tx.tx.load(query).await?, page))
+}
+
+/// The fields to change; `None` leaves a field as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TenantChange<'a> {
+    /// The new name.
+    pub name: Option<&'a str>,
+    /// The new plan.
+    pub plan: Option<Plan>,
+    /// The new state.
+    pub status: Option<TenantStatus>,
+}
+
+/// Changes a tenant that is still at `version`; `None` when it is not. Call `revocations::revoke_tenant` in the same
+/// transaction when nodes must hear of it.
+pub async fn update(
+    tx: &mut PlatformTx,
+    id: TenantId,
+    version: i64,
+    change: TenantChange<'_>,
+    at: DateTime<Utc>,
+) -> DbResult<Option<Tenant>> {
+    let row = tenants::table.filter(tenants::id.eq(id.uuid())).filter(tenants::version.eq(version));
+    let statement = diesel::update(row)
+        .set((
+            change.name.map(|name| tenants::name.eq(name)),
+            change.plan.map(|plan| tenants::plan.eq(plan.as_str())),
+            change.status.map(|status| tenants::status.eq(status.as_str())),
+            tenants::version.eq(version + 1),
+            tenants::updated_at.eq(at),
+        ))
+        .returning(Tenant::as_returning());
+    tx.tx.first(statement).await
+}
+
+type EntryRow = (uuid::Uuid, String, String, Option<i32>, Option<i32>, i32, i32);
+
+/// The directory's entry of the tenant with this slug.
+pub async fn entry_by_slug(tx: &mut PlatformTx, slug: &Slug) -> DbResult<Option<DirectoryEntry>> {
+    let query = tenants::table.inner_join(plans::table).filter(tenants::slug.eq(slug.as_str())).select((
+        tenants::id,
+        tenants::status,
+        tenants::plan,
+        tenants::requests_per_minute,
+        tenants::burst,
+        plans::requests_per_minute,
+        plans::burst,
+    ));
+    let row: Option<EntryRow> = tx.tx.first(query).await?;
+    row.map(read_entry).transpose()
+}
+
+/// The directory's entry of the tenant with this id.
+pub async fn entry(tx: &mut PlatformTx, id: TenantId) -> DbResult<Option<DirectoryEntry>> {
+    let query = tenants::table.inner_join(plans::table).filter(tenants::id.eq(id.uuid())).select((
+        tenants::id,
+        tenants::status,
+        tenants::plan,
+        tenants::requests_per_minute,
+        tenants::burst,
+        plans::requests_per_minute,
+        plans::burst,
+    ));
+    let row: Option<EntryRow> = tx.tx.first(query).await?;
+    row.map(read_entry).transpose()
+}
+
+fn read_entry(
+    (id, status, plan, own_rate, own_burst, plan_rate, plan_burst): EntryRow,
+) -> DbResult<DirectoryEntry> {
+    let unreadable =
+        |error: bulkhead_domain::TextError| crate::DbError::Unreadable(format!("tenant {id}: {error}"));
+    let positive = |number: i32| u32::try_from(number).unwrap_or(1).max(1);
+    Ok(DirectoryEntry {
+        id: TenantId::from_uuid(id),
+        status: status.parse().map_err(unreadable)?,
+        plan: plan.parse().map_err(unreadable)?,
+        limit: Limit {
+            per_minute: positive(own_rate.unwrap_or(plan_rate)),
+            burst: positive(own_burst.unwrap_or(plan_burst)),
+        },
+    })
+}

@@ -1,0 +1,48 @@
+//! Who did what in the tenant. Rows are only ever added: the tenant's role cannot change or delete them.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use serde_json::Value;
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::{error::DbResult, schema::tenant::audit_log, scope::TenantTx};
+
+/// One entry of an audit log.
+#[derive(Clone, Debug)]
+pub struct Entry<'a> {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who: the subject of the credential.
+    pub actor: &'a str,
+    /// What: the operation's id in the API, or the job's kind.
+    pub action: &'static str,
+    /// To what: an id.
+    pub target: &'a str,
+    /// In which request.
+    pub request_id: &'a str,
+    /// What changed. Never a secret.
+    pub changes: Value,
+}
+
+impl Entry<'_> {
+    /// A new id that sorts by the entry's time.
+    pub(crate) fn mint_id(&self) -> Uuid {
+        let seconds = u64::try_from(self.at.timestamp()).unwrap_or_default();
+        Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, self.at.timestamp_subsec_nanos()))
+    }
+}
+
+/// Adds an entry.
+pub async fn record(tx: &mut TenantTx, entry: &Entry<'_>) -> DbResult<()> {
+    let row = (
+        audit_log::id.eq(entry.mint_id()),
+        audit_log::at.eq(entry.at),
+        audit_log::actor.eq(entry.actor),
+        audit_log::action.eq(entry.action),
+        audit_log::target.eq(entry.target),
+        audit_log::request_id.eq(entry.request_id),
+        audit_log::changes.eq(&entry.changes),
+    );
+    tx.tx.execute(diesel::insert_into(audit_log::table).values(row)).await?;
+    Ok(())
+}

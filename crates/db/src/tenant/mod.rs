@@ -1,0 +1,15 @@
+//! Queries on a tenant's tables; each takes a [`crate::TenantTx`], and the three of `credentials` a
+//! [`crate::CredentialTx`].
+
+pub mod api_keys;
+pub mod audit;
+pub mod credentials;
+pub mod idempotency;
+pub mod jobs;
+pub mod profile;
+pub mod resources;
+pub mod revocations;
+pub mod scaling;
+pub mod sessions;
+pub mod usage;
+pub mod users;

@@ -1,0 +1,100 @@
+//! The tenant's people.
+
+use bulkhead_domain::{Role, UserId};
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+
+use crate::{
+    error::DbResult,
+    page::{Page, PageRequest},
+    schema::tenant::users,
+    scope::TenantTx,
+};
+
+/// A person, without the password hash: that never leaves `tenant::credentials`.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
+pub struct User {
+    /// Their id.
+    #[diesel(deserialize_as = uuid::Uuid)]
+    pub id: UserId,
+    /// Their address, in lower case; unique in the tenant.
+    pub email: String,
+    /// What they may do.
+    #[diesel(deserialize_as = String)]
+    pub role: Role,
+    /// Grows by one with every change.
+    pub version: i64,
+    /// When they were added.
+    pub created_at: DateTime<Utc>,
+    /// When they were last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Adds a person. An address that is taken is [`crate::DbError::AlreadyExists`].
+pub async fn insert(
+    tx: &mut TenantTx,
+    id: UserId,
+    email: &str,
+    password_hash: &str,
+    role: Role,
+    at: DateTime<Utc>,
+) -> DbResult<User> {
+    let row = (
+        users::id.eq(id.uuid()),
+        users::email.eq(email),
+        users::password_hash.eq(password_hash),
+        users::role.eq(role.as_str()),
+        users::created_at.eq(at),
+        users::updated_at.eq(at),
+    );
+    tx.tx.one(diesel::insert_into(users::table).values(row).returning(User::as_returning())).await
+}
+
+/// The person with this id.
+pub async fn find(tx: &mut TenantTx, id: UserId) -> DbResult<Option<User>> {
+    tx.tx.first(users::table.find(id.uuid()).select(User::as_select())).await
+}
+
+/// People in the order they were added.
+pub async fn list(tx: &mut TenantTx, page: PageRequest) -> DbResult<Page<User>> {
+    let mut query =
+        users::table.select(User::as_select()).order(users::id.asc()).limit(page.probe()).into_boxed();
+    if let Some(after) = page.after {
+        query = query.filter(users::id.gt(after));
+    }
+    Ok(Page::cut(tx.tx.load(query).await?, page))
+}
+
+/// Gives a person who is still at `version` another role; `None` when they are not, or are gone.
+pub async fn set_role(
+    tx: &mut TenantTx,
+    id: UserId,
+    version: i64,
+    role: Role,
+    at: DateTime<Utc>,
+) -> DbResult<Option<User>> {
+    let row = users::table.filter(users::id.eq(id.uuid())).filter(users::version.eq(version));
+    let statement = diesel::update(row)
+        .set((users::role.eq(role.as_str()), users::version.eq(version + 1), users::updated_at.eq(at)))
+        .returning(User::as_returning());
+    tx.tx.first(statement).await
+}
+
+/// Removes a person who is still at `version`, with their sessions; whether they were there.
+pub async fn delete(tx: &mut TenantTx, id: UserId, version: i64) -> DbResult<bool> {
+    let row = users::table.filter(users::id.eq(id.uuid())).filter(users::version.eq(version));
+    Ok(tx.tx.execute(diesel::delete(row)).await? > 0)
+}
+
+/// Ids of the owners, locked until the transaction ends: the last owner must not be removed, and two requests must not
+/// remove the last two at once.
+pub async fn lock_owners(tx: &mut TenantTx) -> DbResult<Vec<UserId>> {
+    let query = users::table
+        .filter(users::role.eq(Role::Owner.as_str()))
+        .order(users::id.asc())
+        .select(users::id)
+        .for_update();
+    let ids: Vec<uuid::Uuid> = tx.tx.load(query).await?;
+    Ok(ids.into_iter().map(UserId::from_uuid).collect())
+}
