@@ -1,1 +1,27 @@
 //! The HTTP API.
+//!
+//! Owns routes, the request pipeline, problems and the OpenAPI document. Refuses SQL (`bulkhead-db`'s), cryptography
+//! (`bulkhead-auth`'s) and everything that outlives a request. A handler extracts, makes one call, and responds; who may
+//! call it stands in the route table.
+
+mod answer;
+mod background;
+mod context;
+mod docs;
+mod error;
+mod extract;
+mod health;
+mod once;
+pub mod openapi;
+mod operation;
+mod pipeline;
+mod problem;
+pub mod routes;
+mod server;
+mod state;
+
+pub use error::{ApiError, FieldError};
+pub use health::Health;
+pub use operation::{Access, Catalog, CatalogError, Operation};
+pub use server::{ServeError, ServerOptions, serve};
+pub use state::{ApiOptions, AppState, Shared};

@@ -1,1 +1,34 @@
-//! Passwords, tokens, API keys and the caches in front of them.
+//! Who is calling, and how we know.
+//!
+//! Owns passwords, signing keys, access tokens, refresh tokens, the secrets of API keys, and what a node remembers of
+//! credentials it has verified and of trust that was taken back. Refuses SQL (that is `bulkhead-db`'s), HTTP, and any
+//! secret in a log: whatever holds one has a `Debug` that hides it. `README.md` records the decisions.
+
+pub mod api_key;
+pub mod authenticator;
+pub mod cache;
+pub mod directory;
+pub mod jwt;
+pub mod keyring;
+pub mod login;
+pub mod password;
+pub mod principal;
+mod random;
+pub mod revocation;
+pub mod self_test;
+pub mod session;
+pub mod signing_keys;
+
+pub use authenticator::{AuthError, Authenticated, Authenticator};
+pub use cache::{CredentialCache, Miss};
+pub use directory::Directory;
+pub use jwt::{AccessToken, AccessTokens, Issue, TokenError};
+pub use keyring::{Keyring, KeyringError, MasterKey, Purpose};
+pub use login::Tokens;
+pub use password::{Password, PasswordError, PasswordHasher};
+pub use principal::{Forbidden, Principal, Verified};
+pub use random::{NoEntropy, word as random_word};
+pub use revocation::{Revocation, Revocations, RevokedSubject, Standing};
+pub use self_test::self_test;
+pub use session::{RefreshToken, SessionOwner};
+pub use signing_keys::{KeySet, SigningKey, SigningKeyError, VerifyingKey};

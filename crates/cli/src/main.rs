@@ -1,2 +1,130 @@
-//! The bulkhead command.
-fn main() {}
+//! The `bulkhead` command: the only binary. Each subcommand is a file; settings come from the environment.
+
+mod api;
+mod dev;
+mod doctor;
+mod migrate;
+mod operator;
+mod stop;
+mod wiring;
+mod worker;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bulkhead_config::Settings;
+use bulkhead_domain::{Email, OperatorRole};
+use clap::{Parser, Subcommand};
+
+/// The backend of a multi-tenant SaaS. Settings are environment variables; the README lists them.
+#[derive(Parser)]
+#[command(name = "bulkhead", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the HTTP API.
+    Api {
+        /// Stop, as on SIGTERM, when standard input ends.
+        #[arg(long, hide = true)]
+        stop_with_stdin: bool,
+    },
+    /// Run background jobs.
+    Worker {
+        /// Stop, as on SIGTERM, when standard input ends.
+        #[arg(long, hide = true)]
+        stop_with_stdin: bool,
+    },
+    /// Bring the platform and every tenant to the newest version.
+    Migrate {
+        /// Transactions side by side.
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=32))]
+        connections: u16,
+        /// Take the newest migration of the platform back instead.
+        #[arg(long)]
+        revert: bool,
+    },
+    /// Run everything on this machine, with private servers and demo data under .bulkhead/.
+    Dev,
+    /// Manage the people who run the platform.
+    #[command(subcommand)]
+    Operator(OperatorCommand),
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Check that a live system is built as it should be.
+    Doctor {
+        /// Only ask the process on this machine whether it is alive.
+        #[arg(long)]
+        live: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum OperatorCommand {
+    /// Add an operator; the password is read from standard input.
+    Create {
+        /// The e-mail address.
+        email: Email,
+        /// admin, support or billing.
+        #[arg(long, default_value = "admin")]
+        role: OperatorRole,
+    },
+}
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line: the causes in order, outermost first.
+            eprintln!("bulkhead: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Openapi => {
+            let document = bulkhead_api::openapi::document(&bulkhead_api::routes::catalog()?)?;
+            println!("{}", serde_json::to_string_pretty(&document)?);
+            Ok(())
+        }
+        Command::Dev => dev::run(),
+        command => run_with(command, &Settings::from_env()?),
+    }
+}
+
+fn run_with(command: Command, settings: &Settings) -> Result<()> {
+    bulkhead_auth::self_test()?;
+    match command {
+        Command::Doctor { live: true } => doctor::live(settings),
+        Command::Api { stop_with_stdin } => {
+            wiring::log(settings)?;
+            api::run(settings, stop_with_stdin)
+        }
+        Command::Worker { stop_with_stdin } => {
+            wiring::log(settings)?;
+            worker::run(settings, stop_with_stdin)
+        }
+        command => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(async {
+                match command {
+                    Command::Migrate { revert: true, .. } => migrate::revert(settings).await,
+                    Command::Migrate { connections, .. } => migrate::run(settings, connections).await,
+                    Command::Operator(OperatorCommand::Create { email, role }) => {
+                        operator::create(settings, &email, role).await
+                    }
+                    Command::Doctor { .. } => doctor::run(settings).await,
+                    Command::Api { .. } | Command::Worker { .. } | Command::Dev | Command::Openapi => Ok(()),
+                }
+            })
+        }
+    }
+}

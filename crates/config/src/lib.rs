@@ -1,1 +1,175 @@
-//! Settings: read from the environment once, validated, one section per file.
+//! Settings: read from the environment once, at start, and validated.
+//!
+//! Owns every `BULKHEAD_*` variable: its name, its default, its meaning and the values it may take stand together in
+//! one field of one section, and [`table`] writes the reference from the same fields. A wrong value, a misspelt
+//! variable or an unsafe combination stops the program with one line that names the variable and never shows a secret.
+//!
+//! Refuses flags: a setting has one source, so what a process runs with can be read in one place, and secrets do not
+//! appear in `ps`. Refuses defaults for secrets, and values that would switch a limit or a time-out off.
+
+mod auth;
+mod database;
+mod error;
+mod http;
+mod limits;
+mod log;
+mod redis;
+mod secret;
+mod server_url;
+mod usage;
+mod value;
+mod worker;
+
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+
+pub use auth::{Auth, Environment};
+pub use database::{Database, DatabaseTls};
+pub use error::ConfigError;
+pub use http::Http;
+pub use limits::Limits;
+pub use log::{Log, LogFormat};
+pub use redis::Redis;
+pub use secret::MasterKey;
+pub use server_url::ServerUrl;
+pub use usage::Usage;
+pub use value::{BaseUrl, CertificateBundle};
+pub use worker::Worker;
+
+/// What every variable begins with.
+const PREFIX: &str = "BULKHEAD_";
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bulkhead", disable_help_flag = true)]
+pub struct Settings {
+    /// The HTTP server.
+    #[command(flatten)]
+    pub http: Http,
+    /// PostgreSQL.
+    #[command(flatten)]
+    pub database: Database,
+    /// Redis.
+    #[command(flatten)]
+    pub redis: Redis,
+    /// How connections to PostgreSQL and Redis are protected.
+    #[command(flatten)]
+    pub transport: Transport,
+    /// Credentials.
+    #[command(flatten)]
+    pub auth: Auth,
+    /// Admission.
+    #[command(flatten)]
+    pub limits: Limits,
+    /// Usage on its way to PostgreSQL.
+    #[command(flatten)]
+    pub usage: Usage,
+    /// Background jobs.
+    #[command(flatten)]
+    pub worker: Worker,
+    /// The log.
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// What holds for connections to PostgreSQL and Redis alike.
+#[derive(Clone, Debug, Args)]
+pub struct Transport {
+    /// Allows connections without TLS to PostgreSQL and Redis on other hosts. Without it only this host (loopback)
+    /// may be reached in plain text. Only for networks that are encrypted underneath.
+    #[arg(env = "BULKHEAD_DANGEROUSLY_ALLOW_PLAINTEXT", action = clap::ArgAction::Set, default_value = "false")]
+    pub dangerously_allow_plaintext: bool,
+}
+
+impl Settings {
+    /// Reads the process's environment.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_vars(std::env::vars_os())
+    }
+
+    /// Reads the given environment; variables that do not begin with `BULKHEAD_` are not looked at.
+    pub fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
+        let command = command();
+        let argv = argv(vars)?;
+        let matches =
+            command.clone().try_get_matches_from(argv).map_err(|e| ConfigError::new(&command, &e))?;
+        let settings =
+            Self::from_arg_matches(&matches).map_err(|error| ConfigError::new(&command, &error))?;
+        settings.refuse_plaintext()?;
+        Ok(settings)
+    }
+
+    /// Who the access tokens say has issued them.
+    pub fn issuer(&self) -> &str {
+        self.auth.issuer.as_ref().unwrap_or(&self.http.public_url).as_str()
+    }
+
+    fn refuse_plaintext(&self) -> Result<(), ConfigError> {
+        if self.transport.dangerously_allow_plaintext {
+            return Ok(());
+        }
+        let exposed = self
+            .database
+            .plaintext_urls()
+            .chain(self.redis.plaintext_urls())
+            .find(|(_, url)| !url.is_loopback());
+        match exposed {
+            Some((variable, _)) => Err(ConfigError::Plaintext { variable }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The settings as a clap command that hears only what it is given: an option per variable, named like the variable.
+/// clap's own reading of the environment is taken out, so that tests need not change the process's.
+fn command() -> clap::Command {
+    Settings::command().mut_args(|arg| match variable(&arg) {
+        Some(name) => arg.long(name).env(clap::builder::Resettable::Reset),
+        None => arg,
+    })
+}
+
+/// The variable that sets an argument, while it is still known as one.
+fn variable(arg: &clap::Arg) -> Option<String> {
+    arg.get_env().and_then(|name| name.to_str()).map(str::to_owned)
+}
+
+/// The environment as arguments. Misspelt variables come first, since they explain what is wrong with the others.
+fn argv(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Vec<OsString>, ConfigError> {
+    let known: Vec<String> = Settings::command().get_arguments().filter_map(variable).collect();
+    let mut ours = Vec::new();
+    for (name, value) in vars {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        if value.to_str().is_none() {
+            return Err(ConfigError::NotUnicode { variable: name.to_owned() });
+        }
+        ours.push((known.iter().any(|known| known == name), name.to_owned(), value));
+    }
+    ours.sort();
+    let options = ours.into_iter().map(|(_, name, value)| {
+        let mut option = OsString::from(format!("--{name}="));
+        option.push(value);
+        option
+    });
+    Ok(std::iter::once(OsString::from("bulkhead")).chain(options).collect())
+}
+
+/// Every variable with its default and its meaning, as a Markdown table.
+pub fn table() -> String {
+    let rows = Settings::command().get_arguments().map(row).collect::<String>();
+    format!("| Variable | Default | Meaning |\n|---|---|---|\n{rows}")
+}
+
+fn row(arg: &clap::Arg) -> String {
+    let name = variable(arg).unwrap_or_default();
+    let default = arg.get_default_values().first();
+    let default = default.map_or_else(|| "—".to_owned(), |value| format!("`{}`", value.to_string_lossy()));
+    let meaning = arg.get_long_help().or_else(|| arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+    // clap takes the full stop from a help of one sentence.
+    format!("| `{name}` | {default} | {}. |\n", meaning.trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,14 @@ pub enum DbError {
     #[error("unreadable row: {0}")]
     Unreadable(String),
 
+    /// Tenants have been migrated further than this program knows; a newer one, which is being rolled out, has to do it.
+    #[error("tenants have been migrated by a newer version of this program, which has to do this")]
+    Outdated,
+
+    /// The server, its roles or its schemas are not as they must be; a person has to act.
+    #[error("the database is not set up as it must be: {0}")]
+    Setup(String),
+
     /// Anything else the server or the driver reported.
     #[error("database error: {0}")]
     Query(#[source] DieselError),
@@ -57,7 +65,12 @@ impl DbError {
     pub const fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::Busy | Self::Timeout | Self::Cancelled(_) | Self::Conflict
+            Self::Unavailable(_)
+                | Self::Busy
+                | Self::Timeout
+                | Self::Cancelled(_)
+                | Self::Conflict
+                | Self::Outdated
         )
     }
 }

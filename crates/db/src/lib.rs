@@ -4,12 +4,16 @@
 //! a connection: queries take the transaction type of the side they belong to, [`TenantTx`] for a tenant's tables,
 //! [`PlatformTx`] for the platform's, and that type can only be had for a proven tenant or an authority.
 
+pub mod bootstrap;
 mod connect;
 mod error;
 pub mod idempotency;
+pub mod inspect;
+pub mod migrate;
 mod page;
 pub mod platform;
 mod pool;
+pub mod provision;
 mod schema;
 mod scope;
 pub mod tenant;

@@ -83,6 +83,11 @@ impl Pool {
         Self { shared: Arc::new(shared) }
     }
 
+    /// How many connections it may have.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.slots.len()
+    }
+
     /// How long to wait for an answer.
     pub(crate) fn answer_timeout(&self) -> Duration {
         self.shared.options.answer

@@ -371,6 +371,28 @@ impl Owner {
         finish_write(scope.tx, result).await
     }
 
+    /// Looks at everything as its owner, for inspection; several statements see the same moment.
+    pub(crate) async fn read<T, E: From<DbError>>(
+        &self,
+        work: impl AsyncFnOnce(&mut OwnerTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let lease = self.pool.lease(None).await?;
+        let opening = opening(Access::Snapshot, "bulkhead_owner", "platform", self.timeouts);
+        let mut scope = OwnerTx { tx: Tx::new(lease, opening, self.pool.answer_timeout()) };
+        let result = work(&mut scope).await;
+        finish_read(scope.tx, result).await
+    }
+
+    /// The same way, with other time-outs.
+    pub(crate) fn with_timeouts(&self, timeouts: Timeouts) -> Self {
+        Self { pool: self.pool.clone(), timeouts }
+    }
+
+    /// How many transactions it can have at once.
+    pub(crate) fn connections(&self) -> usize {
+        self.pool.connections()
+    }
+
     /// A connection for the migration harness of the platform's own schemas, with the owner's role and path for the
     /// whole session: the harness opens its own transactions and the connection is closed afterwards.
     pub(crate) async fn session(&self) -> DbResult<AsyncPgConnection> {

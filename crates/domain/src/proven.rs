@@ -14,6 +14,8 @@ pub enum Ground {
     ApiKey,
     /// A password matched; used only while the login that checks it is being answered.
     Password,
+    /// The HMAC of a refresh token matched its session.
+    RefreshToken,
     /// The row of `platform.jobs` being run names this tenant.
     JobRow,
 }

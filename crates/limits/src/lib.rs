@@ -1,1 +1,36 @@
-//! Token buckets: one round trip to Redis, local buckets when it is away.
+//! Admission: how many requests are let in.
+//!
+//! Owns token buckets (a tenant's, shared by all processes through Redis in one round trip; an address's, local), the
+//! buckets that take over when Redis is away, the cap on a tenant's requests in flight, and the response headers that
+//! tell clients about limits. Refuses to fail: a broken Redis makes a decision local, never absent and never an error.
+//!
+//! # What holds
+//!
+//! A bucket of burst `B` that gains `R` tokens a minute admits, in any `t` minutes,
+//!
+//! - at most `B + R·t` requests while Redis answers, over all processes, to the token and without drift ([`bucket`]);
+//! - at most `B + R·t` (plus less than one token per process) while it does not, all processes together, each deciding
+//!   alone about its share;
+//! - at most the sum of both, twice the limit, however often Redis comes and goes: a local bucket is kept through the
+//!   times when Redis answers, is never refilled by an outage, and never holds more than its share of what Redis last
+//!   said was left.
+//!
+//! What Redis forgets (`FLUSHALL`, a restart without persistence, a fail-over to a replica that lags) costs at most one
+//! extra burst per bucket each time, because a bucket that is not there is a full one. A changed limit is in force with
+//! the next request and adds no tokens to a bucket that is in use.
+
+mod address;
+pub mod bucket;
+mod decision;
+mod limiter;
+mod link;
+mod local;
+mod permits;
+mod script;
+
+pub use address::AddressLimiter;
+pub use decision::{Decision, Demand, Source, TENANT, rate_limit, rate_limit_policy, retry_after};
+pub use limiter::{Limiter, LimiterOptions};
+pub use link::{ClientError, client};
+pub use local::LocalBuckets;
+pub use permits::{TenantPermit, TenantPermits};

@@ -1,1 +1,73 @@
-//! Logs and metrics: initialisation and the metric families.
+//! Logs and metrics.
+//!
+//! Owns how a log line looks, what may be filtered, and every metric family with its labels. Refuses tenants as metric
+//! labels (they are on log lines and spans, as `tenant.id`: thousands of tenants would be thousands of series), global
+//! registries, and any knowledge of what is being measured.
+
+mod line;
+pub mod metrics;
+
+pub use line::LogFormat;
+pub use metrics::Metrics;
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    fmt::{self, MakeWriter, format::JsonFields},
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
+};
+
+use crate::line::Line;
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// Not a filter.
+    #[error("not a log filter: '{filter}' ({reason})")]
+    Filter {
+        /// The text that was given.
+        filter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The process already logs.
+    #[error("logging has already been set up")]
+    AlreadySet(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Sends the process's log to standard error, one line per event: commands keep standard output for their results.
+///
+/// `filter` is a level, or directives like `info,bulkhead_db=debug`.
+pub fn init(format: LogFormat, filter: &str) -> Result<(), InitError> {
+    Ok(subscriber(format, filter, std::io::stderr)?.try_init()?)
+}
+
+fn subscriber<W>(
+    format: LogFormat,
+    filter: &str,
+    writer: W,
+) -> Result<impl Subscriber + Send + Sync, InitError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let layer =
+        fmt::layer().fmt_fields(JsonFields::new()).event_format(Line::new(format)).with_writer(writer);
+    Ok(registry().with(layer.with_filter(parse_filter(filter)?)))
+}
+
+/// Reads a filter, without regular expressions: they would make matching expensive.
+fn parse_filter(text: &str) -> Result<EnvFilter, InitError> {
+    let refused = |reason: String| InitError::Filter { filter: text.to_owned(), reason };
+    // A bare word that is no level would be read as a target: `inof` would silence everything else.
+    let mut words = text.split(',').filter(|part| !part.contains(['=', '[', ']', '{', '}']));
+    if let Some(word) = words.find(|word| word.is_empty() || word.parse::<LevelFilter>().is_err()) {
+        return Err(refused(format!("'{word}' is neither a level nor target=level")));
+    }
+    EnvFilter::builder().with_regex(false).parse(text).map_err(|error| refused(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

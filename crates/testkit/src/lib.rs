@@ -1,1 +1,14 @@
-//! Test support: private servers, a template database, factories and callers.
+//! Test support: private servers, a template database, factories.
+//!
+//! Owns how a test gets its own PostgreSQL database and Redis server, and tenants in them, through the same code that
+//! builds them in production. One PostgreSQL server is shared by all tests of a process and started by the first that
+//! asks; a test that hurts its server starts a [`Cluster`] of its own. Refuses to be linked by anything but tests and
+//! benchmarks.
+
+mod cluster;
+mod database;
+mod redis;
+
+pub use cluster::{Cluster, Login};
+pub use database::{OWNER_PASSWORD, TestDb, TestTenant, Urls, timeouts};
+pub use redis::TestRedis;

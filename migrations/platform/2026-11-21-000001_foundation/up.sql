@@ -121,6 +121,7 @@ CREATE TABLE jobs (
     id uuid PRIMARY KEY,
     kind text NOT NULL REFERENCES job_kinds (kind),
     tenant_id uuid,
+    lane text NOT NULL GENERATED ALWAYS AS (coalesce(tenant_id::text, kind)) STORED,
     payload jsonb NOT NULL,
     state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'succeeded', 'failed')),
     attempts integer NOT NULL DEFAULT 0,
@@ -139,12 +140,15 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_kind ON jobs (kind);
 CREATE INDEX jobs_due ON jobs (run_at) WHERE state = 'queued';
+CREATE INDEX jobs_ready ON jobs (lane, run_at, id) WHERE state = 'queued' AND pushed_at IS NULL;
+CREATE INDEX jobs_outstanding ON jobs (lane) WHERE pushed_at IS NOT NULL AND state IN ('queued', 'running');
 CREATE INDEX jobs_running ON jobs (leased_until) WHERE state = 'running';
 CREATE INDEX jobs_tenant ON jobs (tenant_id, id);
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE UNIQUE INDEX jobs_idempotency ON jobs (kind, coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'), idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 COMMENT ON TABLE jobs IS 'The queue''s truth. Redis only carries ids of rows of this table.';
+COMMENT ON COLUMN jobs.lane IS 'Who waits in line: the tenant, or the kind of a job of the platform. Lanes take turns.';
 COMMENT ON COLUMN jobs.recurs_every IS 'A recurring job is one row, put back into the queue whenever it finishes.';
 COMMENT ON COLUMN jobs.pushed_at IS 'When the id was last handed to Redis; cleared when it has to be handed over again.';
 
@@ -201,9 +205,22 @@ COMMENT ON COLUMN request_minutes.latency IS 'Counts in 24 buckets, each twice a
 
 CREATE FUNCTION add_counts(a bigint[], b bigint[]) RETURNS bigint[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (SELECT array_agg(coalesce(x, 0) + coalesce(y, 0) ORDER BY i)
-            FROM ROWS FROM (unnest(a), unnest(b)) WITH ORDINALITY AS both_counts (x, y, i));
-COMMENT ON FUNCTION add_counts IS 'Adds two histograms bucket by bucket.';
+    RETURN ARRAY[
+        coalesce(a[1], 0) + coalesce(b[1], 0), coalesce(a[2], 0) + coalesce(b[2], 0),
+        coalesce(a[3], 0) + coalesce(b[3], 0), coalesce(a[4], 0) + coalesce(b[4], 0),
+        coalesce(a[5], 0) + coalesce(b[5], 0), coalesce(a[6], 0) + coalesce(b[6], 0),
+        coalesce(a[7], 0) + coalesce(b[7], 0), coalesce(a[8], 0) + coalesce(b[8], 0),
+        coalesce(a[9], 0) + coalesce(b[9], 0), coalesce(a[10], 0) + coalesce(b[10], 0),
+        coalesce(a[11], 0) + coalesce(b[11], 0), coalesce(a[12], 0) + coalesce(b[12], 0),
+        coalesce(a[13], 0) + coalesce(b[13], 0), coalesce(a[14], 0) + coalesce(b[14], 0),
+        coalesce(a[15], 0) + coalesce(b[15], 0), coalesce(a[16], 0) + coalesce(b[16], 0),
+        coalesce(a[17], 0) + coalesce(b[17], 0), coalesce(a[18], 0) + coalesce(b[18], 0),
+        coalesce(a[19], 0) + coalesce(b[19], 0), coalesce(a[20], 0) + coalesce(b[20], 0),
+        coalesce(a[21], 0) + coalesce(b[21], 0), coalesce(a[22], 0) + coalesce(b[22], 0),
+        coalesce(a[23], 0) + coalesce(b[23], 0), coalesce(a[24], 0) + coalesce(b[24], 0)
+    ];
+COMMENT ON FUNCTION add_counts IS
+    'Adds two histograms bucket by bucket. Written out so that it is inlined: many times faster than with unnest.';
 
 CREATE TABLE scaling_policies (
     tenant_id uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,

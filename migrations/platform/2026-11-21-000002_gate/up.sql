@@ -31,7 +31,7 @@ BEGIN
         RAISE EXCEPTION 'job payload is over 64 KiB' USING ERRCODE = 'program_limit_exceeded';
     END IF;
     INSERT INTO platform.jobs (id, kind, tenant_id, payload, max_attempts, idempotency_key, run_at)
-    VALUES (job_id, job_kind, me, job_payload, least(attempts_allowed, 25), key, due)
+    VALUES (job_id, job_kind, me, job_payload, least(attempts_allowed, 25), key, coalesce(due, now()))
     ON CONFLICT (kind, coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'), idempotency_key)
         WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id INTO enqueued;
@@ -49,7 +49,7 @@ DECLARE
     me uuid := gate.tenant();
 BEGIN
     UPDATE platform.jobs
-    SET state = 'succeeded', progress = 100, result = outcome, error = NULL, finished_at = now(),
+    SET state = 'succeeded', progress = 100, result = outcome, error = NULL, finished_at = clock_timestamp(),
         lease_token = NULL, leased_until = NULL
     WHERE id = job_id AND tenant_id = me AND state = 'running' AND lease_token = token;
     IF NOT FOUND THEN

@@ -1,1 +1,93 @@
-//! (being written)
+//! Deleting what has outlived its use, a little at a time.
+
+use diesel::sql_types::BigInt;
+
+use crate::{error::DbResult, scope::PlatformTx};
+
+macro_rules! delete_from {
+    ($table:literal, $condition:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE ctid = ANY (ARRAY(SELECT ctid FROM ",
+            $table,
+            " WHERE ",
+            $condition,
+            " LIMIT $1 FOR UPDATE SKIP LOCKED))"
+        )
+    };
+}
+
+/// Something that is kept for a while and then deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// Jobs that ended over a week ago.
+    Jobs,
+    /// Requests by minute, after 35 days: a month can be looked at in full until the next one is billed. Days and hours
+    /// are what bills are made of, and stay.
+    RequestMinutes,
+    /// Which batches were applied, 35 days after the last one of a recorder. Entries of the stream must not get this old:
+    /// `bulkhead-usage` refuses them well before.
+    UsageBatches,
+    /// Scaling decisions, after 30 days.
+    ScalingDecisions,
+    /// Revocations, after a day: no token lives that long.
+    Revocations,
+    /// Processes that were not heard of for a day.
+    Nodes,
+    /// Operators' sessions, when they have expired.
+    OperatorSessions,
+    /// Operators' idempotency keys, after 24 hours.
+    IdempotencyKeys,
+}
+
+impl Expired {
+    /// Everything there is to delete.
+    pub const ALL: [Self; 8] = [
+        Self::Jobs,
+        Self::RequestMinutes,
+        Self::UsageBatches,
+        Self::ScalingDecisions,
+        Self::Revocations,
+        Self::Nodes,
+        Self::OperatorSessions,
+        Self::IdempotencyKeys,
+    ];
+
+    /// The table.
+    pub const fn table(self) -> &'static str {
+        match self {
+            Self::Jobs => "jobs",
+            Self::RequestMinutes => "request_minutes",
+            Self::UsageBatches => "usage_batches",
+            Self::ScalingDecisions => "scaling_decisions",
+            Self::Revocations => "revocations",
+            Self::Nodes => "nodes",
+            Self::OperatorSessions => "operator_sessions",
+            Self::IdempotencyKeys => "idempotency_keys",
+        }
+    }
+
+    /// Each finds its rows through an index, save in the small tables of nodes and operators' sessions.
+    const fn statement(self) -> &'static str {
+        match self {
+            Self::Jobs => delete_from!("jobs", "finished_at < now() - interval '7 days'"),
+            Self::RequestMinutes => delete_from!("request_minutes", "minute < now() - interval '35 days'"),
+            Self::UsageBatches => delete_from!("usage_batches", "applied_at < now() - interval '35 days'"),
+            Self::ScalingDecisions => {
+                delete_from!("scaling_decisions", "minute < now() - interval '30 days'")
+            }
+            Self::Revocations => delete_from!("revocations", "at < now() - interval '1 day'"),
+            Self::Nodes => delete_from!("nodes", "seen_at < now() - interval '1 day'"),
+            Self::OperatorSessions => delete_from!("operator_sessions", "expires_at < now()"),
+            Self::IdempotencyKeys => {
+                delete_from!("idempotency_keys", "created_at < now() - interval '24 hours'")
+            }
+        }
+    }
+}
+
+/// Deletes at most `limit` rows, passing over those that are locked; how many it were. Call it again until it is fewer.
+pub async fn delete(tx: &mut PlatformTx, what: Expired, limit: u16) -> DbResult<usize> {
+    tx.tx.execute(diesel::sql_query(what.statement()).bind::<BigInt, _>(i64::from(limit))).await
+}

@@ -40,6 +40,10 @@ pub struct OperatorSession {
     pub role: OperatorRole,
     /// HMAC-SHA-256 of the token in force.
     pub token_mac: Vec<u8>,
+    /// HMAC-SHA-256 of the token that was in force before, if there was one.
+    pub previous_mac: Option<Vec<u8>>,
+    /// When the token in force replaced it.
+    pub rotated_at: DateTime<Utc>,
     /// When it ends by itself.
     pub expires_at: DateTime<Utc>,
     /// When it was ended.
@@ -109,16 +113,19 @@ pub async fn find_session(tx: &mut PlatformTx, id: SessionId) -> DbResult<Option
             operators::id,
             operators::role,
             operator_sessions::token_mac,
+            operator_sessions::previous_mac,
+            operator_sessions::rotated_at,
             operator_sessions::expires_at,
             operator_sessions::revoked_at,
         ));
-    type Row = (uuid::Uuid, String, Vec<u8>, DateTime<Utc>, Option<DateTime<Utc>>);
+    type Row =
+        (uuid::Uuid, String, Vec<u8>, Option<Vec<u8>>, DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>);
     let row: Option<Row> = tx.tx.first(query).await?;
-    row.map(|(operator, role, token_mac, expires_at, revoked_at)| {
+    row.map(|(operator, role, token_mac, previous_mac, rotated_at, expires_at, revoked_at)| {
         let role =
             role.parse().map_err(|error| DbError::Unreadable(format!("role of an operator: {error}")))?;
         let operator = OperatorId::from_uuid(operator);
-        Ok(OperatorSession { operator, role, token_mac, expires_at, revoked_at })
+        Ok(OperatorSession { operator, role, token_mac, previous_mac, rotated_at, expires_at, revoked_at })
     })
     .transpose()
 }

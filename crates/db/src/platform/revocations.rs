@@ -1,4 +1,4 @@
-//! What nodes must stop trusting.
+//! What nodes must stop trusting, or must read anew.
 
 use bulkhead_domain::{OperatorId, SessionId, TenantId};
 use chrono::{DateTime, Utc};
@@ -66,8 +66,9 @@ pub async fn read(
     Ok((rows, Horizon(next.horizon)))
 }
 
-/// Every credential of a tenant, and what nodes have cached about the tenant itself.
-pub async fn revoke_tenant(tx: &mut PlatformTx, tenant: TenantId) -> DbResult<()> {
+/// Makes every node forget what it remembers of a tenant. Revokes nothing: whether its credentials are refused is for
+/// the tenant's state to say.
+pub async fn announce_tenant_change(tx: &mut PlatformTx, tenant: TenantId) -> DbResult<()> {
     insert(tx, Some(tenant.uuid()), "tenant", tenant.uuid()).await
 }
 

@@ -1,1 +1,369 @@
-//! (being written)
+//! Usage, applied exactly once.
+//!
+//! The row of a recorder in `usage_batches` says which of its batches are in the rollups, and it is changed by the
+//! transaction that adds them. That transaction first locks the rows of all recorders it is about to look at, in the
+//! order of their ids; so of two that carry the same batch one waits for the other and then finds it applied. It does
+//! not matter who sends a batch, how often, or in which order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bigdecimal::{BigDecimal, num_bigint::BigInt as Whole};
+use bulkhead_domain::{
+    TenantId,
+    usage::{BatchId, LatencyHistogram, Meter, UsageBatch, UsageDelta},
+};
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::{
+    dsl::sum,
+    prelude::*,
+    sql_types::{
+        Array, BigInt, Binary, Date, Integer, Nullable, Numeric, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    },
+};
+use uuid::Uuid;
+
+use crate::{
+    error::{DbError, DbResult},
+    page::{Page, PageRequest},
+    schema::platform::usage_days,
+    scope::PlatformTx,
+    tenant::usage::Quantity,
+};
+
+/// What became of the batches that were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Batches that are in the rollups now.
+    pub fresh: usize,
+    /// Batches that were in the rollups before, or were sent twice at once.
+    pub duplicate: usize,
+}
+
+/// Adds batches to the rollups, each at most once. The transaction must be at READ COMMITTED (`platform_write` is):
+/// what another transaction has applied meanwhile must be seen.
+pub async fn apply<'a>(
+    tx: &mut PlatformTx,
+    batches: impl IntoIterator<Item = &'a UsageBatch>,
+) -> DbResult<Applied> {
+    let mut sent = 0;
+    let mut by_id = BTreeMap::new();
+    for batch in batches {
+        sent += 1;
+        by_id.insert((batch.id.boot, sequence(batch.id)?), batch);
+    }
+    if by_id.is_empty() {
+        return Ok(Applied::default());
+    }
+    let fresh = lock_and_sift(tx, &by_id).await?;
+    if !fresh.is_empty() {
+        let rollup = Rollup::of(fresh.iter().filter_map(|id| by_id.get(id).copied()))?;
+        rollup.add_minutes(tx).await?;
+        rollup.add_hours_and_days(tx).await?;
+        mark_applied(tx, &fresh).await?;
+    }
+    Ok(Applied { fresh: fresh.len(), duplicate: sent - fresh.len() })
+}
+
+fn sequence(id: BatchId) -> DbResult<i64> {
+    i64::try_from(id.seq)
+        .map_err(|_too_big| DbError::Unreadable(format!("batch number {} is out of range", id.seq)))
+}
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = SqlUuid)]
+    boot: Uuid,
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+}
+
+/// Locks the recorders' rows and returns the batches that are not applied. The lock is taken in a part of the statement
+/// that is evaluated on its own, and hands on the row as it is once the lock is had.
+async fn lock_and_sift(
+    tx: &mut PlatformTx,
+    by_id: &BTreeMap<(Uuid, i64), &UsageBatch>,
+) -> DbResult<BTreeSet<(Uuid, i64)>> {
+    let nodes: BTreeMap<Uuid, &str> =
+        by_id.iter().map(|((boot, _), batch)| (*boot, batch.node.as_str())).collect();
+    let (boots, names): (Vec<Uuid>, Vec<&str>) = nodes.into_iter().unzip();
+    let ensure = diesel::sql_query(
+        "INSERT INTO usage_batches (boot, node) SELECT new.boot, new.node FROM unnest($1, $2) AS new (boot, node) \
+         ON CONFLICT (boot) DO NOTHING",
+    )
+    .bind::<Array<SqlUuid>, _>(boots.clone())
+    .bind::<Array<Text>, _>(names);
+    tx.tx.execute(ensure).await?;
+    let (sent_boots, sent_seqs): (Vec<Uuid>, Vec<i64>) = by_id.keys().copied().unzip();
+    let sift = diesel::sql_query(
+        "WITH locked AS MATERIALIZED ( \
+             SELECT boot, applied FROM usage_batches WHERE boot = ANY ($1) ORDER BY boot FOR UPDATE \
+         ) \
+         SELECT sent.boot, sent.seq FROM unnest($2, $3) AS sent (boot, seq) JOIN locked USING (boot) \
+         WHERE NOT locked.applied @> sent.seq",
+    )
+    .bind::<Array<SqlUuid>, _>(boots)
+    .bind::<Array<SqlUuid>, _>(sent_boots)
+    .bind::<Array<BigInt>, _>(sent_seqs);
+    let rows: Vec<IdRow> = tx.tx.load(sift).await?;
+    Ok(rows.into_iter().map(|row| (row.boot, row.seq)).collect())
+}
+
+async fn mark_applied(tx: &mut PlatformTx, fresh: &BTreeSet<(Uuid, i64)>) -> DbResult<()> {
+    let (boots, seqs): (Vec<Uuid>, Vec<i64>) = fresh.iter().copied().unzip();
+    let statement = diesel::sql_query(
+        "UPDATE usage_batches SET applied = applied + done.seqs, applied_at = now() \
+         FROM (SELECT boot, range_agg(int8range(seq, seq, '[]')) AS seqs \
+               FROM unnest($1, $2) AS fresh (boot, seq) GROUP BY boot) done \
+         WHERE usage_batches.boot = done.boot",
+    )
+    .bind::<Array<SqlUuid>, _>(boots)
+    .bind::<Array<BigInt>, _>(seqs);
+    tx.tx.execute(statement).await?;
+    Ok(())
+}
+
+/// Many batches folded into one addition. The keys are in order, so that all transactions lock rows in the same order.
+struct Rollup<'a> {
+    minutes: BTreeMap<(TenantId, u32, &'a str, u8), UsageDelta>,
+    /// By hour since the epoch; exact, in thousandths of the meter's unit.
+    hours: BTreeMap<(TenantId, &'static str, u32), i128>,
+}
+
+impl<'a> Rollup<'a> {
+    fn of(batches: impl Iterator<Item = &'a UsageBatch>) -> DbResult<Self> {
+        let mut rollup = Self { minutes: BTreeMap::new(), hours: BTreeMap::new() };
+        for (key, delta) in batches.flat_map(|batch| &batch.entries) {
+            let minute = (key.tenant, key.minute, key.route.as_str(), key.status.get());
+            rollup.minutes.entry(minute).or_default().merge(delta);
+            for meter in Meter::ALL {
+                let milli = in_thousandths(meter, delta);
+                if milli > 0 {
+                    *rollup.hours.entry((key.tenant, meter.as_str(), key.minute / 60)).or_default() += milli;
+                }
+            }
+        }
+        if rollup.minutes.values().all(fits) {
+            Ok(rollup)
+        } else {
+            Err(DbError::Unreadable("a usage batch counts more than a bigint holds".to_owned()))
+        }
+    }
+
+    /// The histograms travel as one flat array, and each row cuts its own piece out of it.
+    async fn add_minutes(&self, tx: &mut PlatformTx) -> DbResult<()> {
+        let counts = |field: fn(&UsageDelta) -> u64| -> Vec<i64> {
+            self.minutes.values().map(|delta| clamped(field(delta))).collect()
+        };
+        let latencies: Vec<i64> = self
+            .minutes
+            .values()
+            .flat_map(|delta| delta.latency.counts().iter().copied().map(clamped).collect::<Vec<_>>())
+            .collect();
+        let statement = diesel::sql_query(
+            "INSERT INTO request_minutes AS old (tenant_id, minute, route, status_class, requests, compute_micros, \
+                 ingress_bytes, egress_bytes, latency) \
+             SELECT n.tenant_id, n.minute, n.route, n.status_class, n.requests, n.compute_micros, n.ingress_bytes, \
+                 n.egress_bytes, ($9)[(n.i - 1) * $10 + 1 : n.i * $10] \
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY \
+                 AS n (tenant_id, minute, route, status_class, requests, compute_micros, ingress_bytes, egress_bytes, i) \
+             ON CONFLICT (tenant_id, minute, route, status_class) DO UPDATE SET \
+                 requests = old.requests + excluded.requests, \
+                 compute_micros = old.compute_micros + excluded.compute_micros, \
+                 ingress_bytes = old.ingress_bytes + excluded.ingress_bytes, \
+                 egress_bytes = old.egress_bytes + excluded.egress_bytes, \
+                 latency = add_counts(old.latency, excluded.latency)",
+        )
+        .bind::<Array<SqlUuid>, _>(self.minutes.keys().map(|key| key.0.uuid()).collect::<Vec<_>>())
+        .bind::<Array<Timestamptz>, _>(self.minutes.keys().map(|key| start(key.1, 60)).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(self.minutes.keys().map(|key| key.2).collect::<Vec<_>>())
+        .bind::<Array<SmallInt>, _>(self.minutes.keys().map(|key| i16::from(key.3)).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(counts(|delta| delta.requests))
+        .bind::<Array<BigInt>, _>(counts(|delta| delta.compute_micros))
+        .bind::<Array<BigInt>, _>(counts(|delta| delta.ingress_bytes))
+        .bind::<Array<BigInt>, _>(counts(|delta| delta.egress_bytes))
+        .bind::<Array<BigInt>, _>(latencies)
+        .bind::<Integer, _>(BUCKETS);
+        tx.tx.execute(statement).await?;
+        Ok(())
+    }
+
+    /// Both in one statement; they do not see each other and need not.
+    async fn add_hours_and_days(&self, tx: &mut PlatformTx) -> DbResult<()> {
+        let mut days: BTreeMap<(TenantId, &'static str, NaiveDate), i128> = BTreeMap::new();
+        for ((tenant, meter, hour), milli) in &self.hours {
+            *days.entry((*tenant, *meter, start(*hour, 3_600).date_naive())).or_default() += milli;
+        }
+        let statement = diesel::sql_query(
+            "WITH hours AS ( \
+                 INSERT INTO usage_hours AS old (tenant_id, meter, hour, quantity) \
+                 SELECT n.tenant_id, n.meter, n.hour, n.quantity FROM unnest($1, $2, $3, $4) \
+                     AS n (tenant_id, meter, hour, quantity) \
+                 ON CONFLICT (tenant_id, meter, hour) DO UPDATE SET quantity = old.quantity + excluded.quantity \
+             ) \
+             INSERT INTO usage_days AS old (tenant_id, meter, day, quantity) \
+             SELECT n.tenant_id, n.meter, n.day, n.quantity FROM unnest($5, $6, $7, $8) \
+                 AS n (tenant_id, meter, day, quantity) \
+             ON CONFLICT (tenant_id, meter, day) DO UPDATE SET quantity = old.quantity + excluded.quantity",
+        )
+        .bind::<Array<SqlUuid>, _>(self.hours.keys().map(|key| key.0.uuid()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(self.hours.keys().map(|key| key.1).collect::<Vec<_>>())
+        .bind::<Array<Timestamptz>, _>(self.hours.keys().map(|key| start(key.2, 3_600)).collect::<Vec<_>>())
+        .bind::<Array<Numeric>, _>(self.hours.values().map(|milli| exact(*milli)).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(days.keys().map(|key| key.0.uuid()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(days.keys().map(|key| key.1).collect::<Vec<_>>())
+        .bind::<Array<Date>, _>(days.keys().map(|key| key.2).collect::<Vec<_>>())
+        .bind::<Array<Numeric>, _>(days.values().map(|milli| exact(*milli)).collect::<Vec<_>>());
+        tx.tx.execute(statement).await?;
+        Ok(())
+    }
+}
+
+const BUCKETS: i32 = 24;
+const _: () =
+    assert!(LatencyHistogram::BUCKETS == 24, "the flat array of histograms is cut into pieces of BUCKETS");
+
+/// A meter's share of a delta, in thousandths of its unit.
+fn in_thousandths(meter: Meter, delta: &UsageDelta) -> i128 {
+    match meter {
+        Meter::ApiRequests => i128::from(delta.requests) * 1_000,
+        Meter::ComputeMs => i128::from(delta.compute_micros),
+        Meter::IngressBytes => i128::from(delta.ingress_bytes) * 1_000,
+        Meter::EgressBytes => i128::from(delta.egress_bytes) * 1_000,
+    }
+}
+
+fn exact(milli: i128) -> BigDecimal {
+    BigDecimal::new(Whole::from(milli), 3).normalized()
+}
+
+fn fits(delta: &UsageDelta) -> bool {
+    [delta.requests, delta.compute_micros, delta.ingress_bytes, delta.egress_bytes]
+        .iter()
+        .chain(delta.latency.counts())
+        .all(|count| i64::try_from(*count).is_ok())
+}
+
+/// Only ever called for what [`fits`].
+fn clamped(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The start of the `n`-th stretch of `seconds` since the epoch.
+fn start(n: u32, seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(i64::from(n) * seconds, 0).unwrap_or_default()
+}
+
+/// Which of these batches are in the rollups.
+pub async fn confirmed(tx: &mut PlatformTx, batches: &[BatchId]) -> DbResult<Vec<BatchId>> {
+    let boots: Vec<Uuid> = batches.iter().map(|id| id.boot).collect();
+    let seqs: Vec<i64> = batches.iter().map(|id| sequence(*id)).collect::<DbResult<_>>()?;
+    let query = diesel::sql_query(
+        "SELECT sent.boot, sent.seq FROM unnest($1, $2) AS sent (boot, seq) JOIN usage_batches USING (boot) \
+         WHERE usage_batches.applied @> sent.seq",
+    )
+    .bind::<Array<SqlUuid>, _>(boots)
+    .bind::<Array<BigInt>, _>(seqs);
+    let rows: Vec<IdRow> = tx.tx.load(query).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| BatchId { boot: row.boot, seq: u64::try_from(row.seq).unwrap_or_default() })
+        .collect())
+}
+
+/// Sets a stream entry aside that cannot be applied, for people to look at. Doing it twice keeps one.
+pub async fn reject(tx: &mut PlatformTx, entry: &str, payload: &[u8], reason: &str) -> DbResult<()> {
+    let statement = diesel::sql_query(
+        "INSERT INTO usage_batches_rejected (entry, payload, reason) VALUES ($1, $2, $3) ON CONFLICT (entry) DO NOTHING",
+    )
+    .bind::<Text, _>(entry.to_owned())
+    .bind::<Binary, _>(payload.to_vec())
+    .bind::<Text, _>(reason.to_owned());
+    tx.tx.execute(statement).await?;
+    Ok(())
+}
+
+/// What one tenant used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantTotals {
+    /// Who.
+    pub tenant: TenantId,
+    /// The name it is known by outside.
+    pub slug: String,
+    /// The name people read.
+    pub name: String,
+    /// How much of what; a meter that was not used is missing.
+    pub quantities: Vec<Quantity>,
+}
+
+#[derive(QueryableByName)]
+struct UsageRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Text)]
+    slug: String,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    meter: Option<String>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    quantity: Option<BigDecimal>,
+}
+
+/// What a tenant used on the days from `from` up to, not including, `until`.
+pub async fn totals(
+    tx: &mut PlatformTx,
+    tenant: TenantId,
+    from: NaiveDate,
+    until: NaiveDate,
+) -> DbResult<Vec<Quantity>> {
+    let query = usage_days::table
+        .filter(usage_days::tenant_id.eq(tenant.uuid()))
+        .filter(usage_days::day.ge(from))
+        .filter(usage_days::day.lt(until))
+        .group_by(usage_days::meter)
+        .order(usage_days::meter.asc())
+        .select((usage_days::meter, sum(usage_days::quantity)));
+    let rows: Vec<(String, Option<BigDecimal>)> = tx.tx.load(query).await?;
+    rows.into_iter().map(|(meter, quantity)| line(&meter, quantity)).collect()
+}
+
+fn line(meter: &str, quantity: Option<BigDecimal>) -> DbResult<Quantity> {
+    let meter = meter.parse().map_err(|_unknown| DbError::Unreadable(format!("unknown meter {meter}")))?;
+    Ok(Quantity { meter, quantity: quantity.unwrap_or_default() })
+}
+
+/// What every tenant used on the days from `from` up to, not including, `until`: one page of tenants, in the order they
+/// signed up. A tenant that used nothing is listed without quantities.
+pub async fn totals_of_all(
+    tx: &mut PlatformTx,
+    from: NaiveDate,
+    until: NaiveDate,
+    page: PageRequest,
+) -> DbResult<Page<TenantTotals>> {
+    let query = diesel::sql_query(
+        "SELECT t.id, t.slug, t.name, d.meter, sum(d.quantity) AS quantity \
+         FROM (SELECT id, slug, name FROM tenants WHERE id > $1 ORDER BY id LIMIT $2) t \
+         LEFT JOIN usage_days d ON d.tenant_id = t.id AND d.day >= $3 AND d.day < $4 \
+         GROUP BY t.id, t.slug, t.name, d.meter ORDER BY t.id, d.meter",
+    )
+    .bind::<SqlUuid, _>(page.after.unwrap_or(Uuid::nil()))
+    .bind::<BigInt, _>(page.probe())
+    .bind::<Date, _>(from)
+    .bind::<Date, _>(until);
+    Ok(Page::cut(grouped(tx.tx.load(query).await?)?, page))
+}
+
+/// Gathers the lines of each tenant; the rows come in the tenants' order.
+fn grouped(rows: Vec<UsageRow>) -> DbResult<Vec<TenantTotals>> {
+    let mut reports: Vec<TenantTotals> = Vec::new();
+    for row in rows {
+        let tenant = TenantId::from_uuid(row.id);
+        if reports.last().is_none_or(|report| report.tenant != tenant) {
+            reports.push(TenantTotals { tenant, slug: row.slug, name: row.name, quantities: Vec::new() });
+        }
+        if let (Some(report), Some(meter)) = (reports.last_mut(), row.meter) {
+            report.quantities.push(line(&meter, row.quantity)?);
+        }
+    }
+    Ok(reports)
+}

@@ -49,6 +49,10 @@ pub struct SessionCredential {
     pub role: Role,
     /// HMAC-SHA-256 of the token in force.
     pub token_mac: Vec<u8>,
+    /// HMAC-SHA-256 of the token that was in force before, if there was one.
+    pub previous_mac: Option<Vec<u8>>,
+    /// When the token in force replaced it.
+    pub rotated_at: DateTime<Utc>,
     /// When it ends by itself.
     pub expires_at: DateTime<Utc>,
     /// When it was ended.
@@ -83,15 +87,18 @@ pub async fn find_session(tx: &mut CredentialTx, id: SessionId) -> DbResult<Opti
         users::id,
         users::role,
         sessions::token_mac,
+        sessions::previous_mac,
+        sessions::rotated_at,
         sessions::expires_at,
         sessions::revoked_at,
     ));
-    type Row = (uuid::Uuid, String, Vec<u8>, DateTime<Utc>, Option<DateTime<Utc>>);
+    type Row =
+        (uuid::Uuid, String, Vec<u8>, Option<Vec<u8>>, DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>);
     let row: Option<Row> = tx.tx.first(query).await?;
-    row.map(|(user, role, token_mac, expires_at, revoked_at)| {
+    row.map(|(user, role, token_mac, previous_mac, rotated_at, expires_at, revoked_at)| {
         let role =
             role.parse().map_err(|error| crate::DbError::Unreadable(format!("role of a user: {error}")))?;
-        Ok(SessionCredential { user: UserId::from_uuid(user), role, token_mac, expires_at, revoked_at })
+        Ok(SessionCredential { user: UserId::from_uuid(user), role, token_mac, previous_mac, rotated_at, expires_at, revoked_at })
     })
     .transpose()
 }

@@ -1,0 +1,39 @@
+# One image for every command of `bulkhead`. Built in two stages: dependencies are a layer of their own, so that a change
+# of our code does not build them again.
+ARG RUST_VERSION=1.95
+
+FROM rust:${RUST_VERSION}-slim-bookworm AS build
+WORKDIR /src
+# The manifests alone first, with empty crates in place of ours.
+COPY Cargo.toml Cargo.lock ./
+COPY crates/api/Cargo.toml crates/api/
+COPY crates/auth/Cargo.toml crates/auth/
+COPY crates/cli/Cargo.toml crates/cli/
+COPY crates/config/Cargo.toml crates/config/
+COPY crates/db/Cargo.toml crates/db/
+COPY crates/domain/Cargo.toml crates/domain/
+COPY crates/jobs/Cargo.toml crates/jobs/
+COPY crates/limits/Cargo.toml crates/limits/
+COPY crates/servers/Cargo.toml crates/servers/
+COPY crates/telemetry/Cargo.toml crates/telemetry/
+COPY crates/testkit/Cargo.toml crates/testkit/
+COPY crates/usage/Cargo.toml crates/usage/
+COPY crates/worker/Cargo.toml crates/worker/
+COPY crates/xtask/Cargo.toml crates/xtask/
+RUN for crate in crates/*; do mkdir -p "$crate/src" && echo > "$crate/src/lib.rs"; done \
+    && for crate in cli xtask; do mv "crates/$crate/src/lib.rs" "crates/$crate/src/main.rs"; \
+       echo 'fn main() {}' > "crates/$crate/src/main.rs"; done \
+    && cargo build --locked --release --package bulkhead-cli \
+    && find crates -name '*.rs' -delete
+COPY migrations migrations
+COPY crates crates
+RUN find crates -name '*.rs' -exec touch {} + \
+    && cargo build --locked --release --package bulkhead-cli
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /src/target/release/bulkhead /usr/local/bin/bulkhead
+USER 65532:65532
+EXPOSE 8080 9090
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["/usr/local/bin/bulkhead", "doctor", "--live"]
+ENTRYPOINT ["/usr/local/bin/bulkhead"]
+CMD ["api"]

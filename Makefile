@@ -1,0 +1,25 @@
+# Thin: what a target does is in the scripts and programs that it calls. CI runs .ci/run.
+
+# Where rustup puts cargo; a shell that was open before it was installed does not know.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+.PHONY: help setup run test check
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: Rust, a C compiler, PostgreSQL, Redis
+	@.ci/setup
+
+run: setup ## Run everything here: API, worker, PostgreSQL, Redis, two demo tenants (Ctrl-C stops it)
+	@cargo build --package bulkhead-cli
+	@exec $(or $(CARGO_TARGET_DIR),target)/debug/bulkhead dev
+
+test: setup ## Run all tests, against real servers
+	@cargo test --workspace
+
+check: ## Check format, lints, the dependency graph and the OpenAPI document
+	@cargo fmt --all --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cargo xtask graph
+	@cargo xtask openapi --check

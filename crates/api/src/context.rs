@@ -1,0 +1,74 @@
+//! What is known of a request before its handler runs: its id, its trace, who calls.
+
+use std::{cell::Cell, fmt};
+
+use actix_web::{HttpMessage, HttpRequest, dev::ServiceRequest, http::header::HeaderMap};
+use bulkhead_auth::Principal;
+use chrono::{DateTime, Utc};
+use uuid::{NoContext, Timestamp, Uuid};
+
+/// A request's id: the caller's `X-Request-Id` when it is harmless, otherwise one of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The longest id taken from a caller.
+    const MAX: usize = 64;
+
+    fn of(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
+        let harmless =
+            |id: &&str| (1..=Self::MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b));
+        let sent = headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(harmless);
+        sent.map_or_else(|| Self(mint(now)), |id| Self(id.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn mint(now: DateTime<Utc>) -> String {
+    let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+    let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()));
+    format!("req_{}", id.simple())
+}
+
+/// The trace a request belongs to, from its `traceparent` (W3C Trace Context, version 00).
+pub fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = text.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let hex = trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    (version.len() == 2 && hex && trace.bytes().any(|b| b != b'0')).then_some(trace)
+}
+
+/// What the pipeline leaves with a request for its extractors.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) id: RequestId,
+    pub(crate) operation: &'static str,
+    /// When the request began; fixes the minute and the billing period it counts in.
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) principal: Option<Principal>,
+    /// Bytes of the request's body, once it has been read.
+    pub(crate) ingress: Cell<u64>,
+}
+
+impl Context {
+    pub(crate) fn new(request: &ServiceRequest, operation: &'static str, now: DateTime<Utc>) -> Self {
+        let id = RequestId::of(request.headers(), now);
+        Self { id, operation, started_at: now, principal: None, ingress: Cell::new(0) }
+    }
+}
+
+/// Reads from a request's context; `None` only outside the pipeline.
+pub(crate) fn with<T>(request: &HttpRequest, read: impl FnOnce(&Context) -> T) -> Option<T> {
+    request.extensions().get::<Context>().map(read)
+}

@@ -1,0 +1,249 @@
+//! What goes wrong, as clients are told.
+//!
+//! One closed enum for the whole API. Every variant has a stable `code` and a status; the match is exhaustive, so a new
+//! way to fail cannot slip out as something else. Answers are RFC 9457 problems. What happened inside is kept in the
+//! error's source, logged once by `problem::render`, and never told.
+
+use std::{fmt, time::Duration};
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use bulkhead_db::DbError;
+
+/// What was wrong with one field of a request.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// Where: a JSON Pointer (RFC 6901) into the body.
+    #[schema(example = "/email")]
+    pub pointer: String,
+    /// What is wrong with it.
+    #[schema(example = "must be an e-mail address of at most 254 characters")]
+    pub detail: String,
+}
+
+impl FieldError {
+    /// A complaint about the field at `pointer`.
+    pub fn new(pointer: &str, detail: impl fmt::Display) -> Self {
+        Self { pointer: pointer.to_owned(), detail: detail.to_string() }
+    }
+}
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request that is not answered as it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The body is not JSON.
+    #[error("The request body is not valid JSON: {0}")]
+    MalformedJson(String),
+    /// The body is JSON of another shape than the operation takes.
+    #[error("The request body does not fit: {0}")]
+    InvalidBody(String),
+    /// Fields hold values that are not allowed.
+    #[error("Some fields hold values that are not allowed.")]
+    Validation(Vec<FieldError>),
+    /// The body is over the limit.
+    #[error("The request body is larger than the {limit} bytes allowed.")]
+    BodyTooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The body is not declared as JSON.
+    #[error("Send the request body as application/json.")]
+    UnsupportedMediaType,
+    /// A header or a query parameter holds a value that is not allowed.
+    #[error("{name} {detail}.")]
+    InvalidParameter {
+        /// The header or parameter.
+        name: &'static str,
+        /// What is wrong with it, a phrase that follows its name.
+        detail: String,
+    },
+    /// No credential was sent.
+    #[error("Send an access token or an API key: Authorization: Bearer …, or X-API-Key: ….")]
+    MissingCredentials,
+    /// The credential is not good, for whatever reason: telling which would help an attacker.
+    #[error("The credential is not valid, has expired or was revoked.")]
+    InvalidCredentials,
+    /// Tenant, e-mail address or password is wrong; which one is not told.
+    #[error("The tenant, the e-mail address or the password is wrong.")]
+    LoginFailed,
+    /// The principal lacks a permission.
+    #[error("This needs the permission {needs}, which your role does not have.")]
+    Forbidden {
+        /// The permission.
+        needs: &'static str,
+    },
+    /// The principal may not give, or take from, somebody this role.
+    #[error("Your role may not grant or remove the role {role}.")]
+    RoleNotGrantable {
+        /// The role.
+        role: &'static str,
+    },
+    /// The principal's tenant is closed.
+    #[error("This tenant is suspended. Contact the operator of the platform.")]
+    TenantSuspended,
+    /// A tenant was named that is not the credential's.
+    #[error("The request names another tenant than the credential belongs to.")]
+    TenantMismatch,
+    /// There is no such thing, or it is another tenant's.
+    #[error("There is no such resource.")]
+    NotFound,
+    /// There is no such path.
+    #[error("There is no such path. The API is described at /openapi.json.")]
+    UnknownRoute,
+    /// The path exists, the method does not.
+    #[error("This path does not take that method.")]
+    MethodNotAllowed,
+    /// A name that must be unique is in use.
+    #[error("This {what} is already taken.")]
+    Taken {
+        /// What it is the name of.
+        what: &'static str,
+    },
+    /// The tenant would be left without an owner.
+    #[error("A tenant keeps at least one owner. Make somebody else an owner first.")]
+    LastOwner,
+    /// The thing is in a state in which this cannot be done.
+    #[error("{0}")]
+    WrongState(&'static str),
+    /// Somebody else changed the same thing at the same moment.
+    #[error("The resource was changed at the same moment. Read it again and repeat.")]
+    Conflict,
+    /// A request with the same idempotency key is being answered.
+    #[error("A request with this Idempotency-Key is being answered right now. Repeat it shortly.")]
+    IdempotencyInProgress,
+    /// The idempotency key was used for something else.
+    #[error("This Idempotency-Key was used for a different request. Use a new key.")]
+    IdempotencyKeyReused,
+    /// The request was answered before, with a secret that is not kept.
+    #[error("This request was completed before. Its answer showed a secret and was not kept; see Location.")]
+    AlreadyCompleted {
+        /// Where its result is.
+        location: Option<String>,
+    },
+    /// The thing has changed since the client read it.
+    #[error("The resource has changed since you read it. Read it again and repeat with its new ETag.")]
+    PreconditionFailed,
+    /// The tenant's or the address's bucket is empty.
+    #[error("The request limit is used up. Wait as long as Retry-After says.")]
+    RateLimited {
+        /// When it makes sense to come back.
+        retry_after: Duration,
+    },
+    /// The tenant has too many requests in flight.
+    #[error("Too many requests of this tenant are being answered at once. Wait for some of them.")]
+    TooManyInFlight,
+    /// The request did not arrive, or was not answered, in time.
+    #[error("The request took too long.")]
+    RequestTimeout,
+    /// Something needed is away; nothing is known to have been written.
+    #[error("The service is temporarily unable to answer. Repeat the request.")]
+    Unavailable(#[source] Source),
+    /// Our fault.
+    #[error("Something went wrong on our side. The request id helps us to find it.")]
+    Internal(#[source] Source),
+}
+
+impl ApiError {
+    /// The stable code that programs branch on.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::MalformedJson(_) => "malformed-json",
+            Self::InvalidBody(_) => "invalid-body",
+            Self::Validation(_) => "validation-failed",
+            Self::BodyTooLarge { .. } => "body-too-large",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::InvalidParameter { .. } => "invalid-parameter",
+            Self::MissingCredentials => "missing-credentials",
+            Self::InvalidCredentials => "invalid-credentials",
+            Self::LoginFailed => "login-failed",
+            Self::Forbidden { .. } => "insufficient-permission",
+            Self::RoleNotGrantable { .. } => "role-not-grantable",
+            Self::TenantSuspended => "tenant-suspended",
+            Self::TenantMismatch => "tenant-mismatch",
+            Self::NotFound => "not-found",
+            Self::UnknownRoute => "unknown-route",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::Taken { .. } => "already-taken",
+            Self::LastOwner => "last-owner",
+            Self::WrongState(_) => "wrong-state",
+            Self::Conflict => "conflict",
+            Self::IdempotencyInProgress => "idempotency-in-progress",
+            Self::IdempotencyKeyReused => "idempotency-key-reused",
+            Self::AlreadyCompleted { .. } => "already-completed",
+            Self::PreconditionFailed => "precondition-failed",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::TooManyInFlight => "too-many-in-flight",
+            Self::RequestTimeout => "request-timeout",
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// The status.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::MalformedJson(_) | Self::InvalidParameter { .. } | Self::TenantMismatch => StatusCode::BAD_REQUEST,
+            Self::MissingCredentials | Self::InvalidCredentials | Self::LoginFailed => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } | Self::RoleNotGrantable { .. } | Self::TenantSuspended => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::UnknownRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Taken { .. }
+            | Self::LastOwner
+            | Self::WrongState(_)
+            | Self::Conflict
+            | Self::IdempotencyInProgress
+            | Self::AlreadyCompleted { .. } => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::InvalidBody(_) | Self::Validation(_) | Self::IdempotencyKeyReused => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Self::RateLimited { .. } | Self::TooManyInFlight => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// How long the client should wait before it asks again, where waiting helps.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::TooManyInFlight | Self::IdempotencyInProgress | Self::Unavailable(_) => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    /// An internal error from anything that explains itself.
+    pub fn internal(source: impl Into<Source>) -> Self {
+        Self::Internal(source.into())
+    }
+
+    /// The error of one field.
+    pub fn field(pointer: &str, detail: impl fmt::Display) -> Self {
+        Self::Validation(vec![FieldError::new(pointer, detail)])
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Conflict => Self::Conflict,
+            transient if transient.is_transient() => Self::Unavailable(Box::new(transient)),
+            other => Self::Internal(Box::new(other)),
+        }
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    /// Only the status: `problem::render`, which knows the request's id, writes the body.
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status())
+    }
+}

@@ -1,0 +1,69 @@
+//! JSON bodies: bounded, declared as JSON, without unknown fields (the request types refuse them).
+
+use std::{future::Future, pin::Pin};
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::CONTENT_LENGTH, web::Data};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use crate::{context, error::ApiError, state::AppState};
+
+/// A request body, parsed.
+#[derive(Debug)]
+pub(crate) struct Json<T> {
+    /// The value.
+    pub(crate) value: T,
+    /// The bytes it was read from, for the fingerprint of idempotent requests.
+    pub(crate) bytes: Bytes,
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            if !request.content_type().eq_ignore_ascii_case("application/json") {
+                return Err(ApiError::UnsupportedMediaType);
+            }
+            let limit = request
+                .app_data::<Data<AppState>>()
+                .map(|state| state.options.body_limit)
+                .ok_or_else(|| ApiError::internal("no state"))?;
+            let bytes = read(&request, payload, limit).await?;
+            context::with(&request, |context| context.ingress.set(bytes.len() as u64));
+            let value = serde_json::from_slice(&bytes).map_err(|error| refuse(&error))?;
+            Ok(Self { value, bytes })
+        })
+    }
+}
+
+/// Reads at most `limit` bytes; says so at once when more are announced.
+async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(ApiError::BodyTooLarge { limit });
+    }
+    let mut body = BytesMut::with_capacity(announced.unwrap_or_default());
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_broken| ApiError::MalformedJson("it did not arrive whole".to_owned()))?;
+        if body.len() + chunk.len() > limit {
+            return Err(ApiError::BodyTooLarge { limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn refuse(error: &serde_json::Error) -> ApiError {
+    // serde_json repeats at most names and single values of what the caller has sent.
+    let detail: String = error.to_string().chars().filter(|c| !c.is_control()).take(300).collect();
+    match error.classify() {
+        Category::Data => ApiError::InvalidBody(detail),
+        Category::Syntax | Category::Eof | Category::Io => ApiError::MalformedJson(detail),
+    }
+}

@@ -1,0 +1,126 @@
+//! Who calls. The pipeline has verified the credential and the permission; these hand the result to handlers that may
+//! only run for a tenant's principal, or only for an operator.
+
+use std::future::{Ready, ready};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use bulkhead_auth::Principal;
+use bulkhead_db::{
+    DbResult, PlatformTx, TenantTx,
+    platform,
+    tenant::{self, audit::Entry},
+};
+use bulkhead_domain::{OperatorId, Proven, Role, SessionId, TenantId};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::{
+    context::{self, RequestId},
+    error::ApiError,
+};
+
+/// A tenant's principal.
+#[derive(Clone, Debug)]
+pub(crate) struct TenantCaller {
+    /// The tenant, proven by the credential.
+    pub(crate) tenant: Proven<TenantId>,
+    /// The user's or the key's id.
+    pub(crate) subject: String,
+    /// What it may do.
+    pub(crate) role: Role,
+    /// The session its token belongs to, if it is a person's.
+    pub(crate) session: Option<SessionId>,
+    request: RequestId,
+    operation: &'static str,
+}
+
+impl TenantCaller {
+    /// Writes an audit row about the running operation.
+    pub(crate) async fn audit(
+        &self,
+        tx: &mut TenantTx,
+        at: DateTime<Utc>,
+        target: &impl ToString,
+        changes: Value,
+    ) -> DbResult<()> {
+        let target = target.to_string();
+        let entry = Entry {
+            at,
+            actor: &self.subject,
+            action: self.operation,
+            target: &target,
+            request_id: self.request.as_str(),
+            changes,
+        };
+        tenant::audit::record(tx, &entry).await
+    }
+}
+
+impl FromRequest for TenantCaller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = context::with(request, |context| {
+            let (tenant, role, session) = match context.principal.as_ref()? {
+                Principal::User { tenant, role, session, .. } => (*tenant, *role, *session),
+                Principal::ApiKey { tenant, role, .. } => (*tenant, *role, None),
+                Principal::Operator { .. } => return None,
+            };
+            let subject = context.principal.as_ref()?.subject();
+            Some(Self { tenant, subject, role, session, request: context.id.clone(), operation: context.operation })
+        });
+        ready(caller.flatten().ok_or_else(|| ApiError::internal("the operation's access admits other principals")))
+    }
+}
+
+/// An operator.
+#[derive(Clone, Debug)]
+pub(crate) struct OperatorCaller {
+    /// Which one.
+    pub(crate) id: OperatorId,
+    request: RequestId,
+    operation: &'static str,
+}
+
+impl OperatorCaller {
+    /// The operator's id as text.
+    pub(crate) fn subject(&self) -> String {
+        self.id.to_string()
+    }
+
+    /// Writes an audit row about the running operation.
+    pub(crate) async fn audit(
+        &self,
+        tx: &mut PlatformTx,
+        at: DateTime<Utc>,
+        target: &impl ToString,
+        changes: Value,
+    ) -> DbResult<()> {
+        let (actor, target) = (self.subject(), target.to_string());
+        let entry = Entry {
+            at,
+            actor: &actor,
+            action: self.operation,
+            target: &target,
+            request_id: self.request.as_str(),
+            changes,
+        };
+        platform::audit::record(tx, &entry).await
+    }
+}
+
+impl FromRequest for OperatorCaller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = context::with(request, |context| match context.principal.as_ref()? {
+            Principal::Operator { id, .. } => {
+                Some(Self { id: *id, request: context.id.clone(), operation: context.operation })
+            }
+            Principal::User { .. } | Principal::ApiKey { .. } => None,
+        });
+        ready(caller.flatten().ok_or_else(|| ApiError::internal("the operation's access admits other principals")))
+    }
+}

@@ -1,0 +1,125 @@
+//! Request headers that change what an operation does.
+
+use std::future::{Ready, ready};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
+
+use crate::{context, error::ApiError};
+
+/// `If-Match`: the version the client has read, from the ETag it was given. Without it a change applies to whatever
+/// version is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IfMatch(pub(crate) Option<i64>);
+
+impl IfMatch {
+    /// The version to change: the one the client named, if it is still the `current` one.
+    pub(crate) fn choose(self, current: i64) -> Result<i64, ApiError> {
+        match self.0 {
+            Some(expected) if expected != current => Err(ApiError::PreconditionFailed),
+            _ => Ok(current),
+        }
+    }
+}
+
+/// How the header is documented.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header that `IfMatch` reads")]
+pub(crate) struct IfMatchHeader {
+    /// The ETag of the version you have read: the change is refused when there is a newer one.
+    #[param(rename = "If-Match", example = "\"v1\"")]
+    if_match: Option<String>,
+}
+
+/// How the header is documented.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header that `Intent` reads")]
+pub(crate) struct IdempotencyKeyHeader {
+    /// Names what you mean to do, 1 to 255 characters: sent again with the same body within 24 hours, it is answered
+    /// again and not done again.
+    #[param(rename = "Idempotency-Key", example = "8e03978e-40d5-43e8-bc93-6894a57f9324")]
+    idempotency_key: Option<String>,
+}
+
+/// The ETag of a version.
+pub(crate) fn etag(version: i64) -> String {
+    format!("\"v{version}\"")
+}
+
+impl FromRequest for IfMatch {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let Some(value) = request.headers().get(header::IF_MATCH) else { return ready(Ok(Self(None))) };
+        let version = value.to_str().ok().and_then(|text| match text {
+            // "*" asks only that the thing exists, which every change does anyway (RFC 9110 section 13.1.1).
+            "*" => Some(None),
+            text => text.strip_prefix("\"v")?.strip_suffix('"')?.parse().ok().map(Some),
+        });
+        ready(version.map(Self).ok_or_else(|| ApiError::InvalidParameter {
+            name: "If-Match",
+            detail: "must be an ETag as this API gives them, like \"v3\"".to_owned(),
+        }))
+    }
+}
+
+/// What the caller means to do once: the running operation, and its `Idempotency-Key` if one was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Intent {
+    pub(crate) operation: &'static str,
+    pub(crate) key: Option<String>,
+}
+
+impl Intent {
+    /// The longest key taken.
+    const MAX: usize = 255;
+}
+
+impl FromRequest for Intent {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let operation = context::with(request, |context| context.operation).unwrap_or_default();
+        let mut sent = request.headers().get_all("idempotency-key");
+        let key = match (sent.next(), sent.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => read_key(value.as_bytes()).map(Some),
+            (Some(_), Some(_)) => Err("must be sent once"),
+        };
+        ready(key.map(|key| Self { operation, key }).map_err(|detail| ApiError::InvalidParameter {
+            name: "Idempotency-Key",
+            detail: detail.to_owned(),
+        }))
+    }
+}
+
+/// Reads a key with or without the quotes of a structured field string (RFC 9651); both name the same intention.
+fn read_key(value: &[u8]) -> Result<String, &'static str> {
+    let text = std::str::from_utf8(value).map_err(|_not_utf8| "must be printable ASCII")?.trim();
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    if !(1..=Intent::MAX).contains(&bare.len()) || !bare.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"') {
+        return Err("must be 1 to 255 printable ASCII characters without quotes");
+    }
+    Ok(bare.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_key_and_a_bare_one_are_the_same() {
+        assert_eq!(read_key(b"\"8e03978e\"").unwrap(), "8e03978e");
+        assert_eq!(read_key(b" 8e03978e ").unwrap(), "8e03978e");
+    }
+
+    #[test]
+    fn keys_are_bounded_and_printable() {
+        for bad in [&b""[..], b"\"\"", b"a\"b", b"\"", "ä".as_bytes(), b"\xff", b"a\tb", &[b'a'; 256]] {
+            assert!(read_key(bad).is_err(), "{bad:?}");
+        }
+    }
+}

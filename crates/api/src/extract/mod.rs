@@ -1,0 +1,15 @@
+//! What handlers take from a request, checked before they run.
+
+mod body;
+mod caller;
+mod headers;
+mod page;
+mod path;
+mod query;
+
+pub(crate) use body::Json;
+pub(crate) use caller::{OperatorCaller, TenantCaller};
+pub(crate) use headers::{IdempotencyKeyHeader, IfMatch, IfMatchHeader, Intent, etag};
+pub(crate) use page::{PageQuery, PageResponse, page_request};
+pub(crate) use path::Id;
+pub(crate) use query::Query;

@@ -1,0 +1,192 @@
+//! The OpenAPI document: what the handlers say of themselves, and what the pipeline adds to every one of them.
+//!
+//! Security, permissions, error answers and common headers are written here from the route table, once, so that no
+//! handler can forget them or say something else than is enforced.
+
+use actix_web::http::StatusCode;
+use serde_json::{Map, Value, json};
+use utoipa::PartialSchema;
+
+use crate::{
+    error::{ApiError, FieldError},
+    operation::{Access, Catalog, Operation},
+    problem::Problem,
+};
+
+/// The finished document of a catalog.
+pub fn document(catalog: &Catalog) -> Result<Value, serde_json::Error> {
+    let mut document = serde_json::to_value(catalog.docs())?;
+    describe_service(&mut document)?;
+    for (path, method, operation) in catalog.operations() {
+        let pointer = format!("/paths/{}/{}", path.replace('~', "~0").replace('/', "~1"), method.as_str().to_lowercase());
+        if let Some(Value::Object(documented)) = document.pointer_mut(&pointer) {
+            describe_operation(documented, operation, path);
+        }
+    }
+    Ok(document)
+}
+
+fn describe_service(document: &mut Value) -> Result<(), serde_json::Error> {
+    document["info"] = json!({
+        "title": "Bulkhead",
+        "version": "1",
+        "description": include_str!("openapi.md"),
+        "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+    });
+    document["servers"] = json!([{ "url": "/", "description": "This server." }]);
+    document["tags"] = json!([
+        { "name": "auth", "description": "Log in, stay logged in, log out." },
+        { "name": "me", "description": "Who am I." },
+        { "name": "resources", "description": "Business objects of a tenant." },
+        { "name": "users", "description": "A tenant's people." },
+        { "name": "api-keys", "description": "A tenant's credentials for programs." },
+        { "name": "usage", "description": "What was used, for dashboards and for billing." },
+        { "name": "scaling", "description": "What a tenant's load calls for." },
+        { "name": "operations", "description": "Work that goes on in the background." },
+        { "name": "tenants", "description": "For operators: the platform's customers." },
+        { "name": "service", "description": "What the service says about itself." },
+    ]);
+    document["components"]["securitySchemes"] = json!({
+        "bearer": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "An access token from /v1/auth/login, or an API key.",
+        },
+        "api_key": {
+            "type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key.",
+        },
+    });
+    document["components"]["schemas"]["Problem"] = serde_json::to_value(Problem::schema())?;
+    document["components"]["schemas"]["FieldError"] = serde_json::to_value(FieldError::schema())?;
+    Ok(())
+}
+
+fn describe_operation(documented: &mut Map<String, Value>, operation: &Operation, path: &str) {
+    let needs = match operation.access {
+        Access::Public => Vec::new(),
+        Access::AnyTenant => vec!["any principal of a tenant".to_owned()],
+        Access::Tenant(permission) => vec![permission.to_string()],
+        Access::Operator(permission) => vec![format!("operator {permission}")],
+        Access::Either(tenant, operator) => vec![tenant.to_string(), format!("operator {operator}")],
+    };
+    if needs.is_empty() {
+        documented.insert("security".into(), json!([]));
+    } else {
+        documented.insert("security".into(), json!([{ "bearer": [] }, { "api_key": [] }]));
+        documented.insert("x-permission".into(), json!(needs));
+    }
+    let errors = errors_of(documented, operation, path);
+    let Some(Value::Object(responses)) = documented.get_mut("responses") else { return };
+    for response in responses.values_mut() {
+        response["headers"] = headers(operation.access);
+    }
+    for (status, errors) in by_status(errors) {
+        responses.insert(status.as_str().to_owned(), problem(status, &errors));
+    }
+}
+
+/// Which errors an operation can answer with, from what it takes.
+fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str) -> Vec<ApiError> {
+    let takes = |name: &str| {
+        let parameters = documented.get("parameters").and_then(Value::as_array);
+        parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == name || parameter["in"] == name))
+    };
+    let unavailable = || ApiError::Unavailable("".into());
+    let mut errors =
+        vec![ApiError::RateLimited { retry_after: std::time::Duration::ZERO }, unavailable(), ApiError::internal("")];
+    if operation.access != Access::Public {
+        errors.extend([
+            ApiError::MissingCredentials,
+            ApiError::InvalidCredentials,
+            ApiError::Forbidden { needs: "read:resources" },
+            ApiError::TenantSuspended,
+            ApiError::TenantMismatch,
+            ApiError::TooManyInFlight,
+        ]);
+    }
+    if path.contains("{id}") {
+        errors.push(ApiError::NotFound);
+    }
+    if takes("query") || takes("header") {
+        errors.push(ApiError::InvalidParameter { name: "limit", detail: "must be between 1 and 100".to_owned() });
+    }
+    if takes("If-Match") {
+        errors.extend([ApiError::PreconditionFailed, ApiError::Conflict]);
+    }
+    if takes("Idempotency-Key") {
+        errors.extend([
+            ApiError::IdempotencyInProgress,
+            ApiError::AlreadyCompleted { location: None },
+            ApiError::IdempotencyKeyReused,
+        ]);
+    }
+    if documented.contains_key("requestBody") {
+        errors.extend([
+            ApiError::MalformedJson("EOF while parsing an object at line 1 column 7".to_owned()),
+            ApiError::InvalidBody("unknown field `colour`".to_owned()),
+            ApiError::BodyTooLarge { limit: 1_048_576 },
+            ApiError::UnsupportedMediaType,
+            ApiError::RequestTimeout,
+        ]);
+    }
+    errors.extend(errors_by_id(operation.id));
+    errors
+}
+
+/// The errors that only some operations know.
+fn errors_by_id(id: &str) -> Vec<ApiError> {
+    let invalid = || ApiError::Validation(Vec::new());
+    let ungrantable = || ApiError::RoleNotGrantable { role: "owner" };
+    match id {
+        "login" | "refresh" => vec![ApiError::LoginFailed, ApiError::TenantSuspended],
+        "create_user" => vec![invalid(), ungrantable(), ApiError::Taken { what: "e-mail address" }],
+        "update_user" => vec![invalid(), ungrantable(), ApiError::LastOwner],
+        "delete_user" => vec![ungrantable(), ApiError::LastOwner],
+        "create_api_key" => vec![invalid(), ungrantable()],
+        "delete_api_key" => vec![ungrantable()],
+        "create_resource" | "update_resource" | "update_tenant" => vec![invalid()],
+        "create_tenant" => vec![invalid(), ApiError::Taken { what: "slug" }],
+        "suspend_tenant" | "activate_tenant" => {
+            vec![ApiError::WrongState("Only an active or a suspended tenant can be suspended or activated.")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn by_status(errors: Vec<ApiError>) -> Vec<(StatusCode, Vec<ApiError>)> {
+    let mut grouped: Vec<(StatusCode, Vec<ApiError>)> = Vec::new();
+    for error in errors {
+        match grouped.iter_mut().find(|(status, _)| *status == error.status()) {
+            Some((_, group)) => group.push(error),
+            None => grouped.push((error.status(), vec![error])),
+        }
+    }
+    grouped
+}
+
+fn problem(status: StatusCode, errors: &[ApiError]) -> Value {
+    let examples: Map<String, Value> = errors
+        .iter()
+        .map(|error| (error.code().to_owned(), json!({ "value": Problem::of(error, "req_0193a5c4b7e07c9a8d21") })))
+        .collect();
+    let codes: Vec<&str> = errors.iter().map(ApiError::code).collect();
+    json!({
+        "description": format!("{}: `{}`.", status.canonical_reason().unwrap_or("Error"), codes.join("`, `")),
+        "headers": headers(Access::Public),
+        "content": {
+            "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" }, "examples": examples },
+        },
+    })
+}
+
+fn headers(access: Access) -> Value {
+    let header = |description: &str, example: &str| {
+        json!({ "description": description, "schema": { "type": "string" }, "example": example })
+    };
+    let mut headers = Map::new();
+    headers.insert("X-Request-Id".into(), header("Names the request in our logs.", "req_0193a5c4b7e07c9a8d21"));
+    if !matches!(access, Access::Public | Access::Operator(_)) {
+        headers.insert("RateLimit-Policy".into(), header("The tenant's limit.", "\"tenant\";q=1000;w=60"));
+        headers.insert("RateLimit".into(), header("What is left of it.", "\"tenant\";r=998;t=1"));
+    }
+    Value::Object(headers)
+}

@@ -1,0 +1,196 @@
+//! Operations: what can be asked, by whom.
+//!
+//! The route tables in `routes/` are the only way to serve a path, and every line of them states who may call it: an
+//! operation without a declared access does not compile. Path, method and documentation come from the handler's
+//! `#[utoipa::path]`; [`Catalog::assemble`] joins the two and refuses to start when they disagree.
+
+use std::{cell::OnceCell, collections::BTreeMap, rc::Rc};
+
+use actix_web::{Route, http::Method, middleware::from_fn, web};
+use bulkhead_domain::{OperatorPermission, Permission};
+use bulkhead_telemetry::{Metrics, metrics};
+use utoipa::openapi::OpenApi;
+
+use crate::{error::ApiError, pipeline};
+
+/// Who may call an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without a credential.
+    Public,
+    /// Any tenant principal, whatever its role.
+    AnyTenant,
+    /// A tenant principal with this permission.
+    Tenant(Permission),
+    /// An operator with this permission.
+    Operator(OperatorPermission),
+    /// A tenant principal with the first permission, or an operator with the second.
+    Either(Permission, OperatorPermission),
+}
+
+/// One operation.
+#[derive(Clone, Copy)]
+pub struct Operation {
+    /// Its id, which is the handler's name: in the OpenAPI document, in metrics and in usage.
+    pub id: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// Makes the route that runs the handler.
+    pub(crate) route: fn() -> Route,
+}
+
+/// The operations of one resource and their documentation.
+pub(crate) struct Group {
+    pub(crate) docs: OpenApi,
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// Declares the operations of one resource: `module::handler => access`.
+macro_rules! operations {
+    ($($module:ident::$handler:ident => $access:expr;)*) => {
+        #[derive(utoipa::OpenApi)]
+        #[openapi(paths($($module::$handler),*))]
+        struct Docs;
+
+        /// This resource's part of the route table.
+        pub(crate) fn group() -> $crate::operation::Group {
+            $crate::operation::Group {
+                docs: <Docs as utoipa::OpenApi>::openapi(),
+                operations: vec![$($crate::operation::Operation {
+                    id: stringify!($handler),
+                    access: $access,
+                    route: || actix_web::web::to($module::$handler),
+                }),*],
+            }
+        }
+    };
+}
+pub(crate) use operations;
+
+/// Every operation with its method and path, and the document that describes them.
+pub struct Catalog {
+    /// Path → its operations.
+    paths: BTreeMap<String, Vec<(Method, Operation)>>,
+    docs: OpenApi,
+}
+
+/// The route table and the documentation disagree.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// A handler is in the table, but its documentation is not.
+    #[error("operation {0} has no documentation")]
+    Undocumented(&'static str),
+    /// A handler is documented, but not in the table.
+    #[error("operation {0} is documented but not served")]
+    Unserved(String),
+    /// Two handlers have the same name, or answer the same method and path.
+    #[error("operation {0} appears twice")]
+    Twice(String),
+}
+
+impl Catalog {
+    /// Joins the groups.
+    pub(crate) fn assemble(groups: Vec<Group>) -> Result<Self, CatalogError> {
+        let mut docs = OpenApi::default();
+        let mut served = BTreeMap::new();
+        for group in groups {
+            docs.merge(group.docs);
+            for operation in group.operations {
+                if served.insert(operation.id, operation).is_some() {
+                    return Err(CatalogError::Twice(operation.id.to_owned()));
+                }
+            }
+        }
+        let mut paths: BTreeMap<String, Vec<(Method, Operation)>> = BTreeMap::new();
+        for (path, item) in &docs.paths.paths {
+            for (method, documented) in methods(item) {
+                let id = documented.operation_id.clone().unwrap_or_default();
+                let operation = served.remove(id.as_str()).ok_or(CatalogError::Unserved(id))?;
+                paths.entry(path.clone()).or_default().push((method, operation));
+            }
+        }
+        match served.into_keys().next() {
+            Some(id) => Err(CatalogError::Undocumented(id)),
+            None => Ok(Self { paths, docs }),
+        }
+    }
+
+    /// Every operation with its method and path.
+    pub fn operations(&self) -> impl Iterator<Item = (&str, &Method, &Operation)> {
+        self.paths.iter().flat_map(|(path, operations)| {
+            operations.iter().map(move |(method, operation)| (path.as_str(), method, operation))
+        })
+    }
+
+    /// The document as the handlers' own annotations make it.
+    pub(crate) fn docs(&self) -> OpenApi {
+        self.docs.clone()
+    }
+
+    /// Serves every operation, each behind the request pipeline.
+    pub(crate) fn configure(&self, config: &mut web::ServiceConfig) {
+        for (path, operations) in &self.paths {
+            let mut resource = web::resource(path.as_str());
+            for (method, operation) in operations {
+                resource = resource.route(piped(*operation, Some(method)));
+            }
+            let refused = Operation { id: "method_not_allowed", access: Access::Public, route: || web::to(no_method) };
+            config.service(resource.default_service(piped(refused, None)));
+        }
+    }
+}
+
+/// An operation as one thread serves it.
+pub(crate) struct Served {
+    pub(crate) operation: Operation,
+    /// The method as metrics name it; `_OTHER` where any is taken, as OpenTelemetry has it.
+    method: &'static str,
+    series: OnceCell<metrics::Route>,
+}
+
+impl Served {
+    /// The operation's latency series, looked up once.
+    pub(crate) fn series(&self, metrics: &Metrics) -> &metrics::Route {
+        self.series.get_or_init(|| metrics.http.route(self.method, self.operation.id))
+    }
+}
+
+/// An operation's route, behind the pipeline; `method` is the one it takes, `None` any.
+fn piped(operation: Operation, method: Option<&Method>) -> Route {
+    let known = METHODS.iter().find(|known| Some(**known) == method.map(Method::as_str));
+    let served =
+        Rc::new(Served { operation, method: known.map_or("_OTHER", |known| known), series: OnceCell::new() });
+    let route = (operation.route)();
+    let route = match method {
+        Some(method) => route.method(method.clone()),
+        None => route,
+    };
+    route.wrap(from_fn(move |request, next| pipeline::run(Rc::clone(&served), request, next)))
+}
+
+/// What is served where nothing else is.
+pub(crate) fn unknown_route() -> Route {
+    piped(Operation { id: "unknown_route", access: Access::Public, route: || web::to(no_route) }, None)
+}
+
+async fn no_route() -> Result<&'static str, ApiError> {
+    Err(ApiError::UnknownRoute)
+}
+
+async fn no_method() -> Result<&'static str, ApiError> {
+    Err(ApiError::MethodNotAllowed)
+}
+
+/// The methods the API uses.
+const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "PATCH"];
+
+fn methods(item: &utoipa::openapi::PathItem) -> impl Iterator<Item = (Method, &utoipa::openapi::path::Operation)> {
+    let documented = [
+        (Method::GET, &item.get),
+        (Method::PUT, &item.put),
+        (Method::POST, &item.post),
+        (Method::DELETE, &item.delete),
+        (Method::PATCH, &item.patch),
+    ];
+    documented.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+}

@@ -1,0 +1,242 @@
+//! What every request goes through, in this order.
+//!
+//! 1. Its id and trace, its address's bucket (no I/O).
+//! 2. Who calls: the credential is verified, and any other tenant named beside it refused.
+//! 3. Admission: the tenant's bucket, then a permit among its requests in flight.
+//! 4. Permission, as the operation's line in the route table declares it.
+//! 5. The handler, within the time limit; a panic becomes a problem.
+//! 6. Usage is recorded and stored outside this process. Only then is the answer given.
+//!
+//! Refuses to know what the operation does.
+
+use std::{panic::AssertUnwindSafe, rc::Rc, time::Instant};
+
+use actix_web::{
+    Error, HttpMessage,
+    body::{BodySize, BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+    web::Data,
+};
+use bulkhead_auth::{Authenticated, Principal};
+use bulkhead_db::platform::tenants::DirectoryEntry;
+use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
+use bulkhead_limits::{Decision, TenantPermit, rate_limit, rate_limit_policy};
+use bulkhead_usage::Outcome;
+use futures::FutureExt;
+use tracing::Instrument;
+
+use crate::{
+    context::{self, Context},
+    error::ApiError,
+    operation::{Access, Operation, Served},
+    problem,
+    state::AppState,
+};
+
+/// A request that may go on.
+#[derive(Default)]
+struct Admitted {
+    principal: Option<Principal>,
+    tenant: Option<DirectoryEntry>,
+    decision: Option<Decision>,
+    /// Held until the answer is ready.
+    permit: Option<TenantPermit>,
+}
+
+/// Takes a request through the pipeline.
+pub(crate) async fn run(
+    served: Rc<Served>,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Some(state) = request.app_data::<Data<AppState>>().cloned() else {
+        return Ok(request.into_response(problem::respond(&ApiError::internal("no state"), "")));
+    };
+    let operation = &served.operation;
+    let context = Context::new(&request, operation.id, state.clock.now());
+    let span = tracing::info_span!(
+        "http",
+        "otel.name" = operation.id,
+        request_id = %context.id,
+        trace_id = context::trace_id(request.headers()),
+        tenant.id = tracing::field::Empty,
+    );
+    let _active = state.metrics.http.request_started();
+    Ok(answer(&served, &state, context, request, next).instrument(span).await)
+}
+
+async fn answer(
+    served: &Served,
+    state: &AppState,
+    mut context: Context,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> ServiceResponse<BoxBody> {
+    let operation = &served.operation;
+    let started = Instant::now();
+    let started_at = context.started_at;
+    let id = context.id.clone();
+    let method = request.method().clone();
+    let mut admitted = Admitted::default();
+    let mut response = match admit(operation, state, &request, &mut admitted).await {
+        Ok(()) => {
+            context.principal = admitted.principal.clone();
+            request.extensions_mut().insert(context);
+            handle(state, request, next, id.as_str()).await
+        }
+        Err(error) => request.into_response(problem::respond(&error, id.as_str())),
+    };
+    drop(admitted.permit.take());
+    describe(&mut response, &admitted, id.as_str());
+    let status = response.status();
+    let elapsed = started.elapsed();
+    if let Some(tenant) = admitted.tenant.filter(|_| is_billable(status)) {
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let ingress = context::with(response.request(), |context| context.ingress.get()).unwrap_or_default();
+        let delta = delta(micros, ingress, response.response().body().size());
+        let class = StatusClass::of(status.as_u16());
+        let ticket = state.recorder.record(tenant.id, operation.id, class, started_at, &delta);
+        if ticket.flushed().await == Outcome::Unsafe {
+            tracing::warn!("usage is kept by this process alone: neither Redis nor PostgreSQL takes it");
+        }
+    }
+    served.series(&state.metrics).finished(status.as_u16(), started.elapsed());
+    tracing::info!(
+        method = %method,
+        route = operation.id,
+        status = status.as_u16(),
+        duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "request"
+    );
+    response
+}
+
+/// Steps 1 to 4. What was learnt on the way stays in `admitted`, so that refusals carry limit headers too.
+async fn admit(
+    operation: &Operation,
+    state: &AppState,
+    request: &ServiceRequest,
+    admitted: &mut Admitted,
+) -> Result<(), ApiError> {
+    state.admit_address(request)?;
+    if operation.access == Access::Public {
+        return Ok(());
+    }
+    let credential = credential(request.headers())?;
+    let Authenticated { principal, tenant } = state.authenticate(request, credential).await?;
+    if let Some(tenant) = tenant {
+        tracing::Span::current().record("tenant.id", tracing::field::display(tenant.id));
+        refuse_other_tenant(request.headers(), &tenant)?;
+        admitted.tenant = Some(tenant);
+        let decision = state.limiter.check(tenant.id, tenant.limit, 1, state.clock.now()).await;
+        admitted.decision = Some(decision);
+        if !decision.allowed {
+            return Err(ApiError::RateLimited { retry_after: decision.retry_after });
+        }
+        admitted.permit = Some(state.permits.acquire(tenant.id).ok_or(ApiError::TooManyInFlight)?);
+    }
+    authorize(operation.access, &principal)?;
+    admitted.principal = Some(principal);
+    Ok(())
+}
+
+/// Step 5. A problem's body is written here, so that its size counts in usage like any other answer's.
+async fn handle(
+    state: &AppState,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+    id: &str,
+) -> ServiceResponse<BoxBody> {
+    let kept = request.request().clone();
+    let work = AssertUnwindSafe(next.call(request)).catch_unwind();
+    let failed = match tokio::time::timeout(state.options.request_timeout, work).await {
+        Ok(Ok(Ok(response))) => return problem::render(response, id),
+        Ok(Ok(Err(error))) => ApiError::internal(error.to_string()),
+        // The panic's message has been written to standard error by the panic hook.
+        Ok(Err(_panic)) => ApiError::internal("the handler panicked"),
+        Err(_elapsed) => ApiError::RequestTimeout,
+    };
+    ServiceResponse::new(kept, problem::respond(&failed, id))
+}
+
+/// The one credential of a request. Two of them are refused: which one counts would be anybody's guess.
+fn credential(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let mut found = None;
+    for value in headers.get_all("authorization") {
+        let text = value.to_str().map_err(|_not_ascii| ApiError::InvalidCredentials)?;
+        let (scheme, token) = text.split_once(' ').ok_or(ApiError::InvalidCredentials)?;
+        if !scheme.eq_ignore_ascii_case("bearer") || found.replace(token.trim_matches(' ')).is_some() {
+            return Err(ApiError::InvalidCredentials);
+        }
+    }
+    for value in headers.get_all("x-api-key") {
+        let text = value.to_str().map_err(|_not_ascii| ApiError::InvalidCredentials)?;
+        if found.replace(text.trim_matches(' ')).is_some() {
+            return Err(ApiError::InvalidCredentials);
+        }
+    }
+    found.ok_or(ApiError::MissingCredentials)
+}
+
+/// A tenant named in a header may only be the credential's own, whether or not the other one exists.
+fn refuse_other_tenant(headers: &HeaderMap, tenant: &DirectoryEntry) -> Result<(), ApiError> {
+    let own = tenant.id.to_string();
+    if headers.get_all("x-tenant-id").any(|value| value.as_bytes() != own.as_bytes()) {
+        return Err(ApiError::TenantMismatch);
+    }
+    Ok(())
+}
+
+fn authorize(access: Access, principal: &Principal) -> Result<(), ApiError> {
+    let is_operator = matches!(principal, Principal::Operator { .. });
+    match access {
+        Access::Public => Ok(()),
+        Access::AnyTenant if !is_operator => Ok(()),
+        Access::AnyTenant => Err(ApiError::Forbidden { needs: "of a tenant's principal" }),
+        Access::Tenant(permission) => {
+            principal.require(permission).map_err(|_forbidden| ApiError::Forbidden { needs: permission.as_str() })
+        }
+        Access::Operator(permission) => principal
+            .require_operator(permission)
+            .map_err(|_forbidden| ApiError::Forbidden { needs: permission.as_str() }),
+        Access::Either(_, permission) if is_operator => authorize(Access::Operator(permission), principal),
+        Access::Either(permission, _) => authorize(Access::Tenant(permission), principal),
+    }
+}
+
+/// Billable: authenticated and admitted (or the tenant would not be known here), and answered by us with anything but
+/// a refusal or a failure of ours.
+fn is_billable(status: StatusCode) -> bool {
+    status.as_u16() < 500
+        && !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+}
+
+fn delta(micros: u64, ingress_bytes: u64, body: BodySize) -> UsageDelta {
+    let egress_bytes = if let BodySize::Sized(bytes) = body { bytes } else { 0 };
+    let mut latency = LatencyHistogram::default();
+    latency.record(micros);
+    UsageDelta { requests: 1, compute_micros: micros, ingress_bytes, egress_bytes, latency }
+}
+
+/// The headers that every answer carries.
+fn describe(response: &mut ServiceResponse<BoxBody>, admitted: &Admitted, id: &str) {
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: Result<HeaderValue, _>| {
+        let name = HeaderName::from_static(name);
+        if let (Ok(value), false) = (value, headers.contains_key(&name)) {
+            headers.insert(name, value);
+        }
+    };
+    set("x-request-id", HeaderValue::from_str(id));
+    set("x-content-type-options", Ok(HeaderValue::from_static("nosniff")));
+    set("cache-control", Ok(HeaderValue::from_static("no-store")));
+    if let Some(decision) = &admitted.decision {
+        set("ratelimit-policy", HeaderValue::from_str(&rate_limit_policy(&[*decision])));
+        set("ratelimit", HeaderValue::from_str(&rate_limit(&[*decision])));
+    }
+}

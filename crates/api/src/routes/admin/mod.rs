@@ -1,0 +1,4 @@
+//! What operators do.
+
+pub(crate) mod tenants;
+pub(crate) mod usage;

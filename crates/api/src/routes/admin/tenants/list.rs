@@ -1,0 +1,48 @@
+//! List tenants.
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use bulkhead_db::{Authority, platform::tenants};
+use bulkhead_domain::{TenantId, TenantStatus};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::TenantResponse;
+use crate::{
+    error::ApiError,
+    extract::{OperatorCaller, PageResponse, Query, page_request},
+    state::AppState,
+};
+
+/// Which tenants to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListTenantsQuery {
+    /// Only tenants in this state.
+    #[param(value_type = Option<String>, example = "active")]
+    status: Option<TenantStatus>,
+    /// How many rows to return, 1 to 100.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u16>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List tenants
+///
+/// In the order they signed up.
+#[utoipa::path(
+    get, path = "/v1/admin/tenants", tag = "tenants", params(ListTenantsQuery),
+    responses((status = 200, description = "A page of tenants.", body = PageResponse<TenantResponse>)),
+)]
+pub(crate) async fn list_tenants(
+    state: Data<AppState>,
+    _caller: OperatorCaller,
+    Query(query): Query<ListTenantsQuery>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let page = page_request(query.limit, query.cursor.as_deref(), TenantId::uuid)?;
+    let read = async |tx: &mut _| tenants::list(tx, query.status, page).await;
+    let rows = state.db.platform_read(Authority::Operator, read).await?;
+    Ok(PageResponse::respond(&request, rows, |row| row.id, TenantResponse::from))
+}

@@ -1,0 +1,109 @@
+//! Tenants, as operators see them.
+
+mod activate;
+mod create;
+mod get;
+mod list;
+mod suspend;
+mod update;
+
+use bulkhead_db::{
+    platform::{
+        revocations::announce_tenant_change,
+        tenants::{self, Tenant, TenantChange},
+    },
+    Authority,
+};
+use bulkhead_domain::{OperatorPermission, Plan, TenantId, TenantStatus};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    answer::Answer,
+    error::ApiError,
+    extract::{IfMatch, OperatorCaller},
+    operation::{Access, operations},
+    state::AppState,
+};
+
+operations! {
+    list::list_tenants => Access::Operator(OperatorPermission::ReadTenants);
+    create::create_tenant => Access::Operator(OperatorPermission::WriteTenants);
+    get::get_tenant => Access::Operator(OperatorPermission::ReadTenants);
+    update::update_tenant => Access::Operator(OperatorPermission::WriteTenants);
+    suspend::suspend_tenant => Access::Operator(OperatorPermission::WriteTenants);
+    activate::activate_tenant => Access::Operator(OperatorPermission::WriteTenants);
+}
+
+/// A tenant.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TenantResponse {
+    /// Its id.
+    #[schema(value_type = String, example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    id: TenantId,
+    /// The name it logs in with.
+    #[schema(example = "acme")]
+    slug: String,
+    /// The name people read.
+    #[schema(example = "Acme Corporation")]
+    name: String,
+    /// `provisioning`, `active`, `suspended` or `deleted`.
+    #[schema(value_type = String, example = "active")]
+    status: TenantStatus,
+    /// `free`, `pro` or `enterprise`.
+    #[schema(value_type = String, example = "pro")]
+    plan: Plan,
+    /// Grows by one with every change; the ETag says the same.
+    #[schema(example = 2)]
+    version: i64,
+    /// When it signed up.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl From<Tenant> for TenantResponse {
+    fn from(row: Tenant) -> Self {
+        let Tenant { id, slug, name, status, plan, version, created_at, updated_at } = row;
+        Self { id, slug, name, status, plan, version, created_at, updated_at }
+    }
+}
+
+/// Changes a tenant, and makes every node forget what it knew of it.
+async fn change(
+    state: &AppState,
+    caller: &OperatorCaller,
+    id: TenantId,
+    if_match: IfMatch,
+    change: TenantChange<'_>,
+    changes: Value,
+) -> Result<Answer, ApiError> {
+    let at = state.clock.now();
+    state
+        .db
+        .platform_write(Authority::Operator, async |tx| {
+            let current = tenants::find(tx, id).await?.ok_or(ApiError::NotFound)?;
+            check_transition(current.status, change.status)?;
+            let version = if_match.choose(current.version)?;
+            let tenant = tenants::update(tx, id, version, change, at).await?.ok_or(ApiError::Conflict)?;
+            announce_tenant_change(tx, id).await?;
+            caller.audit(tx, at, &id, changes).await?;
+            let version = tenant.version;
+            Ok(Answer::ok(&TenantResponse::from(tenant))?.version(version))
+        })
+        .await
+}
+
+/// Only a tenant in service can be closed, and only a closed one opened again: one that is being built, or is on its
+/// way out, is in the hands of a job.
+fn check_transition(from: TenantStatus, to: Option<TenantStatus>) -> Result<(), ApiError> {
+    match (from, to) {
+        (_, None)
+        | (TenantStatus::Active | TenantStatus::Suspended, Some(TenantStatus::Active | TenantStatus::Suspended)) => {
+            Ok(())
+        }
+        _ => Err(ApiError::WrongState("Only an active or a suspended tenant can be suspended or activated.")),
+    }
+}

@@ -1,0 +1,13 @@
+//! Usage of all tenants, for billing.
+
+mod report_all;
+mod report_tenant;
+
+use bulkhead_domain::OperatorPermission;
+
+use crate::operation::{Access, operations};
+
+operations! {
+    report_all::get_all_usage_report => Access::Operator(OperatorPermission::ReadAllUsage);
+    report_tenant::get_tenant_usage_report => Access::Operator(OperatorPermission::ReadAllUsage);
+}

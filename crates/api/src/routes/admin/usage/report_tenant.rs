@@ -1,0 +1,56 @@
+//! One tenant's month.
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use bigdecimal::BigDecimal;
+use bulkhead_db::{
+    Authority,
+    platform::{tenants, usage},
+};
+use bulkhead_domain::TenantId;
+
+use crate::{
+    error::ApiError,
+    extract::{Id, OperatorCaller, Query},
+    routes::usage::{
+        Period, UsageReport, csv,
+        report::{UsageReportQuery, wants_csv},
+    },
+    state::AppState,
+};
+
+/// Report a tenant's usage
+///
+/// One line per meter; `Accept: text/csv` gives the same as CSV.
+#[utoipa::path(
+    get, path = "/v1/admin/tenants/{id}/usage/report", tag = "usage",
+    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), UsageReportQuery),
+    responses((status = 200, description = "The report.", content(
+        (UsageReport = "application/json"),
+        (String = "text/csv", example = "tenant,period,as_of,meter,unit,quantity\n"),
+    ))),
+)]
+pub(crate) async fn get_tenant_usage_report(
+    state: Data<AppState>,
+    _caller: OperatorCaller,
+    Id(id): Id<TenantId>,
+    Query(query): Query<UsageReportQuery>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let period = Period::parse(&query.period)?;
+    let as_of = state.clock.now();
+    let read = async |tx: &mut _| {
+        tenants::find(tx, id).await?.ok_or(ApiError::NotFound)?;
+        Ok::<_, ApiError>(usage::totals(tx, id, period.from, period.until).await?)
+    };
+    let totals = state.db.platform_read(Authority::Operator, read).await?;
+    let quantity = |meter| {
+        let found = totals.iter().find(|total| total.meter == meter);
+        found.map_or_else(BigDecimal::default, |total| total.quantity.clone())
+    };
+    let report = UsageReport::new(&id, period, as_of, quantity);
+    if wants_csv(&request) {
+        let file = format!("usage-{id}-{period}");
+        return csv::respond(&[report], &file);
+    }
+    Ok(HttpResponse::Ok().json(report))
+}

@@ -1,0 +1,48 @@
+//! Log in with a password.
+
+use actix_web::{HttpRequest, web::Data};
+use bulkhead_auth::Password;
+use bulkhead_domain::{Email, Slug};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::TokenResponse;
+use crate::{answer::Answer, error::ApiError, extract::Json, state::AppState};
+
+/// Who logs in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoginRequest {
+    /// The tenant's slug. Operators leave it out.
+    #[schema(example = "acme")]
+    tenant: Option<String>,
+    /// The e-mail address.
+    #[schema(example = "owner@acme.example")]
+    email: String,
+    /// The password.
+    #[schema(format = Password, example = "correct horse battery staple")]
+    password: String,
+}
+
+/// Log in
+///
+/// With a tenant's slug as one of its people, without as an operator of the platform. A wrong tenant, address or
+/// password is answered alike, and in the same time.
+#[utoipa::path(
+    post, path = "/v1/auth/login", tag = "auth", request_body = LoginRequest,
+    responses((status = 200, description = "Logged in.", body = TokenResponse)),
+)]
+pub(crate) async fn login(
+    state: Data<AppState>,
+    request: HttpRequest,
+    body: Json<LoginRequest>,
+) -> Result<Answer, ApiError> {
+    state.admit_credential_attempt(&request)?;
+    let LoginRequest { tenant, email, password } = body.value;
+    // What cannot be a tenant, an address or a password is wrong like any other, after the same work.
+    let tenant = tenant.map(|slug| slug.parse::<Slug>().ok());
+    let email = email.parse::<Email>().ok();
+    let password = Password::try_from(password).ok();
+    let tokens = state.authenticator.login(&state.db, tenant, email, password, state.clock.now()).await?;
+    Answer::ok(&TokenResponse::from(tokens))
+}

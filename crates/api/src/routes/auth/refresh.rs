@@ -1,0 +1,23 @@
+//! Exchange a refresh token for the next pair of tokens.
+
+use actix_web::{HttpRequest, web::Data};
+
+use super::{RefreshRequest, TokenResponse};
+use crate::{answer::Answer, error::ApiError, extract::Json, state::AppState};
+
+/// Refresh a session
+///
+/// Each refresh token works once. Using one again ends its session: it has been stolen, or its thief has used it.
+#[utoipa::path(
+    post, path = "/v1/auth/refresh", tag = "auth", request_body = RefreshRequest,
+    responses((status = 200, description = "The next pair of tokens.", body = TokenResponse)),
+)]
+pub(crate) async fn refresh(
+    state: Data<AppState>,
+    request: HttpRequest,
+    body: Json<RefreshRequest>,
+) -> Result<Answer, ApiError> {
+    state.admit_credential_attempt(&request)?;
+    let tokens = state.authenticator.refresh(&state.db, &body.value.refresh_token, state.clock.now()).await?;
+    Answer::ok(&TokenResponse::from(tokens))
+}

@@ -1,0 +1,67 @@
+//! Change a resource.
+
+use actix_web::web::Data;
+use bulkhead_db::tenant::resources::{self, ResourceChange};
+use bulkhead_domain::ResourceId;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::{ResourceResponse, check};
+use crate::{
+    answer::Answer,
+    error::ApiError,
+    extract::{Id, IfMatch, IfMatchHeader, Json, TenantCaller},
+    state::AppState,
+};
+
+/// The fields to change; those left out stay as they are.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateResourceRequest {
+    /// The new name.
+    #[schema(min_length = 1, max_length = 200, example = "Quarterly report, final")]
+    name: Option<String>,
+    /// The new kind.
+    #[schema(min_length = 1, max_length = 64, example = "document")]
+    kind: Option<String>,
+    /// The new content, whole.
+    #[schema(value_type = Option<Object>, example = json!({"pages": 14}))]
+    data: Option<Value>,
+}
+
+/// Change a resource
+///
+/// Send the ETag you were given in `If-Match`, and nobody else's change is overwritten unseen.
+#[utoipa::path(
+    patch, path = "/v1/resources/{id}", tag = "resources", request_body = UpdateResourceRequest,
+    params(("id" = String, Path, description = "The resource's id.", example = "res_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
+    responses((status = 200, description = "The resource as it is now.", body = ResourceResponse)),
+)]
+pub(crate) async fn update_resource(
+    state: Data<AppState>,
+    caller: TenantCaller,
+    Id(id): Id<ResourceId>,
+    if_match: IfMatch,
+    body: Json<UpdateResourceRequest>,
+) -> Result<Answer, ApiError> {
+    let UpdateResourceRequest { name, kind, data } = &body.value;
+    let errors = check(name.as_deref(), kind.as_deref(), data.as_ref());
+    if !errors.is_empty() {
+        return Err(ApiError::Validation(errors));
+    }
+    let at = state.clock.now();
+    let change = ResourceChange { name: name.as_deref(), kind: kind.as_deref(), data: data.as_ref() };
+    state
+        .db
+        .write(caller.tenant, async |tx| {
+            let current = resources::find(tx, id).await?.ok_or(ApiError::NotFound)?;
+            let version = if_match.choose(current.version)?;
+            let updated = resources::update(tx, id, version, &change, at).await?.ok_or(ApiError::Conflict)?;
+            let changes = json!({ "version": updated.version, "name": name, "kind": kind });
+            caller.audit(tx, at, &id, changes).await?;
+            let version = updated.version;
+            Ok(Answer::ok(&ResourceResponse::from(updated))?.version(version))
+        })
+        .await
+}

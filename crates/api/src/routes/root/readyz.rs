@@ -1,0 +1,19 @@
+//! Should this node be sent requests.
+
+use actix_web::{HttpResponse, web::Data};
+
+use crate::{health::Readiness, state::AppState};
+
+/// Is this node ready
+///
+/// Not while it starts, drains, or has lost PostgreSQL. Redis may be away: limits and usage go on without it.
+#[utoipa::path(
+    get, path = "/readyz", tag = "service",
+    responses(
+        (status = 200, description = "Send it requests.", body = Readiness),
+        (status = 503, description = "Do not.", body = Readiness),
+    ),
+)]
+pub(crate) async fn get_readyz(state: Data<AppState>) -> HttpResponse {
+    state.health.respond()
+}

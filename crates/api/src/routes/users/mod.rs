@@ -1,0 +1,51 @@
+//! A tenant's people.
+
+mod create;
+mod delete;
+mod get;
+mod list;
+mod update;
+
+use bulkhead_db::tenant::users::User;
+use bulkhead_domain::{Permission, Role, UserId};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::operation::{Access, operations};
+
+operations! {
+    list::list_users => Access::Tenant(Permission::ReadUsers);
+    create::create_user => Access::Tenant(Permission::WriteUsers);
+    get::get_user => Access::Tenant(Permission::ReadUsers);
+    update::update_user => Access::Tenant(Permission::WriteUsers);
+    delete::delete_user => Access::Tenant(Permission::WriteUsers);
+}
+
+/// A person of a tenant.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UserResponse {
+    /// Their id.
+    #[schema(value_type = String, example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    id: UserId,
+    /// Their address.
+    #[schema(example = "grace@example.com")]
+    email: String,
+    /// What they may do: `owner`, `admin`, `developer` or `read_only`.
+    #[schema(value_type = String, example = "developer")]
+    role: Role,
+    /// Grows by one with every change; the ETag says the same.
+    #[schema(example = 1)]
+    version: i64,
+    /// When they were added.
+    created_at: DateTime<Utc>,
+    /// When they were last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl From<User> for UserResponse {
+    fn from(row: User) -> Self {
+        let User { id, email, role, version, created_at, updated_at } = row;
+        Self { id, email, role, version, created_at, updated_at }
+    }
+}

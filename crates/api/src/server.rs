@@ -1,0 +1,154 @@
+//! The HTTP servers: the API on one port, metrics and machine probes on another, and their orderly end.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
+use bulkhead_auth::AuthError;
+use bulkhead_db::{Db, platform::nodes::Node};
+use futures::future::try_join;
+use tokio::sync::watch;
+
+use crate::{
+    background, docs,
+    health::Health,
+    openapi, operation, routes,
+    state::{AppState, Shared},
+};
+
+/// Where and how the servers listen.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// Where metrics and probes are served.
+    pub metrics: SocketAddr,
+    /// Threads that answer requests.
+    pub threads: usize,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+    /// How long readiness fails before the listener closes, so that load balancers have seen it.
+    pub drain_delay: Duration,
+    /// How long requests in flight may take to finish.
+    pub shutdown: Duration,
+}
+
+/// The API cannot start, or has failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The route table is inconsistent.
+    #[error(transparent)]
+    Catalog(#[from] operation::CatalogError),
+    /// The OpenAPI document cannot be written.
+    #[error("the OpenAPI document cannot be written: {0}")]
+    Document(#[from] serde_json::Error),
+    /// The keys or the revocations could not be read.
+    #[error("the first look at the database failed: {0}")]
+    Prepare(#[from] AuthError),
+    /// A port is taken, or the system refuses.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A server has failed.
+    #[error(transparent)]
+    Server(#[from] io::Error),
+}
+
+/// Serves until `stop` turns true, then drains.
+///
+/// `state` makes a thread's state on that thread; `db` is this thread's own way to the database, for what the node does
+/// beside answering; `node` is what the other nodes know it by.
+pub async fn serve(
+    options: ServerOptions,
+    shared: Shared,
+    state: impl Fn() -> AppState + Clone + Send + 'static,
+    db: Db,
+    node: Node,
+    stop: watch::Receiver<bool>,
+) -> Result<(), ServeError> {
+    background::prepare(&shared, &db).await?;
+    let catalog = Arc::new(routes::catalog()?);
+    let document = Arc::new(openapi::document(&catalog)?);
+    let api = HttpServer::new(move || {
+        let configure = |config: &mut web::ServiceConfig| {
+            // The route table is small and made once per thread; it cannot fail here, having been made above.
+            if let Ok(catalog) = routes::catalog() {
+                catalog.configure(config);
+            }
+            docs::configure(&document, config);
+        };
+        App::new()
+            .app_data(web::Data::new(state()))
+            .configure(configure)
+            .default_service(operation::unknown_route())
+    })
+    .workers(options.threads)
+    .keep_alive(options.keep_alive)
+    .client_request_timeout(Duration::from_secs(5))
+    .shutdown_timeout(options.shutdown.as_secs())
+    .disable_signals()
+    .bind(options.api)
+    .map_err(|source| ServeError::Listen { address: options.api, source })?
+    .run();
+    let metrics = metrics_server(options.metrics, &shared)?;
+    let mut tasks = background::spawn(&shared, &db, &node);
+    let handles = [api.handle(), metrics.handle()];
+    actix_web::rt::spawn(drain(handles, Arc::clone(&shared.health), options.drain_delay, stop));
+    shared.health.mark_started();
+    let result = try_join(api, metrics).await;
+    tasks.shutdown().await;
+    background::leave(&db, &node).await;
+    result?;
+    Ok(())
+}
+
+/// Waits for the signal, lets load balancers notice, then closes the listeners and waits for what is in flight.
+async fn drain(
+    [api, metrics]: [ServerHandle; 2],
+    health: Arc<Health>,
+    delay: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
+    // An error means that whoever could ask us to stop is gone: then stop.
+    let _asked = stop.wait_for(|stop| *stop).await;
+    health.mark_draining();
+    tokio::time::sleep(delay).await;
+    api.stop(true).await;
+    metrics.stop(false).await;
+}
+
+fn metrics_server(
+    address: SocketAddr,
+    shared: &Shared,
+) -> Result<actix_web::dev::Server, ServeError> {
+    let shared = shared.clone();
+    let listen = |source| ServeError::Listen { address, source };
+    let server = HttpServer::new(move || {
+        let (metrics, health) = (shared.metrics.clone(), Arc::clone(&shared.health));
+        let render = move || {
+            let text = metrics.render();
+            async move { HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text) }
+        };
+        let ready = move || {
+            let response = health.respond();
+            async move { response }
+        };
+        App::new()
+            .route("/metrics", web::get().to(render))
+            .route("/readyz", web::get().to(ready))
+            .route("/livez", web::get().to(|| async { HttpResponse::Ok().body("alive") }))
+    })
+    .workers(1)
+    .disable_signals()
+    .bind(address)
+    .map_err(listen)?;
+    Ok(server.run())
+}

@@ -1,0 +1,169 @@
+//! What handlers work with: one [`AppState`] per thread, sharing what may be shared.
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::dev::ServiceRequest;
+use bulkhead_auth::{AuthError, Authenticated, Authenticator, Keyring, Password, PasswordError, PasswordHasher};
+use bulkhead_db::Db;
+use bulkhead_domain::{ApiKeyId, Clock, TenantId, api_key::ApiKey};
+use bulkhead_limits::{AddressLimiter, Limiter, TenantPermits};
+use bulkhead_telemetry::Metrics;
+use bulkhead_usage::Recorder;
+use chrono::{DateTime, Utc};
+
+use crate::{error::ApiError, extract::Intent, health::Health, once::Once};
+
+/// How the API behaves.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// The largest request body, in bytes.
+    pub body_limit: usize,
+    /// How long a request may take, its body's arrival included.
+    pub request_timeout: Duration,
+    /// How many proxies in front of us add to `X-Forwarded-For`; 0 takes the peer's address.
+    pub trusted_proxy_hops: u8,
+    /// The `iss` of our tokens.
+    pub issuer: String,
+    /// The word in our API keys.
+    pub environment: &'static str,
+}
+
+/// What all threads share.
+#[derive(Clone)]
+pub struct Shared {
+    /// How the API behaves.
+    pub options: Arc<ApiOptions>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Verifies credentials and issues tokens.
+    pub authenticator: Arc<Authenticator>,
+    /// Keys for HMACs.
+    pub keyring: Arc<Keyring>,
+    /// Hashes passwords.
+    pub passwords: PasswordHasher,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Caps each tenant's requests in flight.
+    pub permits: Arc<TenantPermits>,
+    /// Every address's bucket.
+    pub addresses: Arc<AddressLimiter>,
+    /// Every address's bucket for logins.
+    pub attempts: Arc<AddressLimiter>,
+    /// Whether the node should be sent requests.
+    pub health: Arc<Health>,
+    /// The tenants' buckets; threads make their own from it.
+    pub limiter: Limiter,
+}
+
+/// What one thread works with.
+pub struct AppState {
+    shared: Shared,
+    /// This thread's connections to PostgreSQL.
+    pub db: Db,
+    /// This thread's way to the tenants' buckets.
+    pub limiter: Limiter,
+    /// This thread's usage recorder.
+    pub recorder: Recorder,
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl AppState {
+    /// The state of the thread that calls this.
+    pub fn new(shared: Shared, db: Db, recorder: Recorder) -> Self {
+        let limiter = shared.limiter.for_thread();
+        Self { shared, db, limiter, recorder }
+    }
+
+    /// Takes a token from the address's bucket. No I/O, so a flood costs us next to nothing.
+    pub(crate) fn admit_address(&self, request: &ServiceRequest) -> Result<(), ApiError> {
+        let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
+        self.take(&self.addresses, address)
+    }
+
+    /// Takes a token from the address's bucket for logins.
+    pub(crate) fn admit_credential_attempt(&self, request: &actix_web::HttpRequest) -> Result<(), ApiError> {
+        let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
+        self.take(&self.attempts, address)
+    }
+
+    fn take(&self, buckets: &AddressLimiter, address: IpAddr) -> Result<(), ApiError> {
+        let decision = buckets.check(address, self.clock.now());
+        if decision.allowed { Ok(()) } else { Err(ApiError::RateLimited { retry_after: decision.retry_after }) }
+    }
+
+    /// The caller's address: the peer's, or the one that the outermost proxy we trust has seen. Entries further left
+    /// in `X-Forwarded-For` are the caller's own words.
+    fn address(&self, peer: Option<IpAddr>, headers: &actix_web::http::header::HeaderMap) -> IpAddr {
+        let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        let Some(skipped) = usize::from(self.options.trusted_proxy_hops).checked_sub(1) else { return peer };
+        let forwarded = headers.get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+        let entries: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+        entries.iter().rev().nth(skipped).and_then(|entry| entry.parse().ok()).unwrap_or(peer)
+    }
+
+    /// Verifies a request's credential. A failure takes one more token from the address's bucket for logins: guessing
+    /// keys is no cheaper than guessing passwords.
+    pub(crate) async fn authenticate(
+        &self,
+        request: &ServiceRequest,
+        credential: &str,
+    ) -> Result<Authenticated, ApiError> {
+        let result = self.authenticator.authenticate(&self.db, credential, self.clock.now()).await;
+        if matches!(result, Err(AuthError::Invalid)) {
+            let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
+            self.take(&self.attempts, address)?;
+        }
+        result.map_err(|error| match error {
+            AuthError::Invalid => ApiError::InvalidCredentials,
+            other => other.into(),
+        })
+    }
+
+    /// Hashes a password that is to be stored.
+    pub(crate) async fn hash(&self, password: Password) -> Result<String, ApiError> {
+        self.passwords.hash(password).await.map_err(|error| match error {
+            PasswordError::Busy => ApiError::Unavailable(Box::new(error)),
+            PasswordError::StoredHash | PasswordError::Failed => ApiError::internal(error),
+        })
+    }
+
+    /// Makes an API key and what is stored of it.
+    pub(crate) fn issue_api_key(&self, tenant: TenantId, id: ApiKeyId) -> Result<(ApiKey, [u8; 32]), ApiError> {
+        bulkhead_auth::api_key::issue(&self.keyring, self.options.environment, tenant, id).map_err(ApiError::internal)
+    }
+
+    /// A request that is to happen once.
+    pub(crate) fn once<'a>(
+        &self,
+        intent: &'a Intent,
+        principal: &'a str,
+        body: &[u8],
+        now: DateTime<Utc>,
+    ) -> Once<'a> {
+        Once::new(&self.keyring, intent, principal, body, now)
+    }
+}
+
+/// What a failed login is told; a failed credential of any other request is [`ApiError::InvalidCredentials`].
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Invalid => Self::LoginFailed,
+            AuthError::Suspended => Self::TenantSuspended,
+            AuthError::Busy => Self::Unavailable(Box::new(error)),
+            AuthError::Database(error) => error.into(),
+            AuthError::Internal(_) => Self::internal(error),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Credentials that this node has verified lately.
+//!
+//! Owns the shortcut from a credential's text to its principal: verifying a signature takes tens of microseconds and an
+//! API key a query, finding the digest of its text again one. Keeps digests, never texts, and only of credentials that
+//! were good; it is bounded, so remembering cannot be made expensive from outside. Refuses to answer for a credential
+//! that has expired, was revoked, was verified too long ago, or cannot be judged by what the node knows of revocations.
+
+use aws_lc_rs::digest;
+use chrono::{DateTime, TimeDelta, Utc};
+use quick_cache::sync::Cache;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{
+    principal::Verified,
+    revocation::{Revocations, Standing},
+};
+
+/// How long a verification is trusted at most.
+pub const MAX_AGE: TimeDelta = TimeDelta::seconds(60);
+
+type Digest = [u8; 32];
+
+/// Verified credentials by the SHA-256 of their text.
+#[derive(Debug)]
+pub struct CredentialCache {
+    entries: Cache<Digest, Entry>,
+    /// Grows when everything is to be verified anew, so that a verification begun before is not kept.
+    generation: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    verified: Verified,
+    cached_at: DateTime<Utc>,
+    generation: u64,
+}
+
+/// A credential that has to be verified, and the right to keep the result.
+#[derive(Clone, Copy, Debug)]
+pub struct Miss {
+    digest: Digest,
+    generation: u64,
+}
+
+impl CredentialCache {
+    /// Keeps up to `capacity` credentials, about 300 bytes each.
+    pub fn new(capacity: usize) -> Self {
+        Self { entries: Cache::new(capacity), generation: AtomicU64::new(0) }
+    }
+
+    /// What an earlier verification of this text has shown, if it still holds at `now`.
+    pub fn get(&self, text: &str, now: DateTime<Utc>, revocations: &Revocations) -> Result<Verified, Miss> {
+        let miss = Miss { digest: sha256(text), generation: self.generation.load(Ordering::Acquire) };
+        let entry = self.entries.get(&miss.digest).ok_or(miss)?;
+        let Verified { principal, issued_at, expires_at } = &entry.verified;
+        // A clock that was set back makes an entry come from the future: then it is as good as too old.
+        let holds = entry.generation == miss.generation
+            && now < *expires_at
+            && (now - entry.cached_at).abs() < MAX_AGE
+            && revocations.standing(principal, *issued_at, now) == Standing::Good;
+        if holds { Ok(entry.verified) } else { Err(miss) }
+    }
+
+    /// Remembers what the verification after a miss has shown.
+    pub fn put(&self, miss: Miss, verified: Verified, now: DateTime<Utc>) {
+        let Miss { digest, generation } = miss;
+        self.entries.insert(digest, Entry { verified, cached_at: now, generation });
+    }
+
+    /// Forgets everything, and what is being verified right now too: for a change of the trusted signing keys.
+    pub fn invalidate_all(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.entries.clear();
+    }
+}
+
+fn sha256(text: &str) -> Digest {
+    let mut out = [0; 32];
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+    out.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_domain::Role;
+
+    use super::*;
+    use crate::{
+        principal::tests::{tenant, user},
+        revocation::{Revocation, RevokedSubject},
+    };
+
+    const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_800_000_000_500).unwrap();
+
+    fn verified(expires_in: TimeDelta) -> Verified {
+        Verified { principal: user(1, Role::Owner, None), issued_at: NOW, expires_at: NOW + expires_in }
+    }
+
+    /// A view that stays fresh around `at`.
+    fn fresh(at: DateTime<Utc>) -> Revocations {
+        let revocations = Revocations::new();
+        revocations.apply([], at);
+        revocations
+    }
+
+    fn filled(expires_in: TimeDelta) -> CredentialCache {
+        let cache = CredentialCache::new(100);
+        let miss = cache.get("token", NOW, &fresh(NOW)).unwrap_err();
+        cache.put(miss, verified(expires_in), NOW);
+        cache
+    }
+
+    #[test]
+    fn a_verified_credential_is_found_by_its_exact_text() {
+        let cache = filled(TimeDelta::minutes(10));
+        assert_eq!(cache.get("token", NOW, &fresh(NOW)).unwrap(), verified(TimeDelta::minutes(10)));
+        for other in ["", "toke", "token ", "Token"] {
+            assert!(cache.get(other, NOW, &fresh(NOW)).is_err(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_ends_with_its_credential_or_after_a_minute() {
+        for (expires_in, lasts) in [(10, 10), (59, 59), (60, 60), (600, 60)] {
+            let cache = filled(TimeDelta::seconds(expires_in));
+            let end = NOW + TimeDelta::seconds(lasts);
+            let before = end - TimeDelta::milliseconds(1);
+            assert!(cache.get("token", before, &fresh(before)).is_ok(), "{expires_in}");
+            assert!(cache.get("token", end, &fresh(end)).is_err(), "{expires_in}");
+        }
+        let earlier = NOW - TimeDelta::seconds(60);
+        assert!(filled(TimeDelta::minutes(10)).get("token", earlier, &fresh(earlier)).is_err());
+    }
+
+    #[test]
+    fn nothing_is_answered_from_stale_or_revoking_knowledge() {
+        let cache = filled(TimeDelta::minutes(10));
+        let late = NOW + TimeDelta::seconds(6);
+        assert!(cache.get("token", late, &fresh(NOW)).is_err());
+        assert!(cache.get("token", late, &fresh(late)).is_ok());
+        assert!(cache.get("token", NOW, &Revocations::new()).is_err());
+        let revoked = fresh(NOW);
+        revoked.apply([Revocation { subject: RevokedSubject::Tenant(tenant(1)), at: NOW }], NOW);
+        assert!(cache.get("token", NOW, &revoked).is_err());
+    }
+
+    #[test]
+    fn after_an_invalidation_even_a_verification_in_progress_is_not_kept() {
+        let cache = filled(TimeDelta::minutes(10));
+        let begun_before = cache.get("other", NOW, &fresh(NOW)).unwrap_err();
+        cache.invalidate_all();
+        cache.put(begun_before, verified(TimeDelta::minutes(10)), NOW);
+        for text in ["token", "other"] {
+            let miss = cache.get(text, NOW, &fresh(NOW)).unwrap_err();
+            cache.put(miss, verified(TimeDelta::minutes(10)), NOW);
+            assert!(cache.get(text, NOW, &fresh(NOW)).is_ok());
+        }
+    }
+
+    #[test]
+    fn it_never_grows_beyond_its_capacity() {
+        let cache = CredentialCache::new(100);
+        for number in 0..10_000 {
+            let miss = cache.get(&number.to_string(), NOW, &fresh(NOW)).unwrap_err();
+            cache.put(miss, verified(TimeDelta::minutes(10)), NOW);
+        }
+        assert!((1..=100).contains(&cache.entries.len()), "{}", cache.entries.len());
+        assert!(size_of::<(Digest, Entry)>() < 250, "{}", size_of::<(Digest, Entry)>());
+    }
+}

@@ -1,0 +1,60 @@
+//! What a node remembers of tenants: state, plan, limit.
+//!
+//! Owns a bounded copy of the platform's directory. An entry is believed for a minute at most, and only until somebody
+//! announces a change (`platform::revocations::announce_tenant_change`), which every node reads within seconds.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bulkhead_db::{
+    Authority, Db, DbResult,
+    platform::tenants::{self, DirectoryEntry},
+};
+use bulkhead_domain::{Slug, TenantId};
+use chrono::{DateTime, TimeDelta, Utc};
+use quick_cache::sync::Cache;
+
+/// How long an entry is believed at most.
+const MAX_AGE: TimeDelta = TimeDelta::seconds(60);
+
+/// The tenants that this node has met lately.
+#[derive(Debug)]
+pub struct Directory {
+    entries: Cache<TenantId, (DirectoryEntry, DateTime<Utc>)>,
+    /// Grows with every announced change, so that what was read before it is not kept after it.
+    generation: AtomicU64,
+}
+
+impl Directory {
+    /// Remembers up to `capacity` tenants.
+    pub fn new(capacity: usize) -> Self {
+        Self { entries: Cache::new(capacity), generation: AtomicU64::new(0) }
+    }
+
+    /// The tenant with this id, remembered or read.
+    pub async fn find(&self, db: &Db, id: TenantId, now: DateTime<Utc>) -> DbResult<Option<DirectoryEntry>> {
+        if let Some((entry, at)) = self.entries.get(&id)
+            && (now - at).abs() < MAX_AGE
+        {
+            return Ok(Some(entry));
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        let found = db.platform_read(Authority::Machinery, async |tx| tenants::entry(tx, id).await).await?;
+        if let Some(entry) = found
+            && self.generation.load(Ordering::Acquire) == generation
+        {
+            self.entries.insert(id, (entry, now));
+        }
+        Ok(found)
+    }
+
+    /// The tenant with this slug. Always read: only logins ask.
+    pub async fn find_by_slug(&self, db: &Db, slug: &Slug) -> DbResult<Option<DirectoryEntry>> {
+        db.platform_read(Authority::Machinery, async |tx| tenants::entry_by_slug(tx, slug).await).await
+    }
+
+    /// Forgets a tenant that has changed.
+    pub(crate) fn forget(&self, id: TenantId) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.entries.remove(&id);
+    }
+}

@@ -1,0 +1,299 @@
+//! Access tokens: RFC 9068 JWTs, signed with RS256.
+//!
+//! Owns their writing and their reading, which accepts exactly what the writing produces: one algorithm, one header
+//! shape, one issuer and audience, every required claim with its exact type, each key of the JSON once. The key is
+//! looked up by name among those the node trusts and never fetched; a header that brings its own is refused.
+//!
+//! Time comes from the caller. `jti` is a `UUIDv7`, so a token tells when it was issued to the millisecond, while `iat`
+//! stays the whole number of seconds that other people's libraries expect.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bulkhead_domain::{Ground, OperatorRole, Proven, Role, SessionId, TenantId};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::{
+    principal::{Principal, Verified},
+    signing_keys::{KeySet, SigningKeyError},
+};
+
+/// The longest token that is looked at, in bytes. Ours have about 900.
+pub const MAX_LENGTH: usize = 8 * 1024;
+/// How far the clocks of two nodes may be apart.
+pub const LEEWAY: TimeDelta = TimeDelta::seconds(5);
+/// The longest life a token may have, whoever issued it: revocations are remembered for this long and no longer.
+pub const MAX_LIFETIME: TimeDelta = TimeDelta::hours(1);
+/// The life of a token unless configured otherwise.
+pub const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(10);
+
+const TYPE: &str = "at+jwt";
+
+/// Why a token is refused. For the log: the caller learns only that it is not valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Longer than [`MAX_LENGTH`].
+    #[error("longer than {MAX_LENGTH} bytes")]
+    TooLong,
+    /// Not three base64url segments with the right JSON in them.
+    #[error("malformed {0}")]
+    Malformed(&'static str),
+    /// Another algorithm than RS256.
+    #[error("not signed with RS256")]
+    Algorithm,
+    /// Not an access token.
+    #[error("its typ is not {TYPE}")]
+    Type,
+    /// Signed with a key that is not trusted, or is no longer.
+    #[error("signed with an unknown key")]
+    UnknownKey,
+    /// The signature is not the key's.
+    #[error("the signature does not match")]
+    Signature,
+    /// Issued by somebody else.
+    #[error("another issuer")]
+    Issuer,
+    /// Meant for somebody else.
+    #[error("another audience")]
+    Audience,
+    /// Its time is over.
+    #[error("expired")]
+    Expired,
+    /// Its time has not come.
+    #[error("not valid yet")]
+    NotYetValid,
+    /// The claims contradict each other.
+    #[error("contradictory {0}")]
+    Contradiction(&'static str),
+}
+
+/// Why no token can be issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IssueError {
+    /// The configured lifetime is not between a second and [`MAX_LIFETIME`].
+    #[error("a token's lifetime must be between a second and an hour")]
+    Lifetime,
+    /// The credential that the token would stand for has ended.
+    #[error("the credential has expired")]
+    CredentialExpired,
+    /// The claims could not be written.
+    #[error("the token could not be written")]
+    Unwritable,
+    /// The key could not sign.
+    #[error(transparent)]
+    Key(#[from] SigningKeyError),
+}
+
+/// What a token is issued for.
+#[derive(Clone, Copy, Debug)]
+pub struct Issue {
+    /// Whom it speaks for.
+    pub principal: Principal,
+    /// When the database was asked whether the credential behind it is good; not the moment of signing. A revocation
+    /// that commits between the two hits the token only because of this.
+    pub proven_at: DateTime<Utc>,
+    /// When that credential ends; the token ends no later.
+    pub credential_expires_at: Option<DateTime<Utc>>,
+}
+
+/// A new access token. Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessToken {
+    /// The token.
+    pub text: String,
+    /// How long it is good, in seconds.
+    pub expires_in: i64,
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccessToken(.., expires in {} s)", self.expires_in)
+    }
+}
+
+/// Issues and verifies the tokens of one issuer for one audience.
+#[derive(Clone, Debug)]
+pub struct AccessTokens {
+    issuer: String,
+    audience: String,
+    lifetime: TimeDelta,
+}
+
+/// A JOSE header. Whatever else could be in one (`crit`, `b64`, `jwk`, `jku`, `x5c`, `x5u`, `zip`, …) is refused.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    typ: String,
+    alg: String,
+    kid: String,
+}
+
+/// The claims. Unknown ones are ignored, as RFC 7519 section 4 asks, so that a newer node's tokens work during a
+/// rolling update; a known one may be there once.
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    client_id: String,
+    exp: i64,
+    nbf: i64,
+    iat: i64,
+    jti: Uuid,
+    role: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<TenantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<SessionId>,
+}
+
+impl AccessTokens {
+    /// Tokens of `issuer` (a URL) for `audience`, good for `lifetime`.
+    pub fn new(issuer: String, audience: String, lifetime: TimeDelta) -> Result<Self, IssueError> {
+        if lifetime < TimeDelta::seconds(1) || lifetime > MAX_LIFETIME {
+            return Err(IssueError::Lifetime);
+        }
+        Ok(Self { issuer, audience, lifetime })
+    }
+
+    /// Who issues the tokens.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Issues a token.
+    pub fn issue(&self, keys: &KeySet, issue: &Issue) -> Result<AccessToken, IssueError> {
+        let Issue { principal, proven_at, credential_expires_at } = issue;
+        let iat = proven_at.timestamp();
+        let lifetime = self.lifetime.num_seconds();
+        let exp = credential_expires_at.map_or(iat + lifetime, |end| end.timestamp().min(iat + lifetime));
+        if exp <= iat {
+            return Err(IssueError::CredentialExpired);
+        }
+        let role = match principal {
+            Principal::User { role, .. } | Principal::ApiKey { role, .. } => role.as_str(),
+            Principal::Operator { role, .. } => role.as_str(),
+        };
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            sub: principal.subject(),
+            client_id: principal.subject(),
+            exp,
+            nbf: iat,
+            iat,
+            jti: token_id(*proven_at),
+            role: role.to_owned(),
+            tenant: principal.tenant().map(|tenant| tenant.get()),
+            sid: principal.session(),
+        };
+        let key = keys.active();
+        let header =
+            Header { typ: TYPE.to_owned(), alg: "RS256".to_owned(), kid: key.public().kid().to_owned() };
+        let message = format!("{}.{}", encode(&header)?, encode(&claims)?);
+        let signature = key.sign(message.as_bytes())?;
+        Ok(AccessToken { text: format!("{message}.{signature}"), expires_in: exp - iat })
+    }
+
+    /// Verifies a token, at `now`. Says nothing about revocations: those are [`crate::revocation::Revocations`]'s.
+    pub fn verify(&self, keys: &KeySet, text: &str, now: DateTime<Utc>) -> Result<Verified, TokenError> {
+        if text.len() > MAX_LENGTH {
+            return Err(TokenError::TooLong);
+        }
+        let mut segments = text.split('.');
+        let (Some(header), Some(claims), Some(signature), None) =
+            (segments.next(), segments.next(), segments.next(), segments.next())
+        else {
+            return Err(TokenError::Malformed("token"));
+        };
+        let message = text.get(..header.len() + 1 + claims.len()).unwrap_or_default();
+        let header: Header = decode(header).ok_or(TokenError::Malformed("header"))?;
+        if header.alg != "RS256" {
+            return Err(TokenError::Algorithm);
+        }
+        let typ = header.typ.to_ascii_lowercase();
+        if typ.strip_prefix("application/").unwrap_or(&typ) != TYPE {
+            return Err(TokenError::Type);
+        }
+        let key = keys.find(&header.kid).ok_or(TokenError::UnknownKey)?;
+        if !key.verifies(message.as_bytes(), signature) {
+            return Err(TokenError::Signature);
+        }
+        let claims: Claims = decode(claims).ok_or(TokenError::Malformed("claims"))?;
+        self.check(&claims, now)
+    }
+
+    fn check(&self, claims: &Claims, now: DateTime<Utc>) -> Result<Verified, TokenError> {
+        if claims.iss != self.issuer {
+            return Err(TokenError::Issuer);
+        }
+        if claims.aud != self.audience {
+            return Err(TokenError::Audience);
+        }
+        let moment = |seconds| DateTime::from_timestamp_secs(seconds).ok_or(TokenError::Malformed("time"));
+        let (exp, nbf, iat) = (moment(claims.exp)?, moment(claims.nbf)?, moment(claims.iat)?);
+        // The leeway goes to `now`, never to a claim: the last moment that can be written has no later one.
+        if now - LEEWAY >= exp {
+            return Err(TokenError::Expired);
+        }
+        if now + LEEWAY < nbf || now + LEEWAY < iat {
+            return Err(TokenError::NotYetValid);
+        }
+        if exp <= iat || exp - iat > MAX_LIFETIME {
+            return Err(TokenError::Contradiction("lifetime"));
+        }
+        let issued_at = issued_at(claims.jti).filter(|moment| moment.timestamp() == claims.iat);
+        let issued_at = issued_at.ok_or(TokenError::Contradiction("jti"))?;
+        if claims.client_id != claims.sub {
+            return Err(TokenError::Contradiction("client_id"));
+        }
+        let principal = principal(claims).ok_or(TokenError::Contradiction("subject"))?;
+        Ok(Verified { principal, issued_at, expires_at: exp })
+    }
+}
+
+/// The principal that the claims name; `None` unless exactly the claims of its kind are there.
+fn principal(claims: &Claims) -> Option<Principal> {
+    let proven = |tenant| Proven::on(Ground::AccessToken, tenant);
+    let (role, sub) = (claims.role.as_str(), claims.sub.as_str());
+    match (sub.get(..4)?, claims.tenant, claims.sid) {
+        ("usr_", Some(tenant), session) => {
+            let (id, role) = (sub.parse().ok()?, role.parse::<Role>().ok()?);
+            Some(Principal::User { tenant: proven(tenant), id, role, session })
+        }
+        ("key_", Some(tenant), None) => {
+            let (id, role) = (sub.parse().ok()?, role.parse::<Role>().ok()?);
+            Some(Principal::ApiKey { tenant: proven(tenant), id, role })
+        }
+        ("opr_", None, session) => {
+            let (id, role) = (sub.parse().ok()?, role.parse::<OperatorRole>().ok()?);
+            Some(Principal::Operator { id, role, session })
+        }
+        _ => None,
+    }
+}
+
+fn token_id(at: DateTime<Utc>) -> Uuid {
+    let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
+    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.timestamp_subsec_nanos()))
+}
+
+/// The moment in a `UUIDv7`, to the millisecond.
+fn issued_at(id: Uuid) -> Option<DateTime<Utc>> {
+    if id.get_version_num() != 7 {
+        return None;
+    }
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+}
+
+fn encode(part: &impl Serialize) -> Result<String, IssueError> {
+    let json = serde_json::to_vec(part).map_err(|_json| IssueError::Unwritable)?;
+    Ok(URL_SAFE_NO_PAD.encode(json))
+}
+
+fn decode<T: DeserializeOwned>(segment: &str) -> Option<T> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(segment).ok()?).ok()
+}

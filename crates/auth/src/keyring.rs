@@ -1,0 +1,292 @@
+//! The node's symmetric keys, all derived from one master key.
+//!
+//! Owns sealing (AES-256-GCM) and keyed hashing (HMAC-SHA-256). Each purpose has a key of its own (HKDF-SHA-256, RFC
+//! 5869), so what is made for one purpose is worthless for another. Refuses to give any key away.
+
+use std::{fmt, str::FromStr};
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey},
+    error::Unspecified,
+    hkdf::{HKDF_SHA256, Prk, Salt},
+    hmac,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use crate::random::{self, NoEntropy};
+
+/// Separates these keys from any other use of the same master key; changing it makes every stored secret unreadable.
+const SALT: &[u8] = b"bulkhead keyring v1";
+const NONCE_LENGTH: usize = 12;
+
+/// Why a keyring operation failed. Says nothing about the key or the plaintext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyringError {
+    /// The configured master key is not one.
+    #[error("the master key must be 32 bytes in base64, as `openssl rand -base64 32` prints it")]
+    MasterKey,
+    /// aws-lc refused to derive or use a key.
+    #[error("the cryptographic library refused an operation")]
+    Refused,
+    /// The sealed bytes were not sealed by this keyring for this context, or were changed.
+    #[error("cannot be opened: sealed under another master key, for another context, or damaged")]
+    Unopenable,
+}
+
+impl From<Unspecified> for KeyringError {
+    fn from(_: Unspecified) -> Self {
+        Self::Refused
+    }
+}
+
+/// The secret that every other symmetric key comes from: 32 random bytes.
+#[derive(Clone)]
+pub struct MasterKey([u8; 32]);
+
+impl FromStr for MasterKey {
+    type Err = KeyringError;
+
+    /// Reads 32 bytes in padded base64 (RFC 4648 section 4) and nothing else, not even a final newline.
+    fn from_str(text: &str) -> Result<Self, KeyringError> {
+        let bytes = STANDARD.decode(text).map_err(|_not_base64| KeyringError::MasterKey)?;
+        bytes.try_into().map(Self).map_err(|_wrong_length| KeyringError::MasterKey)
+    }
+}
+
+impl MasterKey {
+    /// A new key.
+    pub fn generate() -> Result<Self, NoEntropy> {
+        random::bytes().map(Self)
+    }
+
+    /// The key as it is configured, in base64.
+    pub fn reveal(&self) -> String {
+        STANDARD.encode(self.0)
+    }
+}
+
+impl From<[u8; 32]> for MasterKey {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
+/// What a keyed hash is for. Hashes of the same bytes for two purposes have nothing in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// What is stored of an API key.
+    ApiKey,
+    /// What is stored of a refresh token.
+    RefreshToken,
+    /// The secret of the refresh token that replaces another.
+    RefreshSuccessor,
+    /// What is stored of a request's body beside its idempotency key.
+    Fingerprint,
+    /// The signature in a pagination cursor.
+    Cursor,
+}
+
+impl Purpose {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key_mac",
+            Self::RefreshToken => "refresh_token_mac",
+            Self::RefreshSuccessor => "refresh_token_successor",
+            Self::Fingerprint => "fingerprint",
+            Self::Cursor => "cursor",
+        }
+    }
+}
+
+/// The derived keys, ready for use.
+pub struct Keyring {
+    seal: RandomizedNonceKey,
+    api_key: hmac::Key,
+    refresh_token: hmac::Key,
+    refresh_successor: hmac::Key,
+    fingerprint: hmac::Key,
+    cursor: hmac::Key,
+}
+
+impl Keyring {
+    /// Derives every key.
+    pub fn new(master: &MasterKey) -> Result<Self, KeyringError> {
+        let prk = Salt::new(HKDF_SHA256, SALT).extract(&master.0);
+        let mac = |purpose: Purpose| {
+            Ok::<_, KeyringError>(hmac::Key::new(hmac::HMAC_SHA256, &derive(&prk, purpose.label())?))
+        };
+        Ok(Self {
+            seal: RandomizedNonceKey::new(&AES_256_GCM, &derive(&prk, "signing_key_seal")?)?,
+            api_key: mac(Purpose::ApiKey)?,
+            refresh_token: mac(Purpose::RefreshToken)?,
+            refresh_successor: mac(Purpose::RefreshSuccessor)?,
+            fingerprint: mac(Purpose::Fingerprint)?,
+            cursor: mac(Purpose::Cursor)?,
+        })
+    }
+
+    /// Encrypts `plaintext` so that only [`Self::open`] with the same `context` gives it back. The context says what
+    /// the bytes are (a key's id, say), so that a sealed value cannot be passed off as another one.
+    pub fn seal(&self, plaintext: &[u8], context: &str) -> Result<Vec<u8>, KeyringError> {
+        let mut body = plaintext.to_vec();
+        let nonce = self.seal.seal_in_place_append_tag(Aad::from(context), &mut body)?;
+        Ok([nonce.as_ref().as_slice(), &body].concat())
+    }
+
+    /// Decrypts what [`Self::seal`] made for the same context.
+    pub fn open(&self, sealed: &[u8], context: &str) -> Result<Vec<u8>, KeyringError> {
+        let unopenable = |_: Unspecified| KeyringError::Unopenable;
+        let (nonce, body) = sealed.split_at_checked(NONCE_LENGTH).ok_or(KeyringError::Unopenable)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(unopenable)?;
+        let mut body = body.to_vec();
+        let plaintext = self.seal.open_in_place(nonce, Aad::from(context), &mut body).map_err(unopenable)?;
+        Ok(plaintext.to_vec())
+    }
+
+    /// HMAC-SHA-256 of `bytes` under the key of `purpose`.
+    pub fn mac(&self, purpose: Purpose, bytes: &[u8]) -> [u8; 32] {
+        let tag = hmac::sign(self.mac_key(purpose), bytes);
+        let mut out = [0; 32];
+        out.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        out
+    }
+
+    /// Whether `expected` is the whole of [`Self::mac`] of these bytes, in constant time.
+    pub fn mac_matches(&self, purpose: Purpose, bytes: &[u8], expected: &[u8]) -> bool {
+        hmac::verify(self.mac_key(purpose), bytes, expected).is_ok()
+    }
+
+    /// What may be kept of a request's body to recognise the same request again.
+    pub fn fingerprint(&self, body: &[u8]) -> [u8; 32] {
+        self.mac(Purpose::Fingerprint, body)
+    }
+
+    const fn mac_key(&self, purpose: Purpose) -> &hmac::Key {
+        match purpose {
+            Purpose::ApiKey => &self.api_key,
+            Purpose::RefreshToken => &self.refresh_token,
+            Purpose::RefreshSuccessor => &self.refresh_successor,
+            Purpose::Fingerprint => &self.fingerprint,
+            Purpose::Cursor => &self.cursor,
+        }
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keyring(..)")
+    }
+}
+
+fn derive(prk: &Prk, label: &str) -> Result<[u8; 32], KeyringError> {
+    let mut key = [0; 32];
+    prk.expand(&[label.as_bytes()], HKDF_SHA256)?.fill(&mut key)?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PURPOSES: [Purpose; 5] = [
+        Purpose::ApiKey,
+        Purpose::RefreshToken,
+        Purpose::RefreshSuccessor,
+        Purpose::Fingerprint,
+        Purpose::Cursor,
+    ];
+
+    fn keyring(byte: u8) -> Keyring {
+        Keyring::new(&MasterKey([byte; 32])).unwrap()
+    }
+
+    #[test]
+    fn a_master_key_is_32_bytes_of_padded_base64_and_nothing_else() {
+        assert!(STANDARD.encode([7; 32]).parse::<MasterKey>().is_ok());
+        let padded = STANDARD.encode([7; 32]);
+        for bad in [
+            String::new(),
+            STANDARD.encode([7; 31]),
+            STANDARD.encode([7; 33]),
+            STANDARD.encode([7; 64]),
+            padded.trim_end_matches('=').to_owned(),
+            format!("{padded}\n"),
+            format!(" {padded}"),
+            "07".repeat(32),
+            "correct horse battery staple".to_owned(),
+        ] {
+            assert_eq!(bad.parse::<MasterKey>().err(), Some(KeyringError::MasterKey), "{bad:?} was accepted");
+        }
+    }
+
+    /// Computed with an independent implementation (Python's `hmac`, HKDF written from RFC 5869). A change here means
+    /// that no stored API key or session would be recognised any more.
+    #[test]
+    fn derived_keys_do_not_change_between_versions() {
+        let mac = keyring(1).mac(Purpose::ApiKey, b"abc");
+        assert_eq!(STANDARD.encode(mac), "gxD0xtrvUXk7LLPSNg8pXHiue/nSRNV2AffsJ0tAWbY=");
+    }
+
+    #[test]
+    fn purposes_and_master_keys_have_nothing_in_common() {
+        let macs: Vec<_> =
+            [1, 2].into_iter().flat_map(|key| PURPOSES.map(|p| keyring(key).mac(p, b"same bytes"))).collect();
+        for (at, mac) in macs.iter().enumerate() {
+            assert!(!macs[at + 1..].contains(mac));
+        }
+    }
+
+    #[test]
+    fn only_the_whole_mac_matches() {
+        let keyring = keyring(1);
+        let mac = keyring.mac(Purpose::ApiKey, b"secret");
+        assert!(keyring.mac_matches(Purpose::ApiKey, b"secret", &mac));
+        let longer = [mac.as_slice(), &[0]].concat();
+        for wrong in [&[][..], &mac[..1], &mac[..31], &longer] {
+            assert!(!keyring.mac_matches(Purpose::ApiKey, b"secret", wrong), "{} bytes matched", wrong.len());
+        }
+        assert!(!keyring.mac_matches(Purpose::RefreshToken, b"secret", &mac));
+    }
+
+    #[test]
+    fn the_same_plaintext_is_sealed_differently_each_time() {
+        let keyring = keyring(1);
+        assert_ne!(keyring.seal(b"key", "a").unwrap(), keyring.seal(b"key", "a").unwrap());
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        assert_eq!(format!("{:?} {:?}", MasterKey([65; 32]), keyring(65)), "MasterKey(..) Keyring(..)");
+    }
+
+    proptest! {
+        #[test]
+        fn sealed_bytes_open_only_unchanged_and_in_their_own_context(
+            plaintext: Vec<u8>,
+            context in ".{0,20}",
+            other in ".{0,20}",
+            at: prop::sample::Index,
+            flip in 1..=255_u8,
+        ) {
+            let (own, foreign) = (keyring(1), keyring(2));
+            let mut sealed = own.seal(&plaintext, &context).unwrap();
+            prop_assert_eq!(own.open(&sealed, &context), Ok(plaintext));
+            prop_assert!(foreign.open(&sealed, &context).is_err());
+            if other != context {
+                prop_assert_eq!(own.open(&sealed, &other), Err(KeyringError::Unopenable));
+            }
+            let cut = at.index(sealed.len());
+            prop_assert!(own.open(&sealed[..cut], &context).is_err());
+            sealed[cut] ^= flip;
+            prop_assert!(own.open(&sealed, &context).is_err());
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Passwords: how they are hashed and checked, and how many at once.
+//!
+//! Owns the one way a password becomes something that may be stored: Argon2id with 19 MiB, 2 passes and 1 lane, from
+//! OWASP's password storage cheat sheet, as a PHC string. Hashing is dear on purpose, so it runs on blocking threads, a
+//! few at a time, behind a bounded queue: a flood of logins is refused instead of taking the node's memory and
+//! processors. Refuses to tell, by answer or by time, whether there was a stored hash at all.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use argon2::{
+    Argon2, Params,
+    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
+};
+use bulkhead_domain::TextError;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+/// Verified when an account does not exist. Its parameters are those of new hashes, so it takes as long; no password
+/// is known for it and a match would be ignored.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGFsbC4uLg$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Stored hashes may have been imported. More work than this, in KiB and passes, is not ours: checking it would let
+/// whoever wrote the hash choose how much memory and time a login takes.
+const MOST_MEMORY_KIB: u32 = 64 * 1024;
+const MOST_PASSES: u32 = 10;
+const MOST_LANES: u32 = 4;
+
+/// A password as a person typed it: at least 8 characters, at most 256 bytes of UTF-8.
+///
+/// The lower bound is NIST SP 800-63B's (section 5.1.1.1), the upper one keeps requests and hashing small.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Password(String);
+
+impl FromStr for Password {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        text.to_owned().try_into()
+    }
+}
+
+impl TryFrom<String> for Password {
+    type Error = TextError;
+
+    fn try_from(text: String) -> Result<Self, TextError> {
+        if text.chars().count() < 8 {
+            return Err(TextError::new("must be at least 8 characters long"));
+        }
+        if text.len() > 256 {
+            return Err(TextError::new("must be at most 256 bytes long"));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// Why a password was neither hashed nor checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// As many are waiting as may wait: try again in a second.
+    #[error("too many passwords are being checked")]
+    Busy,
+    /// What is stored is not a hash that this program would have made.
+    #[error("the stored password hash is unusable")]
+    StoredHash,
+    /// Argon2 failed, or the runtime is shutting down.
+    #[error("the password could not be hashed")]
+    Failed,
+}
+
+/// Hashes and checks passwords, a bounded number at a time.
+#[derive(Clone, Debug)]
+pub struct PasswordHasher {
+    /// Held by everyone who runs or waits; none left means the queue is full.
+    places: Arc<Semaphore>,
+    /// Held by those who run.
+    slots: Arc<Semaphore>,
+}
+
+impl PasswordHasher {
+    /// Lets `parallelism` hashes run at once (each takes 19 MiB and a processor for tens of milliseconds) and `waiting`
+    /// more wait for their turn.
+    pub fn new(parallelism: usize, waiting: usize) -> Self {
+        let slots = parallelism.max(1);
+        Self { places: Arc::new(Semaphore::new(slots + waiting)), slots: Arc::new(Semaphore::new(slots)) }
+    }
+
+    /// The PHC string to store for a password.
+    pub async fn hash(&self, password: Password) -> Result<String, PasswordError> {
+        self.run(move || {
+            let hash = Argon2::default()
+                .hash_password(password.0.as_bytes())
+                .map_err(|_argon2| PasswordError::Failed)?;
+            Ok(hash.to_string())
+        })
+        .await
+    }
+
+    /// Whether a password is the stored one. Without a stored hash the answer is no, after the same work.
+    pub async fn verify(&self, password: Password, stored: Option<String>) -> Result<bool, PasswordError> {
+        self.run(move || {
+            let hash = parse(stored.as_deref().unwrap_or(NOBODY))?;
+            let matches = Argon2::default().verify_password(password.0.as_bytes(), &hash).is_ok();
+            Ok(matches && stored.is_some())
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_full| PasswordError::Busy)?;
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_closed| PasswordError::Failed)?;
+        let task = tokio::task::spawn_blocking(move || {
+            // A caller who goes away does not stop the thread, so the thread holds the permits, not the caller.
+            let _held = (place, slot);
+            work()
+        });
+        task.await.map_err(|_panicked_or_cancelled| PasswordError::Failed)?
+    }
+}
+
+/// Whether a stored hash, though good, should be replaced by a new one at the next login.
+pub fn needs_rehash(stored: &str) -> bool {
+    let today = Params::DEFAULT;
+    PasswordHash::new(stored).ok().zip(PasswordHash::new(NOBODY).ok()).is_none_or(|(stored, nobody)| {
+        let same_kind = stored.algorithm == nobody.algorithm && stored.version == nobody.version;
+        let same_cost = Params::try_from(&stored).is_ok_and(|params| {
+            (params.m_cost(), params.t_cost(), params.p_cost())
+                == (today.m_cost(), today.t_cost(), today.p_cost())
+        });
+        !(same_kind && same_cost)
+    })
+}
+
+fn parse(stored: &str) -> Result<PasswordHash, PasswordError> {
+    let hash = PasswordHash::new(stored).map_err(|_not_phc| PasswordError::StoredHash)?;
+    let params = Params::try_from(&hash).map_err(|_not_argon2| PasswordError::StoredHash)?;
+    let affordable =
+        params.m_cost() <= MOST_MEMORY_KIB && params.t_cost() <= MOST_PASSES && params.p_cost() <= MOST_LANES;
+    let ours =
+        affordable && hash.algorithm == argon2::ARGON2ID_IDENT && hash.salt.is_some() && hash.hash.is_some();
+    ours.then_some(hash).ok_or(PasswordError::StoredHash)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    fn password(text: &str) -> Password {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_password_has_at_least_8_characters_and_at_most_256_bytes() {
+        for good in ["12345678", "ääääääää", &"x".repeat(256), "with blanks and \u{1F511}"] {
+            assert!(good.parse::<Password>().is_ok(), "{good:?}");
+        }
+        for bad in ["", "1234567", "äääääää", &"x".repeat(257), &"ä".repeat(129)] {
+            assert!(bad.parse::<Password>().is_err(), "{bad:?}");
+        }
+        assert!(serde_json::from_str::<Password>("\"short\"").is_err());
+        assert_eq!(format!("{:?}", password("12345678")), "Password(..)");
+    }
+
+    #[test]
+    fn new_hashes_follow_owasp_and_the_dummy_costs_the_same() {
+        for params in [Params::DEFAULT, Params::try_from(&parse(NOBODY).unwrap()).unwrap()] {
+            assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (19_456, 2, 1));
+        }
+        assert!(!needs_rehash(NOBODY));
+    }
+
+    #[tokio::test]
+    async fn a_password_matches_only_its_own_hash() {
+        let hasher = PasswordHasher::new(2, 8);
+        let stored = hasher.hash(password("correct horse")).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert_ne!(stored, hasher.hash(password("correct horse")).await.unwrap());
+        assert!(!needs_rehash(&stored));
+        assert_eq!(hasher.verify(password("correct horse"), Some(stored.clone())).await, Ok(true));
+        assert_eq!(hasher.verify(password("correct horsf"), Some(stored)).await, Ok(false));
+        assert_eq!(hasher.verify(password("correct horse"), None).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn hashes_that_are_not_ours_or_cost_too_much_are_refused_unread() {
+        let hasher = PasswordHasher::new(1, 0);
+        let tail = "$bm9ib2R5IGF0IGFsbC4uLg$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        for bad in [
+            String::new(),
+            "12345678".to_owned(),
+            format!("$argon2id$v=19$m=4194304,t=2,p=1{tail}"),
+            format!("$argon2id$v=19$m=19456,t=4294967295,p=1{tail}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=200{tail}"),
+            format!("$argon2d$v=19$m=19456,t=2,p=1{tail}"),
+            "$argon2id$v=19$m=19456,t=2,p=1".to_owned(),
+            "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E"
+                .to_owned(),
+        ] {
+            let started = Instant::now();
+            let answer = hasher.verify(password("12345678"), Some(bad.clone())).await;
+            assert_eq!(answer, Err(PasswordError::StoredHash), "{bad}");
+            assert!(started.elapsed().as_secs() < 5, "{bad}");
+            assert!(needs_rehash(&bad) || bad == "$argon2id$v=19$m=19456,t=2,p=1", "{bad}");
+        }
+        assert!(needs_rehash(&format!("$argon2id$v=19$m=19456,t=3,p=1{tail}")));
+        assert!(needs_rehash(&format!("$argon2id$v=16$m=19456,t=2,p=1{tail}")));
+    }
+
+    #[tokio::test]
+    async fn beyond_the_queue_callers_are_turned_away_at_once_and_later_ones_served() {
+        let hasher = PasswordHasher::new(1, 2);
+        let mut callers = JoinSet::new();
+        for _ in 0..10 {
+            let hasher = hasher.clone();
+            callers.spawn(async move { hasher.verify(password("12345678"), None).await });
+        }
+        let answers = callers.join_all().await;
+        assert_eq!(answers.iter().filter(|answer| **answer == Ok(false)).count(), 3);
+        assert_eq!(answers.iter().filter(|answer| **answer == Err(PasswordError::Busy)).count(), 7);
+        assert_eq!(hasher.verify(password("12345678"), None).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_goes_away_frees_no_slot_before_its_hash_is_done() {
+        let hasher = PasswordHasher::new(1, 0);
+        let gone = tokio::spawn({
+            let hasher = hasher.clone();
+            async move { hasher.hash(password("12345678")).await }
+        });
+        tokio::task::yield_now().await;
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        assert_eq!(hasher.hash(password("12345678")).await, Err(PasswordError::Busy));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_account_takes_as_long_as_a_wrong_password() {
+        let hasher = PasswordHasher::new(1, 0);
+        let stored = hasher.hash(password("correct horse")).await.unwrap();
+        let mut times = [const { Vec::new() }; 2];
+        for _ in 0..9 {
+            for (times, stored) in times.iter_mut().zip([None, Some(stored.clone())]) {
+                let started = Instant::now();
+                assert_eq!(hasher.verify(password("wrong horse"), stored).await, Ok(false));
+                times.push(started.elapsed());
+            }
+        }
+        let [unknown, wrong] = times.map(|mut times| {
+            times.sort_unstable();
+            times[4]
+        });
+        assert!(unknown < wrong * 2 && wrong < unknown * 2, "unknown {unknown:?}, wrong {wrong:?}");
+    }
+}

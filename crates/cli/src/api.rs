@@ -1,0 +1,98 @@
+//! `bulkhead api`.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use bulkhead_api::{ApiOptions, AppState, Health, ServerOptions, Shared, serve};
+use bulkhead_auth::{AccessTokens, Authenticator, Keyring, MasterKey, PasswordHasher};
+use bulkhead_config::Settings;
+use bulkhead_db::{Db, platform::nodes::NodeKind};
+use bulkhead_domain::SystemClock;
+use bulkhead_limits::{AddressLimiter, Limiter, LimiterOptions, TenantPermits};
+use bulkhead_telemetry::Metrics;
+use bulkhead_usage::Recorder;
+use chrono::TimeDelta;
+
+use crate::{stop, wiring};
+
+/// Logins that may wait for their turn to be hashed; the rest are told to come back.
+const PASSWORDS_WAITING: usize = 64;
+
+/// Logins, refreshes and wrong credentials that one address may try per minute.
+const CREDENTIAL_ATTEMPTS: u32 = 60;
+
+/// Serves until it is told to stop.
+pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
+    let settings = settings.clone();
+    actix_web::rt::System::new().block_on(async move {
+        let stop = stop::signal_of(stop_with_stdin)?;
+        let shared = shared(&settings)?;
+        let databases = wiring::databases(&settings)?;
+        let node = wiring::node(&settings, NodeKind::Api);
+        let threads = wiring::threads(&settings);
+        let state = thread_state(&settings, &shared, databases.clone())?;
+        let options = ServerOptions {
+            api: (settings.http.bind, settings.http.port).into(),
+            metrics: (settings.http.metrics_bind, settings.http.metrics_port).into(),
+            threads,
+            keep_alive: settings.http.keep_alive,
+            drain_delay: settings.http.drain_delay,
+            shutdown: settings.http.shutdown,
+        };
+        tracing::info!(address = %options.api, metrics = %options.metrics, threads, "serving");
+        serve(options, shared, state, databases(), node, stop).await?;
+        Ok(())
+    })
+}
+
+/// What all threads share.
+fn shared(settings: &Settings) -> Result<Shared> {
+    let (http, auth) = (&settings.http, &settings.auth);
+    let keyring = Arc::new(Keyring::new(&MasterKey::from(*auth.require_master_key()?.expose()))?);
+    let passwords = PasswordHasher::new(usize::from(auth.password_hash_threads), PASSWORDS_WAITING);
+    let tokens = AccessTokens::new(
+        settings.issuer().to_owned(),
+        auth.audience.clone(),
+        TimeDelta::from_std(auth.access_token_life)?,
+    )?;
+    let session_life = TimeDelta::from_std(auth.refresh_token_life)?;
+    let metrics = Metrics::new()?;
+    let redis = bulkhead_limits::client(settings.redis.require_cache()?.expose(), settings.redis.ca.as_ref().map(|ca| ca.pem()))?;
+    let limits = LimiterOptions { timeout: settings.limits.limiter_timeout, nodes: settings.limits.limiter_nodes };
+    Ok(Shared {
+        options: Arc::new(ApiOptions {
+            body_limit: http.body_limit_bytes,
+            request_timeout: http.request_timeout,
+            trusted_proxy_hops: http.trusted_proxy_hops,
+            issuer: settings.issuer().to_owned(),
+            environment: auth.environment.as_str(),
+        }),
+        clock: Arc::new(SystemClock),
+        authenticator: Arc::new(Authenticator::new(Arc::clone(&keyring), passwords.clone(), tokens, session_life)),
+        keyring,
+        passwords,
+        permits: Arc::new(TenantPermits::new(settings.limits.tenant_concurrency, metrics.clone())),
+        addresses: Arc::new(AddressLimiter::new(http.ip_requests_per_minute, metrics.clone())),
+        attempts: Arc::new(AddressLimiter::new(CREDENTIAL_ATTEMPTS, metrics.clone())),
+        limiter: Limiter::new(redis, limits, metrics.clone()),
+        health: Arc::new(Health::default()),
+        metrics,
+    })
+}
+
+/// Makes a thread's state, on that thread.
+fn thread_state(
+    settings: &Settings,
+    shared: &Shared,
+    databases: impl Fn() -> Db + Clone + Send + 'static,
+) -> Result<impl Fn() -> AppState + Clone + Send + 'static> {
+    let options = wiring::recorder_options(settings);
+    let redis = wiring::queue_redis(settings)?;
+    let shared = shared.clone();
+    Ok(move || {
+        let db = databases();
+        let (recorder, work) = Recorder::new(options.clone(), db.clone(), redis.clone(), shared.metrics.clone());
+        actix_web::rt::spawn(work);
+        AppState::new(shared.clone(), db, recorder)
+    })
+}

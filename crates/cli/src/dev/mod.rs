@@ -1,0 +1,134 @@
+//! `bulkhead dev`: all of Bulkhead on one machine, from nothing.
+//!
+//! Starts a private PostgreSQL and a private Redis under `.bulkhead/`, migrates, seeds an operator and two demo
+//! tenants, runs `bulkhead api` and `bulkhead worker` as child processes and prints how to reach them. The data stays
+//! for the next start. Refuses to touch any server that is already on the machine.
+
+mod children;
+mod credentials;
+mod seed;
+mod show;
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use bulkhead_config::Settings;
+use bulkhead_servers::{Binaries, Postgres, PostgresOptions, Redis, RedisOptions};
+
+use self::{children::Children, credentials::Credentials};
+
+/// Where everything lives, relative to the current directory.
+const HOME: &str = ".bulkhead";
+/// The database's name.
+const DATABASE: &str = "bulkhead";
+
+/// The addresses of a running development set.
+pub(crate) struct Addresses {
+    api_port: u16,
+    metrics_port: u16,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Addresses {
+    fn api(&self) -> String {
+        format!("http://127.0.0.1:{}", self.api_port)
+    }
+
+    fn metrics(&self) -> String {
+        format!("http://127.0.0.1:{}/metrics", self.metrics_port)
+    }
+}
+
+/// Runs everything until a signal or a failure ends it.
+pub(crate) fn run() -> Result<()> {
+    bulkhead_auth::self_test()?;
+    let api_port = Settings::from_env()?.http.port;
+    let home = home()?;
+    let api_port = free(api_port).with_context(|| {
+        format!("port {api_port} is taken. Choose another one for the API: BULKHEAD_PORT=8081 make run")
+    })?;
+    let credentials = Credentials::load_or_make(&home.join("credentials.json"))?;
+
+    show::step("PostgreSQL and Redis");
+    let binaries = Binaries::find()?;
+    let mut postgres = Postgres::start(&binaries, PostgresOptions::new(home.join("postgres")))?;
+    let mut redis = Redis::start(&binaries, RedisOptions { append_only: true, ..RedisOptions::new(home.join("redis")) })?;
+    let metrics_port = free(9090).or_else(|_taken| free(0))?;
+    let addresses = Addresses {
+        api_port,
+        metrics_port,
+        environment: environment(&credentials, &postgres, &redis, api_port, metrics_port),
+    };
+
+    show::step("migrations and demo data");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(seed::run(&addresses.environment, &credentials))?;
+    drop(runtime);
+
+    show::step("API and worker");
+    let mut children = Children::start(&home, &addresses)?;
+    children.wait_until_ready(api_port)?;
+    fs::write(home.join("dev.json"), show::facts(&addresses, &credentials)?).context("writing .bulkhead/dev.json")?;
+    show::table(&addresses, &credentials)?;
+    let outcome = children.supervise();
+
+    show::step("stopping");
+    redis.stop()?;
+    postgres.stop()?;
+    outcome
+}
+
+/// `.bulkhead/`, readable by its owner alone: it holds passwords. When the servers run under another account they get
+/// through it, but cannot list it.
+fn home() -> Result<PathBuf> {
+    let home = std::env::current_dir()?.join(HOME);
+    fs::create_dir_all(&home).with_context(|| format!("making {}", home.display()))?;
+    restrict(&home, if nix::unistd::geteuid().is_root() { 0o711 } else { 0o700 })?;
+    Ok(home)
+}
+
+fn restrict(path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(|| format!("restricting {}", path.display()))
+}
+
+/// The port, if nobody listens on it; 0 finds one.
+fn free(port: u16) -> Result<u16> {
+    match TcpListener::bind(("127.0.0.1", port)) {
+        Ok(listener) => Ok(listener.local_addr()?.port()),
+        Err(error) => bail!(error),
+    }
+}
+
+/// The settings of every command that `dev` runs.
+fn environment(
+    credentials: &Credentials,
+    postgres: &Postgres,
+    redis: &Redis,
+    api_port: u16,
+    metrics_port: u16,
+) -> Vec<(&'static str, String)> {
+    let database = |role: &str, password: &str| {
+        format!("postgres://{role}:{password}@127.0.0.1:{}/{DATABASE}", postgres.port())
+    };
+    vec![
+        ("BULKHEAD_BIND", "127.0.0.1".to_owned()),
+        ("BULKHEAD_PORT", api_port.to_string()),
+        ("BULKHEAD_METRICS_BIND", "127.0.0.1".to_owned()),
+        ("BULKHEAD_METRICS_PORT", metrics_port.to_string()),
+        ("BULKHEAD_PUBLIC_URL", format!("http://127.0.0.1:{api_port}")),
+        ("BULKHEAD_DATABASE_ADMIN_URL", postgres.superuser_url(DATABASE)),
+        ("BULKHEAD_DATABASE_TENANT_URL", database("bulkhead_tenant", &credentials.tenant_role)),
+        ("BULKHEAD_DATABASE_PLATFORM_URL", database("bulkhead_platform", &credentials.platform_role)),
+        ("BULKHEAD_DATABASE_PROVISIONER_URL", database("bulkhead_provisioner", &credentials.provisioner_role)),
+        // Loopback only, which the settings allow without the flag for plaintext.
+        ("BULKHEAD_DATABASE_TLS", "off".to_owned()),
+        ("BULKHEAD_REDIS_CACHE_URL", redis.url()),
+        ("BULKHEAD_MASTER_KEY", credentials.master_key.clone()),
+        ("BULKHEAD_ENVIRONMENT", "dev".to_owned()),
+    ]
+}

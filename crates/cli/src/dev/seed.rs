@@ -1,0 +1,141 @@
+//! Migrations and demo data. Every step looks first, so a start after a crash, or on old data, does what is missing.
+
+use std::ffi::OsString;
+
+use anyhow::{Context, Result};
+use bulkhead_auth::{Keyring, MasterKey, PasswordHasher, api_key};
+use bulkhead_config::Settings;
+use bulkhead_db::{
+    Authority, Db, DbError, Owner,
+    migrate::TENANT_MIGRATIONS,
+    platform::{
+        operators,
+        tenants::{self, NewTenant},
+    },
+    provision::provision_tenant,
+    tenant::{
+        api_keys::{self, NewApiKey},
+        resources::{self, NewResource},
+        users,
+    },
+};
+use bulkhead_domain::{
+    Clock, Ground, JobId, OperatorId, OperatorRole, Plan, Proven, ResourceId, Role, SystemClock, UserId,
+    api_key::ApiKey,
+};
+use serde_json::json;
+
+use super::credentials::{Credentials, DemoTenant, Login};
+use crate::{migrate, wiring};
+
+/// Migrates and seeds.
+pub(crate) async fn run(environment: &[(&'static str, String)], credentials: &Credentials) -> Result<()> {
+    let variables = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let settings = Settings::from_vars(variables)?;
+    migrate::prepare(&settings).await?;
+    let report = migrate::migrate_all(&settings, 2).await?;
+    if let Some((tenant, error)) = report.failed.first() {
+        anyhow::bail!("tenant {tenant} could not be migrated: {error}");
+    }
+    let seed = Seed {
+        db: wiring::databases(&settings)?(),
+        owner: wiring::owner(&settings, 1)?,
+        hasher: PasswordHasher::new(2, 16),
+        keyring: Keyring::new(&credentials.master_key.parse::<MasterKey>()?)?,
+    };
+    seed.operator(&credentials.operator).await.context("the operator")?;
+    for tenant in &credentials.tenants {
+        seed.tenant(tenant).await.with_context(|| format!("the tenant {}", tenant.slug))?;
+    }
+    Ok(())
+}
+
+struct Seed {
+    db: Db,
+    owner: Owner,
+    hasher: PasswordHasher,
+    keyring: Keyring,
+}
+
+impl Seed {
+    async fn operator(&self, login: &Login) -> Result<()> {
+        let find = async |tx: &mut _| operators::find_credential(tx, &login.email).await;
+        if self.db.platform_read(Authority::Machinery, find).await?.is_some() {
+            return Ok(());
+        }
+        let hash = self.hasher.hash(login.password.parse()?).await?;
+        let now = SystemClock.now();
+        let id = OperatorId::mint(now);
+        let role = OperatorRole::Admin;
+        let insert = async |tx: &mut _| operators::insert(tx, id, &login.email, &hash, role, now).await;
+        Ok(self.db.platform_write(Authority::Machinery, insert).await?)
+    }
+
+    async fn tenant(&self, demo: &DemoTenant) -> Result<()> {
+        let id = demo.id;
+        let find = async |tx: &mut _| tenants::find(tx, id).await;
+        if self.db.platform_read(Authority::Machinery, find).await?.is_none() {
+            self.announce(demo).await?;
+        }
+        let now = SystemClock.now();
+        let build = async |tx: &mut _| provision_tenant(tx, TENANT_MIGRATIONS, id, JobId::mint(now), now).await;
+        self.owner.write(build).await?;
+        self.furnish(demo).await
+    }
+
+    async fn announce(&self, demo: &DemoTenant) -> Result<()> {
+        let hash = self.hasher.hash(demo.owner.password.parse()?).await?;
+        let now = SystemClock.now();
+        let (slug, plan) = (demo.slug.parse()?, demo.plan.parse::<Plan>()?);
+        let new = NewTenant {
+            id: demo.id,
+            slug: &slug,
+            name: &demo.name,
+            plan,
+            owner: UserId::mint(now),
+            owner_email: &demo.owner.email,
+            owner_password_hash: &hash,
+            at: now,
+        };
+        let insert = async |tx: &mut _| tenants::insert(tx, &new).await;
+        self.db.platform_write(Authority::Machinery, insert).await?;
+        Ok(())
+    }
+
+    /// A developer, the API key and a few resources, in one transaction: all there, or none.
+    async fn furnish(&self, demo: &DemoTenant) -> Result<()> {
+        // Nobody has logged in, but who starts this owns the database and everything in it.
+        let tenant = Proven::on(Ground::JobRow, demo.id);
+        let key_id = demo.api_key_id;
+        if self.db.read(tenant, async |tx| api_keys::find(tx, key_id).await).await?.is_some() {
+            return Ok(());
+        }
+        let key = ApiKey::parse(&demo.api_key)?;
+        let mac = api_key::mac(&self.keyring, &key);
+        let hash = self.hasher.hash(demo.owner.password.parse()?).await?;
+        let now = SystemClock.now();
+        let email = format!("developer@{}.example", demo.slug);
+        let furnish = async |tx: &mut _| -> Result<(), DbError> {
+            users::insert(tx, UserId::mint(now), &email, &hash, Role::Developer, now).await?;
+            let new = NewApiKey {
+                id: key_id,
+                name: "demo key",
+                hint: key.hint(),
+                mac: &mac,
+                role: Role::Admin,
+                created_by: "bulkhead dev",
+                at: now,
+                expires_at: None,
+            };
+            api_keys::insert(tx, &new).await?;
+            for (name, kind) in [("Welcome", "note"), ("Price list", "document"), ("Warehouse", "site")] {
+                let data = json!({ "demo": true });
+                let owner = key_id.to_string();
+                let new = NewResource { id: ResourceId::mint(now), name, kind, data: &data, owner: &owner, at: now };
+                resources::insert(tx, &new).await?;
+            }
+            Ok(())
+        };
+        Ok(self.db.write(tenant, furnish).await?)
+    }
+}

@@ -1,0 +1,72 @@
+//! What `bulkhead dev` tells: to people as a table, to scripts as `.bulkhead/dev.json`.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{Addresses, Credentials};
+
+/// Says what is going on.
+pub(crate) fn step(what: &str) {
+    eprintln!("bulkhead dev: {what}");
+}
+
+/// The facts for scripts.
+pub(crate) fn facts(addresses: &Addresses, credentials: &Credentials) -> Result<String> {
+    let tenants: Vec<_> = credentials
+        .tenants
+        .iter()
+        .map(|tenant| {
+            json!({
+                "slug": tenant.slug,
+                "id": tenant.id,
+                "plan": tenant.plan,
+                "api_key": tenant.api_key,
+                "owner": { "email": tenant.owner.email, "password": tenant.owner.password },
+            })
+        })
+        .collect();
+    let facts = json!({
+        "api": addresses.api(),
+        "metrics": addresses.metrics(),
+        "operator": { "email": credentials.operator.email, "password": credentials.operator.password },
+        "tenants": tenants,
+    });
+    Ok(serde_json::to_string_pretty(&facts)?)
+}
+
+/// The table, with three lines to paste.
+pub(crate) fn table(addresses: &Addresses, credentials: &Credentials) -> Result<()> {
+    let api = addresses.api();
+    let mut out = io::stdout().lock();
+    writeln!(out, "\n  Bulkhead is running. Ctrl-C stops it; the data stays in .bulkhead/.\n")?;
+    let mut row = |name: &str, value: &str| writeln!(out, "  {name:<10} {value}");
+    row("API", &api)?;
+    row("docs", &format!("{api}/docs"))?;
+    row("metrics", &addresses.metrics())?;
+    row("operator", &format!("{} / {}", credentials.operator.email, credentials.operator.password))?;
+    for tenant in &credentials.tenants {
+        row(&tenant.slug, &format!("plan {}, {} / {}", tenant.plan, tenant.owner.email, tenant.owner.password))?;
+        row("", &format!("API key {}", tenant.api_key))?;
+    }
+    row("insecure", "development only: no TLS, passwords on this screen and in .bulkhead/")?;
+    writeln!(out, "\n  Try it:\n")?;
+    if let Some(tenant) = credentials.tenants.first() {
+        let key = &tenant.api_key;
+        writeln!(out, "  curl -i {api}/v1/me -H 'X-API-Key: {key}'\n")?;
+        writeln!(
+            out,
+            "  curl -i {api}/v1/resources -H 'X-API-Key: {key}' -H 'Content-Type: application/json' \
+             -d '{{\"name\": \"My first resource\", \"kind\": \"note\"}}'\n"
+        )?;
+        writeln!(
+            out,
+            "  curl -i {api}/v1/auth/login -H 'Content-Type: application/json' \
+             -d '{{\"tenant\": \"{}\", \"email\": \"{}\", \"password\": \"{}\"}}'\n",
+            tenant.slug, tenant.owner.email, tenant.owner.password
+        )?;
+    }
+    out.flush()?;
+    Ok(())
+}

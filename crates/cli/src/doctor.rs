@@ -1,0 +1,49 @@
+//! `bulkhead doctor`: does a live system keep the laws, as far as that can be seen from outside.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+use bulkhead_config::Settings;
+use bulkhead_db::{
+    inspect::{Level, inspect},
+    migrate::TENANT_MIGRATIONS,
+};
+
+use crate::wiring;
+
+/// Looks at roles, grants, walls and versions, and prints what it found. Fails when something is broken.
+pub(crate) async fn run(settings: &Settings) -> Result<()> {
+    let findings = inspect(&wiring::owner(settings, 1)?, TENANT_MIGRATIONS).await?;
+    let mut broken = 0;
+    for finding in &findings {
+        let mark = match finding.level {
+            Level::Ok => "ok     ",
+            Level::Warning => "warning",
+            Level::Broken => {
+                broken += 1;
+                "BROKEN "
+            }
+        };
+        println!("{mark}  {}: {}", finding.check, finding.detail);
+    }
+    if broken > 0 {
+        bail!("{broken} checks failed");
+    }
+    Ok(())
+}
+
+/// Asks the process on this machine whether it is alive: the health check of a container without a shell.
+pub(crate) fn live(settings: &Settings) -> Result<()> {
+    let address = SocketAddr::from(([127, 0, 0, 1], settings.http.metrics_port));
+    let limit = Duration::from_secs(2);
+    let mut stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(1024).read_to_string(&mut answer)?;
+    if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { bail!("the process does not answer as it should") }
+}

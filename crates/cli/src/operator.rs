@@ -1,0 +1,32 @@
+//! `bulkhead operator create`: the first operator, and further ones.
+
+use std::io::{self, BufRead};
+
+use anyhow::{Context, Result, bail};
+use bulkhead_auth::{Password, PasswordHasher};
+use bulkhead_config::Settings;
+use bulkhead_db::{Authority, DbError, platform::operators};
+use bulkhead_domain::{Clock, Email, OperatorId, OperatorRole, SystemClock};
+
+use crate::wiring;
+
+/// Adds an operator whose password is the first line of standard input: neither a flag nor a variable, so that it is
+/// in no process list and no shell history.
+pub(crate) async fn create(settings: &Settings, email: &Email, role: OperatorRole) -> Result<()> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).context("reading the password from standard input")?;
+    let password: Password = line.trim_end_matches(['\r', '\n']).parse().context("the password")?;
+    let hash = PasswordHasher::new(1, 0).hash(password).await?;
+    let db = wiring::databases(settings)?();
+    let now = SystemClock.now();
+    let id = OperatorId::mint(now);
+    let insert = async |tx: &mut _| operators::insert(tx, id, email.as_str(), &hash, role, now).await;
+    match db.platform_write(Authority::Machinery, insert).await {
+        Ok(()) => {
+            println!("{id}  {email}  {}", role.as_str());
+            Ok(())
+        }
+        Err(DbError::AlreadyExists { .. }) => bail!("there is an operator {email} already"),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,35 @@
+//! When to stop: on SIGTERM or Ctrl-C, or when the parent that holds our standard input is gone.
+
+use anyhow::Result;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
+};
+
+/// Turns true once, when the process should stop. Call it on the runtime that will watch.
+pub(crate) fn signal_of(stop_with_stdin: bool) -> Result<watch::Receiver<bool>> {
+    let (sender, receiver) = watch::channel(false);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (ended, mut stdin_ends) = oneshot::channel();
+    if stop_with_stdin {
+        // A thread of its own: a runtime would wait for the blocking read at its end.
+        std::thread::spawn(move || {
+            // Whatever comes is ignored; an error is an end.
+            let _read = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _nobody_waits = ended.send(());
+        });
+    } else {
+        // Kept, so that it never resolves.
+        std::mem::forget(ended);
+    }
+    tokio::spawn(async move {
+        let why = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            _ = &mut stdin_ends => "the parent is gone",
+        };
+        tracing::info!(why, "stopping");
+        sender.send_replace(true);
+    });
+    Ok(receiver)
+}

@@ -1,0 +1,115 @@
+//! From settings to handles: the one place that knows both the configuration and what it configures.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bulkhead_config::{Database, DatabaseTls, ServerUrl, Settings};
+use bulkhead_db::{
+    Connector, Db, Owner, Pool, PoolOptions, Timeouts, Tls,
+    platform::nodes::{Node, NodeKind},
+};
+use bulkhead_domain::{Clock, JobId, SystemClock};
+use bulkhead_usage::{RecorderOptions, RedisServer};
+
+/// How much longer than the server's own time-out a client waits for an answer before it gives the connection up.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// How long to wait for a connection to the Redis of the stream and the queue.
+const REDIS_CONNECT: Duration = Duration::from_secs(1);
+/// How long to wait for its answer. Longer than a limiter may: what is sent here matters more than when.
+const REDIS_ANSWER: Duration = Duration::from_millis(500);
+
+/// How to reach the database as one login role.
+pub(crate) fn connector(database: &Database, url: &ServerUrl) -> Result<Connector> {
+    let tls = match database.tls {
+        DatabaseTls::VerifyFull => Some(Tls::verify_full(database.ca.as_ref().map(|ca| ca.path().as_path()))?),
+        DatabaseTls::Off => None,
+    };
+    Ok(Connector::new(url.expose(), tls.as_ref(), database.connect_timeout)?)
+}
+
+/// The time-outs of every transaction.
+pub(crate) fn timeouts(database: &Database) -> Timeouts {
+    let ms = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+    Timeouts {
+        statement_ms: ms(database.statement_timeout),
+        lock_ms: ms(database.lock_timeout),
+        idle_ms: ms(database.idle_in_transaction_timeout),
+    }
+}
+
+fn pool_options(database: &Database, connections: u16) -> PoolOptions {
+    PoolOptions {
+        connections: usize::from(connections),
+        max_age: database.connection_max_age,
+        wait: database.wait_timeout,
+        answer: database.statement_timeout + MARGIN,
+    }
+}
+
+/// Makes one thread's way to the database, as often as there are threads.
+pub(crate) fn databases(settings: &Settings) -> Result<impl Fn() -> Db + Clone + Send + 'static> {
+    let database = &settings.database;
+    let tenants = connector(database, database.require_tenant()?)?;
+    let platform = connector(database, database.require_platform()?)?;
+    let tenant_options = pool_options(database, database.connections_per_thread);
+    let platform_options = pool_options(database, database.platform_connections);
+    let timeouts = timeouts(database);
+    Ok(move || {
+        let tenants = Pool::new(tenants.clone(), tenant_options);
+        let platform = Pool::new(platform.clone(), platform_options);
+        Db::new(tenants, platform, timeouts)
+    })
+}
+
+/// The provisioner's way to the database, with so many connections.
+pub(crate) fn owner(settings: &Settings, connections: u16) -> Result<Owner> {
+    let database = &settings.database;
+    let connector = connector(database, database.require_provisioner()?)?;
+    // Building and migrating schemas takes longer than answering requests: a minute per statement.
+    let options = PoolOptions { answer: Duration::from_mins(1) + MARGIN, ..pool_options(database, connections) };
+    let timeouts = Timeouts { statement_ms: 60_000, ..timeouts(database) };
+    Ok(Owner::new(Pool::new(connector, options), timeouts))
+}
+
+/// What the other nodes know this process by.
+pub(crate) fn node(settings: &Settings, kind: NodeKind) -> Node {
+    let started_at = SystemClock.now();
+    Node { id: JobId::mint(started_at).uuid(), name: settings.usage.node_name(), kind, started_at }
+}
+
+/// How many threads answer requests.
+pub(crate) fn threads(settings: &Settings) -> usize {
+    match settings.http.http_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => usize::from(threads),
+    }
+}
+
+/// The Redis that holds the usage stream and the queue.
+pub(crate) fn queue_redis(settings: &Settings) -> Result<RedisServer> {
+    let redis = &settings.redis;
+    Ok(RedisServer::new(redis.require_queue()?.expose(), redis.ca.as_ref().map(|ca| ca.pem()), REDIS_CONNECT, REDIS_ANSWER)?)
+}
+
+/// How a recorder behaves.
+pub(crate) fn recorder_options(settings: &Settings) -> RecorderOptions {
+    let usage = &settings.usage;
+    RecorderOptions {
+        node: usage.node_name(),
+        stream_max: u64::from(usage.usage_stream_max),
+        buffer_bytes: usage.usage_buffer_bytes,
+        buffer_age: usage.usage_buffer_age,
+        resend_after: usage.usage_resend,
+        ..RecorderOptions::default()
+    }
+}
+
+/// Starts logging.
+pub(crate) fn log(settings: &Settings) -> Result<()> {
+    let format = match settings.log.log_format {
+        bulkhead_config::LogFormat::Json => bulkhead_telemetry::LogFormat::Json,
+        bulkhead_config::LogFormat::Text => bulkhead_telemetry::LogFormat::Text,
+    };
+    Ok(bulkhead_telemetry::init(format, &settings.log.log)?)
+}

@@ -1,0 +1,75 @@
+//! Credentials.
+
+use std::{fmt, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    database::required,
+    error::ConfigError,
+    secret::MasterKey,
+    value::{BaseUrl, days, name, number, seconds},
+};
+
+const MASTER_KEY: &str = "BULKHEAD_MASTER_KEY";
+
+/// Which of a company's environments this is; part of every API key, so that a key of one is refused in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Environment {
+    /// Development.
+    Dev,
+    /// Tests and staging.
+    Test,
+    /// Production.
+    Live,
+}
+
+impl Environment {
+    /// The word in API keys.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Test => "test",
+            Self::Live => "live",
+        }
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What signs, seals and hashes, and how long tokens are good.
+#[derive(Clone, Debug, Args)]
+pub struct Auth {
+    /// The key that seals signing keys and keys the digests of API keys: the base64 of 32 random bytes.
+    #[arg(env = MASTER_KEY, hide_env_values = true)]
+    master_key: Option<MasterKey>,
+    /// Issuer in access tokens; unset, `BULKHEAD_PUBLIC_URL`.
+    #[arg(env = "BULKHEAD_ISSUER")]
+    pub(crate) issuer: Option<BaseUrl>,
+    /// Audience in access tokens.
+    #[arg(env = "BULKHEAD_AUDIENCE", default_value = "bulkhead", value_parser = name)]
+    pub audience: String,
+    /// How long an access token is good, in seconds.
+    #[arg(env = "BULKHEAD_ACCESS_TOKEN_SECS", default_value = "600", value_parser = seconds(30..=3600))]
+    pub access_token_life: Duration,
+    /// How long a session can be refreshed, in days.
+    #[arg(env = "BULKHEAD_REFRESH_TOKEN_DAYS", default_value = "30", value_parser = days(1..=365))]
+    pub refresh_token_life: Duration,
+    /// Which environment this is: `dev`, `test` or `live`; part of every API key.
+    #[arg(env = "BULKHEAD_ENVIRONMENT", default_value = "dev")]
+    pub environment: Environment,
+    /// Passwords hashed at the same time by one process; each takes 19 MiB and a core for about 20 ms.
+    #[arg(env = "BULKHEAD_PASSWORD_HASH_THREADS", default_value = "2", value_parser = number(1..=64_u16))]
+    pub password_hash_threads: u16,
+}
+
+impl Auth {
+    /// The key that seals signing keys and keys the digests of API keys.
+    pub fn require_master_key(&self) -> Result<&MasterKey, ConfigError> {
+        required(MASTER_KEY, self.master_key.as_ref())
+    }
+}

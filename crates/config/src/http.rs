@@ -1,0 +1,54 @@
+//! The HTTP server.
+
+use std::{net::IpAddr, time::Duration};
+
+use clap::Args;
+
+use crate::value::{BaseUrl, millis, number, seconds};
+
+/// Where the API listens and what it lets in.
+#[derive(Clone, Debug, Args)]
+pub struct Http {
+    /// Address the API listens on.
+    #[arg(env = "BULKHEAD_BIND", default_value = "0.0.0.0")]
+    pub bind: IpAddr,
+    /// Port the API listens on.
+    #[arg(env = "BULKHEAD_PORT", default_value = "8080", value_parser = number(1..=u16::MAX))]
+    pub port: u16,
+    /// Address that metrics and machine probes are served on.
+    #[arg(env = "BULKHEAD_METRICS_BIND", default_value = "0.0.0.0")]
+    pub metrics_bind: IpAddr,
+    /// Port that metrics and machine probes are served on; not for the public.
+    #[arg(env = "BULKHEAD_METRICS_PORT", default_value = "9090", value_parser = number(1..=u16::MAX))]
+    pub metrics_port: u16,
+    /// Where clients reach the API, without a slash at the end; also the default issuer of tokens.
+    #[arg(env = "BULKHEAD_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
+    pub public_url: BaseUrl,
+    /// Threads that serve requests; 0 means one per core.
+    #[arg(env = "BULKHEAD_HTTP_THREADS", default_value = "0", value_parser = number(0..=1024_u16))]
+    pub http_threads: u16,
+    /// Largest request body, in bytes.
+    #[arg(env = "BULKHEAD_BODY_LIMIT_BYTES", default_value = "1048576", value_parser = number(1024..=67_108_864_usize))]
+    pub body_limit_bytes: usize,
+    /// Longest time for a whole request, its body included, in milliseconds.
+    #[arg(env = "BULKHEAD_REQUEST_TIMEOUT_MS", default_value = "10000", value_parser = millis(100..=300_000))]
+    pub request_timeout: Duration,
+    /// How long an idle connection is kept, in seconds; longer than the load balancer's idle time (60 at AWS).
+    #[arg(env = "BULKHEAD_KEEP_ALIVE_SECS", default_value = "75", value_parser = seconds(1..=3600))]
+    pub keep_alive: Duration,
+    /// Trusted proxies in front of the API: the client's address is that many entries from the end of
+    /// `X-Forwarded-For`. 0 ignores the header.
+    #[arg(env = "BULKHEAD_TRUSTED_PROXY_HOPS", default_value = "0", value_parser = number(0..=8_u8))]
+    pub trusted_proxy_hops: u8,
+    /// Requests per minute from one address (IPv6: one /64), counted by each process before anything else.
+    #[arg(env = "BULKHEAD_IP_REQUESTS_PER_MINUTE", default_value = "6000", value_parser = number(1..=10_000_000_u32))]
+    pub ip_requests_per_minute: u32,
+    /// How long readiness fails before the process stops accepting connections, in milliseconds; as long as the load
+    /// balancer needs to notice.
+    #[arg(env = "BULKHEAD_DRAIN_DELAY_MS", default_value = "0", value_parser = millis(0..=60_000))]
+    pub drain_delay: Duration,
+    /// How long requests and jobs in flight may take to finish at shutdown, in seconds; less than the orchestrator
+    /// waits before it kills (30 at ECS).
+    #[arg(env = "BULKHEAD_SHUTDOWN_SECS", default_value = "20", value_parser = seconds(1..=110))]
+    pub shutdown: Duration,
+}

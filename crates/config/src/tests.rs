@@ -1,0 +1,260 @@
+//! The settings as a user meets them: variables in, settings or one line out.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const CANARY: &str = "hunter2hunter2";
+
+fn load(vars: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    Settings::from_vars(vars.iter().map(|(name, value)| (name.into(), value.into())))
+}
+
+fn refusal(name: &str, value: &str) -> String {
+    load(&[(name, value)]).expect_err("the value was accepted").to_string()
+}
+
+/// Every variable, its default, and whether it holds a secret.
+fn variables() -> Vec<(String, Option<String>, bool)> {
+    let variables: Vec<_> = Settings::command()
+        .get_arguments()
+        .map(|arg| {
+            let default = arg.get_default_values().first().map(|value| value.to_str().unwrap().to_owned());
+            (variable(arg).expect("an argument without a variable"), default, arg.is_hide_env_values_set())
+        })
+        .collect();
+    assert!(variables.len() > 30);
+    variables
+}
+
+#[test]
+fn an_empty_environment_gives_the_documented_defaults() {
+    let settings = load(&[("PATH", "/bin"), ("XBULKHEAD_PORT", "x")]).unwrap();
+    assert_eq!(settings.http.port, 8080);
+    assert_eq!(settings.http.request_timeout, Duration::from_secs(10));
+    assert_eq!(settings.auth.refresh_token_life, Duration::from_hours(720));
+    assert_eq!(settings.database.tls, DatabaseTls::VerifyFull);
+    assert_eq!(settings.issuer(), "http://127.0.0.1:8080");
+    assert!(!settings.usage.node_name().is_empty());
+    assert!(!settings.transport.dangerously_allow_plaintext);
+}
+
+#[test]
+fn a_wrong_value_gives_one_line_that_names_the_variable_and_the_values_there_are() {
+    assert_eq!(
+        refusal("BULKHEAD_PORT", "abc"),
+        "BULKHEAD_PORT: invalid value 'abc': not a number between 1 and 65535"
+    );
+    assert_eq!(
+        refusal("BULKHEAD_LIMITER_TIMEOUT_MS", "-1"),
+        "BULKHEAD_LIMITER_TIMEOUT_MS: invalid value '-1': not a number of milliseconds between 1 and 1000"
+    );
+    assert_eq!(
+        refusal("BULKHEAD_ENVIRONMENT", "prod"),
+        "BULKHEAD_ENVIRONMENT: invalid value 'prod': not one of dev, test, live"
+    );
+    assert_eq!(
+        refusal("BULKHEAD_BIND", "everywhere"),
+        "BULKHEAD_BIND: invalid value 'everywhere': invalid IP address syntax"
+    );
+    assert_eq!(
+        refusal("BULKHEAD_DANGEROUSLY_ALLOW_PLAINTEXT", "yes\nplease"),
+        "BULKHEAD_DANGEROUSLY_ALLOW_PLAINTEXT: invalid value 'yes\\nplease': not one of true, false"
+    );
+    assert_eq!(
+        refusal("BULKHEAD_DATABASE_CA_FILE", "/nonexistent"),
+        "BULKHEAD_DATABASE_CA_FILE: invalid value '/nonexistent': No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn an_empty_value_is_refused_everywhere() {
+    for (name, _, _) in variables() {
+        let message = refusal(&name, "");
+        assert!(message.starts_with(&format!("{name}: invalid value")), "{message}");
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_refused_with_the_nearest_one() {
+    assert_eq!(refusal("BULKHEAD_PROT", "80"), "BULKHEAD_PROT: no such setting; did you mean BULKHEAD_PORT?");
+    assert_eq!(
+        refusal("BULKHEAD_REDIS_CACHEURL", "redis://localhost"),
+        "BULKHEAD_REDIS_CACHEURL: no such setting; did you mean BULKHEAD_REDIS_CACHE_URL?"
+    );
+    let both = load(&[("BULKHEAD_PORT", "x"), ("BULKHEAD_ZZZZ", "1")]).unwrap_err();
+    assert!(matches!(both, ConfigError::Unknown { .. }), "{both}");
+}
+
+#[test]
+fn no_message_shows_a_secret() {
+    let secrets: Vec<_> = variables().into_iter().filter(|(.., secret)| *secret).collect();
+    assert_eq!(secrets.len(), 7, "{secrets:?}");
+    for (name, ..) in secrets {
+        for wrong in
+            [CANARY.to_owned(), format!("http://u:{CANARY}@h/d"), format!("postgres://u:{CANARY}@h:x/d?q")]
+        {
+            let message = refusal(&name, &wrong);
+            assert!(message.starts_with(&name) && !message.contains("hunter2"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let url = format!("postgres://bulkhead_tenant:{CANARY}@db.internal:5432/bulkhead");
+    let redis = format!("rediss://default:{CANARY}@cache.internal:6379/0");
+    let key = "aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnQ=";
+    let settings = load(&[
+        ("BULKHEAD_DATABASE_TENANT_URL", &url),
+        ("BULKHEAD_REDIS_CACHE_URL", &redis),
+        ("BULKHEAD_MASTER_KEY", key),
+    ])
+    .unwrap();
+    let shown = format!("{settings:?}");
+    assert!(shown.contains("postgres://bulkhead_tenant@db.internal:5432/bulkhead"), "{shown}");
+    assert!(!shown.contains("hunter") && !shown.contains("aHVu"), "{shown}");
+    assert_eq!(settings.database.require_tenant().unwrap().expose(), url);
+    assert_eq!(settings.auth.require_master_key().unwrap().expose(), b"hunter2hunter2hunter2hunter2hunt");
+}
+
+#[test]
+fn no_number_can_be_zero_unless_zero_is_its_default_nor_without_bound() {
+    let mut numbers = 0;
+    for (name, default, _) in variables() {
+        let Some(default) = default.filter(|text| text.parse::<u64>().is_ok()) else { continue };
+        numbers += 1;
+        assert!(load(&[(&name, &default)]).is_ok());
+        assert!(load(&[(&name, &u64::MAX.to_string())]).is_err(), "{name} has no upper bound");
+        assert_eq!(load(&[(&name, "0")]).is_ok(), default == "0", "{name}=0");
+    }
+    assert!(numbers > 20);
+}
+
+#[test]
+fn plaintext_reaches_other_hosts_only_when_that_is_said_aloud() {
+    let remote = ("BULKHEAD_REDIS_QUEUE_URL", "redis://cache.internal:6379");
+    let message = load(&[remote]).unwrap_err().to_string();
+    assert!(message.starts_with("BULKHEAD_REDIS_QUEUE_URL: leads to another host without TLS"), "{message}");
+    assert!(load(&[remote, ("BULKHEAD_DANGEROUSLY_ALLOW_PLAINTEXT", "true")]).is_ok());
+    assert!(load(&[("BULKHEAD_REDIS_QUEUE_URL", "rediss://cache.internal:6379")]).is_ok());
+
+    let off = ("BULKHEAD_DATABASE_TLS", "off");
+    for (host, safe) in [
+        ("127.0.0.1", true),
+        ("127.9.9.9", true),
+        ("[::1]", true),
+        ("localhost", true),
+        ("10.0.0.1", false),
+        ("localhost.example.com", false),
+        ("[::ffff:10.0.0.1]", false),
+        ("0.0.0.0", false),
+    ] {
+        let url = format!("postgres://u:p@{host}/d");
+        let database = ("BULKHEAD_DATABASE_ADMIN_URL", url.as_str());
+        let redis = format!("redis://:p@{host}:6379");
+        assert!(load(&[database]).is_ok(), "with TLS any host is good: {host}");
+        assert_eq!(load(&[database, off]).is_ok(), safe, "{url}");
+        assert_eq!(load(&[("BULKHEAD_REDIS_CACHE_URL", &redis)]).is_ok(), safe, "{redis}");
+    }
+}
+
+#[test]
+fn server_addresses_are_kept_to_what_every_client_reads_alike() {
+    for bad in [
+        "postgres://u:p@h/d?sslmode=disable",
+        "postgres://u:p@h/d?options=-csearch_path%3Dpublic",
+        "postgres://u:p@127.0.0.1,evil.example/d",
+        "postgres://u:p@%2Fvar%2Frun/d",
+        "postgres:///d",
+        "postgres://h/d",
+        "postgres://u@h",
+        "postgres://u@h/d/e",
+        "postgres://u@h/d#f",
+        "host=h user=u",
+    ] {
+        assert!(load(&[("BULKHEAD_DATABASE_TENANT_URL", bad)]).is_err(), "{bad} was accepted");
+    }
+    for bad in [
+        "rediss://h#insecure",
+        "rediss://h/0?protocol=3",
+        "rediss://h/x",
+        "rediss://h/0/1",
+        "unix:///x",
+        "h:1",
+    ] {
+        assert!(load(&[("BULKHEAD_REDIS_CACHE_URL", bad)]).is_err(), "{bad} was accepted");
+    }
+    assert!(load(&[("BULKHEAD_DATABASE_TENANT_URL", "postgresql://u:p%40@db-1.x_y.example:5433/d")]).is_ok());
+}
+
+#[test]
+fn what_a_command_needs_is_named_when_it_is_missing() {
+    let settings = load(&[("BULKHEAD_REDIS_CACHE_URL", "redis://localhost")]).unwrap();
+    let missing = settings.database.require_provisioner().unwrap_err().to_string();
+    assert_eq!(missing, "BULKHEAD_DATABASE_PROVISIONER_URL: not set, and this command needs it");
+    assert_eq!(settings.redis.require_queue().unwrap(), settings.redis.require_cache().unwrap());
+    assert!(settings.auth.require_master_key().is_err());
+}
+
+#[test]
+fn a_master_key_is_32_bytes_and_no_placeholder() {
+    for bad in ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "aHVudGVyMg==", "not base64"] {
+        assert!(load(&[("BULKHEAD_MASTER_KEY", bad)]).is_err(), "{bad} was accepted");
+    }
+}
+
+#[test]
+fn a_ca_file_is_read_at_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ca.pem");
+    std::fs::write(&file, "hello").unwrap();
+    let message = refusal("BULKHEAD_REDIS_CA_FILE", file.to_str().unwrap());
+    assert!(message.ends_with("not a PEM file of certificates"), "{message}");
+    std::fs::write(&file, "# ours\n-----BEGIN CERTIFICATE-----\n").unwrap();
+    let settings = load(&[("BULKHEAD_REDIS_CA_FILE", file.to_str().unwrap())]).unwrap();
+    assert!(settings.redis.ca.unwrap().pem().starts_with(b"# ours"));
+}
+
+#[test]
+fn the_issuer_is_the_public_url_unless_set_and_has_no_slash_at_its_end() {
+    let public = ("BULKHEAD_PUBLIC_URL", "https://api.example.com/");
+    assert_eq!(load(&[public]).unwrap().issuer(), "https://api.example.com");
+    let issuer = ("BULKHEAD_ISSUER", "https://id.example.com");
+    assert_eq!(load(&[public, issuer]).unwrap().issuer(), "https://id.example.com");
+    for bad in ["ftp://a", "https://u@a", "https://a?x", "https://a#x", "a"] {
+        assert!(load(&[("BULKHEAD_ISSUER", bad)]).is_err(), "{bad} was accepted");
+    }
+}
+
+#[test]
+fn the_table_lists_every_variable_once_with_its_meaning() {
+    let table = table();
+    let rows: Vec<&str> = table.lines().skip(2).collect();
+    let variables = variables();
+    assert_eq!(rows.len(), variables.len());
+    for (name, default, _) in variables {
+        assert!(name.starts_with(PREFIX));
+        let own: Vec<_> = rows.iter().filter(|row| row.starts_with(&format!("| `{name}` |"))).collect();
+        assert_eq!(own.len(), 1, "{name}");
+        let cells: Vec<&str> = own[0].trim_matches('|').split(" | ").map(str::trim).collect();
+        assert_eq!(cells.len(), 3, "{cells:?}");
+        assert_eq!(cells[1], default.map_or("—".to_owned(), |default| format!("`{default}`")));
+        assert!(cells[2].len() > 10 && cells[2].ends_with('.') && !cells[2].ends_with(".."), "{cells:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_value_makes_the_parser_panic(value in "\\PC*", which in 0_usize..1000) {
+        let variables = variables();
+        let (name, _, secret) = &variables[which % variables.len()];
+        if let Err(error) = load(&[(name, &value)]) {
+            let message = error.to_string();
+            prop_assert!(message.starts_with(name.as_str()) && !message.contains('\n'));
+            prop_assert!(!*secret || value.len() < 8 || !message.contains(&value));
+        }
+    }
+}

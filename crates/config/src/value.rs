@@ -1,0 +1,114 @@
+//! Parsers of values, with refusals that say which values there are.
+//!
+//! Every number has a lowest and a highest value: nothing can be switched off by a zero or by a number so large that it
+//! never takes effect.
+
+use std::{fmt::Display, fs, io::Read, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+
+use url::Url;
+
+/// No bundle of certificates is longer (the system's own hold about 250 kB).
+const LONGEST_BUNDLE: u64 = 4 << 20;
+
+/// Whole numbers in a range.
+pub(crate) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + Display + Clone,
+{
+    move |text| bounded(text, &range, "a number")
+}
+
+/// Milliseconds in a range.
+pub(crate) fn millis(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| bounded(text, &range, "a number of milliseconds").map(Duration::from_millis)
+}
+
+/// Seconds in a range.
+pub(crate) fn seconds(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| bounded(text, &range, "a number of seconds").map(Duration::from_secs)
+}
+
+/// Days in a range.
+pub(crate) fn days(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| bounded(text, &range, "a number of days").map(|days| Duration::from_hours(24 * days))
+}
+
+fn bounded<T>(text: &str, range: &RangeInclusive<T>, what: &str) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    text.parse::<T>()
+        .ok()
+        .filter(|value| range.contains(value))
+        .ok_or_else(|| format!("not {what} between {} and {}", range.start(), range.end()))
+}
+
+/// A short name that is safe in keys, log lines and file names.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    let clean = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    if clean && (1..=64).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err("not 1 to 64 letters, digits, dots, underscores or hyphens".to_owned())
+    }
+}
+
+/// An `http` or `https` address that paths are appended to, without a slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| error.to_string())?;
+        let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        if matches!(url.scheme(), "http" | "https") && url.has_host() && bare && url.password().is_none() {
+            Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
+        } else {
+            Err("not an http or https address without user, query and fragment".to_owned())
+        }
+    }
+}
+
+/// Certificates of authorities, read from a PEM file at start.
+#[derive(Clone, Debug)]
+pub struct CertificateBundle {
+    path: PathBuf,
+    pem: Vec<u8>,
+}
+
+impl CertificateBundle {
+    /// Where it was read from.
+    pub fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// The file's contents.
+    pub fn pem(&self) -> &[u8] {
+        &self.pem
+    }
+}
+
+impl FromStr for CertificateBundle {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let path = PathBuf::from(text);
+        let mut pem = Vec::new();
+        let file = fs::File::open(&path).map_err(|error| error.to_string())?;
+        file.take(LONGEST_BUNDLE + 1).read_to_end(&mut pem).map_err(|error| error.to_string())?;
+        let marker = b"-----BEGIN CERTIFICATE-----";
+        if pem.len() as u64 > LONGEST_BUNDLE || !pem.windows(marker.len()).any(|window| window == marker) {
+            return Err("not a PEM file of certificates".to_owned());
+        }
+        Ok(Self { path, pem })
+    }
+}

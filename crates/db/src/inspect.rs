@@ -1,0 +1,339 @@
+//! What `bulkhead doctor` asks the database: whether the walls stand as they were built.
+//!
+//! Each check is a query for offenders: no row means that all is well. They run in one snapshot, as the owner, and
+//! change nothing. Refuses to repair: `bulkhead migrate` and the bootstrap do, and a person decides about the rest.
+
+use diesel::{
+    QueryableByName,
+    sql_types::{Integer, Text},
+};
+
+use crate::{
+    bootstrap::GRANT_OPTIONS,
+    error::DbResult,
+    migrate::{TenantMigration, newest},
+    scope::{Owner, OwnerTx},
+};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it must be.
+    Ok,
+    /// Works, but should be seen to.
+    Warning,
+    /// A promise does not hold.
+    Broken,
+}
+
+/// The outcome of one check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: &'static str,
+    /// How bad it is.
+    pub level: Level,
+    /// What was found; for people.
+    pub detail: String,
+}
+
+/// A query for offenders.
+struct Check {
+    name: &'static str,
+    /// How bad an offender is.
+    level: Level,
+    /// What is true when there is none.
+    well: &'static str,
+    /// Yields `offender`, one row each. Unqualified names are the platform's or the catalog's.
+    sql: &'static str,
+}
+
+/// How many offenders are named.
+const NAMED: usize = 5;
+
+const CHECKS: &[Check] = &[
+    Check {
+        name: "roles",
+        level: Level::Broken,
+        well: "the six roles exist and may do no more than they must",
+        sql: "SELECT name || CASE WHEN r.oid IS NULL THEN ' is missing' ELSE ' has the wrong attributes' END AS offender
+            FROM (VALUES ('bulkhead_owner', false, false), ('bulkhead_platform_rw', false, false),
+                         ('bulkhead_tenants', false, false), ('bulkhead_tenant', true, false),
+                         ('bulkhead_platform', true, false), ('bulkhead_provisioner', true, true)
+                 ) AS expected (name, logs_in, makes_roles)
+            LEFT JOIN pg_roles r ON r.rolname = name
+            WHERE r.oid IS NULL OR rolcanlogin <> logs_in OR rolcreaterole <> makes_roles OR rolinherit OR rolsuper
+               OR rolbypassrls OR rolcreatedb OR rolreplication",
+    },
+    Check {
+        name: "memberships",
+        level: Level::Broken,
+        well: "each login may become only what it must",
+        sql: "SELECT m.rolname || ' is a member of ' || g.rolname AS offender
+            FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member JOIN pg_roles g ON g.oid = a.roleid
+            WHERE (m.rolname = 'bulkhead_tenant' AND g.rolname !~ '^t_[0-9a-z]{26}$')
+               OR (m.rolname = 'bulkhead_platform' AND g.rolname <> 'bulkhead_platform_rw')
+               OR (m.rolname = 'bulkhead_provisioner' AND g.rolname NOT IN ('bulkhead_owner', 'bulkhead_tenants')
+                   AND g.rolname !~ '^t_[0-9a-z]{26}$')
+               OR m.rolname IN ('bulkhead_owner', 'bulkhead_platform_rw', 'bulkhead_tenants')
+            UNION ALL
+            SELECT name || ' is not a member of ' || granted
+            FROM (VALUES ('bulkhead_platform', 'bulkhead_platform_rw'), ('bulkhead_provisioner', 'bulkhead_owner'))
+                 AS needed (name, granted)
+            WHERE NOT EXISTS (SELECT FROM pg_auth_members WHERE member = to_regrole(name) AND roleid = to_regrole(granted))",
+    },
+    Check {
+        name: "default search_path",
+        level: Level::Broken,
+        well: "the logins see no schema until they switch",
+        sql: "SELECT name || ' has a default search_path' AS offender
+            FROM unnest(ARRAY['bulkhead_tenant', 'bulkhead_platform', 'bulkhead_provisioner']) AS name
+            WHERE NOT EXISTS (
+                SELECT FROM pg_db_role_setting s
+                WHERE s.setrole = to_regrole(name) AND s.setdatabase = 0 AND 'search_path=\"\"' = ANY (s.setconfig))
+            OR EXISTS (
+                SELECT FROM pg_db_role_setting s, unnest(s.setconfig) AS setting
+                WHERE s.setrole = to_regrole(name) AND s.setdatabase <> 0
+                  AND setting LIKE 'search_path=%' AND setting <> 'search_path=\"\"')",
+    },
+    Check {
+        name: "public",
+        level: Level::Broken,
+        well: "the database and the schema public are closed to everybody else",
+        sql: "SELECT 'PUBLIC has ' || privilege_type || ' on the schema public' AS offender
+            FROM pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner)))
+            WHERE nspname = 'public' AND grantee = 0
+            UNION ALL
+            SELECT 'PUBLIC has ' || privilege_type || ' on the database'
+            FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
+            WHERE datname = current_database() AND grantee = 0",
+    },
+    Check {
+        name: "large objects",
+        level: Level::Warning,
+        well: "tenants cannot reach large objects, which no schema holds",
+        sql: "SELECT p.oid::regprocedure::text AS offender
+            FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner)))
+            WHERE pronamespace = 'pg_catalog'::regnamespace AND grantee = 0
+              AND (proname LIKE 'lo\\_%' OR proname IN ('loread', 'lowrite'))",
+    },
+    Check {
+        name: "ownership",
+        level: Level::Broken,
+        well: "bulkhead_owner owns every schema and relation",
+        sql: "SELECT nspname || coalesce('.' || relname, '') || ' belongs to ' ||
+                   coalesce(relowner, nspowner)::regrole AS offender
+            FROM pg_namespace LEFT JOIN pg_class ON relnamespace = pg_namespace.oid AND relkind IN ('r', 'p', 'v', 'm', 'S')
+            WHERE (nspname IN ('platform', 'gate') OR nspname ~ '^t_[0-9a-z]{26}$')
+              AND (nspowner <> to_regrole('bulkhead_owner') OR relowner <> to_regrole('bulkhead_owner'))",
+    },
+    Check {
+        name: "tenant login",
+        level: Level::Broken,
+        well: "bulkhead_tenant reaches nothing without becoming a tenant, and a tenant nothing of the platform",
+        sql: "SELECT name || ' reaches ' || relnamespace::regnamespace || '.' || relname AS offender
+            FROM pg_class, unnest(ARRAY['bulkhead_tenant', 'bulkhead_tenants']) AS name
+            WHERE relnamespace = 'platform'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+              AND has_table_privilege(name, pg_class.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+            UNION ALL
+            SELECT name || ' reaches the schema ' || nspname
+            FROM pg_namespace, unnest(ARRAY['bulkhead_tenant', 'bulkhead_tenants']) AS name
+            WHERE has_schema_privilege(name, pg_namespace.oid, 'USAGE, CREATE')
+              AND (nspname IN ('platform', 'public') OR nspname ~ '^t_[0-9a-z]{26}$'
+                   OR (nspname = 'gate' AND name = 'bulkhead_tenant'))",
+    },
+    Check {
+        name: "tenants",
+        level: Level::Broken,
+        well: "every tenant that was built has its role and its schema",
+        sql: "SELECT t.slug || CASE WHEN r.oid IS NULL THEN ' has no role' WHEN n.oid IS NULL THEN ' has no schema'
+                                    ELSE ' has no recorded version' END AS offender
+            FROM tenants t LEFT JOIN pg_roles r ON r.rolname = t.role_name
+            LEFT JOIN pg_namespace n ON n.nspname = t.role_name
+            LEFT JOIN tenant_schema_versions v ON v.tenant_id = t.id
+            WHERE (r.oid IS NULL OR n.oid IS NULL OR v.tenant_id IS NULL)
+              AND (v.tenant_id IS NOT NULL OR NOT EXISTS (SELECT FROM pending_owners p WHERE p.tenant_id = t.id))
+              AND NOT (t.status = 'deleted' AND v.tenant_id IS NULL)",
+    },
+    Check {
+        name: "orphan schemas",
+        level: Level::Broken,
+        well: "every tenant schema belongs to a tenant",
+        sql: "SELECT nspname::text AS offender FROM pg_namespace
+            WHERE nspname ~ '^t_[0-9a-z]{26}$' AND NOT EXISTS (SELECT FROM tenants WHERE role_name = nspname)",
+    },
+    Check {
+        name: "orphan roles",
+        level: Level::Broken,
+        well: "every tenant role belongs to a tenant of this database, or has rights in another",
+        sql: "SELECT rolname::text AS offender FROM pg_roles r
+            WHERE rolname ~ '^t_[0-9a-z]{26}$' AND NOT EXISTS (SELECT FROM tenants WHERE role_name = rolname)
+              AND NOT EXISTS (
+                SELECT FROM pg_shdepend d JOIN pg_database b ON b.oid = d.dbid
+                WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid AND b.datname <> current_database())",
+    },
+    Check {
+        name: "tenant roles",
+        level: Level::Broken,
+        well: "tenant roles cannot log in, own nothing and are members of bulkhead_tenants only",
+        sql: "SELECT rolname || ' has attributes of its own' AS offender FROM pg_roles JOIN tenants ON role_name = rolname
+            WHERE rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls OR NOT rolinherit
+            UNION ALL
+            SELECT rolname || ' owns something' FROM pg_roles r JOIN tenants ON role_name = rolname
+            WHERE EXISTS (SELECT FROM pg_shdepend
+                          WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND deptype = 'o')
+            UNION ALL
+            SELECT rolname || ' is a member of ' || coalesce(string_agg(roleid::regrole::text, ', '), 'nothing')
+            FROM pg_roles r JOIN tenants ON role_name = rolname LEFT JOIN pg_auth_members a ON a.member = r.oid
+            GROUP BY rolname HAVING coalesce(array_agg(roleid) <> ARRAY[to_regrole('bulkhead_tenants')::oid], true)
+            UNION ALL
+            SELECT rolname || ' is granted to ' || member::regrole
+            FROM pg_roles r JOIN tenants ON role_name = rolname JOIN pg_auth_members a ON a.roleid = r.oid
+            WHERE member NOT IN (to_regrole('bulkhead_tenant')::oid, to_regrole('bulkhead_provisioner')::oid)
+            UNION ALL
+            SELECT rolname || ' is not granted to bulkhead_tenant' FROM pg_roles r JOIN tenants ON role_name = rolname
+            WHERE NOT EXISTS (SELECT FROM pg_auth_members a
+                              WHERE a.roleid = r.oid AND a.member = to_regrole('bulkhead_tenant'))",
+    },
+    Check {
+        name: "gate",
+        level: Level::Broken,
+        well: "every function and view of gate is fenced",
+        sql: "SELECT p.oid::regprocedure || ' is not SECURITY DEFINER with a pinned path, or not its owner''s' AS offender
+            FROM pg_proc p
+            WHERE pronamespace = 'gate'::regnamespace
+              AND (NOT prosecdef OR proowner <> to_regrole('bulkhead_owner')
+                   OR proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'])
+            UNION ALL
+            SELECT p.oid::regprocedure || ' may be called by PUBLIC'
+            FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner)))
+            WHERE pronamespace IN ('gate'::regnamespace, 'platform'::regnamespace) AND grantee = 0
+            UNION ALL
+            SELECT c.oid::regclass || ' is not a security_barrier view'
+            FROM pg_class c
+            WHERE relnamespace = 'gate'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+              AND NOT (relkind = 'v' AND reloptions && ARRAY['security_barrier=true', 'security_barrier=on', 'security_barrier'])",
+    },
+    Check {
+        name: "failed migrations",
+        level: Level::Broken,
+        well: "no tenant is stuck at an old version",
+        sql: "SELECT slug || ': ' || error AS offender FROM tenant_schema_versions JOIN tenants ON id = tenant_id
+            WHERE error IS NOT NULL ORDER BY failed_at DESC",
+    },
+    Check {
+        name: "lc_messages",
+        level: Level::Broken,
+        well: "the server speaks English, by which errors are told apart",
+        sql: "SELECT 'lc_messages is ' || quote_literal(current_setting('lc_messages')) AS offender
+            WHERE current_setting('lc_messages') !~ '^(C$|C\\.|POSIX$|en)'",
+    },
+    Check {
+        name: "locks",
+        level: Level::Warning,
+        well: "the lock table is large enough for migrations of twenty tenants side by side",
+        // Four transactions of twenty tenants lock every relation of each; half of the table is left to everybody else.
+        sql: "SELECT format('max_locks_per_transaction gives %s locks, migrations may need %s', slots, needed) AS offender
+            FROM (SELECT current_setting('max_locks_per_transaction')::int * (
+                             current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int
+                         ) AS slots,
+                         4 * 20 * (SELECT count(*) FROM pg_class WHERE relnamespace = (
+                             SELECT n.oid FROM pg_namespace n JOIN tenants ON role_name = nspname LIMIT 1)) AS needed
+                 ) AS counted
+            WHERE needed * 2 > slots",
+    },
+];
+
+#[derive(QueryableByName)]
+struct Offender {
+    #[diesel(sql_type = Text)]
+    offender: String,
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Integer)]
+    version: i32,
+}
+
+/// Runs every check against a database whose tenants should have `migrations`.
+pub async fn inspect(owner: &Owner, migrations: &[TenantMigration]) -> DbResult<Vec<Finding>> {
+    owner
+        .read(async |tx| {
+            let mut findings = vec![server(tx).await?, versions(tx, newest(migrations)).await?];
+            for check in CHECKS {
+                let offenders = tx.tx.load(diesel::sql_query(check.sql)).await?;
+                findings.push(judge(check.name, check.level, check.well, offenders));
+            }
+            Ok(findings)
+        })
+        .await
+}
+
+fn judge(check: &'static str, level: Level, well: &str, offenders: Vec<Offender>) -> Finding {
+    if offenders.is_empty() {
+        return Finding { check, level: Level::Ok, detail: well.to_owned() };
+    }
+    let count = offenders.len();
+    let named: Vec<String> = offenders.into_iter().take(NAMED).map(|row| row.offender).collect();
+    let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
+    Finding { check, level, detail: named.join("; ") + &more }
+}
+
+async fn versions(tx: &mut OwnerTx, newest: &str) -> DbResult<Finding> {
+    let query = diesel::sql_query(
+        "SELECT slug || ' is at ' || v.version AS offender FROM tenant_schema_versions v JOIN tenants ON id = tenant_id \
+         WHERE v.version < $1 ORDER BY v.version",
+    );
+    let behind = tx.tx.load(query.bind::<Text, _>(newest)).await?;
+    Ok(judge("tenant versions", Level::Broken, "every tenant has the newest version", behind))
+}
+
+async fn server(tx: &mut OwnerTx) -> DbResult<Finding> {
+    let query = diesel::sql_query("SELECT current_setting('server_version_num')::int AS version");
+    let found: Version = tx.tx.one(query).await?;
+    Ok(judge_server(found.version))
+}
+
+/// The oldest releases without known holes in what the walls rest on: CVE-2023-2455 and CVE-2024-10976 (plans kept over
+/// a change of role), CVE-2024-10978 (role reset to the wrong one), CVE-2025-8713 to 8715.
+fn judge_server(version: i32) -> Finding {
+    let patched = match version / 10_000 {
+        ..15 => i32::MAX,
+        15 => 150_014,
+        16 => 160_010,
+        17 => 170_006,
+        _ => 0,
+    };
+    let name = format!("PostgreSQL {}.{}", version / 10_000, version % 10_000);
+    let (level, detail) = if version < patched {
+        (Level::Broken, format!("{name} has known holes; 15.14, 16.10, 17.6 or newer is needed"))
+    } else if version < GRANT_OPTIONS {
+        let why = "any role with CREATEROLE may make itself powerful, and granting a tenant role is slow with many";
+        (Level::Warning, format!("{name} works, but before 16 {why}"))
+    } else {
+        (Level::Ok, name)
+    };
+    Finding { check: "server", level, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_judged_by_their_known_holes() {
+        for (version, level) in [
+            (140_020, Level::Broken),
+            (150_013, Level::Broken),
+            (150_014, Level::Warning),
+            (160_009, Level::Broken),
+            (160_010, Level::Ok),
+            (170_005, Level::Broken),
+            (170_006, Level::Ok),
+            (180_000, Level::Ok),
+        ] {
+            assert_eq!(judge_server(version).level, level, "{version}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Which jobs are to be handed out, in which order.
+//!
+//! Jobs wait in lanes: one for each tenant, one for each kind of the platform's own jobs. Lanes take turns, so a lane
+//! with a hundred thousand jobs delays no other. How many jobs are handed out and unfinished is bounded, in all and for
+//! each lane: what is handed out cannot be reordered any more.
+
+use std::time::Duration;
+
+use bulkhead_domain::JobId;
+use chrono::{DateTime, Utc};
+use diesel::{
+    QueryableByName,
+    sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+};
+use uuid::Uuid;
+
+use super::millis;
+use crate::{error::DbResult, scope::PlatformTx};
+
+/// How many jobs may be handed out.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// At once.
+    pub limit: u16,
+    /// And unfinished, in all.
+    pub outstanding: u16,
+    /// And unfinished, of one lane.
+    pub per_lane: u16,
+}
+
+/// A job to hand out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueJob {
+    /// Its id.
+    pub id: JobId,
+    /// The lane it waits in.
+    pub lane: String,
+}
+
+/// Where in the circle of lanes the next turn begins.
+#[derive(Clone, Debug, Default)]
+pub struct Turn(String);
+
+/// How many lanes one look visits at most.
+const LANES_PER_LOOK: i64 = 256;
+
+#[derive(QueryableByName)]
+struct DueRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Text)]
+    lane: String,
+    #[diesel(sql_type = Text)]
+    next: String,
+}
+
+/// Takes due jobs that are not handed out yet, and marks them as handed out. `turn` goes on from look to look; when
+/// nothing is found in the rest of the circle, it starts over.
+pub async fn take_due(tx: &mut PlatformTx, bounds: Bounds, turn: &mut Turn) -> DbResult<Vec<DueJob>> {
+    let found = look(tx, bounds, turn).await?;
+    if !found.is_empty() || turn.0.is_empty() {
+        return Ok(found);
+    }
+    *turn = Turn::default();
+    look(tx, bounds, turn).await
+}
+
+/// The lanes are found by skipping from one to the next in the index `jobs_ready`, so a look costs as much as the lanes
+/// it visits, not as much as there are jobs. Ids are chosen first and locked afterwards, so nothing is locked in vain; of
+/// two relays that choose the same id, the second finds it locked or taken.
+async fn look(tx: &mut PlatformTx, bounds: Bounds, turn: &mut Turn) -> DbResult<Vec<DueJob>> {
+    let statement = diesel::sql_query(
+        "WITH RECURSIVE \
+         held AS ( \
+             SELECT lane, count(*) AS n FROM jobs \
+             WHERE pushed_at IS NOT NULL AND state IN ('queued', 'running') GROUP BY lane \
+         ), \
+         room AS (SELECT greatest(least($1, $2 - coalesce((SELECT sum(n) FROM held), 0)), 0)::bigint AS n), \
+         lanes (lane) AS ( \
+             (SELECT lane FROM jobs \
+              WHERE state = 'queued' AND pushed_at IS NULL AND run_at <= now() AND lane > $4 ORDER BY lane LIMIT 1) \
+             UNION ALL \
+             SELECT (SELECT j.lane FROM jobs j \
+                     WHERE j.state = 'queued' AND j.pushed_at IS NULL AND j.run_at <= now() AND j.lane > lanes.lane \
+                     ORDER BY j.lane LIMIT 1) \
+             FROM lanes WHERE lanes.lane IS NOT NULL \
+         ), \
+         visited AS (SELECT lane FROM lanes WHERE lane IS NOT NULL LIMIT $5), \
+         chosen AS ( \
+             SELECT due.id FROM visited LEFT JOIN held USING (lane) \
+             CROSS JOIN LATERAL ( \
+                 SELECT j.id, j.run_at, coalesce(held.n, 0) + row_number() OVER (ORDER BY j.run_at, j.id) AS turn \
+                 FROM jobs j \
+                 WHERE j.lane = visited.lane AND j.state = 'queued' AND j.pushed_at IS NULL AND j.run_at <= now() \
+                 ORDER BY j.run_at, j.id LIMIT greatest($3 - coalesce(held.n, 0), 0) \
+             ) due \
+             ORDER BY due.turn, due.run_at LIMIT (SELECT n FROM room) \
+         ), \
+         taken AS ( \
+             SELECT id FROM jobs WHERE id IN (SELECT id FROM chosen) AND state = 'queued' AND pushed_at IS NULL \
+             FOR UPDATE SKIP LOCKED \
+         ), \
+         pushed AS ( \
+             UPDATE jobs SET pushed_at = clock_timestamp() FROM taken WHERE jobs.id = taken.id \
+             RETURNING jobs.id, jobs.lane \
+         ) \
+         SELECT pushed.id, pushed.lane, reached.next FROM pushed, \
+             (SELECT CASE WHEN count(*) = $5 THEN max(lane) ELSE '' END AS next FROM visited) reached",
+    )
+    .bind::<BigInt, _>(i64::from(bounds.limit))
+    .bind::<BigInt, _>(i64::from(bounds.outstanding))
+    .bind::<BigInt, _>(i64::from(bounds.per_lane))
+    .bind::<Text, _>(turn.0.clone())
+    .bind::<BigInt, _>(LANES_PER_LOOK);
+    let rows: Vec<DueRow> = tx.tx.load(statement).await?;
+    if let Some(row) = rows.first() {
+        turn.0.clone_from(&row.next);
+    }
+    Ok(rows.into_iter().map(|row| DueJob { id: JobId::from_uuid(row.id), lane: row.lane }).collect())
+}
+
+/// Takes handed-out jobs that nobody has started back, so that they are handed out again; the ids given, or all of them.
+pub async fn take_back(tx: &mut PlatformTx, ids: Option<&[JobId]>) -> DbResult<usize> {
+    let ids = ids.map(|ids| ids.iter().map(|id| id.uuid()).collect::<Vec<_>>());
+    let statement = diesel::sql_query(
+        "UPDATE jobs SET pushed_at = NULL FROM ( \
+             SELECT id FROM jobs WHERE state = 'queued' AND pushed_at IS NOT NULL AND ($1 IS NULL OR id = ANY ($1)) \
+             FOR UPDATE SKIP LOCKED \
+         ) waiting WHERE jobs.id = waiting.id",
+    )
+    .bind::<Nullable<Array<SqlUuid>>, _>(ids);
+    tx.tx.execute(statement).await
+}
+
+/// What a sweep has put right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Jobs whose worker went away, which are to run again.
+    pub requeued: usize,
+    /// Jobs whose worker went away once too often.
+    pub failed: usize,
+    /// Jobs that were handed out and never started: what Redis or a worker has lost.
+    pub taken_back: usize,
+}
+
+#[derive(QueryableByName)]
+struct StateRow {
+    #[diesel(sql_type = Text)]
+    state: String,
+}
+
+/// Puts right what crashes have left behind, at most `limit` jobs of each sort: leases that have run out, and jobs that
+/// were handed out longer than `patience` ago and never started.
+pub async fn sweep(tx: &mut PlatformTx, patience: Duration, limit: u16) -> DbResult<Swept> {
+    let expired = diesel::sql_query(
+        "UPDATE jobs SET \
+             state = CASE WHEN recurs_every IS NOT NULL OR attempts < max_attempts THEN 'queued' ELSE 'failed' END, \
+             finished_at = CASE WHEN recurs_every IS NOT NULL OR attempts < max_attempts THEN NULL \
+                                ELSE clock_timestamp() END, \
+             error = 'the process that ran the job went away', pushed_at = NULL, lease_token = NULL, leased_until = NULL \
+         FROM ( \
+             SELECT id FROM jobs WHERE state = 'running' AND leased_until < clock_timestamp() \
+             ORDER BY leased_until LIMIT $1 FOR UPDATE SKIP LOCKED \
+         ) lost WHERE jobs.id = lost.id RETURNING jobs.state",
+    )
+    .bind::<BigInt, _>(i64::from(limit));
+    let states: Vec<StateRow> = tx.tx.load(expired).await?;
+    let failed = states.iter().filter(|row| row.state == "failed").count();
+    let unstarted = diesel::sql_query(
+        "UPDATE jobs SET pushed_at = NULL FROM ( \
+             SELECT id FROM jobs \
+             WHERE state = 'queued' AND pushed_at < clock_timestamp() - $1 * interval '1 millisecond' \
+             LIMIT $2 FOR UPDATE SKIP LOCKED \
+         ) waiting WHERE jobs.id = waiting.id",
+    )
+    .bind::<BigInt, _>(millis(patience))
+    .bind::<BigInt, _>(i64::from(limit));
+    let taken_back = tx.tx.execute(unstarted).await?;
+    Ok(Swept { requeued: states.len() - failed, failed, taken_back })
+}
+
+/// How full the queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// Jobs that are due and not started, counted up to [`DEPTH_COUNTED`].
+    pub due: i64,
+    /// Jobs that are handed out and unfinished.
+    pub outstanding: i64,
+    /// When the job that has waited longest was due.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+/// Up to how many due jobs [`depth`] counts: a backlog this long is told apart from a longer one by its age.
+pub const DEPTH_COUNTED: i64 = 100_000;
+
+#[derive(QueryableByName)]
+struct DepthRow {
+    #[diesel(sql_type = BigInt)]
+    due: i64,
+    #[diesel(sql_type = BigInt)]
+    outstanding: i64,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    oldest: Option<DateTime<Utc>>,
+}
+
+/// How full the queue is.
+pub async fn depth(tx: &mut PlatformTx) -> DbResult<Depth> {
+    let query = diesel::sql_query(
+        "SELECT \
+             (SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'queued' AND run_at <= now() LIMIT $1) due) AS due, \
+             (SELECT count(*) FROM jobs WHERE pushed_at IS NOT NULL AND state IN ('queued', 'running')) AS outstanding, \
+             (SELECT min(run_at) FROM jobs WHERE state = 'queued' AND run_at <= now()) AS oldest",
+    )
+    .bind::<BigInt, _>(DEPTH_COUNTED);
+    let row: DepthRow = tx.tx.one(query).await?;
+    Ok(Depth { due: row.due, outstanding: row.outstanding, oldest: row.oldest })
+}

@@ -1,0 +1,152 @@
+//! Builds a tenant: its role, its schema with every migration, its first owner, and the word that it is in service.
+//!
+//! All of it in the caller's one transaction, so there is no half-built tenant to find or to clean up: a process that
+//! is killed anywhere leaves what was there before. The text of every statement is this crate's own; what people have
+//! typed (the owner's address) never leaves the database on its way from `pending_owners` to the new schema.
+
+use bulkhead_domain::{JobId, SchemaName, TenantId, TenantStatus, UserId};
+use chrono::{DateTime, SecondsFormat, Utc};
+use diesel::{
+    QueryableByName,
+    sql_types::{Bool, Integer, Nullable, Text, Uuid as SqlUuid},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    bootstrap::GRANT_OPTIONS,
+    error::{DbError, DbResult},
+    migrate::{FLEET_LOCK, TenantMigration, newest, schema_script},
+    scope::{LEAVE_SCHEMA, OwnerTx, as_provisioner},
+    tenant::audit::Entry,
+};
+
+/// What became of a request to build a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provisioned {
+    /// It was built, and is in service unless it has been suspended meanwhile.
+    Built,
+    /// It had been built before; nothing was done.
+    AlreadyActive,
+    /// It was deleted before it was built; nothing was done.
+    Withdrawn,
+}
+
+#[derive(QueryableByName)]
+struct Order {
+    #[diesel(sql_type = Text)]
+    status: String,
+    #[diesel(sql_type = Bool)]
+    built: bool,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    owner: Option<Uuid>,
+    #[diesel(sql_type = Integer)]
+    server: i32,
+    /// Whether other tenants have been migrated further than this program knows.
+    #[diesel(sql_type = Bool)]
+    outdated: bool,
+}
+
+/// Builds a tenant that `platform.tenants` and `platform.pending_owners` describe, with `migrations`, on behalf of
+/// `job`. Two that build the same tenant wait for each other. A tenant that does not exist is
+/// [`DbError::Query`] with "not found"; [`DbError::Outdated`] when a newer program should do it.
+pub async fn provision_tenant(
+    tx: &mut OwnerTx,
+    migrations: &[TenantMigration],
+    tenant: TenantId,
+    job: JobId,
+    at: DateTime<Utc>,
+) -> DbResult<Provisioned> {
+    // The locks first: only a later statement sees what those who held them have done. The shared one keeps a migration
+    // from finishing before this tenant is there to be seen.
+    let locks = format!(
+        "SELECT pg_advisory_xact_lock_shared({FLEET_LOCK}); SELECT FROM tenants WHERE id = '{}' FOR UPDATE",
+        tenant.uuid()
+    );
+    tx.tx.batch(&locks).await?;
+    let query = diesel::sql_query(
+        "SELECT t.status, v.tenant_id IS NOT NULL AS built, p.user_id AS owner, \
+         current_setting('server_version_num')::int AS server, \
+         EXISTS (SELECT FROM tenant_schema_versions WHERE version > $2) AS outdated \
+         FROM tenants t LEFT JOIN pending_owners p ON p.tenant_id = t.id \
+         LEFT JOIN tenant_schema_versions v ON v.tenant_id = t.id WHERE t.id = $1",
+    );
+    let query = query.bind::<SqlUuid, _>(tenant.uuid()).bind::<Text, _>(newest(migrations));
+    let order: Order = tx.tx.one(query).await?;
+    if order.built {
+        return Ok(Provisioned::AlreadyActive);
+    }
+    if order.status == TenantStatus::Deleted.as_str() {
+        return Ok(Provisioned::Withdrawn);
+    }
+    if order.outdated {
+        return Err(DbError::Outdated);
+    }
+    let owner = order
+        .owner
+        .map(UserId::from_uuid)
+        .ok_or_else(|| DbError::Unreadable(format!("tenant {tenant} has no pending owner")))?;
+    let sql = role_script(order.server, SchemaName::of(tenant))
+        + &schema_script(SchemaName::of(tenant), migrations, "")
+        + &owner_script(tenant, owner, job, at)
+        + &record_script(tenant, newest(migrations), at);
+    tx.tx.batch(&sql).await?;
+    Ok(Provisioned::Built)
+}
+
+/// The role and the empty schema. Only the provisioner may make roles; it goes back to being the owner.
+fn role_script(server: i32, name: SchemaName) -> String {
+    let (inherits, switches) = if server >= GRANT_OPTIONS {
+        (" WITH INHERIT TRUE, SET FALSE", " WITH INHERIT FALSE, SET TRUE")
+    } else {
+        ("", "")
+    };
+    let role = format!(
+        "CREATE ROLE {name} NOLOGIN; GRANT bulkhead_tenants TO {name}{inherits}; \
+         GRANT {name} TO bulkhead_tenant{switches}"
+    );
+    format!("{} CREATE SCHEMA {name}; GRANT USAGE ON SCHEMA {name} TO {name};\n", as_provisioner(&role))
+}
+
+/// The first owner and the tenant's first audit entry; runs inside the schema.
+fn owner_script(tenant: TenantId, owner: UserId, job: JobId, at: DateTime<Utc>) -> String {
+    let (job, target) = (job.to_string(), owner.to_string());
+    let entry = Entry {
+        at,
+        actor: "system",
+        action: "provision_tenant",
+        target: &target,
+        request_id: &job,
+        changes: Value::Object(serde_json::Map::new()),
+    };
+    let time = timestamp(at);
+    format!(
+        "INSERT INTO users (id, email, password_hash, role, created_at, updated_at) \
+         SELECT user_id, email, password_hash, 'owner', {time}, {time} \
+         FROM platform.pending_owners WHERE tenant_id = '{}';\n\
+         INSERT INTO audit_log (id, at, actor, action, target, request_id, changes) \
+         VALUES ('{}', {time}, '{}', '{}', '{}', '{}', '{}');\n",
+        tenant.uuid(),
+        entry.mint_id(),
+        entry.actor,
+        entry.action,
+        entry.target,
+        entry.request_id,
+        entry.changes
+    )
+}
+
+/// What the platform knows of a tenant that has been built.
+fn record_script(tenant: TenantId, version: &str, at: DateTime<Utc>) -> String {
+    let (id, time) = (tenant.uuid(), timestamp(at));
+    format!(
+        "{LEAVE_SCHEMA} DELETE FROM pending_owners WHERE tenant_id = '{id}';\n\
+         INSERT INTO tenant_schema_versions (tenant_id, version, migrated_at) VALUES ('{id}', '{version}', {time});\n\
+         UPDATE tenants SET status = 'active', version = version + 1, updated_at = {time} \
+         WHERE id = '{id}' AND status = 'provisioning'"
+    )
+}
+
+fn timestamp(at: DateTime<Utc>) -> String {
+    format!("timestamptz '{}'", at.to_rfc3339_opts(SecondsFormat::Micros, true))
+}

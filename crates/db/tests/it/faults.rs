@@ -1,0 +1,159 @@
+//! A server that is killed, frozen or restarted under the product.
+
+use std::{
+    cell::{Cell, RefCell},
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use bulkhead_db::{
+    Db, DbError, DbResult, PoolOptions,
+    tenant::{profile, resources},
+};
+use bulkhead_domain::{Clock as _, Plan, ResourceId, SystemClock};
+use bulkhead_servers::Signal;
+use bulkhead_testkit::{Cluster, TestDb, TestTenant, timeouts};
+use futures::future::join_all;
+
+async fn insert(db: &Db, tenant: &TestTenant) -> DbResult<ResourceId> {
+    let at = SystemClock.now();
+    let id = ResourceId::mint(at);
+    let data = serde_json::json!({});
+    db.write(tenant.proven(), async |tx| {
+        let new = resources::NewResource { id, name: "row", kind: "k", data: &data, owner: "o", at };
+        resources::insert(tx, &new).await
+    })
+    .await?;
+    Ok(id)
+}
+
+async fn read(db: &Db, tenant: &TestTenant) -> DbResult<bool> {
+    let seen = db.read(tenant.proven(), async |tx| profile::find(tx).await).await?;
+    Ok(seen.is_some_and(|profile| profile.id == tenant.id))
+}
+
+/// Tries until it works; how long that took.
+async fn healed(db: &Db, tenant: &TestTenant) -> Result<Duration> {
+    let began = Instant::now();
+    loop {
+        match read(db, tenant).await {
+            Ok(right) => {
+                assert!(right, "the right tenant");
+                return Ok(began.elapsed());
+            }
+            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        }
+        anyhow::ensure!(began.elapsed() < Duration::from_secs(20), "it does not heal");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill_and_service_resumes() -> Result<()> {
+    let cluster = Cluster::start(|_| {}, None).await?;
+    let database = TestDb::on(cluster.clone()).await?;
+    let tenants =
+        [database.create_tenant("first", Plan::Free).await?, database.create_tenant("second", Plan::Free).await?];
+    let db = database.db()?;
+    let (acknowledged, failed, over) = (RefCell::new(Vec::new()), Cell::new(0), Cell::new(false));
+    let load = join_all((0..6).map(async |worker: usize| {
+        let tenant = &tenants[worker % 2];
+        while !over.get() {
+            match insert(&db, tenant).await {
+                Ok(id) => acknowledged.borrow_mut().push((worker % 2, id)),
+                Err(error) => {
+                    assert!(error.is_transient(), "{error:?}");
+                    failed.set(failed.get() + 1);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        }
+    }));
+    let fault = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let before = acknowledged.borrow().len();
+        let server = cluster.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut server = server.server();
+            server.kill(Signal::SIGKILL)?;
+            server.restart()
+        })
+        .await??;
+        healed(&db, &tenants[0]).await?;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        over.set(true);
+        Ok::<_, anyhow::Error>(before)
+    };
+    let (_, before) = tokio::join!(load, fault);
+    let acknowledged = acknowledged.into_inner();
+    assert!(failed.get() > 0 && acknowledged.len() > before?, "the kill was felt, and it went on afterwards");
+    for (index, tenant) in tenants.iter().enumerate() {
+        let kept = database.sql(&format!("SELECT id FROM {}.resources", tenant.schema())).await?;
+        let kept: Vec<String> = kept.into_iter().flatten().flatten().collect();
+        for (_, id) in acknowledged.iter().filter(|(owner, _)| *owner == index) {
+            assert!(kept.contains(&id.uuid().to_string()), "an acknowledged row is gone");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
+    let cluster = Cluster::start(|_| {}, None).await?;
+    let database = TestDb::on(cluster.clone()).await?;
+    let tenant = database.create_tenant("acme", Plan::Free).await?;
+    let answer = Duration::from_millis(400);
+    let options = PoolOptions { answer, wait: Duration::from_millis(200), ..TestDb::pool_options(2) };
+    let db = database.db_with(options, timeouts())?;
+    assert!(read(&db, &tenant).await?);
+    freeze(&database, Signal::SIGSTOP).await?;
+
+    for outcome in join_all((0..8).map(async |_| {
+        let began = Instant::now();
+        (read(&db, &tenant).await, began.elapsed())
+    }))
+    .await
+    {
+        let (result, took) = outcome;
+        assert!(matches!(result, Err(DbError::Timeout | DbError::Busy | DbError::Unavailable(_))), "{result:?}");
+        assert!(took < answer + Duration::from_millis(600), "{took:?}");
+    }
+    freeze(&database, Signal::SIGCONT).await?;
+    healed(&db, &tenant).await?;
+    // The frozen statements do not linger.
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_tenant' AND state LIKE 'idle in%'";
+    assert_eq!(database.value(idle).await?, "0");
+    Ok(())
+}
+
+/// The postmaster and every backend: a backend goes on when only the postmaster is stopped.
+async fn freeze(database: &TestDb, signal: Signal) -> Result<()> {
+    let server = database.cluster().server();
+    let postmaster = server.pid().unwrap_or_default();
+    let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))?;
+    let all = children.split_whitespace().map(ToOwned::to_owned).chain([postmaster.to_string()]);
+    let name = if signal == Signal::SIGSTOP { "-STOP" } else { "-CONT" };
+    let status = std::process::Command::new("kill").arg(name).args(all).status()?;
+    anyhow::ensure!(status.success(), "{status}");
+    drop(server);
+    Ok(())
+}
+
+#[tokio::test]
+async fn connections_that_died_while_idle_cost_no_request() -> Result<()> {
+    let cluster = Cluster::start(|_| {}, None).await?;
+    let database = TestDb::on(cluster.clone()).await?;
+    let tenant = database.create_tenant("acme", Plan::Free).await?;
+    let db = database.db()?;
+    for _ in 0..2 {
+        for outcome in join_all((0..4).map(|_| read(&db, &tenant))).await {
+            assert!(outcome?);
+        }
+        let server = cluster.clone();
+        tokio::task::spawn_blocking(move || server.server().restart()).await??;
+    }
+    for outcome in join_all((0..4).map(|_| read(&db, &tenant))).await {
+        assert!(outcome?, "the first request after a restart");
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Whether `inspect` sees what it is there to see: each wall is taken down in turn.
+
+use anyhow::Result;
+use bulkhead_db::{
+    inspect::{Finding, Level, inspect},
+    migrate::TENANT_MIGRATIONS,
+};
+use bulkhead_domain::Plan;
+use bulkhead_testkit::{Cluster, Login, TestDb};
+
+async fn findings(db: &TestDb) -> Result<Vec<Finding>> {
+    Ok(inspect(&db.owner()?, TENANT_MIGRATIONS).await?)
+}
+
+/// The checks that are not well, but for the server's version, which is what is installed here.
+async fn unwell(db: &TestDb) -> Result<Vec<&'static str>> {
+    let found = findings(db).await?.into_iter().filter(|f| f.level != Level::Ok && f.check != "server");
+    Ok(found.map(|finding| finding.check).collect())
+}
+
+#[tokio::test]
+async fn a_healthy_database_has_nothing_to_report() -> Result<()> {
+    let db = TestDb::new().await?;
+    let nobody: Vec<&str> = Vec::new();
+    assert_eq!(unwell(&db).await?, nobody);
+    db.create_tenant("acme", Plan::Free).await?;
+    db.sign_up("waiting", Plan::Free).await?;
+    let rotten = findings(&db).await?.into_iter().filter(|f| f.level != Level::Ok && f.check != "server");
+    assert_eq!(rotten.collect::<Vec<_>>(), []);
+    Ok(())
+}
+
+/// Roles are shared by all databases of a server, so this one has its own.
+#[tokio::test]
+async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
+    let cluster = Cluster::start(|_| {}, None).await?;
+    let db = TestDb::on(cluster).await?;
+    let (a, b) = (db.create_tenant("first", Plan::Free).await?.schema(), db.create_tenant("second", Plan::Free).await?.schema());
+    let name = db.name().to_owned();
+    let stranger = format!("t_{}", "0".repeat(26));
+    let cases = [
+        ("roles", "ALTER ROLE bulkhead_tenant INHERIT".to_owned(), "ALTER ROLE bulkhead_tenant NOINHERIT".to_owned()),
+        ("roles", "ALTER ROLE bulkhead_tenant BYPASSRLS".into(), "ALTER ROLE bulkhead_tenant NOBYPASSRLS".into()),
+        ("roles", "ALTER ROLE bulkhead_platform SUPERUSER".into(), "ALTER ROLE bulkhead_platform NOSUPERUSER".into()),
+        ("memberships", "GRANT bulkhead_owner TO bulkhead_tenant".into(), "REVOKE bulkhead_owner FROM bulkhead_tenant".into()),
+        ("memberships", "REVOKE bulkhead_platform_rw FROM bulkhead_platform".into(), "GRANT bulkhead_platform_rw TO bulkhead_platform".into()),
+        ("default search_path", "ALTER ROLE bulkhead_tenant SET search_path = public".into(), "ALTER ROLE bulkhead_tenant SET search_path = ''".into()),
+        ("default search_path", format!("ALTER ROLE bulkhead_tenant IN DATABASE {name} SET search_path = {a}"), format!("ALTER ROLE bulkhead_tenant IN DATABASE {name} RESET search_path")),
+        ("public", "GRANT CREATE ON SCHEMA public TO PUBLIC".into(), "REVOKE CREATE ON SCHEMA public FROM PUBLIC".into()),
+        ("public", format!("GRANT TEMP ON DATABASE {name} TO PUBLIC"), format!("REVOKE TEMP ON DATABASE {name} FROM PUBLIC")),
+        ("large objects", "GRANT EXECUTE ON FUNCTION lo_creat(int) TO PUBLIC".into(), "REVOKE EXECUTE ON FUNCTION lo_creat(int) FROM PUBLIC".into()),
+        ("ownership", format!("ALTER TABLE {a}.users OWNER TO postgres"), format!("ALTER TABLE {a}.users OWNER TO bulkhead_owner")),
+        ("tenant login", "GRANT SELECT ON platform.plans TO bulkhead_tenants".into(), "REVOKE SELECT ON platform.plans FROM bulkhead_tenants".into()),
+        ("tenant login", format!("GRANT USAGE ON SCHEMA {a} TO bulkhead_tenant"), format!("REVOKE USAGE ON SCHEMA {a} FROM bulkhead_tenant")),
+        ("tenants", format!("ALTER SCHEMA {a} RENAME TO elsewhere"), format!("ALTER SCHEMA elsewhere RENAME TO {a}")),
+        ("orphan schemas", format!("CREATE SCHEMA {stranger} AUTHORIZATION bulkhead_owner"), format!("DROP SCHEMA {stranger}")),
+        ("orphan roles", format!("CREATE ROLE {stranger}"), format!("DROP ROLE {stranger}")),
+        ("tenant roles", format!("ALTER ROLE {a} LOGIN"), format!("ALTER ROLE {a} NOLOGIN")),
+        ("tenant roles", format!("GRANT {b} TO {a}"), format!("REVOKE {b} FROM {a}")),
+        ("tenant roles", format!("REVOKE {a} FROM bulkhead_tenant"), format!("GRANT {a} TO bulkhead_tenant")),
+        ("tenant roles", format!("REVOKE bulkhead_tenants FROM {a}"), format!("GRANT bulkhead_tenants TO {a}")),
+        ("tenant roles", format!("CREATE SCHEMA own AUTHORIZATION {a}"), "DROP SCHEMA own".into()),
+        ("gate", "ALTER FUNCTION gate.tenant() SECURITY INVOKER".into(), "ALTER FUNCTION gate.tenant() SECURITY DEFINER".into()),
+        ("gate", "ALTER FUNCTION gate.tenant() SET search_path = public".into(), "ALTER FUNCTION gate.tenant() SET search_path = pg_catalog, pg_temp".into()),
+        ("gate", "GRANT EXECUTE ON FUNCTION gate.tenant() TO PUBLIC".into(), "REVOKE EXECUTE ON FUNCTION gate.tenant() FROM PUBLIC".into()),
+        ("gate", "ALTER VIEW gate.jobs SET (security_barrier = false)".into(), "ALTER VIEW gate.jobs SET (security_barrier = true)".into()),
+        ("tenant versions", "UPDATE platform.tenant_schema_versions SET version = '2' || version WHERE false; UPDATE platform.tenant_schema_versions SET version = '19990101000000'".into(), format!("UPDATE platform.tenant_schema_versions SET version = '{}'", TENANT_MIGRATIONS.last().map_or("", |m| m.version))),
+        ("failed migrations", "UPDATE platform.tenant_schema_versions SET error = 'x', failed_at = now()".into(), "UPDATE platform.tenant_schema_versions SET error = NULL, failed_at = NULL".into()),
+        ("lc_messages", format!("ALTER DATABASE {name} SET lc_messages = 'de_DE.UTF-8'"), format!("ALTER DATABASE {name} RESET lc_messages")),
+    ];
+    let nobody: Vec<&str> = Vec::new();
+    assert_eq!(unwell(&db).await?, nobody);
+    let admin = db.session(Login::Admin).await?;
+    for (check, harm, repair) in cases {
+        admin.batch_execute(&harm).await?;
+        let seen = unwell(&db).await?;
+        assert!(seen.contains(&check), "{harm}: only {seen:?} noticed");
+        admin.batch_execute(&repair).await?;
+        assert_eq!(unwell(&db).await?, nobody, "after {repair}");
+    }
+    Ok(())
+}

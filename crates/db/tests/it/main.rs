@@ -1,0 +1,10 @@
+//! The crate against real servers.
+
+mod bootstrap;
+mod faults;
+mod inspect;
+mod migrations;
+mod provision;
+mod support;
+mod tls;
+mod walls;

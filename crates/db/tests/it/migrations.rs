@@ -1,0 +1,330 @@
+//! The migrations themselves, and running them over many tenants.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use bulkhead_db::{
+    Owner,
+    migrate::{
+        MigrateOptions, MigrationReport, Progress, TENANT_MIGRATIONS, TenantMigration, migrate, migrate_platform,
+        migrate_tenants, revert_platform_once,
+    },
+};
+use bulkhead_domain::Plan;
+use bulkhead_testkit::{Login, TestDb, TestTenant};
+
+use crate::support::catalog;
+
+/// A later release's migration, as one would be written.
+const NOTES: TenantMigration = TenantMigration {
+    version: "29990101000000",
+    name: "2999-01-01-000000_notes",
+    up: "CREATE TABLE notes (id uuid PRIMARY KEY, user_id uuid NOT NULL REFERENCES users (id));
+         CREATE INDEX notes_user ON notes (user_id);
+         ALTER TABLE resources ADD COLUMN colour text;
+         GRANT SELECT, INSERT ON notes TO :\"tenant\" -- no semicolon",
+};
+const LABELS: TenantMigration = TenantMigration {
+    version: "29990101000001",
+    name: "2999-01-01-000001_labels",
+    up: "ALTER TABLE notes ADD COLUMN label text NOT NULL DEFAULT 'none';",
+};
+
+fn with_planted() -> Vec<TenantMigration> {
+    let mut set = TENANT_MIGRATIONS.to_vec();
+    set.extend([NOTES, LABELS]);
+    set
+}
+
+fn options() -> MigrateOptions {
+    MigrateOptions { connections: 2, batch: 3, lock_ms: 200, statement_ms: 10_000 }
+}
+
+async fn run(owner: &Owner, set: &[TenantMigration]) -> Result<MigrationReport> {
+    Ok(migrate_tenants(owner, set, &options(), &|_| {}).await?)
+}
+
+async fn tenants(db: &TestDb, count: usize) -> Result<Vec<TestTenant>> {
+    let mut made = Vec::new();
+    for number in 0..count {
+        made.push(db.create_tenant(&format!("tenant-{number}"), Plan::Free).await?);
+    }
+    Ok(made)
+}
+
+async fn at_newest(db: &TestDb) -> Result<usize> {
+    let sql = "SELECT count(*) FROM platform.tenant_schema_versions WHERE version = '29990101000001' AND error IS NULL";
+    Ok(db.value(sql).await?.parse()?)
+}
+
+/// Counts what a run tells.
+#[derive(Default)]
+struct Events {
+    pending: AtomicUsize,
+    migrated: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+impl Events {
+    fn note(&self, event: Progress<'_>) {
+        match event {
+            Progress::Pending(count) => self.pending.fetch_add(count, Ordering::SeqCst),
+            Progress::Migrated(_) => self.migrated.fetch_add(1, Ordering::SeqCst),
+            Progress::Failed(..) => self.failed.fetch_add(1, Ordering::SeqCst),
+            Progress::Platform(_) => 0,
+        };
+    }
+
+    fn counts(&self) -> [usize; 3] {
+        [&self.pending, &self.migrated, &self.failed].map(|counter| counter.load(Ordering::SeqCst))
+    }
+}
+
+fn directories(set: &str) -> Result<Vec<PathBuf>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations").join(set);
+    let mut found = fs::read_dir(root)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    found.retain(|path| path.is_dir());
+    found.sort();
+    Ok(found)
+}
+
+#[tokio::test]
+async fn platform_up_down_up_leaves_no_trace() -> Result<()> {
+    let db = TestDb::unmigrated().await?;
+    let owner = db.owner()?;
+    let schemas = ["platform", "gate"];
+    let empty = catalog(&db, &schemas).await?;
+    let applied = migrate_platform(&owner, &options()).await?;
+    assert_eq!(applied.len(), directories("platform")?.len());
+    let migrated = catalog(&db, &schemas).await?;
+    assert!(migrated.contains("relation §0.tenants kind r owner bulkhead_owner"));
+    assert_eq!(
+        db.value("SELECT relnamespace::regnamespace FROM pg_class WHERE relname = '__diesel_schema_migrations'").await?,
+        "platform"
+    );
+
+    for name in applied.iter().rev() {
+        let version: String = name.split('_').next().unwrap_or_default().replace('-', "");
+        assert_eq!(revert_platform_once(&owner).await?, version);
+    }
+    assert_eq!(catalog(&db, &schemas).await?, empty, "down leaves something behind, or takes too much away");
+    assert!(revert_platform_once(&owner).await.is_err(), "nothing is left to revert");
+
+    assert_eq!(migrate_platform(&owner, &options()).await?, applied);
+    assert_eq!(catalog(&db, &schemas).await?, migrated);
+    assert_eq!(migrate_platform(&owner, &options()).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_platform_migration_goes_back_to_the_one_before() -> Result<()> {
+    let db = TestDb::unmigrated().await?;
+    let admin = db.session(Login::Admin).await?;
+    admin.batch_execute("SET ROLE bulkhead_owner; SET search_path = platform").await?;
+    for directory in directories("platform")? {
+        let before = catalog(&db, &["platform", "gate"]).await?;
+        let (up, down) =
+            (fs::read_to_string(directory.join("up.sql"))?, fs::read_to_string(directory.join("down.sql"))?);
+        admin.batch_execute(&up).await?;
+        assert_ne!(catalog(&db, &["platform", "gate"]).await?, before, "{}", directory.display());
+        admin.batch_execute(&down).await?;
+        assert_eq!(catalog(&db, &["platform", "gate"]).await?, before, "{}", directory.display());
+        admin.batch_execute(&up).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_tenant_migration_goes_back_to_the_one_before() -> Result<()> {
+    let db = TestDb::new().await?;
+    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let schema = tenant.schema();
+    let admin = db.session(Login::Admin).await?;
+    admin
+        .batch_execute(&format!(
+            "CREATE ROLE {schema}; SET ROLE bulkhead_owner; CREATE SCHEMA {schema}; SET search_path = {schema}"
+        ))
+        .await?;
+    let names: Vec<_> = TENANT_MIGRATIONS.iter().map(|migration| migration.name.to_owned()).collect();
+    let mut seen = Vec::new();
+    for directory in directories("tenant")? {
+        seen.push(directory.file_name().and_then(|name| name.to_str()).context("name")?.to_owned());
+        let before = catalog(&db, &[&schema]).await?;
+        let read = |file: &str| -> Result<String> {
+            Ok(fs::read_to_string(directory.join(file))?.replace(":\"tenant\"", &schema))
+        };
+        admin.batch_execute(&read("up.sql")?).await?;
+        assert_ne!(catalog(&db, &[&schema]).await?, before, "{}", directory.display());
+        admin.batch_execute(&read("down.sql")?).await?;
+        assert_eq!(catalog(&db, &[&schema]).await?, before, "{}", directory.display());
+        admin.batch_execute(&read("up.sql")?).await?;
+    }
+    assert_eq!(names, seen, "what is embedded is what lies in the directory");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fresh_tenant_equals_an_upgraded_one() -> Result<()> {
+    let db = TestDb::new().await?;
+    let old = db.create_tenant("old", Plan::Free).await?;
+    let report = run(&db.owner()?, &with_planted()).await?;
+    assert_eq!((report.migrated, report.already), (1, 0));
+    let fresh = db.create_tenant_with(&with_planted(), "fresh", Plan::Free).await?;
+    let (upgraded, fresh) = (catalog(&db, &[&old.schema()]).await?, catalog(&db, &[&fresh.schema()]).await?);
+    assert!(upgraded.contains("column §0.notes.label"), "{upgraded}");
+    assert!(upgraded.contains("relation §0.notes grants INSERT to §0"), "{upgraded}");
+    assert_eq!(upgraded, fresh);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_foreign_key_has_an_index() -> Result<()> {
+    let db = TestDb::new().await?;
+    db.create_tenant("acme", Plan::Free).await?;
+    // An index serves a key when its first columns are the key's, in any order, and it leaves no row out.
+    let bare = "SELECT conrelid::regclass || ' ' || conname FROM pg_constraint k
+        WHERE contype = 'f' AND NOT EXISTS (
+            SELECT FROM pg_index i WHERE i.indrelid = k.conrelid AND indpred IS NULL
+              AND (SELECT array_agg(a ORDER BY a) FROM unnest((i.indkey::smallint[])[0:cardinality(k.conkey) - 1]) a)
+                = (SELECT array_agg(a ORDER BY a) FROM unnest(k.conkey) a))";
+    assert_eq!(db.sql(bare).await?, Vec::<Vec<Option<String>>>::new());
+    assert!(db.value("SELECT count(*) FROM pg_constraint WHERE contype = 'f'").await?.parse::<u32>()? > 5);
+    db.sql("CREATE TABLE platform.bare (plan text REFERENCES platform.plans)").await?;
+    assert_eq!(db.sql(bare).await?.len(), 1, "the query sees a key without an index");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_bad_tenant_is_marked_and_stops_nobody_else() -> Result<()> {
+    let db = TestDb::new().await?;
+    let all = tenants(&db, 8).await?;
+    let bad = &all[4];
+    let owner = db.owner()?;
+    db.sql(&format!("CREATE TABLE {}.notes (in_the_way int)", bad.schema())).await?;
+    let before = catalog(&db, &[&bad.schema()]).await?;
+
+    let events = Events::default();
+    let report = migrate_tenants(&owner, &with_planted(), &options(), &|event| events.note(event)).await?;
+    assert_eq!((report.migrated, report.already), (7, 0));
+    let [(failed, error)] = &report.failed[..] else { anyhow::bail!("{:?}", report.failed) };
+    assert_eq!(*failed, bad.id);
+    assert!(error.contains("already exists"), "{error}");
+    assert_eq!(events.counts(), [8, 7, 1]);
+    assert_eq!(catalog(&db, &[&bad.schema()]).await?, before, "the bad tenant's schema is as it was");
+    let row = "SELECT tenant_id || ' ' || version FROM platform.tenant_schema_versions
+        WHERE error LIKE '%already exists%' AND failed_at IS NOT NULL";
+    let old = TENANT_MIGRATIONS.last().context("set")?.version;
+    assert_eq!(db.value(row).await?, format!("{} {old}", bad.id.uuid()));
+
+    // Still bad: tried once more, and nobody else is touched.
+    let again = run(&owner, &with_planted()).await?;
+    assert_eq!((again.migrated, again.already, again.failed.len()), (0, 7, 1));
+    // Repaired: the mark goes.
+    db.sql(&format!("DROP TABLE {}.notes", bad.schema())).await?;
+    let repaired = run(&owner, &with_planted()).await?;
+    assert_eq!((repaired.migrated, repaired.already, repaired.failed.len()), (1, 7, 0));
+    assert_eq!(at_newest(&db).await?, 8);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_whose_tables_are_in_use_is_tried_again() -> Result<()> {
+    let db = TestDb::new().await?;
+    let all = tenants(&db, 4).await?;
+    let busy = db.session(Login::Admin).await?;
+    busy.batch_execute(&format!("BEGIN; LOCK TABLE {}.resources IN ACCESS SHARE MODE", all[1].schema())).await?;
+    let release = async {
+        // The others do not wait for the busy one.
+        while at_newest(&db).await? < 3 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        busy.batch_execute("COMMIT").await?;
+        Ok::<_, anyhow::Error>(())
+    };
+    let owner = db.owner()?;
+    let set = with_planted();
+    let both = async { tokio::join!(run(&owner, &set), release) };
+    let (report, released) = tokio::time::timeout(Duration::from_secs(20), both).await?;
+    released?;
+    assert_eq!(report?.migrated, 4);
+    assert_eq!(at_newest(&db).await?, 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_that_is_cut_short_is_resumed_by_the_next() -> Result<()> {
+    let db = TestDb::new().await?;
+    let all = tenants(&db, 9).await?;
+    let (owner, set) = (db.owner()?, with_planted());
+    let events = Events::default();
+    let listener = |event: Progress<'_>| events.note(event);
+    let options = options();
+    let mut migration = Box::pin(migrate_tenants(&owner, &set, &options, &listener));
+    while events.counts()[1] == 0 {
+        assert!(futures::poll!(&mut migration).is_pending(), "it was to be cut short");
+        tokio::task::yield_now().await;
+    }
+    // What the server sees of a process that is killed: connections that end in the middle of a transaction.
+    drop(migration);
+    db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bulkhead_provisioner'").await?;
+
+    let done = at_newest(&db).await?;
+    assert!((1..9).contains(&done), "{done} of 9");
+    for tenant in &all {
+        let sql = format!(
+            "SELECT (v.version = '29990101000001') = (to_regclass('{}.notes') IS NOT NULL)
+             FROM platform.tenant_schema_versions v WHERE tenant_id = '{}'",
+            tenant.schema(),
+            tenant.id.uuid()
+        );
+        assert_eq!(db.value(&sql).await?, "t", "the record and the schema agree");
+    }
+    let report = run(&db.owner()?, &with_planted()).await?;
+    assert_eq!((report.migrated, report.already), (9 - done, done));
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_runs_at_once_share_the_work() -> Result<()> {
+    let db = TestDb::unmigrated().await?;
+    let (one, two) = (db.owner()?, db.owner()?);
+    let fast = options();
+    let silent = |_: Progress<'_>| {};
+    let (a, b) = tokio::join!(migrate(&one, &fast, &silent), migrate(&two, &fast, &silent));
+    assert_eq!(a?.platform_applied.len() + b?.platform_applied.len(), directories("platform")?.len());
+
+    tenants(&db, 10).await?;
+    let set = with_planted();
+    let (a, b) = tokio::join!(run(&one, &set), run(&two, &set));
+    let (a, b) = (a?, b?);
+    assert_eq!(a.migrated + b.migrated, 10, "each tenant was migrated once");
+    assert!(a.failed.is_empty() && b.failed.is_empty());
+    assert_eq!(at_newest(&db).await?, 10);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_with_nothing_to_do_is_fast_over_ten_thousand_tenants() -> Result<()> {
+    let db = TestDb::new().await?;
+    tenants(&db, 3).await?;
+    let owner = db.owner_with(TestDb::pool_options(1))?;
+    let report = run(&owner, TENANT_MIGRATIONS).await?;
+    assert_eq!((report.migrated, report.already), (0, 3));
+    db.sql(
+        "INSERT INTO platform.tenants (id, slug, name, role_name, status, plan, created_at, updated_at)
+             SELECT gen_random_uuid(), 'made-up-' || n, 'x', 't_' || lpad(n::text, 26, '0'), 'active', 'free', now(), now()
+             FROM generate_series(1, 10000) n;
+         INSERT INTO platform.tenant_schema_versions (tenant_id, version, migrated_at)
+             SELECT id, '29990101000001', now() FROM platform.tenants ON CONFLICT DO NOTHING; ANALYZE",
+    )
+    .await?;
+    let report = run(&owner, TENANT_MIGRATIONS).await?;
+    assert_eq!((report.migrated, report.already), (0, 10_003));
+    assert!(report.elapsed < Duration::from_millis(500), "{:?}", report.elapsed);
+    Ok(())
+}

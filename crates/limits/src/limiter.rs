@@ -1,0 +1,134 @@
+//! The tenants' limiter: Redis decides, and this process when Redis is away.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use bulkhead_domain::{Limit, TenantId};
+use bulkhead_telemetry::{Metrics, metrics::LimitKind};
+use chrono::{DateTime, Utc};
+
+use crate::{
+    bucket::Assessment,
+    decision::{Decision, Demand, Source, TENANT},
+    link::Link,
+    local::LocalBuckets,
+};
+
+/// Tenants' buckets remembered at most for the times without Redis: some 12 MB.
+const BUCKETS: usize = 131_072;
+
+/// How a limiter behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct LimiterOptions {
+    /// How long to wait for Redis; then this process decides.
+    pub timeout: Duration,
+    /// How many processes share a limit while Redis is away, at least 1.
+    pub nodes: u32,
+}
+
+/// Decides on tenants' requests. Clones share everything; threads share the local buckets and each has a connection of
+/// its own, made with [`Self::for_thread`].
+#[derive(Clone)]
+pub struct Limiter {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+}
+
+struct Shared {
+    local: LocalBuckets<TenantId>,
+    nodes: AtomicU32,
+    metrics: Metrics,
+}
+
+impl Limiter {
+    /// A limiter on the Redis of `client`. Nothing is connected yet.
+    pub fn new(client: redis::Client, options: LimiterOptions, metrics: Metrics) -> Self {
+        let link = Arc::new(Link::new(client, options.timeout, metrics.clone()));
+        let nodes = AtomicU32::new(options.nodes.max(1));
+        Self { shared: Arc::new(Shared { local: LocalBuckets::new(BUCKETS), nodes, metrics }), link }
+    }
+
+    /// The same limiter with a connection that belongs to the runtime on which it is first used.
+    #[must_use]
+    pub fn for_thread(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), link: Arc::new(self.link.another()) }
+    }
+
+    /// Connects before the first request comes, and says whether Redis answers. Not needed: the first request connects.
+    pub async fn connect(&self) -> bool {
+        self.link.connect().await
+    }
+
+    /// Tells how many processes share a limit while Redis is away.
+    pub fn set_nodes(&self, nodes: u32) {
+        self.shared.nodes.store(nodes.max(1), Ordering::Relaxed);
+    }
+
+    /// Takes `cost` tokens from the tenant's own bucket. `now` is used when this process decides alone; Redis goes by
+    /// its own clock.
+    pub async fn check(&self, tenant: TenantId, limit: Limit, cost: u32, now: DateTime<Utc>) -> Decision {
+        let [decision] = self.check_all(tenant, [Demand { bucket: TENANT, limit, cost }], now).await;
+        decision
+    }
+
+    /// Takes tokens from several of the tenant's buckets, or from none of them. The request is admitted when every
+    /// decision is `allowed`.
+    pub async fn check_all<const N: usize>(
+        &self,
+        tenant: TenantId,
+        demands: [Demand; N],
+        now: DateTime<Utc>,
+    ) -> [Decision; N] {
+        let nodes = self.shared.nodes.load(Ordering::Relaxed);
+        let decisions = match self.link.take(tenant, &demands).await {
+            Some(said) => self.together(tenant, demands, said, nodes, now),
+            None => self.alone(tenant, demands, nodes, now),
+        };
+        let admitted = decisions.iter().all(|decision| decision.allowed);
+        let source = decisions.first().map_or(Source::Local, |decision| decision.source);
+        self.shared.metrics.limiter.decided(LimitKind::Tenant, source, admitted);
+        decisions
+    }
+
+    /// Redis has decided. What it says is left also bounds what this process may grant when it decides alone next.
+    fn together<const N: usize>(
+        &self,
+        tenant: TenantId,
+        demands: [Demand; N],
+        said: [Assessment; N],
+        nodes: u32,
+        now: DateTime<Utc>,
+    ) -> [Decision; N] {
+        let mut said = said.into_iter();
+        demands.map(|demand| {
+            let said = said.next().unwrap_or_default();
+            self.shared.local.cap(tenant, demand.share(nodes), said.remaining.div_ceil(nodes), now);
+            Decision::new(demand, said, Source::Redis)
+        })
+    }
+
+    /// Redis is away: this process decides about its share.
+    fn alone<const N: usize>(
+        &self,
+        tenant: TenantId,
+        demands: [Demand; N],
+        nodes: u32,
+        now: DateTime<Utc>,
+    ) -> [Decision; N] {
+        let decisions = self.shared.local.take(tenant, demands.map(|demand| demand.share(nodes)), now);
+        let mut limits = demands.into_iter().map(|demand| demand.limit);
+        decisions.map(|decision| Decision { limit: limits.next().unwrap_or(decision.limit), ..decision })
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Limiter({} nodes)", self.shared.nodes.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,182 @@
+//! Redis is slow, dead, or comes and goes: limits hold, and answers come in time.
+
+use std::time::{Duration, Instant};
+
+use bulkhead_domain::{Clock, Limit, SystemClock};
+use bulkhead_limits::{Limiter, LimiterOptions, Source, client};
+use bulkhead_servers::Signal;
+use bulkhead_telemetry::Metrics;
+use futures::future::join_all;
+
+use crate::support::{Server, TIMEOUT, admitted, ask, at_most, back_to_redis, burst, tenant};
+
+/// What a busy machine may add to a time-out.
+const SLACK: Duration = Duration::from_millis(250);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_frozen_redis_is_left_within_the_time_out_and_found_again() {
+    let mut server = Server::start();
+    let limiter = server.limiter(4);
+    let (tenant, limit) = (tenant(), burst(100));
+    assert_eq!(ask(&limiter, tenant, limit).await.source, Source::Redis);
+
+    server.redis.kill(Signal::SIGSTOP).unwrap();
+    let callers = (0..50).map(|_| {
+        let limiter = limiter.clone();
+        tokio::spawn(async move {
+            let start = Instant::now();
+            let decision = ask(&limiter, tenant, limit).await;
+            assert_eq!(decision.source, Source::Local);
+            assert_eq!(decision.limit, limit);
+            assert!(start.elapsed() < TIMEOUT + SLACK, "{:?}", start.elapsed());
+            decision.allowed
+        })
+    });
+    let local = join_all(callers).await.into_iter().filter(|allowed| *allowed.as_ref().unwrap()).count();
+    assert_eq!(local, 25, "one of four nodes grants a quarter of 100");
+
+    // From now on nobody waits for Redis, not even who finds that it is time to try again.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        let asked = Instant::now();
+        ask(&limiter, tenant, limit).await;
+        assert!(asked.elapsed() < TIMEOUT / 2, "{:?}", asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    server.redis.kill(Signal::SIGCONT).unwrap();
+    back_to_redis(&limiter, Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_killed_redis_comes_back_empty_and_costs_one_burst() {
+    let mut server = Server::start();
+    let limiter = server.limiter(1);
+    let (tenant, limit) = (tenant(), burst(50));
+    let start = Instant::now();
+    let mut total = admitted(&limiter, tenant, limit, 100).await;
+    assert_eq!(total, 50);
+
+    server.redis.kill(Signal::SIGKILL).unwrap();
+    let asked = Instant::now();
+    assert_eq!(ask(&limiter, tenant, limit).await.source, Source::Local);
+    assert!(asked.elapsed() < TIMEOUT + SLACK);
+    // Redis had said that nothing was left, so there is nothing to grant alone either.
+    total += admitted(&limiter, tenant, limit, 200).await;
+    assert!(total <= at_most(limit, start) + 1, "{total}");
+
+    server.redis.restart().unwrap();
+    back_to_redis(&limiter, Duration::from_secs(5)).await;
+    total += admitted(&limiter, tenant, limit, 200).await;
+    assert!(total <= 50 + at_most(limit, start) + 1, "{total}");
+}
+
+#[tokio::test]
+async fn what_was_left_is_what_a_node_may_grant_its_part_of() {
+    let mut server = Server::start();
+    let limiter = server.limiter(4);
+    let (tenant, limit) = (tenant(), burst(100));
+    assert_eq!(admitted(&limiter, tenant, limit, 60).await, 60);
+    server.redis.kill(Signal::SIGKILL).unwrap();
+    // 40 were left: a quarter of them. A tenant that this node has not seen may use its quarter of a full bucket.
+    assert_eq!(admitted(&limiter, tenant, limit, 100).await, 10);
+    assert_eq!(admitted(&limiter, crate::support::tenant(), limit, 100).await, 25);
+    limiter.set_nodes(50);
+    assert_eq!(admitted(&limiter, crate::support::tenant(), limit, 100).await, 2);
+}
+
+#[tokio::test]
+async fn a_limit_holds_however_often_redis_comes_and_goes() {
+    let mut server = Server::start();
+    let nodes = [server.limiter(2), server.limiter(2)];
+    let (tenant, limit) = (tenant(), Limit { per_minute: 600, burst: 40 });
+    let start = Instant::now();
+    let (mut total, mut redis, mut local) = (0, 0, 0);
+    for round in 0..12 {
+        server.redis.kill(if round % 2 == 0 { Signal::SIGCONT } else { Signal::SIGSTOP }).unwrap();
+        let until = Instant::now() + Duration::from_millis(700);
+        while Instant::now() < until {
+            for node in &nodes {
+                let decision = ask(node, tenant, limit).await;
+                total += u32::from(decision.allowed);
+                *(if decision.source == Source::Redis { &mut redis } else { &mut local }) += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    assert!(redis > 100 && local > 100, "both ways were meant to be taken: {redis}, {local}");
+    let fluid = at_most(limit, start);
+    assert!(total <= 2 * fluid + 2, "{total} were admitted; twice the limit is {}", 2 * fluid);
+    assert!(total > fluid / 2, "{total}");
+}
+
+#[tokio::test]
+async fn a_process_that_starts_without_redis_enforces_its_share_and_finds_redis_later() {
+    let mut server = Server::start();
+    server.redis.stop().unwrap();
+    let metrics = Metrics::new().unwrap();
+    let options = LimiterOptions { timeout: TIMEOUT, nodes: 2 };
+    let limiter = Limiter::new(client(&server.redis.url(), None).unwrap(), options, metrics.clone());
+    assert!(!limiter.connect().await);
+    let limit = burst(10);
+    assert_eq!(admitted(&limiter, tenant(), limit, 20).await, 5);
+    let text = metrics.render();
+    for line in [
+        "bulkhead_redis_up 0",
+        "bulkhead_limiter_decisions_total{kind=\"tenant\",outcome=\"admitted\",source=\"local\"} 5",
+        "bulkhead_limiter_decisions_total{kind=\"tenant\",outcome=\"refused\",source=\"local\"} 15",
+        "bulkhead_redis_errors_total{use=\"limiter\"} ",
+    ] {
+        assert!(text.contains(line), "{line} is missing:\n{text}");
+    }
+    server.redis.restart().unwrap();
+    back_to_redis(&limiter, Duration::from_secs(5)).await;
+    assert_eq!(admitted(&limiter, tenant(), limit, 20).await, 10);
+    assert!(metrics.render().contains("bulkhead_redis_up 1"));
+}
+
+#[test]
+fn threads_have_connections_of_their_own_and_share_the_local_buckets() {
+    let mut server = Server::start();
+    let limiter = server.limiter(1);
+    let (tenant, limit) = (tenant(), burst(100));
+    let on_threads = |expected: Source| {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    let limiter = limiter.for_thread();
+                    scope.spawn(move || {
+                        let runtime =
+                            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                        runtime.block_on(async {
+                            assert_eq!(ask(&limiter, tenant, limit).await.source, expected);
+                            1 + admitted(&limiter, tenant, limit, 49).await
+                        })
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum::<u32>()
+        })
+    };
+    let start = Instant::now();
+    let together = on_threads(Source::Redis);
+    assert!((97..=104).contains(&together), "{together}");
+    server.redis.kill(Signal::SIGKILL).unwrap();
+    let alone = on_threads(Source::Local);
+    assert!(alone <= 4 + at_most(limit, start) - limit.burst, "{alone}");
+}
+
+#[tokio::test]
+async fn an_error_of_redis_is_an_outage_too() {
+    let server = Server::start();
+    let limiter = server.limiter(1);
+    assert_eq!(ask(&limiter, tenant(), burst(5)).await.source, Source::Redis);
+    let mut connection = server.connection();
+    let mut config = |name: &str, value: &str| {
+        redis::cmd("CONFIG").arg("SET").arg(name).arg(value).exec(&mut connection).unwrap();
+    };
+    config("maxmemory", "1");
+    let decision = limiter.check(tenant(), burst(5), 1, SystemClock.now()).await;
+    assert_eq!((decision.source, decision.allowed), (Source::Local, true));
+    config("maxmemory", "0");
+    back_to_redis(&limiter, Duration::from_secs(5)).await;
+}

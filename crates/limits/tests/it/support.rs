@@ -1,0 +1,79 @@
+//! A private Redis and limiters on it.
+
+use std::time::{Duration, Instant};
+
+use bulkhead_domain::{Clock, Limit, SystemClock, TenantId};
+use bulkhead_limits::{Decision, Limiter, LimiterOptions, client};
+use bulkhead_servers::{Binaries, Redis, RedisOptions, Scratch};
+use bulkhead_telemetry::Metrics;
+
+/// How long limiters here wait for Redis: longer than in production, so that a busy machine is not an outage.
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(250);
+
+/// A server of the test's own.
+pub(crate) struct Server {
+    // Before the directory that it lives in.
+    pub(crate) redis: Redis,
+    pub(crate) scratch: Scratch,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let scratch = Scratch::new().unwrap();
+        let options = RedisOptions { append_only: false, ..RedisOptions::new(scratch.path().join("redis")) };
+        Self { redis: Redis::start(&Binaries::find().unwrap(), options).unwrap(), scratch }
+    }
+
+    pub(crate) fn limiter(&self, nodes: u32) -> Limiter {
+        limiter(&self.redis.url(), None, nodes)
+    }
+
+    /// A blocking connection for looking behind the limiter's back.
+    pub(crate) fn connection(&self) -> redis::Connection {
+        client(&self.redis.url(), None).unwrap().get_connection().unwrap()
+    }
+}
+
+pub(crate) fn limiter(url: &str, ca: Option<&[u8]>, nodes: u32) -> Limiter {
+    let options = LimiterOptions { timeout: TIMEOUT, nodes };
+    Limiter::new(client(url, ca).unwrap(), options, Metrics::new().unwrap())
+}
+
+pub(crate) fn tenant() -> TenantId {
+    TenantId::mint(SystemClock.now())
+}
+
+/// A limit so slow that nothing flows in during a test.
+pub(crate) const fn burst(burst: u32) -> Limit {
+    Limit { per_minute: 1, burst }
+}
+
+pub(crate) async fn ask(limiter: &Limiter, tenant: TenantId, limit: Limit) -> Decision {
+    limiter.check(tenant, limit, 1, SystemClock.now()).await
+}
+
+/// How many of `requests` are admitted, one after the other.
+pub(crate) async fn admitted(limiter: &Limiter, tenant: TenantId, limit: Limit, requests: u32) -> u32 {
+    let mut admitted = 0;
+    for _ in 0..requests {
+        admitted += u32::from(ask(limiter, tenant, limit).await.allowed);
+    }
+    admitted
+}
+
+/// What a bucket can have admitted at most by now, counted from `since`.
+pub(crate) fn at_most(limit: Limit, since: Instant) -> u32 {
+    let gained = since.elapsed().as_secs_f64() * f64::from(limit.per_minute) / 60.0;
+    limit.burst + format!("{:.0}", gained.ceil()).parse::<u32>().unwrap()
+}
+
+/// Asks until the decision is Redis', or gives up.
+pub(crate) async fn back_to_redis(limiter: &Limiter, within: Duration) -> Duration {
+    let start = Instant::now();
+    let probe = tenant();
+    while ask(limiter, probe, burst(1_000_000)).await.source != bulkhead_limits::Source::Redis {
+        assert!(start.elapsed() < within, "Redis was not found again");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    start.elapsed()
+}

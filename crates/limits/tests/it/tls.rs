@@ -1,0 +1,73 @@
+//! Redis behind TLS: the right authority is enough, anything else is refused.
+
+use std::{fs, path::PathBuf};
+
+use bulkhead_limits::{Source, client};
+use bulkhead_servers::{Binaries, Redis, RedisOptions, Scratch, Tls};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+use crate::support::{admitted, ask, burst, limiter, tenant};
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// A server whose certificate `authority` has signed for `name`.
+fn start(scratch: &Scratch, authority: &Authority, name: &str) -> Redis {
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, authority).unwrap();
+    let write = |file: &str, pem: String| -> PathBuf {
+        let path = scratch.path().join(file);
+        fs::write(&path, pem).unwrap();
+        path
+    };
+    let tls = Tls {
+        certificate: write(&format!("{name}.pem"), certificate.pem()),
+        key: write(&format!("{name}.key"), key.serialize_pem()),
+        ca: write(&format!("{name}.ca"), authority.pem()),
+    };
+    let options =
+        RedisOptions { tls: Some(tls), append_only: false, ..RedisOptions::new(scratch.path().join(name)) };
+    Redis::start(&Binaries::find().unwrap(), options).unwrap()
+}
+
+#[tokio::test]
+async fn the_certificate_and_the_name_are_verified() {
+    let scratch = Scratch::new().unwrap();
+    let (ours, foreign) = (authority(), authority());
+    let server = start(&scratch, &ours, "127.0.0.1");
+    let misnamed = start(&scratch, &ours, "redis.example.com");
+    let (url, misnamed_url) = (server.tls_url().unwrap(), misnamed.tls_url().unwrap());
+
+    let both = format!("{}{}", foreign.pem(), ours.pem());
+    for ca in [ours.pem(), both] {
+        let good = limiter(&url, Some(ca.as_bytes()), 1);
+        assert!(good.connect().await);
+        assert_eq!(admitted(&good, tenant(), burst(5), 10).await, 5);
+        assert_eq!(ask(&good, tenant(), burst(5)).await.source, Source::Redis);
+    }
+    let refused = [
+        ("a foreign authority", limiter(&url, Some(foreign.pem().as_bytes()), 1)),
+        ("the system's authorities", limiter(&url, None, 1)),
+        ("another name", limiter(&misnamed_url, Some(ours.pem().as_bytes()), 1)),
+        ("verification switched off in the address", limiter(&format!("{url}#insecure"), None, 1)),
+    ];
+    for (why, limiter) in refused {
+        assert!(!limiter.connect().await, "{why} was accepted");
+        let decision = ask(&limiter, tenant(), burst(5)).await;
+        assert_eq!((decision.source, decision.allowed), (Source::Local, true));
+    }
+}
+
+#[test]
+fn neither_a_client_nor_its_errors_show_the_password() {
+    let shown = format!("{:?}", client("redis://user:hunter2@127.0.0.1:1", None).unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let refused = client("redis://user:hunter2@:x/", None).unwrap_err();
+    assert!(!format!("{refused} {refused:?}").contains("hunter2"));
+}

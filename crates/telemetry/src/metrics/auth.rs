@@ -1,0 +1,57 @@
+//! Credentials.
+
+use prometheus::{Registry, Result};
+
+use super::family::{Counters, counters, label};
+
+label! {
+    /// What was presented.
+    Credential {
+        /// An e-mail address and a password.
+        Password = "password",
+        /// A signed access token.
+        AccessToken = "access_token",
+        /// An API key.
+        ApiKey = "api_key",
+        /// A refresh token.
+        RefreshToken = "refresh_token",
+    }
+}
+
+label! {
+    /// What became of it.
+    AuthOutcome {
+        /// It was good.
+        Accepted = "accepted",
+        /// It was wrong, expired or revoked.
+        Refused = "refused",
+        /// It was not looked at, because its sender had tried too often.
+        Limited = "limited",
+        /// It could not be checked.
+        Unavailable = "unavailable",
+    }
+}
+
+/// Credentials presented.
+pub struct Auth {
+    attempts: Counters<(Credential, AuthOutcome)>,
+}
+
+impl Auth {
+    pub(super) fn register(registry: &Registry) -> Result<Self> {
+        let family =
+            counters(registry, "bulkhead_auth_total", "Credentials presented", &["credential", "outcome"])?;
+        let attempts = Credential::ALL.iter().flat_map(|credential| {
+            AuthOutcome::ALL.iter().map(|outcome| {
+                let labels = [credential.as_str(), outcome.as_str()];
+                ((*credential, *outcome), family.with_label_values(&labels))
+            })
+        });
+        Ok(Self { attempts: Counters::new(attempts) })
+    }
+
+    /// A credential was presented.
+    pub fn presented(&self, credential: Credential, outcome: AuthOutcome) {
+        self.attempts.inc(&(credential, outcome));
+    }
+}

@@ -1,0 +1,55 @@
+//! Background jobs.
+
+use std::time::Duration;
+
+use prometheus::{HistogramVec, IntCounterVec, IntGauge, Registry, Result};
+
+use super::family::{counters, gauge, histograms, label};
+
+const SECONDS: [f64; 12] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
+
+label! {
+    /// How a run of a job ended.
+    JobOutcome {
+        /// Done.
+        Succeeded = "succeeded",
+        /// Failed and will run again.
+        Retried = "retried",
+        /// Failed for good.
+        Failed = "failed",
+    }
+}
+
+/// Background jobs. They are few beside requests, so their series are looked up when needed.
+pub struct Jobs {
+    /// Jobs handed to the queue and not finished.
+    pub outstanding: IntGauge,
+    runs: IntCounterVec,
+    duration: HistogramVec,
+}
+
+impl Jobs {
+    pub(super) fn register(registry: &Registry) -> Result<Self> {
+        Ok(Self {
+            outstanding: gauge(
+                registry,
+                "bulkhead_jobs_outstanding",
+                "Jobs handed to the queue and not finished",
+            )?,
+            runs: counters(registry, "bulkhead_jobs_total", "Runs of jobs", &["kind", "outcome"])?,
+            duration: histograms(
+                registry,
+                "bulkhead_job_duration_seconds",
+                "Time that a run of a job took",
+                &["kind"],
+                &SECONDS,
+            )?,
+        })
+    }
+
+    /// A run ended. `kind` is the job's registered name.
+    pub fn finished(&self, kind: &'static str, outcome: JobOutcome, elapsed: Duration) {
+        self.runs.with_label_values(&[kind, outcome.as_str()]).inc();
+        self.duration.with_label_values(&[kind]).observe(elapsed.as_secs_f64());
+    }
+}

@@ -1,0 +1,58 @@
+//! Usage on its way to PostgreSQL.
+
+use prometheus::{IntCounter, IntGauge, Registry, Result};
+
+use super::family::{Counters, counter, counters, gauge, label};
+
+label! {
+    /// How a batch left the process.
+    UsagePath {
+        /// Through the Redis stream.
+        Stream = "stream",
+        /// Straight to PostgreSQL.
+        Direct = "direct",
+        /// Through the Redis stream once more, because PostgreSQL had not confirmed it.
+        Resent = "resent",
+    }
+}
+
+/// Usage that is not yet known to be in PostgreSQL.
+pub struct Usage {
+    /// Batches sent and not yet confirmed by PostgreSQL.
+    pub in_flight: IntGauge,
+    /// Bytes of usage held until PostgreSQL confirms.
+    pub buffer_bytes: IntGauge,
+    /// Batches set aside because they could not be read: somebody has to look at them.
+    pub rejected: IntCounter,
+    batches: Counters<UsagePath>,
+}
+
+impl Usage {
+    pub(super) fn register(registry: &Registry) -> Result<Self> {
+        let batches = counters(registry, "bulkhead_usage_batches_total", "Usage batches sent", &["path"])?;
+        let paths = UsagePath::ALL.iter().map(|path| (*path, batches.with_label_values(&[path.as_str()])));
+        Ok(Self {
+            in_flight: gauge(
+                registry,
+                "bulkhead_usage_batches_in_flight",
+                "Usage batches sent and not confirmed by PostgreSQL",
+            )?,
+            buffer_bytes: gauge(
+                registry,
+                "bulkhead_usage_buffer_bytes",
+                "Usage held until PostgreSQL confirms it",
+            )?,
+            rejected: counter(
+                registry,
+                "bulkhead_usage_rejected_total",
+                "Usage batches set aside as unreadable",
+            )?,
+            batches: Counters::new(paths),
+        })
+    }
+
+    /// A batch was sent.
+    pub fn sent(&self, path: UsagePath) {
+        self.batches.inc(&path);
+    }
+}

@@ -1,0 +1,154 @@
+//! A private PostgreSQL server with the product's roles and a migrated template database.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use bulkhead_db::{
+    Connector, Owner, Pool, PoolOptions, Tls,
+    bootstrap::{Logins, bootstrap, prepare_database},
+    migrate::{MigrateOptions, migrate_platform},
+};
+use bulkhead_servers::{Binaries, Durability, Postgres, PostgresOptions, Scratch};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::OnceCell;
+
+use crate::database::timeouts;
+
+pub(crate) const TEMPLATE: &str = "bulkhead_template";
+/// Of all three logins; the servers listen on loopback, for as long as a test takes.
+const PASSWORD: &str = "a password of the tests' own";
+const CONNECT: Duration = Duration::from_secs(10);
+
+static SHARED: OnceCell<Arc<Cluster>> = OnceCell::const_new();
+
+/// As whom to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// `bulkhead_tenant`.
+    Tenant,
+    /// `bulkhead_platform`.
+    Platform,
+    /// `bulkhead_provisioner`.
+    Provisioner,
+    /// The superuser.
+    Admin,
+}
+
+/// A private server. Its tests' databases are gone with it.
+pub struct Cluster {
+    // Before the directory that it lives in.
+    postgres: Mutex<Postgres>,
+    /// The superuser's URL, without a database.
+    admin_url: String,
+    tls: Option<Tls>,
+    databases: AtomicU32,
+    _scratch: Scratch,
+}
+
+impl Cluster {
+    /// The server that the tests of this process share.
+    pub async fn shared() -> Result<Arc<Self>> {
+        let options = |options: &mut PostgresOptions| options.max_connections = 300;
+        SHARED.get_or_try_init(async || Self::start(options, None).await).await.cloned()
+    }
+
+    /// A server of the test's own, to be killed and stopped at will. `tls` is what clients trust when `adjust` makes
+    /// the server speak TLS.
+    pub async fn start(
+        adjust: impl FnOnce(&mut PostgresOptions) + Send + 'static,
+        tls: Option<Tls>,
+    ) -> Result<Arc<Self>> {
+        let (postgres, scratch) = tokio::task::spawn_blocking(|| {
+            let scratch = Scratch::new()?;
+            let mut options = PostgresOptions::new(scratch.path().join("postgres"));
+            options.durability = Durability::TestOnly;
+            adjust(&mut options);
+            Ok::<_, bulkhead_servers::Error>((Postgres::start(&Binaries::find()?, options)?, scratch))
+        })
+        .await??;
+        let url = postgres.superuser_url("");
+        let admin_url = url.split('?').next().unwrap_or(&url).to_owned();
+        let postgres = Mutex::new(postgres);
+        let cluster = Self { postgres, admin_url, tls, databases: AtomicU32::new(0), _scratch: scratch };
+        cluster.build_database(TEMPLATE).await?;
+        Ok(Arc::new(cluster))
+    }
+
+    /// Roles, database and the platform's schemas, as an administrator sets a server up.
+    async fn build_database(&self, name: &str) -> Result<()> {
+        let login = |login| self.connector(login, name);
+        let (tenant, platform, provisioner) =
+            (login(Login::Tenant)?, login(Login::Platform)?, login(Login::Provisioner)?);
+        let logins = Logins { tenant: &tenant, platform: &platform, provisioner: &provisioner };
+        bootstrap(&login(Login::Admin)?, &logins).await.context("bootstrap")?;
+        let options = PoolOptions {
+            connections: 1,
+            max_age: Duration::from_mins(10),
+            wait: CONNECT,
+            answer: Duration::from_mins(1),
+        };
+        let owner = Owner::new(Pool::new(provisioner, options), timeouts());
+        migrate_platform(&owner, &MigrateOptions::default()).await.context("migrations")?;
+        Ok(())
+    }
+
+    /// A new database, a copy of `template`; its name.
+    pub(crate) async fn create_database(&self, template: &str) -> Result<String> {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        if self.tls.is_some() {
+            self.build_database(&name).await?;
+            return Ok(name);
+        }
+        let admin = self.session(Login::Admin, "postgres").await?;
+        admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await?;
+        prepare_database(&self.connector(Login::Admin, &name)?).await?;
+        Ok(name)
+    }
+
+    /// The URL of a database for one of the logins, password included.
+    pub fn url(&self, login: Login, database: &str) -> String {
+        let user = match login {
+            Login::Tenant => "bulkhead_tenant",
+            Login::Platform => "bulkhead_platform",
+            Login::Provisioner => "bulkhead_provisioner",
+            Login::Admin => return format!("{}{database}", self.admin_url),
+        };
+        let password = PASSWORD.replace(' ', "%20").replace('\'', "%27");
+        let address = self.admin_url.rsplit('@').next().unwrap_or_default();
+        format!("postgres://{user}:{password}@{address}{database}")
+    }
+
+    /// How the product reaches a database as one of the logins.
+    pub fn connector(&self, login: Login, database: &str) -> Result<Connector> {
+        Ok(Connector::new(&self.url(login, database), self.tls.as_ref(), CONNECT)?)
+    }
+
+    /// A connection of the test's own, outside of every wall. Only for servers without TLS.
+    pub async fn session(&self, login: Login, database: &str) -> Result<tokio_postgres::Client> {
+        let url = self.url(login, database);
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await?;
+        // It ends with the client; what it has to say, the client's calls say too.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(client)
+    }
+
+    /// The server, to signal, stop and restart. Blocks while it does: use it on a blocking thread, or where nothing
+    /// else has to go on.
+    pub fn server(&self) -> MutexGuard<'_, Postgres> {
+        self.postgres.lock()
+    }
+}
+
+/// Without passwords.
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cluster on port {}", self.postgres.lock().port())
+    }
+}

@@ -1,0 +1,79 @@
+//! Pauses that grow while something keeps failing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// When to try again: after a pause that doubles with every failure in a row, up to a bound. Each pause is drawn from
+/// the upper half of its length, so that nodes that failed together do not come back together.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    first: Duration,
+    longest: Duration,
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    /// Pauses from `first` to `longest`.
+    pub const fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, failures: 0, until: None }
+    }
+
+    /// Notes a failure, and returns the pause that follows it.
+    pub fn failed(&mut self) -> Duration {
+        let doubled = self.first.saturating_mul(1_u32.checked_shl(self.failures.min(20)).unwrap_or(u32::MAX));
+        let pause = doubled.min(self.longest).mul_f64(jitter());
+        self.failures = self.failures.saturating_add(1);
+        self.until = Some(Instant::now() + pause);
+        pause
+    }
+
+    /// Notes a success.
+    pub const fn succeeded(&mut self) {
+        self.failures = 0;
+        self.until = None;
+    }
+
+    /// Whether the pause is over, or there is none.
+    pub fn is_over(&self) -> bool {
+        self.until.is_none_or(|until| until <= Instant::now())
+    }
+
+    /// When the pause is over, if there is one.
+    pub const fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
+    /// Failures in a row.
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+}
+
+/// Between a half and one. The random bits of a UUIDv7 are as good a die as any here, and spare a dependency.
+fn jitter() -> f64 {
+    let (_, random) = uuid::Uuid::now_v7().as_u64_pair();
+    0.5 + (random % 1_024) as f64 / 2_048.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_double_up_to_the_bound_and_end_with_a_success() {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        for (failure, full) in [100, 200, 400, 800, 1_000, 1_000].into_iter().enumerate() {
+            let pause = backoff.failed().as_millis();
+            assert!((full / 2..=full).contains(&pause), "failure {failure} paused for {pause} ms");
+        }
+        assert!(!backoff.is_over());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(backoff.is_over());
+        backoff.failed();
+        backoff.succeeded();
+        assert!(backoff.is_over());
+        assert!(backoff.failed().as_millis() <= 100);
+    }
+}

@@ -1,0 +1,146 @@
+//! From the stream into the rollups, by the worker.
+//!
+//! The stream is read from its start, so nothing has to be remembered about where the last run stopped. Entries are
+//! deleted after their batches are committed; dying in between only means that they are read again and found applied.
+
+use std::time::Duration;
+
+use bulkhead_db::{Authority, Db, platform::usage};
+use bulkhead_domain::usage::UsageBatch;
+use bulkhead_telemetry::Metrics;
+use chrono::{DateTime, TimeDelta, Utc};
+use redis::aio::MultiplexedConnection;
+use tokio::time::Instant;
+
+use crate::{
+    UsageError, codec,
+    stream::{self, Entry},
+};
+
+/// How much is moved at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct DrainOptions {
+    /// Entries read at a time.
+    pub entries: usize,
+    /// Keys applied in one transaction; one batch may go over it.
+    pub keys: usize,
+    /// For how long to go on.
+    pub budget: Duration,
+}
+
+impl Default for DrainOptions {
+    fn default() -> Self {
+        Self { entries: 500, keys: 10_000, budget: Duration::from_secs(20) }
+    }
+}
+
+/// What a run has moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Batches that are in the rollups now.
+    pub fresh: usize,
+    /// Batches that were there before.
+    pub duplicate: usize,
+    /// Entries that were set aside.
+    pub rejected: usize,
+    /// Entries left in the stream when time was up.
+    pub left: u64,
+}
+
+/// The set of applied batches is kept for 35 days after a recorder's last one (`bulkhead_db::platform::housekeeping`). An
+/// entry that has waited for longer than this could not be told from one that was applied, so it is set aside.
+const TOO_OLD: TimeDelta = TimeDelta::days(30);
+
+/// Moves what is in the stream at `now`, until the stream is empty or time is up. An error leaves the stream and the
+/// rollups as they were after the last transaction: call it again.
+pub async fn drain(
+    connection: &mut MultiplexedConnection,
+    db: &Db,
+    metrics: &Metrics,
+    options: DrainOptions,
+    now: DateTime<Utc>,
+) -> Result<Drained, UsageError> {
+    let deadline = Instant::now() + options.budget;
+    let mut drained = Drained::default();
+    loop {
+        let entries = stream::oldest(connection, options.entries.max(1)).await?;
+        if entries.is_empty() {
+            return Ok(drained);
+        }
+        for chunk in chunks(entries, options.keys, now) {
+            move_chunk(connection, db, metrics, chunk, &mut drained).await?;
+        }
+        if Instant::now() >= deadline {
+            drained.left = stream::length(connection).await?;
+            return Ok(drained);
+        }
+    }
+}
+
+/// What one transaction moves.
+#[derive(Default)]
+struct Chunk {
+    ids: Vec<String>,
+    batches: Vec<UsageBatch>,
+    /// Entries that cannot be applied, and why.
+    bad: Vec<(Entry, String)>,
+    keys: usize,
+}
+
+fn chunks(entries: Vec<Entry>, most_keys: usize, now: DateTime<Utc>) -> Vec<Chunk> {
+    let mut chunks = vec![];
+    let mut chunk = Chunk::default();
+    for entry in entries {
+        match readable(&entry, now) {
+            Ok(batch) => {
+                if chunk.keys > 0 && chunk.keys + batch.entries.len() > most_keys {
+                    chunks.push(std::mem::take(&mut chunk));
+                }
+                chunk.keys += batch.entries.len();
+                chunk.ids.push(entry.id);
+                chunk.batches.push(batch);
+            }
+            Err(reason) => {
+                chunk.ids.push(entry.id.clone());
+                chunk.bad.push((entry, reason));
+            }
+        }
+    }
+    chunks.push(chunk);
+    chunks
+}
+
+fn readable(entry: &Entry, now: DateTime<Utc>) -> Result<UsageBatch, String> {
+    let oldest = (now - TOO_OLD).timestamp_millis();
+    if entry.written_at_ms().is_none_or(|millis| millis < oldest) {
+        return Err("the entry is too old to be told from one that was applied".to_owned());
+    }
+    codec::decode(&entry.bytes).map_err(|error| error.to_string())
+}
+
+async fn move_chunk(
+    connection: &mut MultiplexedConnection,
+    db: &Db,
+    metrics: &Metrics,
+    chunk: Chunk,
+    drained: &mut Drained,
+) -> Result<(), UsageError> {
+    let Chunk { ids, batches, bad, .. } = chunk;
+    let applied = db
+        .platform_write(Authority::Machinery, async |tx| {
+            for (entry, reason) in &bad {
+                usage::reject(tx, &entry.id, &entry.bytes, reason).await?;
+            }
+            usage::apply(tx, &batches).await
+        })
+        .await?;
+    for (entry, reason) in &bad {
+        metrics.usage.rejected.inc();
+        tracing::error!(entry = entry.id, reason, "a usage entry cannot be applied and was set aside");
+    }
+    drained.fresh += applied.fresh;
+    drained.duplicate += applied.duplicate;
+    drained.rejected += bad.len();
+    stream::delete(connection, &ids).await?;
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! The batches that PostgreSQL has not confirmed yet.
+
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
+
+use bulkhead_domain::usage::{UsageBatch, UsageDelta, UsageKey};
+use tokio::time::Instant;
+
+/// A batch and what is known about its whereabouts.
+#[derive(Debug)]
+struct Held {
+    batch: Rc<UsageBatch>,
+    bytes: usize,
+    sealed_at: Instant,
+    /// Its entry in the stream, and since when.
+    entry: Option<(String, Instant)>,
+}
+
+/// The batches of one recorder that must not be forgotten, by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    held: BTreeMap<u64, Held>,
+    bytes: usize,
+}
+
+impl Ledger {
+    pub(super) fn keep(&mut self, batch: Rc<UsageBatch>) {
+        let bytes = size(&batch);
+        self.bytes += bytes;
+        self.held.insert(batch.id.seq, Held { batch, bytes, sealed_at: Instant::now(), entry: None });
+    }
+
+    pub(super) fn sent(&mut self, seq: u64, entry: String) {
+        if let Some(held) = self.held.get_mut(&seq) {
+            held.entry = Some((entry, Instant::now()));
+        }
+    }
+
+    /// Forgets a batch that is in the rollups; where it lay in the stream.
+    pub(super) fn settled(&mut self, seq: u64) -> Option<String> {
+        let held = self.held.remove(&seq)?;
+        self.bytes -= held.bytes;
+        held.entry.map(|(entry, _)| entry)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Bytes held, about.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The oldest batches with numbers below `below`, at most `count`.
+    pub(super) fn oldest(&self, below: u64, count: usize) -> Vec<Rc<UsageBatch>> {
+        self.held.range(..below).take(count).map(|(_, held)| Rc::clone(&held.batch)).collect()
+    }
+
+    /// Batches with numbers below `below` that are not known to be in the stream, at most `count`.
+    pub(super) fn unsent(&self, below: u64, count: usize) -> Vec<Rc<UsageBatch>> {
+        let unsent = self.held.range(..below).filter(|(_, held)| held.entry.is_none());
+        unsent.take(count).map(|(_, held)| Rc::clone(&held.batch)).collect()
+    }
+
+    /// Batches that have been in the stream for longer than `age`, with their entries.
+    pub(super) fn overdue(&self, age: Duration, count: usize) -> Vec<(u64, String)> {
+        let overdue = self.held.iter().filter_map(|(seq, held)| {
+            let (entry, since) = held.entry.as_ref()?;
+            (since.elapsed() >= age).then(|| (*seq, entry.clone()))
+        });
+        overdue.take(count).collect()
+    }
+
+    /// The stream does not hold this batch any more.
+    pub(super) fn lost(&mut self, seq: u64) {
+        if let Some(held) = self.held.get_mut(&seq) {
+            held.entry = None;
+        }
+    }
+
+    /// Whether the oldest batch is older than `age`.
+    pub(super) fn is_older_than(&self, age: Duration) -> bool {
+        self.held.values().next().is_some_and(|held| held.sealed_at.elapsed() >= age)
+    }
+}
+
+/// What a batch takes in memory, about: an entry, the text of its route, and the nodes that hold them.
+fn size(batch: &UsageBatch) -> usize {
+    let entry = size_of::<(UsageKey, UsageDelta)>();
+    let routes: usize = batch.entries.iter().map(|(key, _)| key.route.len()).sum();
+    size_of::<Held>() + 64 + batch.entries.len() * entry + routes
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_domain::usage::BatchId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn batch(seq: u64) -> Rc<UsageBatch> {
+        Rc::new(UsageBatch { id: BatchId { boot: Uuid::nil(), seq }, node: "n".to_owned(), entries: vec![] })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_unsent_then_overdue_then_lost_then_settled() {
+        let mut ledger = Ledger::default();
+        ledger.keep(batch(1));
+        ledger.keep(batch(2));
+        assert_eq!(ledger.unsent(9, 9).len(), 2);
+        ledger.sent(1, "1-0".to_owned());
+        let age = Duration::from_secs(5);
+        assert_eq!((ledger.unsent(9, 9).len(), ledger.overdue(age, 9).len()), (1, 0));
+        tokio::time::advance(age).await;
+        assert_eq!(ledger.overdue(age, 9), [(1, "1-0".to_owned())]);
+        assert!(ledger.is_older_than(age));
+        ledger.lost(1);
+        assert_eq!((ledger.unsent(9, 9).len(), ledger.overdue(age, 9).len()), (2, 0));
+        ledger.sent(2, "2-0".to_owned());
+        assert_eq!(
+            (ledger.settled(1), ledger.settled(2), ledger.settled(2)),
+            (None, Some("2-0".to_owned()), None)
+        );
+        assert_eq!((ledger.len(), ledger.bytes()), (0, 0));
+    }
+}

@@ -1,0 +1,104 @@
+//! The Redis stream that batches wait in.
+
+use bulkhead_domain::usage::UsageBatch;
+use redis::{RedisResult, Value, aio::MultiplexedConnection, streams::StreamRangeReply};
+
+use crate::codec;
+
+/// The stream's key.
+pub const STREAM: &str = "bh:usage";
+
+/// The field of an entry that holds the batch.
+const FIELD: &str = "b";
+
+/// Where an entry lies in the stream, and how long the stream is with it.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    /// The ids of the entries, in the order of the batches.
+    pub(crate) ids: Vec<String>,
+    /// Entries in the stream.
+    pub(crate) length: u64,
+}
+
+/// Appends batches, in one round trip. When the answer does not come in time they may or may not be in the stream.
+pub(crate) async fn append(
+    connection: &mut MultiplexedConnection,
+    batches: &[impl AsRef<UsageBatch>],
+) -> RedisResult<Appended> {
+    let mut pipe = redis::pipe();
+    for batch in batches {
+        let bytes = codec::encode(batch.as_ref()).map_err(|error| unwritable(&error))?;
+        pipe.cmd("XADD").arg(STREAM).arg("*").arg(FIELD).arg(bytes);
+    }
+    pipe.cmd("XLEN").arg(STREAM);
+    let mut answers: Vec<Value> = pipe.query_async(connection).await?;
+    let length = redis::from_redis_value(answers.pop().unwrap_or(Value::Nil))?;
+    let ids = answers.into_iter().map(redis::from_redis_value).collect::<Result<_, _>>()?;
+    Ok(Appended { ids, length })
+}
+
+/// How many entries the stream holds.
+pub async fn length(connection: &mut MultiplexedConnection) -> RedisResult<u64> {
+    redis::cmd("XLEN").arg(STREAM).query_async(connection).await
+}
+
+/// Which of these entries the stream does not hold, by their place in the list.
+pub(crate) async fn missing(
+    connection: &mut MultiplexedConnection,
+    ids: &[String],
+) -> RedisResult<Vec<usize>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut pipe = redis::pipe();
+    for id in ids {
+        pipe.cmd("XRANGE").arg(STREAM).arg(id).arg(id);
+    }
+    let found: Vec<StreamRangeReply> = pipe.query_async(connection).await?;
+    Ok(found.iter().enumerate().filter(|(_, reply)| reply.ids.is_empty()).map(|(place, _)| place).collect())
+}
+
+/// An entry as it was read.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Its id: the milliseconds of its writing, a hyphen, a number.
+    pub(crate) id: String,
+    /// The batch, as it was written; empty when the entry has no such field.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Entry {
+    /// When it was written, by the clock of Redis, in milliseconds since the Unix epoch.
+    pub(crate) fn written_at_ms(&self) -> Option<i64> {
+        self.id.split_once('-').and_then(|(millis, _)| millis.parse().ok())
+    }
+}
+
+/// The oldest entries, at most `count`.
+pub(crate) async fn oldest(connection: &mut MultiplexedConnection, count: usize) -> RedisResult<Vec<Entry>> {
+    let reply: StreamRangeReply = redis::cmd("XRANGE")
+        .arg(STREAM)
+        .arg("-")
+        .arg("+")
+        .arg("COUNT")
+        .arg(count)
+        .query_async(connection)
+        .await?;
+    let entry = |mut found: redis::streams::StreamId| {
+        let bytes = found.map.remove(FIELD).and_then(|value| redis::from_redis_value(value).ok());
+        Entry { id: found.id, bytes: bytes.unwrap_or_default() }
+    };
+    Ok(reply.ids.into_iter().map(entry).collect())
+}
+
+/// Deletes entries.
+pub(crate) async fn delete(connection: &mut MultiplexedConnection, ids: &[String]) -> RedisResult<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    redis::cmd("XDEL").arg(STREAM).arg(ids).query_async(connection).await
+}
+
+fn unwritable(error: &codec::CodecError) -> redis::RedisError {
+    redis::RedisError::from((redis::ErrorKind::Client, "a batch cannot be written", error.to_string()))
+}

@@ -1,0 +1,155 @@
+//! What the tests have in common: random usage, and the totals that it must come to.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Result;
+use bulkhead_domain::{
+    TenantId,
+    usage::{BatchId, LatencyHistogram, StatusClass, UsageBatch, UsageDelta, UsageKey},
+};
+use bulkhead_telemetry::Metrics;
+use bulkhead_testkit::{TestDb, TestRedis};
+use bulkhead_usage::{DrainOptions, Drained, RedisServer, drain};
+use chrono::{DateTime, Utc};
+use rand::{RngExt as _, rngs::StdRng};
+use uuid::Uuid;
+
+pub(crate) const ROUTES: [&str; 3] = ["list_resources", "get_resource", "create_resource"];
+
+/// A time in the middle of an hour, near a day's end.
+pub(crate) fn noon() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_794_009_570, 0).unwrap()
+}
+
+pub(crate) fn tenant(n: u128) -> TenantId {
+    TenantId::from_uuid(Uuid::from_u128(n))
+}
+
+pub(crate) fn delta(rng: &mut StdRng) -> UsageDelta {
+    let micros = rng.random_range(100..2_000_000);
+    let mut latency = LatencyHistogram::default();
+    latency.record(micros);
+    UsageDelta {
+        requests: 1,
+        compute_micros: micros,
+        ingress_bytes: rng.random_range(0..10_000),
+        egress_bytes: rng.random_range(0..100_000),
+        latency,
+    }
+}
+
+/// A key among few, so that batches meet; minutes on both sides of midnight.
+pub(crate) fn key(rng: &mut StdRng) -> UsageKey {
+    let midnight = 1_794_009_600 / 60;
+    UsageKey {
+        tenant: tenant(rng.random_range(1..5)),
+        route: ROUTES[rng.random_range(0..ROUTES.len())].to_owned(),
+        status: StatusClass::of([200, 404][rng.random_range(0..2)]),
+        minute: midnight - 3 + rng.random_range(0..6),
+    }
+}
+
+pub(crate) fn batch(rng: &mut StdRng, boot: Uuid, seq: u64) -> UsageBatch {
+    let entries: BTreeMap<UsageKey, UsageDelta> =
+        (0..rng.random_range(1..12)).map(|_| (key(rng), delta(rng))).collect();
+    UsageBatch { id: BatchId { boot, seq }, node: "test".to_owned(), entries: entries.into_iter().collect() }
+}
+
+/// What usage must come to.
+#[derive(Clone, Default)]
+pub(crate) struct Oracle {
+    keys: BTreeMap<UsageKey, UsageDelta>,
+}
+
+impl Oracle {
+    pub(crate) fn of<'a>(batches: impl IntoIterator<Item = &'a UsageBatch>) -> Self {
+        let mut oracle = Self::default();
+        for (key, delta) in batches.into_iter().flat_map(|batch| &batch.entries) {
+            oracle.add(key.clone(), delta);
+        }
+        oracle
+    }
+
+    pub(crate) fn add(&mut self, key: UsageKey, delta: &UsageDelta) {
+        self.keys.entry(key).or_default().merge(delta);
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.keys.values().map(|delta| delta.requests).sum()
+    }
+
+    /// Fails unless all three rollups hold exactly this.
+    pub(crate) async fn check(&self, db: &TestDb) -> Result<()> {
+        let minutes: Vec<String> = self
+            .keys
+            .iter()
+            .map(|(key, delta)| {
+                let latency = delta.latency.counts().map(|count| count.to_string()).join(",");
+                let UsageDelta { requests, compute_micros, ingress_bytes, egress_bytes, .. } = delta;
+                format!(
+                    "{} {} {} {} {requests} {compute_micros} {ingress_bytes} {egress_bytes} {{{latency}}}",
+                    key.tenant.uuid(),
+                    key.minute,
+                    key.route,
+                    key.status.get(),
+                )
+            })
+            .collect();
+        let stored = db
+            .sql(
+                "SELECT format('%s %s %s %s %s %s %s %s %s', tenant_id, extract(epoch FROM minute)::bigint / 60, route, \
+                 status_class, requests, compute_micros, ingress_bytes, egress_bytes, latency) \
+                 FROM platform.request_minutes ORDER BY tenant_id, minute, route COLLATE \"C\", status_class",
+            )
+            .await?;
+        let by_key = |mut lines: Vec<String>| {
+            lines.sort();
+            lines
+        };
+        let stored = stored.into_iter().flatten().flatten().collect();
+        assert_eq!(by_key(stored), by_key(minutes), "request_minutes");
+        for (table, unit) in [("usage_hours", "hour"), ("usage_days", "day")] {
+            let mut expected: BTreeMap<String, u128> = BTreeMap::new();
+            for (key, delta) in &self.keys {
+                let start = DateTime::from_timestamp(i64::from(key.minute) * 60, 0).unwrap();
+                let start = if unit == "hour" { start.format("%F %H") } else { start.format("%F") };
+                let meters = [
+                    ("api_requests", u128::from(delta.requests) * 1_000),
+                    ("compute_ms", u128::from(delta.compute_micros)),
+                    ("ingress_bytes", u128::from(delta.ingress_bytes) * 1_000),
+                    ("egress_bytes", u128::from(delta.egress_bytes) * 1_000),
+                ];
+                for (meter, milli) in meters.into_iter().filter(|(_, milli)| *milli > 0) {
+                    *expected.entry(format!("{} {meter} {start}", key.tenant.uuid())).or_default() += milli;
+                }
+            }
+            let pattern = if unit == "hour" { "YYYY-MM-DD HH24" } else { "YYYY-MM-DD" };
+            let stored = db
+                .sql(&format!(
+                    "SET TimeZone = 'UTC'; SELECT format('%s %s %s', tenant_id, meter, to_char({unit}, '{pattern}')), \
+                     (quantity * 1000)::bigint FROM platform.{table}"
+                ))
+                .await?;
+            let stored: BTreeMap<String, u128> = stored
+                .into_iter()
+                .map(|row| (row[0].clone().unwrap(), row[1].as_ref().unwrap().parse().unwrap()))
+                .collect();
+            assert_eq!(stored, expected, "{table}");
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn metrics() -> Metrics {
+    Metrics::new().unwrap()
+}
+
+pub(crate) fn server(redis: &TestRedis) -> RedisServer {
+    RedisServer::new(&redis.url(), None, Duration::from_millis(500), Duration::from_millis(500)).unwrap()
+}
+
+/// What the worker's job does.
+pub(crate) async fn drain_all(db: &TestDb, redis: &TestRedis) -> Result<Drained> {
+    let mut connection = server(redis).connect().await?;
+    Ok(drain(&mut connection, &db.db()?, &metrics(), DrainOptions::default(), Utc::now()).await?)
+}
