@@ -23,3 +23,4 @@ check: ## Check format, lints, the dependency graph and the OpenAPI document
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cargo xtask graph
 	@cargo xtask openapi --check
+	@cargo xtask settings --check

@@ -9,21 +9,23 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 /// A request's id: the caller's `X-Request-Id` when it is harmless, otherwise one of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(String);
+pub(crate) struct RequestId(String);
 
 impl RequestId {
     /// The longest id taken from a caller.
     const MAX: usize = 64;
 
     fn of(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
-        let harmless =
-            |id: &&str| (1..=Self::MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b));
+        let harmless = |id: &&str| {
+            (1..=Self::MAX).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+        };
         let sent = headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(harmless);
         sent.map_or_else(|| Self(mint(now)), |id| Self(id.to_owned()))
     }
 
     /// The id as text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -41,7 +43,7 @@ fn mint(now: DateTime<Utc>) -> String {
 }
 
 /// The trace a request belongs to, from its `traceparent` (W3C Trace Context, version 00).
-pub fn trace_id(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let mut parts = text.split('-');
     let (version, trace) = (parts.next()?, parts.next()?);

@@ -20,9 +20,13 @@ pub(crate) fn configure(document: &Value, config: &mut web::ServiceConfig) {
     };
     config.route("/openapi.json", web::get().to(serve));
     config.service(Redoc::with_url("/redoc", document.clone()));
-    config.route("/docs", web::get().to(|| async {
-        HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
-    }));
-    let ui = Config::new(["/openapi.json"]).try_it_out_enabled(false).persist_authorization(false).filter(true);
+    config.route(
+        "/docs",
+        web::get().to(|| async {
+            HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+        }),
+    );
+    let ui =
+        Config::new(["/openapi.json"]).try_it_out_enabled(false).persist_authorization(false).filter(true);
     config.service(SwaggerUi::new("/docs/{_:.*}").config(ui));
 }

@@ -183,9 +183,15 @@ impl ApiError {
     /// The status.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::MalformedJson(_) | Self::InvalidParameter { .. } | Self::TenantMismatch => StatusCode::BAD_REQUEST,
-            Self::MissingCredentials | Self::InvalidCredentials | Self::LoginFailed => StatusCode::UNAUTHORIZED,
-            Self::Forbidden { .. } | Self::RoleNotGrantable { .. } | Self::TenantSuspended => StatusCode::FORBIDDEN,
+            Self::MalformedJson(_) | Self::InvalidParameter { .. } | Self::TenantMismatch => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::MissingCredentials | Self::InvalidCredentials | Self::LoginFailed => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Forbidden { .. } | Self::RoleNotGrantable { .. } | Self::TenantSuspended => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound | Self::UnknownRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -211,7 +217,9 @@ impl ApiError {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } => Some(*retry_after),
-            Self::TooManyInFlight | Self::IdempotencyInProgress | Self::Unavailable(_) => Some(Duration::from_secs(1)),
+            Self::TooManyInFlight | Self::IdempotencyInProgress | Self::Unavailable(_) => {
+                Some(Duration::from_secs(1))
+            }
             _ => None,
         }
     }

@@ -66,8 +66,12 @@ impl<'a> Once<'a> {
         work: impl AsyncFnOnce(&mut Tx) -> Result<Answer, ApiError>,
     ) -> Result<Answer, ApiError> {
         let Some(key) = self.intent.key.as_deref() else { return work(tx).await };
-        let key =
-            Key { principal: self.principal, route: self.intent.operation, key, fingerprint: &self.fingerprint };
+        let key = Key {
+            principal: self.principal,
+            route: self.intent.operation,
+            key,
+            fingerprint: &self.fingerprint,
+        };
         match tx.claim(&key, self.now).await? {
             Seen::InProgress => Err(ApiError::IdempotencyInProgress),
             Seen::Differently => Err(ApiError::IdempotencyKeyReused),

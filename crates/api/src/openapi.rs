@@ -18,7 +18,11 @@ pub fn document(catalog: &Catalog) -> Result<Value, serde_json::Error> {
     let mut document = serde_json::to_value(catalog.docs())?;
     describe_service(&mut document)?;
     for (path, method, operation) in catalog.operations() {
-        let pointer = format!("/paths/{}/{}", path.replace('~', "~0").replace('/', "~1"), method.as_str().to_lowercase());
+        let pointer = format!(
+            "/paths/{}/{}",
+            path.replace('~', "~0").replace('/', "~1"),
+            method.as_str().to_lowercase()
+        );
         if let Some(Value::Object(documented)) = document.pointer_mut(&pointer) {
             describe_operation(documented, operation, path);
         }
@@ -46,7 +50,8 @@ fn describe_service(document: &mut Value) -> Result<(), serde_json::Error> {
         { "name": "tenants", "description": "For operators: the platform's customers." },
         { "name": "service", "description": "What the service says about itself." },
     ]);
-    document["components"]["securitySchemes"] = json!({
+    let Some(Value::Object(components)) = document.get_mut("components") else { return Ok(()) };
+    let schemes = json!({
         "bearer": {
             "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
             "description": "An access token from /v1/auth/login, or an API key.",
@@ -55,8 +60,11 @@ fn describe_service(document: &mut Value) -> Result<(), serde_json::Error> {
             "type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key.",
         },
     });
-    document["components"]["schemas"]["Problem"] = serde_json::to_value(Problem::schema())?;
-    document["components"]["schemas"]["FieldError"] = serde_json::to_value(FieldError::schema())?;
+    components.insert("securitySchemes".to_owned(), schemes);
+    if let Some(Value::Object(schemas)) = components.get_mut("schemas") {
+        schemas.insert("Problem".to_owned(), serde_json::to_value(Problem::schema())?);
+        schemas.insert("FieldError".to_owned(), serde_json::to_value(FieldError::schema())?);
+    }
     Ok(())
 }
 
@@ -88,11 +96,16 @@ fn describe_operation(documented: &mut Map<String, Value>, operation: &Operation
 fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str) -> Vec<ApiError> {
     let takes = |name: &str| {
         let parameters = documented.get("parameters").and_then(Value::as_array);
-        parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == name || parameter["in"] == name))
+        parameters.is_some_and(|all| {
+            all.iter().any(|parameter| parameter["name"] == name || parameter["in"] == name)
+        })
     };
     let unavailable = || ApiError::Unavailable("".into());
-    let mut errors =
-        vec![ApiError::RateLimited { retry_after: std::time::Duration::ZERO }, unavailable(), ApiError::internal("")];
+    let mut errors = vec![
+        ApiError::RateLimited { retry_after: std::time::Duration::ZERO },
+        unavailable(),
+        ApiError::internal(""),
+    ];
     if operation.access != Access::Public {
         errors.extend([
             ApiError::MissingCredentials,
@@ -107,7 +120,10 @@ fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str)
         errors.push(ApiError::NotFound);
     }
     if takes("query") || takes("header") {
-        errors.push(ApiError::InvalidParameter { name: "limit", detail: "must be between 1 and 100".to_owned() });
+        errors.push(ApiError::InvalidParameter {
+            name: "limit",
+            detail: "must be between 1 and 100".to_owned(),
+        });
     }
     if takes("If-Match") {
         errors.extend([ApiError::PreconditionFailed, ApiError::Conflict]);
@@ -166,7 +182,9 @@ fn by_status(errors: Vec<ApiError>) -> Vec<(StatusCode, Vec<ApiError>)> {
 fn problem(status: StatusCode, errors: &[ApiError]) -> Value {
     let examples: Map<String, Value> = errors
         .iter()
-        .map(|error| (error.code().to_owned(), json!({ "value": Problem::of(error, "req_0193a5c4b7e07c9a8d21") })))
+        .map(|error| {
+            (error.code().to_owned(), json!({ "value": Problem::of(error, "req_0193a5c4b7e07c9a8d21") }))
+        })
         .collect();
     let codes: Vec<&str> = errors.iter().map(ApiError::code).collect();
     json!({
@@ -179,11 +197,10 @@ fn problem(status: StatusCode, errors: &[ApiError]) -> Value {
 }
 
 fn headers(access: Access) -> Value {
-    let header = |description: &str, example: &str| {
-        json!({ "description": description, "schema": { "type": "string" }, "example": example })
-    };
+    let header = |description: &str, example: &str| json!({ "description": description, "schema": { "type": "string" }, "example": example });
     let mut headers = Map::new();
-    headers.insert("X-Request-Id".into(), header("Names the request in our logs.", "req_0193a5c4b7e07c9a8d21"));
+    headers
+        .insert("X-Request-Id".into(), header("Names the request in our logs.", "req_0193a5c4b7e07c9a8d21"));
     if !matches!(access, Access::Public | Access::Operator(_)) {
         headers.insert("RateLimit-Policy".into(), header("The tenant's limit.", "\"tenant\";q=1000;w=60"));
         headers.insert("RateLimit".into(), header("What is left of it.", "\"tenant\";r=998;t=1"));

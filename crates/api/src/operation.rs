@@ -134,7 +134,8 @@ impl Catalog {
             for (method, operation) in operations {
                 resource = resource.route(piped(*operation, Some(method)));
             }
-            let refused = Operation { id: "method_not_allowed", access: Access::Public, route: || web::to(no_method) };
+            let refused =
+                Operation { id: "method_not_allowed", access: Access::Public, route: || web::to(no_method) };
             config.service(resource.default_service(piped(refused, None)));
         }
     }
@@ -184,7 +185,9 @@ async fn no_method() -> Result<&'static str, ApiError> {
 /// The methods the API uses.
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "PATCH"];
 
-fn methods(item: &utoipa::openapi::PathItem) -> impl Iterator<Item = (Method, &utoipa::openapi::path::Operation)> {
+fn methods(
+    item: &utoipa::openapi::PathItem,
+) -> impl Iterator<Item = (Method, &utoipa::openapi::path::Operation)> {
     let documented = [
         (Method::GET, &item.get),
         (Method::PUT, &item.put),

@@ -85,7 +85,7 @@ async fn answer(
     let mut admitted = Admitted::default();
     let mut response = match admit(operation, state, &request, &mut admitted).await {
         Ok(()) => {
-            context.principal = admitted.principal.clone();
+            context.principal = admitted.principal;
             request.extensions_mut().insert(context);
             handle(state, request, next, id.as_str()).await
         }
@@ -198,9 +198,9 @@ fn authorize(access: Access, principal: &Principal) -> Result<(), ApiError> {
         Access::Public => Ok(()),
         Access::AnyTenant if !is_operator => Ok(()),
         Access::AnyTenant => Err(ApiError::Forbidden { needs: "of a tenant's principal" }),
-        Access::Tenant(permission) => {
-            principal.require(permission).map_err(|_forbidden| ApiError::Forbidden { needs: permission.as_str() })
-        }
+        Access::Tenant(permission) => principal
+            .require(permission)
+            .map_err(|_forbidden| ApiError::Forbidden { needs: permission.as_str() }),
         Access::Operator(permission) => principal
             .require_operator(permission)
             .map_err(|_forbidden| ApiError::Forbidden { needs: permission.as_str() }),

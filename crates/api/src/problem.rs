@@ -14,34 +14,34 @@ use utoipa::ToSchema;
 use crate::error::{ApiError, FieldError};
 
 /// The media type of problem documents.
-pub const MEDIA_TYPE: &str = "application/problem+json";
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong, for people and programs.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// Names the kind of problem; never changes for a `code`.
     #[serde(rename = "type")]
     #[schema(example = "urn:bulkhead:problem:not-found")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// The status in words.
     #[schema(example = "Not Found")]
-    pub title: String,
+    pub(crate) title: String,
     /// The HTTP status.
     #[schema(example = 404)]
-    pub status: u16,
+    pub(crate) status: u16,
     /// What went wrong and what to do about it.
     #[schema(example = "There is no such resource.")]
-    pub detail: String,
+    pub(crate) detail: String,
     /// The stable code that programs branch on.
     #[schema(example = "not-found")]
-    pub code: String,
+    pub(crate) code: String,
     /// Names this request in our logs.
     #[schema(example = "01jd3e2x6m7k9")]
-    pub request_id: String,
+    pub(crate) request_id: String,
     /// What is wrong with which field, when the body was refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
-    pub errors: Vec<FieldError>,
+    pub(crate) errors: Vec<FieldError>,
 }
 
 impl Problem {
@@ -50,7 +50,9 @@ impl Problem {
         let code = error.code();
         let kind = match error {
             // Registered by the RateLimit draft for exactly this.
-            ApiError::RateLimited { .. } => "https://iana.org/assignments/http-problem-types#quota-exceeded".to_owned(),
+            ApiError::RateLimited { .. } => {
+                "https://iana.org/assignments/http-problem-types#quota-exceeded".to_owned()
+            }
             _ => format!("urn:bulkhead:problem:{code}"),
         };
         let errors = match error {
@@ -70,7 +72,7 @@ impl Problem {
 }
 
 /// Writes an error as a problem document and logs it if it is ours.
-pub fn respond(error: &ApiError, request_id: &str) -> HttpResponse {
+pub(crate) fn respond(error: &ApiError, request_id: &str) -> HttpResponse {
     log(error);
     let mut response = HttpResponse::build(error.status());
     response.content_type(MEDIA_TYPE);
@@ -96,7 +98,7 @@ pub fn respond(error: &ApiError, request_id: &str) -> HttpResponse {
 
 /// Replaces the body of an answer that failed by its problem document. Errors of the framework, which our own routes
 /// and extractors do not leave room for, become what is nearest to them.
-pub fn render(response: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
+pub(crate) fn render(response: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
     let rendered = match response.response().error() {
         None => return response,
         Some(error) => match error.as_error::<ApiError>() {
@@ -107,7 +109,9 @@ pub fn render(response: ServiceResponse<BoxBody>, request_id: &str) -> ServiceRe
                     404 => ApiError::UnknownRoute,
                     405 => ApiError::MethodNotAllowed,
                     408 => ApiError::RequestTimeout,
-                    400..=499 => ApiError::InvalidParameter { name: "The request", detail: "is malformed".to_owned() },
+                    400..=499 => {
+                        ApiError::InvalidParameter { name: "The request", detail: "is malformed".to_owned() }
+                    }
                     _ => ApiError::internal(error.to_string()),
                 };
                 respond(&error, request_id)

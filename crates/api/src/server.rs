@@ -1,11 +1,6 @@
 //! The HTTP servers: the API on one port, metrics and machine probes on another, and their orderly end.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
 use bulkhead_auth::AuthError;
@@ -125,30 +120,30 @@ async fn drain(
     metrics.stop(false).await;
 }
 
-fn metrics_server(
-    address: SocketAddr,
-    shared: &Shared,
-) -> Result<actix_web::dev::Server, ServeError> {
+fn metrics_server(address: SocketAddr, shared: &Shared) -> Result<actix_web::dev::Server, ServeError> {
     let shared = shared.clone();
     let listen = |source| ServeError::Listen { address, source };
-    let server = HttpServer::new(move || {
-        let (metrics, health) = (shared.metrics.clone(), Arc::clone(&shared.health));
-        let render = move || {
-            let text = metrics.render();
-            async move { HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text) }
-        };
-        let ready = move || {
-            let response = health.respond();
-            async move { response }
-        };
-        App::new()
-            .route("/metrics", web::get().to(render))
-            .route("/readyz", web::get().to(ready))
-            .route("/livez", web::get().to(|| async { HttpResponse::Ok().body("alive") }))
-    })
-    .workers(1)
-    .disable_signals()
-    .bind(address)
-    .map_err(listen)?;
+    let server =
+        HttpServer::new(move || {
+            let (metrics, health) = (shared.metrics.clone(), Arc::clone(&shared.health));
+            let render = move || {
+                let text = metrics.render();
+                async move {
+                    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
+                }
+            };
+            let ready = move || {
+                let response = health.respond();
+                async move { response }
+            };
+            App::new()
+                .route("/metrics", web::get().to(render))
+                .route("/readyz", web::get().to(ready))
+                .route("/livez", web::get().to(|| async { HttpResponse::Ok().body("alive") }))
+        })
+        .workers(1)
+        .disable_signals()
+        .bind(address)
+        .map_err(listen)?;
     Ok(server.run())
 }

@@ -1,13 +1,11 @@
 //! What handlers work with: one [`AppState`] per thread, sharing what may be shared.
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::dev::ServiceRequest;
-use bulkhead_auth::{AuthError, Authenticated, Authenticator, Keyring, Password, PasswordError, PasswordHasher};
+use bulkhead_auth::{
+    AuthError, Authenticated, Authenticator, Keyring, Password, PasswordError, PasswordHasher,
+};
 use bulkhead_db::Db;
 use bulkhead_domain::{ApiKeyId, Clock, TenantId, api_key::ApiKey};
 use bulkhead_limits::{AddressLimiter, Limiter, TenantPermits};
@@ -99,7 +97,11 @@ impl AppState {
 
     fn take(&self, buckets: &AddressLimiter, address: IpAddr) -> Result<(), ApiError> {
         let decision = buckets.check(address, self.clock.now());
-        if decision.allowed { Ok(()) } else { Err(ApiError::RateLimited { retry_after: decision.retry_after }) }
+        if decision.allowed {
+            Ok(())
+        } else {
+            Err(ApiError::RateLimited { retry_after: decision.retry_after })
+        }
     }
 
     /// The caller's address: the peer's, or the one that the outermost proxy we trust has seen. Entries further left
@@ -139,8 +141,13 @@ impl AppState {
     }
 
     /// Makes an API key and what is stored of it.
-    pub(crate) fn issue_api_key(&self, tenant: TenantId, id: ApiKeyId) -> Result<(ApiKey, [u8; 32]), ApiError> {
-        bulkhead_auth::api_key::issue(&self.keyring, self.options.environment, tenant, id).map_err(ApiError::internal)
+    pub(crate) fn issue_api_key(
+        &self,
+        tenant: TenantId,
+        id: ApiKeyId,
+    ) -> Result<(ApiKey, [u8; 32]), ApiError> {
+        bulkhead_auth::api_key::issue(&self.keyring, self.options.environment, tenant, id)
+            .map_err(ApiError::internal)
     }
 
     /// A request that is to happen once.

@@ -280,11 +280,8 @@ fn token_id(at: DateTime<Utc>) -> Uuid {
     Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.timestamp_subsec_nanos()))
 }
 
-/// The moment in a `UUIDv7`, to the millisecond.
+/// The moment in a `UUIDv7`, to the millisecond; `None` for ids without one.
 fn issued_at(id: Uuid) -> Option<DateTime<Utc>> {
-    if id.get_version_num() != 7 {
-        return None;
-    }
     let (seconds, nanos) = id.get_timestamp()?.to_unix();
     DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
 }

@@ -153,7 +153,7 @@ fn parse(stored: &str) -> Result<PasswordHash, PasswordError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use tokio::task::JoinSet;
 
@@ -244,6 +244,8 @@ mod tests {
         tokio::task::yield_now().await;
         gone.abort();
         assert!(gone.await.unwrap_err().is_cancelled());
+        // Long enough for the thread to have begun, and far too short for it to be done.
+        tokio::time::sleep(Duration::from_millis(3)).await;
         assert_eq!(hasher.hash(password("12345678")).await, Err(PasswordError::Busy));
     }
 

@@ -57,8 +57,12 @@ fn shared(settings: &Settings) -> Result<Shared> {
     )?;
     let session_life = TimeDelta::from_std(auth.refresh_token_life)?;
     let metrics = Metrics::new()?;
-    let redis = bulkhead_limits::client(settings.redis.require_cache()?.expose(), settings.redis.ca.as_ref().map(|ca| ca.pem()))?;
-    let limits = LimiterOptions { timeout: settings.limits.limiter_timeout, nodes: settings.limits.limiter_nodes };
+    let redis = bulkhead_limits::client(
+        settings.redis.require_cache()?.expose(),
+        settings.redis.ca.as_ref().map(|ca| ca.pem()),
+    )?;
+    let limits =
+        LimiterOptions { timeout: settings.limits.limiter_timeout, nodes: settings.limits.limiter_nodes };
     Ok(Shared {
         options: Arc::new(ApiOptions {
             body_limit: http.body_limit_bytes,
@@ -68,7 +72,12 @@ fn shared(settings: &Settings) -> Result<Shared> {
             environment: auth.environment.as_str(),
         }),
         clock: Arc::new(SystemClock),
-        authenticator: Arc::new(Authenticator::new(Arc::clone(&keyring), passwords.clone(), tokens, session_life)),
+        authenticator: Arc::new(Authenticator::new(
+            Arc::clone(&keyring),
+            passwords.clone(),
+            tokens,
+            session_life,
+        )),
         keyring,
         passwords,
         permits: Arc::new(TenantPermits::new(settings.limits.tenant_concurrency, metrics.clone())),
@@ -91,7 +100,8 @@ fn thread_state(
     let shared = shared.clone();
     Ok(move || {
         let db = databases();
-        let (recorder, work) = Recorder::new(options.clone(), db.clone(), redis.clone(), shared.metrics.clone());
+        let (recorder, work) =
+            Recorder::new(options.clone(), db.clone(), redis.clone(), shared.metrics.clone());
         actix_web::rt::spawn(work);
         AppState::new(shared.clone(), db, recorder)
     })

@@ -45,5 +45,9 @@ pub(crate) fn live(settings: &Settings) -> Result<()> {
     stream.write_all(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(1024).read_to_string(&mut answer)?;
-    if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { bail!("the process does not answer as it should") }
+    if answer.starts_with("HTTP/1.1 200") {
+        Ok(())
+    } else {
+        bail!("the process does not answer as it should")
+    }
 }

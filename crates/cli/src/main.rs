@@ -113,7 +113,8 @@ fn run_with(command: Command, settings: &Settings) -> Result<()> {
             worker::run(settings, stop_with_stdin)
         }
         command => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             runtime.block_on(async {
                 match command {
                     Command::Migrate { revert: true, .. } => migrate::revert(settings).await,

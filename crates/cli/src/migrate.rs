@@ -65,8 +65,10 @@ pub(crate) async fn migrate_all(settings: &Settings, connections: u16) -> Result
         let Ok(mut bar) = bar.lock() else { return };
         match progress {
             Progress::Pending(tenants) if tenants > 0 => {
-                let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tenants, {per_sec}, {eta} left");
-                *bar = ProgressBar::new(tenants as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+                let style =
+                    ProgressStyle::with_template("{bar:40} {pos}/{len} tenants, {per_sec}, {eta} left");
+                *bar = ProgressBar::new(tenants as u64)
+                    .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             }
             Progress::Migrated(_) | Progress::Failed(..) => bar.inc(1),
             Progress::Pending(_) | Progress::Platform(_) => {}

@@ -10,23 +10,25 @@ use tokio::{
 pub(crate) fn signal_of(stop_with_stdin: bool) -> Result<watch::Receiver<bool>> {
     let (sender, receiver) = watch::channel(false);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let (ended, mut stdin_ends) = oneshot::channel();
-    if stop_with_stdin {
+    let (ended, stdin_ends) = oneshot::channel::<()>();
+    // Kept by the task below when nobody watches, so that it never resolves.
+    let unwatched = if stop_with_stdin {
         // A thread of its own: a runtime would wait for the blocking read at its end.
         std::thread::spawn(move || {
             // Whatever comes is ignored; an error is an end.
             let _read = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
             let _nobody_waits = ended.send(());
         });
+        None
     } else {
-        // Kept, so that it never resolves.
-        std::mem::forget(ended);
-    }
+        Some(ended)
+    };
     tokio::spawn(async move {
+        let _unwatched = unwatched;
         let why = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
-            _ = &mut stdin_ends => "the parent is gone",
+            _ = stdin_ends => "the parent is gone",
         };
         tracing::info!(why, "stopping");
         sender.send_replace(true);

@@ -22,7 +22,9 @@ const REDIS_ANSWER: Duration = Duration::from_millis(500);
 /// How to reach the database as one login role.
 pub(crate) fn connector(database: &Database, url: &ServerUrl) -> Result<Connector> {
     let tls = match database.tls {
-        DatabaseTls::VerifyFull => Some(Tls::verify_full(database.ca.as_ref().map(|ca| ca.path().as_path()))?),
+        DatabaseTls::VerifyFull => {
+            Some(Tls::verify_full(database.ca.as_ref().map(|ca| ca.path().as_path()))?)
+        }
         DatabaseTls::Off => None,
     };
     Ok(Connector::new(url.expose(), tls.as_ref(), database.connect_timeout)?)
@@ -67,7 +69,8 @@ pub(crate) fn owner(settings: &Settings, connections: u16) -> Result<Owner> {
     let database = &settings.database;
     let connector = connector(database, database.require_provisioner()?)?;
     // Building and migrating schemas takes longer than answering requests: a minute per statement.
-    let options = PoolOptions { answer: Duration::from_mins(1) + MARGIN, ..pool_options(database, connections) };
+    let options =
+        PoolOptions { answer: Duration::from_mins(1) + MARGIN, ..pool_options(database, connections) };
     let timeouts = Timeouts { statement_ms: 60_000, ..timeouts(database) };
     Ok(Owner::new(Pool::new(connector, options), timeouts))
 }
@@ -89,7 +92,12 @@ pub(crate) fn threads(settings: &Settings) -> usize {
 /// The Redis that holds the usage stream and the queue.
 pub(crate) fn queue_redis(settings: &Settings) -> Result<RedisServer> {
     let redis = &settings.redis;
-    Ok(RedisServer::new(redis.require_queue()?.expose(), redis.ca.as_ref().map(|ca| ca.pem()), REDIS_CONNECT, REDIS_ANSWER)?)
+    Ok(RedisServer::new(
+        redis.require_queue()?.expose(),
+        redis.ca.as_ref().map(|ca| ca.pem()),
+        REDIS_CONNECT,
+        REDIS_ANSWER,
+    )?)
 }
 
 /// How a recorder behaves.

@@ -61,11 +61,7 @@ pub struct Logins<'a> {
 
 impl<'a> Logins<'a> {
     fn named(&self) -> [(&'static str, &'a Connector); 3] {
-        [
-            (TENANT_LOGIN, self.tenant),
-            (PLATFORM_LOGIN, self.platform),
-            (PROVISIONER_LOGIN, self.provisioner),
-        ]
+        [(TENANT_LOGIN, self.tenant), (PLATFORM_LOGIN, self.platform), (PROVISIONER_LOGIN, self.provisioner)]
     }
 }
 

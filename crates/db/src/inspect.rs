@@ -5,12 +5,13 @@
 
 use diesel::{
     QueryableByName,
+    result::Error as DieselError,
     sql_types::{Integer, Text},
 };
 
 use crate::{
     bootstrap::GRANT_OPTIONS,
-    error::DbResult,
+    error::{DbError, DbResult},
     migrate::{TenantMigration, newest},
     scope::{Owner, OwnerTx},
 };
@@ -222,13 +223,6 @@ const CHECKS: &[Check] = &[
             WHERE error IS NOT NULL ORDER BY failed_at DESC",
     },
     Check {
-        name: "lc_messages",
-        level: Level::Broken,
-        well: "the server speaks English, by which errors are told apart",
-        sql: "SELECT 'lc_messages is ' || quote_literal(current_setting('lc_messages')) AS offender
-            WHERE current_setting('lc_messages') !~ '^(C$|C\\.|POSIX$|en)'",
-    },
-    Check {
         name: "locks",
         level: Level::Warning,
         well: "the lock table is large enough for migrations of twenty tenants side by side",
@@ -258,9 +252,10 @@ struct Version {
 
 /// Runs every check against a database whose tenants should have `migrations`.
 pub async fn inspect(owner: &Owner, migrations: &[TenantMigration]) -> DbResult<Vec<Finding>> {
+    let language = language(owner).await?;
     owner
         .read(async |tx| {
-            let mut findings = vec![server(tx).await?, versions(tx, newest(migrations)).await?];
+            let mut findings = vec![server(tx).await?, language, versions(tx, newest(migrations)).await?];
             for check in CHECKS {
                 let offenders = tx.tx.load(diesel::sql_query(check.sql)).await?;
                 findings.push(judge(check.name, check.level, check.well, offenders));
@@ -289,6 +284,30 @@ async fn versions(tx: &mut OwnerTx, newest: &str) -> DbResult<Finding> {
     Ok(judge("tenant versions", Level::Broken, "every tenant has the newest version", behind))
 }
 
+/// Makes the server complain, to hear in which language: `lc_messages` may be empty, or name a language that the server
+/// has no translation for.
+async fn language(owner: &Owner) -> DbResult<Finding> {
+    match owner.read(async |tx| tx.tx.batch("SELECT 1 / 0").await).await {
+        Err(DbError::Query(DieselError::DatabaseError(_, info))) => Ok(judge_language(info.message())),
+        Err(error) => Err(error),
+        Ok(()) => Ok(judge_language("nothing")),
+    }
+}
+
+fn judge_language(complaint: &str) -> Finding {
+    let (level, detail) = if complaint == "division by zero" {
+        (Level::Ok, "the server speaks English, by which errors are told apart".to_owned())
+    } else {
+        (
+            Level::Broken,
+            format!(
+                "errors are told apart by their English words (lc_messages = 'C'); the server said: {complaint}"
+            ),
+        )
+    };
+    Finding { check: "language", level, detail }
+}
+
 async fn server(tx: &mut OwnerTx) -> DbResult<Finding> {
     let query = diesel::sql_query("SELECT current_setting('server_version_num')::int AS version");
     let found: Version = tx.tx.one(query).await?;
@@ -309,7 +328,8 @@ fn judge_server(version: i32) -> Finding {
     let (level, detail) = if version < patched {
         (Level::Broken, format!("{name} has known holes; 15.14, 16.10, 17.6 or newer is needed"))
     } else if version < GRANT_OPTIONS {
-        let why = "any role with CREATEROLE may make itself powerful, and granting a tenant role is slow with many";
+        let why =
+            "any role with CREATEROLE may make itself powerful, and granting a tenant role is slow with many";
         (Level::Warning, format!("{name} works, but before 16 {why}"))
     } else {
         (Level::Ok, name)
@@ -320,6 +340,12 @@ fn judge_server(version: i32) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_english_is_understood() {
+        assert_eq!(judge_language("division by zero").level, Level::Ok);
+        assert_eq!(judge_language("Division durch Null").level, Level::Broken);
+    }
 
     #[test]
     fn versions_are_judged_by_their_known_holes() {

@@ -16,7 +16,9 @@ use diesel::{
     pg::Pg,
     sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper};
+use diesel_async::{
+    AsyncPgConnection, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper,
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use uuid::Uuid;
 
@@ -177,13 +179,14 @@ async fn with_harness<T: Send + 'static>(
 /// What was applied, and whether that was everything.
 fn apply_pending(harness: &mut Harness) -> (Vec<String>, DbResult<()>) {
     let mut applied = Vec::new();
-    let outcome = MigrationHarness::<Pg>::pending_migrations(harness, PLATFORM_MIGRATIONS).and_then(|pending| {
-        for migration in pending {
-            harness.run_migration(&migration)?;
-            applied.push(migration.name().to_string());
-        }
-        Ok(())
-    });
+    let outcome =
+        MigrationHarness::<Pg>::pending_migrations(harness, PLATFORM_MIGRATIONS).and_then(|pending| {
+            for migration in pending {
+                harness.run_migration(&migration)?;
+                applied.push(migration.name().to_string());
+            }
+            Ok(())
+        });
     (applied, outcome.map_err(|error| setup(&*error)))
 }
 
@@ -331,13 +334,7 @@ impl Run<'_> {
 
     /// Migrates up to `limit` of the tenants after `from` and up to `to` in one transaction, and tells which it has
     /// claimed.
-    async fn apply(
-        &self,
-        from: Uuid,
-        to: Uuid,
-        limit: i64,
-        claimed: &mut Vec<Claimed>,
-    ) -> DbResult<()> {
+    async fn apply(&self, from: Uuid, to: Uuid, limit: i64, claimed: &mut Vec<Claimed>) -> DbResult<()> {
         self.owner
             .write(async |tx| {
                 let claim = diesel::sql_query(

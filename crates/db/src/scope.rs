@@ -271,7 +271,7 @@ impl Db {
     ) -> Result<T, E> {
         let mut scope = TenantTx { tx: self.tenant_tx(tenant.get(), Access::Read).await? };
         let result = work(&mut scope).await;
-        finish_read(scope.tx, result).await
+        finish_read(scope.tx, result)
     }
 
     /// Reads in a tenant, in several statements that see the same moment.
@@ -282,7 +282,7 @@ impl Db {
     ) -> Result<T, E> {
         let mut scope = TenantTx { tx: self.tenant_tx(tenant.get(), Access::Snapshot).await? };
         let result = work(&mut scope).await;
-        finish_read(scope.tx, result).await
+        finish_read(scope.tx, result)
     }
 
     /// Reads and writes in a tenant. `Ok` means that it is committed.
@@ -305,7 +305,7 @@ impl Db {
     ) -> Result<T, E> {
         let mut scope = CredentialTx { tx: self.tenant_tx(claimed, Access::Read).await? };
         let result = work(&mut scope).await;
-        finish_read(scope.tx, result).await
+        finish_read(scope.tx, result)
     }
 
     /// Reads the platform's tables; several statements see the same moment.
@@ -316,7 +316,7 @@ impl Db {
     ) -> Result<T, E> {
         let mut scope = PlatformTx { tx: self.platform_tx(authority, Access::Snapshot).await? };
         let result = work(&mut scope).await;
-        finish_read(scope.tx, result).await
+        finish_read(scope.tx, result)
     }
 
     /// Reads and writes the platform's tables. `Ok` means that it is committed.
@@ -380,7 +380,7 @@ impl Owner {
         let opening = opening(Access::Snapshot, "bulkhead_owner", "platform", self.timeouts);
         let mut scope = OwnerTx { tx: Tx::new(lease, opening, self.pool.answer_timeout()) };
         let result = work(&mut scope).await;
-        finish_read(scope.tx, result).await
+        finish_read(scope.tx, result)
     }
 
     /// The same way, with other time-outs.
@@ -417,7 +417,7 @@ pub(crate) fn as_provisioner(sql: &str) -> String {
 }
 
 /// Ends a reading transaction. The answer does not wait for it: a read has nothing to keep.
-async fn finish_read<T, E: From<DbError>>(tx: Tx, result: Result<T, E>) -> Result<T, E> {
+fn finish_read<T, E: From<DbError>>(tx: Tx, result: Result<T, E>) -> Result<T, E> {
     tokio::spawn(tx.rollback());
     result
 }

@@ -9,11 +9,11 @@
 //! A bucket of burst `B` that gains `R` tokens a minute admits, in any `t` minutes,
 //!
 //! - at most `B + R·t` requests while Redis answers, over all processes, to the token and without drift ([`bucket`]);
-//! - at most `B + R·t` (plus less than one token per process) while it does not, all processes together, each deciding
-//!   alone about its share;
+//! - at most `B + R·t` while it does not, all processes together, each deciding alone about its share (shares are
+//!   rounded up: less than one token, and less than one a minute, comes on top for each process);
 //! - at most the sum of both, twice the limit, however often Redis comes and goes: a local bucket is kept through the
-//!   times when Redis answers, is never refilled by an outage, and never holds more than its share of what Redis last
-//!   said was left.
+//!   times when Redis answers, is never refilled by an outage, and holds no more than its share of what Redis last said
+//!   was left and what has flowed in since.
 //!
 //! What Redis forgets (`FLUSHALL`, a restart without persistence, a fail-over to a replica that lags) costs at most one
 //! extra burst per bucket each time, because a bucket that is not there is a full one. A changed limit is in force with

@@ -13,7 +13,7 @@ use crate::home::lock_owner;
 
 const PREFIX: &str = "bulkhead-servers-";
 /// A directory younger than this may not have been locked by its maker yet.
-const SETTLED: Duration = Duration::from_mins(1);
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// A temporary directory that servers can be started in, whoever they run as. Removed when dropped, so it
 /// must be dropped after the servers; what killed owners left behind goes when the next one is made.

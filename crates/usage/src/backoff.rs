@@ -22,8 +22,7 @@ impl Backoff {
 
     /// Notes a failure, and returns the pause that follows it.
     pub fn failed(&mut self) -> Duration {
-        let doubled = self.first.saturating_mul(1_u32.checked_shl(self.failures.min(20)).unwrap_or(u32::MAX));
-        let pause = doubled.min(self.longest).mul_f64(jitter());
+        let pause = pause(self.first, self.longest, self.failures);
         self.failures = self.failures.saturating_add(1);
         self.until = Some(Instant::now() + pause);
         pause
@@ -49,6 +48,13 @@ impl Backoff {
     pub const fn failures(&self) -> u32 {
         self.failures
     }
+}
+
+/// The pause after the failure with this number, from 0: `first` doubled as often, at most `longest`, and of that the
+/// upper half at random.
+pub fn pause(first: Duration, longest: Duration, failures: u32) -> Duration {
+    let doubled = first.saturating_mul(1 << failures.min(30));
+    doubled.min(longest).mul_f64(jitter())
 }
 
 /// Between a half and one. The random bits of a UUIDv7 are as good a die as any here, and spare a dependency.

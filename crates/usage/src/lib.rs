@@ -30,7 +30,7 @@ mod recorder;
 mod server;
 mod stream;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, pause};
 pub use codec::{CodecError, MAX_KEYS};
 pub use drain::{DrainOptions, Drained, drain};
 pub use recorder::{Outcome, Recorder, RecorderOptions, Ticket};

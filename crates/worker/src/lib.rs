@@ -1,1 +1,28 @@
-//! Background jobs: relay, apalis workers, schedule.
+//! Background jobs: what runs them, again and again until they are done.
+//!
+//! Owns the way of a job from its row in `platform.jobs` to its effect: the relay hands due jobs to apalis on Redis, apalis
+//! delivers them, the executor claims and runs them, the sweeper puts right what was lost on the way. The row is the
+//! truth; Redis, this process and every other worker may vanish at any moment. Refuses to keep anything of its own.
+//!
+//! What holds, whatever fails:
+//!
+//! - A job's effect and its end commit together, under a lease that only one run holds: the effect happens once.
+//! - A job that is not finished is run again: after a failure, later each time; after a crash, when its lease runs out.
+//! - Without Redis jobs run a few seconds late, straight from their rows.
+//! - A lane, which is a tenant or a kind of the platform's own jobs, never holds up another.
+
+mod context;
+mod error;
+mod executor;
+mod jobs;
+mod queue;
+mod registry;
+mod relay;
+mod schedule;
+mod sweeper;
+mod worker;
+
+pub use context::{Finished, JobContext, JobTx};
+pub use error::{JobError, WorkerError};
+pub use registry::{Handle, Registry};
+pub use worker::{Reaches, WorkerOptions, run};

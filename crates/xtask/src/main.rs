@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod generated;
 mod graph;
 mod rust_version;
 
@@ -14,10 +15,24 @@ mod rust_version;
 enum Task {
     /// Check which crate depends on what, and that every file names the same Rust.
     Graph,
+    /// Write `openapi/v1.json` from the code.
+    Openapi {
+        /// Only check that it is up to date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Write the README's table of settings from the code.
+    Settings {
+        /// Only check that it is up to date.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Task::parse() {
         Task::Graph => graph::run(),
+        Task::Openapi { check } => generated::openapi(check),
+        Task::Settings { check } => generated::settings(check),
     }
 }

@@ -6,11 +6,10 @@ use std::future::{Ready, ready};
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use bulkhead_auth::Principal;
 use bulkhead_db::{
-    DbResult, PlatformTx, TenantTx,
-    platform,
+    DbResult, PlatformTx, TenantTx, platform,
     tenant::{self, audit::Entry},
 };
-use bulkhead_domain::{OperatorId, Proven, Role, SessionId, TenantId};
+use bulkhead_domain::{OperatorId, Proven, Role, TenantId};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -28,8 +27,6 @@ pub(crate) struct TenantCaller {
     pub(crate) subject: String,
     /// What it may do.
     pub(crate) role: Role,
-    /// The session its token belongs to, if it is a person's.
-    pub(crate) session: Option<SessionId>,
     request: RequestId,
     operation: &'static str,
 }
@@ -62,15 +59,20 @@ impl FromRequest for TenantCaller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let caller = context::with(request, |context| {
-            let (tenant, role, session) = match context.principal.as_ref()? {
-                Principal::User { tenant, role, session, .. } => (*tenant, *role, *session),
-                Principal::ApiKey { tenant, role, .. } => (*tenant, *role, None),
+            let (tenant, role) = match context.principal.as_ref()? {
+                Principal::User { tenant, role, .. } | Principal::ApiKey { tenant, role, .. } => {
+                    (*tenant, *role)
+                }
                 Principal::Operator { .. } => return None,
             };
             let subject = context.principal.as_ref()?.subject();
-            Some(Self { tenant, subject, role, session, request: context.id.clone(), operation: context.operation })
+            Some(Self { tenant, subject, role, request: context.id.clone(), operation: context.operation })
         });
-        ready(caller.flatten().ok_or_else(|| ApiError::internal("the operation's access admits other principals")))
+        ready(
+            caller
+                .flatten()
+                .ok_or_else(|| ApiError::internal("the operation's access admits other principals")),
+        )
     }
 }
 
@@ -121,6 +123,10 @@ impl FromRequest for OperatorCaller {
             }
             Principal::User { .. } | Principal::ApiKey { .. } => None,
         });
-        ready(caller.flatten().ok_or_else(|| ApiError::internal("the operation's access admits other principals")))
+        ready(
+            caller
+                .flatten()
+                .ok_or_else(|| ApiError::internal("the operation's access admits other principals")),
+        )
     }
 }

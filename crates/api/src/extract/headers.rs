@@ -100,7 +100,9 @@ impl FromRequest for Intent {
 fn read_key(value: &[u8]) -> Result<String, &'static str> {
     let text = std::str::from_utf8(value).map_err(|_not_utf8| "must be printable ASCII")?.trim();
     let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    if !(1..=Intent::MAX).contains(&bare.len()) || !bare.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"') {
+    if !(1..=Intent::MAX).contains(&bare.len())
+        || !bare.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"')
+    {
         return Err("must be 1 to 255 printable ASCII characters without quotes");
     }
     Ok(bare.to_owned())

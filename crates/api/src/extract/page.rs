@@ -30,7 +30,10 @@ pub(crate) struct PageQuery {
 
 impl PageQuery {
     /// Checks the parameters of a list whose ids are of type `Id`.
-    pub(crate) fn request<Id: FromStr>(&self, uuid: impl FnOnce(Id) -> Uuid) -> Result<PageRequest, ApiError> {
+    pub(crate) fn request<Id: FromStr>(
+        &self,
+        uuid: impl FnOnce(Id) -> Uuid,
+    ) -> Result<PageRequest, ApiError> {
         page_request(self.limit, self.cursor.as_deref(), uuid)
     }
 }
@@ -47,7 +50,9 @@ pub(crate) fn page_request<Id: FromStr>(
         return Err(refuse("limit", "must be between 1 and 100"));
     }
     let after = cursor
-        .map(|text| text.parse().map(uuid).map_err(|_bad| refuse("cursor", "must be the next_cursor of another page")))
+        .map(|text| {
+            text.parse().map(uuid).map_err(|_bad| refuse("cursor", "must be the next_cursor of another page"))
+        })
         .transpose()?;
     Ok(PageRequest { after, limit })
 }
@@ -80,7 +85,8 @@ impl<T: Serialize> PageResponse<T> {
 
 /// The same request with another cursor (RFC 8288).
 fn next_link(request: &HttpRequest, cursor: &str) -> String {
-    let kept = request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    let kept =
+        request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
     let query: Vec<&str> = kept.collect();
     let separator = if query.is_empty() { "" } else { "&" };
     format!("<{}?{}{separator}cursor={cursor}>; rel=\"next\"", request.path(), query.join("&"))

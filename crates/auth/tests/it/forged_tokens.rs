@@ -256,6 +256,8 @@ fn wrong_times() -> Vec<Forgery> {
         (
             "exp",
             json!([
+                now,
+                now - 4,
                 now - 5,
                 now - 600,
                 0,

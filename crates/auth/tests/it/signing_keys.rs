@@ -1,6 +1,10 @@
 //! Keys: their names, their storage, the sets they form.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use bulkhead_auth::{KeySet, Keyring, KeyringError, SigningKey, SigningKeyError, VerifyingKey};
 use serde_json::{Value, json};
 
@@ -38,6 +42,18 @@ fn a_public_key_that_is_not_ours_is_refused() {
     ] {
         let jwk = with(rfc_jwk(), member, to);
         assert_eq!(VerifyingKey::from_jwk(&jwk).err(), Some(SigningKeyError::PublicKey), "{jwk}");
+    }
+}
+
+#[test]
+fn a_key_of_another_size_is_refused_under_its_own_thumbprint_too() {
+    for (modulus, accepted) in
+        [(RFC_MODULUS, true), (&RFC_MODULUS[..340], false), (&"0vx7".repeat(128), false)]
+    {
+        let canonical = format!(r#"{{"e":"AQAB","kty":"RSA","n":"{modulus}"}}"#);
+        let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()));
+        let jwk = with(with(rfc_jwk(), "n", json!(modulus)), "kid", json!(kid));
+        assert_eq!(VerifyingKey::from_jwk(&jwk).is_ok(), accepted, "{} characters", modulus.len());
     }
 }
 

@@ -37,7 +37,8 @@ impl Children {
     /// Starts both, with their output in `.bulkhead/logs/`.
     pub(crate) fn start(home: &Path, addresses: &Addresses) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP]
+        {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
         let logs = home.join("logs");
@@ -84,7 +85,10 @@ impl Children {
             thread::sleep(Duration::from_millis(100));
             for (name, child, log) in &mut self.running {
                 if let Some(status) = child.try_wait()? {
-                    failed = Some(format!("bulkhead {name} stopped by itself ({status}); its log ends with:\n{}", tail(log)));
+                    failed = Some(format!(
+                        "bulkhead {name} stopped by itself ({status}); its log ends with:\n{}",
+                        tail(log)
+                    ));
                 }
             }
         }

@@ -56,7 +56,8 @@ pub(crate) fn run() -> Result<()> {
     show::step("PostgreSQL and Redis");
     let binaries = Binaries::find()?;
     let mut postgres = Postgres::start(&binaries, PostgresOptions::new(home.join("postgres")))?;
-    let mut redis = Redis::start(&binaries, RedisOptions { append_only: true, ..RedisOptions::new(home.join("redis")) })?;
+    let mut redis =
+        Redis::start(&binaries, RedisOptions { append_only: true, ..RedisOptions::new(home.join("redis")) })?;
     let metrics_port = free(9090).or_else(|_taken| free(0))?;
     let addresses = Addresses {
         api_port,
@@ -72,7 +73,8 @@ pub(crate) fn run() -> Result<()> {
     show::step("API and worker");
     let mut children = Children::start(&home, &addresses)?;
     children.wait_until_ready(api_port)?;
-    fs::write(home.join("dev.json"), show::facts(&addresses, &credentials)?).context("writing .bulkhead/dev.json")?;
+    fs::write(home.join("dev.json"), show::facts(&addresses, &credentials)?)
+        .context("writing .bulkhead/dev.json")?;
     show::table(&addresses, &credentials)?;
     let outcome = children.supervise();
 
@@ -93,7 +95,8 @@ fn home() -> Result<PathBuf> {
 
 fn restrict(path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(|| format!("restricting {}", path.display()))
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .with_context(|| format!("restricting {}", path.display()))
 }
 
 /// The port, if nobody listens on it; 0 finds one.
@@ -124,7 +127,10 @@ fn environment(
         ("BULKHEAD_DATABASE_ADMIN_URL", postgres.superuser_url(DATABASE)),
         ("BULKHEAD_DATABASE_TENANT_URL", database("bulkhead_tenant", &credentials.tenant_role)),
         ("BULKHEAD_DATABASE_PLATFORM_URL", database("bulkhead_platform", &credentials.platform_role)),
-        ("BULKHEAD_DATABASE_PROVISIONER_URL", database("bulkhead_provisioner", &credentials.provisioner_role)),
+        (
+            "BULKHEAD_DATABASE_PROVISIONER_URL",
+            database("bulkhead_provisioner", &credentials.provisioner_role),
+        ),
         // Loopback only, which the settings allow without the flag for plaintext.
         ("BULKHEAD_DATABASE_TLS", "off".to_owned()),
         ("BULKHEAD_REDIS_CACHE_URL", redis.url()),

@@ -78,7 +78,8 @@ impl Seed {
             self.announce(demo).await?;
         }
         let now = SystemClock.now();
-        let build = async |tx: &mut _| provision_tenant(tx, TENANT_MIGRATIONS, id, JobId::mint(now), now).await;
+        let build =
+            async |tx: &mut _| provision_tenant(tx, TENANT_MIGRATIONS, id, JobId::mint(now), now).await;
         self.owner.write(build).await?;
         self.furnish(demo).await
     }
@@ -131,7 +132,14 @@ impl Seed {
             for (name, kind) in [("Welcome", "note"), ("Price list", "document"), ("Warehouse", "site")] {
                 let data = json!({ "demo": true });
                 let owner = key_id.to_string();
-                let new = NewResource { id: ResourceId::mint(now), name, kind, data: &data, owner: &owner, at: now };
+                let new = NewResource {
+                    id: ResourceId::mint(now),
+                    name,
+                    kind,
+                    data: &data,
+                    owner: &owner,
+                    at: now,
+                };
                 resources::insert(tx, &new).await?;
             }
             Ok(())

@@ -47,7 +47,10 @@ pub(crate) fn table(addresses: &Addresses, credentials: &Credentials) -> Result<
     row("metrics", &addresses.metrics())?;
     row("operator", &format!("{} / {}", credentials.operator.email, credentials.operator.password))?;
     for tenant in &credentials.tenants {
-        row(&tenant.slug, &format!("plan {}, {} / {}", tenant.plan, tenant.owner.email, tenant.owner.password))?;
+        row(
+            &tenant.slug,
+            &format!("plan {}, {} / {}", tenant.plan, tenant.owner.email, tenant.owner.password),
+        )?;
         row("", &format!("API key {}", tenant.api_key))?;
     }
     row("insecure", "development only: no TLS, passwords on this screen and in .bulkhead/")?;

@@ -104,6 +104,9 @@ pub async fn insert_session(
     Ok(())
 }
 
+type SessionRow =
+    (uuid::Uuid, String, Vec<u8>, Option<Vec<u8>>, DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>);
+
 /// The session with this id, and its operator's present role.
 pub async fn find_session(tx: &mut PlatformTx, id: SessionId) -> DbResult<Option<OperatorSession>> {
     let query = operator_sessions::table
@@ -118,9 +121,7 @@ pub async fn find_session(tx: &mut PlatformTx, id: SessionId) -> DbResult<Option
             operator_sessions::expires_at,
             operator_sessions::revoked_at,
         ));
-    type Row =
-        (uuid::Uuid, String, Vec<u8>, Option<Vec<u8>>, DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>);
-    let row: Option<Row> = tx.tx.first(query).await?;
+    let row: Option<SessionRow> = tx.tx.first(query).await?;
     row.map(|(operator, role, token_mac, previous_mac, rotated_at, expires_at, revoked_at)| {
         let role =
             role.parse().map_err(|error| DbError::Unreadable(format!("role of an operator: {error}")))?;

@@ -81,6 +81,9 @@ pub async fn find_api_key(tx: &mut CredentialTx, id: ApiKeyId) -> DbResult<Optio
     tx.tx.first(api_keys::table.find(id.uuid()).select(ApiKeyCredential::as_select())).await
 }
 
+type SessionRow =
+    (uuid::Uuid, String, Vec<u8>, Option<Vec<u8>>, DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>);
+
 /// The session with this id, and its person's present role.
 pub async fn find_session(tx: &mut CredentialTx, id: SessionId) -> DbResult<Option<SessionCredential>> {
     let query = sessions::table.inner_join(users::table).filter(sessions::id.eq(id.uuid())).select((
@@ -92,13 +95,19 @@ pub async fn find_session(tx: &mut CredentialTx, id: SessionId) -> DbResult<Opti
         sessions::expires_at,
         sessions::revoked_at,
     ));
-    type Row =
-        (uuid::Uuid, String, Vec<u8>, Option<Vec<u8>>, DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>);
-    let row: Option<Row> = tx.tx.first(query).await?;
+    let row: Option<SessionRow> = tx.tx.first(query).await?;
     row.map(|(user, role, token_mac, previous_mac, rotated_at, expires_at, revoked_at)| {
         let role =
             role.parse().map_err(|error| crate::DbError::Unreadable(format!("role of a user: {error}")))?;
-        Ok(SessionCredential { user: UserId::from_uuid(user), role, token_mac, previous_mac, rotated_at, expires_at, revoked_at })
+        Ok(SessionCredential {
+            user: UserId::from_uuid(user),
+            role,
+            token_mac,
+            previous_mac,
+            rotated_at,
+            expires_at,
+            revoked_at,
+        })
     })
     .transpose()
 }

@@ -51,10 +51,10 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
     let cluster = Cluster::start(|_| {}, None).await?;
     let admin = cluster.session(Login::Admin, "postgres").await?;
     // A server without any of the product's roles, and a master user as Amazon RDS makes it.
+    admin.batch_execute("DROP DATABASE bulkhead_template").await?;
     admin
         .batch_execute(
-            "DROP DATABASE bulkhead_template;
-             DROP OWNED BY bulkhead_owner, bulkhead_tenant, bulkhead_platform, bulkhead_provisioner, bulkhead_tenants;
+            "DROP OWNED BY bulkhead_owner, bulkhead_tenant, bulkhead_platform, bulkhead_provisioner, bulkhead_tenants;
              DROP ROLE bulkhead_owner, bulkhead_platform_rw, bulkhead_tenants, bulkhead_tenant, bulkhead_platform,
                  bulkhead_provisioner;
              CREATE ROLE master LOGIN CREATEROLE CREATEDB PASSWORD 'm'",
@@ -112,9 +112,8 @@ async fn running_it_again_repairs_roles_and_changes_passwords() -> Result<()> {
              GRANT CONNECT ON DATABASE repaired TO PUBLIC",
         )
         .await?;
-    site.password = "it's a \\ new one";
-    let encoded = "it%27s%20a%20%5C%20new%20one";
-    site.password = encoded;
+    // "it's a \ new one", as a URL has it.
+    site.password = "it%27s%20a%20%5C%20new%20one";
     site.bootstrap().await??;
     let owner = Owner::new(site.pool("bulkhead_provisioner")?, timeouts());
     migrate(&owner, &MigrateOptions::default(), &|_| {}).await?;

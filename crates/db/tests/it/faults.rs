@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use bulkhead_db::{
-    Db, DbError, DbResult, PoolOptions,
+    Connector, Db, DbError, DbResult, Pool, PoolOptions,
     tenant::{profile, resources},
 };
 use bulkhead_domain::{Clock as _, Plan, ResourceId, SystemClock};
@@ -104,7 +104,11 @@ async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
     let tenant = database.create_tenant("acme", Plan::Free).await?;
     let answer = Duration::from_millis(400);
     let options = PoolOptions { answer, wait: Duration::from_millis(200), ..TestDb::pool_options(2) };
-    let db = database.db_with(options, timeouts())?;
+    // Whoever comes after the first has to connect anew, which a frozen server does not answer either.
+    let connector = |url: &str| Connector::new(url, None, answer);
+    let pool = |url: &str| DbResult::Ok(Pool::new(connector(url)?, options));
+    let urls = database.urls();
+    let db = Db::new(pool(&urls.tenant)?, pool(&urls.platform)?, timeouts());
     assert!(read(&db, &tenant).await?);
     freeze(&database, Signal::SIGSTOP).await?;
 

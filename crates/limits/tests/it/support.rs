@@ -14,14 +14,14 @@ pub(crate) const TIMEOUT: Duration = Duration::from_millis(250);
 pub(crate) struct Server {
     // Before the directory that it lives in.
     pub(crate) redis: Redis,
-    pub(crate) scratch: Scratch,
+    _scratch: Scratch,
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
         let scratch = Scratch::new().unwrap();
         let options = RedisOptions { append_only: false, ..RedisOptions::new(scratch.path().join("redis")) };
-        Self { redis: Redis::start(&Binaries::find().unwrap(), options).unwrap(), scratch }
+        Self { redis: Redis::start(&Binaries::find().unwrap(), options).unwrap(), _scratch: scratch }
     }
 
     pub(crate) fn limiter(&self, nodes: u32) -> Limiter {
@@ -63,8 +63,8 @@ pub(crate) async fn admitted(limiter: &Limiter, tenant: TenantId, limit: Limit, 
 
 /// What a bucket can have admitted at most by now, counted from `since`.
 pub(crate) fn at_most(limit: Limit, since: Instant) -> u32 {
-    let gained = since.elapsed().as_secs_f64() * f64::from(limit.per_minute) / 60.0;
-    limit.burst + format!("{:.0}", gained.ceil()).parse::<u32>().unwrap()
+    let gained = since.elapsed().as_millis() * u128::from(limit.per_minute) / 60_000 + 1;
+    limit.burst + u32::try_from(gained).unwrap()
 }
 
 /// Asks until the decision is Redis', or gives up.

@@ -26,9 +26,7 @@ fn servers_never_run_as_root_and_own_their_directories() {
     let postgres = postgres(scratch.path().join("postgres"));
     let redis = Redis::start(&BINARIES, RedisOptions::new(scratch.path().join("redis"))).unwrap();
     for (pid, name) in [(postgres.pid(), "postgres"), (redis.pid(), "redis")] {
-        let ps =
-            std::process::Command::new("ps").args(["-o", "uid=", "-p", &pid.unwrap().to_string()]).output();
-        let uid: u32 = String::from_utf8(ps.unwrap().stdout).unwrap().trim().parse().unwrap();
+        let uid = uid(pid.unwrap());
         assert_ne!(uid, 0);
         assert_eq!(fs::metadata(scratch.path().join(name).join("data")).unwrap().uid(), uid);
         assert_eq!(fs::metadata(scratch.path().join(name)).unwrap().mode() & 0o777, 0o700);

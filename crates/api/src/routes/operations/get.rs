@@ -1,7 +1,11 @@
 //! Follow an operation.
 
 use actix_web::{Either, web::Data};
-use bulkhead_db::{Authority, platform::queue::{self, JobState}, tenant::jobs};
+use bulkhead_db::{
+    Authority,
+    platform::queue::{self, JobState},
+    tenant::jobs,
+};
 use bulkhead_domain::JobId;
 
 use super::OperationResponse;

@@ -40,7 +40,14 @@ pub(crate) struct OperationResponse {
 impl OperationResponse {
     /// Work that has just been accepted.
     pub(crate) fn queued(id: JobId, result: Value) -> Self {
-        Self { id, state: JobState::Queued.as_str(), done: false, progress: 0, result: Some(result), error: None }
+        Self {
+            id,
+            state: JobState::Queued.as_str(),
+            done: false,
+            progress: 0,
+            result: Some(result),
+            error: None,
+        }
     }
 
     fn new(id: JobId, state: JobState, progress: i16, result: Option<Value>, error: Option<String>) -> Self {

@@ -13,7 +13,10 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{error::FieldError, operation::{Access, operations}};
+use crate::{
+    error::FieldError,
+    operation::{Access, operations},
+};
 
 operations! {
     list::list_resources => Access::Tenant(Permission::ReadResources);

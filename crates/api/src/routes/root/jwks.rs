@@ -15,5 +15,5 @@ pub(crate) async fn get_jwks(state: Data<AppState>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
         .content_type("application/jwk-set+json")
-        .body(state.authenticator.jwks().to_string())
+        .body(state.authenticator.jwks())
 }

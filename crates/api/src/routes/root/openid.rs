@@ -32,12 +32,14 @@ pub(crate) struct OpenidConfiguration {
 )]
 pub(crate) async fn get_openid_configuration(state: Data<AppState>) -> HttpResponse {
     let issuer = &state.options.issuer;
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(OpenidConfiguration {
-        issuer: issuer.clone(),
-        jwks_uri: format!("{issuer}/.well-known/jwks.json"),
-        token_endpoint: format!("{issuer}/v1/auth/refresh"),
-        id_token_signing_alg_values_supported: ["RS256"],
-        response_types_supported: ["token"],
-        subject_types_supported: ["public"],
-    })
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(
+        OpenidConfiguration {
+            issuer: issuer.clone(),
+            jwks_uri: format!("{issuer}/.well-known/jwks.json"),
+            token_endpoint: format!("{issuer}/v1/auth/refresh"),
+            id_token_signing_alg_values_supported: ["RS256"],
+            response_types_supported: ["token"],
+            subject_types_supported: ["public"],
+        },
+    )
 }

@@ -9,7 +9,9 @@ use crate::error::ApiError;
 /// a spreadsheet.
 pub(crate) fn respond(reports: &[UsageReport], file: &str) -> Result<HttpResponse, ApiError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["tenant", "period", "as_of", "meter", "unit", "quantity"]).map_err(ApiError::internal)?;
+    writer
+        .write_record(["tenant", "period", "as_of", "meter", "unit", "quantity"])
+        .map_err(ApiError::internal)?;
     for report in reports {
         let as_of = report.as_of.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         for line in &report.lines {

@@ -97,7 +97,8 @@ pub(crate) async fn get_usage(
         Window::Day => TimeDelta::days(1) * MAX_BUCKETS,
     };
     if from >= until || until.signed_duration_since(from) > most {
-        let detail = format!("must be before until, and at most {MAX_BUCKETS} hours (or days, by window=day)");
+        let detail =
+            format!("must be before until, and at most {MAX_BUCKETS} hours (or days, by window=day)");
         return Err(ApiError::InvalidParameter { name: "from", detail });
     }
     let buckets = state

@@ -1,14 +1,11 @@
 //! What a tenant has used.
 
+pub(crate) mod csv;
 mod get;
 pub(crate) mod report;
-pub(crate) mod csv;
 
 use bigdecimal::BigDecimal;
-use bulkhead_domain::{
-    Permission,
-    usage::Meter,
-};
+use bulkhead_domain::{Permission, usage::Meter};
 use chrono::{DateTime, Months, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -60,8 +57,7 @@ impl UsageReport {
         as_of: DateTime<Utc>,
         quantity: impl Fn(Meter) -> BigDecimal,
     ) -> Self {
-        let line =
-            |meter: Meter| UsageLine { meter, unit: meter.unit(), quantity: plain(&quantity(meter)) };
+        let line = |meter: Meter| UsageLine { meter, unit: meter.unit(), quantity: plain(&quantity(meter)) };
         let lines = Meter::ALL.into_iter().map(line).collect();
         Self { tenant: tenant.to_string(), period: period.to_string(), as_of, lines }
     }

@@ -50,7 +50,8 @@ pub(crate) async fn create_user(
     let at = state.clock.now();
     let once = state.once(&intent, &caller.subject, &body.bytes, at);
     let create = async |tx: &mut _| {
-        let user = users::insert(tx, UserId::mint(at), email.as_str(), &hash, role, at).await.map_err(taken)?;
+        let user =
+            users::insert(tx, UserId::mint(at), email.as_str(), &hash, role, at).await.map_err(taken)?;
         caller.audit(tx, at, &user.id, json!({ "email": user.email, "role": user.role })).await?;
         let (location, version) = (format!("/v1/users/{}", user.id), user.version);
         Ok(Answer::created(location, &UserResponse::from(user))?.version(version))

@@ -86,7 +86,10 @@ pub(crate) async fn create_tenant(
         let tenant = tenants::insert(tx, &new).await.map_err(taken)?;
         let job = queue::enqueue(tx, &ProvisionTenant { tenant: id }, Some(id), None, at).await?;
         caller.audit(tx, at, &id, json!({ "slug": tenant.slug, "plan": tenant.plan })).await?;
-        Answer::accepted(format!("/v1/operations/{job}"), &OperationResponse::queued(job, json!({ "tenant": id })))
+        Answer::accepted(
+            format!("/v1/operations/{job}"),
+            &OperationResponse::queued(job, json!({ "tenant": id })),
+        )
     };
     state.db.platform_write(Authority::Operator, async |tx| once.run(tx, create).await).await
 }
@@ -108,7 +111,9 @@ impl Wanted {
         let email = request.owner.email.parse();
         let password = Password::try_from(request.owner.password);
         match (slug, name, plan, email, password) {
-            (Ok(slug), Ok(name), Ok(plan), Ok(email), Ok(password)) => Ok(Self { slug, name, plan, email, password }),
+            (Ok(slug), Ok(name), Ok(plan), Ok(email), Ok(password)) => {
+                Ok(Self { slug, name, plan, email, password })
+            }
             (slug, name, plan, email, password) => {
                 let errors = [
                     slug.err().map(|error| FieldError::new("/slug", error)),

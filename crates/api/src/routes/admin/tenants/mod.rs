@@ -8,11 +8,11 @@ mod suspend;
 mod update;
 
 use bulkhead_db::{
+    Authority,
     platform::{
         revocations::announce_tenant_change,
         tenants::{self, Tenant, TenantChange},
     },
-    Authority,
 };
 use bulkhead_domain::{OperatorPermission, Plan, TenantId, TenantStatus};
 use chrono::{DateTime, Utc};
@@ -101,9 +101,10 @@ async fn change(
 fn check_transition(from: TenantStatus, to: Option<TenantStatus>) -> Result<(), ApiError> {
     match (from, to) {
         (_, None)
-        | (TenantStatus::Active | TenantStatus::Suspended, Some(TenantStatus::Active | TenantStatus::Suspended)) => {
-            Ok(())
-        }
+        | (
+            TenantStatus::Active | TenantStatus::Suspended,
+            Some(TenantStatus::Active | TenantStatus::Suspended),
+        ) => Ok(()),
         _ => Err(ApiError::WrongState("Only an active or a suspended tenant can be suspended or activated.")),
     }
 }

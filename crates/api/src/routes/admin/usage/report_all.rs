@@ -72,7 +72,9 @@ pub(crate) async fn get_all_usage_report(
     if wants_csv(&request) {
         let mut response = csv::respond(&data, &format!("usage-{period}"))?;
         if let Some(cursor) = next_cursor.and_then(|cursor| cursor.parse().ok()) {
-            response.headers_mut().insert(actix_web::http::header::HeaderName::from_static("x-next-cursor"), cursor);
+            response
+                .headers_mut()
+                .insert(actix_web::http::header::HeaderName::from_static("x-next-cursor"), cursor);
         }
         return Ok(response);
     }

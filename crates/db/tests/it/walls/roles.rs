@@ -1,0 +1,115 @@
+//! What each role reaches when it is asked directly, outside of the program.
+
+use anyhow::Result;
+use bulkhead_testkit::{Login, TestDb};
+use tokio_postgres::Client;
+
+use super::marked_tenants;
+
+/// The server's words for why it refuses.
+async fn refusal(client: &Client, sql: &str) -> String {
+    match client.batch_execute(sql).await {
+        Ok(()) => "allowed".to_owned(),
+        Err(error) => error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned()),
+    }
+}
+
+/// Relations of a schema.
+async fn relations(db: &TestDb, schema: &str) -> Result<Vec<String>> {
+    let sql = format!("SELECT oid::regclass FROM pg_class WHERE relnamespace = '{schema}'::regnamespace AND relkind IN ('r', 'v')");
+    Ok(db.sql(&sql).await?.into_iter().flatten().flatten().collect())
+}
+
+#[tokio::test]
+async fn a_tenant_role_reaches_neither_the_platform_nor_another_tenant() -> Result<()> {
+    let db = TestDb::new().await?;
+    let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
+    let client = db.session(Login::Tenant).await?;
+    client.batch_execute(&format!("SET ROLE {0}; SET search_path = {0}", a.schema())).await?;
+    client.batch_execute("SELECT FROM users; SELECT FROM gate.jobs").await?;
+
+    let foreign = [relations(&db, "platform").await?, relations(&db, &b.schema()).await?].concat();
+    assert!(foreign.len() > 20, "{foreign:?}");
+    for relation in foreign {
+        for sql in [
+            format!("SELECT FROM {relation}"),
+            format!("DELETE FROM {relation}"),
+            format!("TRUNCATE {relation}"),
+            format!("INSERT INTO {relation} DEFAULT VALUES"),
+            format!("DROP TABLE {relation}"),
+        ] {
+            let why = refusal(&client, &sql).await;
+            assert!(why.starts_with("permission denied for schema") || why.starts_with("must be owner"), "{sql}: {why}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_role_has_no_way_to_leave_things_lying_about() -> Result<()> {
+    let db = TestDb::new().await?;
+    let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
+    let client = db.session(Login::Tenant).await?;
+    client.batch_execute(&format!("SET ROLE {0}; SET search_path = {0}", a.schema())).await?;
+    for sql in [
+        "CREATE TABLE mine (x int)",
+        "CREATE TABLE public.shared (x int)",
+        "CREATE TEMP TABLE scratch (x int)",
+        "CREATE SCHEMA another",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "SELECT lo_create(0)",
+        "COPY users TO PROGRAM 'cat'",
+        "CREATE ROLE friend",
+        "ALTER TABLE users ADD COLUMN x int",
+        "TRUNCATE users",
+        "UPDATE audit_log SET actor = 'nobody'",
+        "DELETE FROM audit_log",
+        "SELECT pg_read_file('/etc/hostname')",
+        "SET SESSION AUTHORIZATION postgres",
+    ] {
+        let why = refusal(&client, sql).await;
+        assert!(why.contains("permission denied") || why.contains("must be") || why.contains("no schema"), "{sql}: {why}");
+    }
+    // What injected SQL could do with the login role is bounded by that role's memberships: tenants, and nothing else.
+    client.batch_execute("RESET ROLE").await?;
+    for role in ["bulkhead_owner", "bulkhead_platform_rw", "bulkhead_provisioner", "bulkhead_platform", "postgres"] {
+        let why = refusal(&client, &format!("SET ROLE {role}")).await;
+        assert!(why.starts_with("permission denied to set role"), "{role}: {why}");
+    }
+    let platform = db.session(Login::Platform).await?;
+    for role in [&a.schema(), &b.schema(), "bulkhead_owner", "bulkhead_tenant", "bulkhead_tenants"] {
+        let why = refusal(&platform, &format!("SET ROLE {role}")).await;
+        assert!(why.starts_with("permission denied to set role"), "{role}: {why}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_forgotten_switch_is_denied_everywhere() -> Result<()> {
+    let db = TestDb::new().await?;
+    let [a, ..] = &marked_tenants(&db, 1).await?[..] else { anyhow::bail!("a tenant") };
+    for login in [Login::Tenant, Login::Platform, Login::Provisioner] {
+        let client = db.session(login).await?;
+        assert_eq!(refusal(&client, "SELECT FROM users").await, "relation \"users\" does not exist", "{login:?}");
+        assert_eq!(refusal(&client, "SELECT FROM tenants").await, "relation \"tenants\" does not exist", "{login:?}");
+        let schemas = ["platform", "gate", "public", &a.schema()];
+        for relation in schemas {
+            for relation in relations(&db, relation).await? {
+                let why = refusal(&client, &format!("SELECT FROM {relation}")).await;
+                assert!(why.starts_with("permission denied for schema"), "{login:?} {relation}: {why}");
+            }
+        }
+        for call in ["gate.tenant()", "gate.revoke('user', gen_random_uuid())"] {
+            let why = refusal(&client, &format!("SELECT {call}")).await;
+            assert!(why.starts_with("permission denied for schema gate"), "{login:?} {call}: {why}");
+        }
+        // A role without its path finds nothing either, and a path without its role is refused.
+        if login == Login::Tenant {
+            client.batch_execute(&format!("SET ROLE {}", a.schema())).await?;
+            assert_eq!(refusal(&client, "SELECT FROM users").await, "relation \"users\" does not exist");
+            client.batch_execute(&format!("RESET ROLE; SET search_path = {}", a.schema())).await?;
+            assert!(refusal(&client, "SELECT FROM users").await.contains("does not exist"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! One run of one job: claim, run, settle.
+
+use std::{any::Any, error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use bulkhead_db::{
+    Authority, DbError,
+    platform::queue::lease::{self, ClaimedJob},
+};
+use bulkhead_domain::JobId;
+use bulkhead_telemetry::metrics::JobOutcome;
+use futures::FutureExt as _;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::Inner;
+use crate::{
+    context::{Finished, JobContext, Reach},
+    error::JobError,
+    registry::Entry,
+};
+
+/// How long a job's owner is told to wait, in words.
+const TRIED_AGAIN: &str = "the run failed; it will be tried again";
+const GIVEN_UP: &str = "every attempt failed";
+
+/// Runs the job if it can be claimed. `closing` between delivery and claim means that it stays where it is.
+pub(super) async fn run(inner: Arc<Inner>, reach: Reach, id: JobId) {
+    let claim = async |tx: &mut _| lease::claim(tx, id, inner.options.lease).await;
+    let job = match reach.db.platform_write::<_, DbError>(Authority::Machinery, claim).await {
+        Ok(Some(job)) => job,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(job.id = %id, %error, "a job could not be claimed; it will be handed out again");
+            return;
+        }
+    };
+    let span = tracing::info_span!(
+        "job",
+        otel.name = job.kind,
+        job.kind = job.kind,
+        job.id = %id,
+        job.attempt = job.attempts,
+        tenant.id = job.tenant.map(tracing::field::display),
+    );
+    attempt(&inner, reach, job).instrument(span).await;
+}
+
+async fn attempt(inner: &Inner, reach: Reach, job: ClaimedJob) {
+    let stop = inner.started(job.id, job.token);
+    let Some(entry) = inner.registry.find(&job.kind) else {
+        tracing::error!("there is no handler for this kind of job");
+        settle(inner, &reach, &job, None, Err(JobError::abort("this kind of job is not known"))).await;
+        return;
+    };
+    let began = Instant::now();
+    // Dropped when the lease is lost or the process ends: the row is then another's, or is given back by who stops us.
+    let ran = tokio::select! {
+        ran = guarded(entry, JobContext::new(reach.clone(), job.clone()), job.payload.clone()) => ran,
+        () = stop.cancelled() => return,
+    };
+    settle(inner, &reach, &job, Some((entry, began.elapsed())), ran).await;
+}
+
+/// Runs the handler within its time, and turns a panic into a failure like any other.
+async fn guarded(
+    entry: Entry,
+    context: JobContext,
+    payload: serde_json::Value,
+) -> Result<Finished, JobError> {
+    let running = AssertUnwindSafe(async move { (entry.run)(context, payload).await }).catch_unwind();
+    match tokio::time::timeout(entry.timeout, running).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(JobError::retry(format!("the job panicked: {}", message(&*panic)))),
+        Err(_elapsed) => Err(JobError::retry(format!("the job took longer than {:?}", entry.timeout))),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Writes down what became of a run. A run that finished has done so itself, with its effect.
+async fn settle(
+    inner: &Inner,
+    reach: &Reach,
+    job: &ClaimedJob,
+    ran: Option<(Entry, Duration)>,
+    result: Result<Finished, JobError>,
+) {
+    let outcome = match result {
+        Ok(_finished) => JobOutcome::Succeeded,
+        Err(JobError::Retry(source)) if job.attempts < job.max_attempts => {
+            let failures = u32::try_from(job.attempts - 1).unwrap_or_default();
+            let pause =
+                bulkhead_usage::pause(inner.options.first_pause, inner.options.longest_pause, failures);
+            tracing::warn!(error = %chain(&*source), retry_in = ?pause, "the job failed and will be tried again");
+            write(reach, job, Verdict::Later(pause)).await;
+            JobOutcome::Retried
+        }
+        Err(JobError::Retry(source)) => {
+            tracing::error!(error = %chain(&*source), "the job failed for the last time");
+            write(reach, job, Verdict::Never(GIVEN_UP)).await;
+            JobOutcome::Failed
+        }
+        Err(JobError::Abort(reason)) => {
+            tracing::error!(reason, "the job was given up");
+            write(reach, job, Verdict::Never(&reason)).await;
+            JobOutcome::Failed
+        }
+    };
+    if let Some((entry, elapsed)) = ran {
+        reach.metrics.jobs.finished(entry.kind, outcome, elapsed);
+    }
+}
+
+enum Verdict<'a> {
+    Later(Duration),
+    Never(&'a str),
+}
+
+/// If this cannot be written, the lease runs out and the sweeper decides by the attempts.
+async fn write(reach: &Reach, job: &ClaimedJob, verdict: Verdict<'_>) {
+    let write = async |tx: &mut _| match verdict {
+        Verdict::Later(pause) => lease::retry_later(tx, job.id, job.token, TRIED_AGAIN, pause).await,
+        Verdict::Never(reason) => lease::fail(tx, job.id, job.token, reason).await,
+    };
+    match reach.db.platform_write::<_, DbError>(Authority::Machinery, write).await {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!("the lease was lost before the failure could be written down"),
+        Err(error) => tracing::warn!(%error, "the failure could not be written down; the lease will run out"),
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,7 @@
+//! What the product's jobs do, one file each, under the names that their payloads have in `bulkhead-jobs`.
+
+mod aggregate_usage;
+mod decide_scaling;
+mod keep_house;
+mod provision_tenant;
+mod purge_expired;

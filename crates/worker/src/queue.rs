@@ -1,0 +1,270 @@
+//! apalis on Redis, as a dispatcher that may be lost at any moment.
+//!
+//! It carries ids, spread over the worker processes, and nothing else: what a job is, whether it is to run, and what came
+//! of it, stands in PostgreSQL. That makes the faults of apalis-redis 1.0.0 harmless, and these are the ones we step
+//! around:
+//!
+//! - Its scripts fail for good when about 8,000 tasks are due: [`Queue::room`] keeps the queue far below that.
+//! - Any error of Redis ends its worker: [`Queue::supervise`] builds another, with a connection of its own.
+//! - A worker name that was in use is refused for a while: every worker gets a new one.
+//! - An idle worker looks for work every 30 s: it is polled.
+//! - Its retries ignore the number of attempts: a delivery always succeeds; attempts are counted in the job's row.
+//! - Its leases and events cost round trips, and their renewal script is broken: they are switched off.
+//! - What is finished stays in Redis: [`Queue::trim_for_ever`] deletes it.
+//! - An idempotency key without a time to live does not work: one is set, though no task has a key.
+
+use std::time::Duration;
+
+use apalis::prelude::{Data, EventListenerExt as _, TaskSink as _, WorkerBuilder, WorkerBuilderExt as _};
+use apalis_core::{
+    backend::ext::BackendExt as _,
+    worker::{context::WorkerContext, event::Event},
+};
+use apalis_redis::{Config, RedisStorage};
+use bulkhead_db::platform::queue::dispatch::DueJob;
+use bulkhead_domain::JobId;
+use bulkhead_telemetry::{Metrics, metrics::RedisUse};
+use bulkhead_usage::{Backoff, RedisServer};
+use parking_lot::Mutex;
+use redis::{RedisResult, aio::MultiplexedConnection};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::executor::Executor;
+
+/// The queue's name, which begins all its keys.
+const QUEUE: &str = "bh:jobs";
+
+/// Tasks fetched at a time.
+const BATCH: usize = 100;
+
+/// Finished tasks deleted at a time.
+const TRIM: usize = 500;
+
+/// What travels: which job, and in which lane it waits. The lane is only for taking turns; whose job it is, is read from
+/// its row.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Task {
+    job: JobId,
+    lane: String,
+}
+
+/// The queue in Redis.
+pub(crate) struct Queue {
+    server: RedisServer,
+    config: Config,
+    poll: Duration,
+    /// Tasks that one worker holds at a time.
+    concurrency: usize,
+    metrics: Metrics,
+    health: Mutex<Health>,
+}
+
+#[derive(Debug)]
+struct Health {
+    /// Since when no worker has been able to fetch; `None` while one is.
+    down_since: Option<Instant>,
+    /// How many workers have been up.
+    generation: u64,
+}
+
+impl Queue {
+    pub(crate) fn new(server: RedisServer, poll: Duration, concurrency: usize, metrics: Metrics) -> Self {
+        // An orphaned task is only a second delivery of a job that the sweeper delivers again anyway.
+        let config = Config::default()
+            .queue(QUEUE)
+            .batch_size(BATCH)
+            .heartbeat_interval(Duration::from_secs(5))
+            .missed_heartbeats(12)
+            .lock_tasks(false)
+            .emit_events(false)
+            .idempotency_ttl(Some(Duration::from_mins(1)));
+        let health = Health { down_since: Some(Instant::now()), generation: 0 };
+        Self { server, config, poll, concurrency, metrics, health: Mutex::new(health) }
+    }
+
+    /// For how long no worker of this process has been able to fetch; `None` while one is.
+    pub(crate) fn down_for(&self) -> Option<Duration> {
+        self.health.lock().down_since.map(|since| since.elapsed())
+    }
+
+    /// Changes whenever a worker has been replaced: what the last one held is to be handed out again.
+    pub(crate) fn generation(&self) -> u64 {
+        self.health.lock().generation
+    }
+
+    fn is_up(&self) {
+        let mut health = self.health.lock();
+        if health.down_since.take().is_some() {
+            health.generation += 1;
+        }
+    }
+
+    fn is_down(&self) {
+        self.health.lock().down_since.get_or_insert_with(Instant::now);
+    }
+
+    /// A connection for handing jobs over.
+    pub(crate) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        self.server.connect().await
+    }
+
+    /// How many more jobs may be put into Redis while it holds at most `most`.
+    pub(crate) async fn room(&self, connection: &mut MultiplexedConnection, most: u16) -> RedisResult<u16> {
+        let (scheduled, active): (u64, u64) = redis::pipe()
+            .cmd("ZCARD")
+            .arg(self.config.scheduled_jobs_set())
+            .cmd("LLEN")
+            .arg(self.config.active_jobs_list())
+            .query_async(connection)
+            .await?;
+        let held = u16::try_from(scheduled.saturating_add(active)).unwrap_or(u16::MAX);
+        Ok(most.saturating_sub(held))
+    }
+
+    /// Hands jobs over. After an error they may or may not be in Redis.
+    pub(crate) async fn push(
+        &self,
+        connection: &MultiplexedConnection,
+        jobs: &[DueJob],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let tasks = jobs.iter().map(|due| Task { job: due.id, lane: due.lane.clone() }).collect();
+        let mut storage = RedisStorage::<Task, _>::new(connection.clone()).with_config(self.config.clone());
+        Ok(storage.push_bulk(tasks).await?)
+    }
+
+    /// Keeps a worker running: whenever one ends, another is built.
+    pub(crate) async fn supervise(&self, node: &str, executor: Executor) {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        loop {
+            let name = format!("{node}-{}", Uuid::now_v7().simple());
+            let began = Instant::now();
+            let ended = self.run_worker(&name, executor.clone()).await;
+            self.is_down();
+            self.metrics.redis.failed(RedisUse::Queue);
+            if began.elapsed() > Duration::from_secs(10) {
+                backoff.succeeded();
+            }
+            let pause = backoff.failed();
+            tracing::warn!(reason = ended, ?pause, "the queue's worker ended; another one is built");
+            sleep(pause).await;
+            self.forget_worker(&name).await;
+        }
+    }
+
+    /// Runs one worker until it ends, and says why it did.
+    async fn run_worker(&self, name: &str, executor: Executor) -> String {
+        let connection = match self.server.connect().await {
+            Ok(connection) => connection,
+            Err(error) => return error.to_string(),
+        };
+        let storage = RedisStorage::<Task, _>::new(connection).with_config(self.config.clone());
+        let (up, is_up) = tokio::sync::watch::channel(false);
+        let heard = move |_: &WorkerContext, event: &Event| {
+            if matches!(event, Event::HeartBeat) {
+                up.send_replace(true);
+            }
+        };
+        let worker = WorkerBuilder::new(name)
+            .backend(storage.poll_with_interval(self.poll))
+            .data(executor)
+            .concurrency(self.concurrency)
+            .on_event(heard)
+            .build(deliver);
+        let notice = async {
+            let mut is_up = is_up;
+            if is_up.wait_for(|up| *up).await.is_ok() {
+                self.is_up();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = worker.run() => ended.map_or_else(|error| error.to_string(), |()| "it stopped".to_owned()),
+            () = notice => String::new(),
+        }
+    }
+
+    /// Deletes what a worker that has ended leaves in Redis. Its tasks are delivered again from their rows; if this
+    /// fails, the next worker finds them orphaned.
+    async fn forget_worker(&self, name: &str) {
+        let forget = async {
+            let mut connection = self.server.connect().await?;
+            let context = WorkerContext::new(name);
+            let held = self.config.inflight_set_for(&context);
+            let tasks: Vec<String> = redis::cmd("SMEMBERS").arg(&held).query_async(&mut connection).await?;
+            self.delete_tasks(&mut connection, &held, &tasks).await?;
+            redis::pipe()
+                .cmd("ZREM")
+                .arg(self.config.workers_set())
+                .arg(name)
+                .cmd("UNLINK")
+                .arg(held)
+                .arg(self.config.worker_metadata_key(&context))
+                .exec_async(&mut connection)
+                .await
+        };
+        if let Err(error) = forget.await {
+            tracing::debug!(%error, "what an ended worker has left in Redis could not be deleted");
+        }
+    }
+
+    /// Deletes finished tasks, which apalis keeps.
+    pub(crate) async fn trim_for_ever(&self) {
+        loop {
+            sleep(Duration::from_secs(5)).await;
+            if self.down_for().is_none()
+                && let Err(error) = self.trim().await
+            {
+                tracing::debug!(%error, "finished tasks could not be deleted");
+            }
+        }
+    }
+
+    async fn trim(&self) -> RedisResult<()> {
+        let mut connection = self.server.connect().await?;
+        for set in [self.config.done_jobs_set(), self.config.dead_jobs_set()] {
+            loop {
+                let tasks: Vec<String> =
+                    redis::cmd("SRANDMEMBER").arg(&set).arg(TRIM).query_async(&mut connection).await?;
+                self.delete_tasks(&mut connection, &set, &tasks).await?;
+                if tasks.len() < TRIM {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes tasks: their data, what is known about them, and last their mention in `set`, so that what is cut off in
+    /// between is found again.
+    async fn delete_tasks(
+        &self,
+        connection: &mut MultiplexedConnection,
+        set: &str,
+        tasks: &[String],
+    ) -> RedisResult<()> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let about = self.config.job_meta_hash();
+        let about: Vec<String> = tasks.iter().map(|task| format!("{about}:{task}")).collect();
+        redis::pipe()
+            .cmd("HDEL")
+            .arg(self.config.job_data_hash())
+            .arg(tasks)
+            .cmd("UNLINK")
+            .arg(about)
+            .cmd("SREM")
+            .arg(set)
+            .arg(tasks)
+            .exec_async(connection)
+            .await
+    }
+}
+
+/// Resolves when the job has left the executor, which is what bounds the tasks that a worker takes. Never fails: apalis
+/// must not try again by itself.
+async fn deliver(task: Task, executor: Data<Executor>) {
+    executor.deliver(DueJob { id: task.job, lane: task.lane }).await;
+}

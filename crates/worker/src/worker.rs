@@ -1,0 +1,234 @@
+//! A worker process: everything built, run, and ended in order.
+
+use std::{sync::Arc, time::Duration};
+
+use bulkhead_db::{
+    Authority, Db, DbError, Owner,
+    platform::{
+        nodes::{self, HEARTBEAT, Node, NodeKind},
+        queue::{
+            dispatch,
+            lease::{self, LeaseToken},
+        },
+    },
+};
+use bulkhead_domain::{Clock, JobId};
+use bulkhead_telemetry::Metrics;
+use bulkhead_usage::RedisServer;
+use tokio::time::{sleep, timeout};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use uuid::Uuid;
+
+use crate::{
+    context::Reach,
+    error::WorkerError,
+    executor::{Executor, ExecutorOptions},
+    queue::Queue,
+    registry::Registry,
+    relay::{Relay, RelayOptions},
+    schedule, sweeper,
+};
+
+/// How a worker behaves.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// The name of this node: 1 to 64 letters, digits, dots, underscores or hyphens. Two processes may share it.
+    pub node: String,
+    /// Jobs that run at the same time.
+    pub concurrency: u16,
+    /// Jobs of one tenant, or of one kind of the platform's own, that run at the same time.
+    pub lane_concurrency: u16,
+    /// How long a worker may be silent before another takes its jobs over.
+    pub lease: Duration,
+    /// How often the queue in Redis is asked for work.
+    pub poll: Duration,
+    /// Jobs that are handed out and unfinished at the same time, at most 1,000.
+    pub outstanding: u16,
+    /// How often losses are looked for.
+    pub sweep: Duration,
+    /// How long a job may be handed out without being started before it is handed out again.
+    pub patience: Duration,
+    /// How long Redis may be away before jobs are run without it.
+    pub redis_grace: Duration,
+    /// The pause after a job's first failure; it doubles with each further one.
+    pub first_pause: Duration,
+    /// The longest pause between two attempts.
+    pub longest_pause: Duration,
+    /// How long running jobs are waited for when the process is to end. What is not done then is handed back.
+    pub drain: Duration,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            node: "local".to_owned(),
+            concurrency: 16,
+            lane_concurrency: 4,
+            lease: Duration::from_secs(30),
+            poll: Duration::from_millis(50),
+            outstanding: 1_000,
+            sweep: Duration::from_secs(10),
+            patience: Duration::from_secs(30),
+            redis_grace: Duration::from_secs(3),
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_mins(5),
+            drain: Duration::from_secs(20),
+        }
+    }
+}
+
+/// What a worker works with. Pools are driven by the runtime that uses them, so every thread has its own.
+pub struct Reaches {
+    /// One for each thread that jobs run on; at least one.
+    pub threads: Vec<Db>,
+    /// For the worker itself.
+    pub own: Db,
+    /// The owner of all schemas, for the jobs that build.
+    pub owner: Owner,
+    /// The Redis of the queue and of the usage stream.
+    pub redis: RedisServer,
+    /// The metrics of the process.
+    pub metrics: Metrics,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Reaches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reaches({} threads)", self.threads.len())
+    }
+}
+
+/// How long each of the last words of a process may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Runs jobs until `shutdown` is cancelled; then takes no more, waits for those that run, hands back what is left and
+/// returns, within [`WorkerOptions::drain`] and about 2 seconds. To be awaited where it was called (`block_on`): it is
+/// not `Send`.
+pub async fn run(
+    options: WorkerOptions,
+    reaches: Reaches,
+    registry: Registry,
+    shutdown: CancellationToken,
+) -> Result<(), WorkerError> {
+    if reaches.threads.is_empty() {
+        return Err(WorkerError::NoThreads);
+    }
+    let Reaches { threads, own: db, owner, redis, metrics, clock } = reaches;
+    let reach = |db| Reach {
+        db,
+        owner: owner.clone(),
+        redis: redis.clone(),
+        metrics: metrics.clone(),
+        clock: Arc::clone(&clock),
+    };
+    let outstanding = options.outstanding.clamp(1, 1_000);
+    let executor =
+        Executor::new(executor_options(&options), registry, threads.into_iter().map(reach).collect());
+    let queue = Arc::new(Queue::new(redis, options.poll, outstanding.into(), metrics.clone()));
+    let relay = Relay::new(
+        db.clone(),
+        Arc::clone(&queue),
+        executor.clone(),
+        metrics.clone(),
+        RelayOptions {
+            outstanding,
+            per_lane: options.lane_concurrency.saturating_mul(8).min(outstanding),
+            grace: options.redis_grace,
+            busy: Duration::from_millis(10),
+            idle: Duration::from_millis(250),
+        },
+    );
+    let node = Node {
+        id: Uuid::now_v7(),
+        name: options.node.clone(),
+        kind: NodeKind::Worker,
+        started_at: clock.now(),
+    };
+    let worker = supervised(Arc::clone(&queue), options.node.clone(), executor.clone());
+    let work = async {
+        tokio::join!(
+            relay.run(),
+            sweeper::sweep_for_ever(&db, options.sweep, options.patience, &metrics),
+            sweeper::renew_for_ever(&db, &executor, options.lease),
+            live(&db, &node),
+            arrange(&db, &*clock),
+        )
+    };
+    tokio::select! {
+        _ = work => {}
+        () = shutdown.cancelled() => {}
+    }
+    drop(worker);
+    end(&options, &db, &executor, node.id).await;
+    Ok(())
+}
+
+fn executor_options(options: &WorkerOptions) -> ExecutorOptions {
+    ExecutorOptions {
+        concurrency: options.concurrency.max(1).into(),
+        lane_concurrency: options.lane_concurrency.max(1).into(),
+        most_held: usize::from(options.outstanding) * 4,
+        lease: options.lease,
+        first_pause: options.first_pause,
+        longest_pause: options.longest_pause,
+    }
+}
+
+/// The queue's worker in a task of its own, for it is polled often.
+fn supervised(queue: Arc<Queue>, node: String, executor: Executor) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::join!(queue.supervise(&node, executor), queue.trim_for_ever());
+    }))
+}
+
+/// Says that this process lives.
+async fn live(db: &Db, node: &Node) {
+    loop {
+        let beat = async |tx: &mut _| nodes::heartbeat(tx, node).await;
+        if let Err(error) = db.platform_write::<_, DbError>(Authority::Machinery, beat).await {
+            tracing::warn!(%error, "the heartbeat could not be written");
+        }
+        sleep(HEARTBEAT).await;
+    }
+}
+
+/// Sees to it that what recurs is in the queue; trying until it is.
+async fn arrange(db: &Db, clock: &dyn Clock) {
+    let ensure = async |tx: &mut _| schedule::ensure(tx, clock.now()).await;
+    while let Err(error) = db.platform_write::<_, DbError>(Authority::Machinery, ensure).await {
+        tracing::warn!(%error, "recurring jobs could not be arranged");
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Takes no more jobs, waits for those that run, and hands back what is left.
+async fn end(options: &WorkerOptions, db: &Db, executor: &Executor, node: Uuid) {
+    let waiting = executor.close();
+    tracing::info!(running = executor.leases().len(), waiting = waiting.len(), "ending; jobs are waited for");
+    tokio::select! {
+        () = executor.idle() => {}
+        () = sweeper::renew_for_ever(db, executor, options.lease) => {}
+        () = sleep(options.drain) => {}
+    }
+    let left = executor.leases();
+    executor.stop(left.iter().copied());
+    // Nothing here is needed for the jobs' sake: leases run out, and the sweeper finds the rest.
+    if timeout(LAST_WORDS, hand_back(db, &waiting, &left, node)).await.is_err() {
+        tracing::warn!(jobs = left.len(), "jobs could not be handed back; their leases will run out");
+    }
+}
+
+async fn hand_back(db: &Db, waiting: &[JobId], left: &[(JobId, LeaseToken)], node: Uuid) {
+    let hand_back = async |tx: &mut _| {
+        let released = lease::release(tx, left).await?;
+        dispatch::take_back(tx, Some(waiting)).await?;
+        nodes::leave(tx, node).await?;
+        Ok::<_, DbError>(released)
+    };
+    match db.platform_write(Authority::Machinery, hand_back).await {
+        Ok(released) if released > 0 => tracing::warn!(jobs = released, "running jobs were handed back"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "jobs could not be handed back; their leases will run out"),
+    }
+}
