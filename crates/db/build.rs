@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             return Err(format!("{name}: expected YYYY-MM-DD-HHMMSS_topic").into());
         }
         let up = directory.join("up.sql").canonicalize()?;
+        let up = up.to_str().ok_or("the path of the workspace is not UTF-8")?;
         list += &format!(
             "TenantMigration {{ version: {version:?}, name: {name:?}, up: include_str!({up:?}) }},\n"
         );

@@ -2,9 +2,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
+use actix_web::{App, HttpResponse, HttpServer, dev::{Server, ServerHandle}, web};
 use bulkhead_auth::AuthError;
 use bulkhead_db::{Db, platform::nodes::Node};
+use bulkhead_telemetry::Metrics;
 use futures::future::try_join;
 use tokio::sync::watch;
 
@@ -93,7 +94,7 @@ pub async fn serve(
     .bind(options.api)
     .map_err(|source| ServeError::Listen { address: options.api, source })?
     .run();
-    let metrics = metrics_server(options.metrics, &shared)?;
+    let metrics = probes(options.metrics, shared.metrics.clone(), Arc::clone(&shared.health))?;
     let mut tasks = background::spawn(&shared, &db, &node);
     let handles = [api.handle(), metrics.handle()];
     actix_web::rt::spawn(drain(handles, Arc::clone(&shared.health), options.drain_delay, stop));
@@ -120,12 +121,12 @@ async fn drain(
     metrics.stop(false).await;
 }
 
-fn metrics_server(address: SocketAddr, shared: &Shared) -> Result<actix_web::dev::Server, ServeError> {
-    let shared = shared.clone();
+/// Serves metrics and machine probes, on a port that is not for the public.
+pub fn probes(address: SocketAddr, metrics: Metrics, health: Arc<Health>) -> Result<Server, ServeError> {
     let listen = |source| ServeError::Listen { address, source };
     let server =
         HttpServer::new(move || {
-            let (metrics, health) = (shared.metrics.clone(), Arc::clone(&shared.health));
+            let (metrics, health) = (metrics.clone(), Arc::clone(&health));
             let render = move || {
                 let text = metrics.render();
                 async move {

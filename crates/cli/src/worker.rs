@@ -1,10 +1,67 @@
 //! `bulkhead worker`.
+
+use std::sync::Arc;
+
 use anyhow::Result;
+use bulkhead_api::{Health, probes};
 use bulkhead_config::Settings;
-pub(crate) fn run(_: &Settings, s: bool) -> Result<()> {
-    tokio::runtime::Runtime::new()?.block_on(async {
-        let mut r = crate::stop::signal_of(s)?;
-        r.wait_for(|x| *x).await?;
+use bulkhead_domain::SystemClock;
+use bulkhead_telemetry::Metrics;
+use bulkhead_worker::{Reaches, Registry, WorkerOptions, run as work};
+use tokio_util::sync::CancellationToken;
+
+use crate::{stop, wiring};
+
+/// Connections of the provisioner: one tenant is built at a time.
+const PROVISIONERS: u16 = 1;
+
+/// Runs jobs until it is told to stop.
+pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
+    let settings = settings.clone();
+    actix_web::rt::System::new().block_on(async move {
+        let mut stop = stop::signal_of(stop_with_stdin)?;
+        let metrics = Metrics::new()?;
+        let health = Arc::new(Health::default());
+        let address = (settings.http.metrics_bind, settings.http.metrics_port).into();
+        let probes = probes(address, metrics.clone(), Arc::clone(&health))?;
+        let probes_handle = probes.handle();
+        actix_web::rt::spawn(probes);
+
+        let databases = wiring::databases(&settings)?;
+        let reaches = Reaches {
+            threads: (0..wiring::threads(&settings)).map(|_| databases()).collect(),
+            own: databases(),
+            owner: wiring::owner(&settings, PROVISIONERS)?,
+            redis: wiring::queue_redis(&settings)?,
+            metrics,
+            clock: Arc::new(SystemClock),
+        };
+        let shutdown = CancellationToken::new();
+        let asked = shutdown.clone();
+        actix_web::rt::spawn(async move {
+            // An error means that whoever could ask us to stop is gone: then stop.
+            let _asked = stop.wait_for(|stop| *stop).await;
+            asked.cancel();
+        });
+        health.mark_started();
+        health.set_database(true);
+        tracing::info!(metrics = %address, "working");
+        work(options(&settings), reaches, Registry::standard(), shutdown).await?;
+        probes_handle.stop(false).await;
         Ok(())
     })
+}
+
+fn options(settings: &Settings) -> WorkerOptions {
+    let worker = &settings.worker;
+    WorkerOptions {
+        node: settings.usage.node_name(),
+        concurrency: worker.worker_concurrency,
+        lane_concurrency: worker.worker_tenant_concurrency,
+        lease: worker.worker_lease,
+        poll: worker.worker_poll,
+        outstanding: worker.worker_outstanding,
+        sweep: worker.worker_sweep,
+        ..WorkerOptions::default()
+    }
 }

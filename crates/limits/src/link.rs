@@ -179,7 +179,7 @@ impl Link {
     /// Closes the way to Redis for a while. Always says `false`.
     fn away(&self, reason: &str) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        self.state.lock().closed_until = Some(Instant::now() + pause(failures)*100);
+        self.state.lock().closed_until = Some(Instant::now() + pause(failures));
         self.metrics.redis.up.set(0);
         self.metrics.redis.failed(RedisUse::Limiter);
         if failures == 1 {

@@ -44,7 +44,8 @@ impl Children {
         let logs = home.join("logs");
         std::fs::create_dir_all(&logs)?;
         let mut children = Self { running: Vec::new(), stop };
-        for command in ["api", "worker"] {
+        let ports = [("api", addresses.metrics_port), ("worker", addresses.worker_metrics_port)];
+        for (command, metrics_port) in ports {
             let log = logs.join(format!("{command}.log"));
             let output = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
             let child = Command::new(std::env::current_exe()?)
@@ -54,6 +55,7 @@ impl Children {
                 .stdout(output.try_clone()?)
                 .stderr(output)
                 .envs(addresses.environment.iter().map(|(name, value)| (*name, value)))
+                .env("BULKHEAD_METRICS_PORT", metrics_port.to_string())
                 .spawn()
                 .with_context(|| format!("starting bulkhead {command}"))?;
             children.running.push((command, child, log));

@@ -30,6 +30,7 @@ const DATABASE: &str = "bulkhead";
 pub(crate) struct Addresses {
     api_port: u16,
     metrics_port: u16,
+    worker_metrics_port: u16,
     environment: Vec<(&'static str, String)>,
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn run() -> Result<()> {
     let addresses = Addresses {
         api_port,
         metrics_port,
+        worker_metrics_port: free(0)?,
         environment: environment(&credentials, &postgres, &redis, api_port, metrics_port),
     };
 

@@ -46,11 +46,10 @@ impl Site {
     }
 }
 
-#[tokio::test]
-async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()> {
+/// A server without any of the product's roles, and a master user as Amazon RDS makes it.
+async fn managed() -> Result<Site> {
     let cluster = Cluster::start(|_| {}, None).await?;
     let admin = cluster.session(Login::Admin, "postgres").await?;
-    // A server without any of the product's roles, and a master user as Amazon RDS makes it.
     admin.batch_execute("DROP DATABASE bulkhead_template").await?;
     admin
         .batch_execute(
@@ -61,7 +60,13 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
         )
         .await?;
     let address = cluster.url(Login::Admin, "postgres").rsplit('@').next().unwrap_or_default().to_owned();
-    let site = Site { cluster, database: "made_by_master", admin: format!("postgres://master:m@{address}"), password: "one" };
+    let admin = format!("postgres://master:m@{address}");
+    Ok(Site { cluster, database: "made_by_master", admin, password: "one" })
+}
+
+#[tokio::test]
+async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()> {
+    let site = managed().await?;
     site.bootstrap().await??;
     site.bootstrap().await??;
 
@@ -76,7 +81,20 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
             let owner_email = "a@b.example";
             let owner = UserId::mint(at);
             let name = "Acme";
-            tenants::insert(tx, &NewTenant { id, slug: &slug, name, plan: Plan::Free, owner, owner_email, owner_password_hash, at }).await
+            tenants::insert(
+                tx,
+                &NewTenant {
+                    id,
+                    slug: &slug,
+                    name,
+                    plan: Plan::Free,
+                    owner,
+                    owner_email,
+                    owner_password_hash,
+                    at,
+                },
+            )
+            .await
         })
         .await?;
     let built = owner
@@ -91,8 +109,9 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
         .filter(|finding| finding.level == Level::Broken)
         .collect();
     assert!(broken.is_empty(), "{broken:#?}");
-    let member = "SELECT pg_has_role('master', 'bulkhead_owner', 'USAGE')";
-    assert_eq!(admin.query_one(member, &[]).await?.get::<_, bool>(0), false, "it does not stay a member of the owner");
+    let admin = site.cluster.session(Login::Admin, "postgres").await?;
+    let member = admin.query_one("SELECT pg_has_role('master', 'bulkhead_owner', 'USAGE')", &[]).await?;
+    assert!(!member.get::<_, bool>(0), "it does not stay a member of the owner");
     Ok(())
 }
 
@@ -127,7 +146,9 @@ async fn running_it_again_repairs_roles_and_changes_passwords() -> Result<()> {
     let old = Pool::new(site.connector("bulkhead_platform", "one")?, TestDb::pool_options(1));
     let stale = Db::new(site.pool("bulkhead_tenant")?, old, timeouts());
     let refused = stale
-        .platform_read::<_, DbError>(Authority::Machinery, async |tx| tenants::find(tx, TenantId::mint(SystemClock.now())).await)
+        .platform_read::<_, DbError>(Authority::Machinery, async |tx| {
+            tenants::find(tx, TenantId::mint(SystemClock.now())).await
+        })
         .await;
     assert!(matches!(&refused, Err(DbError::Unavailable(why)) if why.contains("password")), "{refused:?}");
     Ok(())

@@ -52,8 +52,10 @@ async fn healed(db: &Db, tenant: &TestTenant) -> Result<Duration> {
 async fn what_was_acknowledged_survives_a_kill_and_service_resumes() -> Result<()> {
     let cluster = Cluster::start(|_| {}, None).await?;
     let database = TestDb::on(cluster.clone()).await?;
-    let tenants =
-        [database.create_tenant("first", Plan::Free).await?, database.create_tenant("second", Plan::Free).await?];
+    let tenants = [
+        database.create_tenant("first", Plan::Free).await?,
+        database.create_tenant("second", Plan::Free).await?,
+    ];
     let db = database.db()?;
     let (acknowledged, failed, over) = (RefCell::new(Vec::new()), Cell::new(0), Cell::new(false));
     let load = join_all((0..6).map(async |worker: usize| {
@@ -110,7 +112,7 @@ async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
     let urls = database.urls();
     let db = Db::new(pool(&urls.tenant)?, pool(&urls.platform)?, timeouts());
     assert!(read(&db, &tenant).await?);
-    freeze(&database, Signal::SIGSTOP).await?;
+    freeze(&database, Signal::SIGSTOP)?;
 
     for outcome in join_all((0..8).map(async |_| {
         let began = Instant::now();
@@ -119,19 +121,23 @@ async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
     .await
     {
         let (result, took) = outcome;
-        assert!(matches!(result, Err(DbError::Timeout | DbError::Busy | DbError::Unavailable(_))), "{result:?}");
+        assert!(
+            matches!(result, Err(DbError::Timeout | DbError::Busy | DbError::Unavailable(_))),
+            "{result:?}"
+        );
         assert!(took < answer + Duration::from_millis(600), "{took:?}");
     }
-    freeze(&database, Signal::SIGCONT).await?;
+    freeze(&database, Signal::SIGCONT)?;
     healed(&db, &tenant).await?;
     // The frozen statements do not linger.
-    let idle = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_tenant' AND state LIKE 'idle in%'";
+    let idle =
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_tenant' AND state LIKE 'idle in%'";
     assert_eq!(database.value(idle).await?, "0");
     Ok(())
 }
 
 /// The postmaster and every backend: a backend goes on when only the postmaster is stopped.
-async fn freeze(database: &TestDb, signal: Signal) -> Result<()> {
+fn freeze(database: &TestDb, signal: Signal) -> Result<()> {
     let server = database.cluster().server();
     let postmaster = server.pid().unwrap_or_default();
     let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))?;

@@ -36,7 +36,10 @@ async fn a_healthy_database_has_nothing_to_report() -> Result<()> {
 async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
     let cluster = Cluster::start(|_| {}, None).await?;
     let db = TestDb::on(cluster).await?;
-    let (a, b) = (db.create_tenant("first", Plan::Free).await?.schema(), db.create_tenant("second", Plan::Free).await?.schema());
+    let (a, b) = (
+        db.create_tenant("first", Plan::Free).await?.schema(),
+        db.create_tenant("second", Plan::Free).await?.schema(),
+    );
     let name = db.name().to_owned();
     let stranger = format!("t_{}", "0".repeat(26));
     let cases = [
@@ -58,8 +61,8 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         ("orphan roles", format!("CREATE ROLE {stranger}"), format!("DROP ROLE {stranger}")),
         ("tenant roles", format!("ALTER ROLE {a} LOGIN"), format!("ALTER ROLE {a} NOLOGIN")),
         ("tenant roles", format!("GRANT {b} TO {a}"), format!("REVOKE {b} FROM {a}")),
-        ("tenant roles", format!("REVOKE {a} FROM bulkhead_tenant"), format!("GRANT {a} TO bulkhead_tenant")),
-        ("tenant roles", format!("REVOKE bulkhead_tenants FROM {a}"), format!("GRANT bulkhead_tenants TO {a}")),
+        ("tenant roles", format!("REVOKE {a} FROM bulkhead_tenant GRANTED BY bulkhead_provisioner"), format!("GRANT {a} TO bulkhead_tenant GRANTED BY bulkhead_provisioner")),
+        ("tenant roles", format!("REVOKE bulkhead_tenants FROM {a} GRANTED BY bulkhead_provisioner"), format!("GRANT bulkhead_tenants TO {a} GRANTED BY bulkhead_provisioner")),
         ("tenant roles", format!("CREATE SCHEMA own AUTHORIZATION {a}"), "DROP SCHEMA own".into()),
         ("gate", "ALTER FUNCTION gate.tenant() SECURITY INVOKER".into(), "ALTER FUNCTION gate.tenant() SECURITY DEFINER".into()),
         ("gate", "ALTER FUNCTION gate.tenant() SET search_path = public".into(), "ALTER FUNCTION gate.tenant() SET search_path = pg_catalog, pg_temp".into()),

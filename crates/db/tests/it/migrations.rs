@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Owner,
     migrate::{
-        MigrateOptions, MigrationReport, Progress, TENANT_MIGRATIONS, TenantMigration, migrate, migrate_platform,
-        migrate_tenants, revert_platform_once,
+        MigrateOptions, MigrationReport, Progress, TENANT_MIGRATIONS, TenantMigration, migrate,
+        migrate_platform, migrate_tenants, revert_platform_once,
     },
 };
 use bulkhead_domain::Plan;
@@ -104,7 +104,10 @@ async fn platform_up_down_up_leaves_no_trace() -> Result<()> {
     let migrated = catalog(&db, &schemas).await?;
     assert!(migrated.contains("relation §0.tenants kind r owner bulkhead_owner"));
     assert_eq!(
-        db.value("SELECT relnamespace::regnamespace FROM pg_class WHERE relname = '__diesel_schema_migrations'").await?,
+        db.value(
+            "SELECT relnamespace::regnamespace FROM pg_class WHERE relname = '__diesel_schema_migrations'"
+        )
+        .await?,
         "platform"
     );
 
@@ -237,7 +240,8 @@ async fn a_tenant_whose_tables_are_in_use_is_tried_again() -> Result<()> {
     let db = TestDb::new().await?;
     let all = tenants(&db, 4).await?;
     let busy = db.session(Login::Admin).await?;
-    busy.batch_execute(&format!("BEGIN; LOCK TABLE {}.resources IN ACCESS SHARE MODE", all[1].schema())).await?;
+    busy.batch_execute(&format!("BEGIN; LOCK TABLE {}.resources IN ACCESS SHARE MODE", all[1].schema()))
+        .await?;
     let release = async {
         // The others do not wait for the busy one.
         while at_newest(&db).await? < 3 {
@@ -271,7 +275,8 @@ async fn a_run_that_is_cut_short_is_resumed_by_the_next() -> Result<()> {
     }
     // What the server sees of a process that is killed: connections that end in the middle of a transaction.
     drop(migration);
-    db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bulkhead_provisioner'").await?;
+    db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bulkhead_provisioner'")
+        .await?;
 
     let done = at_newest(&db).await?;
     assert!((1..9).contains(&done), "{done} of 9");

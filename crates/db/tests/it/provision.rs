@@ -44,13 +44,16 @@ async fn a_tenant_gets_its_role_schema_owner_and_first_audit_entry() -> Result<(
     assert_eq!(state(&db, &tenant).await?, "role schema version active");
 
     let schema = tenant.schema();
-    let owner = format!("SELECT id || ' ' || email || ' ' || role || ' ' || left(password_hash, 9) FROM {schema}.users");
+    let owner = format!(
+        "SELECT id || ' ' || email || ' ' || role || ' ' || left(password_hash, 9) FROM {schema}.users"
+    );
     let expected = format!("{} {} owner $argon2id", tenant.owner_id.uuid(), tenant.owner_email);
     assert_eq!(db.value(&owner).await?, expected);
     let audit = format!("SELECT actor || ' ' || action || ' ' || target FROM {schema}.audit_log");
     assert_eq!(db.value(&audit).await?, format!("system provision_tenant {}", tenant.owner_id));
 
-    let role = "SELECT rolcanlogin::text || rolinherit || rolsuper || rolcreaterole || rolcreatedb || rolbypassrls
+    let role =
+        "SELECT rolcanlogin::text || rolinherit || rolsuper || rolcreaterole || rolcreatedb || rolbypassrls
         FROM pg_roles WHERE rolname = ";
     assert_eq!(db.value(&format!("{role} '{schema}'")).await?, "falsetruefalsefalsefalsefalse");
     let owns = format!("SELECT nspowner::regrole FROM pg_namespace WHERE nspname = '{schema}'");
@@ -153,8 +156,11 @@ async fn suspended_and_deleted_tenants_do_not_come_into_service() -> Result<()> 
 
 #[tokio::test]
 async fn an_older_program_builds_nothing_once_tenants_are_migrated() -> Result<()> {
-    const NEXT: TenantMigration =
-        TenantMigration { version: "29990101000000", name: "next", up: "ALTER TABLE users ADD COLUMN next int" };
+    const NEXT: TenantMigration = TenantMigration {
+        version: "29990101000000",
+        name: "next",
+        up: "ALTER TABLE users ADD COLUMN next int",
+    };
     let db = TestDb::new().await?;
     let newer: Vec<TenantMigration> = TENANT_MIGRATIONS.iter().copied().chain([NEXT]).collect();
     db.create_tenant_with(&newer, "migrated", Plan::Free).await?;

@@ -26,7 +26,9 @@ async fn ask(url: &str, tls: Option<&Tls>) -> Result<(), DbError> {
     let pool = Pool::new(Connector::new(url, tls, Duration::from_secs(5))?, TestDb::pool_options(1));
     let db = Db::new(pool.clone(), pool, timeouts());
     let nobody = TenantId::mint(SystemClock.now());
-    db.platform_read::<_, DbError>(Authority::Machinery, async |tx| tenants::find(tx, nobody).await).await.map(drop)
+    db.platform_read::<_, DbError>(Authority::Machinery, async |tx| tenants::find(tx, nobody).await)
+        .await
+        .map(drop)
 }
 
 #[tokio::test]
@@ -52,7 +54,10 @@ async fn everything_works_over_tls_and_nothing_without_the_right_certificate() -
     refused(ask(&url.replace("127.0.0.1", "localhost"), Some(&trusted)).await, "not valid for name");
     refused(ask(&url, None).await, "no encryption");
     // The URL cannot talk the connector out of TLS.
-    refused(ask(&format!("{url}?sslmode=disable"), Some(&Tls::verify_full(Some(&others.ca))?)).await, "certificate");
+    refused(
+        ask(&format!("{url}?sslmode=disable"), Some(&Tls::verify_full(Some(&others.ca))?)).await,
+        "certificate",
+    );
     assert!(Tls::verify_full(Some(&dir.path().join("missing.pem"))).is_err());
     assert!(Tls::verify_full(Some(&others.key)).is_err(), "a bundle without a certificate trusts nobody");
     Ok(())

@@ -58,7 +58,9 @@ async fn see_own_rows(tx: &mut TenantTx, tenant: TenantId) -> DbResult<()> {
 
 /// A later transaction of another tenant on the same pool is inside its own walls.
 async fn next_is_clean(db: &Db, next: &TestTenant) -> Result<()> {
-    db.read::<_, DbError>(next.proven(), async |tx| look(tx, next.id).await).await.context("the next transaction")
+    db.read::<_, DbError>(next.proven(), async |tx| look(tx, next.id).await)
+        .await
+        .context("the next transaction")
 }
 
 /// Waits until no connection of the product is inside a transaction: what was dropped is gone on the server too.

@@ -78,7 +78,8 @@ async fn a_write_that_is_dropped_anywhere_keeps_nothing_and_leaks_nothing() -> R
         .await
     };
     let check = async |polls| {
-        let count = format!("SELECT count(*) FROM {}.resources WHERE kind = 'attempt-{}'", a.schema(), attempt.get());
+        let count =
+            format!("SELECT count(*) FROM {}.resources WHERE kind = 'attempt-{}'", a.schema(), attempt.get());
         let kept = database.value(&count).await?;
         // Once COMMIT is on its way either may have happened, but never half of it.
         let allowed: &[&str] = if closing.get() { &["0", "2"] } else { &["0"] };
@@ -86,7 +87,8 @@ async fn a_write_that_is_dropped_anywhere_keeps_nothing_and_leaks_nothing() -> R
         Ok(())
     };
     cut_everywhere(&database, b, work, check).await?;
-    let last = format!("SELECT count(*) FROM {}.resources WHERE kind = 'attempt-{}'", a.schema(), attempt.get());
+    let last =
+        format!("SELECT count(*) FROM {}.resources WHERE kind = 'attempt-{}'", a.schema(), attempt.get());
     assert_eq!(database.value(&last).await?, "2", "the one that got through is kept");
     Ok(())
 }
@@ -168,7 +170,8 @@ async fn a_swallowed_error_is_never_told_as_a_success() -> Result<()> {
     assert!(matches!(outcome, Err(DbError::Conflict)), "{outcome:?}");
     assert_eq!(database.value(&kept).await?, "0");
     // A read refuses to write, whatever the caller's role could do.
-    let outcome = db.read::<_, DbError>(a.proven(), async |tx| put(tx, a.id, "written").await.map(drop)).await;
+    let outcome =
+        db.read::<_, DbError>(a.proven(), async |tx| put(tx, a.id, "written").await.map(drop)).await;
     assert!(matches!(outcome, Err(DbError::Query(_))), "{outcome:?}");
     next_is_clean(&db, b).await?;
     all_quiet(&database).await
@@ -181,8 +184,12 @@ async fn a_tenant_that_does_not_exist_is_an_error_and_harms_nobody() -> Result<(
     let unbuilt = database.sign_up("unbuilt", bulkhead_domain::Plan::Free).await?;
     let db = database.db_with(TestDb::pool_options(1), timeouts())?;
     for _ in 0..2 {
-        let outcome = db.credentials(unbuilt.id, async |tx| credentials::find_user(tx, "a@b.example").await).await;
-        assert!(matches!(&outcome, Err(DbError::Query(error)) if error.to_string().contains("role")), "{outcome:?}");
+        let outcome =
+            db.credentials(unbuilt.id, async |tx| credentials::find_user(tx, "a@b.example").await).await;
+        assert!(
+            matches!(&outcome, Err(DbError::Query(error)) if error.to_string().contains("role")),
+            "{outcome:?}"
+        );
         next_is_clean(&db, a).await?;
     }
     Ok(())

@@ -29,14 +29,18 @@ async fn a_tenant_enqueues_for_itself_and_only_what_it_may() -> Result<()> {
     let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
     let pool = db.db()?;
     let job = pool
-        .write::<_, DbError>(a.proven(), async |tx| jobs::enqueue(tx, &PurgeExpired {}, Some("k"), SystemClock.now()).await)
+        .write::<_, DbError>(a.proven(), async |tx| {
+            jobs::enqueue(tx, &PurgeExpired {}, Some("k"), SystemClock.now()).await
+        })
         .await?;
     let owner = format!("SELECT tenant_id FROM platform.jobs WHERE id = '{}'", job.uuid());
     assert_eq!(db.value(&owner).await?, a.id.uuid().to_string());
     // The same key again is the same job; another tenant's same key is another.
     let again = async |tenant: &TestTenant| {
-        pool.write::<_, DbError>(tenant.proven(), async |tx| jobs::enqueue(tx, &PurgeExpired {}, Some("k"), SystemClock.now()).await)
-            .await
+        pool.write::<_, DbError>(tenant.proven(), async |tx| {
+            jobs::enqueue(tx, &PurgeExpired {}, Some("k"), SystemClock.now()).await
+        })
+        .await
     };
     assert_eq!(again(a).await?, job);
     assert_ne!(again(b).await?, job);
@@ -95,9 +99,15 @@ async fn the_gate_raises_when_no_tenant_role_is_in_force() -> Result<()> {
             "gate.finish_job(gen_random_uuid(), gen_random_uuid(), NULL)",
             "gate.revoke('user', gen_random_uuid())",
         ] {
-            assert_eq!(refusal(&admin, &format!("SELECT {call}")).await?, "no tenant role is in force", "{role} {call}");
+            assert_eq!(
+                refusal(&admin, &format!("SELECT {call}")).await?,
+                "no tenant role is in force",
+                "{role} {call}"
+            );
         }
-        for view in ["jobs", "usage_hours", "usage_days", "request_minutes", "scaling_decisions", "tenant_profile"] {
+        for view in
+            ["jobs", "usage_hours", "usage_days", "request_minutes", "scaling_decisions", "tenant_profile"]
+        {
             let seen = admin.query_one(&format!("SELECT count(*) FROM gate.{view}"), &[]).await?;
             assert_eq!(seen.get::<_, i64>(0), 0, "{role} {view}");
         }

@@ -2,7 +2,7 @@
 
 use std::{future::Future, panic::AssertUnwindSafe, pin::pin, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bulkhead_db::{Db, DbError, tenant::users};
 use bulkhead_domain::{Clock as _, Role, SystemClock, UserId};
 use bulkhead_testkit::{TestDb, TestTenant, timeouts};
@@ -79,7 +79,8 @@ async fn undergo(db: &Db, tenant: &TestTenant, fate: Fate) {
                 .write::<_, DbError>(tenant.proven(), async |tx| {
                     put(tx, id, "lost").await?;
                     let at = SystemClock.now();
-                    let _taken = users::insert(tx, UserId::mint(at), &tenant.owner_email, "x", Role::Admin, at).await;
+                    let _taken =
+                        users::insert(tx, UserId::mint(at), &tenant.owner_email, "x", Role::Admin, at).await;
                     Ok(())
                 })
                 .await;
@@ -112,7 +113,11 @@ async fn undergo(db: &Db, tenant: &TestTenant, fate: Fate) {
 async fn run(database: &TestDb, tenants: &[TestTenant], connections: usize, steps: Steps) -> Result<()> {
     let db = database.db_with(TestDb::pool_options(connections), timeouts())?;
     for group in steps {
-        futures::future::join_all(group.iter().map(|(tenant, fate)| undergo(&db, &tenants[*tenant], *fate))).await;
+        let mut running = Vec::new();
+        for (index, fate) in group {
+            running.push(undergo(&db, tenants.get(index).context("a tenant")?, fate));
+        }
+        futures::future::join_all(running).await;
         for tenant in tenants {
             next_is_clean(&db, tenant).await?;
         }
@@ -136,9 +141,15 @@ fn no_interleaving_shows_a_tenant_another_tenants_row() -> Result<()> {
         let tenants = marked_tenants(&database, 5).await?;
         Ok((database, tenants))
     })?;
-    let config = ProptestConfig { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: 24,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     let outcome = TestRunner::new(config).run(&steps(), |(connections, steps)| {
-        block_on(run(&database, &tenants, connections, steps)).map_err(|error| TestCaseError::fail(format!("{error:#}")))
+        block_on(run(&database, &tenants, connections, steps))
+            .map_err(|error| TestCaseError::fail(format!("{error:#}")))
     });
     outcome.map_err(|failure| anyhow::anyhow!("{failure}"))
 }

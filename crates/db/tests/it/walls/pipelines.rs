@@ -47,7 +47,7 @@ async fn naive(connection: &AsyncPgConnection, tenant: &TestTenant, spent: bool)
     if spent {
         spend_budget().await;
     }
-    let (_, rows, _) = futures::try_join!(
+    let ((), rows, ()) = futures::try_join!(
         first.batch_execute(&begin),
         resources::table.select(resources::name).load::<String>(&mut second),
         third.batch_execute("COMMIT"),
@@ -59,9 +59,7 @@ async fn naive(connection: &AsyncPgConnection, tenant: &TestTenant, spent: bool)
 async fn a_naive_pipeline_runs_its_query_outside_of_the_walls() -> Result<()> {
     let db = TestDb::new().await?;
     let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
-    let lost = |outcome: QueryResult<Vec<String>>| {
-        matches!(outcome, Err(error) if error.to_string().contains("relation \"resources\" does not exist"))
-    };
+    let lost = |outcome: QueryResult<Vec<String>>| matches!(outcome, Err(error) if error.to_string().contains("relation \"resources\" does not exist"));
 
     let connection = connect(&db).await?;
     assert!(lost(naive(&connection, a, false).await), "cold: the login role's empty path saves it");
@@ -152,7 +150,9 @@ async fn the_walls_hold_for_one_transaction_and_leave_nothing_on_the_connection(
     db.write::<_, DbError>(a.proven(), async |tx| look(tx, a.id).await).await?;
     // What the session would show to whoever came next without walls of their own.
     let client = database.session(Login::Tenant).await?;
-    let shown = client.query_one("SELECT current_setting('role') || ' ' || current_setting('search_path')", &[]).await?;
+    let shown = client
+        .query_one("SELECT current_setting('role') || ' ' || current_setting('search_path')", &[])
+        .await?;
     assert_eq!(shown.get::<_, String>(0), "none \"\"");
     Ok(())
 }

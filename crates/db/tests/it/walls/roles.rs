@@ -10,13 +10,17 @@ use super::marked_tenants;
 async fn refusal(client: &Client, sql: &str) -> String {
     match client.batch_execute(sql).await {
         Ok(()) => "allowed".to_owned(),
-        Err(error) => error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned()),
+        Err(error) => {
+            error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+        }
     }
 }
 
 /// Relations of a schema.
 async fn relations(db: &TestDb, schema: &str) -> Result<Vec<String>> {
-    let sql = format!("SELECT oid::regclass FROM pg_class WHERE relnamespace = '{schema}'::regnamespace AND relkind IN ('r', 'v')");
+    let sql = format!(
+        "SELECT oid::regclass FROM pg_class WHERE relnamespace = '{schema}'::regnamespace AND relkind IN ('r', 'v')"
+    );
     Ok(db.sql(&sql).await?.into_iter().flatten().flatten().collect())
 }
 
@@ -39,7 +43,10 @@ async fn a_tenant_role_reaches_neither_the_platform_nor_another_tenant() -> Resu
             format!("DROP TABLE {relation}"),
         ] {
             let why = refusal(&client, &sql).await;
-            assert!(why.starts_with("permission denied for schema") || why.starts_with("must be owner"), "{sql}: {why}");
+            assert!(
+                why.starts_with("permission denied for schema") || why.starts_with("must be owner"),
+                "{sql}: {why}"
+            );
         }
     }
     Ok(())
@@ -68,11 +75,16 @@ async fn a_tenant_role_has_no_way_to_leave_things_lying_about() -> Result<()> {
         "SET SESSION AUTHORIZATION postgres",
     ] {
         let why = refusal(&client, sql).await;
-        assert!(why.contains("permission denied") || why.contains("must be") || why.contains("no schema"), "{sql}: {why}");
+        assert!(
+            why.contains("permission denied") || why.contains("must be") || why.contains("no schema"),
+            "{sql}: {why}"
+        );
     }
     // What injected SQL could do with the login role is bounded by that role's memberships: tenants, and nothing else.
     client.batch_execute("RESET ROLE").await?;
-    for role in ["bulkhead_owner", "bulkhead_platform_rw", "bulkhead_provisioner", "bulkhead_platform", "postgres"] {
+    for role in
+        ["bulkhead_owner", "bulkhead_platform_rw", "bulkhead_provisioner", "bulkhead_platform", "postgres"]
+    {
         let why = refusal(&client, &format!("SET ROLE {role}")).await;
         assert!(why.starts_with("permission denied to set role"), "{role}: {why}");
     }
@@ -90,8 +102,16 @@ async fn a_forgotten_switch_is_denied_everywhere() -> Result<()> {
     let [a, ..] = &marked_tenants(&db, 1).await?[..] else { anyhow::bail!("a tenant") };
     for login in [Login::Tenant, Login::Platform, Login::Provisioner] {
         let client = db.session(login).await?;
-        assert_eq!(refusal(&client, "SELECT FROM users").await, "relation \"users\" does not exist", "{login:?}");
-        assert_eq!(refusal(&client, "SELECT FROM tenants").await, "relation \"tenants\" does not exist", "{login:?}");
+        assert_eq!(
+            refusal(&client, "SELECT FROM users").await,
+            "relation \"users\" does not exist",
+            "{login:?}"
+        );
+        assert_eq!(
+            refusal(&client, "SELECT FROM tenants").await,
+            "relation \"tenants\" does not exist",
+            "{login:?}"
+        );
         let schemas = ["platform", "gate", "public", &a.schema()];
         for relation in schemas {
             for relation in relations(&db, relation).await? {

@@ -1,0 +1,189 @@
+//! Callers and their requests. Every answer is held against the OpenAPI document before a test sees it.
+
+use std::{
+    future::{Future, IntoFuture},
+    net::Ipv4Addr,
+    pin::Pin,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use reqwest::{
+    Client, Method,
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    redirect::Policy,
+};
+use serde_json::Value;
+
+use super::{Answer, System};
+
+/// How long an answer may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a caller shows to be let in.
+#[derive(Clone)]
+enum Credential {
+    None,
+    Token(String),
+    Key(String),
+}
+
+/// Somebody who sends requests, from an address of its own.
+#[derive(Clone)]
+pub(crate) struct Caller<'a> {
+    system: &'a System,
+    http: Client,
+    credential: Credential,
+    pub(crate) address: String,
+}
+
+impl<'a> Caller<'a> {
+    pub(crate) fn new(system: &'a System) -> Self {
+        static ADDRESSES: AtomicU32 = AtomicU32::new(0x0a00_0001);
+        let address = Ipv4Addr::from(ADDRESSES.fetch_add(1, Ordering::Relaxed)).to_string();
+        let http = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
+        Self { system, http, credential: Credential::None, address }
+    }
+
+    /// The same, with an access token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self { credential: Credential::Token(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same, with an API key.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        Self { credential: Credential::Key(key.to_owned()), ..self.clone() }
+    }
+
+    /// The same, from an address that nobody else has.
+    pub(crate) fn from_elsewhere(&self) -> Self {
+        Self { credential: self.credential.clone(), ..Self::new(self.system) }
+    }
+
+    /// Its credential as the value of `Authorization`.
+    pub(crate) fn authorization(&self) -> String {
+        match &self.credential {
+            Credential::None => String::new(),
+            Credential::Token(text) | Credential::Key(text) => format!("Bearer {text}"),
+        }
+    }
+
+    pub(crate) fn call(&self, method: &str, path: &str) -> Call<'a> {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let call = Call {
+            caller: self.clone(),
+            method,
+            path: path.to_owned(),
+            headers: HeaderMap::new(),
+            body: None,
+            checked: true,
+        };
+        let call = call.header("x-forwarded-for", &self.address);
+        match &self.credential {
+            Credential::None => call,
+            Credential::Token(token) => call.header("authorization", &format!("Bearer {token}")),
+            Credential::Key(key) => call.header("x-api-key", key),
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Call<'a> {
+        self.call("GET", path)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Call<'a> {
+        self.call("POST", path).json(body)
+    }
+
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Call<'a> {
+        self.call("PATCH", path).json(body)
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Call<'a> {
+        self.call("DELETE", path)
+    }
+}
+
+/// A request that is being put together; `.await` sends it.
+#[must_use = "a request is sent by .await"]
+pub(crate) struct Call<'a> {
+    caller: Caller<'a>,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Option<Vec<u8>>,
+    checked: bool,
+}
+
+impl Call<'_> {
+    /// Sets a header, any bytes but control characters.
+    pub(crate) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.insert(header_name(name), HeaderValue::from_bytes(value.as_ref()).unwrap());
+        self
+    }
+
+    /// Sends a header once more than it is sent already.
+    pub(crate) fn another(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.append(header_name(name), HeaderValue::from_bytes(value.as_ref()).unwrap());
+        self
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.body("application/json", body.to_string())
+    }
+
+    pub(crate) fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let mut call = self.header(CONTENT_TYPE.as_str(), content_type);
+        call.body = Some(body.into());
+        call
+    }
+
+    /// Sends a body without saying of what type it is.
+    pub(crate) fn untyped(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// Does not hold the answer against the document: for pages that are not part of the API.
+    pub(crate) fn unchecked(mut self) -> Self {
+        self.checked = false;
+        self
+    }
+
+    async fn send(self) -> Answer {
+        let Self { caller, method, path, headers, body, checked } = self;
+        let url = format!("http://127.0.0.1:{}{path}", caller.system.api_port);
+        let mut request = caller.http.request(method.clone(), url).headers(headers);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => panic!("{method} {path}: {error:?}\n{}", caller.system.logs()),
+        };
+        let answer = Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.text().await.unwrap(),
+        };
+        if checked {
+            caller.system.contract.check(method.as_str(), &path, &answer);
+            if !matches!(caller.credential, Credential::None) {
+                caller.system.contract.check_limit_headers(method.as_str(), &path, &answer);
+            }
+        }
+        answer
+    }
+}
+
+fn header_name(name: &str) -> HeaderName {
+    HeaderName::from_bytes(name.as_bytes()).unwrap()
+}
+
+impl<'a> IntoFuture for Call<'a> {
+    type Output = Answer;
+    type IntoFuture = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}

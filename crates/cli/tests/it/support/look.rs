@@ -1,0 +1,104 @@
+//! Looking behind the API's back: every row, every Redis key.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::Command,
+};
+
+use super::{System, system::BINARIES};
+
+impl System {
+    /// Runs SQL as the superuser; a line per row, `|` between columns.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        let mut psql = Command::new(BINARIES.postgres_dir.join("psql"));
+        let output = psql
+            .args(["--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.superuser_url()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Every row of every table, or of those in one schema, as text.
+    pub(crate) fn dump(&self, schema: Option<&str>) -> String {
+        let mut dump = Command::new(BINARIES.postgres_dir.join("pg_dump"));
+        dump.args(["--data-only", "--no-owner", "--dbname", &self.superuser_url()]);
+        if let Some(schema) = schema {
+            dump.args(["--schema", schema]);
+        }
+        let output = dump.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        // Newer versions put a random word around the data.
+        let lines =
+            text.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Everything that Redis holds, keys and values of all types.
+    pub(crate) fn redis_dump(&self) -> String {
+        let url = self.redis.lock().unwrap().url();
+        let mut redis = RedisConnection::open(&url);
+        let keys = redis.ask(&["KEYS", "*"]);
+        let mut dump = keys.join("\n");
+        for key in &keys {
+            let kind = redis.ask(&["TYPE", key]).concat();
+            let value = match kind.as_str() {
+                "string" => redis.ask(&["GET", key]),
+                "hash" => redis.ask(&["HGETALL", key]),
+                "list" => redis.ask(&["LRANGE", key, "0", "-1"]),
+                "set" => redis.ask(&["SMEMBERS", key]),
+                "zset" => redis.ask(&["ZRANGE", key, "0", "-1"]),
+                "stream" => redis.ask(&["XRANGE", key, "-", "+"]),
+                other => panic!("{key} is of the unknown type {other}"),
+            };
+            dump += &format!("\n{key}\n{}", value.join("\n"));
+        }
+        dump
+    }
+}
+
+/// Just enough of Redis' protocol to read everything.
+struct RedisConnection(BufReader<TcpStream>);
+
+impl RedisConnection {
+    fn open(url: &str) -> Self {
+        let (credentials, address) = url.trim_start_matches("redis://").split_once('@').unwrap();
+        let password = credentials.split_once(':').unwrap().1;
+        let stream = TcpStream::connect(address.trim_end_matches("/0")).unwrap();
+        let mut connection = Self(BufReader::new(stream));
+        assert_eq!(connection.ask(&["AUTH", password]), ["OK"]);
+        connection
+    }
+
+    /// The strings of the answer, however deep they are.
+    fn ask(&mut self, command: &[&str]) -> Vec<String> {
+        let mut request = format!("*{}\r\n", command.len());
+        for word in command {
+            request += &format!("${}\r\n{word}\r\n", word.len());
+        }
+        self.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut strings = Vec::new();
+        self.read(&mut strings);
+        strings
+    }
+
+    fn read(&mut self, strings: &mut Vec<String>) {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        let (kind, rest) = line.trim_end().split_at(1);
+        match kind {
+            "*" => (0..rest.parse().unwrap_or(0)).for_each(|_| self.read(strings)),
+            "$" => {
+                let Ok(length) = rest.parse::<usize>() else { return };
+                let mut bytes = vec![0; length + 2];
+                self.0.read_exact(&mut bytes).unwrap();
+                bytes.truncate(length);
+                strings.push(String::from_utf8_lossy(&bytes).into_owned());
+            }
+            "-" => panic!("Redis: {rest}"),
+            _ => strings.push(rest.to_owned()),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What the tests share: a running system, callers, tenants, and looking at everything from outside.
+
+mod answer;
+mod call;
+mod contract;
+mod look;
+mod process;
+mod raw;
+mod redact;
+mod schema;
+mod system;
+mod tenant;
+
+pub(crate) use answer::Answer;
+pub(crate) use call::{Call, Caller};
+pub(crate) use contract::Operation;
+pub(crate) use process::{Finished, bulkhead};
+pub(crate) use raw::Raw;
+pub(crate) use system::{Options, System};
+pub(crate) use tenant::{Key, Person, Tenant, create_tenant};
+
+use std::time::{Duration, Instant};
+
+use bulkhead_domain::{Clock, SystemClock, TenantId};
+
+/// How long a change may take to reach every node: revocations are read every two seconds, and machines that run tests
+/// are busy.
+const SECONDS: Duration = Duration::from_secs(10);
+
+/// Fourteen characters that nobody else has: the random part of an id.
+pub(crate) fn unique() -> String {
+    let id = TenantId::mint(SystemClock.now()).to_string();
+    id.chars().skip(id.len() - 14).collect()
+}
+
+/// Asks until the answer is as wanted; fails with the last answer when that takes more than seconds.
+pub(crate) async fn eventually(ask: impl AsyncFn() -> Answer, wanted: impl Fn(&Answer) -> bool) -> Answer {
+    let start = Instant::now();
+    loop {
+        let answer = ask().await;
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(start.elapsed() < SECONDS, "still answered so after {SECONDS:?}:\n{}", answer.show());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

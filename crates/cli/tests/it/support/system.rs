@@ -1,0 +1,252 @@
+//! A whole system: PostgreSQL, Redis, migrations, operators, and the processes under test.
+//!
+//! The tests of a process share one, started by the first that asks. A test that hurts its Redis or needs other settings
+//! starts one of its own, on the same PostgreSQL server in a database of its own.
+
+use std::{
+    fs,
+    net::TcpListener,
+    sync::{LazyLock, Mutex},
+    time::{Duration, Instant},
+};
+
+use bulkhead_domain::OperatorRole;
+use bulkhead_servers::{Binaries, Durability, Postgres, PostgresOptions, Redis, RedisOptions, Scratch};
+use serde_json::json;
+use tokio::sync::OnceCell;
+
+use super::{
+    Caller,
+    contract::Contract,
+    process::{Service, Variables, bulkhead},
+    unique,
+};
+
+pub(crate) static BINARIES: LazyLock<Binaries> = LazyLock::new(|| Binaries::find().unwrap());
+
+/// One server for all systems. Never stopped by us: it stops by itself when this process has gone.
+static POSTGRES: LazyLock<(Postgres, Scratch)> = LazyLock::new(|| {
+    let scratch = Scratch::new().unwrap();
+    let mut options = PostgresOptions::new(scratch.path().join("postgres"));
+    options.durability = Durability::TestOnly;
+    options.max_connections = 250;
+    // What the server logs may hold no secret either.
+    options.settings.push(("log_statement".to_owned(), "all".to_owned()));
+    (Postgres::start(&BINARIES, options).unwrap(), scratch)
+});
+
+/// The passwords of the three logins, the same in every system: the roles are the server's.
+static LOGIN_PASSWORD: LazyLock<String> = LazyLock::new(|| format!("login-{}", unique()));
+
+static SHARED: OnceCell<System> = OnceCell::const_new();
+
+/// What a system of a test's own has that the shared one has not.
+#[derive(Default)]
+pub(crate) struct Options {
+    /// Settings of the API, instead of or beside the usual ones.
+    pub(crate) api: Variables,
+}
+
+/// An operator that was made at the start.
+pub(crate) struct Operator {
+    pub(crate) email: String,
+    pub(crate) password: String,
+    token: OnceCell<String>,
+}
+
+/// A running system.
+pub(crate) struct System {
+    // Before the servers that they use.
+    pub(crate) services: Mutex<Vec<Service>>,
+    pub(crate) redis: Mutex<Redis>,
+    pub(crate) api_port: u16,
+    pub(crate) metrics_port: u16,
+    pub(crate) master_key: String,
+    pub(crate) contract: Contract,
+    database: String,
+    operators: [Operator; 3],
+    pub(crate) scratch: Scratch,
+}
+
+impl System {
+    /// The one that the tests of this process share.
+    pub(crate) async fn shared() -> &'static Self {
+        SHARED.get_or_init(|| Self::start("bulkhead", Options::default())).await
+    }
+
+    /// One of the test's own, in a database of this name.
+    pub(crate) async fn start(database: &str, options: Options) -> Self {
+        let scratch = Scratch::new().unwrap();
+        let redis = RedisOptions { append_only: false, ..RedisOptions::new(scratch.path().join("redis")) };
+        let redis = Redis::start(&BINARIES, redis).unwrap();
+        // 256 bits in base64; the digits of ids are digits of base64, too.
+        let random: String = [unique(), unique(), unique()].concat();
+        let mut system = Self {
+            services: Mutex::default(),
+            redis: Mutex::new(redis),
+            api_port: free_port(),
+            metrics_port: free_port(),
+            master_key: format!("{random}A="),
+            contract: Contract::default(),
+            database: database.to_owned(),
+            operators: OperatorRole::ALL.map(|role| Operator {
+                email: format!("{}@bulkhead.example", role.as_str()),
+                password: format!("operator-{}", unique()),
+                token: OnceCell::new(),
+            }),
+            scratch,
+        };
+        let migrated = bulkhead(&["migrate"], &system.migrator(), "");
+        assert!(migrated.success, "{migrated:?}");
+        for (role, operator) in std::iter::zip(OperatorRole::ALL, &system.operators) {
+            let arguments = ["operator", "create", &operator.email, "--role", role.as_str()];
+            let made = bulkhead(&arguments, &system.commands(), &operator.password);
+            assert!(made.success, "{made:?}");
+        }
+        system.serve(options.api);
+        system.wait_until_ready().await;
+        let document = system.anonymous().get("/openapi.json").unchecked().await.json();
+        system.contract = Contract::of(document);
+        system
+    }
+
+    fn serve(&self, overrides: Variables) {
+        let logs = self.scratch.path().join("logs");
+        fs::create_dir(&logs).unwrap();
+        let mut api = self.commands();
+        api.extend(overrides);
+        let mut services = self.services.lock().unwrap();
+        services.push(Service::start("api", &api, &logs));
+        let mut worker = self.commands();
+        worker.push(("BULKHEAD_DATABASE_PROVISIONER_URL", self.provisioner_url()));
+        worker.push(("BULKHEAD_METRICS_PORT", free_port().to_string()));
+        services.push(Service::start("worker", &worker, &logs));
+    }
+
+    async fn wait_until_ready(&self) {
+        let start = Instant::now();
+        loop {
+            self.services.lock().unwrap().iter_mut().for_each(Service::assert_alive);
+            let address = ("127.0.0.1", self.api_port);
+            let listens = tokio::net::TcpStream::connect(address).await.is_ok();
+            if listens && self.anonymous().get("/readyz").unchecked().await.status == 200 {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "not ready:\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The settings of a process that serves: never the administrator's or the provisioner's login.
+    pub(crate) fn commands(&self) -> Variables {
+        let mut variables = self.common();
+        variables.extend([
+            ("BULKHEAD_DATABASE_TENANT_URL", database_url("bulkhead_tenant", &self.database)),
+            ("BULKHEAD_DATABASE_PLATFORM_URL", database_url("bulkhead_platform", &self.database)),
+            ("BULKHEAD_REDIS_CACHE_URL", self.redis.lock().unwrap().url()),
+            ("BULKHEAD_MASTER_KEY", self.master_key.clone()),
+            ("BULKHEAD_ENVIRONMENT", "test".to_owned()),
+            ("BULKHEAD_PORT", self.api_port.to_string()),
+            ("BULKHEAD_METRICS_PORT", self.metrics_port.to_string()),
+            ("BULKHEAD_PUBLIC_URL", "https://api.example.com".to_owned()),
+            ("BULKHEAD_HTTP_THREADS", "2".to_owned()),
+            // Every caller has an address of its own, in the header that this proxy would write.
+            ("BULKHEAD_TRUSTED_PROXY_HOPS", "1".to_owned()),
+            // A busy machine is no outage.
+            ("BULKHEAD_LIMITER_TIMEOUT_MS", "1000".to_owned()),
+            ("BULKHEAD_REQUEST_TIMEOUT_MS", "60000".to_owned()),
+            ("BULKHEAD_DATABASE_WAIT_TIMEOUT_MS", "30000".to_owned()),
+            // Secrets are looked for in everything that can be logged.
+            ("BULKHEAD_LOG", "debug".to_owned()),
+        ]);
+        variables
+    }
+
+    /// The settings of `bulkhead migrate`, and of `doctor`.
+    pub(crate) fn migrator(&self) -> Variables {
+        let mut variables = self.commands();
+        variables.extend([
+            ("BULKHEAD_DATABASE_ADMIN_URL", POSTGRES.0.superuser_url(&self.database)),
+            ("BULKHEAD_DATABASE_PROVISIONER_URL", self.provisioner_url()),
+        ]);
+        variables
+    }
+
+    fn common(&self) -> Variables {
+        vec![
+            ("BULKHEAD_BIND", "127.0.0.1".to_owned()),
+            ("BULKHEAD_METRICS_BIND", "127.0.0.1".to_owned()),
+            ("BULKHEAD_DATABASE_TLS", "off".to_owned()),
+            ("BULKHEAD_DATABASE_CONNECT_TIMEOUT_MS", "30000".to_owned()),
+            ("BULKHEAD_STATEMENT_TIMEOUT_MS", "30000".to_owned()),
+            ("BULKHEAD_LOCK_TIMEOUT_MS", "20000".to_owned()),
+            ("BULKHEAD_IDLE_IN_TRANSACTION_TIMEOUT_MS", "30000".to_owned()),
+        ]
+    }
+
+    pub(crate) fn provisioner_url(&self) -> String {
+        database_url("bulkhead_provisioner", &self.database)
+    }
+
+    /// The superuser's way to the database.
+    pub(crate) fn superuser_url(&self) -> String {
+        POSTGRES.0.superuser_url(&self.database)
+    }
+
+    /// The log of the PostgreSQL server, every statement in it.
+    pub(crate) fn postgres_log(&self) -> String {
+        let log = POSTGRES.1.path().join("postgres").join("server.log");
+        String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned()
+    }
+
+    /// What all processes under test have logged.
+    pub(crate) fn logs(&self) -> String {
+        self.services.lock().unwrap().iter().map(Service::log).collect()
+    }
+
+    /// Fails when a process under test has ended, has panicked, or had to report an error of its own.
+    pub(crate) fn assert_sound(&self) {
+        self.services.lock().unwrap().iter_mut().for_each(Service::assert_alive);
+        let logs = self.logs();
+        let bad =
+            logs.lines().find(|line| line.contains("panicked at") || line.contains("\"level\":\"ERROR\""));
+        assert_eq!(bad, None);
+    }
+
+    /// Somebody without a credential.
+    pub(crate) fn anonymous(&self) -> Caller {
+        Caller::new(self)
+    }
+
+    /// The operator with this role, and how it logs in.
+    pub(crate) fn operator_login(&self, role: OperatorRole) -> &Operator {
+        let found =
+            std::iter::zip(OperatorRole::ALL, &self.operators).find(|(its_role, _)| *its_role == role);
+        found.unwrap().1
+    }
+
+    /// An operator, logged in once for all tests.
+    pub(crate) async fn operator_with(&self, role: OperatorRole) -> Caller {
+        let operator = self.operator_login(role);
+        let log_in = || async {
+            let login = json!({ "email": operator.email, "password": operator.password });
+            let answer = self.anonymous().post("/v1/auth/login", &login).await.expect(200);
+            answer.at("/access_token")
+        };
+        self.anonymous().with_token(operator.token.get_or_init(log_in).await)
+    }
+
+    /// An operator who may do everything.
+    pub(crate) async fn operator(&self) -> Caller {
+        self.operator_with(OperatorRole::Admin).await
+    }
+}
+
+fn database_url(login: &str, database: &str) -> String {
+    format!("postgres://{login}:{}@127.0.0.1:{}/{database}", *LOGIN_PASSWORD, POSTGRES.0.port())
+}
+
+/// A loopback port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}

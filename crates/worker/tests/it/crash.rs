@@ -1,0 +1,122 @@
+//! Workers that are killed in the middle of their jobs.
+
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use bulkhead_db::{Connector, Db, Owner, Pool};
+use bulkhead_domain::SystemClock;
+use bulkhead_telemetry::Metrics;
+use bulkhead_testkit::{TestDb, TestRedis, timeouts};
+use bulkhead_worker::{Reaches, run};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{
+    EFFECTS, Probe, database, enqueue_many, jobs_in, options, registry, server, tenant, until,
+};
+
+/// Where a worker process finds its servers.
+#[derive(Serialize, Deserialize)]
+struct Addresses {
+    tenant: String,
+    platform: String,
+    provisioner: String,
+    redis: String,
+}
+
+/// Not a test: the worker that the tests below start as a process of its own, and kill.
+#[tokio::test]
+#[ignore = "run as a child of the tests of this module"]
+async fn worker_process() -> Result<()> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let addresses: Addresses = serde_json::from_str(&line)?;
+    let pool = |url: &str| -> Result<Pool> {
+        let connector = Connector::new(url, None, Duration::from_secs(5))?;
+        Ok(Pool::new(connector, TestDb::pool_options(4)))
+    };
+    let db =
+        || -> Result<Db> { Ok(Db::new(pool(&addresses.tenant)?, pool(&addresses.platform)?, timeouts())) };
+    let reaches = Reaches {
+        threads: vec![db()?, db()?],
+        own: db()?,
+        owner: Owner::new(pool(&addresses.provisioner)?, timeouts()),
+        redis: server(&addresses.redis),
+        metrics: Metrics::new()?,
+        clock: std::sync::Arc::new(SystemClock),
+    };
+    run(options(), reaches, registry(), CancellationToken::new()).await?;
+    Ok(())
+}
+
+/// A worker process; killed when dropped.
+struct Process(Child);
+
+impl Process {
+    fn start(db: &TestDb, redis: &TestRedis) -> Result<Self> {
+        let (urls, redis) = (db.urls(), redis.url());
+        let addresses =
+            Addresses { tenant: urls.tenant, platform: urls.platform, provisioner: urls.provisioner, redis };
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["--exact", "crash::worker_process", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("no standard input")?;
+        std::io::Write::write_all(
+            &mut stdin,
+            format!("{}\n", serde_json::to_string(&addresses)?).as_bytes(),
+        )?;
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // SIGKILL: nothing is handed back, nothing is said.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::test]
+async fn a_killed_workers_job_runs_again_when_its_lease_is_over_and_takes_effect_once() -> Result<()> {
+    let (db, redis) = (database().await?, TestRedis::start().await?);
+    enqueue_many(&db, tenant(1), &Probe { millis: 1_000, ..Probe::default() }, 1).await?;
+    let first = Process::start(&db, &redis)?;
+    until(&db, &jobs_in("running"), "1", Duration::from_secs(20)).await?;
+    sleep(Duration::from_millis(300)).await;
+    drop(first);
+    let killed = Instant::now();
+    let _second = Process::start(&db, &redis)?;
+    until(&db, &jobs_in("succeeded"), "1", Duration::from_secs(20)).await?;
+    assert!(killed.elapsed() > Duration::from_secs(1), "the lease of 2 s was not respected");
+    assert_eq!(db.value("SELECT attempts FROM platform.jobs WHERE kind = 'probe'").await?, "2");
+    assert_eq!(db.value(EFFECTS).await?, "1 1");
+    Ok(())
+}
+
+/// Two workers, one of them killed and replaced again and again; no attempt is lost to the kills, as every job could be
+/// hit more often than it has attempts.
+#[tokio::test]
+async fn jobs_survive_any_number_of_killed_workers() -> Result<()> {
+    let (db, redis) = (database().await?, TestRedis::start().await?);
+    for n in 1..=20 {
+        enqueue_many(&db, tenant(n), &Probe { millis: 40, ..Probe::default() }, 20).await?;
+    }
+    db.sql("UPDATE platform.jobs SET max_attempts = 100").await?;
+    let _steady = Process::start(&db, &redis)?;
+    for round in 0..8 {
+        let _victim = Process::start(&db, &redis)?;
+        sleep(Duration::from_millis(600 + 70 * round)).await;
+    }
+    until(&db, &jobs_in("succeeded"), "400", Duration::from_secs(60)).await?;
+    assert_eq!(db.value(EFFECTS).await?, "400 400");
+    let again = db.value("SELECT count(*) FROM platform.jobs WHERE attempts > 1").await?;
+    assert_ne!(again, "0", "no kill hit a running job");
+    Ok(())
+}

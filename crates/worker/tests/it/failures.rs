@@ -1,0 +1,130 @@
+//! Runs that fail, and what becomes of their jobs.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bulkhead_db::platform::queue::JobState;
+use bulkhead_testkit::TestRedis;
+use tokio::{task::LocalSet, time::sleep};
+
+use crate::support::{EFFECTS, Probe, Worker, database, enqueue, job, jobs_in, tenant, until};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn a_job_takes_effect_once_and_says_so() -> Result<()> {
+    let (db, redis) = (database().await?, TestRedis::start().await?);
+    let test = async {
+        let worker = Worker::start(&db, &redis)?;
+        let id = enqueue(&db, Some(tenant(1)), &Probe::default()).await?;
+        until(&db, &jobs_in("succeeded"), "1", PATIENCE).await?;
+        let row = job(&db, id).await?;
+        assert_eq!((row.attempts, row.progress, row.error), (1, 100, None));
+        assert_eq!(row.result, Some(serde_json::json!({ "attempt": 1 })));
+        assert!(row.finished_at.is_some());
+        assert_eq!(db.value(EFFECTS).await?, "1 1");
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn a_run_that_fails_is_repeated_until_it_works_or_has_used_up_its_attempts() -> Result<()> {
+    let (db, redis) = (database().await?, TestRedis::start().await?);
+    let test = async {
+        let worker = Worker::start(&db, &redis)?;
+        let flaky = enqueue(&db, None, &Probe { failures: 2, ..Probe::default() }).await?;
+        let hopeless = enqueue(&db, None, &Probe { failures: 9, ..Probe::default() }).await?;
+        let panicking = enqueue(&db, None, &Probe { failures: 1, panics: true, ..Probe::default() }).await?;
+        let aborting = enqueue(&db, None, &Probe { aborts: true, ..Probe::default() }).await?;
+        until(&db, &jobs_in("succeeded"), "2", PATIENCE).await?;
+        until(&db, &jobs_in("failed"), "2", PATIENCE).await?;
+        let flaky = job(&db, flaky).await?;
+        assert_eq!((flaky.state, flaky.attempts, flaky.error), (JobState::Succeeded, 3, None));
+        let panicking = job(&db, panicking).await?;
+        assert_eq!((panicking.state, panicking.attempts), (JobState::Succeeded, 2));
+        let hopeless = job(&db, hopeless).await?;
+        assert_eq!((hopeless.attempts, hopeless.error.as_deref()), (3, Some("every attempt failed")));
+        let aborting = job(&db, aborting).await?;
+        assert_eq!((aborting.attempts, aborting.error.as_deref()), (1, Some("the probe gives up")));
+        assert_eq!(db.value(EFFECTS).await?, "2 2");
+        let leaked =
+            "SELECT count(*) FROM platform.jobs WHERE error LIKE '%secret%' OR result::text LIKE '%secret%'";
+        assert_eq!(db.value(leaked).await?, "0");
+        let text = worker.metrics.render();
+        for series in [
+            r#"bulkhead_jobs_total{kind="probe",outcome="succeeded"} 2"#,
+            r#"bulkhead_jobs_total{kind="probe",outcome="failed"} 2"#,
+            r#"bulkhead_jobs_total{kind="probe",outcome="retried"} 5"#,
+        ] {
+            assert!(text.contains(series), "{series}");
+        }
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+/// Longer than [`bulkhead_worker::Handle::TIMEOUT`] of the probe, and longer than the lease: it is renewed meanwhile.
+#[tokio::test]
+async fn a_run_that_takes_too_long_is_stopped_and_one_that_takes_long_is_not() -> Result<()> {
+    let (db, redis) = (database().await?, TestRedis::start().await?);
+    let test = async {
+        let worker = Worker::start(&db, &redis)?;
+        let long = enqueue(&db, None, &Probe { millis: 4_000, ..Probe::default() }).await?;
+        let too_long = enqueue(&db, None, &Probe { millis: 60_000, ..Probe::default() }).await?;
+        sleep(Duration::from_millis(5_800)).await;
+        let long = job(&db, long).await?;
+        assert_eq!((long.state, long.attempts), (JobState::Succeeded, 1));
+        let too_long = job(&db, too_long).await?;
+        assert_eq!(too_long.error.as_deref(), Some("the run failed; it will be tried again"));
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn a_kind_that_nobody_knows_is_given_up() -> Result<()> {
+    let (db, redis) = (database().await?, TestRedis::start().await?);
+    let test = async {
+        db.sql(
+            "INSERT INTO platform.job_kinds VALUES ('mystery', false); \
+             INSERT INTO platform.jobs (id, kind, payload, max_attempts) VALUES (gen_random_uuid(), 'mystery', '{}', 5); \
+             INSERT INTO platform.jobs (id, kind, payload, max_attempts) VALUES (gen_random_uuid(), 'probe', '[]', 5)",
+        )
+        .await?;
+        let worker = Worker::start(&db, &redis)?;
+        until(
+            &db,
+            "SELECT count(*) FROM platform.jobs WHERE state = 'failed' AND attempts = 1",
+            "2",
+            PATIENCE,
+        )
+        .await?;
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+/// The effect of a worker that was taken for dead must not be kept.
+#[tokio::test]
+async fn a_run_whose_lease_was_lost_leaves_nothing() -> Result<()> {
+    let (db, redis) = (database().await?, TestRedis::start().await?);
+    let test = async {
+        let mut options = crate::support::options();
+        options.lease = Duration::from_secs(30);
+        let worker = Worker::start_with(&db, &redis.url(), options, crate::support::registry())?;
+        let id = enqueue(&db, None, &Probe { millis: 1_000, ..Probe::default() }).await?;
+        until(&db, &jobs_in("running"), "1", PATIENCE).await?;
+        db.sql("UPDATE platform.jobs SET lease_token = gen_random_uuid() WHERE kind = 'probe'").await?;
+        sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(db.value(EFFECTS).await?, "0 0");
+        assert_eq!(job(&db, id).await?.state, JobState::Running);
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}

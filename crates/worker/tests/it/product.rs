@@ -1,0 +1,244 @@
+//! The product's own jobs.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bulkhead_db::{
+    Authority, DbError,
+    platform::{queue, queue::JobState},
+    tenant,
+};
+use bulkhead_domain::{Clock as _, Plan, SystemClock, TenantId};
+use bulkhead_jobs::{DecideScaling, Job as _, KeepHouse, ProvisionTenant, PurgeExpired};
+use bulkhead_testkit::{TestDb, TestRedis};
+use bulkhead_worker::Registry;
+use tokio::task::LocalSet;
+
+use crate::support::{Worker, job, options, until};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn start(db: &TestDb, redis: &TestRedis) -> Result<Worker> {
+    Worker::start_with(db, &redis.url(), options(), Registry::standard())
+}
+
+fn ended(kind: &str) -> String {
+    format!("SELECT count(*) FROM platform.jobs WHERE kind = '{kind}' AND state IN ('succeeded', 'failed')")
+}
+
+#[tokio::test]
+async fn a_tenant_that_signed_up_is_built_and_one_that_did_not_is_refused() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let test = async {
+        let worker = start(&db, &redis)?;
+        let tenant = db.sign_up("acme", Plan::Free).await?;
+        let at = SystemClock.now();
+        let stranger = TenantId::mint(at);
+        let ask = async |tx: &mut _| {
+            let built =
+                queue::enqueue(tx, &ProvisionTenant { tenant: tenant.id }, Some(tenant.id), None, at).await?;
+            let refused = queue::enqueue(tx, &ProvisionTenant { tenant: stranger }, None, None, at).await?;
+            Ok::<_, DbError>((built, refused))
+        };
+        let (built, refused) = db.db()?.platform_write(Authority::Operator, ask).await?;
+        until(&db, &ended(ProvisionTenant::KIND), "2", PATIENCE).await?;
+        let refused = job(&db, refused).await?;
+        assert_eq!(
+            (refused.state, refused.error.as_deref()),
+            (JobState::Failed, Some("there is no such tenant"))
+        );
+        assert_eq!(job(&db, built).await?.result.unwrap()["outcome"], "built");
+        assert_eq!(db.value("SELECT status FROM platform.tenants").await?, "active");
+        let find = async |tx: &mut _| tenant::users::find(tx, tenant.owner_id).await;
+        assert_eq!(db.db()?.read(tenant.proven(), find).await?.unwrap().email, tenant.owner_email);
+        // The tenant sees the job that built it, under the same id.
+        let find = async |tx: &mut _| tenant::jobs::find(tx, built).await;
+        assert_eq!(db.db()?.read(tenant.proven(), find).await?.unwrap().state, JobState::Succeeded);
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn usage_in_the_stream_is_billed_within_seconds() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let test = async {
+        let worker = start(&db, &redis)?;
+        let mut connection = crate::support::server(&redis.url()).connect().await?;
+        let entry = r#"{"v":1,"boot":"01890a5d-ac96-774b-bcce-b302099a8057","seq":1,"node":"n","keys":[
+            ["ten_00000000000000000000000004","list_users",2,29500000,7,900,0,10,[[4,7]]]]}"#;
+        let _id: String = redis::cmd("XADD")
+            .arg("bh:usage")
+            .arg("*")
+            .arg("b")
+            .arg(entry)
+            .query_async(&mut connection)
+            .await?;
+        let sum = "SELECT coalesce(sum(requests), 0) FROM platform.request_minutes";
+        let took = until(&db, sum, "7", PATIENCE).await?;
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        // And again and again: the job is one row that stays.
+        let run_at = "SELECT count(*) FROM platform.jobs WHERE kind = 'aggregate_usage'";
+        assert_eq!(db.value(run_at).await?, "1");
+        let second = entry.replace("\"seq\":1", "\"seq\":2");
+        let _id: String = redis::cmd("XADD")
+            .arg("bh:usage")
+            .arg("*")
+            .arg("b")
+            .arg(second)
+            .query_async(&mut connection)
+            .await?;
+        until(&db, sum, "14", PATIENCE).await?;
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+/// Three tenants: one overloaded, one idle at its minimum, one idle with capacity to spare.
+#[tokio::test]
+async fn scaling_is_decided_once_per_tenant_and_minute() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let test = async {
+        let [busy, idle, spare] = [
+            db.sign_up("busy", Plan::Free).await?,
+            db.sign_up("idle", Plan::Free).await?,
+            db.sign_up("spare", Plan::Free).await?,
+        ];
+        db.sql(&format!(
+            "UPDATE platform.tenants SET status = 'active'; \
+             INSERT INTO platform.scaling_states VALUES ('{spare}', 3, now() - interval '1 hour'); \
+             INSERT INTO platform.request_minutes \
+             SELECT '{busy}', date_trunc('minute', now()) - minute * interval '1 minute', route, 2, 1000, 1, 1, 1, \
+                    array_fill(0::bigint, ARRAY[5]) || 1000::bigint || array_fill(0::bigint, ARRAY[18]) \
+             FROM generate_series(0, 7) minute, unnest(ARRAY['a', 'b', 'c']) route",
+            spare = spare.id.uuid(),
+            busy = busy.id.uuid()
+        ))
+        .await?;
+        let worker = start(&db, &redis)?;
+        until(&db, "SELECT count(*) FROM platform.scaling_decisions", "2", PATIENCE).await?;
+        let decided = db
+            .sql("SELECT t.slug, d.action, d.current_units, d.target_units, d.requests_per_minute, d.p95_ms, s.units \
+                  FROM platform.scaling_decisions d JOIN platform.tenants t ON t.id = d.tenant_id \
+                  JOIN platform.scaling_states s ON s.tenant_id = t.id ORDER BY 1")
+            .await?;
+        let decided: Vec<String> = decided
+            .into_iter()
+            .map(|row| row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().join(" "))
+            .collect();
+        // 3,000 requests a minute over units of 1,000; bucket 5 ends at 2.048 ms.
+        assert_eq!(decided, ["busy scale_up 1 3 3000 2.048 3", "spare scale_down 3 2 0  2"]);
+        assert_eq!(
+            db.value(&format!(
+                "SELECT count(*) FROM platform.scaling_states WHERE tenant_id = '{}'",
+                idle.id.uuid()
+            ))
+            .await?,
+            "0"
+        );
+        // The same minute again changes nothing, whatever the load is by now.
+        let minutes = "SELECT count(DISTINCT minute) FROM platform.scaling_decisions";
+        db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", DecideScaling::KIND))
+            .await?;
+        until(
+            &db,
+            &format!(
+                "SELECT state FROM platform.jobs WHERE kind = '{}' AND run_at > now()",
+                DecideScaling::KIND
+            ),
+            "queued",
+            PATIENCE,
+        )
+        .await
+        .ok();
+        let count: u32 = db.value("SELECT count(*) FROM platform.scaling_decisions").await?.parse()?;
+        let minutes: u32 = db.value(minutes).await?.parse()?;
+        assert!(count <= minutes * 2);
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let test = async {
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let schema = tenant.schema();
+        let usage = |age: &str| {
+            format!(
+                "INSERT INTO platform.request_minutes VALUES ('{}', date_trunc('minute', now() - interval '{age}'), 'r', 2, \
+                 1, 1, 1, 1, '{{}}'); \
+                 INSERT INTO platform.jobs (id, kind, payload, max_attempts, state, finished_at) \
+                 VALUES (gen_random_uuid(), 'purge_expired', '{{}}', 1, 'succeeded', now() - interval '{age}');",
+                tenant.id.uuid()
+            )
+        };
+        db.sql(&format!(
+            "{} {} INSERT INTO platform.scaling_decisions VALUES \
+             (gen_random_uuid(), '{id}', now() - interval '31 days', 'hold', 1, 1, 0, NULL, ''), \
+             (gen_random_uuid(), '{id}', now() - interval '29 days', 'hold', 1, 1, 0, NULL, ''); \
+             INSERT INTO platform.usage_batches VALUES (gen_random_uuid(), 'n', '{{}}', now() - interval '36 days'), \
+             (gen_random_uuid(), 'n', '{{}}', now()); \
+             INSERT INTO platform.revocations (subject, subject_id, at) VALUES ('user', '{id}', now() - interval '2 days'), \
+             ('user', '{id}', now()); \
+             INSERT INTO {schema}.idempotency_keys VALUES ('p', 'r', 'old', '', 200, NULL, NULL, now() - interval '25 hours'), \
+             ('p', 'r', 'new', '', 200, NULL, NULL, now()); \
+             INSERT INTO {schema}.sessions SELECT gen_random_uuid(), id, '', NULL, now(), now(), now() + age, NULL \
+             FROM {schema}.users, (VALUES (interval '-1 hour'), (interval '1 hour')) ages (age)",
+            usage("36 days"),
+            usage("1 day"),
+            id = tenant.id.uuid(),
+        ))
+        .await?;
+        let worker = start(&db, &redis)?;
+        let asked = format!(
+            "SELECT count(*) FROM platform.jobs WHERE kind = '{}' AND tenant_id IS NOT NULL AND state = 'succeeded'",
+            PurgeExpired::KIND
+        );
+        until(&db, &asked, "1", PATIENCE).await?;
+        let rows = format!(
+            "SELECT concat_ws(' ', (SELECT count(*) FROM platform.request_minutes), \
+             (SELECT count(*) FROM platform.jobs WHERE tenant_id IS NULL AND kind = 'purge_expired'), \
+             (SELECT count(*) FROM platform.scaling_decisions), (SELECT count(*) FROM platform.usage_batches), \
+             (SELECT count(*) FROM platform.revocations), (SELECT string_agg(key, ',') FROM {schema}.idempotency_keys), \
+             (SELECT count(*) FROM {schema}.sessions))"
+        );
+        assert_eq!(db.value(&rows).await?, "1 1 1 1 1 new 1");
+        // The next hour's run does not ask again.
+        db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", KeepHouse::KIND))
+            .await?;
+        let again = format!(
+            "SELECT count(*) FROM platform.jobs WHERE kind = '{}' AND run_at > now() AND state = 'queued'",
+            KeepHouse::KIND
+        );
+        until(&db, &again, "1", PATIENCE).await?;
+        assert_eq!(db.value(&asked).await?, "1");
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+/// The door that tenants ask for jobs through.
+#[tokio::test]
+async fn a_tenant_asks_for_its_own_jobs_and_sees_no_others() -> Result<()> {
+    let db = TestDb::new().await?;
+    let (a, b) = (db.create_tenant("aaa", Plan::Free).await?, db.create_tenant("bbb", Plan::Free).await?);
+    let at = SystemClock.now();
+    let ask = async |tx: &mut _| tenant::jobs::enqueue(tx, &PurgeExpired {}, Some("k"), at).await;
+    let own = db.db()?.write::<_, DbError>(a.proven(), ask).await?;
+    assert_eq!(db.db()?.write::<_, DbError>(a.proven(), ask).await?, own);
+    let others = db.db()?.write::<_, DbError>(b.proven(), ask).await?;
+    assert_ne!(others, own);
+    let page = bulkhead_db::PageRequest { after: None, limit: 10 };
+    let list = async |tx: &mut _| tenant::jobs::list(tx, page).await;
+    let seen = db.db()?.read::<_, DbError>(a.proven(), list).await?.rows;
+    assert_eq!(seen.iter().map(|row| row.id).collect::<Vec<_>>(), [own]);
+    let find = async |tx: &mut _| tenant::jobs::find(tx, others).await;
+    assert!(db.db()?.read::<_, DbError>(a.proven(), find).await?.is_none());
+    Ok(())
+}

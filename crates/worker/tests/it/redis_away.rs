@@ -1,0 +1,144 @@
+//! A Redis that forgets, dies, freezes, or was never there.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bulkhead_servers::Signal;
+use bulkhead_testkit::TestRedis;
+use tokio::{task::LocalSet, time::sleep};
+
+use crate::support::{
+    EFFECTS, Probe, Worker, database, enqueue, enqueue_many, jobs_in, options, registry, server, tenant,
+    until,
+};
+
+#[tokio::test]
+async fn a_job_that_was_handed_out_and_lost_is_handed_out_again() -> Result<()> {
+    let (db, redis) = (database().await?, TestRedis::start().await?);
+    let test = async {
+        enqueue(&db, None, &Probe::default()).await?;
+        db.sql("UPDATE platform.jobs SET pushed_at = now()").await?;
+        let worker = Worker::start(&db, &redis)?;
+        let took = until(&db, &jobs_in("succeeded"), "1", Duration::from_secs(10)).await?;
+        assert!(took > Duration::from_secs(1), "patience is 2 s, but it took {took:?}");
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn flushall_with_five_hundred_jobs_under_way() -> Result<()> {
+    let (db, redis) = (database().await?, TestRedis::start().await?);
+    let test = async {
+        for n in 1..=50 {
+            enqueue_many(&db, tenant(n), &Probe { millis: 30, ..Probe::default() }, 10).await?;
+        }
+        let worker = Worker::start(&db, &redis)?;
+        let mut connection = server(&redis.url()).connect().await?;
+        for _ in 0..3 {
+            sleep(Duration::from_millis(400)).await;
+            let _ok: () = redis::cmd("FLUSHALL").query_async(&mut connection).await?;
+        }
+        until(&db, &jobs_in("succeeded"), "500", Duration::from_secs(30)).await?;
+        assert_eq!(db.value(EFFECTS).await?, "500 500");
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn jobs_run_without_redis_and_go_through_it_again_when_it_is_back() -> Result<()> {
+    let (db, mut redis) = (database().await?, TestRedis::start().await?);
+    let test = async {
+        let worker = Worker::start(&db, &redis)?;
+        enqueue(&db, None, &Probe::default()).await?;
+        until(&db, &jobs_in("succeeded"), "1", Duration::from_secs(10)).await?;
+        redis.kill(Signal::SIGKILL)?;
+        enqueue_many(&db, tenant(1), &Probe { millis: 5, ..Probe::default() }, 100).await?;
+        let took = until(&db, &jobs_in("succeeded"), "101", Duration::from_secs(20)).await?;
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        redis.restart()?;
+        // Through Redis again: its own count of what it was given grows.
+        let mut connection = server(&redis.url()).connect().await?;
+        sleep(Duration::from_secs(6)).await;
+        enqueue_many(&db, tenant(1), &Probe::default(), 50).await?;
+        until(&db, &jobs_in("succeeded"), "151", Duration::from_secs(20)).await?;
+        let done: u64 = redis::cmd("SCARD").arg("bh:jobs:done").query_async(&mut connection).await?;
+        assert!(done > 0, "nothing went through Redis");
+        assert_eq!(db.value(EFFECTS).await?, "151 151");
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn a_frozen_redis_is_a_redis_that_is_away() -> Result<()> {
+    let (db, mut redis) = (database().await?, TestRedis::start().await?);
+    let test = async {
+        let worker = Worker::start(&db, &redis)?;
+        enqueue(&db, None, &Probe::default()).await?;
+        until(&db, &jobs_in("succeeded"), "1", Duration::from_secs(10)).await?;
+        redis.kill(Signal::SIGSTOP)?;
+        enqueue_many(&db, tenant(1), &Probe { millis: 5, ..Probe::default() }, 40).await?;
+        until(&db, &jobs_in("succeeded"), "41", Duration::from_secs(15)).await?;
+        redis.kill(Signal::SIGCONT)?;
+        enqueue_many(&db, tenant(1), &Probe { millis: 5, ..Probe::default() }, 40).await?;
+        until(&db, &jobs_in("succeeded"), "81", Duration::from_secs(15)).await?;
+        assert_eq!(db.value(EFFECTS).await?, "81 81");
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn jobs_run_where_there_is_no_redis_at_all() -> Result<()> {
+    let db = database().await?;
+    let test = async {
+        enqueue_many(&db, tenant(1), &Probe::default(), 20).await?;
+        let worker = Worker::start_with(&db, "redis://127.0.0.1:1", options(), registry())?;
+        until(&db, &jobs_in("succeeded"), "20", Duration::from_secs(10)).await?;
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+/// apalis keeps every finished task, and its scripts fail for good at about 8,000 due ones.
+#[tokio::test]
+async fn ten_thousand_due_jobs_drain_through_a_queue_that_stays_short_and_clean() -> Result<()> {
+    let (db, redis) = (database().await?, TestRedis::start().await?);
+    let test = async {
+        for n in 1..=100 {
+            enqueue_many(&db, tenant(n), &Probe::default(), 100).await?;
+        }
+        let mut connection = server(&redis.url()).connect().await?;
+        let worker = Worker::start(&db, &redis)?;
+        let mut longest = 0;
+        let began = tokio::time::Instant::now();
+        while db.value(&jobs_in("succeeded")).await? != "10000" {
+            anyhow::ensure!(began.elapsed() < Duration::from_secs(120), "not drained");
+            let (scheduled, active): (u64, u64) = redis::pipe()
+                .cmd("ZCARD")
+                .arg("bh:jobs:scheduled")
+                .cmd("LLEN")
+                .arg("bh:jobs:active")
+                .query_async(&mut connection)
+                .await?;
+            longest = longest.max(scheduled + active);
+            sleep(Duration::from_millis(20)).await;
+        }
+        eprintln!("10,000 jobs in {:?}, at most {longest} in Redis", began.elapsed());
+        assert!(longest <= 1_000, "{longest}");
+        assert_eq!(db.value(EFFECTS).await?, "10000 10000");
+        sleep(Duration::from_millis(5_500)).await;
+        let keys: u64 = redis::cmd("DBSIZE").query_async(&mut connection).await?;
+        assert!(keys < 20, "{keys} keys are left");
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}

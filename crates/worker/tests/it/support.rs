@@ -1,0 +1,201 @@
+//! A job that does as it is told, and a worker to run it.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use bulkhead_db::{
+    Authority, DbError,
+    platform::{audit, queue},
+    tenant::audit::Entry,
+};
+use bulkhead_domain::{Clock as _, JobId, SystemClock, TenantId};
+use bulkhead_jobs::{Job, TenantJob};
+use bulkhead_telemetry::Metrics;
+use bulkhead_testkit::{TestDb, TestRedis};
+use bulkhead_usage::RedisServer;
+use bulkhead_worker::{
+    Finished, Handle, JobContext, JobError, Reaches, Registry, WorkerError, WorkerOptions, run,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::{
+    task::{JoinHandle, spawn_local},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Waits, fails, panics or gives up as told; otherwise leaves one row in the audit log for every time that it has taken
+/// effect.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Probe {
+    /// How long a run takes.
+    pub(crate) millis: u64,
+    /// How many attempts fail before one succeeds.
+    pub(crate) failures: i32,
+    /// Whether they fail by a panic.
+    pub(crate) panics: bool,
+    /// Whether it gives up.
+    pub(crate) aborts: bool,
+}
+
+impl Job for Probe {
+    const KIND: &'static str = "probe";
+    const MAX_ATTEMPTS: i32 = 3;
+}
+
+impl TenantJob for Probe {}
+
+impl Handle for Probe {
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    async fn run(self, context: &JobContext) -> Result<Finished, JobError> {
+        sleep(Duration::from_millis(self.millis)).await;
+        if self.aborts {
+            return Err(JobError::abort("the probe gives up"));
+        }
+        if context.attempt() <= self.failures {
+            assert!(!self.panics, "the probe panics");
+            return Err(JobError::retry("a secret reason"));
+        }
+        let work = async |tx: &mut _| {
+            let id = context.id().to_string();
+            let entry = Entry {
+                at: context.now(),
+                actor: "test",
+                action: "probe",
+                target: &id,
+                request_id: &id,
+                changes: json!({}),
+            };
+            audit::record(tx, &entry).await?;
+            context.finish(tx, Some(json!({ "attempt": context.attempt() }))).await
+        };
+        Ok(context.db().platform_write::<_, DbError>(Authority::Machinery, work).await?)
+    }
+}
+
+/// A database that knows the probe.
+pub(crate) async fn database() -> Result<TestDb> {
+    let db = TestDb::new().await?;
+    db.sql("INSERT INTO platform.job_kinds VALUES ('probe', true)").await?;
+    Ok(db)
+}
+
+pub(crate) fn tenant(n: u128) -> TenantId {
+    TenantId::from_uuid(Uuid::from_u128(n))
+}
+
+pub(crate) async fn enqueue(db: &TestDb, tenant: Option<TenantId>, probe: &Probe) -> Result<JobId> {
+    let work = async |tx: &mut _| queue::enqueue(tx, probe, tenant, None, SystemClock.now()).await;
+    Ok(db.db()?.platform_write(Authority::Machinery, work).await?)
+}
+
+/// Many jobs at once, of one tenant.
+pub(crate) async fn enqueue_many(db: &TestDb, tenant: TenantId, probe: &Probe, count: usize) -> Result<()> {
+    let payload = serde_json::to_string(probe)?;
+    db.sql(&format!(
+        "INSERT INTO platform.jobs (id, kind, tenant_id, payload, max_attempts) \
+         SELECT gen_random_uuid(), 'probe', '{}', '{payload}', 3 FROM generate_series(1, {count})",
+        tenant.uuid()
+    ))
+    .await?;
+    Ok(())
+}
+
+/// Options with which a test sees in seconds what takes a minute in production.
+pub(crate) fn options() -> WorkerOptions {
+    WorkerOptions {
+        node: "test".to_owned(),
+        lease: Duration::from_secs(2),
+        sweep: Duration::from_millis(200),
+        patience: Duration::from_secs(2),
+        redis_grace: Duration::from_millis(700),
+        first_pause: Duration::from_millis(50),
+        drain: Duration::from_secs(5),
+        ..WorkerOptions::default()
+    }
+}
+
+pub(crate) fn server(url: &str) -> RedisServer {
+    RedisServer::new(url, None, Duration::from_millis(500), Duration::from_millis(800)).unwrap()
+}
+
+pub(crate) fn registry() -> Registry {
+    Registry::empty().with::<Probe>()
+}
+
+pub(crate) fn reaches(db: &TestDb, redis_url: &str) -> Result<Reaches> {
+    Ok(Reaches {
+        threads: vec![db.db()?, db.db()?],
+        own: db.db()?,
+        owner: db.owner()?,
+        redis: server(redis_url),
+        metrics: Metrics::new()?,
+        clock: Arc::new(SystemClock),
+    })
+}
+
+/// A running worker.
+pub(crate) struct Worker {
+    pub(crate) metrics: Metrics,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), WorkerError>>,
+}
+
+impl Worker {
+    pub(crate) fn start(db: &TestDb, redis: &TestRedis) -> Result<Self> {
+        Self::start_with(db, &redis.url(), options(), registry())
+    }
+
+    pub(crate) fn start_with(
+        db: &TestDb,
+        redis_url: &str,
+        options: WorkerOptions,
+        registry: Registry,
+    ) -> Result<Self> {
+        let reaches = reaches(db, redis_url)?;
+        let (metrics, shutdown) = (reaches.metrics.clone(), CancellationToken::new());
+        let task = spawn_local(run(options, reaches, registry, shutdown.clone()));
+        Ok(Self { metrics, shutdown, task })
+    }
+
+    /// Ends in order; how long it took.
+    pub(crate) async fn stop(self) -> Result<Duration> {
+        let began = Instant::now();
+        self.shutdown.cancel();
+        self.task.await??;
+        Ok(began.elapsed())
+    }
+}
+
+/// Waits until a query yields what is wanted.
+pub(crate) async fn until(db: &TestDb, sql: &str, wanted: &str, patience: Duration) -> Result<Duration> {
+    let began = Instant::now();
+    loop {
+        let value = db.value(sql).await?;
+        if value == wanted {
+            return Ok(began.elapsed());
+        }
+        if began.elapsed() > patience {
+            let jobs = db.sql("SELECT state, attempts, pushed_at IS NOT NULL, error, count(*) FROM platform.jobs GROUP BY 1, 2, 3, 4").await?;
+            bail!("after {patience:?} still {value}, not {wanted}: {sql}; jobs: {jobs:?}");
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// How many jobs there are in a state.
+pub(crate) fn jobs_in(state: &str) -> String {
+    format!("SELECT count(*) FROM platform.jobs WHERE kind = 'probe' AND state = '{state}'")
+}
+
+/// How often the probe took effect, and for how many jobs.
+pub(crate) const EFFECTS: &str =
+    "SELECT count(*) || ' ' || count(DISTINCT target) FROM platform.audit_log WHERE action = 'probe'";
+
+/// What people see of a job.
+pub(crate) async fn job(db: &TestDb, id: JobId) -> Result<queue::JobRow> {
+    let read = async |tx: &mut _| queue::operation(tx, id).await;
+    db.db()?.platform_read(Authority::Operator, read).await?.context("no such job")
+}
