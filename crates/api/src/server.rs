@@ -2,7 +2,11 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use actix_web::{App, HttpResponse, HttpServer, dev::{Server, ServerHandle}, web};
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    dev::{Server, ServerHandle},
+    web,
+};
 use bulkhead_auth::AuthError;
 use bulkhead_db::{Db, platform::nodes::Node};
 use bulkhead_telemetry::Metrics;

@@ -9,7 +9,10 @@ use bulkhead_auth::{
 use bulkhead_db::Db;
 use bulkhead_domain::{ApiKeyId, Clock, TenantId, api_key::ApiKey};
 use bulkhead_limits::{AddressLimiter, Limiter, TenantPermits};
-use bulkhead_telemetry::Metrics;
+use bulkhead_telemetry::{
+    Metrics,
+    metrics::{AuthOutcome, Credential},
+};
 use bulkhead_usage::Recorder;
 use chrono::{DateTime, Utc};
 
@@ -122,6 +125,8 @@ impl AppState {
         credential: &str,
     ) -> Result<Authenticated, ApiError> {
         let result = self.authenticator.authenticate(&self.db, credential, self.clock.now()).await;
+        let kind = if ApiKey::looks_like(credential) { Credential::ApiKey } else { Credential::AccessToken };
+        self.count(kind, &result);
         if matches!(result, Err(AuthError::Invalid)) {
             let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
             self.take(&self.attempts, address)?;
@@ -130,6 +135,18 @@ impl AppState {
             AuthError::Invalid => ApiError::InvalidCredentials,
             other => other.into(),
         })
+    }
+
+    /// Counts what became of a credential.
+    pub(crate) fn count<T>(&self, credential: Credential, result: &Result<T, AuthError>) {
+        let outcome = match result {
+            Ok(_) => AuthOutcome::Accepted,
+            Err(AuthError::Invalid | AuthError::Suspended) => AuthOutcome::Refused,
+            Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => {
+                AuthOutcome::Unavailable
+            }
+        };
+        self.metrics.auth.presented(credential, outcome);
     }
 
     /// Hashes a password that is to be stored.

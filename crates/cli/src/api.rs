@@ -27,7 +27,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
     actix_web::rt::System::new().block_on(async move {
         let stop = stop::signal_of(stop_with_stdin)?;
         let shared = shared(&settings)?;
-        let databases = wiring::databases(&settings)?;
+        let databases = wiring::databases(&settings, &shared.metrics)?;
         let node = wiring::node(&settings, NodeKind::Api);
         let threads = wiring::threads(&settings);
         let state = thread_state(&settings, &shared, databases.clone())?;

@@ -7,6 +7,7 @@ use bulkhead_auth::{Password, PasswordHasher};
 use bulkhead_config::Settings;
 use bulkhead_db::{Authority, DbError, platform::operators};
 use bulkhead_domain::{Clock, Email, OperatorId, OperatorRole, SystemClock};
+use bulkhead_telemetry::Metrics;
 
 use crate::wiring;
 
@@ -17,7 +18,7 @@ pub(crate) async fn create(settings: &Settings, email: &Email, role: OperatorRol
     io::stdin().lock().read_line(&mut line).context("reading the password from standard input")?;
     let password: Password = line.trim_end_matches(['\r', '\n']).parse().context("the password")?;
     let hash = PasswordHasher::new(1, 0).hash(password).await?;
-    let db = wiring::databases(settings)?();
+    let db = wiring::databases(settings, &Metrics::new()?)?();
     let now = SystemClock.now();
     let id = OperatorId::mint(now);
     let insert = async |tx: &mut _| operators::insert(tx, id, email.as_str(), &hash, role, now).await;

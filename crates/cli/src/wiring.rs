@@ -9,6 +9,7 @@ use bulkhead_db::{
     platform::nodes::{Node, NodeKind},
 };
 use bulkhead_domain::{Clock, JobId, SystemClock};
+use bulkhead_telemetry::Metrics;
 use bulkhead_usage::{RecorderOptions, RedisServer};
 
 /// How much longer than the server's own time-out a client waits for an answer before it gives the connection up.
@@ -50,16 +51,19 @@ fn pool_options(database: &Database, connections: u16) -> PoolOptions {
 }
 
 /// Makes one thread's way to the database, as often as there are threads.
-pub(crate) fn databases(settings: &Settings) -> Result<impl Fn() -> Db + Clone + Send + 'static> {
+pub(crate) fn databases(
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<impl Fn() -> Db + Clone + Send + 'static> {
     let database = &settings.database;
     let tenants = connector(database, database.require_tenant()?)?;
     let platform = connector(database, database.require_platform()?)?;
     let tenant_options = pool_options(database, database.connections_per_thread);
     let platform_options = pool_options(database, database.platform_connections);
-    let timeouts = timeouts(database);
+    let (timeouts, metrics) = (timeouts(database), metrics.clone());
     Ok(move || {
-        let tenants = Pool::new(tenants.clone(), tenant_options);
-        let platform = Pool::new(platform.clone(), platform_options);
+        let tenants = Pool::measured(tenants.clone(), tenant_options, metrics.database.pool("tenant"));
+        let platform = Pool::measured(platform.clone(), platform_options, metrics.database.pool("platform"));
         Db::new(tenants, platform, timeouts)
     })
 }

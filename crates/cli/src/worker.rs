@@ -27,7 +27,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         let probes_handle = probes.handle();
         actix_web::rt::spawn(probes);
 
-        let databases = wiring::databases(&settings)?;
+        let databases = wiring::databases(&settings, &metrics)?;
         let reaches = Reaches {
             threads: (0..wiring::threads(&settings)).map(|_| databases()).collect(),
             own: databases(),

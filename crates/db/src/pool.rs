@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bulkhead_telemetry::metrics::{DropReason, Pool as PoolMetrics};
 use diesel_async::AsyncPgConnection;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -50,6 +51,7 @@ struct Shared {
     connector: Connector,
     options: PoolOptions,
     slots: Vec<Slot>,
+    metrics: Option<PoolMetrics>,
     /// Failures in a row to connect; each makes the next attempts wait longer.
     failures: AtomicU32,
     closed_until: Mutex<Option<Instant>>,
@@ -66,20 +68,29 @@ struct Connection {
     retire_at: Instant,
 }
 
-impl Connection {
-    fn is_usable(&self) -> bool {
-        self.retire_at > Instant::now() && !self.opened.ended.load(Ordering::Acquire)
-    }
-}
-
 impl Pool {
     /// A pool without connections; they are opened when first needed.
     pub fn new(connector: Connector, options: PoolOptions) -> Self {
+        Self::build(connector, options, None)
+    }
+
+    /// A pool that counts what it does.
+    pub fn measured(connector: Connector, options: PoolOptions, metrics: PoolMetrics) -> Self {
+        Self::build(connector, options, Some(metrics))
+    }
+
+    fn build(connector: Connector, options: PoolOptions, metrics: Option<PoolMetrics>) -> Self {
         let slot =
             || Slot { turn: Arc::new(Semaphore::new(1)), waiting: AtomicU32::new(0), idle: Mutex::new(None) };
         let slots = std::iter::repeat_with(slot).take(options.connections.max(1)).collect();
-        let shared =
-            Shared { connector, options, slots, failures: AtomicU32::new(0), closed_until: Mutex::new(None) };
+        let shared = Shared {
+            connector,
+            options,
+            slots,
+            metrics,
+            failures: AtomicU32::new(0),
+            closed_until: Mutex::new(None),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -95,6 +106,7 @@ impl Pool {
 
     /// Takes a connection. The same `affinity` prefers the same slots; `None` takes whichever is free.
     pub(crate) async fn lease(&self, affinity: Option<u64>) -> DbResult<Lease> {
+        let started = Instant::now();
         let (index, slot) = self.shared.choose(affinity).ok_or(DbError::Busy)?;
         slot.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&slot.waiting);
@@ -103,10 +115,14 @@ impl Pool {
             .map_err(|_elapsed| DbError::Busy)?
             .map_err(|_closed| DbError::Busy)?;
         let idle = slot.idle.lock().take();
-        let connection = match idle.filter(Connection::is_usable) {
+        let connection = match idle.and_then(|idle| self.shared.reuse(idle)) {
             Some(connection) => connection,
             None => self.shared.open().await?,
         };
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.waited(started.elapsed());
+            metrics.in_use.inc();
+        }
         Ok(Lease {
             connection: Some(connection),
             clean: true,
@@ -152,6 +168,24 @@ impl Shared {
         }
     }
 
+    /// An idle connection, unless its time is over or its driver has ended.
+    fn reuse(&self, idle: Connection) -> Option<Connection> {
+        let unfit = if idle.opened.ended.load(Ordering::Acquire) {
+            Some(DropReason::Broken)
+        } else if idle.retire_at <= Instant::now() {
+            Some(DropReason::Aged)
+        } else {
+            None
+        };
+        if let Some(metrics) = &self.metrics {
+            metrics.idle.dec();
+            if let Some(reason) = unfit {
+                metrics.dropped(reason);
+            }
+        }
+        unfit.is_none().then_some(idle)
+    }
+
     async fn open(&self) -> DbResult<Connection> {
         let closed = self.closed_until.lock().is_some_and(|until| until > Instant::now());
         if closed {
@@ -161,6 +195,9 @@ impl Shared {
             Ok(opened) => {
                 self.failures.store(0, Ordering::Relaxed);
                 *self.closed_until.lock() = None;
+                if let Some(metrics) = &self.metrics {
+                    metrics.opened.inc();
+                }
                 let age = self.options.max_age.mul_f64(rand::random_range(0.5..=1.0));
                 Ok(Connection { opened, retire_at: Instant::now() + age })
             }
@@ -172,6 +209,16 @@ impl Shared {
                 tracing::warn!(%error, "cannot connect to PostgreSQL");
                 Err(error)
             }
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let Some(metrics) = &self.metrics else { return };
+        for _ in self.slots.iter().filter(|slot| slot.idle.lock().is_some()) {
+            metrics.idle.dec();
+            metrics.dropped(DropReason::Shutdown);
         }
     }
 }
@@ -204,6 +251,9 @@ impl Lease {
 
     /// The connection, for the migration harness, which wants to own it.
     pub(crate) fn into_pg(mut self) -> DbResult<AsyncPgConnection> {
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.in_use.dec();
+        }
         self.connection.take().map(|connection| connection.opened.pg).ok_or(DbError::Aborted)
     }
 }
@@ -211,6 +261,14 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.in_use.dec();
+            if self.clean {
+                metrics.idle.inc();
+            } else {
+                metrics.dropped(DropReason::Dirty);
+            }
+        }
         if self.clean {
             if let Some(slot) = self.shared.slots.get(self.index) {
                 *slot.idle.lock() = Some(connection);

@@ -60,7 +60,8 @@ impl Limiter {
         Self { shared: Arc::clone(&self.shared), link: Arc::new(self.link.another()) }
     }
 
-    /// Connects before the first request comes, and says whether Redis answers. Not needed: the first request connects.
+    /// Asks Redis for a sign of life, on a new connection if there is none, and says whether it came. Good for having a
+    /// connection before the first request (which connects otherwise) and for probing.
     pub async fn connect(&self) -> bool {
         self.link.connect().await
     }

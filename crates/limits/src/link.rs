@@ -97,19 +97,29 @@ impl Link {
                 return Some(answer);
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_elapsed) => format!("no answer in {:?}", self.timeout),
+            Err(_elapsed) => self.no_answer(),
         };
         self.lost(number, &reason);
         None
     }
 
-    /// Makes a connection now, unless there is one. Says whether Redis answers.
+    /// Asks Redis for a sign of life, on a new connection if there is none. Says whether it came.
     pub(crate) async fn connect(&self) -> bool {
-        if self.open_connection().is_some() {
-            return true;
-        }
-        self.state.lock().closed_until = Some(Instant::now() + CONNECT_TIMEOUT + LONGEST_PAUSE);
-        self.establish().await
+        let Some((mut connection, number)) = self.open_connection() else {
+            self.state.lock().closed_until = Some(Instant::now() + CONNECT_TIMEOUT + LONGEST_PAUSE);
+            return self.establish().await;
+        };
+        let reason = match timeout(self.timeout, redis::cmd("PING").exec_async(&mut connection)).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => error.to_string(),
+            Err(_elapsed) => self.no_answer(),
+        };
+        self.lost(number, &reason);
+        false
+    }
+
+    fn no_answer(&self) -> String {
+        format!("no answer in {:?}", self.timeout)
     }
 
     /// The connection and its number. When a new one is due it is made in the background; only the very first caller

@@ -23,6 +23,7 @@ use bulkhead_domain::{
     Clock, Ground, JobId, OperatorId, OperatorRole, Plan, Proven, ResourceId, Role, SystemClock, UserId,
     api_key::ApiKey,
 };
+use bulkhead_telemetry::Metrics;
 use serde_json::json;
 
 use super::credentials::{Credentials, DemoTenant, Login};
@@ -38,7 +39,7 @@ pub(crate) async fn run(environment: &[(&'static str, String)], credentials: &Cr
         anyhow::bail!("tenant {tenant} could not be migrated: {error}");
     }
     let seed = Seed {
-        db: wiring::databases(&settings)?(),
+        db: wiring::databases(&settings, &Metrics::new()?)?(),
         owner: wiring::owner(&settings, 1)?,
         hasher: PasswordHasher::new(2, 16),
         keyring: Keyring::new(&credentials.master_key.parse::<MasterKey>()?)?,

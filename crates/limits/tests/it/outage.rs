@@ -166,6 +166,20 @@ fn threads_have_connections_of_their_own_and_share_the_local_buckets() {
 }
 
 #[tokio::test]
+async fn a_probe_notices_both_the_end_and_the_return_of_redis() {
+    let mut server = Server::start();
+    let limiter = server.limiter(1);
+    assert!(limiter.connect().await && limiter.connect().await);
+    server.redis.kill(Signal::SIGSTOP).unwrap();
+    assert!(!limiter.connect().await && !limiter.connect().await);
+    server.redis.kill(Signal::SIGKILL).unwrap();
+    assert!(!limiter.connect().await);
+    server.redis.restart().unwrap();
+    assert!(limiter.connect().await);
+    assert_eq!(ask(&limiter, tenant(), burst(5)).await.source, Source::Redis);
+}
+
+#[tokio::test]
 async fn an_error_of_redis_is_an_outage_too() {
     let server = Server::start();
     let limiter = server.limiter(1);

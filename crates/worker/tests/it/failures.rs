@@ -74,9 +74,11 @@ async fn a_run_that_takes_too_long_is_stopped_and_one_that_takes_long_is_not() -
         let worker = Worker::start(&db, &redis)?;
         let long = enqueue(&db, None, &Probe { millis: 4_000, ..Probe::default() }).await?;
         let too_long = enqueue(&db, None, &Probe { millis: 60_000, ..Probe::default() }).await?;
-        sleep(Duration::from_millis(5_800)).await;
+        until(&db, &jobs_in("succeeded"), "1", PATIENCE).await?;
         let long = job(&db, long).await?;
         assert_eq!((long.state, long.attempts), (JobState::Succeeded, 1));
+        let told = "SELECT count(*) FROM platform.jobs WHERE error IS NOT NULL";
+        until(&db, told, "1", PATIENCE).await?;
         let too_long = job(&db, too_long).await?;
         assert_eq!(too_long.error.as_deref(), Some("the run failed; it will be tried again"));
         worker.stop().await?;

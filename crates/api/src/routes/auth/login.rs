@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, web::Data};
 use bulkhead_auth::Password;
 use bulkhead_domain::{Email, Slug};
+use bulkhead_telemetry::metrics::Credential;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -43,6 +44,7 @@ pub(crate) async fn login(
     let tenant = tenant.map(|slug| slug.parse::<Slug>().ok());
     let email = email.parse::<Email>().ok();
     let password = Password::try_from(password).ok();
-    let tokens = state.authenticator.login(&state.db, tenant, email, password, state.clock.now()).await?;
-    Answer::ok(&TokenResponse::from(tokens))
+    let result = state.authenticator.login(&state.db, tenant, email, password, state.clock.now()).await;
+    state.count(Credential::Password, &result);
+    Answer::ok(&TokenResponse::from(result?))
 }

@@ -1,6 +1,7 @@
 //! Exchange a refresh token for the next pair of tokens.
 
 use actix_web::{HttpRequest, web::Data};
+use bulkhead_telemetry::metrics::Credential;
 
 use super::{RefreshRequest, TokenResponse};
 use crate::{answer::Answer, error::ApiError, extract::Json, state::AppState};
@@ -18,6 +19,7 @@ pub(crate) async fn refresh(
     body: Json<RefreshRequest>,
 ) -> Result<Answer, ApiError> {
     state.admit_credential_attempt(&request)?;
-    let tokens = state.authenticator.refresh(&state.db, &body.value.refresh_token, state.clock.now()).await?;
-    Answer::ok(&TokenResponse::from(tokens))
+    let result = state.authenticator.refresh(&state.db, &body.value.refresh_token, state.clock.now()).await;
+    state.count(Credential::RefreshToken, &result);
+    Answer::ok(&TokenResponse::from(result?))
 }

@@ -1,0 +1,255 @@
+//! Running over the tenants: claiming, batches, and what becomes of those that fail.
+
+use std::time::Instant;
+
+use bulkhead_domain::{SchemaName, TenantId};
+use chrono::{DateTime, Utc};
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+};
+use uuid::Uuid;
+
+use super::{
+    ATTEMPTS, FLEET_LOCK, Listener, MigrateOptions, MigrationReport, Progress, TenantMigration, pause,
+};
+use crate::{
+    error::{DbError, DbResult},
+    scope::{LEAVE_SCHEMA, Owner, enter_schema},
+};
+
+#[derive(QueryableByName)]
+struct Fleet {
+    #[diesel(sql_type = BigInt)]
+    pending: i64,
+    #[diesel(sql_type = BigInt)]
+    already: i64,
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+}
+
+#[derive(Clone, QueryableByName)]
+struct Claimed {
+    #[diesel(sql_type = SqlUuid)]
+    tenant_id: Uuid,
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+/// One run over the tenants.
+struct Run<'a> {
+    owner: Owner,
+    migrations: &'a [TenantMigration],
+    newest: &'static str,
+    batch: i64,
+    /// A tenant that has failed since is not tried again.
+    started: DateTime<Utc>,
+    listener: Listener<'a>,
+}
+
+/// Applies what each tenant lacks of `migrations`, oldest first. Does not return before every tenant that needed it
+/// was migrated or has failed, whoever did it.
+pub async fn migrate_tenants(
+    owner: &Owner,
+    migrations: &[TenantMigration],
+    options: &MigrateOptions,
+    listener: Listener<'_>,
+) -> DbResult<MigrationReport> {
+    let began = Instant::now();
+    let newest = newest(migrations);
+    let owner = owner.with_timeouts(options.timeouts());
+    let fleet = survey(&owner, newest, None).await?;
+    let count = |rows: i64| usize::try_from(rows).unwrap_or_default();
+    let mut report = MigrationReport { already: count(fleet.already), ..MigrationReport::default() };
+    if fleet.pending > 0 {
+        listener(Progress::Pending(count(fleet.pending)));
+        let workers = options.connections.clamp(1, owner.connections());
+        let run = Run { owner, migrations, newest, batch: options.batch, started: fleet.at, listener };
+        run.until_done(workers, &mut report).await?;
+    }
+    report.elapsed = began.elapsed();
+    Ok(report)
+}
+
+/// The newest version of a set.
+pub(crate) fn newest(migrations: &[TenantMigration]) -> &'static str {
+    migrations.last().map_or("", |migration| migration.version)
+}
+
+/// How many tenants lack something and have not failed since, and how many lack nothing.
+async fn survey(owner: &Owner, newest: &str, since: Option<DateTime<Utc>>) -> DbResult<Fleet> {
+    let query = diesel::sql_query(
+        "SELECT count(*) FILTER (WHERE version < $1 AND (failed_at < $2) IS NOT FALSE) AS pending, \
+         count(*) FILTER (WHERE version >= $1) AS already, now() AS at FROM tenant_schema_versions",
+    )
+    .bind::<Text, _>(newest)
+    .bind::<Nullable<Timestamptz>, _>(since);
+    owner.read(async |tx| tx.tx.one(query).await).await
+}
+
+/// Whether the run cannot go on: the server is away, rather than one tenant's schema in the way.
+const fn is_fatal(error: &DbError) -> bool {
+    matches!(error, DbError::Unavailable(_) | DbError::Busy | DbError::Timeout)
+}
+
+impl Run<'_> {
+    async fn until_done(&self, workers: usize, report: &mut MigrationReport) -> DbResult<()> {
+        for round in 0.. {
+            let parts = futures::future::try_join_all((0..workers).map(|_| self.work())).await?;
+            for part in parts {
+                report.migrated += part.migrated;
+                report.failed.extend(part.failed);
+            }
+            self.wait_for_builders().await?;
+            if survey(&self.owner, self.newest, Some(self.started)).await?.pending == 0 {
+                break;
+            }
+            // Somebody else's run has claimed them, or an older program was still building them.
+            pause(round).await;
+        }
+        Ok(())
+    }
+
+    /// Takes batch after batch, until nothing is left that nobody else has claimed.
+    async fn work(&self) -> DbResult<MigrationReport> {
+        let mut done = MigrationReport::default();
+        let mut busy = Vec::new();
+        let mut from = Uuid::nil();
+        loop {
+            let mut claimed = Vec::new();
+            let outcome = self.apply(from, Uuid::max(), self.batch, &mut claimed).await;
+            let Some(last) = claimed.last() else {
+                outcome?;
+                break;
+            };
+            from = last.tenant_id;
+            match outcome {
+                Ok(()) => claimed.iter().for_each(|tenant| self.migrated(tenant, &mut done)),
+                Err(error) if is_fatal(&error) => return Err(error),
+                Err(error) => {
+                    tracing::debug!(%error, tenants = claimed.len(), "a batch failed; its tenants are tried alone");
+                    busy.extend(self.apply_each(claimed, false, &mut done).await?);
+                }
+            }
+        }
+        for attempt in 1..=ATTEMPTS {
+            if busy.is_empty() {
+                break;
+            }
+            pause(attempt).await;
+            busy = self.apply_each(busy, attempt == ATTEMPTS, &mut done).await?;
+        }
+        Ok(done)
+    }
+
+    /// Migrates up to `limit` of the tenants after `from` and up to `to` in one transaction, and tells which it has
+    /// claimed.
+    async fn apply(&self, from: Uuid, to: Uuid, limit: i64, claimed: &mut Vec<Claimed>) -> DbResult<()> {
+        self.owner
+            .write(async |tx| {
+                let claim = diesel::sql_query(
+                    "SELECT tenant_id, version FROM tenant_schema_versions \
+                     WHERE version < $1 AND (failed_at < $2) IS NOT FALSE AND tenant_id > $3 AND tenant_id <= $4 \
+                     ORDER BY tenant_id LIMIT $5 FOR UPDATE SKIP LOCKED",
+                )
+                .bind::<Text, _>(self.newest)
+                .bind::<Timestamptz, _>(self.started)
+                .bind::<SqlUuid, _>(from)
+                .bind::<SqlUuid, _>(to)
+                .bind::<BigInt, _>(limit);
+                *claimed = tx.tx.load(claim).await?;
+                if claimed.is_empty() { Ok(()) } else { tx.tx.batch(&self.script(claimed)).await }
+            })
+            .await
+    }
+
+    /// Migrates tenants one by one, marks the bad ones, and returns those that are worth another attempt: the ones whose
+    /// tables were in use, unless this is the last attempt.
+    async fn apply_each(
+        &self,
+        tenants: Vec<Claimed>,
+        last: bool,
+        done: &mut MigrationReport,
+    ) -> DbResult<Vec<Claimed>> {
+        let mut busy = Vec::new();
+        for tenant in tenants {
+            let mut claimed = Vec::new();
+            let before = Uuid::from_u128(tenant.tenant_id.as_u128().saturating_sub(1));
+            match self.apply(before, tenant.tenant_id, 1, &mut claimed).await {
+                // Somebody else has it.
+                Ok(()) if claimed.is_empty() => {}
+                Ok(()) => self.migrated(&tenant, done),
+                Err(error) if is_fatal(&error) => return Err(error),
+                Err(error) if error.is_transient() && !last => busy.push(tenant),
+                Err(error) => self.failed(&tenant, error.to_string(), done).await?,
+            }
+        }
+        Ok(busy)
+    }
+
+    async fn failed(&self, tenant: &Claimed, error: String, done: &mut MigrationReport) -> DbResult<()> {
+        let statement = diesel::sql_query(
+            "UPDATE tenant_schema_versions SET error = left($1, 2000), failed_at = now() \
+             WHERE tenant_id = $2 AND version < $3 AND (failed_at < $4) IS NOT FALSE",
+        )
+        .bind::<Text, _>(&error)
+        .bind::<SqlUuid, _>(tenant.tenant_id)
+        .bind::<Text, _>(self.newest)
+        .bind::<Timestamptz, _>(self.started);
+        if self.owner.write(async |tx| tx.tx.execute(statement).await).await? == 0 {
+            // Between the failure and here somebody else has had it, and has told.
+            return Ok(());
+        }
+        let tenant = TenantId::from_uuid(tenant.tenant_id);
+        (self.listener)(Progress::Failed(tenant, &error));
+        done.failed.push((tenant, error));
+        Ok(())
+    }
+
+    fn migrated(&self, tenant: &Claimed, done: &mut MigrationReport) {
+        done.migrated += 1;
+        (self.listener)(Progress::Migrated(TenantId::from_uuid(tenant.tenant_id)));
+    }
+
+    /// Everything that a batch runs, as one message.
+    fn script(&self, claimed: &[Claimed]) -> String {
+        let mut sql = String::new();
+        for tenant in claimed {
+            let schema = SchemaName::of(TenantId::from_uuid(tenant.tenant_id));
+            sql += &schema_script(schema, self.migrations, &tenant.version);
+        }
+        let ids: Vec<String> = claimed.iter().map(|tenant| format!("'{}'", tenant.tenant_id)).collect();
+        sql + &format!(
+            "{LEAVE_SCHEMA} UPDATE tenant_schema_versions \
+             SET version = '{}', migrated_at = now(), error = NULL, failed_at = NULL WHERE tenant_id IN ({})",
+            self.newest,
+            ids.join(", ")
+        )
+    }
+
+    /// Waits until every tenant that was being built when this is called is there to be seen.
+    async fn wait_for_builders(&self) -> DbResult<()> {
+        let lock = format!("SELECT pg_advisory_xact_lock({FLEET_LOCK})");
+        for attempt in 1.. {
+            match self.owner.write(async |tx| tx.tx.batch(&lock).await).await {
+                Err(error) if error.is_transient() && !is_fatal(&error) && attempt < ATTEMPTS => {
+                    pause(attempt).await;
+                }
+                outcome => return outcome,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a schema at `version` lacks, as SQL that enters the schema first.
+pub(crate) fn schema_script(schema: SchemaName, migrations: &[TenantMigration], version: &str) -> String {
+    let mut sql = enter_schema(schema);
+    for migration in migrations.iter().filter(|migration| migration.version > version) {
+        sql.push('\n');
+        sql += &migration.up.replace(":\"tenant\"", schema.as_str());
+        // Ends a last statement without a semicolon, and a last line that is a comment.
+        sql += "\n;\n";
+    }
+    sql
+}
