@@ -125,6 +125,11 @@ async fn drain(
     metrics.stop(false).await;
 }
 
+/// Runs the work of a command that serves, on this thread and with the runtime that the servers need.
+pub fn block_on<F: Future>(work: F) -> F::Output {
+    actix_web::rt::System::new().block_on(work)
+}
+
 /// Serves metrics and machine probes, on a port that is not for the public.
 pub fn probes(address: SocketAddr, metrics: Metrics, health: Arc<Health>) -> Result<Server, ServeError> {
     let listen = |source| ServeError::Listen { address, source };

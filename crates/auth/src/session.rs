@@ -73,6 +73,14 @@ impl RefreshToken {
         Self::write(self.owner, self.session, &secret)
     }
 
+    /// Whether this token was replaced, at most `replacements` times, by the one that is stored: it is genuine but spent,
+    /// and whoever sends it now is not the one who got the latest. Each step takes about a microsecond.
+    pub fn leads_to(&self, keyring: &Keyring, stored_mac: &[u8], replacements: usize) -> bool {
+        let descendants =
+            std::iter::successors(Some(self.successor(keyring)), |token| Some(token.successor(keyring)));
+        descendants.take(replacements).any(|token| token.matches(keyring, stored_mac))
+    }
+
     /// The whole token, to be given to the client.
     pub fn reveal(&self) -> &str {
         &self.text
@@ -186,6 +194,21 @@ mod tests {
         // Whoever can read what is stored of a token must not be able to write down the next one.
         assert!(!second.reveal().contains(&URL_SAFE_NO_PAD.encode(first.mac(&keyring(1)))));
         assert!(!second.matches(&keyring(1), &first.mac(&keyring(1))));
+    }
+
+    #[test]
+    fn an_earlier_token_of_a_session_is_recognised_and_no_other() {
+        let keyring = keyring(1);
+        let first = RefreshToken::issue(SessionOwner::Operator, SessionId::from_uuid(Uuid::nil())).unwrap();
+        let stranger = RefreshToken::issue(first.owner, first.session).unwrap();
+        let third = first.successor(&keyring).successor(&keyring);
+        let stored = third.mac(&keyring);
+        for (replacements, known) in [(0, false), (1, false), (2, true), (100, true)] {
+            assert_eq!(first.leads_to(&keyring, &stored, replacements), known, "{replacements}");
+        }
+        assert!(!third.leads_to(&keyring, &stored, 100), "the token in force is not spent");
+        assert!(!third.leads_to(&keyring, &first.mac(&keyring), 100), "a later token does not lead back");
+        assert!(!stranger.leads_to(&keyring, &stored, 100));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use bulkhead_api::{ApiOptions, AppState, Health, ServerOptions, Shared, serve};
+use bulkhead_api::{ApiOptions, AppState, Health, ServerOptions, Shared, block_on, serve};
 use bulkhead_auth::{AccessTokens, Authenticator, Keyring, MasterKey, PasswordHasher};
 use bulkhead_config::Settings;
 use bulkhead_db::{Db, platform::nodes::NodeKind};
@@ -24,7 +24,7 @@ const CREDENTIAL_ATTEMPTS: u32 = 60;
 /// Serves until it is told to stop.
 pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
     let settings = settings.clone();
-    actix_web::rt::System::new().block_on(async move {
+    block_on(async move {
         let stop = stop::signal_of(stop_with_stdin)?;
         let shared = shared(&settings)?;
         let databases = wiring::databases(&settings, &shared.metrics)?;
@@ -102,7 +102,7 @@ fn thread_state(
         let db = databases();
         let (recorder, work) =
             Recorder::new(options.clone(), db.clone(), redis.clone(), shared.metrics.clone());
-        actix_web::rt::spawn(work);
+        tokio::task::spawn_local(work);
         AppState::new(shared.clone(), db, recorder)
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use bulkhead_api::{Health, probes};
+use bulkhead_api::{Health, block_on, probes};
 use bulkhead_config::Settings;
 use bulkhead_domain::SystemClock;
 use bulkhead_telemetry::Metrics;
@@ -18,14 +18,14 @@ const PROVISIONERS: u16 = 1;
 /// Runs jobs until it is told to stop.
 pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
     let settings = settings.clone();
-    actix_web::rt::System::new().block_on(async move {
+    block_on(async move {
         let mut stop = stop::signal_of(stop_with_stdin)?;
         let metrics = Metrics::new()?;
         let health = Arc::new(Health::default());
         let address = (settings.http.metrics_bind, settings.http.metrics_port).into();
         let probes = probes(address, metrics.clone(), Arc::clone(&health))?;
         let probes_handle = probes.handle();
-        actix_web::rt::spawn(probes);
+        tokio::task::spawn_local(probes);
 
         let databases = wiring::databases(&settings, &metrics)?;
         let reaches = Reaches {
@@ -38,7 +38,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         };
         let shutdown = CancellationToken::new();
         let asked = shutdown.clone();
-        actix_web::rt::spawn(async move {
+        tokio::task::spawn_local(async move {
             // An error means that whoever could ask us to stop is gone: then stop.
             let _asked = stop.wait_for(|stop| *stop).await;
             asked.cancel();
