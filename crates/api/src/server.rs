@@ -20,6 +20,9 @@ use crate::{
     state::{AppState, Shared},
 };
 
+/// How long a recorder's last batches may take to reach PostgreSQL.
+const USAGE_AT_THE_END: Duration = Duration::from_secs(2);
+
 /// Where and how the servers listen.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -105,9 +108,21 @@ pub async fn serve(
     shared.health.mark_started();
     let result = try_join(api, metrics).await;
     tasks.shutdown().await;
+    settle_usage(&shared, &db).await;
     background::leave(&db, &node).await;
     result?;
     Ok(())
+}
+
+/// Brings what PostgreSQL has not confirmed of the threads' usage to it.
+async fn settle_usage(shared: &Shared, db: &Db) {
+    let recorders = std::mem::take(&mut *shared.recorders.lock());
+    for recorder in recorders {
+        let left = recorder.shutdown(db, USAGE_AT_THE_END).await;
+        if left > 0 {
+            tracing::error!(batches = left, "usage was left behind; what Redis holds of it is billed later");
+        }
+    }
 }
 
 /// Waits for the signal, lets load balancers notice, then closes the listeners and waits for what is in flight.

@@ -15,6 +15,7 @@ use bulkhead_telemetry::{
 };
 use bulkhead_usage::Recorder;
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 
 use crate::{error::ApiError, extract::Intent, health::Health, once::Once};
 
@@ -58,6 +59,8 @@ pub struct Shared {
     pub health: Arc<Health>,
     /// The tenants' buckets; threads make their own from it.
     pub limiter: Limiter,
+    /// Every thread's recorder, for the end: the threads are gone by then.
+    pub recorders: Arc<Mutex<Vec<Recorder>>>,
 }
 
 /// What one thread works with.
@@ -83,6 +86,7 @@ impl AppState {
     /// The state of the thread that calls this.
     pub fn new(shared: Shared, db: Db, recorder: Recorder) -> Self {
         let limiter = shared.limiter.for_thread();
+        shared.recorders.lock().push(recorder.clone());
         Self { shared, db, limiter, recorder }
     }
 

@@ -177,7 +177,10 @@ impl Authenticator {
         })?;
         match self.revocations.standing(&verified.principal, verified.issued_at, now) {
             Standing::Good => Ok(verified),
-            Standing::Revoked | Standing::Unknown => Err(AuthError::Invalid),
+            Standing::Revoked => Err(AuthError::Invalid),
+            Standing::Unknown => {
+                Err(DbError::Unavailable("what was revoked is not known well enough".to_owned()).into())
+            }
         }
     }
 
@@ -227,11 +230,10 @@ impl Authenticator {
             .await?;
             stored = read().await?;
         }
-        let known = self.keys.read().as_ref().map(|keys| keys.active().public().kid().to_owned());
         let keys = self.assemble(&stored)?;
-        let changed = known.is_some_and(|kid| kid != keys.active().public().kid());
-        *self.keys.write() = Some(Arc::new(keys));
-        if changed {
+        let before = self.keys.write().replace(Arc::new(keys));
+        // Any change counts: a key that was withdrawn must take the tokens it has signed with it.
+        if before.is_none_or(|before| before.jwks() != self.jwks()) {
             self.cache.invalidate_all();
         }
         Ok(())
@@ -265,8 +267,8 @@ impl Authenticator {
         let (rows, next) = db.platform_read(Authority::Machinery, read).await?;
         let (tenants, credentials): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|row| row.subject == "tenant");
-        for row in tenants {
-            self.directory.forget(TenantId::from_uuid(row.subject_id));
+        if !tenants.is_empty() {
+            self.directory.forget_all();
         }
         let read_row = |row: RevocationRow| {
             let subject = RevokedSubject::from_columns(row.tenant_id, &row.subject, row.subject_id);

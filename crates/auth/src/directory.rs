@@ -19,9 +19,16 @@ const MAX_AGE: TimeDelta = TimeDelta::seconds(60);
 /// The tenants that this node has met lately.
 #[derive(Debug)]
 pub struct Directory {
-    entries: Cache<TenantId, (DirectoryEntry, DateTime<Utc>)>,
-    /// Grows with every announced change, so that what was read before it is not kept after it.
+    entries: Cache<TenantId, Remembered>,
+    /// Grows with every announced change: what was read before one is not believed after it.
     generation: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    entry: DirectoryEntry,
+    at: DateTime<Utc>,
+    generation: u64,
 }
 
 impl Directory {
@@ -32,17 +39,16 @@ impl Directory {
 
     /// The tenant with this id, remembered or read.
     pub async fn find(&self, db: &Db, id: TenantId, now: DateTime<Utc>) -> DbResult<Option<DirectoryEntry>> {
-        if let Some((entry, at)) = self.entries.get(&id)
+        let generation = self.generation.load(Ordering::Acquire);
+        if let Some(Remembered { entry, at, generation: then }) = self.entries.get(&id)
+            && then == generation
             && (now - at).abs() < MAX_AGE
         {
             return Ok(Some(entry));
         }
-        let generation = self.generation.load(Ordering::Acquire);
         let found = db.platform_read(Authority::Machinery, async |tx| tenants::entry(tx, id).await).await?;
-        if let Some(entry) = found
-            && self.generation.load(Ordering::Acquire) == generation
-        {
-            self.entries.insert(id, (entry, now));
+        if let Some(entry) = found {
+            self.entries.insert(id, Remembered { entry, at: now, generation });
         }
         Ok(found)
     }
@@ -52,9 +58,9 @@ impl Directory {
         db.platform_read(Authority::Machinery, async |tx| tenants::entry_by_slug(tx, slug).await).await
     }
 
-    /// Forgets a tenant that has changed.
-    pub(crate) fn forget(&self, id: TenantId) {
+    /// Believes nothing that was read before now: a tenant has changed. Changes are rare, so all are read anew rather
+    /// than one tracked; what is being read this moment is covered too.
+    pub(crate) fn forget_all(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
-        self.entries.remove(&id);
     }
 }

@@ -85,6 +85,7 @@ fn shared(settings: &Settings) -> Result<Shared> {
         attempts: Arc::new(AddressLimiter::new(CREDENTIAL_ATTEMPTS, metrics.clone())),
         limiter: Limiter::new(redis, limits, metrics.clone()),
         health: Arc::new(Health::default()),
+        recorders: Arc::default(),
         metrics,
     })
 }

@@ -435,3 +435,20 @@ async fn finish_write<T, E: From<DbError>>(tx: Tx, result: Result<T, E>) -> Resu
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wall_ends_with_its_transaction() {
+        for access in [Access::Read, Access::Snapshot, Access::Write] {
+            let opening = opening(access, "t_a", "t_a", Timeouts { statement_ms: 1, lock_ms: 2, idle_ms: 3 });
+            let (begin, walls) = opening.split_once("; ").unwrap();
+            assert_eq!(begin.contains("READ ONLY"), access != Access::Write);
+            assert!(begin.starts_with("BEGIN") && walls.split("; ").all(|wall| wall.starts_with("SET LOCAL ")));
+        }
+        assert!(enter_schema(SchemaName::of(TenantId::from_uuid(uuid::Uuid::nil()))).starts_with("SET LOCAL "));
+        assert!(LEAVE_SCHEMA.starts_with("SET LOCAL ") && as_provisioner("").ends_with(" SET LOCAL ROLE bulkhead_owner;"));
+    }
+}

@@ -18,10 +18,10 @@ use std::{
     time::Duration,
 };
 
-use bulkhead_db::Db;
+use bulkhead_db::{Authority, Db, DbError, platform::usage};
 use bulkhead_domain::{
     TenantId,
-    usage::{StatusClass, UsageDelta},
+    usage::{StatusClass, UsageBatch, UsageDelta},
 };
 use bulkhead_telemetry::Metrics;
 use chrono::{DateTime, Utc};
@@ -32,7 +32,7 @@ use tokio::{
 };
 
 use crate::{codec, server::RedisServer};
-use flusher::Flusher;
+use flusher::{APPLY_AT_ONCE, Flusher};
 
 /// How a recorder behaves.
 #[derive(Clone, Debug)]
@@ -88,9 +88,9 @@ struct Shared {
     open: Mutex<Open>,
     /// Wakes the flusher.
     wake: Notify,
-    stop: watch::Sender<Option<Instant>>,
-    /// How many batches were left when the flusher stopped.
-    stopped: watch::Sender<Option<usize>>,
+    stop: watch::Sender<bool>,
+    /// What the flusher had not seen confirmed when it ended.
+    left: watch::Sender<Option<Vec<UsageBatch>>>,
 }
 
 /// The batch that is being filled.
@@ -122,8 +122,8 @@ impl Recorder {
             wait: options.wait,
             open: Mutex::default(),
             wake: Notify::new(),
-            stop: watch::Sender::new(None),
-            stopped: watch::Sender::new(None),
+            stop: watch::Sender::new(false),
+            left: watch::Sender::new(None),
         });
         let flusher = Flusher::new(Arc::clone(&shared), options, db, redis, metrics);
         (Self { shared }, flusher.run())
@@ -153,17 +153,33 @@ impl Recorder {
         Ticket { signal, wait: self.shared.wait }
     }
 
-    /// Stores everything in PostgreSQL, for at most `limit`; how many batches could not be. Call it when the last request
-    /// has been answered.
-    pub async fn shutdown(&self, limit: Duration) -> usize {
-        self.shared.stop.send_replace(Some(Instant::now() + limit));
-        let mut stopped = self.shared.stopped.subscribe();
-        // The flusher answers by the deadline; the margin is for a flusher that is not running.
-        let answer = stopped.wait_for(Option::is_some);
-        match tokio::time::timeout(limit + Duration::from_secs(1), answer).await {
-            Ok(Ok(left)) => left.unwrap_or_default(),
-            _ => self.shared.open.lock().slots.len().max(1),
+    /// Stores everything in PostgreSQL through `db`, for at most `limit`; how many batches could not be. Call it when the
+    /// last request has been answered, on whichever thread is left: the recorder's own may have ended by then.
+    pub async fn shutdown(&self, db: &Db, limit: Duration) -> usize {
+        let deadline = Instant::now() + limit;
+        self.shared.stop.send_replace(true);
+        let mut handed_over = self.shared.left.subscribe();
+        if tokio::time::timeout(limit, handed_over.wait_for(Option::is_some)).await.is_err() {
+            return self.shared.open.lock().slots.len().max(1);
         }
+        let mut left = self.shared.left.send_replace(Some(Vec::new())).unwrap_or_default();
+        while !left.is_empty() {
+            let some = left.get(..left.len().min(APPLY_AT_ONCE)).unwrap_or_default();
+            let work = async |tx: &mut _| usage::apply(tx, some.iter()).await;
+            let applied: Result<_, DbError> = db.platform_write(Authority::Machinery, work).await;
+            match applied {
+                Ok(_) => drop(left.drain(..left.len().min(APPLY_AT_ONCE))),
+                Err(error) if Instant::now() < deadline => {
+                    tracing::warn!(%error, "usage could not be stored in PostgreSQL; it will be tried again");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, batches = left.len(), "the process ends before PostgreSQL has taken all usage");
+                    break;
+                }
+            }
+        }
+        left.len()
     }
 }
 

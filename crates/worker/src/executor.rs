@@ -48,6 +48,7 @@ pub(crate) struct Executor {
 struct Inner {
     options: ExecutorOptions,
     registry: Registry,
+    kinds: Vec<&'static str>,
     pool: LocalPoolHandle,
     /// One for each thread of the pool.
     reaches: Vec<Reach>,
@@ -70,6 +71,7 @@ impl Executor {
     pub(crate) fn new(options: ExecutorOptions, registry: Registry, reaches: Vec<Reach>) -> Self {
         let inner = Inner {
             options,
+            kinds: registry.kinds(),
             registry,
             pool: LocalPoolHandle::new(reaches.len()),
             reaches,

@@ -69,6 +69,10 @@ impl Registry {
         self
     }
 
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
+        self.entries.iter().map(|entry| entry.kind).collect()
+    }
+
     pub(crate) fn find(&self, kind: &str) -> Option<Entry> {
         self.entries.iter().find(|entry| entry.kind == kind).copied()
     }

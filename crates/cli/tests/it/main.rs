@@ -5,6 +5,27 @@
 
 // `cfg(test)` tells clippy that helpers, too, are test code.
 #[cfg(test)]
+mod support;
+
+#[cfg(test)]
+mod admin;
+#[cfg(test)]
+mod api_keys;
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+mod me;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod resources;
 #[cfg(test)]
-mod support;
+mod root;
+#[cfg(test)]
+mod scaling;
+#[cfg(test)]
+mod usage;
+#[cfg(test)]
+mod users;

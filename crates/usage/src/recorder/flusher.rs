@@ -25,7 +25,7 @@ use super::{Open, Outcome, RecorderOptions, Shared, Signal, Slot, ledger::Ledger
 use crate::{backoff::Backoff, codec::MAX_KEYS, server::RedisServer, stream};
 
 /// Batches that are applied directly in one transaction, sent again, or asked about at a time.
-const APPLY_AT_ONCE: usize = 200;
+pub(super) const APPLY_AT_ONCE: usize = 200;
 const SEND_AT_ONCE: usize = 200;
 const ASK_AT_ONCE: usize = 5_000;
 
@@ -86,26 +86,15 @@ impl Flusher {
         }
     }
 
-    /// Works until it is told to stop, then stores what is left.
+    /// Works until it is told to stop. What is left then is handed over when the flusher is dropped.
     pub(super) async fn run(self) {
         let mut stop = self.shared.stop.subscribe();
         let work = async { futures::join!(self.flush_for_ever(), self.maintain_for_ever()) };
-        let deadline = tokio::select! {
-            ((), ()) = work => None,
-            told = stop.wait_for(Option::is_some) => told.ok().and_then(|deadline| *deadline),
-        };
-        let deadline = deadline.unwrap_or_else(Instant::now);
-        self.in_flight.set(u64::MAX);
-        if tokio::time::timeout_at(deadline, self.settle_everything()).await.is_err() {
-            tracing::error!(
-                batches = self.ledger.borrow().len(),
-                unsent = self.ledger.borrow().unsent(u64::MAX, usize::MAX).len(),
-                "the process ends before PostgreSQL has taken all usage; what is unsent is lost"
-            );
+        tokio::select! {
+            ((), ()) = work => {}
+            // An error means that nobody is left who could tell it.
+            _told = stop.wait_for(|stop| *stop) => {}
         }
-        self.report();
-        let left = self.ledger.borrow().len() + self.shared.open.lock().slots.len();
-        self.shared.stopped.send_replace(Some(left));
     }
 
     async fn flush_for_ever(&self) {
@@ -359,27 +348,22 @@ impl Flusher {
         self.metrics.usage.in_flight.add(now.0 - before.0);
         self.metrics.usage.buffer_bytes.add(now.1 - before.1);
     }
+}
 
-    /// Applies everything, trying again until it is done or the caller gives up waiting.
-    async fn settle_everything(&self) {
-        loop {
-            self.postgres_pause.borrow_mut().succeeded();
-            if let Some(sealed) = self.seal() {
-                sealed.signal.tell(Outcome::Unsafe);
-                self.in_flight.set(u64::MAX);
-            }
-            let batches = self.ledger.borrow().oldest(u64::MAX, APPLY_AT_ONCE);
-            if batches.is_empty() {
-                return;
-            }
-            if !self.apply(&batches).await {
-                // Second best: what is in the stream is applied when PostgreSQL is back, by a worker.
-                self.mend_connection().await;
-                let unsent = self.ledger.borrow().unsent(u64::MAX, SEND_AT_ONCE);
-                self.append(&unsent, UsagePath::Stream).await;
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        }
+impl Drop for Flusher {
+    /// Hands over what PostgreSQL has not confirmed, whether the flusher was told to stop or the runtime that drove it
+    /// has ended under it.
+    fn drop(&mut self) {
+        let mut left = {
+            let mut open = self.shared.open.lock();
+            std::mem::take(&mut open.signal).tell(Outcome::Unsafe);
+            self.number(&mut open)
+        };
+        left.extend(self.ledger.borrow().oldest(u64::MAX, usize::MAX));
+        *self.ledger.borrow_mut() = Ledger::default();
+        self.report();
+        let left = left.into_iter().map(|batch| UsageBatch::clone(&batch)).collect();
+        self.shared.left.send_replace(Some(left));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use anyhow::Result;
+use bulkhead_db::Db;
 use bulkhead_domain::usage::{StatusClass, UsageKey};
 use bulkhead_servers::Signal;
 use bulkhead_testkit::{TestDb, TestRedis};
@@ -37,6 +38,7 @@ struct Load {
 }
 
 struct Api {
+    db: Db,
     recorder: Recorder,
     flusher: JoinHandle<()>,
     load: Rc<RefCell<Load>>,
@@ -45,7 +47,7 @@ struct Api {
 impl Api {
     fn start(db: &TestDb, redis: &TestRedis, options: RecorderOptions) -> Result<Self> {
         let (recorder, flusher) = Recorder::new(options, db.db()?, server(redis), metrics());
-        Ok(Self { recorder, flusher: spawn_local(flusher), load: Rc::default() })
+        Ok(Self { db: db.db()?, recorder, flusher: spawn_local(flusher), load: Rc::default() })
     }
 
     /// One request: record, wait, answer.
@@ -89,7 +91,7 @@ impl Api {
             client.abort();
         }
         sleep(Duration::from_millis(50)).await;
-        assert_eq!(self.recorder.shutdown(Duration::from_secs(20)).await, 0);
+        assert_eq!(self.recorder.shutdown(&self.db, Duration::from_secs(20)).await, 0);
         self.flusher.await?;
         Ok(self.load.take())
     }
@@ -279,7 +281,7 @@ async fn a_cancelled_request_is_not_lost() -> Result<()> {
             let request = Api::serve(api.recorder.clone(), Rc::clone(&api.load), seed);
             drop(tokio::time::timeout(Duration::from_micros(seed * 3), request).await);
         }
-        assert_eq!(api.recorder.shutdown(Duration::from_secs(10)).await, 0);
+        assert_eq!(api.recorder.shutdown(&api.db, Duration::from_secs(10)).await, 0);
         api.load.borrow().recorded.check(&db).await
     };
     LocalSet::new().run_until(test).await
@@ -327,7 +329,7 @@ async fn a_stream_over_its_bound_is_left_alone() -> Result<()> {
         for_secs(0.1).await;
         let mut connection = server(&redis).connect().await?;
         assert_eq!(length(&mut connection).await?, 20);
-        assert_eq!(api.recorder.shutdown(Duration::from_secs(10)).await, 0);
+        assert_eq!(api.recorder.shutdown(&api.db, Duration::from_secs(10)).await, 0);
         api.load.borrow().recorded.check(&db).await
     };
     LocalSet::new().run_until(test).await

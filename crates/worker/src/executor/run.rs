@@ -25,7 +25,7 @@ const GIVEN_UP: &str = "every attempt failed";
 
 /// Runs the job if it can be claimed. `closing` between delivery and claim means that it stays where it is.
 pub(super) async fn run(inner: Arc<Inner>, reach: Reach, id: JobId) {
-    let claim = async |tx: &mut _| lease::claim(tx, id, inner.options.lease).await;
+    let claim = async |tx: &mut _| lease::claim(tx, id, &inner.kinds, inner.options.lease).await;
     let job = match reach.db.platform_write::<_, DbError>(Authority::Machinery, claim).await {
         Ok(Some(job)) => job,
         Ok(None) => return,
@@ -46,19 +46,16 @@ pub(super) async fn run(inner: Arc<Inner>, reach: Reach, id: JobId) {
 }
 
 async fn attempt(inner: &Inner, reach: Reach, job: ClaimedJob) {
+    // Only known kinds are claimed.
+    let Some(entry) = inner.registry.find(&job.kind) else { return };
     let stop = inner.started(job.id, job.token);
-    let Some(entry) = inner.registry.find(&job.kind) else {
-        tracing::error!("there is no handler for this kind of job");
-        settle(inner, &reach, &job, None, Err(JobError::abort("this kind of job is not known"))).await;
-        return;
-    };
     let began = Instant::now();
     // Dropped when the lease is lost or the process ends: the row is then another's, or is given back by who stops us.
     let ran = tokio::select! {
         ran = guarded(entry, JobContext::new(reach.clone(), job.clone()), job.payload.clone()) => ran,
         () = stop.cancelled() => return,
     };
-    settle(inner, &reach, &job, Some((entry, began.elapsed())), ran).await;
+    settle(inner, &reach, &job, ran, entry, began.elapsed()).await;
 }
 
 /// Runs the handler within its time, and turns a panic into a failure like any other.
@@ -85,8 +82,9 @@ async fn settle(
     inner: &Inner,
     reach: &Reach,
     job: &ClaimedJob,
-    ran: Option<(Entry, Duration)>,
     result: Result<Finished, JobError>,
+    entry: Entry,
+    elapsed: Duration,
 ) {
     let outcome = match result {
         Ok(_finished) => JobOutcome::Succeeded,
@@ -109,9 +107,7 @@ async fn settle(
             JobOutcome::Failed
         }
     };
-    if let Some((entry, elapsed)) = ran {
-        reach.metrics.jobs.finished(entry.kind, outcome, elapsed);
-    }
+    reach.metrics.jobs.finished(entry.kind, outcome, elapsed);
 }
 
 enum Verdict<'a> {

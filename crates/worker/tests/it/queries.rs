@@ -18,6 +18,7 @@ use bulkhead_testkit::TestDb;
 use crate::support::{Probe, database, enqueue, enqueue_many, job, tenant};
 
 const LEASE: Duration = Duration::from_secs(30);
+const KINDS: &[&str] = &["probe", "keep_house"];
 
 async fn take(db: &TestDb, bounds: Bounds, turn: &mut Turn) -> Result<Vec<DueJob>> {
     let take = async |tx: &mut _| dispatch::take_due(tx, bounds, turn).await;
@@ -53,7 +54,7 @@ async fn lanes_take_turns_within_all_bounds() -> Result<()> {
     // One finishes, and its lane may have one more.
     let id = first.iter().find(|job| job.lane == lanes[0]).unwrap().id;
     let work = async |tx: &mut _| {
-        let claimed = lease::claim(tx, id, LEASE).await?.unwrap();
+        let claimed = lease::claim(tx, id, KINDS, LEASE).await?.unwrap();
         lease::finish(tx, id, claimed.token, None).await
     };
     db.db()?.platform_write::<_, DbError>(Authority::Machinery, work).await?;
@@ -114,8 +115,10 @@ async fn a_job_is_claimed_once_and_finished_only_under_its_lease() -> Result<()>
     let claim = |lease| {
         let db = db.db().unwrap();
         async move {
-            db.platform_write(Authority::Machinery, async |tx: &mut _| lease::claim(tx, id, lease).await)
-                .await
+            db.platform_write(Authority::Machinery, async |tx: &mut _| {
+                lease::claim(tx, id, KINDS, lease).await
+            })
+            .await
         }
     };
     let (a, b) = futures::try_join!(claim(LEASE), claim(LEASE))?;
@@ -191,7 +194,7 @@ async fn a_recurring_job_is_one_row_that_never_ends() -> Result<()> {
     let id = rows[0].id;
     for finishes in [true, false, true] {
         let run = async |tx: &mut _| {
-            let claimed = lease::claim(tx, id, LEASE).await?.unwrap();
+            let claimed = lease::claim(tx, id, KINDS, LEASE).await?.unwrap();
             assert_eq!(claimed.attempts, 1);
             if finishes {
                 return lease::finish(tx, id, claimed.token, None).await;

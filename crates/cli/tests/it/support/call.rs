@@ -94,6 +94,11 @@ impl<'a> Caller<'a> {
         self.call("POST", path).json(body)
     }
 
+    /// A POST that has nothing to say but its path.
+    pub(crate) fn post_nothing(&self, path: &str) -> Call<'a> {
+        self.call("POST", path)
+    }
+
     pub(crate) fn patch(&self, path: &str, body: &Value) -> Call<'a> {
         self.call("PATCH", path).json(body)
     }

@@ -33,6 +33,11 @@ pub(crate) fn unique() -> String {
     id.chars().skip(id.len() - 14).collect()
 }
 
+/// The current billing period.
+pub(crate) fn this_month() -> String {
+    SystemClock.now().format("%Y-%m").to_string()
+}
+
 /// Asks until the answer is as wanted; fails with the last answer when that takes more than seconds.
 pub(crate) async fn eventually(ask: impl AsyncFn() -> Answer, wanted: impl Fn(&Answer) -> bool) -> Answer {
     let start = Instant::now();

@@ -213,8 +213,14 @@ impl System {
         assert_eq!(bad, None);
     }
 
+    /// What the API tells the machines.
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("http://127.0.0.1:{}/metrics", self.metrics_port);
+        reqwest::get(url).await.unwrap().text().await.unwrap()
+    }
+
     /// Somebody without a credential.
-    pub(crate) fn anonymous(&self) -> Caller {
+    pub(crate) fn anonymous(&self) -> Caller<'_> {
         Caller::new(self)
     }
 
@@ -226,7 +232,7 @@ impl System {
     }
 
     /// An operator, logged in once for all tests.
-    pub(crate) async fn operator_with(&self, role: OperatorRole) -> Caller {
+    pub(crate) async fn operator_with(&self, role: OperatorRole) -> Caller<'_> {
         let operator = self.operator_login(role);
         let log_in = || async {
             let login = json!({ "email": operator.email, "password": operator.password });
@@ -237,7 +243,7 @@ impl System {
     }
 
     /// An operator who may do everything.
-    pub(crate) async fn operator(&self) -> Caller {
+    pub(crate) async fn operator(&self) -> Caller<'_> {
         self.operator_with(OperatorRole::Admin).await
     }
 }

@@ -52,7 +52,9 @@ pub(crate) async fn create_tenant<'a>(system: &'a System, plan: &str) -> Tenant<
     let (id, operation) = (accepted.at("/result/tenant"), accepted.at("/id"));
     let path = accepted.header("location").to_owned();
     let operator = system.operator().await;
-    let done = eventually(async || operator.get(&path).await.expect(200), |answer| answer.at("/done") == "true").await;
+    let done =
+        eventually(async || operator.get(&path).await.expect(200), |answer| answer.at("/done") == "true")
+            .await;
     assert_eq!(done.at("/state"), "succeeded", "{}", done.body);
     let owner = log_in(system, &slug, &email, &password).await;
     Tenant { system, id, slug, operation, owner }

@@ -66,18 +66,25 @@ struct IdRow {
 }
 
 /// Takes a lease on a job that is due, or whose lease has run out. `None` when there is nothing to run: an id may be
-/// delivered more than once, or too late.
-pub async fn claim(tx: &mut PlatformTx, id: JobId, lease: Duration) -> DbResult<Option<ClaimedJob>> {
+/// delivered more than once, or too late, or to a worker that does not know the job's kind. Such a job waits for a worker
+/// that does: while a new version is rolled out, both kinds of workers are there.
+pub async fn claim(
+    tx: &mut PlatformTx,
+    id: JobId,
+    kinds: &[&str],
+    lease: Duration,
+) -> DbResult<Option<ClaimedJob>> {
     let statement = diesel::sql_query(
         "UPDATE jobs SET state = 'running', attempts = CASE WHEN recurs_every IS NULL THEN attempts + 1 ELSE 1 END, \
              progress = 0, lease_token = gen_random_uuid(), \
              leased_until = clock_timestamp() + $2 * interval '1 millisecond' \
-         WHERE id = $1 AND ((state = 'queued' AND run_at <= clock_timestamp()) \
+         WHERE id = $1 AND kind = ANY ($3) AND ((state = 'queued' AND run_at <= clock_timestamp()) \
              OR (state = 'running' AND leased_until < clock_timestamp() AND attempts < max_attempts)) \
          RETURNING id, kind, tenant_id, payload, attempts, max_attempts, lease_token",
     )
     .bind::<SqlUuid, _>(id.uuid())
-    .bind::<BigInt, _>(millis(lease));
+    .bind::<BigInt, _>(millis(lease))
+    .bind::<Array<Text>, _>(kinds.to_vec());
     let row: Option<ClaimedRow> = tx.tx.first(statement).await?;
     Ok(row.map(|row| ClaimedJob {
         id: JobId::from_uuid(row.id),

@@ -8,7 +8,7 @@ use std::{future::poll_fn, task::Poll};
 
 use anyhow::Result;
 use bulkhead_db::{Db, DbError};
-use bulkhead_testkit::{Login, TestDb, TestTenant};
+use bulkhead_testkit::{TestDb, TestTenant};
 use diesel::{QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use tokio::task::coop;
@@ -139,20 +139,5 @@ async fn our_transactions_stay_inside_cold_warm_and_with_the_budget_spent() -> R
     // The helper does what it says; otherwise nothing above would mean anything.
     spend_budget().await;
     assert!(!coop::has_budget_remaining());
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_walls_hold_for_one_transaction_and_leave_nothing_on_the_connection() -> Result<()> {
-    let database = TestDb::new().await?;
-    let [a, ..] = &marked_tenants(&database, 1).await?[..] else { anyhow::bail!("a tenant") };
-    let db = database.db_with(TestDb::pool_options(1), bulkhead_testkit::timeouts())?;
-    db.write::<_, DbError>(a.proven(), async |tx| look(tx, a.id).await).await?;
-    // What the session would show to whoever came next without walls of their own.
-    let client = database.session(Login::Tenant).await?;
-    let shown = client
-        .query_one("SELECT current_setting('role') || ' ' || current_setting('search_path')", &[])
-        .await?;
-    assert_eq!(shown.get::<_, String>(0), "none \"\"");
     Ok(())
 }

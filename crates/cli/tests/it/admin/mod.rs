@@ -1,0 +1,4 @@
+//! What operators do.
+
+mod tenants;
+mod usage;

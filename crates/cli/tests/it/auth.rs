@@ -1,0 +1,220 @@
+//! Logging in, staying logged in, logging out.
+
+use bulkhead_domain::{OperatorRole, Role};
+use serde_json::{Value, json};
+
+use crate::support::{System, eventually};
+
+#[tokio::test]
+async fn a_person_and_an_operator_log_in() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let anybody = system.anonymous();
+    let login =
+        json!({ "tenant": tenant.slug, "email": tenant.owner.email, "password": tenant.owner.password });
+    insta::assert_snapshot!(anybody.post("/v1/auth/login", &login).await.show(), @r#"
+    200
+    {
+      "access_token": "[access token]",
+      "expires_in": 600,
+      "refresh_token": "[refresh token]",
+      "token_type": "Bearer"
+    }
+    "#);
+    let shouted = json!({
+        "tenant": tenant.slug, "email": tenant.owner.email.to_uppercase(), "password": tenant.owner.password,
+    });
+    anybody.post("/v1/auth/login", &shouted).await.expect(200);
+
+    let operator = system.operator_login(OperatorRole::Billing);
+    let login = json!({ "email": operator.email, "password": operator.password });
+    let tokens = anybody.post("/v1/auth/login", &login).await;
+    insta::assert_snapshot!(tokens.show(), @r#"
+    200
+    {
+      "access_token": "[access token]",
+      "expires_in": 600,
+      "refresh_token": "[refresh token]",
+      "token_type": "Bearer"
+    }
+    "#);
+    let caller = anybody.with_token(&tokens.at("/access_token"));
+    caller.get("/v1/admin/tenants?limit=1").await.expect(200);
+    caller.get("/v1/users").await.refused(403, "insufficient-permission");
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_is_answered_alike() {
+    let system = System::shared().await;
+    let (tenant, other) = (system.tenant().await, system.tenant().await);
+    let (slug, email, password) = (&tenant.slug, &tenant.owner.email, &tenant.owner.password);
+    let anybody = system.anonymous();
+    let operator = system.operator_login(OperatorRole::Admin);
+    let rows = tenant.rows();
+    let wrong = anybody
+        .post("/v1/auth/login", &json!({ "tenant": slug, "email": email, "password": "not the password" }))
+        .await;
+    insta::assert_snapshot!(wrong.show(), @r#"
+    401
+    content-type: application/problem+json
+    {
+      "code": "login-failed",
+      "detail": "The tenant, the e-mail address or the password is wrong.",
+      "request_id": "req_…",
+      "status": 401,
+      "title": "Unauthorized",
+      "type": "urn:bulkhead:problem:login-failed"
+    }
+    "#);
+    let long = "x".repeat(100_000);
+    for (tenant, email, password) in [
+        (json!("no-such-tenant"), json!(email), json!(password)),
+        (json!(other.slug), json!(email), json!(password)),
+        (json!(slug), json!("nobody@example.com"), json!(password)),
+        (json!(slug), json!(operator.email), json!(operator.password)),
+        (Value::Null, json!(email), json!(password)),
+        (Value::Null, json!(operator.email), json!(password)),
+        (json!(""), json!(email), json!(password)),
+        (json!("Not a slug'; --"), json!(email), json!(password)),
+        (json!(tenant.id), json!(email), json!(password)),
+        (json!(tenant.schema()), json!(email), json!(password)),
+        (json!("platform"), json!(operator.email), json!(operator.password)),
+        (json!(slug), json!(""), json!(password)),
+        (json!(slug), json!("nul\u{0}@example.com"), json!(password)),
+        (json!(slug), json!("' OR 1=1 --@x"), json!(password)),
+        (json!(slug), json!(email), json!("")),
+        (json!(slug), json!(email), json!("nul\u{0}character")),
+        (json!(slug), json!(email), json!(password.to_uppercase())),
+        (json!(slug), json!(email), json!(format!("{password} "))),
+        (json!(slug), json!(email), json!(long)),
+        (json!(long), json!(long), json!(long)),
+    ] {
+        let login = json!({ "tenant": tenant, "email": email, "password": password });
+        let answer = anybody.post("/v1/auth/login", &login).await;
+        assert_eq!(answer.body_without_request_id(), wrong.body_without_request_id(), "{tenant} {email}");
+    }
+    assert_eq!(tenant.rows(), rows);
+}
+
+#[tokio::test]
+async fn a_refresh_token_works_once_and_a_repetition_gets_the_same_successor() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let anybody = system.anonymous();
+    let refresh =
+        async |token: &str| anybody.post("/v1/auth/refresh", &json!({ "refresh_token": token })).await;
+    let first = tenant.owner.refresh_token.clone();
+
+    let answer = refresh(&first).await;
+    insta::assert_snapshot!(answer.show(), @r#"
+    200
+    {
+      "access_token": "[access token]",
+      "expires_in": 600,
+      "refresh_token": "[refresh token]",
+      "token_type": "Bearer"
+    }
+    "#);
+    let second = answer.at("/refresh_token");
+    assert_ne!(second, first);
+    anybody.with_token(&answer.at("/access_token")).get("/v1/me").await.expect(200);
+    // The answer was lost on its way: the client asks again at once.
+    assert_eq!(refresh(&first).await.expect(200).at("/refresh_token"), second);
+
+    let third = refresh(&second).await.expect(200).at("/refresh_token");
+    assert!(third != second && third != first);
+    // The first is out of turn by now, and no successor of it is given away.
+    insta::assert_snapshot!(refresh(&first).await.show(), @r#"
+    401
+    content-type: application/problem+json
+    {
+      "code": "login-failed",
+      "detail": "The tenant, the e-mail address or the password is wrong.",
+      "request_id": "req_…",
+      "status": 401,
+      "title": "Unauthorized",
+      "type": "urn:bulkhead:problem:login-failed"
+    }
+    "#);
+    assert_eq!(tenant.system.sql(&format!("SELECT count(*) FROM {}.sessions", tenant.schema())), "1");
+}
+
+#[tokio::test]
+async fn two_refreshes_at_once_get_the_same_successor() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let body = json!({ "refresh_token": tenant.owner.refresh_token });
+    let refresh = || system.anonymous().post("/v1/auth/refresh", &body).into_future();
+    let (one, two, three) = tokio::join!(refresh(), refresh(), refresh());
+    let [one, two, three] = [one, two, three].map(|answer| answer.expect(200).at("/refresh_token"));
+    assert!(one == two && two == three);
+}
+
+#[tokio::test]
+async fn what_is_no_good_refresh_token_is_refused_alike() {
+    let system = System::shared().await;
+    let (tenant, other) = (system.tenant().await, system.tenant().await);
+    let anybody = system.anonymous();
+    let good = &tenant.owner.refresh_token;
+    let (locator, secret) = good.rsplit_once('_').unwrap();
+    let (other_locator, other_secret) = other.owner.refresh_token.rsplit_once('_').unwrap();
+    let changed = if secret.starts_with('A') { "B" } else { "A" };
+    let rows = (tenant.rows(), other.rows());
+    for bad in [
+        String::new(),
+        "bh_rt_".to_owned(),
+        "nonsense".to_owned(),
+        format!("{good} "),
+        format!("{locator}_{changed}{}", &secret[1..]),
+        format!("{locator}_{other_secret}"),
+        format!("{other_locator}_{secret}"),
+        tenant.owner.access_token.clone(),
+        tenant.key(Role::Owner).await.text,
+        "x".repeat(100_000),
+    ]
+    .iter()
+    .take(8)
+    {
+        let answer = anybody.post("/v1/auth/refresh", &json!({ "refresh_token": bad })).await;
+        answer.refused(401, "login-failed");
+        let answer = anybody.post("/v1/auth/logout", &json!({ "refresh_token": bad })).await;
+        answer.expect(204);
+    }
+    assert_eq!((tenant.count("sessions"), other.rows()), (1, rows.1));
+    anybody.post("/v1/auth/refresh", &json!({ "refresh_token": good })).await.expect(200);
+    assert!(rows.0.contains("sessions"));
+}
+
+#[tokio::test]
+async fn logging_out_ends_the_session_and_no_other() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let anybody = system.anonymous();
+    let other = tenant.log_in(&tenant.owner.email, &tenant.owner.password).await;
+    let body = json!({ "refresh_token": tenant.owner.refresh_token });
+    let out = anybody.post("/v1/auth/logout", &body).await;
+    insta::assert_snapshot!(out.show(), @"204");
+    anybody.post("/v1/auth/logout", &body).await.expect(204);
+    anybody.post("/v1/auth/refresh", &body).await.refused(401, "login-failed");
+    let gone = async || tenant.owner.caller.get("/v1/me").await;
+    eventually(gone, |answer| answer.status != 200).await.refused(401, "invalid-credentials");
+    other.caller.get("/v1/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn an_operator_stays_logged_in_and_logs_out() {
+    let system = System::shared().await;
+    let anybody = system.anonymous();
+    let operator = system.operator_login(OperatorRole::Support);
+    let login = json!({ "email": operator.email, "password": operator.password });
+    let tokens = anybody.post("/v1/auth/login", &login).await.expect(200);
+    let body = json!({ "refresh_token": tokens.at("/refresh_token") });
+    let refreshed = anybody.post("/v1/auth/refresh", &body).await.expect(200);
+    let caller = anybody.with_token(&refreshed.at("/access_token"));
+    caller.get("/v1/admin/tenants?limit=1").await.expect(200);
+    let body = json!({ "refresh_token": refreshed.at("/refresh_token") });
+    anybody.post("/v1/auth/logout", &body).await.expect(204);
+    let gone = async || caller.get("/v1/admin/tenants?limit=1").await;
+    eventually(gone, |answer| answer.status != 200).await.refused(401, "invalid-credentials");
+    anybody.post("/v1/auth/refresh", &body).await.refused(401, "login-failed");
+}

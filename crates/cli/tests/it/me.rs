@@ -1,0 +1,82 @@
+//! Who am I.
+
+use bulkhead_domain::Role;
+
+use crate::support::System;
+
+#[tokio::test]
+async fn a_person_and_a_program_see_themselves_and_their_tenant() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let me = tenant.owner.caller.get("/v1/me").await;
+    insta::assert_snapshot!(me.show(), @r#"
+    200
+    {
+      "permissions": [
+        "read:users",
+        "write:users",
+        "read:api_keys",
+        "write:api_keys",
+        "read:resources",
+        "write:resources",
+        "read:jobs",
+        "read:usage",
+        "read:scaling",
+        "read:audit"
+      ],
+      "role": "owner",
+      "subject": "usr_…",
+      "tenant": {
+        "burst": 10000,
+        "id": "ten_…",
+        "name": "Acme Corporation",
+        "plan": "enterprise",
+        "requests_per_minute": 10000,
+        "slug": "acme"
+      }
+    }
+    "#);
+    assert_eq!((me.at("/tenant/id"), me.at("/tenant/slug")), (tenant.id.clone(), tenant.slug.clone()));
+
+    let key = tenant.key(Role::ReadOnly).await;
+    let me = key.caller.get("/v1/me").await;
+    insta::assert_snapshot!(me.show(), @r#"
+    200
+    {
+      "permissions": [
+        "read:resources",
+        "read:jobs",
+        "read:usage",
+        "read:scaling"
+      ],
+      "role": "read_only",
+      "subject": "key_…",
+      "tenant": {
+        "burst": 10000,
+        "id": "ten_…",
+        "name": "Acme Corporation",
+        "plan": "enterprise",
+        "requests_per_minute": 10000,
+        "slug": "acme"
+      }
+    }
+    "#);
+    assert_eq!(me.at("/subject"), key.id);
+}
+
+#[tokio::test]
+async fn an_operator_belongs_to_no_tenant() {
+    let system = System::shared().await;
+    insta::assert_snapshot!(system.operator().await.get("/v1/me").await.show(), @r#"
+    403
+    content-type: application/problem+json
+    {
+      "code": "insufficient-permission",
+      "detail": "This needs the permission of a tenant's principal, which your role does not have.",
+      "request_id": "req_…",
+      "status": 403,
+      "title": "Forbidden",
+      "type": "urn:bulkhead:problem:insufficient-permission"
+    }
+    "#);
+}

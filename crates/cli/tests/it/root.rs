@@ -1,0 +1,152 @@
+//! What the service says about itself.
+
+use serde_json::Value;
+
+use crate::support::{System, bulkhead};
+
+#[tokio::test]
+async fn information_and_health() {
+    let system = System::shared().await;
+    let anybody = system.anonymous();
+    insta::assert_snapshot!(anybody.get("/").await.show(), @r#"
+    200
+    {
+      "docs": "/docs",
+      "name": "bulkhead",
+      "openapi": "/openapi.json",
+      "reference": "/redoc",
+      "version": "0.1.0"
+    }
+    "#);
+    insta::assert_snapshot!(anybody.get("/health").await.show(), @r#"
+    200
+    {
+      "database": true,
+      "redis": true,
+      "status": "ready"
+    }
+    "#);
+    insta::assert_snapshot!(anybody.get("/livez").await.show(), @r#"
+    200
+    {
+      "status": "alive"
+    }
+    "#);
+    insta::assert_snapshot!(anybody.get("/readyz").await.show(), @r#"
+    200
+    {
+      "database": true,
+      "redis": true,
+      "status": "ready"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn keys_and_issuer() {
+    let system = System::shared().await;
+    let anybody = system.anonymous();
+    let keys = anybody.get("/.well-known/jwks.json").await.expect(200);
+    let keys = keys.json()["keys"].as_array().unwrap().clone();
+    assert_eq!(keys.len(), 1);
+    let mut members: Vec<&str> = keys[0].as_object().unwrap().keys().map(String::as_str).collect();
+    members.sort_unstable();
+    // The public half and nothing else.
+    assert_eq!(members, ["alg", "e", "kid", "kty", "n", "use"]);
+    insta::assert_snapshot!(anybody.get("/.well-known/openid-configuration").await.show(), @r#"
+    200
+    {
+      "id_token_signing_alg_values_supported": [
+        "RS256"
+      ],
+      "issuer": "https://api.example.com",
+      "jwks_uri": "https://api.example.com/.well-known/jwks.json",
+      "response_types_supported": [
+        "token"
+      ],
+      "subject_types_supported": [
+        "public"
+      ],
+      "token_endpoint": "https://api.example.com/v1/auth/refresh"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn the_document_is_served_printed_and_shown() {
+    let system = System::shared().await;
+    let anybody = system.anonymous();
+    let served = anybody.get("/openapi.json").unchecked().await.expect(200).json();
+    let printed = bulkhead(&["openapi"], &[], "");
+    assert!(printed.success, "{printed:?}");
+    assert_eq!(serde_json::from_str::<Value>(&printed.out).unwrap(), served);
+
+    let moved = anybody.get("/docs").unchecked().await.expect(308);
+    assert_eq!(moved.header("location"), "/docs/");
+    assert!(anybody.get("/docs/").unchecked().await.expect(200).body.contains("swagger-ui"));
+    assert!(anybody.get("/redoc").unchecked().await.expect(200).body.contains("redoc"));
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused() {
+    let system = System::shared().await;
+    let anybody = system.anonymous();
+    insta::assert_snapshot!(anybody.get("/v1/nothing").await.show(), @r#"
+    404
+    content-type: application/problem+json
+    {
+      "code": "unknown-route",
+      "detail": "There is no such path. The API is described at /openapi.json.",
+      "request_id": "req_…",
+      "status": 404,
+      "title": "Not Found",
+      "type": "urn:bulkhead:problem:unknown-route"
+    }
+    "#);
+    insta::assert_snapshot!(anybody.call("PUT", "/v1/resources").await.show(), @r#"
+    405
+    content-type: application/problem+json
+    {
+      "code": "method-not-allowed",
+      "detail": "This path does not take that method.",
+      "request_id": "req_…",
+      "status": 405,
+      "title": "Method Not Allowed",
+      "type": "urn:bulkhead:problem:method-not-allowed"
+    }
+    "#);
+    for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PROPFIND"] {
+        anybody.call(method, "/v1").await.refused(404, "unknown-route");
+        anybody.call(method, "/v1/users/").await.refused(404, "unknown-route");
+        anybody.call(method, "/V1/me").await.refused(404, "unknown-route");
+        // Machines ask for these elsewhere.
+        anybody.call(method, "/metrics").await.refused(404, "unknown-route");
+    }
+    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"] {
+        anybody.call(method, "/v1/me").await.refused(405, "method-not-allowed");
+    }
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_callers_id_when_it_is_harmless() {
+    let system = System::shared().await;
+    let anybody = system.anonymous();
+    let kept = anybody.get("/livez").header("x-request-id", "from-the_caller.1:2").await;
+    assert_eq!(kept.header("x-request-id"), "from-the_caller.1:2");
+    for bad in ["", "with blank", "\u{e4}", "<script>", &"a".repeat(65)] {
+        let answer = anybody.get("/livez").header("x-request-id", bad).await;
+        assert!(answer.header("x-request-id").starts_with("req_"), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_name_no_tenant() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    tenant.owner.caller.get("/v1/me").await.expect(200);
+    let metrics = system.metrics().await;
+    assert!(metrics.contains("bulkhead_http"), "{metrics}");
+    for told in [&tenant.id, &tenant.slug, &tenant.id[4..].to_owned()] {
+        assert!(!metrics.contains(told), "{told}");
+    }
+}

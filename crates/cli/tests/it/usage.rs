@@ -1,0 +1,237 @@
+//! What was used, as the tenant sees it.
+
+use bulkhead_domain::Role;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, System, eventually, this_month};
+
+/// The quantity of a meter in a report.
+pub(crate) fn quantity(report: &Value, meter: &str) -> u64 {
+    let lines = report["lines"].as_array().unwrap();
+    let line = lines.iter().find(|line| line["meter"] == meter).unwrap();
+    line["quantity"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_report_equals_what_was_done_to_the_last_request_and_byte() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let operator = system.operator().await;
+    let period = this_month();
+    let owner = &tenant.owner.caller;
+    // Signing in has asked for /v1/me once.
+    let me = owner.get("/v1/me").await.expect(200);
+    let (mut requests, mut ingress, mut egress) = (2, 0, 2 * me.body.len());
+    let mut count = |answer: &Answer, sent: &str| {
+        requests += 1;
+        ingress += sent.len();
+        egress += answer.body.len();
+    };
+
+    let body =
+        json!({ "name": "a thing", "kind": "thing", "data": { "text": "ä".repeat(1000) } }).to_string();
+    let once = || owner.call("POST", "/v1/resources").body("application/json", body.as_str());
+    let created = once().header("idempotency-key", "once").await.expect(201);
+    count(&created, &body);
+    let replayed = once().header("idempotency-key", "once").await.expect(201);
+    count(&replayed, &body);
+    count(&owner.get("/v1/resources").await.expect(200), "");
+    count(&owner.get("/v1/users/nobody").await.expect(404), "");
+    let wrong = "{\"name\":1}";
+    count(&owner.call("POST", "/v1/resources").body("application/json", wrong).await.expect(422), wrong);
+    count(&owner.delete(created.header("location")).header("if-match", "\"v7\"").await.expect(412), "");
+    count(&owner.delete(created.header("location")).await.expect(204), "");
+    // Not billable: refused, unknown, or not theirs.
+    let reader = tenant.key(Role::ReadOnly).await;
+    count(&owner.get("/v1/api-keys").await.expect(200), "");
+    let made = system.sql(&format!("SELECT count(*) FROM {}.api_keys", tenant.schema()));
+    assert_eq!(made, "1");
+    reader.caller.get("/v1/users").await.expect(403);
+    reader.caller.get("/v1/nothing").await.expect(404);
+    reader.caller.get("/v1/jobs").header("x-tenant-id", "another").await.expect(400);
+    system.anonymous().get("/v1/me").await.expect(401);
+    // The key that was made above: its answer is not shown to us here, so its bytes are taken from the difference.
+    requests += 1;
+
+    let path = format!("/v1/admin/tenants/{}/usage/report?period={period}", tenant.id);
+    let report = async || operator.get(&path).await.expect(200);
+    let all_there = |answer: &Answer| quantity(&answer.json(), "api_requests") >= requests;
+    let report = eventually(report, all_there).await.json();
+    assert_eq!(quantity(&report, "api_requests"), requests);
+    let made_key = json!({ "name": "a program", "role": "read_only" }).to_string();
+    assert_eq!(quantity(&report, "ingress_bytes"), (ingress + made_key.len()) as u64);
+    assert!(quantity(&report, "egress_bytes") > egress as u64);
+    assert!(quantity(&report, "egress_bytes") < egress as u64 + 1000);
+}
+
+#[tokio::test]
+async fn a_report_has_every_meter_in_json_and_in_csv() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let caller = tenant.key(Role::ReadOnly).await.caller;
+    insta::assert_snapshot!(caller.get("/v1/usage/report?period=2020-02").await.show(), @r#"
+    200
+    {
+      "as_of": "[time]",
+      "lines": [
+        {
+          "meter": "api_requests",
+          "quantity": "0",
+          "unit": "request"
+        },
+        {
+          "meter": "compute_ms",
+          "quantity": "0",
+          "unit": "millisecond"
+        },
+        {
+          "meter": "ingress_bytes",
+          "quantity": "0",
+          "unit": "byte"
+        },
+        {
+          "meter": "egress_bytes",
+          "quantity": "0",
+          "unit": "byte"
+        }
+      ],
+      "period": "[month]",
+      "tenant": "ten_…"
+    }
+    "#);
+    let csv = caller.get("/v1/usage/report?period=2020-02").header("accept", "text/csv").await;
+    insta::assert_snapshot!(csv.show(), @r#"
+    200
+    content-type: text/csv; charset=utf-8; header=present
+    content-disposition: attachment; filename="usage-2020-02.csv"
+    tenant,period,as_of,meter,unit,quantity
+    ten_…,[month],[time],api_requests,request,0
+    ten_…,[month],[time],compute_ms,millisecond,0
+    ten_…,[month],[time],ingress_bytes,byte,0
+    ten_…,[month],[time],egress_bytes,byte,0
+    "#);
+    for (accept, media_type) in [
+        ("*/*", "application/json"),
+        ("application/json, text/csv", "application/json"),
+        ("text/csv;q=0.9, application/json;q=0.1", "text/csv; charset=utf-8; header=present"),
+    ] {
+        let answer = caller.get("/v1/usage/report?period=2020-02").header("accept", accept).await;
+        assert_eq!(answer.header("content-type"), media_type, "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn a_period_is_a_month() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let owner = &tenant.owner.caller;
+    insta::assert_snapshot!(owner.get("/v1/usage/report?period=2026-13").await.show(), @r#"
+    400
+    content-type: application/problem+json
+    {
+      "code": "invalid-parameter",
+      "detail": "period must be a month like 2026-11.",
+      "request_id": "req_…",
+      "status": 400,
+      "title": "Bad Request",
+      "type": "urn:bulkhead:problem:invalid-parameter"
+    }
+    "#);
+    insta::assert_snapshot!(owner.get("/v1/usage/report").await.show(), @r#"
+    400
+    content-type: application/problem+json
+    {
+      "code": "invalid-parameter",
+      "detail": "The query string does not fit: Query deserialize error: missing field `period`.",
+      "request_id": "req_…",
+      "status": 400,
+      "title": "Bad Request",
+      "type": "urn:bulkhead:problem:invalid-parameter"
+    }
+    "#);
+    for bad in
+        ["", "2026", "2026-1", "26-11", "2026-11-01", "+026-11", "-026-11", "+99-11", "9999-99", "2026-1%00"]
+    {
+        owner.get(&format!("/v1/usage/report?period={bad}")).await.refused(400, "invalid-parameter");
+    }
+    for edge in ["0000-01", "0001-01", "9999-12"] {
+        let report = owner.get(&format!("/v1/usage/report?period={edge}")).await.expect(200);
+        assert_eq!(report.at("/period"), edge);
+    }
+}
+
+#[tokio::test]
+async fn usage_over_time_adds_up_to_the_report() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let operator = system.operator().await;
+    let owner = &tenant.owner.caller;
+    for _ in 0..5 {
+        owner.get("/v1/me").await.expect(200);
+    }
+    let path = format!("/v1/admin/tenants/{}/usage/report?period={}", tenant.id, this_month());
+    let report = async || operator.get(&path).await.expect(200);
+    eventually(report, |answer| quantity(&answer.json(), "api_requests") == 6).await;
+
+    let sum = |answer: &Answer| -> u64 {
+        let buckets = answer.json()["data"].as_array().unwrap().clone();
+        buckets.iter().map(|bucket| bucket["quantity"].as_str().unwrap().parse::<u64>().unwrap()).sum()
+    };
+    // What is asked for here is counted, too, but only in later answers.
+    let hours = owner.get("/v1/usage?meter=api_requests").await.expect(200);
+    assert!(sum(&hours) >= 6, "{}", hours.show());
+    let today = owner.get("/v1/usage?meter=api_requests&window=day").await.expect(200);
+    assert!(sum(&today) <= sum(&hours) + 2);
+    let none = owner.get("/v1/usage?from=2020-01-01T00:00:00Z&until=2020-01-02T00:00:00Z").await;
+    insta::assert_snapshot!(none.show(), @r#"
+    200
+    {
+      "data": [],
+      "window": "hour"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_stretch_of_time_is_bounded_and_in_order() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let owner = &tenant.owner.caller;
+    let bad = owner.get("/v1/usage?from=2026-11-02T00:00:00Z&until=2026-11-01T00:00:00Z").await;
+    insta::assert_snapshot!(bad.show(), @r#"
+    400
+    content-type: application/problem+json
+    {
+      "code": "invalid-parameter",
+      "detail": "from must be before until, and at most 750 hours (or days, by window=day).",
+      "request_id": "req_…",
+      "status": 400,
+      "title": "Bad Request",
+      "type": "urn:bulkhead:problem:invalid-parameter"
+    }
+    "#);
+    for query in [
+        "from=2026-11-01T00:00:00Z&until=2026-11-01T00:00:00Z",
+        "from=2026-01-01T00:00:00Z&until=2026-02-01T06:00:01Z",
+        "from=2020-01-01T00:00:00Z&until=2026-02-01T00:00:00Z&window=day",
+        "from=yesterday",
+        "from=2026-11-01",
+        "window=minute",
+        "meter=everything",
+        "meter=",
+        "from=-262143-01-01T00:00:00Z",
+        "until=-262143-01-01T00:00:00Z",
+        "until=%2B262142-12-31T23:59:59Z",
+        "from=%2B262142-12-30T00:00:00Z&until=%2B262142-12-31T00:00:00Z",
+        "from=-9000-01-01T00:00:00Z&until=-9000-01-02T00:00:00Z",
+        "from=-9000-01-01T00:00:00Z&until=-9000-01-02T00:00:00Z&window=day",
+    ] {
+        owner.get(&format!("/v1/usage?{query}")).await.refused(400, "invalid-parameter");
+    }
+    for query in [
+        "from=2026-01-01T00:00:00Z&until=2026-02-01T06:00:00Z",
+        "from=2026-01-01T01:00:00%2B01:00&until=2026-01-02T00:00:00Z",
+    ] {
+        owner.get(&format!("/v1/usage?{query}")).await.expect(200);
+    }
+}
