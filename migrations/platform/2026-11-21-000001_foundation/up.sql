@@ -139,7 +139,6 @@ CREATE TABLE jobs (
     finished_at timestamptz
 );
 CREATE INDEX jobs_kind ON jobs (kind);
-CREATE INDEX jobs_due ON jobs (run_at) WHERE state = 'queued';
 CREATE INDEX jobs_ready ON jobs (lane, run_at, id) WHERE state = 'queued' AND pushed_at IS NULL;
 CREATE INDEX jobs_outstanding ON jobs (lane) WHERE pushed_at IS NOT NULL AND state IN ('queued', 'running');
 CREATE INDEX jobs_running ON jobs (leased_until) WHERE state = 'running';

@@ -29,3 +29,22 @@ mod scaling;
 mod usage;
 #[cfg(test)]
 mod users;
+
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod idempotency;
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod roles;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod wrong_settings;

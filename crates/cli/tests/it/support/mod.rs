@@ -14,9 +14,9 @@ mod tenant;
 pub(crate) use answer::Answer;
 pub(crate) use call::{Call, Caller};
 pub(crate) use contract::Operation;
-pub(crate) use process::{Finished, bulkhead};
+pub(crate) use process::{Finished, Service, Variables, bulkhead};
 pub(crate) use raw::Raw;
-pub(crate) use system::{Options, System};
+pub(crate) use system::{Options, System, free_port};
 pub(crate) use tenant::{Key, Person, Tenant, create_tenant};
 
 use std::time::{Duration, Instant};

@@ -68,6 +68,11 @@ impl Service {
         Self { child, log }
     }
 
+    /// Ends it without a word of warning.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+    }
+
     /// Everything it has logged so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()

@@ -68,6 +68,9 @@ pub async fn take_due(tx: &mut PlatformTx, bounds: Bounds, turn: &mut Turn) -> D
 /// The lanes are found by skipping from one to the next in the index `jobs_ready`, so a look costs as much as the lanes
 /// it visits, not as much as there are jobs. Ids are chosen first and locked afterwards, so nothing is locked in vain; of
 /// two relays that choose the same id, the second finds it locked or taken.
+///
+/// `num_nulls` says `IS NULL` in a way that the planner does not recognise: as long as the table has no statistics, it
+/// would otherwise look through all of `jobs_ready` for ids that it should look up.
 async fn look(tx: &mut PlatformTx, bounds: Bounds, turn: &mut Turn) -> DbResult<Vec<DueJob>> {
     let statement = diesel::sql_query(
         "WITH RECURSIVE \
@@ -97,7 +100,8 @@ async fn look(tx: &mut PlatformTx, bounds: Bounds, turn: &mut Turn) -> DbResult<
              ORDER BY due.turn, due.run_at LIMIT (SELECT n FROM room) \
          ), \
          taken AS ( \
-             SELECT id FROM jobs WHERE id IN (SELECT id FROM chosen) AND state = 'queued' AND pushed_at IS NULL \
+             SELECT id FROM jobs \
+             WHERE id = ANY (ARRAY(SELECT id FROM chosen)) AND state = 'queued' AND num_nulls(pushed_at) = 1 \
              FOR UPDATE SKIP LOCKED \
          ), \
          pushed AS ( \
@@ -182,11 +186,11 @@ pub async fn sweep(tx: &mut PlatformTx, patience: Duration, limit: u16) -> DbRes
 /// How full the queue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {
-    /// Jobs that are due and not started, counted up to [`DEPTH_COUNTED`].
+    /// Jobs that are due and not handed out, counted up to [`DEPTH_COUNTED`].
     pub due: i64,
     /// Jobs that are handed out and unfinished.
     pub outstanding: i64,
-    /// When the job that has waited longest was due.
+    /// When the one of them that has waited longest was due.
     pub oldest: Option<DateTime<Utc>>,
 }
 
@@ -207,9 +211,10 @@ struct DepthRow {
 pub async fn depth(tx: &mut PlatformTx) -> DbResult<Depth> {
     let query = diesel::sql_query(
         "SELECT \
-             (SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'queued' AND run_at <= now() LIMIT $1) due) AS due, \
+             (SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'queued' AND pushed_at IS NULL AND run_at <= now() \
+                                    LIMIT $1) due) AS due, \
              (SELECT count(*) FROM jobs WHERE pushed_at IS NOT NULL AND state IN ('queued', 'running')) AS outstanding, \
-             (SELECT min(run_at) FROM jobs WHERE state = 'queued' AND run_at <= now()) AS oldest",
+             (SELECT min(run_at) FROM jobs WHERE state = 'queued' AND pushed_at IS NULL AND run_at <= now()) AS oldest",
     )
     .bind::<BigInt, _>(DEPTH_COUNTED);
     let row: DepthRow = tx.tx.one(query).await?;

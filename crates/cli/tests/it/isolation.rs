@@ -1,0 +1,302 @@
+//! No tenant reaches another, whatever the operation.
+//!
+//! Generated from the OpenAPI document: an operation that is added is tested here, or the tables below do not cover it
+//! and the test says so.
+
+use std::collections::BTreeSet;
+
+use bulkhead_domain::{ApiKeyId, Clock, JobId, ResourceId, Role, SystemClock, TenantId, UserId};
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Caller, Operation, System, Tenant, this_month};
+
+/// What an operation's `{id}` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    User,
+    ApiKey,
+    Resource,
+    Job,
+    Tenant,
+}
+
+/// For each operation with an `{id}`: what it names, and a body with which the operation would have an effect.
+fn by_id() -> Vec<(&'static str, Kind, Option<Value>)> {
+    vec![
+        ("get_user", Kind::User, None),
+        ("update_user", Kind::User, Some(json!({ "role": "read_only" }))),
+        ("delete_user", Kind::User, None),
+        ("get_api_key", Kind::ApiKey, None),
+        ("delete_api_key", Kind::ApiKey, None),
+        ("get_resource", Kind::Resource, None),
+        ("update_resource", Kind::Resource, Some(json!({ "name": "mine now" }))),
+        ("delete_resource", Kind::Resource, None),
+        ("get_operation", Kind::Job, None),
+        ("get_tenant", Kind::Tenant, None),
+        ("update_tenant", Kind::Tenant, Some(json!({ "name": "mine now" }))),
+        ("suspend_tenant", Kind::Tenant, None),
+        ("activate_tenant", Kind::Tenant, None),
+        ("get_tenant_usage_report", Kind::Tenant, None),
+    ]
+}
+
+/// For each operation without an `{id}` that reads a tenant's data: the query it needs, and where in the answer the
+/// tenant's own things are found.
+fn readers() -> Vec<(&'static str, String, &'static str)> {
+    vec![
+        ("list_users", String::new(), "/data/0/email"),
+        ("list_api_keys", String::new(), "/data/0/hint"),
+        ("list_resources", String::new(), "/data/0/name"),
+        ("list_jobs", String::new(), "/data/0/id"),
+        ("list_scaling_decisions", String::new(), "/data/0/reason"),
+        ("get_me", String::new(), "/tenant/slug"),
+        ("get_usage", String::new(), "/window"),
+        ("get_usage_report", format!("?period={}", this_month()), "/tenant"),
+    ]
+}
+
+/// Operations that make something, which is the caller's own by construction: what they make is looked for in the
+/// other tenant's rows.
+const MAKERS: [(&str, &str); 3] = [("create_user", "users"), ("create_api_key", "api_keys"), ("create_resource", "resources")];
+
+/// A tenant that has something of everything.
+struct Furnished<'a> {
+    tenant: Tenant<'a>,
+    user: String,
+    key: String,
+    resource: String,
+}
+
+async fn furnished(system: &System) -> Furnished<'_> {
+    let tenant = system.tenant().await;
+    let (user, key) = (tenant.person(Role::ReadOnly).await.id, tenant.key(Role::Developer).await.id);
+    let resource = tenant.resource(&format!("of {}", tenant.slug)).await;
+    let id = tenant.id.parse::<TenantId>().unwrap().uuid();
+    system.sql(&format!(
+        "INSERT INTO platform.scaling_decisions VALUES \
+         (gen_random_uuid(), '{id}', '2026-11-01 00:00Z', 'hold', 2, 2, 0, NULL, 'of {}')",
+        tenant.slug
+    ));
+    Furnished { tenant, user, key, resource }
+}
+
+impl Furnished<'_> {
+    fn id(&self, kind: Kind) -> String {
+        let id = match kind {
+            Kind::User => &self.user,
+            Kind::ApiKey => &self.key,
+            Kind::Resource => &self.resource,
+            Kind::Job => &self.tenant.operation,
+            Kind::Tenant => &self.tenant.id,
+        };
+        id.clone()
+    }
+
+    /// Texts that nobody else may be shown.
+    fn marks(&self) -> [&str; 6] {
+        let Self { tenant, user, key, resource } = self;
+        [&tenant.id, &tenant.slug, &tenant.operation, user, key, resource]
+    }
+}
+
+/// An id that exists nowhere.
+fn nobodys(kind: Kind) -> String {
+    let now = SystemClock.now();
+    match kind {
+        Kind::User => UserId::mint(now).to_string(),
+        Kind::ApiKey => ApiKeyId::mint(now).to_string(),
+        Kind::Resource => ResourceId::mint(now).to_string(),
+        Kind::Job => JobId::mint(now).to_string(),
+        Kind::Tenant => TenantId::mint(now).to_string(),
+    }
+}
+
+async fn call(caller: &Caller<'_>, operation: &Operation, path: &str, body: Option<&Value>) -> Answer {
+    let call = caller.call(&operation.method, path);
+    match body {
+        Some(body) => call.json(body).await,
+        None => call.await,
+    }
+}
+
+/// Headers that say something about the thing asked for.
+fn telling(headers: &HeaderMap) -> Vec<(String, String)> {
+    let differ_anyway = ["x-request-id", "date", "ratelimit"];
+    let kept = headers.iter().filter(|(name, _)| !differ_anyway.contains(&name.as_str()));
+    let mut kept: Vec<_> =
+        kept.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    kept.sort();
+    kept
+}
+
+#[tokio::test]
+async fn every_operation_but_the_public_ones_wants_a_credential() {
+    let system = System::shared().await;
+    let mut asked = 0;
+    for operation in system.contract.operations().iter().filter(|operation| !operation.is_public()) {
+        let path = operation.path_of("usr_01jd3e2x6m7k9v4q8t5b2n0c1c");
+        let body = operation.takes_body().then(|| json!({}));
+        let refused = call(&system.anonymous(), operation, &path, body.as_ref()).await;
+        refused.refused(401, "missing-credentials");
+        asked += 1;
+    }
+    assert!(asked > 20);
+}
+
+#[tokio::test]
+async fn another_tenants_id_is_answered_like_one_that_exists_nowhere() {
+    let system = System::shared().await;
+    let (ours, theirs) = (furnished(system).await, furnished(system).await);
+    let rows = theirs.tenant.rows();
+    let of_platform = platform_rows(&theirs.tenant);
+    let owner = &ours.tenant.owner.caller;
+    let table = by_id();
+    let covered: BTreeSet<&str> = table.iter().map(|(id, ..)| *id).collect();
+    let documented: BTreeSet<&str> = system
+        .contract
+        .operations()
+        .iter()
+        .filter(|operation| operation.takes_id())
+        .map(|operation| operation.id.as_str())
+        .collect();
+    assert_eq!(covered, documented, "the table has to have a line for each operation with an {{id}}");
+
+    for (id, kind, body) in &table {
+        let operation = system.contract.operation(id);
+        let path = |id: &str| {
+            let query = if operation.takes("period") { "?period=2026-11" } else { "" };
+            operation.path_of(id) + query
+        };
+        let foreign = call(owner, operation, &path(&theirs.id(*kind)), body.as_ref()).await;
+        let nobodys = call(owner, operation, &path(&nobodys(*kind)), body.as_ref()).await;
+        let (status, code) =
+            if operation.is_for_operators() { (403, "insufficient-permission") } else { (404, "not-found") };
+        let foreign = foreign.refused(status, code);
+        assert_eq!(foreign.body_without_request_id(), nobodys.body_without_request_id(), "{id}");
+        assert_eq!(telling(&foreign.headers), telling(&nobodys.headers), "{id}");
+        // With our own id the same request is answered: the refusal is about whose it is.
+        if operation.method == "GET" && !operation.is_for_operators() {
+            call(owner, operation, &path(&ours.id(*kind)), None).await.expect(200);
+        }
+    }
+    assert_eq!(theirs.tenant.rows(), rows);
+    assert_eq!(platform_rows(&theirs.tenant), of_platform);
+}
+
+/// What the platform knows of a tenant and only an operator may change.
+fn platform_rows(tenant: &Tenant<'_>) -> String {
+    let id = tenant.id.parse::<TenantId>().unwrap().uuid();
+    let of = |table: &str, column: &str| {
+        tenant.system.sql(&format!("SELECT * FROM platform.{table} WHERE {column} = '{id}' ORDER BY 1"))
+    };
+    of("tenants", "id") + &of("jobs", "tenant_id") + &of("revocations", "tenant_id")
+}
+
+#[tokio::test]
+async fn whatever_a_tenant_reads_is_its_own() {
+    let system = System::shared().await;
+    let (ours, theirs) = (furnished(system).await, furnished(system).await);
+    let table = readers();
+    let covered: BTreeSet<&str> = table.iter().map(|(id, ..)| *id).collect();
+    let documented: BTreeSet<&str> = system
+        .contract
+        .operations()
+        .iter()
+        .filter(|operation| operation.is_for_tenants() && operation.method == "GET" && !operation.takes_id())
+        .map(|operation| operation.id.as_str())
+        .collect();
+    assert_eq!(covered, documented, "the table has to have a line for each operation that reads without an {{id}}");
+
+    for (id, query, own) in &table {
+        let operation = system.contract.operation(id);
+        let path = format!("{}{query}", operation.path);
+        let seen = ours.tenant.owner.caller.get(&path).await.expect(200);
+        // There is something to see, or nothing would be proven by what is missing.
+        assert!(!seen.at(own).is_empty(), "{id}");
+        for mark in theirs.marks() {
+            assert!(!seen.body.contains(mark), "{id} shows {mark}: {}", seen.body);
+        }
+        if operation.takes("cursor") {
+            // A cursor of the other tenant's list is a place in the order, and leads to nothing of theirs.
+            let cursor = match *id {
+                "list_users" => theirs.user.clone(),
+                "list_api_keys" => theirs.key.clone(),
+                "list_resources" => theirs.resource.clone(),
+                "list_jobs" => theirs.tenant.operation.clone(),
+                _ => continue,
+            };
+            let page = ours.tenant.owner.caller.get(&format!("{path}?cursor={cursor}")).await.expect(200);
+            assert!(theirs.marks().iter().all(|mark| !page.at("/data").contains(mark)), "{id}: {}", page.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_tenant_makes_is_its_own() {
+    let system = System::shared().await;
+    let (ours, theirs) = (system.tenant().await, system.tenant().await);
+    let documented: BTreeSet<&str> = system
+        .contract
+        .operations()
+        .iter()
+        .filter(|operation| operation.is_for_tenants() && operation.method == "POST" && !operation.takes_id())
+        .map(|operation| operation.id.as_str())
+        .collect();
+    assert_eq!(MAKERS.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>(), documented);
+
+    let rows = theirs.rows();
+    for (id, table) in MAKERS {
+        let body = match id {
+            "create_user" => json!({ "email": theirs.owner.email, "password": "correct horse", "role": "owner" }),
+            "create_api_key" => json!({ "name": theirs.id, "role": "owner" }),
+            _ => json!({ "name": theirs.id, "kind": "thing", "data": { "tenant": theirs.id } }),
+        };
+        let before = ours.count(table);
+        ours.owner.caller.post(&system.contract.operation(id).path, &body).await.expect(201);
+        assert_eq!(ours.count(table), before + 1);
+    }
+    assert_eq!(theirs.rows(), rows);
+}
+
+#[tokio::test]
+async fn operators_and_tenants_do_not_stand_in_for_each_other() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let (operator, owner) = (system.operator().await, &tenant.owner.caller);
+    for operation in system.contract.operations() {
+        let path = operation.path_of(&nobodys(Kind::Tenant));
+        let body = operation.takes_body().then(|| json!({}));
+        if operation.is_for_operators() {
+            let answer = call(owner, operation, &path, body.as_ref()).await;
+            answer.refused(403, "insufficient-permission");
+        }
+        if operation.is_for_tenants() {
+            let answer = call(&operator, operation, &path, body.as_ref()).await;
+            answer.refused(403, "insufficient-permission");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_named_beside_the_credential_can_only_be_its_own() {
+    let system = System::shared().await;
+    let (ours, theirs) = (system.tenant().await, system.tenant().await);
+    let owner = &ours.owner.caller;
+    let name = |tenant: &str| owner.get("/v1/me").header("x-tenant-id", tenant);
+    name(&ours.id).await.expect(200);
+    let refused = name(&theirs.id).await.refused(400, "tenant-mismatch");
+    insta::assert_snapshot!(refused.show(), @"");
+    for other in
+        [nobodys(Kind::Tenant), ours.slug.clone(), ours.id.to_uppercase(), String::new(), "' OR 1=1 --".to_owned()]
+    {
+        let answer = name(&other).await;
+        assert_eq!(answer.body_without_request_id(), refused.body_without_request_id(), "{other}");
+        assert_eq!(telling(&answer.headers), telling(&refused.headers), "{other}");
+    }
+    let both = name(&ours.id).another("x-tenant-id", &theirs.id).await;
+    assert_eq!(both.body_without_request_id(), refused.body_without_request_id());
+    // In a body there is no room for a tenant at all.
+    let body = json!({ "name": "a", "kind": "b", "tenant": theirs.id });
+    owner.post("/v1/resources", &body).await.refused(422, "invalid-body");
+}

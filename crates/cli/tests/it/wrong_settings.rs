@@ -1,0 +1,169 @@
+//! What happens when the product is not set up as it should be, and the commands that look at how it is.
+
+use std::{net::TcpListener, time::Duration};
+
+use crate::support::{Finished, System, bulkhead};
+
+type Variables = Vec<(&'static str, String)>;
+
+/// A failed start: at once, with one line on standard error that names the culprit and tells no secret.
+#[track_caller]
+fn assert_refused(finished: &Finished, names: &str) {
+    assert!(!finished.success, "{finished:?}");
+    assert!(finished.took < Duration::from_secs(5), "{finished:?}");
+    assert_eq!(finished.out, "", "{finished:?}");
+    assert_eq!(finished.err.lines().count(), 1, "{finished:?}");
+    assert!(finished.err.contains(names), "{names}: {finished:?}");
+}
+
+fn with(variables: &Variables, name: &'static str, value: &str) -> Variables {
+    let mut variables: Variables = variables.iter().filter(|(other, _)| *other != name).cloned().collect();
+    variables.push((name, value.to_owned()));
+    variables
+}
+
+fn without(variables: &Variables, name: &str) -> Variables {
+    variables.iter().filter(|(other, _)| *other != name).cloned().collect()
+}
+
+#[tokio::test]
+async fn a_wrong_value_is_named_in_one_line() {
+    let variables = System::shared().await.commands();
+    for (name, value) in [
+        ("BULKHEAD_PORT", "0"),
+        ("BULKHEAD_PORT", "65536"),
+        ("BULKHEAD_PORT", "http"),
+        ("BULKHEAD_PORT", ""),
+        ("BULKHEAD_BIND", "localhost"),
+        ("BULKHEAD_PUBLIC_URL", "api.example.com"),
+        ("BULKHEAD_BODY_LIMIT_BYTES", "-1"),
+        ("BULKHEAD_REQUEST_TIMEOUT_MS", "0"),
+        ("BULKHEAD_IP_REQUESTS_PER_MINUTE", "0"),
+        ("BULKHEAD_TRUSTED_PROXY_HOPS", "true"),
+        ("BULKHEAD_DATABASE_TENANT_URL", "mysql://bulkhead_tenant:hunter2hunter2@127.0.0.1/x"),
+        ("BULKHEAD_DATABASE_TENANT_URL", "postgres://bulkhead_tenant:hunter2hunter2@127.0.0.1/x?sslmode=disable"),
+        ("BULKHEAD_DATABASE_PLATFORM_URL", "hunter2hunter2"),
+        ("BULKHEAD_DATABASE_PLATFORM_URL", "postgres://bulkhead_platform:hunter2hunter2@db.example.com/x"),
+        ("BULKHEAD_DATABASE_TLS", "on"),
+        ("BULKHEAD_DATABASE_CA_FILE", "/nonexistent.pem"),
+        ("BULKHEAD_REDIS_CACHE_URL", "http://default:hunter2hunter2@127.0.0.1:6379/0"),
+        ("BULKHEAD_REDIS_CACHE_URL", "redis://default:hunter2hunter2@redis.example.com:6379/0"),
+        ("BULKHEAD_REDIS_QUEUE_URL", "redis://default:hunter2hunter2@127.0.0.1:6379/first"),
+        ("BULKHEAD_MASTER_KEY", "hunter2hunter2"),
+        ("BULKHEAD_MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        ("BULKHEAD_ENVIRONMENT", "production"),
+        ("BULKHEAD_ACCESS_TOKEN_SECS", "86400"),
+        ("BULKHEAD_LOG", "inof"),
+        ("BULKHEAD_LOG", ""),
+        ("BULKHEAD_LOG_FORMAT", "xml"),
+        ("BULKHEAD_NODE_NAME", "a node\nwith a line break"),
+        ("BULKHEAD_DANGEROUSLY_ALLOW_PLAINTEXT", "yes"),
+    ] {
+        for command in ["api", "worker"] {
+            let finished = bulkhead(&[command], &with(&variables, name, value), "");
+            assert_refused(&finished, if name == "BULKHEAD_LOG" && value == "inof" { "inof" } else { name });
+            assert!(!finished.err.contains("hunter2"), "{finished:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_variable_is_named_in_one_line() {
+    let system = System::shared().await;
+    let variables = system.commands();
+    for name in [
+        "BULKHEAD_DATABASE_TENANT_URL",
+        "BULKHEAD_DATABASE_PLATFORM_URL",
+        "BULKHEAD_REDIS_CACHE_URL",
+        "BULKHEAD_MASTER_KEY",
+    ] {
+        assert_refused(&bulkhead(&["api"], &without(&variables, name), ""), name);
+    }
+    assert_refused(&bulkhead(&["worker"], &variables, ""), "BULKHEAD_DATABASE_PROVISIONER_URL");
+    assert_refused(&bulkhead(&["migrate"], &variables, ""), "BULKHEAD_DATABASE_PROVISIONER_URL");
+    assert_refused(&bulkhead(&["doctor"], &variables, ""), "BULKHEAD_DATABASE_PROVISIONER_URL");
+}
+
+#[tokio::test]
+async fn a_misspelt_variable_is_named_in_one_line() {
+    let variables = System::shared().await.commands();
+    let finished = bulkhead(&["api"], &with(&variables, "BULKHEAD_PROT", "8080"), "");
+    assert_refused(&finished, "BULKHEAD_PROT");
+    assert!(finished.err.contains("BULKHEAD_PORT"), "{finished:?}");
+    assert_refused(&bulkhead(&["api"], &with(&variables, "BULKHEAD_", "x"), ""), "BULKHEAD_");
+    assert_refused(&bulkhead(&["api"], &with(&variables, "BULKHEAD_bind", "127.0.0.1"), ""), "BULKHEAD_bind");
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_or_a_port_that_is_taken_is_one_line() {
+    let system = System::shared().await;
+    let variables = system.commands();
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let free = |variables: &Variables| {
+        let mut variables = variables.clone();
+        for name in ["BULKHEAD_PORT", "BULKHEAD_METRICS_PORT"] {
+            let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port().to_string();
+            variables = with(&variables, name, &port);
+        }
+        with(&variables, "BULKHEAD_LOG", "warn")
+    };
+    for name in ["BULKHEAD_PORT", "BULKHEAD_METRICS_PORT"] {
+        assert_refused(&bulkhead(&["api"], &with(&free(&variables), name, &port), ""), &port);
+    }
+    let url = variables.iter().find(|(name, _)| *name == "BULKHEAD_DATABASE_PLATFORM_URL").unwrap().1.clone();
+    let (before, after) = url.split_once('@').unwrap();
+    let wrong = format!("{}hunter2@{after}", before.rsplit_once(':').unwrap().0.to_owned() + ":");
+    let wrong = bulkhead(&["api"], &with(&free(&variables), "BULKHEAD_DATABASE_PLATFORM_URL", &wrong), "");
+    assert_refused(&wrong, "bulkhead_platform");
+    assert!(!wrong.err.contains("hunter2"), "{wrong:?}");
+    drop(taken);
+    let nobody = format!("postgres://bulkhead_platform:hunter2@127.0.0.1:{port}/bulkhead");
+    let nobody = with(&free(&variables), "BULKHEAD_DATABASE_PLATFORM_URL", &nobody);
+    assert_refused(&bulkhead(&["api"], &nobody, ""), "connection refused");
+}
+
+#[tokio::test]
+async fn the_doctor_finds_a_sound_system() {
+    let system = System::shared().await;
+    let seen = bulkhead(&["doctor"], &system.migrator(), "");
+    assert!(seen.success, "{seen:?}");
+    assert!(seen.out.lines().count() > 5 && !seen.out.contains("BROKEN"), "{seen:?}");
+    let live = bulkhead(&["doctor", "--live"], &system.commands(), "");
+    assert!(live.success, "{live:?}");
+    let gone = with(&system.commands(), "BULKHEAD_METRICS_PORT", "9");
+    assert!(!bulkhead(&["doctor", "--live"], &gone, "").success);
+}
+
+#[tokio::test]
+async fn migrating_again_changes_nothing() {
+    let system = System::shared().await;
+    system.tenant().await;
+    let again = bulkhead(&["migrate"], &system.migrator(), "");
+    assert!(again.success && again.out.starts_with("0 migrated, "), "{again:?}");
+}
+
+#[tokio::test]
+async fn an_operator_is_made_once() {
+    let system = System::shared().await;
+    let variables = system.commands();
+    let create = |email: &str, password: &str| {
+        bulkhead(&["operator", "create", email, "--role", "billing"], &variables, password)
+    };
+    let again = create("Admin@Bulkhead.example", "correct horse battery staple");
+    assert_refused(&again, "admin@bulkhead.example");
+    assert_refused(&create("new@bulkhead.example", "short"), "password");
+    assert_refused(&create("new@bulkhead.example", ""), "password");
+    for arguments in [
+        &["operator", "create", "nobody"][..],
+        &["operator", "create", "new@bulkhead.example", "--role", "king"],
+        &["operator", "create"],
+        &["apii"],
+        &[],
+    ] {
+        let finished = bulkhead(arguments, &variables, "correct horse battery staple");
+        assert!(!finished.success && !finished.err.is_empty(), "{finished:?}");
+    }
+    let known = "SELECT count(*) FROM platform.operators";
+    assert_eq!(system.sql(known), "3");
+}
