@@ -7,17 +7,24 @@
 //! - Its scripts fail for good when about 8,000 tasks are due: [`Queue::room`] keeps the queue far below that.
 //! - Any error of Redis ends its worker: [`Queue::supervise`] builds another, with a connection of its own.
 //! - A worker name that was in use is refused for a while: every worker gets a new one.
-//! - An idle worker looks for work every 30 s: it is polled.
+//! - An idle worker looks for work every 30 s, and its own interval falls asleep when an answer takes longer than the
+//!   interval: [`EverySoOften`] polls.
 //! - Its retries ignore the number of attempts: a delivery always succeeds; attempts are counted in the job's row.
 //! - Its leases and events cost round trips, and their renewal script is broken: they are switched off.
 //! - What is finished stays in Redis: [`Queue::trim_for_ever`] deletes it.
 //! - An idempotency key without a time to live does not work: one is set, though no task has a key.
 
-use std::time::Duration;
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use apalis::prelude::{Data, EventListenerExt as _, TaskSink as _, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::{
-    backend::ext::BackendExt as _,
+    backend::ext::{
+        BackendExt as _,
+        poll_strategy::{PollSnapshot, PollStrategy},
+    },
     worker::{context::WorkerContext, event::Event},
 };
 use apalis_redis::{Config, RedisStorage};
@@ -28,7 +35,7 @@ use bulkhead_usage::{Backoff, RedisServer};
 use parking_lot::Mutex;
 use redis::{RedisResult, aio::MultiplexedConnection};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use uuid::Uuid;
 
 use crate::executor::Executor;
@@ -38,6 +45,9 @@ const QUEUE: &str = "bh:jobs";
 
 /// Tasks fetched at a time.
 const BATCH: usize = 100;
+
+/// How long a worker waits for an answer of Redis.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// Finished tasks deleted at a time.
 const TRIM: usize = 500;
@@ -155,7 +165,9 @@ impl Queue {
 
     /// Runs one worker until it ends, and says why it did.
     async fn run_worker(&self, name: &str, executor: Executor) -> String {
-        let connection = match self.server.connect().await {
+        // More patient than the relay: an answer that comes late is no reason to build another worker.
+        let server = self.server.clone().with_answer_timeout(ANSWER);
+        let connection = match server.connect().await {
             Ok(connection) => connection,
             Err(error) => return error.to_string(),
         };
@@ -260,6 +272,28 @@ impl Queue {
             .arg(tasks)
             .exec_async(connection)
             .await
+    }
+}
+
+/// Wakes the worker at an interval. Polled until it is pending, so that there is always a next time: apalis' own interval
+/// leaves its next time unarmed when it is polled late.
+struct EverySoOften(Interval);
+
+impl EverySoOften {
+    fn new(period: Duration) -> Self {
+        let mut interval = interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self(interval)
+    }
+}
+
+impl PollStrategy for EverySoOften {
+    fn poll_drive(&mut self, context: &mut Context<'_>, _: &PollSnapshot) -> Poll<Option<()>> {
+        let mut is_time = false;
+        while self.0.poll_tick(context).is_ready() {
+            is_time = true;
+        }
+        if is_time { Poll::Ready(Some(())) } else { Poll::Pending }
     }
 }
 

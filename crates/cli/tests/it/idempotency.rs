@@ -157,7 +157,8 @@ async fn an_operators_request_is_done_once_too() {
 async fn logging_in_pays_no_attention_to_a_key() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let login = json!({ "tenant": tenant.slug, "email": tenant.owner.email, "password": tenant.owner.password });
+    let login =
+        json!({ "tenant": tenant.slug, "email": tenant.owner.email, "password": tenant.owner.password });
     let log_in = || system.anonymous().post("/v1/auth/login", &login).header("idempotency-key", "once");
     let (one, two) = (log_in().await.expect(200), log_in().await.expect(200));
     assert_ne!(one.at("/refresh_token"), two.at("/refresh_token"));

@@ -58,7 +58,8 @@ fn readers() -> Vec<(&'static str, String, &'static str)> {
 
 /// Operations that make something, which is the caller's own by construction: what they make is looked for in the
 /// other tenant's rows.
-const MAKERS: [(&str, &str); 3] = [("create_user", "users"), ("create_api_key", "api_keys"), ("create_resource", "resources")];
+const MAKERS: [(&str, &str); 3] =
+    [("create_user", "users"), ("create_api_key", "api_keys"), ("create_resource", "resources")];
 
 /// A tenant that has something of everything.
 struct Furnished<'a> {
@@ -206,7 +207,10 @@ async fn whatever_a_tenant_reads_is_its_own() {
         .filter(|operation| operation.is_for_tenants() && operation.method == "GET" && !operation.takes_id())
         .map(|operation| operation.id.as_str())
         .collect();
-    assert_eq!(covered, documented, "the table has to have a line for each operation that reads without an {{id}}");
+    assert_eq!(
+        covered, documented,
+        "the table has to have a line for each operation that reads without an {{id}}"
+    );
 
     for (id, query, own) in &table {
         let operation = system.contract.operation(id);
@@ -227,7 +231,11 @@ async fn whatever_a_tenant_reads_is_its_own() {
                 _ => continue,
             };
             let page = ours.tenant.owner.caller.get(&format!("{path}?cursor={cursor}")).await.expect(200);
-            assert!(theirs.marks().iter().all(|mark| !page.at("/data").contains(mark)), "{id}: {}", page.body);
+            assert!(
+                theirs.marks().iter().all(|mark| !page.at("/data").contains(mark)),
+                "{id}: {}",
+                page.body
+            );
         }
     }
 }
@@ -248,7 +256,9 @@ async fn whatever_a_tenant_makes_is_its_own() {
     let rows = theirs.rows();
     for (id, table) in MAKERS {
         let body = match id {
-            "create_user" => json!({ "email": theirs.owner.email, "password": "correct horse", "role": "owner" }),
+            "create_user" => {
+                json!({ "email": theirs.owner.email, "password": "correct horse", "role": "owner" })
+            }
             "create_api_key" => json!({ "name": theirs.id, "role": "owner" }),
             _ => json!({ "name": theirs.id, "kind": "thing", "data": { "tenant": theirs.id } }),
         };
@@ -287,9 +297,13 @@ async fn a_tenant_named_beside_the_credential_can_only_be_its_own() {
     name(&ours.id).await.expect(200);
     let refused = name(&theirs.id).await.refused(400, "tenant-mismatch");
     insta::assert_snapshot!(refused.show(), @"");
-    for other in
-        [nobodys(Kind::Tenant), ours.slug.clone(), ours.id.to_uppercase(), String::new(), "' OR 1=1 --".to_owned()]
-    {
+    for other in [
+        nobodys(Kind::Tenant),
+        ours.slug.clone(),
+        ours.id.to_uppercase(),
+        String::new(),
+        "' OR 1=1 --".to_owned(),
+    ] {
         let answer = name(&other).await;
         assert_eq!(answer.body_without_request_id(), refused.body_without_request_id(), "{other}");
         assert_eq!(telling(&answer.headers), telling(&refused.headers), "{other}");

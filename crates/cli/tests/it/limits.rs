@@ -107,7 +107,8 @@ async fn without_redis(system: &System) {
     let body = json!({ "name": "without Redis", "kind": "thing" });
     tenants[1].owner.caller.post("/v1/resources", &body).await.expect(201);
     let anybody = system.anonymous();
-    let away = eventually(async || anybody.get("/readyz").await, |answer| answer.at("/redis") == "false").await;
+    let away =
+        eventually(async || anybody.get("/readyz").await, |answer| answer.at("/redis") == "false").await;
     assert_eq!(away.at("/status"), "ready");
 
     system.redis.lock().unwrap().restart().unwrap();

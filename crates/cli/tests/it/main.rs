@@ -47,4 +47,6 @@ mod roles;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod tour;
+#[cfg(test)]
 mod wrong_settings;

@@ -9,12 +9,12 @@ use crate::support::{Caller, Operation, System};
 /// promise that it is held to.
 fn holders(permission: &str) -> &'static [&'static str] {
     match permission {
-        "any principal of a tenant"
-        | "read:resources"
-        | "read:jobs"
-        | "read:usage"
-        | "read:scaling" => &["owner", "admin", "developer", "read_only"],
-        "read:users" | "read:api_keys" | "write:api_keys" | "write:resources" => &["owner", "admin", "developer"],
+        "any principal of a tenant" | "read:resources" | "read:jobs" | "read:usage" | "read:scaling" => {
+            &["owner", "admin", "developer", "read_only"]
+        }
+        "read:users" | "read:api_keys" | "write:api_keys" | "write:resources" => {
+            &["owner", "admin", "developer"]
+        }
         "write:users" => &["owner", "admin"],
         "operator read:tenants" | "operator read:all_usage" => {
             &["operator admin", "operator support", "operator billing"]

@@ -31,14 +31,19 @@ async fn exercise(system: &System) -> Secrets {
     owner.post("/v1/users", &body).await.refused(409, "already-taken");
     let wrong = json!({ "email": "nobody", "password": password, "role": "king" });
     owner.post("/v1/users", &wrong).await.refused(422, "validation-failed");
-    let unknown = json!({ "email": "b@example.com", "password": password, "role": "admin", password.as_str(): 1 });
+    let unknown =
+        json!({ "email": "b@example.com", "password": password, "role": "admin", password.as_str(): 1 });
     owner.post("/v1/users", &unknown).await.refused(422, "invalid-body");
     let cut = format!("{{\"email\":\"c@example.com\",\"password\":\"{password}");
     owner.call("POST", "/v1/users").body("application/json", cut).await.refused(400, "malformed-json");
 
     let body = json!({ "name": "a program", "role": "admin" });
     let made = owner.post("/v1/api-keys", &body).header("idempotency-key", "once").await.expect(201);
-    owner.post("/v1/api-keys", &body).header("idempotency-key", "once").await.refused(409, "already-completed");
+    owner
+        .post("/v1/api-keys", &body)
+        .header("idempotency-key", "once")
+        .await
+        .refused(409, "already-completed");
     let key = made.at("/key");
     anybody.with_key(&key).get("/v1/me").await.expect(200);
     anybody.with_token(&key).get("/v1/users/nobody").await.refused(404, "not-found");
@@ -47,12 +52,14 @@ async fn exercise(system: &System) -> Secrets {
     secrets.push(("API key", key.clone()));
     secrets.push(("API key's secret", key.rsplit('_').next().unwrap().to_owned()));
 
-    let login = |password: &str| json!({ "tenant": tenant.slug, "email": tenant.owner.email, "password": password });
+    let login =
+        |password: &str| json!({ "tenant": tenant.slug, "email": tenant.owner.email, "password": password });
     let guess = format!("guess-{}", unique());
     anybody.post("/v1/auth/login", &login(&guess)).await.refused(401, "login-failed");
     secrets.push(("wrong password", guess));
     let tokens = anybody.post("/v1/auth/login", &login(&tenant.owner.password)).await.expect(200);
-    let refreshed = anybody.post("/v1/auth/refresh", &json!({ "refresh_token": tokens.at("/refresh_token") })).await;
+    let refreshed =
+        anybody.post("/v1/auth/refresh", &json!({ "refresh_token": tokens.at("/refresh_token") })).await;
     for tokens in [tokens, refreshed.expect(200)] {
         secrets.push(("access token", tokens.at("/access_token")));
         secrets.push(("refresh token", tokens.at("/refresh_token")));
@@ -87,8 +94,10 @@ async fn no_secret_is_found_in_tables_redis_or_logs() {
     let secrets = exercise(system).await;
     assert!(secrets.len() >= 15);
     let logins: Vec<_> = system.migrator().into_iter().filter(|(name, _)| name.ends_with("_URL")).collect();
-    let passwords = logins.iter().filter_map(|(_, url)| Some(url.split_once('@')?.0.rsplit_once(':')?.1.to_owned()));
-    let secrets: Secrets = secrets.into_iter().chain(passwords.map(|text| ("login's password", text))).collect();
+    let passwords =
+        logins.iter().filter_map(|(_, url)| Some(url.split_once('@')?.0.rsplit_once(':')?.1.to_owned()));
+    let secrets: Secrets =
+        secrets.into_iter().chain(passwords.map(|text| ("login's password", text))).collect();
 
     let places = [
         ("tables", system.dump(None)),
@@ -101,7 +110,11 @@ async fn no_secret_is_found_in_tables_redis_or_logs() {
         assert!(text.len() > 1000, "{place} is empty");
         for (what, secret) in &secrets {
             assert!(secret.len() > 16, "{what} is too short to be looked for");
-            assert!(!text.contains(secret.as_str()), "the {what} is in the {place}: {}", line_with(text, secret));
+            assert!(
+                !text.contains(secret.as_str()),
+                "the {what} is in the {place}: {}",
+                line_with(text, secret)
+            );
         }
     }
 }

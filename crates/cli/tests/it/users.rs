@@ -244,7 +244,7 @@ async fn tokens_of_an_old_role_or_a_removed_person_stop_working_within_seconds()
     assert_eq!(again.caller.get("/v1/me").await.at("/role"), "read_only");
     again.caller.get("/v1/users").await.refused(403, "insufficient-permission");
     let refresh = json!({ "refresh_token": removed.refresh_token });
-    system.anonymous().post("/v1/auth/refresh", &refresh).await.refused(401, "login-failed");
+    system.anonymous().post("/v1/auth/refresh", &refresh).await.refused(401, "invalid-credentials");
     // Nobody else's token was touched.
     owner.get("/v1/users").await.expect(200);
 }

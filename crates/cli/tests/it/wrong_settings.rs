@@ -41,7 +41,10 @@ async fn a_wrong_value_is_named_in_one_line() {
         ("BULKHEAD_IP_REQUESTS_PER_MINUTE", "0"),
         ("BULKHEAD_TRUSTED_PROXY_HOPS", "true"),
         ("BULKHEAD_DATABASE_TENANT_URL", "mysql://bulkhead_tenant:hunter2hunter2@127.0.0.1/x"),
-        ("BULKHEAD_DATABASE_TENANT_URL", "postgres://bulkhead_tenant:hunter2hunter2@127.0.0.1/x?sslmode=disable"),
+        (
+            "BULKHEAD_DATABASE_TENANT_URL",
+            "postgres://bulkhead_tenant:hunter2hunter2@127.0.0.1/x?sslmode=disable",
+        ),
         ("BULKHEAD_DATABASE_PLATFORM_URL", "hunter2hunter2"),
         ("BULKHEAD_DATABASE_PLATFORM_URL", "postgres://bulkhead_platform:hunter2hunter2@db.example.com/x"),
         ("BULKHEAD_DATABASE_TLS", "on"),

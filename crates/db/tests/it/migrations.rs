@@ -171,6 +171,32 @@ async fn each_tenant_migration_goes_back_to_the_one_before() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn tenant_migrations_stay_in_their_schema_and_their_transaction() -> Result<()> {
+    for directory in directories("tenant")? {
+        for file in ["up.sql", "down.sql"] {
+            let sql = fs::read_to_string(directory.join(file))?.to_lowercase();
+            for word in [
+                "platform.",
+                "gate.",
+                "public.",
+                "pg_catalog.",
+                "search_path",
+                "create type",
+                "create domain",
+                "commit",
+                "rollback",
+                "concurrently",
+                "set role",
+                "as enum",
+            ] {
+                assert!(!sql.contains(word), "{} {file}: {word}", directory.display());
+            }
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_fresh_tenant_equals_an_upgraded_one() -> Result<()> {
     let db = TestDb::new().await?;
@@ -248,6 +274,35 @@ async fn a_tenant_whose_tables_are_in_use_is_tried_again() -> Result<()> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         busy.batch_execute("COMMIT").await?;
+        Ok::<_, anyhow::Error>(())
+    };
+    let owner = db.owner()?;
+    let set = with_planted();
+    let both = async { tokio::join!(run(&owner, &set), release) };
+    let (report, released) = tokio::time::timeout(Duration::from_secs(20), both).await?;
+    released?;
+    assert_eq!(report?.migrated, 4);
+    assert_eq!(at_newest(&db).await?, 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_that_another_run_has_claimed_is_left_to_it_but_waited_for() -> Result<()> {
+    let db = TestDb::new().await?;
+    let all = tenants(&db, 4).await?;
+    let other = db.session(Login::Admin).await?;
+    let claim = format!(
+        "BEGIN; SELECT FROM platform.tenant_schema_versions WHERE tenant_id = '{}' FOR UPDATE",
+        all[1].id.uuid()
+    );
+    other.batch_execute(&claim).await?;
+    let release = async {
+        while at_newest(&db).await? < 3 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Longer than a statement may wait for a lock.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        other.batch_execute("ROLLBACK").await?;
         Ok::<_, anyhow::Error>(())
     };
     let owner = db.owner()?;

@@ -77,7 +77,7 @@ async fn an_idle_worker_picks_a_job_up_at_once() -> Result<()> {
             sleep(Duration::from_millis(300)).await;
         }
         eprintln!("the slowest of 15 took {} s", waits.last().unwrap());
-        assert!(waits.last().unwrap().parse::<f64>()? < 1.0);
+        assert!(waits.last().unwrap().parse::<f64>()? < 2.0);
         worker.stop().await?;
         anyhow::Ok(())
     };

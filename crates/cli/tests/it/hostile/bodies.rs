@@ -200,7 +200,9 @@ async fn whatever_stands_in_a_field_is_kept_as_it_is_or_refused() {
         for surprise in surprises() {
             for mut body in variations(&sound_body(operation), &surprise) {
                 // Names that have to be unique stay so, where they are not the surprise.
-                for (field, name) in [("slug", format!("acme-{}", unique())), ("email", format!("{}@x", unique()))] {
+                for (field, name) in
+                    [("slug", format!("acme-{}", unique())), ("email", format!("{}@x", unique()))]
+                {
                     if body.get(field).is_some_and(|value| *value != surprise) {
                         body[field] = json!(name);
                     }

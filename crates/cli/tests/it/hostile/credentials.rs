@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bulkhead_auth::{AccessTokens, Issue, KeySet, Keyring, MasterKey, Principal, SigningKey, VerifyingKey};
 use bulkhead_domain::{
-    ApiKeyId, Clock, Ground, OperatorId, OperatorRole, Proven, Role, SystemClock, TenantId, UserId, api_key::ApiKey,
+    ApiKeyId, Clock, Ground, OperatorId, OperatorRole, Proven, Role, SystemClock, TenantId, UserId,
+    api_key::ApiKey,
 };
 
 use crate::support::{Answer, Call, System};
@@ -12,7 +13,12 @@ use crate::support::{Answer, Call, System};
 /// The same refusal for all of them, so that none tells the forger more than another.
 async fn assert_refused_alike(what: &str, call: Call<'_>, first: &Answer) {
     let answer = call.await;
-    assert_eq!((answer.status, answer.code().as_str()), (401, "invalid-credentials"), "{what}: {}", answer.show());
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (401, "invalid-credentials"),
+        "{what}: {}",
+        answer.show()
+    );
     assert_eq!(answer.body_without_request_id(), first.body_without_request_id(), "{what}");
     assert_eq!(answer.header("www-authenticate"), first.header("www-authenticate"), "{what}");
 }
@@ -102,7 +108,8 @@ async fn a_token_that_was_tampered_with_is_refused() {
     let ask = |token: &str| system.anonymous().with_token(token).get("/v1/me");
     let first = ask("nonsense").await;
     // {"alg":"none","typ":"at+jwt"} and {"alg":"HS256","typ":"at+jwt"}
-    let (none, shared_key) = ("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0", "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9");
+    let (none, shared_key) =
+        ("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0", "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9");
     let mut flipped = our[2].clone().into_bytes();
     flipped[10] = if flipped[10] == b'A' { b'B' } else { b'A' };
     for (what, token) in [
@@ -174,7 +181,8 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
     ] {
         assert_refused_alike(what, ask(&token), &first).await;
     }
-    let operator = Principal::Operator { id: OperatorId::mint(now), role: OperatorRole::Admin, session: None };
+    let operator =
+        Principal::Operator { id: OperatorId::mint(now), role: OperatorRole::Admin, session: None };
     // An operator's token opens no tenant, whoever signed it.
     ask(&sign(issuer, audience, operator, now)).await.refused(403, "insufficient-permission");
 }
@@ -186,7 +194,8 @@ async fn a_key_that_was_made_up_is_refused() {
     let (our_key, their_key) = (ours.key(Role::Owner).await, theirs.key(Role::Owner).await);
     let now = SystemClock.now();
     let (our_id, their_id): (TenantId, TenantId) = (ours.id.parse().unwrap(), theirs.id.parse().unwrap());
-    let (our_key_id, their_key_id): (ApiKeyId, ApiKeyId) = (our_key.id.parse().unwrap(), their_key.id.parse().unwrap());
+    let (our_key_id, their_key_id): (ApiKeyId, ApiKeyId) =
+        (our_key.id.parse().unwrap(), their_key.id.parse().unwrap());
     // The checksum of these is right, the secret is a guess.
     let guess = |env: &str, tenant, key| {
         let mut byte = 0_u8;
@@ -201,7 +210,8 @@ async fn a_key_that_was_made_up_is_refused() {
         text[at] = if text[at] == b'7' { b'8' } else { b'7' };
         String::from_utf8(text).unwrap()
     };
-    let (locator, their_secret) = (our_key.text.rsplit_once('_').unwrap().0, their_key.text.rsplit_once('_').unwrap().1);
+    let (locator, their_secret) =
+        (our_key.text.rsplit_once('_').unwrap().0, their_key.text.rsplit_once('_').unwrap().1);
     let ask = |key: &str| system.anonymous().with_key(key).get("/v1/me");
     let first = ask("nonsense").await;
     for (what, key) in [

@@ -10,7 +10,9 @@ async fn a_key_that_is_none_is_refused() {
     let system = System::shared().await;
     let aim = Aim::take(system).await;
     let mut asked = 0;
-    for operation in system.contract.operations().iter().filter(|operation| operation.takes("Idempotency-Key")) {
+    for operation in
+        system.contract.operations().iter().filter(|operation| operation.takes("Idempotency-Key"))
+    {
         let path = aim.path(operation);
         let call = || aim.call(operation, &path).json(&sound_body(operation));
         let long = "x".repeat(256);
@@ -58,7 +60,13 @@ async fn a_version_that_is_none_is_refused() {
         ] {
             let answer = call().header("if-match", bad).await;
             let got = (answer.status, answer.code());
-            assert_eq!(got, (400, "invalid-parameter".to_owned()), "{}: {}", operation.id, bad.escape_ascii());
+            assert_eq!(
+                got,
+                (400, "invalid-parameter".to_owned()),
+                "{}: {}",
+                operation.id,
+                bad.escape_ascii()
+            );
             asked += 1;
         }
         let twice = call().header("if-match", "\"v1\"").another("if-match", "\"v2\"");

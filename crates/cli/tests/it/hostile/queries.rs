@@ -10,7 +10,8 @@ async fn a_page_that_cannot_be_is_refused() {
     let long = format!("cursor={}", "x".repeat(10_000));
     let mut asked = 0;
     for operation in system.contract.operations().iter().filter(|operation| operation.takes("cursor")) {
-        let period = if operation.takes("period") { format!("period={}&", this_month()) } else { String::new() };
+        let period =
+            if operation.takes("period") { format!("period={}&", this_month()) } else { String::new() };
         for bad in [
             "limit=0",
             "limit=101",
@@ -36,7 +37,12 @@ async fn a_page_that_cannot_be_is_refused() {
             long.as_str(),
         ] {
             let answer = aim.call(operation, &format!("{}?{period}{bad}", operation.path)).await;
-            assert_eq!((answer.status, answer.code().as_str()), (400, "invalid-parameter"), "{}?{bad}", operation.id);
+            assert_eq!(
+                (answer.status, answer.code().as_str()),
+                (400, "invalid-parameter"),
+                "{}?{bad}",
+                operation.id
+            );
             asked += 1;
         }
     }
@@ -49,7 +55,8 @@ async fn a_parameter_that_is_not_there_is_refused_where_there_are_others() {
     let system = System::shared().await;
     let aim = Aim::take(system).await;
     for operation in system.contract.operations().iter().filter(|operation| operation.takes_in("query")) {
-        let period = if operation.takes("period") { format!("period={}&", this_month()) } else { String::new() };
+        let period =
+            if operation.takes("period") { format!("period={}&", this_month()) } else { String::new() };
         for bad in ["colour=red", "tenant=another", "period=2026-11&period=2026-12", "%00=1", "&&&=&"] {
             let path = format!("{}?{period}{bad}", aim.path(operation));
             aim.call(operation, &path).await.refused(400, "invalid-parameter");
@@ -65,7 +72,8 @@ async fn what_is_no_id_names_nothing() {
     for operation in system.contract.operations().iter().filter(|operation| operation.takes_id()) {
         let id = aim.id(operation);
         let (prefix, digits) = id.split_at(4);
-        let query = if operation.takes("period") { format!("?period={}", this_month()) } else { String::new() };
+        let query =
+            if operation.takes("period") { format!("?period={}", this_month()) } else { String::new() };
         for bad in [
             "x".to_owned(),
             prefix.to_owned(),
@@ -89,7 +97,8 @@ async fn what_is_no_id_names_nothing() {
         ] {
             let path = operation.path_of(&bad) + &query;
             let call = aim.call(operation, &path);
-            let answer = if operation.takes_body() { call.json(&sound_body(operation)).await } else { call.await };
+            let answer =
+                if operation.takes_body() { call.json(&sound_body(operation)).await } else { call.await };
             assert_eq!((answer.status, answer.code().as_str()), (404, "not-found"), "{} {bad}", operation.id);
         }
     }

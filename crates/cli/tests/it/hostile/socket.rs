@@ -13,11 +13,15 @@ fn crooked(authorization: &str) -> Vec<(&'static str, Vec<u8>)> {
     vec![
         (
             "a length and pieces",
-            post(&format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n{hex}\r\n{body}\r\n0\r\n\r\n")),
+            post(&format!(
+                "Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n{hex}\r\n{body}\r\n0\r\n\r\n"
+            )),
         ),
         (
             "pieces and a length",
-            post(&format!("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{hex}\r\n{body}\r\n0\r\n\r\n")),
+            post(&format!(
+                "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{hex}\r\n{body}\r\n0\r\n\r\n"
+            )),
         ),
         ("two lengths", post(&format!("Content-Length: {length}\r\nContent-Length: 0\r\n\r\n{body}"))),
         ("two lengths in one", post(&format!("Content-Length: {length}, 0\r\n\r\n{body}"))),
@@ -39,38 +43,53 @@ fn crooked(authorization: &str) -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("pieces of no size", post(&format!("Transfer-Encoding: chunked\r\n\r\nzz\r\n{body}\r\n0\r\n\r\n"))),
         ("pieces of endless size", post("Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n{}")),
-        ("a piece that ends too late", post(&format!("Transfer-Encoding: chunked\r\n\r\n5\r\n{body}\r\n0\r\n\r\n"))),
+        (
+            "a piece that ends too late",
+            post(&format!("Transfer-Encoding: chunked\r\n\r\n5\r\n{body}\r\n0\r\n\r\n")),
+        ),
         ("a header without a colon", post(&format!("Content-Length {length}\r\n\r\n{body}"))),
         ("a blank before the colon", post(&format!("Content-Length : {length}\r\n\r\n{body}"))),
         ("a folded header", post(&format!("X-A: b\r\n c\r\nContent-Length: {length}\r\n\r\n{body}"))),
         ("a NUL in a header", post(&format!("X-A: b\0\r\nContent-Length: {length}\r\n\r\n{body}"))),
         ("a NUL in a header's name", post(&format!("X-\0: b\r\nContent-Length: {length}\r\n\r\n{body}"))),
         ("a lone carriage return", post(&format!("X-A: b\rc\r\nContent-Length: {length}\r\n\r\n{body}"))),
-        ("too many headers", post(&("X-A: b\r\n".repeat(500) + &format!("Content-Length: {length}\r\n\r\n{body}")))),
-        ("a long header", post(&format!("X-A: {}\r\nContent-Length: {length}\r\n\r\n{body}", "a".repeat(300_000)))),
+        (
+            "too many headers",
+            post(&("X-A: b\r\n".repeat(500) + &format!("Content-Length: {length}\r\n\r\n{body}"))),
+        ),
+        (
+            "a long header",
+            post(&format!("X-A: {}\r\nContent-Length: {length}\r\n\r\n{body}", "a".repeat(300_000))),
+        ),
         (
             "another version",
-            format!("POST /v1/resources HTTP/9.9\r\n{head}Content-Length: {length}\r\n\r\n{body}").into_bytes(),
+            format!("POST /v1/resources HTTP/9.9\r\n{head}Content-Length: {length}\r\n\r\n{body}")
+                .into_bytes(),
         ),
         (
             "a version in small letters",
-            format!("POST /v1/resources http/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}").into_bytes(),
+            format!("POST /v1/resources http/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}")
+                .into_bytes(),
         ),
         (
             "a blank in the path",
-            format!("POST /v1/resources x HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}").into_bytes(),
+            format!("POST /v1/resources x HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}")
+                .into_bytes(),
         ),
         (
             "a fragment",
-            format!("POST /v1/resources#x HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}").into_bytes(),
+            format!("POST /v1/resources#x HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}")
+                .into_bytes(),
         ),
         (
             "a method in small letters",
-            format!("post /v1/resources HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}").into_bytes(),
+            format!("post /v1/resources HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}")
+                .into_bytes(),
         ),
         (
             "a NUL in the path",
-            format!("POST /v1/resources\0 HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}").into_bytes(),
+            format!("POST /v1/resources\0 HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}")
+                .into_bytes(),
         ),
         ("a body that does not come", post(&format!("Content-Length: {}\r\n\r\n{body}", length + 1))),
     ]
@@ -123,7 +142,10 @@ async fn requests_one_behind_the_other_are_answered_in_order() {
     assert_eq!(Raw::send(system, bytes.as_bytes()).await.statuses(), [200, 401, 404, 200]);
     // What stands in a body is not a request.
     let hidden = get("/livez");
-    let bytes = format!("POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{hidden}", hidden.len());
+    let bytes = format!(
+        "POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{hidden}",
+        hidden.len()
+    );
     let answers = Raw::send(system, bytes.as_bytes()).await;
     assert_eq!(answers.statuses(), [415], "{answers:?}");
 }

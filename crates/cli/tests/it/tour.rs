@@ -1,0 +1,103 @@
+//! `bulkhead dev` as a newcomer meets it: the table, the lines to paste, the README's tour, and the end.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use bulkhead_servers::Scratch;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::support::free_port;
+
+/// How long a start may take on a busy machine.
+const START: Duration = Duration::from_secs(90);
+
+struct Dev {
+    child: Child,
+    /// What it printed up to the last line to paste.
+    table: String,
+}
+
+impl Dev {
+    fn start(home: &Path, port: u16) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bulkhead"))
+            .arg("dev")
+            .current_dir(home)
+            .env("BULKHEAD_PORT", port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut table = String::new();
+        let start = Instant::now();
+        for line in BufReader::new(child.stdout.as_mut().unwrap()).lines() {
+            table.push_str(&line.unwrap());
+            table.push('\n');
+            if pasted(&table).len() == 3 {
+                return Self { child, table };
+            }
+            assert!(start.elapsed() < START, "{table}");
+        }
+        panic!("it ended before it was ready:\n{table}");
+    }
+
+    /// Ctrl-C, and how it took it.
+    fn stop(mut self) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+    }
+}
+
+/// The lines that are there to be pasted.
+fn pasted(table: &str) -> Vec<&str> {
+    table.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect()
+}
+
+/// Runs a script the way a person would, in the directory where `make run` was called.
+fn shell(home: &Path, script: &str) -> String {
+    let output = Command::new("bash").args(["-euo", "pipefail", "-c", script]).current_dir(home).output().unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{script}\n{}\n{}", said(&output.stdout), said(&output.stderr));
+    said(&output.stdout)
+}
+
+/// The README's tour.
+fn tour() -> String {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let (_, rest) = readme.split_once("<!-- tour -->\n```sh\n").unwrap();
+    rest.split_once("```\n<!-- /tour -->").unwrap().0.to_owned()
+}
+
+#[test]
+fn a_newcomer_pastes_takes_the_tour_and_finds_the_data_again() {
+    let scratch = Scratch::new().unwrap();
+    let port = free_port();
+    let dev = Dev::start(scratch.path(), port);
+    for line in pasted(&dev.table) {
+        let answer = shell(scratch.path(), line);
+        assert!(answer.starts_with("HTTP/1.1 20"), "{line}\n{answer}");
+    }
+    let told = shell(scratch.path(), &tour());
+    for expected in ["ratelimit: \"tenant\";r=", "\"Quarterly report\"", "\"api_requests\"", "true\n"] {
+        assert!(told.contains(expected), "no {expected} in\n{told}");
+    }
+    let before = dev.table.clone();
+    dev.stop();
+    shell(scratch.path(), "if pgrep -f \"$PWD/.bulkhead\"; then echo left behind; exit 1; fi");
+
+    let again = Dev::start(scratch.path(), port);
+    assert_eq!(pasted(&again.table), pasted(&before), "the credentials have changed");
+    let key = "key=$(jq -r .tenants[0].api_key .bulkhead/dev.json); api=$(jq -r .api .bulkhead/dev.json);";
+    let list = shell(scratch.path(), &format!("{key} curl -sf \"$api/v1/resources\" -H \"X-API-Key: $key\""));
+    assert!(list.contains("My first resource"), "{list}");
+    again.stop();
+}
