@@ -7,6 +7,7 @@ use actix_web::{
 };
 use bulkhead_db::idempotency::StoredAnswer;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{error::ApiError, extract};
 
@@ -77,7 +78,10 @@ impl Answer {
         if stored.body.is_none() && status != StatusCode::NO_CONTENT {
             return Err(ApiError::AlreadyCompleted { location: stored.location });
         }
-        Ok(Self { location: stored.location, body: stored.body, replayed: true, ..Self::new(status) })
+        let body = stored.body.as_deref().and_then(|body| serde_json::from_str::<Value>(body).ok());
+        // Whatever has a version shows it in its body.
+        let etag = body.and_then(|body| body.get("version")?.as_i64()).map(extract::etag);
+        Ok(Self { location: stored.location, etag, body: stored.body, replayed: true, ..Self::new(status) })
     }
 }
 

@@ -153,7 +153,9 @@ fn errors_by_id(id: &str) -> Vec<ApiError> {
     let invalid = || ApiError::Validation(Vec::new());
     let ungrantable = || ApiError::RoleNotGrantable { role: "owner" };
     match id {
-        "login" | "refresh" => vec![ApiError::LoginFailed, ApiError::TenantSuspended],
+        "login" => vec![ApiError::LoginFailed, ApiError::TenantSuspended],
+        "refresh" => vec![ApiError::InvalidCredentials, ApiError::TenantSuspended],
+        "logout" => vec![ApiError::TenantSuspended],
         "create_user" => vec![invalid(), ungrantable(), ApiError::Taken { what: "e-mail address" }],
         "update_user" => vec![invalid(), ungrantable(), ApiError::LastOwner],
         "delete_user" => vec![ungrantable(), ApiError::LastOwner],

@@ -132,11 +132,12 @@ impl Catalog {
         for (path, operations) in &self.paths {
             let mut resource = web::resource(path.as_str());
             for (method, operation) in operations {
-                resource = resource.route(piped(*operation, Some(method)));
+                resource = resource.route(piped(*operation, Some(method), String::new()));
             }
             let refused =
                 Operation { id: "method_not_allowed", access: Access::Public, route: || web::to(no_method) };
-            config.service(resource.default_service(piped(refused, None)));
+            let allow: Vec<&str> = operations.iter().map(|(method, _)| method.as_str()).collect();
+            config.service(resource.default_service(piped(refused, None, allow.join(", "))));
         }
     }
 }
@@ -146,6 +147,8 @@ pub(crate) struct Served {
     pub(crate) operation: Operation,
     /// The method as metrics name it; `_OTHER` where any is taken, as OpenTelemetry has it.
     method: &'static str,
+    /// Where this refuses a method: those that the path takes (`Allow`, RFC 9110 section 15.5.6).
+    pub(crate) allow: String,
     series: OnceCell<metrics::Route>,
 }
 
@@ -157,10 +160,10 @@ impl Served {
 }
 
 /// An operation's route, behind the pipeline; `method` is the one it takes, `None` any.
-fn piped(operation: Operation, method: Option<&Method>) -> Route {
+fn piped(operation: Operation, method: Option<&Method>, allow: String) -> Route {
     let known = METHODS.iter().find(|known| Some(**known) == method.map(Method::as_str));
-    let served =
-        Rc::new(Served { operation, method: known.map_or("_OTHER", |known| known), series: OnceCell::new() });
+    let method_name = known.map_or("_OTHER", |known| known);
+    let served = Rc::new(Served { operation, method: method_name, allow, series: OnceCell::new() });
     let route = (operation.route)();
     let route = match method {
         Some(method) => route.method(method.clone()),
@@ -171,7 +174,8 @@ fn piped(operation: Operation, method: Option<&Method>) -> Route {
 
 /// What is served where nothing else is.
 pub(crate) fn unknown_route() -> Route {
-    piped(Operation { id: "unknown_route", access: Access::Public, route: || web::to(no_route) }, None)
+    let unknown = Operation { id: "unknown_route", access: Access::Public, route: || web::to(no_route) };
+    piped(unknown, None, String::new())
 }
 
 async fn no_route() -> Result<&'static str, ApiError> {

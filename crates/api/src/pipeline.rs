@@ -17,7 +17,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{HeaderMap, HeaderName, HeaderValue},
+        header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
     web::Data,
@@ -93,6 +93,11 @@ async fn answer(
     };
     drop(admitted.permit.take());
     describe(&mut response, &admitted, id.as_str());
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Ok(allow) = HeaderValue::from_str(&served.allow)
+    {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
     let status = response.status();
     let elapsed = started.elapsed();
     if let Some(tenant) = admitted.tenant.filter(|_| is_billable(status)) {

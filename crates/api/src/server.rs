@@ -47,13 +47,13 @@ pub enum ServeError {
     #[error(transparent)]
     Catalog(#[from] operation::CatalogError),
     /// The OpenAPI document cannot be written.
-    #[error("the OpenAPI document cannot be written: {0}")]
+    #[error("the OpenAPI document cannot be written")]
     Document(#[from] serde_json::Error),
     /// The keys or the revocations could not be read.
-    #[error("the first look at the database failed: {0}")]
+    #[error("the first look at the database failed")]
     Prepare(#[from] AuthError),
     /// A port is taken, or the system refuses.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// Where.
         address: SocketAddr,

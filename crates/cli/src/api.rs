@@ -59,7 +59,7 @@ fn shared(settings: &Settings) -> Result<Shared> {
     let metrics = Metrics::new()?;
     let redis = bulkhead_limits::client(
         settings.redis.require_cache()?.expose(),
-        settings.redis.ca.as_ref().map(|ca| ca.pem()),
+        settings.redis.ca.as_ref().map(bulkhead_config::CertificateBundle::pem),
     )?;
     let limits =
         LimiterOptions { timeout: settings.limits.limiter_timeout, nodes: settings.limits.limiter_nodes };

@@ -16,7 +16,7 @@ use bulkhead_config::Settings;
 use bulkhead_domain::{Email, OperatorRole};
 use clap::{Parser, Subcommand};
 
-/// The backend of a multi-tenant SaaS. Settings are environment variables; the README lists them.
+/// The backend of a multi-tenant service. Settings are environment variables; the README lists them.
 #[derive(Parser)]
 #[command(name = "bulkhead", version)]
 struct Cli {

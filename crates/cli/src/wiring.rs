@@ -98,7 +98,7 @@ pub(crate) fn queue_redis(settings: &Settings) -> Result<RedisServer> {
     let redis = &settings.redis;
     Ok(RedisServer::new(
         redis.require_queue()?.expose(),
-        redis.ca.as_ref().map(|ca| ca.pem()),
+        redis.ca.as_ref().map(bulkhead_config::CertificateBundle::pem),
         REDIS_CONNECT,
         REDIS_ANSWER,
     )?)

@@ -46,7 +46,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         health.mark_started();
         health.set_database(true);
         tracing::info!(metrics = %address, "working");
-        work(options(&settings), reaches, Registry::standard(), shutdown).await?;
+        Box::pin(work(options(&settings), reaches, Registry::standard(), shutdown)).await?;
         probes_handle.stop(false).await;
         Ok(())
     })

@@ -446,9 +446,16 @@ mod tests {
             let opening = opening(access, "t_a", "t_a", Timeouts { statement_ms: 1, lock_ms: 2, idle_ms: 3 });
             let (begin, walls) = opening.split_once("; ").unwrap();
             assert_eq!(begin.contains("READ ONLY"), access != Access::Write);
-            assert!(begin.starts_with("BEGIN") && walls.split("; ").all(|wall| wall.starts_with("SET LOCAL ")));
+            assert!(
+                begin.starts_with("BEGIN") && walls.split("; ").all(|wall| wall.starts_with("SET LOCAL "))
+            );
         }
-        assert!(enter_schema(SchemaName::of(TenantId::from_uuid(uuid::Uuid::nil()))).starts_with("SET LOCAL "));
-        assert!(LEAVE_SCHEMA.starts_with("SET LOCAL ") && as_provisioner("").ends_with(" SET LOCAL ROLE bulkhead_owner;"));
+        assert!(
+            enter_schema(SchemaName::of(TenantId::from_uuid(uuid::Uuid::nil()))).starts_with("SET LOCAL ")
+        );
+        assert!(
+            LEAVE_SCHEMA.starts_with("SET LOCAL ")
+                && as_provisioner("").ends_with(" SET LOCAL ROLE bulkhead_owner;")
+        );
     }
 }

@@ -167,15 +167,11 @@ mod tests {
 
     use super::*;
 
-    fn batch(keys: Vec<(u128, String, u16, u32, [u64; 4], Vec<u64>)>) -> UsageBatch {
-        let entry = |(tenant, route, status, minute, counts, micros): (
-            u128,
-            String,
-            u16,
-            u32,
-            [u64; 4],
-            Vec<u64>,
-        )| {
+    /// Tenant, route, status, minute, counts, latencies.
+    type Key = (u128, String, u16, u32, [u64; 4], Vec<u64>);
+
+    fn batch(keys: Vec<Key>) -> UsageBatch {
+        let entry = |(tenant, route, status, minute, counts, micros): Key| {
             let mut latency = LatencyHistogram::default();
             for duration in micros {
                 latency.record(duration);

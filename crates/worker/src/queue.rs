@@ -179,7 +179,7 @@ impl Queue {
             }
         };
         let worker = WorkerBuilder::new(name)
-            .backend(storage.poll_with_interval(self.poll))
+            .backend(storage.poll_with_strategy(EverySoOften::new(self.poll)))
             .data(executor)
             .concurrency(self.concurrency)
             .on_event(heard)

@@ -135,7 +135,7 @@ pub async fn run(
             outstanding,
             per_lane: options.lane_concurrency.saturating_mul(8).min(outstanding),
             grace: options.redis_grace,
-            busy: Duration::from_millis(10),
+            busy: Duration::from_millis(20),
             idle: Duration::from_millis(250),
         },
     );

@@ -7,7 +7,7 @@ use actix_web::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use crate::{context, error::ApiError, state::AppState};
@@ -38,7 +38,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                 .ok_or_else(|| ApiError::internal("no state"))?;
             let bytes = read(&request, payload, limit).await?;
             context::with(&request, |context| context.ingress.set(bytes.len() as u64));
-            let value = serde_json::from_slice(&bytes).map_err(|error| refuse(&error))?;
+            let value = parse(&bytes)?;
             Ok(Self { value, bytes })
         })
     }
@@ -60,6 +60,15 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// Every body is an object. serde would also take a list, and fill the fields by their places.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| refuse(&error))?;
+        return Err(ApiError::InvalidBody("an object is expected, not a list".to_owned()));
+    }
+    serde_json::from_slice(bytes).map_err(|error| refuse(&error))
 }
 
 fn refuse(error: &serde_json::Error) -> ApiError {

@@ -52,17 +52,28 @@ impl FromRequest for IfMatch {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let Some(value) = request.headers().get(header::IF_MATCH) else { return ready(Ok(Self(None))) };
-        let version = value.to_str().ok().and_then(|text| match text {
-            // "*" asks only that the thing exists, which every change does anyway (RFC 9110 section 13.1.1).
-            "*" => Some(None),
-            text => text.strip_prefix("\"v")?.strip_suffix('"')?.parse().ok().map(Some),
-        });
-        ready(version.map(Self).ok_or_else(|| ApiError::InvalidParameter {
+        let mut sent = request.headers().get_all(header::IF_MATCH);
+        let version = match (sent.next(), sent.next()) {
+            (None, _) => Some(Self(None)),
+            (Some(value), None) => value.to_str().ok().and_then(read_version),
+            // A list of versions, any of which would do: nobody has read two.
+            (Some(_), Some(_)) => None,
+        };
+        ready(version.ok_or_else(|| ApiError::InvalidParameter {
             name: "If-Match",
             detail: "must be an ETag as this API gives them, like \"v3\"".to_owned(),
         }))
     }
+}
+
+/// Reads a version, or `*`: that asks only that the thing exists, as every change does anyway (RFC 9110 section 13.1.1).
+fn read_version(text: &str) -> Option<IfMatch> {
+    if text == "*" {
+        return Some(IfMatch(None));
+    }
+    let version = text.strip_prefix("\"v")?.strip_suffix('"')?.parse().ok().filter(|version| *version > 0)?;
+    // An ETag has one spelling: no sign, no leading zero.
+    (etag(version) == text).then_some(IfMatch(Some(version)))
 }
 
 /// What the caller means to do once: the running operation, and its `Idempotency-Key` if one was sent.
@@ -116,6 +127,17 @@ mod tests {
     fn a_quoted_key_and_a_bare_one_are_the_same() {
         assert_eq!(read_key(b"\"8e03978e\"").unwrap(), "8e03978e");
         assert_eq!(read_key(b" 8e03978e ").unwrap(), "8e03978e");
+    }
+
+    #[test]
+    fn a_version_has_one_spelling() {
+        assert_eq!(read_version("\"v12\"").unwrap().0, Some(12));
+        assert_eq!(read_version("*").unwrap().0, None);
+        for bad in
+            ["", "v1", "1", "\"v\"", "\"v+1\"", "\"v-1\"", "\"v01\"", "\"v0\"", "W/\"v1\"", "\"v1\", \"v2\""]
+        {
+            assert!(read_version(bad).is_none(), "{bad}");
+        }
     }
 
     #[test]

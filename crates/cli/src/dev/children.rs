@@ -25,7 +25,7 @@ use super::Addresses;
 /// How long a child may take to finish after it was asked to.
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long the API may take to be ready.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Both of them; dropping kills what is left.
 pub(crate) struct Children {

@@ -127,13 +127,14 @@ async fn a_refresh_token_works_once_and_a_repetition_gets_the_same_successor() {
     insta::assert_snapshot!(refresh(&first).await.show(), @r#"
     401
     content-type: application/problem+json
+    www-authenticate: Bearer error="invalid_token"
     {
-      "code": "login-failed",
-      "detail": "The tenant, the e-mail address or the password is wrong.",
+      "code": "invalid-credentials",
+      "detail": "The credential is not valid, has expired or was revoked.",
       "request_id": "req_…",
       "status": 401,
       "title": "Unauthorized",
-      "type": "urn:bulkhead:problem:login-failed"
+      "type": "urn:bulkhead:problem:invalid-credentials"
     }
     "#);
     assert_eq!(tenant.count("sessions"), 1);

@@ -63,7 +63,9 @@ async fn two_requests_cannot_remove_the_last_two_owners() {
     let program = tenant.key(Role::Owner).await.caller;
     let mut remaining = tenant.owner.id.clone();
     for round in 0..4 {
-        let second = tenant.person(Role::Owner).await.id;
+        let body =
+            json!({ "email": format!("{round}@example.com"), "password": "correct horse", "role": "owner" });
+        let second = program.post("/v1/users", &body).await.expect(201).at("/id");
         let paths = [&remaining, &second].map(|id| format!("/v1/users/{id}"));
         let away = |path: &str| match round % 2 {
             0 => program.delete(path).into_future(),
@@ -77,8 +79,6 @@ async fn two_requests_cannot_remove_the_last_two_owners() {
         remaining = id;
         let owners = format!("SELECT count(*) FROM {}.users WHERE role = 'owner'", tenant.schema());
         assert_eq!(system.sql(&owners), "1");
-        // The one who is left logs in no more, but a new owner is needed for the next round's person.
-        let _still = program.get(&format!("/v1/users/{remaining}")).await.expect(200);
     }
 }
 

@@ -15,7 +15,22 @@ async fn a_repeated_request_is_answered_again_and_not_done_again() {
     let first = ask().await.expect(201);
     assert_eq!(first.header("idempotent-replayed"), "");
     let again = ask().await;
-    insta::assert_snapshot!(again.show(), @"");
+    insta::assert_snapshot!(again.show(), @r#"
+    201
+    location: /v1/resources/res_…
+    etag: "v1"
+    idempotent-replayed: true
+    {
+      "created_at": "[time]",
+      "data": {},
+      "id": "res_…",
+      "kind": "thing",
+      "name": "once",
+      "owner": "usr_…",
+      "updated_at": "[time]",
+      "version": 1
+    }
+    "#);
     assert_eq!((again.json(), again.header("location")), (first.json(), first.header("location")));
     // A key reads the same with and without the quotes of a structured field.
     let quoted = owner.post("/v1/resources", &body).header("idempotency-key", "\"8e03978e-40d5\"").await;
@@ -24,7 +39,18 @@ async fn a_repeated_request_is_answered_again_and_not_done_again() {
 
     let other = json!({ "name": "another", "kind": "thing" });
     let reused = owner.post("/v1/resources", &other).header("idempotency-key", "8e03978e-40d5").await;
-    insta::assert_snapshot!(reused.show(), @"");
+    insta::assert_snapshot!(reused.show(), @r#"
+    422
+    content-type: application/problem+json
+    {
+      "code": "idempotency-key-reused",
+      "detail": "This Idempotency-Key was used for a different request. Use a new key.",
+      "request_id": "req_…",
+      "status": 422,
+      "title": "Unprocessable Entity",
+      "type": "urn:bulkhead:problem:idempotency-key-reused"
+    }
+    "#);
     // The answer is as it was, also when the thing is gone.
     owner.delete(first.header("location")).await.expect(204);
     assert_eq!(ask().await.expect(201).json(), first.json());
@@ -101,7 +127,19 @@ async fn an_answer_that_showed_a_secret_is_not_given_again() {
     let ask = || owner.post("/v1/api-keys", &body).header("idempotency-key", "once");
     let made = ask().await.expect(201);
     let again = ask().await;
-    insta::assert_snapshot!(again.show(), @"");
+    insta::assert_snapshot!(again.show(), @r#"
+    409
+    content-type: application/problem+json
+    location: /v1/api-keys/key_…
+    {
+      "code": "already-completed",
+      "detail": "This request was completed before. Its answer showed a secret and was not kept; see Location.",
+      "request_id": "req_…",
+      "status": 409,
+      "title": "Conflict",
+      "type": "urn:bulkhead:problem:already-completed"
+    }
+    "#);
     assert_eq!(again.header("location"), made.header("location"));
     assert_eq!(tenant.count("api_keys"), 1);
     let kept = system.sql(&format!("SELECT body IS NULL, status FROM {}.idempotency_keys", tenant.schema()));

@@ -296,7 +296,18 @@ async fn a_tenant_named_beside_the_credential_can_only_be_its_own() {
     let name = |tenant: &str| owner.get("/v1/me").header("x-tenant-id", tenant);
     name(&ours.id).await.expect(200);
     let refused = name(&theirs.id).await.refused(400, "tenant-mismatch");
-    insta::assert_snapshot!(refused.show(), @"");
+    insta::assert_snapshot!(refused.show(), @r#"
+    400
+    content-type: application/problem+json
+    {
+      "code": "tenant-mismatch",
+      "detail": "The request names another tenant than the credential belongs to.",
+      "request_id": "req_…",
+      "status": 400,
+      "title": "Bad Request",
+      "type": "urn:bulkhead:problem:tenant-mismatch"
+    }
+    "#);
     for other in [
         nobodys(Kind::Tenant),
         ours.slug.clone(),

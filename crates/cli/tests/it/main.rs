@@ -3,6 +3,11 @@
 //! The tree mirrors `crates/api/src/routes`; beside it stand the promises that hold for every route. Each test makes
 //! its own tenants, so all of them run side by side on one system.
 
+#![cfg_attr(
+    test,
+    expect(clippy::too_many_lines, reason = "a story with its snapshots is read from top to bottom")
+)]
+
 // `cfg(test)` tells clippy that helpers, too, are test code.
 #[cfg(test)]
 mod support;

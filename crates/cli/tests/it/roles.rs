@@ -33,7 +33,7 @@ async fn is_admitted(caller: &Caller<'_>, operation: &Operation) -> bool {
     let answer = if operation.takes_body() { call.json(&json!({})).await } else { call.await };
     match (answer.status, answer.code().as_str()) {
         (403, "insufficient-permission") => false,
-        (403, _) | (401 | 429, _) => panic!("{}: {}", operation.id, answer.show()),
+        (401 | 403 | 429, _) => panic!("{}: {}", operation.id, answer.show()),
         _ => true,
     }
 }

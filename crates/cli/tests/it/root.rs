@@ -106,6 +106,7 @@ async fn other_paths_and_methods_are_refused() {
     insta::assert_snapshot!(anybody.call("PUT", "/v1/resources").await.show(), @r#"
     405
     content-type: application/problem+json
+    allow: GET, POST
     {
       "code": "method-not-allowed",
       "detail": "This path does not take that method.",

@@ -2,9 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -23,29 +23,29 @@ struct Dev {
     child: Child,
     /// What it printed up to the last line to paste.
     table: String,
+    lines: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 impl Dev {
     fn start(home: &Path, port: u16) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bulkhead"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bulkhead"));
+        command
             .arg("dev")
             .current_dir(home)
             .env("BULKHEAD_PORT", port.to_string())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut table = String::new();
+            .stdout(Stdio::piped());
+        let mut dev = Self { child: command.spawn().unwrap(), table: String::new(), lines: None };
         let start = Instant::now();
-        for line in BufReader::new(child.stdout.as_mut().unwrap()).lines() {
-            table.push_str(&line.unwrap());
-            table.push('\n');
-            if pasted(&table).len() == 3 {
-                return Self { child, table };
-            }
-            assert!(start.elapsed() < START, "{table}");
+        let mut lines = BufReader::new(dev.child.stdout.take().unwrap()).lines();
+        while pasted(&dev.table).len() < 3 {
+            let line = lines.next().expect("it ended before it was ready").unwrap();
+            dev.table = format!("{}{line}\n", dev.table);
+            assert!(start.elapsed() < START, "{}", dev.table);
         }
-        panic!("it ended before it was ready:\n{table}");
+        // What it says from here on nobody reads; the pipe stays open, as a terminal does.
+        dev.lines = Some(lines);
+        dev
     }
 
     /// Ctrl-C, and how it took it.
@@ -63,7 +63,8 @@ fn pasted(table: &str) -> Vec<&str> {
 
 /// Runs a script the way a person would, in the directory where `make run` was called.
 fn shell(home: &Path, script: &str) -> String {
-    let output = Command::new("bash").args(["-euo", "pipefail", "-c", script]).current_dir(home).output().unwrap();
+    let output =
+        Command::new("bash").args(["-euo", "pipefail", "-c", script]).current_dir(home).output().unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{script}\n{}\n{}", said(&output.stdout), said(&output.stderr));
     said(&output.stdout)

@@ -62,6 +62,13 @@ async fn the_report_equals_what_was_done_to_the_last_request_and_byte() {
     let report = report().await.json();
     let billed = ["api_requests", "ingress_bytes", "egress_bytes"].map(|meter| quantity(&report, meter));
     assert_eq!(billed, [requests, ingress as u64, egress as u64]);
+    let csv = operator.get(&path).header("accept", "text/csv").await.expect(200);
+    for line in report["lines"].as_array().unwrap() {
+        let cells = ["meter", "unit", "quantity"].map(|cell| line[cell].as_str().unwrap());
+        let is_line =
+            |row: &str| row.starts_with(&tenant.id) && row.ends_with(&format!(",{}", cells.join(",")));
+        assert!(csv.body.lines().any(is_line), "{}", csv.body);
+    }
 }
 
 #[tokio::test]

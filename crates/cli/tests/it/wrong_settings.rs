@@ -2,9 +2,7 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use crate::support::{Finished, System, bulkhead};
-
-type Variables = Vec<(&'static str, String)>;
+use crate::support::{Finished, System, Variables, bulkhead, free_port};
 
 /// A failed start: at once, with one line on standard error that names the culprit and tells no secret.
 #[track_caller]
@@ -24,6 +22,12 @@ fn with(variables: &Variables, name: &'static str, value: &str) -> Variables {
 
 fn without(variables: &Variables, name: &str) -> Variables {
     variables.iter().filter(|(other, _)| *other != name).cloned().collect()
+}
+
+/// The settings of further processes: on ports that nobody has.
+fn elsewhere(system: &System) -> Variables {
+    let port = || free_port().to_string();
+    with(&with(&system.commands(), "BULKHEAD_PORT", &port()), "BULKHEAD_METRICS_PORT", &port())
 }
 
 #[tokio::test]
@@ -62,18 +66,20 @@ async fn a_wrong_value_is_named_in_one_line() {
         ("BULKHEAD_NODE_NAME", "a node\nwith a line break"),
         ("BULKHEAD_DANGEROUSLY_ALLOW_PLAINTEXT", "yes"),
     ] {
-        for command in ["api", "worker"] {
-            let finished = bulkhead(&[command], &with(&variables, name, value), "");
-            assert_refused(&finished, if name == "BULKHEAD_LOG" && value == "inof" { "inof" } else { name });
-            assert!(!finished.err.contains("hunter2"), "{finished:?}");
-        }
+        let finished = bulkhead(&["api"], &with(&variables, name, value), "");
+        assert_refused(&finished, if name == "BULKHEAD_LOG" && value == "inof" { "inof" } else { name });
+        assert!(!finished.err.contains("hunter2"), "{finished:?}");
+    }
+    // Every command reads the same settings.
+    for command in [&["worker"][..], &["migrate"], &["doctor"], &["operator", "create", "a@example.com"]] {
+        assert_refused(&bulkhead(command, &with(&variables, "BULKHEAD_PORT", "0"), ""), "BULKHEAD_PORT");
     }
 }
 
 #[tokio::test]
 async fn a_missing_variable_is_named_in_one_line() {
     let system = System::shared().await;
-    let variables = system.commands();
+    let variables = with(&elsewhere(system), "BULKHEAD_LOG", "error");
     for name in [
         "BULKHEAD_DATABASE_TENANT_URL",
         "BULKHEAD_DATABASE_PLATFORM_URL",
@@ -99,31 +105,22 @@ async fn a_misspelt_variable_is_named_in_one_line() {
 
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_or_a_port_that_is_taken_is_one_line() {
-    let system = System::shared().await;
-    let variables = system.commands();
+    let variables = with(&elsewhere(System::shared().await), "BULKHEAD_LOG", "error");
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let free = |variables: &Variables| {
-        let mut variables = variables.clone();
-        for name in ["BULKHEAD_PORT", "BULKHEAD_METRICS_PORT"] {
-            let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port().to_string();
-            variables = with(&variables, name, &port);
-        }
-        with(&variables, "BULKHEAD_LOG", "warn")
-    };
     for name in ["BULKHEAD_PORT", "BULKHEAD_METRICS_PORT"] {
-        assert_refused(&bulkhead(&["api"], &with(&free(&variables), name, &port), ""), &port);
+        assert_refused(&bulkhead(&["api"], &with(&variables, name, &port), ""), &port);
     }
     let url = variables.iter().find(|(name, _)| *name == "BULKHEAD_DATABASE_PLATFORM_URL").unwrap().1.clone();
     let (before, after) = url.split_once('@').unwrap();
     let wrong = format!("{}hunter2@{after}", before.rsplit_once(':').unwrap().0.to_owned() + ":");
-    let wrong = bulkhead(&["api"], &with(&free(&variables), "BULKHEAD_DATABASE_PLATFORM_URL", &wrong), "");
+    let wrong = bulkhead(&["api"], &with(&variables, "BULKHEAD_DATABASE_PLATFORM_URL", &wrong), "");
     assert_refused(&wrong, "bulkhead_platform");
     assert!(!wrong.err.contains("hunter2"), "{wrong:?}");
     drop(taken);
     let nobody = format!("postgres://bulkhead_platform:hunter2@127.0.0.1:{port}/bulkhead");
-    let nobody = with(&free(&variables), "BULKHEAD_DATABASE_PLATFORM_URL", &nobody);
-    assert_refused(&bulkhead(&["api"], &nobody, ""), "connection refused");
+    let nobody = with(&variables, "BULKHEAD_DATABASE_PLATFORM_URL", &nobody);
+    assert_refused(&bulkhead(&["api"], &nobody, ""), "Connection refused");
 }
 
 #[tokio::test]

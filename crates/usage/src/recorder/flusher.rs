@@ -66,7 +66,9 @@ impl Flusher {
         redis: RedisServer,
         metrics: Metrics,
     ) -> Self {
-        let pause = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let redis_pause = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        // Shorter: while it lasts and Redis is away, records are in this process alone.
+        let postgres_pause = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         Self {
             shared,
             options,
@@ -79,8 +81,8 @@ impl Flusher {
             told: Cell::default(),
             ledger: RefCell::default(),
             connection: RefCell::new(None),
-            redis_pause: RefCell::new(pause.clone()),
-            postgres_pause: RefCell::new(pause),
+            redis_pause: RefCell::new(redis_pause),
+            postgres_pause: RefCell::new(postgres_pause),
             stream_length: Cell::new(0),
             alarm: Notify::new(),
         }

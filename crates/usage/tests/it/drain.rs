@@ -1,9 +1,10 @@
 //! The worker's side of the stream.
 
 use anyhow::Result;
+use bulkhead_domain::{Clock as _, SystemClock};
 use bulkhead_testkit::{TestDb, TestRedis};
 use bulkhead_usage::{DrainOptions, Drained, STREAM, drain, length};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use crate::support::{drain_all, metrics, server};
 
@@ -26,7 +27,7 @@ async fn an_entry_that_cannot_be_read_is_set_aside_and_holds_nothing_up() -> Res
     }
     let metrics = metrics();
     let options = DrainOptions::default();
-    let drained = drain(&mut connection, &db.db()?, &metrics, options, Utc::now()).await?;
+    let drained = drain(&mut connection, &db.db()?, &metrics, options, SystemClock.now()).await?;
     assert_eq!(drained, Drained { fresh: 1, duplicate: 0, rejected: 3, left: 0 });
     assert_eq!(metrics.usage.rejected.get(), 3);
     assert_eq!(length(&mut connection).await?, 0);
@@ -47,7 +48,7 @@ async fn an_entry_of_another_season_is_set_aside() -> Result<()> {
     let good = r#"{"v":1,"boot":"01890a5d-ac96-774b-bcce-b302099a8057","seq":1,"node":"n","keys":[]}"#;
     let _id: String =
         redis::cmd("XADD").arg(STREAM).arg("*").arg("b").arg(good).query_async(&mut connection).await?;
-    let later = Utc::now() + TimeDelta::days(31);
+    let later = SystemClock.now() + TimeDelta::days(31);
     let drained = drain(&mut connection, &db.db()?, &metrics(), DrainOptions::default(), later).await?;
     assert_eq!((drained.rejected, drained.fresh), (1, 0));
     Ok(())

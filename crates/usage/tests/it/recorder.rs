@@ -4,7 +4,10 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use anyhow::Result;
 use bulkhead_db::Db;
-use bulkhead_domain::usage::{StatusClass, UsageKey};
+use bulkhead_domain::{
+    Clock as _, SystemClock,
+    usage::{StatusClass, UsageKey},
+};
 use bulkhead_servers::Signal;
 use bulkhead_testkit::{TestDb, TestRedis};
 use bulkhead_usage::{Outcome, Recorder, RecorderOptions, length};
@@ -112,7 +115,7 @@ fn worker(db: &TestDb, url: String) -> JoinHandle<()> {
         loop {
             if let Ok(mut connection) = server.connect().await {
                 let options = bulkhead_usage::DrainOptions::default();
-                drop(bulkhead_usage::drain(&mut connection, &db, &metrics, options, Utc::now()).await);
+                drop(bulkhead_usage::drain(&mut connection, &db, &metrics, options, SystemClock.now()).await);
             }
             sleep(Duration::from_millis(100)).await;
         }
@@ -129,7 +132,12 @@ async fn with_everything_in_order_nothing_is_unsafe_and_the_stream_is_drained() 
     let test = async {
         let api = Api::start(&db, &redis, options())?;
         let worker = worker(&db, redis.url());
-        let load = api.serve_during(async { Ok(for_secs(1.5).await) }).await?;
+        let load = api
+            .serve_during(async {
+                for_secs(1.5).await;
+                Ok(())
+            })
+            .await?;
         worker.abort();
         assert_eq!(load.unsafe_answers, 0);
         assert!(load.recorded.requests() > 500, "{}", load.recorded.requests());
@@ -150,7 +158,8 @@ async fn redis_killed_and_restarted_empty() -> Result<()> {
             redis.kill(Signal::SIGKILL)?;
             for_secs(1.5).await;
             redis.restart()?;
-            Ok(for_secs(2.0).await)
+            for_secs(2.0).await;
+            Ok(())
         };
         let load = api.serve_during(event).await?;
         worker.abort();
@@ -171,12 +180,13 @@ async fn redis_frozen_and_thawed() -> Result<()> {
             redis.kill(Signal::SIGSTOP)?;
             for_secs(2.5).await;
             redis.kill(Signal::SIGCONT)?;
-            Ok(for_secs(1.0).await)
+            for_secs(1.0).await;
+            Ok(())
         };
         let load = api.serve_during(event).await?;
         worker.abort();
         assert_eq!(load.unsafe_answers, 0, "PostgreSQL was there all the time");
-        assert!(load.slowest < Duration::from_millis(1_000), "an answer waited for {:?}", load.slowest);
+        assert!(load.slowest < Duration::from_secs(1), "an answer waited for {:?}", load.slowest);
         // The frozen server has kept what it was sent, and writes it now.
         drain_all(&db, &redis).await?;
         load.recorded.check(&db).await
@@ -189,7 +199,7 @@ async fn flushall_without_a_worker_is_noticed_and_sent_again() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
     let test = async {
         let mut api_options = options();
-        api_options.buffer_age = Duration::from_secs(60);
+        api_options.buffer_age = Duration::from_mins(1);
         let api = Api::start(&db, &redis, api_options)?;
         let clients = api.clients(10);
         for_secs(0.5).await;
@@ -233,7 +243,8 @@ async fn a_worker_that_is_away_is_not_needed_and_one_that_comes_back_finds_littl
             0,
             "what was applied directly was deleted from the stream"
         );
-        api.load.borrow().recorded.check(&db).await?;
+        let recorded = api.load.take().recorded;
+        recorded.check(&db).await?;
         api.flusher.abort();
         anyhow::Ok(())
     };
@@ -282,7 +293,8 @@ async fn a_cancelled_request_is_not_lost() -> Result<()> {
             drop(tokio::time::timeout(Duration::from_micros(seed * 3), request).await);
         }
         assert_eq!(api.recorder.shutdown(&api.db, Duration::from_secs(10)).await, 0);
-        api.load.borrow().recorded.check(&db).await
+        let recorded = api.load.take().recorded;
+        recorded.check(&db).await
     };
     LocalSet::new().run_until(test).await
 }
@@ -303,7 +315,8 @@ async fn without_redis_and_postgres_records_wait_in_the_process() -> Result<()> 
             db.cluster().server().kill(Signal::SIGKILL)?;
             for_secs(1.5).await;
             db.cluster().server().restart()?;
-            Ok(for_secs(6.0).await)
+            for_secs(6.0).await;
+            Ok(())
         };
         let load = api.serve_during(event).await?;
         assert!(load.unsafe_answers > 0);
@@ -319,7 +332,7 @@ async fn a_stream_over_its_bound_is_left_alone() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
     let test = async {
         let mut api_options = options();
-        (api_options.stream_max, api_options.buffer_age) = (20, Duration::from_secs(60));
+        (api_options.stream_max, api_options.buffer_age) = (20, Duration::from_mins(1));
         let api = Api::start(&db, &redis, api_options)?;
         let clients = api.clients(5);
         for_secs(1.0).await;
@@ -330,7 +343,8 @@ async fn a_stream_over_its_bound_is_left_alone() -> Result<()> {
         let mut connection = server(&redis).connect().await?;
         assert_eq!(length(&mut connection).await?, 20);
         assert_eq!(api.recorder.shutdown(&api.db, Duration::from_secs(10)).await, 0);
-        api.load.borrow().recorded.check(&db).await
+        let recorded = api.load.take().recorded;
+        recorded.check(&db).await
     };
     LocalSet::new().run_until(test).await
 }

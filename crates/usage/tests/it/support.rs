@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 use bulkhead_domain::{
-    TenantId,
+    Clock as _, SystemClock, TenantId,
     usage::{BatchId, LatencyHistogram, StatusClass, UsageBatch, UsageDelta, UsageKey},
 };
 use bulkhead_telemetry::Metrics;
@@ -151,5 +151,5 @@ pub(crate) fn server(redis: &TestRedis) -> RedisServer {
 /// What the worker's job does.
 pub(crate) async fn drain_all(db: &TestDb, redis: &TestRedis) -> Result<Drained> {
     let mut connection = server(redis).connect().await?;
-    Ok(drain(&mut connection, &db.db()?, &metrics(), DrainOptions::default(), Utc::now()).await?)
+    Ok(drain(&mut connection, &db.db()?, &metrics(), DrainOptions::default(), SystemClock.now()).await?)
 }

@@ -49,7 +49,7 @@ async fn worker_process() -> Result<()> {
         metrics: Metrics::new()?,
         clock: std::sync::Arc::new(SystemClock),
     };
-    run(options(), reaches, registry(), CancellationToken::new()).await?;
+    Box::pin(run(options(), reaches, registry(), CancellationToken::new())).await?;
     Ok(())
 }
 
@@ -114,7 +114,7 @@ async fn jobs_survive_any_number_of_killed_workers() -> Result<()> {
         let _victim = Process::start(&db, &redis)?;
         sleep(Duration::from_millis(600 + 70 * round)).await;
     }
-    until(&db, &jobs_in("succeeded"), "400", Duration::from_secs(60)).await?;
+    until(&db, &jobs_in("succeeded"), "400", Duration::from_mins(1)).await?;
     assert_eq!(db.value(EFFECTS).await?, "400 400");
     let again = db.value("SELECT count(*) FROM platform.jobs WHERE attempts > 1").await?;
     assert_ne!(again, "0", "no kill hit a running job");

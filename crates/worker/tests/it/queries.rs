@@ -184,8 +184,8 @@ async fn a_recurring_job_is_one_row_that_never_ends() -> Result<()> {
             async |tx: &mut _| queue::ensure_recurring::<KeepHouse>(tx, every, SystemClock.now()).await;
         machinery.platform_write::<_, DbError>(Authority::Machinery, ensure).await
     };
-    ensure(Duration::from_secs(3_600)).await?;
-    ensure(Duration::from_secs(3_600)).await?;
+    ensure(Duration::from_hours(1)).await?;
+    ensure(Duration::from_hours(1)).await?;
     let filter = JobFilter { kind: Some("keep_house"), ..JobFilter::default() };
     let page = PageRequest { after: None, limit: 10 };
     let list = async |tx: &mut _| queue::list(tx, filter, page).await;

@@ -3,7 +3,7 @@
 use actix_web::web::Data;
 use bulkhead_db::tenant::api_keys::{self, NewApiKey};
 use bulkhead_domain::{ApiKeyId, Role, Text};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -84,14 +84,16 @@ pub(crate) async fn create_api_key(
 fn parse(request: &CreateApiKeyRequest, now: DateTime<Utc>) -> Result<Role, ApiError> {
     let name = request.name.parse::<Text<100>>();
     let role = request.role.parse::<Role>();
-    let past = request.expires_at.filter(|expires_at| *expires_at <= now);
-    match (name, role, past) {
+    // RFC 3339 writes years of four digits.
+    let untimely = request.expires_at.filter(|at| *at <= now || at.year() > 9999);
+    match (name, role, untimely) {
         (Ok(_), Ok(role), None) => Ok(role),
-        (name, role, past) => {
+        (name, role, untimely) => {
             let errors = [
                 name.err().map(|error| FieldError::new("/name", error)),
                 role.err().map(|error| FieldError::new("/role", error)),
-                past.map(|_| FieldError::new("/expires_at", "must be in the future")),
+                untimely
+                    .map(|_| FieldError::new("/expires_at", "must be in the future, before the year 10000")),
             ];
             Err(ApiError::Validation(errors.into_iter().flatten().collect()))
         }

@@ -1,6 +1,7 @@
 //! Exchange a refresh token for the next pair of tokens.
 
 use actix_web::{HttpRequest, web::Data};
+use bulkhead_auth::AuthError;
 use bulkhead_telemetry::metrics::Credential;
 
 use super::{RefreshRequest, TokenResponse};
@@ -21,5 +22,10 @@ pub(crate) async fn refresh(
     state.admit_credential_attempt(&request)?;
     let result = state.authenticator.refresh(&state.db, &body.value.refresh_token, state.clock.now()).await;
     state.count(Credential::RefreshToken, &result);
-    Answer::ok(&TokenResponse::from(result?))
+    let tokens = result.map_err(|error| match error {
+        // Nobody has sent a password that could be wrong.
+        AuthError::Invalid => ApiError::InvalidCredentials,
+        other => other.into(),
+    })?;
+    Answer::ok(&TokenResponse::from(tokens))
 }

@@ -3,7 +3,7 @@
 use actix_web::web::Data;
 use bulkhead_db::tenant::usage::{self, Bucket};
 use bulkhead_domain::usage::Meter;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -77,9 +77,27 @@ impl From<Bucket> for UsageBucket {
     }
 }
 
+/// The stretch of time asked for, widened to whole hours or days; `None` when it is empty, too long, or in years that
+/// RFC 3339 cannot write.
+fn stretch(query: &UsageQuery, window: Window, now: DateTime<Utc>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let unit = match window {
+        Window::Hour => TimeDelta::hours(1),
+        Window::Day => TimeDelta::days(1),
+    };
+    let until = query.until.unwrap_or(now);
+    let from = query.from.or_else(|| until.checked_sub_signed(TimeDelta::days(1)))?;
+    let writable = [from, until].iter().all(|time| (1..9999).contains(&time.year()));
+    if !writable || from >= until || until.signed_duration_since(from) > unit * MAX_BUCKETS {
+        return None;
+    }
+    let floor = |time: DateTime<Utc>| time.duration_trunc(unit).ok();
+    let last = floor(until)?;
+    Some((floor(from)?, if last == until { last } else { last + unit }))
+}
+
 /// Read usage over time
 ///
-/// By the hour or by the day. A request counts in the hour in which it began.
+/// By the hour or by the day, each whole that the time asked for touches. A request counts in the hour in which it began.
 #[utoipa::path(
     get, path = "/v1/usage", tag = "usage", params(UsageQuery),
     responses((status = 200, description = "The usage.", body = UsageResponse)),
@@ -89,18 +107,12 @@ pub(crate) async fn get_usage(
     caller: TenantCaller,
     Query(query): Query<UsageQuery>,
 ) -> Result<Answer, ApiError> {
-    let until = query.until.unwrap_or_else(|| state.clock.now());
-    let from = query.from.unwrap_or(until - TimeDelta::days(1));
     let window = query.window.unwrap_or_default();
-    let most = match window {
-        Window::Hour => TimeDelta::hours(1) * MAX_BUCKETS,
-        Window::Day => TimeDelta::days(1) * MAX_BUCKETS,
-    };
-    if from >= until || until.signed_duration_since(from) > most {
-        let detail =
-            format!("must be before until, and at most {MAX_BUCKETS} hours (or days, by window=day)");
-        return Err(ApiError::InvalidParameter { name: "from", detail });
-    }
+    let (from, until) =
+        stretch(&query, window, state.clock.now()).ok_or_else(|| ApiError::InvalidParameter {
+            name: "from",
+            detail: format!("must be before until, and at most {MAX_BUCKETS} hours (or days, by window=day)"),
+        })?;
     let buckets = state
         .db
         .read(caller.tenant, async |tx| match window {

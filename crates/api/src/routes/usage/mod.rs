@@ -84,7 +84,8 @@ impl Period {
             name: "period",
             detail: "must be a month like 2026-11".to_owned(),
         };
-        if text.len() != 7 {
+        // chrono would also read signs and blanks.
+        if text.len() != 7 || !text.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(refused());
         }
         let from = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").map_err(|_bad| refused())?;
@@ -108,7 +109,18 @@ mod tests {
         let december = Period::parse("2026-12").unwrap();
         assert_eq!(december.until, NaiveDate::from_ymd_opt(2027, 1, 1).unwrap());
         assert_eq!(december.to_string(), "2026-12");
-        for bad in ["", "2026", "2026-13", "2026-1", "26-11", "2026-11-01", "+026-11", "２０２６"] {
+        for bad in [
+            "",
+            "2026",
+            "2026-13",
+            "2026-1",
+            "26-11",
+            "2026-11-01",
+            "+026-11",
+            "-026-11",
+            " 026-11",
+            "２０２６",
+        ] {
             assert!(Period::parse(bad).is_err(), "{bad}");
         }
     }

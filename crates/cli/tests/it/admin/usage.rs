@@ -46,7 +46,7 @@ async fn a_tenants_month_in_json_and_in_csv() {
     insta::assert_snapshot!(billing.get(&path).header("accept", "text/csv").await.show(), @r#"
     200
     content-type: text/csv; charset=utf-8; header=present
-    content-disposition: attachment; filename="usage-ten_06gzspsm1hv2xdd2tx6kcy1pc8-2020-02.csv"
+    content-disposition: attachment; filename="usage-ten_…-2020-02.csv"
     tenant,period,as_of,meter,unit,quantity
     ten_…,[month],[time],api_requests,request,0
     ten_…,[month],[time],compute_ms,millisecond,0

@@ -64,5 +64,5 @@ async fn whatever_is_killed_usage_stays_exact_and_jobs_take_effect_once() {
     )
     .await;
     through(&mut world, "api", async |world| world.kill_api(), async |world| world.start_api()).await;
-    world.assert_no_orphans().await;
+    world.assert_no_orphans();
 }

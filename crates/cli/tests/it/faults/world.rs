@@ -250,7 +250,7 @@ impl World {
     }
 
     /// As many schemas and roles as tenants: nothing was built twice, nothing half.
-    pub(super) async fn assert_no_orphans(&self) {
+    pub(super) fn assert_no_orphans(&self) {
         let inspected = bulkhead(&["doctor"], &self.variables(), "");
         assert!(inspected.success, "{inspected:?}");
     }

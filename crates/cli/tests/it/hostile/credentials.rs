@@ -32,7 +32,19 @@ async fn a_header_that_is_no_credential_is_refused() {
     let ask = || system.anonymous().get("/v1/me");
     ask().await.refused(401, "missing-credentials");
     let first = ask().header("authorization", "Bearer nonsense").await;
-    insta::assert_snapshot!(first.show(), @"");
+    insta::assert_snapshot!(first.show(), @r#"
+    401
+    content-type: application/problem+json
+    www-authenticate: Bearer error="invalid_token"
+    {
+      "code": "invalid-credentials",
+      "detail": "The credential is not valid, has expired or was revoked.",
+      "request_id": "req_…",
+      "status": 401,
+      "title": "Unauthorized",
+      "type": "urn:bulkhead:problem:invalid-credentials"
+    }
+    "#);
 
     let long = format!("Bearer {}", "x".repeat(20_000));
     let padded = format!("Bearer {token}=");

@@ -85,8 +85,7 @@ fn sound_body(operation: &Operation) -> Value {
         }
         "update_user" => json!({ "role": "developer" }),
         "create_api_key" => json!({ "name": "a key", "role": "admin", "expires_at": "2999-01-01T00:00:00Z" }),
-        "create_resource" => json!({ "name": "a", "kind": "b", "data": { "c": ["d"] } }),
-        "update_resource" => json!({ "name": "a", "kind": "b", "data": { "c": ["d"] } }),
+        "create_resource" | "update_resource" => json!({ "name": "a", "kind": "b", "data": { "c": ["d"] } }),
         "create_tenant" => {
             let owner = json!({ "email": "a@example.com", "password": "correct horse" });
             json!({ "slug": format!("acme-{}", unique()), "name": "a", "plan": "free", "owner": owner })

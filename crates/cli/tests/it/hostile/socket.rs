@@ -77,11 +77,6 @@ fn crooked(authorization: &str) -> Vec<(&'static str, Vec<u8>)> {
                 .into_bytes(),
         ),
         (
-            "a fragment",
-            format!("POST /v1/resources#x HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}")
-                .into_bytes(),
-        ),
-        (
             "a method in small letters",
             format!("post /v1/resources HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}")
                 .into_bytes(),

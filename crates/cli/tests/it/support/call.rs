@@ -56,7 +56,7 @@ impl<'a> Caller<'a> {
     }
 
     /// The same, from an address that nobody else has.
-    pub(crate) fn from_elsewhere(&self) -> Self {
+    pub(crate) fn elsewhere(&self) -> Self {
         Self { credential: self.credential.clone(), ..Self::new(self.system) }
     }
 
@@ -81,7 +81,7 @@ impl<'a> Caller<'a> {
         let call = call.header("x-forwarded-for", &self.address);
         match &self.credential {
             Credential::None => call,
-            Credential::Token(token) => call.header("authorization", &format!("Bearer {token}")),
+            Credential::Token(token) => call.header("authorization", format!("Bearer {token}")),
             Credential::Key(key) => call.header("x-api-key", key),
         }
     }

@@ -17,7 +17,7 @@ pub(crate) use contract::Operation;
 pub(crate) use process::{Finished, Service, Variables, bulkhead};
 pub(crate) use raw::Raw;
 pub(crate) use system::{Options, System, free_port};
-pub(crate) use tenant::{Key, Person, Tenant, create_tenant};
+pub(crate) use tenant::{Tenant, create_tenant};
 
 use std::time::{Duration, Instant};
 

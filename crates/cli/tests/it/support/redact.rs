@@ -5,8 +5,14 @@ pub(crate) const SLUG: &str = "acme-";
 
 /// The text with ids, times, tokens and chosen names in their short forms.
 pub(crate) fn redact(text: &str) -> String {
+    let mut text = text.to_owned();
+    for prefix in ["ten_", "usr_", "key_", "opr_", "ses_", "job_", "res_"] {
+        text = shorten(&text, prefix, 26, &format!("{prefix}…"));
+    }
+    text = shorten(&text, "req_", 32, "req_…");
+    text = shorten(&text, SLUG, 14, "acme");
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = text.as_str();
     while let Some(start) = rest.find(is_word) {
         let (before, from) = rest.split_at(start);
         let end = from.find(|c| !is_word(c)).unwrap_or(from.len());
@@ -18,21 +24,28 @@ pub(crate) fn redact(text: &str) -> String {
     out + rest
 }
 
+/// Writes `short` for every `prefix` that so many lower-case letters and digits follow.
+fn shorten(text: &str, prefix: &str, digits: usize, short: &str) -> String {
+    let mut parts = text.split(prefix);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_digit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        match part.split_at_checked(digits) {
+            Some((id, rest)) if id.bytes().all(is_digit) => out += &format!("{short}{rest}"),
+            _ => out += &format!("{prefix}{part}"),
+        }
+    }
+    out
+}
+
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_-.:+".contains(c)
 }
 
 fn redact_word(word: &str) -> String {
-    const IDS: [&str; 7] = ["ten_", "usr_", "key_", "opr_", "ses_", "job_", "res_"];
     let bytes = word.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     let is = |at: usize, wanted: u8| bytes.get(at) == Some(&wanted);
-    if let Some(prefix) = IDS.iter().find(|prefix| word.starts_with(**prefix) && word.len() == 30) {
-        return format!("{prefix}…");
-    }
-    if word.starts_with("req_") && word.len() == 36 {
-        return "req_…".to_owned();
-    }
     if word.starts_with("eyJ") && word.matches('.').count() == 2 {
         return "[access token]".to_owned();
     }
@@ -45,11 +58,5 @@ fn redact_word(word: &str) -> String {
     if digit(0) && digit(3) && is(4, b'-') && digit(6) && (is(10, b'T') || word.len() == 7) {
         return if word.len() == 7 { "[month]" } else { "[time]" }.to_owned();
     }
-    match word.split_once(SLUG) {
-        Some((before, after)) if after.len() >= 14 => {
-            let (_unique, after) = after.split_at(14);
-            format!("{before}acme{after}")
-        }
-        _ => word.to_owned(),
-    }
+    word.to_owned()
 }
