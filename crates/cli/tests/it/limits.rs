@@ -134,10 +134,8 @@ async fn requests_in_flight(system: &System) {
     );
     let hang = || Raw::send_and_wait(system, head.as_bytes(), 2 * TIMEOUT);
     let look = async || {
-        if std::env::var_os("DBG").is_some() {
-            let r = hang().await;
-            eprintln!("{r:?}");
-        }
+        // One that asks too early takes the place of one that is to hang.
+        tokio::time::sleep(TIMEOUT / 4).await;
         let me = async || tenant.owner.caller.get("/v1/me").await;
         let refused = eventually(me, |answer| answer.status != 200).await;
         insta::assert_snapshot!(refused.show(), @r#"

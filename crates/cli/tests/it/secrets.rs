@@ -106,7 +106,7 @@ async fn no_secret_is_found_in_tables_redis_or_logs() {
     ];
     for (place, text) in &places {
         // Something is found there at all.
-        assert!(text.len() > 1000, "{place} is empty");
+        assert!(!text.trim().is_empty(), "{place} is empty");
         for (what, secret) in &secrets {
             assert!(secret.len() > 16, "{what} is too short to be looked for");
             assert!(
