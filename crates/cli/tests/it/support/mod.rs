@@ -25,7 +25,7 @@ use bulkhead_domain::{Clock, SystemClock, TenantId};
 
 /// How long a change may take to reach every node: revocations are read every two seconds, and machines that run tests
 /// are busy.
-const SECONDS: Duration = Duration::from_secs(10);
+const SECONDS: Duration = Duration::from_secs(40);
 
 /// Fourteen characters that nobody else has: the random part of an id.
 pub(crate) fn unique() -> String {
@@ -44,6 +44,7 @@ pub(crate) async fn eventually(ask: impl AsyncFn() -> Answer, wanted: impl Fn(&A
     loop {
         let answer = ask().await;
         if wanted(&answer) {
+            eprintln!("EVENTUALLY {:?} {}", start.elapsed(), answer.status);
             return answer;
         }
         assert!(start.elapsed() < SECONDS, "still answered so after {SECONDS:?}:\n{}", answer.show());
