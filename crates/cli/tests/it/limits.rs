@@ -15,7 +15,7 @@ const BY_ADDRESS: u32 = 150;
 const IN_FLIGHT: usize = 10;
 
 /// How long a request may take here.
-const TIMEOUT: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What a bucket of this size, refilled once a minute, can have given since `start`.
 fn at_most(size: u32, start: Instant) -> u128 {

@@ -44,7 +44,6 @@ pub(crate) async fn eventually(ask: impl AsyncFn() -> Answer, wanted: impl Fn(&A
     loop {
         let answer = ask().await;
         if wanted(&answer) {
-            eprintln!("EVENTUALLY {:?} {}", start.elapsed(), answer.status);
             return answer;
         }
         assert!(start.elapsed() < SECONDS, "still answered so after {SECONDS:?}:\n{}", answer.show());
