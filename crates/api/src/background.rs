@@ -6,7 +6,7 @@ use std::time::Duration;
 use bulkhead_auth::AuthError;
 use bulkhead_db::{
     Authority, Db, DbError,
-    platform::nodes::{self, Node, NodeKind},
+    platform::nodes::{self, HEARTBEAT, Node, NodeKind},
 };
 use tokio::{
     task::JoinSet,
@@ -19,14 +19,13 @@ use crate::state::Shared;
 const REVOCATIONS_EVERY: Duration = Duration::from_secs(2);
 /// How often the signing keys are read.
 const KEYS_EVERY: Duration = Duration::from_secs(30);
-/// How often this node says that it lives.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 
 /// Reads what must be known before the first request is answered.
-pub(crate) async fn prepare(shared: &Shared, db: &Db) -> Result<(), AuthError> {
+pub(crate) async fn prepare(shared: &Shared, db: &Db, node: &Node) -> Result<(), AuthError> {
     let now = shared.clock.now();
     shared.authenticator.load_keys(db, now).await?;
     shared.authenticator.read_revocations(db, now).await?;
+    beat(shared, db, node).await?;
     shared.health.set_database(true);
     Ok(())
 }
@@ -64,19 +63,24 @@ async fn read_keys(shared: Shared, db: Db) {
 }
 
 async fn say_alive(shared: Shared, db: Db, node: Node) {
-    let mut ticks = ticks(HEARTBEAT_EVERY);
+    let mut ticks = ticks(HEARTBEAT);
     loop {
         ticks.tick().await;
-        let beat = async |tx: &mut _| {
-            nodes::heartbeat(tx, &node).await?;
-            nodes::count_live(tx, NodeKind::Api).await
-        };
-        let alive: Result<u32, DbError> = db.platform_write(Authority::Machinery, beat).await;
-        match alive {
-            Ok(nodes) => shared.limiter.set_nodes(nodes),
-            Err(error) => tracing::warn!(%error, "the other nodes could not be told that this one lives"),
+        if let Err(error) = beat(&shared, &db, &node).await {
+            tracing::warn!(%error, "the other nodes could not be told that this one lives");
         }
     }
+}
+
+/// Says that this node lives, and learns with how many it shares the limits when each has to decide alone.
+async fn beat(shared: &Shared, db: &Db, node: &Node) -> Result<(), DbError> {
+    let beat = async |tx: &mut _| {
+        nodes::heartbeat(tx, node).await?;
+        nodes::count_live(tx, NodeKind::Api).await
+    };
+    let nodes: u32 = db.platform_write(Authority::Machinery, beat).await?;
+    shared.limiter.set_nodes(nodes);
+    Ok(())
 }
 
 async fn watch_redis(shared: Shared) {

@@ -1,19 +1,9 @@
-//! Whether this node should be sent requests.
-
-use std::sync::atomic::{AtomicBool, Ordering};
+//! How the state of the process is told.
 
 use actix_web::HttpResponse;
+use bulkhead_telemetry::{Health, health::Phase};
 use serde::Serialize;
 use utoipa::ToSchema;
-
-/// The node's state, kept by the background tasks and read by the probes.
-#[derive(Debug, Default)]
-pub struct Health {
-    started: AtomicBool,
-    draining: AtomicBool,
-    database: AtomicBool,
-    redis: AtomicBool,
-}
 
 /// What a probe is told.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,48 +20,17 @@ pub(crate) struct Readiness {
     redis: bool,
 }
 
-impl Health {
-    /// Says that the node has everything it needs to begin.
-    pub fn mark_started(&self) {
-        self.started.store(true, Ordering::Relaxed);
+impl From<&Health> for Readiness {
+    fn from(health: &Health) -> Self {
+        Self { status: health.phase().as_str(), database: health.database(), redis: health.redis() }
     }
+}
 
-    /// Says that the node is about to stop.
-    pub fn mark_draining(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Says whether PostgreSQL answers.
-    pub fn set_database(&self, up: bool) {
-        self.database.store(up, Ordering::Relaxed);
-    }
-
-    /// Says whether Redis answers.
-    pub fn set_redis(&self, up: bool) {
-        self.redis.store(up, Ordering::Relaxed);
-    }
-
-    pub(crate) fn readiness(&self) -> Readiness {
-        let flag = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        let (database, redis) = (flag(&self.database), flag(&self.redis));
-        let status = if flag(&self.draining) {
-            "draining"
-        } else if !flag(&self.started) {
-            "starting"
-        } else if !database {
-            "degraded"
-        } else {
-            "ready"
-        };
-        Readiness { status, database, redis }
-    }
-
-    pub(crate) fn respond(&self) -> HttpResponse {
-        let readiness = self.readiness();
-        if readiness.status == "ready" {
-            HttpResponse::Ok().json(readiness)
-        } else {
-            HttpResponse::ServiceUnavailable().json(readiness)
-        }
-    }
+/// Whether the process should be sent requests: 200 or 503.
+pub(crate) fn respond(health: &Health) -> HttpResponse {
+    let mut response = match health.phase() {
+        Phase::Ready => HttpResponse::Ok(),
+        Phase::Starting | Phase::Degraded | Phase::Draining => HttpResponse::ServiceUnavailable(),
+    };
+    response.json(Readiness::from(health))
 }

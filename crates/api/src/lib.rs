@@ -21,7 +21,6 @@ mod server;
 mod state;
 
 pub use error::{ApiError, FieldError};
-pub use health::Health;
 pub use operation::{Access, Catalog, CatalogError, Operation};
 pub use server::{ServeError, ServerOptions, block_on, probes, serve};
 pub use state::{ApiOptions, AppState, Shared};

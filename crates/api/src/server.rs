@@ -9,14 +9,12 @@ use actix_web::{
 };
 use bulkhead_auth::AuthError;
 use bulkhead_db::{Db, platform::nodes::Node};
-use bulkhead_telemetry::Metrics;
+use bulkhead_telemetry::{Health, Metrics};
 use futures::future::try_join;
 use tokio::sync::watch;
 
 use crate::{
-    background, docs,
-    health::Health,
-    openapi, operation, routes,
+    background, docs, health, openapi, operation, routes,
     state::{AppState, Shared},
 };
 
@@ -77,7 +75,7 @@ pub async fn serve(
     node: Node,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
-    background::prepare(&shared, &db).await?;
+    background::prepare(&shared, &db, &node).await?;
     let catalog = Arc::new(routes::catalog()?);
     let document = Arc::new(openapi::document(&catalog)?);
     let api = HttpServer::new(move || {
@@ -158,7 +156,7 @@ pub fn probes(address: SocketAddr, metrics: Metrics, health: Arc<Health>) -> Res
                 }
             };
             let ready = move || {
-                let response = health.respond();
+                let response = health::respond(&health);
                 async move { response }
             };
             App::new()

@@ -10,14 +10,14 @@ use bulkhead_db::Db;
 use bulkhead_domain::{ApiKeyId, Clock, TenantId, api_key::ApiKey};
 use bulkhead_limits::{AddressLimiter, Limiter, TenantPermits};
 use bulkhead_telemetry::{
-    Metrics,
+    Health, Metrics,
     metrics::{AuthOutcome, Credential},
 };
 use bulkhead_usage::Recorder;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
-use crate::{error::ApiError, extract::Intent, health::Health, once::Once};
+use crate::{error::ApiError, extract::Intent, once::Once};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use bulkhead_api::{ApiOptions, AppState, Health, ServerOptions, Shared, block_on, serve};
+use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, block_on, serve};
 use bulkhead_auth::{AccessTokens, Authenticator, Keyring, MasterKey, PasswordHasher};
 use bulkhead_config::Settings;
 use bulkhead_db::{Db, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
 use bulkhead_limits::{AddressLimiter, Limiter, LimiterOptions, TenantPermits};
-use bulkhead_telemetry::Metrics;
+use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_usage::Recorder;
 use chrono::TimeDelta;
 
@@ -61,8 +61,8 @@ fn shared(settings: &Settings) -> Result<Shared> {
         settings.redis.require_cache()?.expose(),
         settings.redis.ca.as_ref().map(bulkhead_config::CertificateBundle::pem),
     )?;
-    let limits =
-        LimiterOptions { timeout: settings.limits.limiter_timeout, nodes: settings.limits.limiter_nodes };
+    // The heartbeat tells how many nodes there are before the first request is answered.
+    let limits = LimiterOptions { timeout: settings.limits.limiter_timeout, nodes: 1 };
     Ok(Shared {
         options: Arc::new(ApiOptions {
             body_limit: http.body_limit_bytes,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use bulkhead_api::{Health, block_on, probes};
+use bulkhead_api::{block_on, probes};
 use bulkhead_config::Settings;
 use bulkhead_domain::SystemClock;
-use bulkhead_telemetry::Metrics;
+use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_worker::{Reaches, Registry, WorkerOptions, run as work};
 use tokio_util::sync::CancellationToken;
 
@@ -22,29 +22,30 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         let mut stop = stop::signal_of(stop_with_stdin)?;
         let metrics = Metrics::new()?;
         let health = Arc::new(Health::default());
-        let address = (settings.http.metrics_bind, settings.http.metrics_port).into();
-        let probes = probes(address, metrics.clone(), Arc::clone(&health))?;
-        let probes_handle = probes.handle();
-        tokio::task::spawn_local(probes);
-
         let databases = wiring::databases(&settings, &metrics)?;
         let reaches = Reaches {
             threads: (0..wiring::threads(&settings)).map(|_| databases()).collect(),
             own: databases(),
             owner: wiring::owner(&settings, PROVISIONERS)?,
             redis: wiring::queue_redis(&settings)?,
-            metrics,
+            metrics: metrics.clone(),
+            health: Arc::clone(&health),
             clock: Arc::new(SystemClock),
         };
+        // Only now, so that a missing setting is named before any port is taken.
+        let address = (settings.http.metrics_bind, settings.http.metrics_port).into();
+        let probes = probes(address, metrics, Arc::clone(&health))?;
+        let probes_handle = probes.handle();
+        tokio::task::spawn_local(probes);
         let shutdown = CancellationToken::new();
-        let asked = shutdown.clone();
+        let (asked, ending) = (shutdown.clone(), Arc::clone(&health));
         tokio::task::spawn_local(async move {
             // An error means that whoever could ask us to stop is gone: then stop.
             let _asked = stop.wait_for(|stop| *stop).await;
+            ending.mark_draining();
             asked.cancel();
         });
         health.mark_started();
-        health.set_database(true);
         tracing::info!(metrics = %address, "working");
         Box::pin(work(options(&settings), reaches, Registry::standard(), shutdown)).await?;
         probes_handle.stop(false).await;

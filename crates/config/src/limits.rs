@@ -15,7 +15,4 @@ pub struct Limits {
     /// Longest wait for Redis to decide on a request, in milliseconds; then the process decides alone.
     #[arg(env = "BULKHEAD_LIMITER_TIMEOUT_MS", default_value = "50", value_parser = millis(1..=1000))]
     pub limiter_timeout: Duration,
-    /// API processes that share a tenant's limit while Redis is away: each then grants this part of it.
-    #[arg(env = "BULKHEAD_LIMITER_NODES", default_value = "1", value_parser = number(1..=10_000_u32))]
-    pub limiter_nodes: u32,
 }

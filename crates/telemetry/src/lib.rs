@@ -1,12 +1,14 @@
-//! Logs and metrics.
+//! Logs, metrics and health.
 //!
 //! Owns how a log line looks, what may be filtered, and every metric family with its labels. Refuses tenants as metric
 //! labels (they are on log lines and spans, as `tenant.id`: thousands of tenants would be thousands of series), global
 //! registries, and any knowledge of what is being measured.
 
+pub mod health;
 mod line;
 pub mod metrics;
 
+pub use health::Health;
 pub use line::LogFormat;
 pub use metrics::Metrics;
 
@@ -14,6 +16,7 @@ use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
     EnvFilter, Layer,
+    filter::ParseError,
     fmt::{self, MakeWriter, format::JsonFields},
     layer::SubscriberExt,
     registry,
@@ -58,6 +61,10 @@ where
     Ok(registry().with(layer.with_filter(parse_filter(filter)?)))
 }
 
+/// Where actix reports what arrives on a socket that is not HTTP, as errors: anybody can send that. It is heard only
+/// when a filter names it.
+const FRAMEWORK: &str = "actix_http";
+
 /// Reads a filter, without regular expressions: they would make matching expensive.
 fn parse_filter(text: &str) -> Result<EnvFilter, InitError> {
     let refused = |reason: String| InitError::Filter { filter: text.to_owned(), reason };
@@ -66,7 +73,13 @@ fn parse_filter(text: &str) -> Result<EnvFilter, InitError> {
     if let Some(word) = words.find(|word| word.is_empty() || word.parse::<LevelFilter>().is_err()) {
         return Err(refused(format!("'{word}' is neither a level nor target=level")));
     }
-    EnvFilter::builder().with_regex(false).parse(text).map_err(|error| refused(error.to_string()))
+    let filter =
+        EnvFilter::builder().with_regex(false).parse(text).map_err(|error| refused(error.to_string()))?;
+    if text.contains(FRAMEWORK) {
+        return Ok(filter);
+    }
+    let quiet = format!("{FRAMEWORK}=off").parse().map_err(|error: ParseError| refused(error.to_string()))?;
+    Ok(filter.add_directive(quiet))
 }
 
 #[cfg(test)]

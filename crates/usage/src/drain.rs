@@ -65,6 +65,7 @@ pub async fn drain(
     loop {
         let entries = stream::oldest(connection, options.entries.max(1)).await?;
         if entries.is_empty() {
+            metrics.usage.stream_length.set(0);
             return Ok(drained);
         }
         for chunk in chunks(entries, options.keys, now) {
@@ -72,6 +73,7 @@ pub async fn drain(
         }
         if Instant::now() >= deadline {
             drained.left = stream::length(connection).await?;
+            metrics.usage.stream_length.set(i64::try_from(drained.left).unwrap_or(i64::MAX));
             return Ok(drained);
         }
     }

@@ -68,11 +68,11 @@ pub(crate) struct Queue {
     /// Tasks that one worker holds at a time.
     concurrency: usize,
     metrics: Metrics,
-    health: Mutex<Health>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct Health {
+struct State {
     /// Since when no worker has been able to fetch; `None` while one is.
     down_since: Option<Instant>,
     /// How many workers have been up.
@@ -90,29 +90,29 @@ impl Queue {
             .lock_tasks(false)
             .emit_events(false)
             .idempotency_ttl(Some(Duration::from_mins(1)));
-        let health = Health { down_since: Some(Instant::now()), generation: 0 };
-        Self { server, config, poll, concurrency, metrics, health: Mutex::new(health) }
+        let state = State { down_since: Some(Instant::now()), generation: 0 };
+        Self { server, config, poll, concurrency, metrics, state: Mutex::new(state) }
     }
 
     /// For how long no worker of this process has been able to fetch; `None` while one is.
     pub(crate) fn down_for(&self) -> Option<Duration> {
-        self.health.lock().down_since.map(|since| since.elapsed())
+        self.state.lock().down_since.map(|since| since.elapsed())
     }
 
     /// Changes whenever a worker has been replaced: what the last one held is to be handed out again.
     pub(crate) fn generation(&self) -> u64 {
-        self.health.lock().generation
+        self.state.lock().generation
     }
 
     fn is_up(&self) {
-        let mut health = self.health.lock();
-        if health.down_since.take().is_some() {
-            health.generation += 1;
+        let mut state = self.state.lock();
+        if state.down_since.take().is_some() {
+            state.generation += 1;
         }
     }
 
     fn is_down(&self) {
-        self.health.lock().down_since.get_or_insert_with(Instant::now);
+        self.state.lock().down_since.get_or_insert_with(Instant::now);
     }
 
     /// A connection for handing jobs over.

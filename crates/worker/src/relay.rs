@@ -11,7 +11,7 @@ use bulkhead_db::{
     platform::queue::dispatch::{self, Bounds, DueJob, Turn},
 };
 use bulkhead_domain::JobId;
-use bulkhead_telemetry::{Metrics, metrics::RedisUse};
+use bulkhead_telemetry::{Health, Metrics, metrics::RedisUse};
 use bulkhead_usage::Backoff;
 use redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, sleep, timeout};
@@ -40,6 +40,7 @@ pub(crate) struct Relay {
     queue: Arc<Queue>,
     executor: Executor,
     metrics: Metrics,
+    health: Arc<Health>,
     options: RelayOptions,
     turn: Turn,
     connection: Option<MultiplexedConnection>,
@@ -63,6 +64,7 @@ impl Relay {
         queue: Arc<Queue>,
         executor: Executor,
         metrics: Metrics,
+        health: Arc<Health>,
         options: RelayOptions,
     ) -> Self {
         let pause = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -71,6 +73,7 @@ impl Relay {
             queue,
             executor,
             metrics,
+            health,
             options,
             turn: Turn::default(),
             connection: None,
@@ -170,17 +173,24 @@ impl Relay {
         };
         let room = self.queue.room(&mut connection, self.options.outstanding).await?;
         self.connection = Some(connection.clone());
+        self.redis_is(true);
         Ok((connection, room))
     }
 
     fn redis_failed(&mut self, error: &(dyn std::error::Error + 'static)) {
         self.connection = None;
+        self.redis_is(false);
         self.metrics.redis.failed(RedisUse::Queue);
         self.redis_pause.failed();
         if self.failing_since.is_none() {
             tracing::warn!(%error, "jobs cannot be handed to Redis");
             self.failing_since = Some(Instant::now());
         }
+    }
+
+    fn redis_is(&self, up: bool) {
+        self.health.set_redis(up);
+        self.metrics.redis.up.set(up.into());
     }
 
     async fn take(&mut self, room: u16) -> Result<Vec<DueJob>, DbError> {

@@ -13,7 +13,7 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{Clock, JobId};
-use bulkhead_telemetry::Metrics;
+use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_usage::RedisServer;
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -89,6 +89,8 @@ pub struct Reaches {
     pub redis: RedisServer,
     /// The metrics of the process.
     pub metrics: Metrics,
+    /// Kept up to date: whether PostgreSQL and Redis answer.
+    pub health: Arc<Health>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -114,7 +116,7 @@ pub async fn run(
     if reaches.threads.is_empty() {
         return Err(WorkerError::NoThreads);
     }
-    let Reaches { threads, own: db, owner, redis, metrics, clock } = reaches;
+    let Reaches { threads, own: db, owner, redis, metrics, health, clock } = reaches;
     let reach = |db| Reach {
         db,
         owner: owner.clone(),
@@ -131,6 +133,7 @@ pub async fn run(
         Arc::clone(&queue),
         executor.clone(),
         metrics.clone(),
+        Arc::clone(&health),
         RelayOptions {
             outstanding,
             per_lane: options.lane_concurrency.saturating_mul(8).min(outstanding),
@@ -151,7 +154,7 @@ pub async fn run(
             relay.run(),
             sweeper::sweep_for_ever(&db, options.sweep, options.patience, &metrics),
             sweeper::renew_for_ever(&db, &executor, options.lease),
-            live(&db, &node),
+            live(&db, &node, &health),
             arrange(&db, &*clock),
         )
     };
@@ -182,11 +185,13 @@ fn supervised(queue: Arc<Queue>, node: String, executor: Executor) -> AbortOnDro
     }))
 }
 
-/// Says that this process lives.
-async fn live(db: &Db, node: &Node) {
+/// Says that this process lives, and learns whether the database does.
+async fn live(db: &Db, node: &Node, health: &Health) {
     loop {
         let beat = async |tx: &mut _| nodes::heartbeat(tx, node).await;
-        if let Err(error) = db.platform_write::<_, DbError>(Authority::Machinery, beat).await {
+        let written = db.platform_write::<_, DbError>(Authority::Machinery, beat).await;
+        health.set_database(written.is_ok());
+        if let Err(error) = written {
             tracing::warn!(%error, "the heartbeat could not be written");
         }
         sleep(HEARTBEAT).await;

@@ -13,14 +13,12 @@ label! {
         Usage = "usage",
         /// The job queue.
         Queue = "queue",
-        /// Notices between processes, like revocations.
-        Notices = "notices",
     }
 }
 
 /// Redis as this process sees it.
 pub struct Redis {
-    /// 1 when the last attempt of admission to reach Redis succeeded, 0 when it failed or none was made.
+    /// 1 when the last attempt to reach Redis succeeded, 0 when it failed or none was made.
     pub up: IntGauge,
     errors: Counters<RedisUse>,
 }

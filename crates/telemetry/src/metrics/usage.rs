@@ -22,6 +22,10 @@ pub struct Usage {
     pub in_flight: IntGauge,
     /// Bytes of usage held until PostgreSQL confirms.
     pub buffer_bytes: IntGauge,
+    /// Requests answered while neither Redis nor PostgreSQL had taken their usage: lost if this process dies now.
+    pub unsafe_answers: IntCounter,
+    /// Batches in the Redis stream, as this process last saw it.
+    pub stream_length: IntGauge,
     /// Batches set aside because they could not be read: somebody has to look at them.
     pub rejected: IntCounter,
     batches: Counters<UsagePath>,
@@ -41,6 +45,16 @@ impl Usage {
                 registry,
                 "bulkhead_usage_buffer_bytes",
                 "Usage held until PostgreSQL confirms it",
+            )?,
+            unsafe_answers: counter(
+                registry,
+                "bulkhead_usage_unsafe_answers_total",
+                "Requests answered while their usage was held by this process alone",
+            )?,
+            stream_length: gauge(
+                registry,
+                "bulkhead_usage_stream_length",
+                "Usage batches that wait in the Redis stream",
             )?,
             rejected: counter(
                 registry,

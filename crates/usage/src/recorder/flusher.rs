@@ -265,6 +265,7 @@ impl Flusher {
         match asked {
             Ok((connection, length)) => {
                 self.stream_length.set(length);
+                self.metrics.usage.stream_length.set(i64::try_from(length).unwrap_or(i64::MAX));
                 self.redis_pause.borrow_mut().succeeded();
                 *self.connection.borrow_mut() = Some(connection);
             }

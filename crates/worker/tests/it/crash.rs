@@ -47,6 +47,7 @@ async fn worker_process() -> Result<()> {
         owner: Owner::new(pool(&addresses.provisioner)?, timeouts()),
         redis: server(&addresses.redis),
         metrics: Metrics::new()?,
+        health: std::sync::Arc::default(),
         clock: std::sync::Arc::new(SystemClock),
     };
     Box::pin(run(options(), reaches, registry(), CancellationToken::new())).await?;

@@ -132,6 +132,7 @@ pub(crate) fn reaches(db: &TestDb, redis_url: &str) -> Result<Reaches> {
         owner: db.owner()?,
         redis: server(redis_url),
         metrics: Metrics::new()?,
+        health: std::sync::Arc::default(),
         clock: Arc::new(SystemClock),
     })
 }
@@ -180,7 +181,7 @@ pub(crate) async fn until(db: &TestDb, sql: &str, wanted: &str, usually: Duratio
             return Ok(began.elapsed());
         }
         if began.elapsed() > patience {
-            let jobs = db.sql("SELECT state, attempts, pushed_at IS NOT NULL, error, count(*) FROM platform.jobs GROUP BY 1, 2, 3, 4").await?;
+            let jobs = db.sql("SELECT kind, state, attempts, pushed_at, run_at - now() AS due_in, error, result FROM platform.jobs LIMIT 20").await?;
             bail!("after {patience:?} still {value}, not {wanted}: {sql}; jobs: {jobs:?}");
         }
         sleep(Duration::from_millis(20)).await;

@@ -12,5 +12,5 @@ use crate::{health::Readiness, state::AppState};
     responses((status = 200, description = "The state.", body = Readiness)),
 )]
 pub(crate) async fn get_health(state: Data<AppState>) -> HttpResponse {
-    HttpResponse::Ok().json(state.health.readiness())
+    HttpResponse::Ok().json(Readiness::from(&*state.health))
 }

@@ -2,7 +2,10 @@
 
 use actix_web::{HttpResponse, web::Data};
 
-use crate::{health::Readiness, state::AppState};
+use crate::{
+    health::{Readiness, respond},
+    state::AppState,
+};
 
 /// Is this node ready
 ///
@@ -15,5 +18,5 @@ use crate::{health::Readiness, state::AppState};
     ),
 )]
 pub(crate) async fn get_readyz(state: Data<AppState>) -> HttpResponse {
-    state.health.respond()
+    respond(&state.health)
 }
