@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        principal::tests::{tenant, user},
+        principal::{Principal, tests::user},
         revocation::{Revocation, RevokedSubject},
     };
 
@@ -141,7 +141,8 @@ mod tests {
         assert!(cache.get("token", late, &fresh(late)).is_ok());
         assert!(cache.get("token", NOW, &Revocations::new()).is_err());
         let revoked = fresh(NOW);
-        revoked.apply([Revocation { subject: RevokedSubject::Tenant(tenant(1)), at: NOW }], NOW);
+        let Principal::User { tenant, id, .. } = user(1, Role::Owner, None) else { panic!("not a user") };
+        revoked.apply([Revocation { subject: RevokedSubject::User(tenant.get(), id), at: NOW }], NOW);
         assert!(cache.get("token", NOW, &revoked).is_err());
     }
 

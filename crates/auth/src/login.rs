@@ -10,7 +10,7 @@ use bulkhead_db::{
     tenant::{
         credentials,
         revocations::{Revoked, revoke},
-        sessions,
+        sessions, users,
     },
 };
 use bulkhead_domain::{Email, Ground, Proven, SessionId, Slug, TenantId, TenantStatus, TextError};
@@ -19,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     authenticator::{AuthError, Authenticator},
     jwt::{AccessToken, Issue},
-    password::Password,
+    password::{Password, PasswordError, needs_rehash},
     principal::Principal,
     session::{RefreshToken, SessionOwner},
 };
@@ -40,6 +40,12 @@ pub struct Tokens {
     pub access: AccessToken,
     /// The refresh token that comes next.
     pub refresh: RefreshToken,
+}
+
+/// A stored hash that is good but no longer as dear as new ones, and what takes its place.
+struct Renewal {
+    stored: String,
+    renewed: String,
 }
 
 /// A session as it is stored, whoever's it is.
@@ -73,12 +79,28 @@ impl Authenticator {
         let password = password
             .map_or_else(|| STAND_IN.parse(), Ok)
             .map_err(|error: TextError| AuthError::Internal(error.to_string()))?;
-        let matches = self.passwords.verify(password, hash).await?;
+        let matches = self.passwords.verify(password.clone(), hash.clone()).await?;
         let principal = principal.filter(|_| matches && known).ok_or(AuthError::Invalid)?;
         if let Some(tenant) = principal.tenant() {
             self.in_service(db, tenant.get(), now).await?;
         }
-        self.open_session(db, principal, session, now).await
+        let renewal = self.renewal(password, hash).await?;
+        self.open_session(db, principal, session, renewal, now).await
+    }
+
+    /// Today's hash of a password that has matched, if the stored one was made with other parameters: only now is the
+    /// password at hand. It can wait for another login when many passwords are being checked.
+    async fn renewal(
+        &self,
+        password: Password,
+        stored: Option<String>,
+    ) -> Result<Option<Renewal>, AuthError> {
+        let Some(stored) = stored.filter(|stored| needs_rehash(stored)) else { return Ok(None) };
+        match self.passwords.hash(password).await {
+            Ok(renewed) => Ok(Some(Renewal { stored, renewed })),
+            Err(PasswordError::Busy) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn tenant_credential(
@@ -126,6 +148,7 @@ impl Authenticator {
         db: &Db,
         principal: Principal,
         session: SessionId,
+        renewal: Option<Renewal>,
         now: DateTime<Utc>,
     ) -> Result<Tokens, AuthError> {
         let ends = now + self.session_life;
@@ -135,12 +158,22 @@ impl Authenticator {
         let mac = refresh.mac(&self.keyring);
         match principal {
             Principal::User { tenant, id, .. } => {
-                db.write(tenant, async |tx| sessions::insert(tx, session, id, &mac, now, ends).await).await?;
+                let open = async |tx: &mut _| {
+                    if let Some(Renewal { stored, renewed }) = &renewal {
+                        users::renew_password_hash(tx, id, stored, renewed).await?;
+                    }
+                    sessions::insert(tx, session, id, &mac, now, ends).await
+                };
+                db.write(tenant, open).await?;
             }
             Principal::Operator { id, .. } => {
-                let insert =
-                    async |tx: &mut _| operators::insert_session(tx, session, id, &mac, now, ends).await;
-                db.platform_write(Authority::Machinery, insert).await?;
+                let open = async |tx: &mut _| {
+                    if let Some(Renewal { stored, renewed }) = &renewal {
+                        operators::renew_password_hash(tx, id, stored, renewed).await?;
+                    }
+                    operators::insert_session(tx, session, id, &mac, now, ends).await
+                };
+                db.platform_write(Authority::Machinery, open).await?;
             }
             Principal::ApiKey { .. } => return Err(AuthError::Invalid),
         }
@@ -165,8 +198,33 @@ impl Authenticator {
         if stored.revoked || stored.expires_at <= now {
             return Err(AuthError::Invalid);
         }
+        let in_force = token.matches(&self.keyring, &stored.token_mac);
+        let previous = stored.previous_mac.as_deref().is_some_and(|mac| token.matches(&self.keyring, mac));
+        if in_force || (previous && now - stored.rotated_at < GRACE) {
+            return self.succeed(db, &token, stored, in_force, now).await;
+        }
+        // Whoever used it the first time has gone on from there, however often.
+        if token.leads_to(&self.keyring, &stored.token_mac, CHAIN) {
+            tracing::warn!(session = %token.session, "a refresh token was used again; its session is ended");
+            self.end_session(db, &token, &stored, now).await?;
+        }
+        Err(AuthError::Invalid)
+    }
+
+    /// The pair that follows a good refresh token, which is replaced if it is the one in force.
+    async fn succeed(
+        &self,
+        db: &Db,
+        token: &RefreshToken,
+        stored: Stored,
+        in_force: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Tokens, AuthError> {
+        if let Some(tenant) = stored.principal.tenant() {
+            self.in_service(db, tenant.get(), now).await?;
+        }
         let successor = token.successor(&self.keyring);
-        if token.matches(&self.keyring, &stored.token_mac) {
+        if in_force {
             let (current, next) = (token.mac(&self.keyring), successor.mac(&self.keyring));
             let session = token.session;
             match stored.principal.tenant() {
@@ -180,29 +238,15 @@ impl Authenticator {
                     db.platform_write(Authority::Machinery, rotate).await?;
                 }
             }
-            // Whoever lost the race for this rotation holds the same token, and gets the same successor.
-            return self.tokens_for(stored.principal, successor, stored.expires_at, now);
         }
-        let previous = stored.previous_mac.as_deref().is_some_and(|mac| token.matches(&self.keyring, mac));
-        if previous && now - stored.rotated_at < GRACE {
-            return self.tokens_for(stored.principal, successor, stored.expires_at, now);
-        }
-        // Whoever used it the first time has gone on from there, however often.
-        if token.leads_to(&self.keyring, &stored.token_mac, CHAIN) {
-            tracing::warn!(session = %token.session, "a refresh token was used again; its session is ended");
-            self.end_session(db, &token, &stored, now).await?;
-        }
-        Err(AuthError::Invalid)
+        // Whoever lost the race for this rotation holds the same token, and gets the same successor.
+        self.tokens_for(stored.principal, successor, stored.expires_at, now)
     }
 
-    /// Ends the session of a refresh token. One that is not good is left alone, without a word.
+    /// Ends the session of a refresh token, a suspended tenant's too. One that is not good is left alone, without a word.
     pub async fn logout(&self, db: &Db, text: &str, now: DateTime<Utc>) -> Result<(), AuthError> {
         let Ok(token) = RefreshToken::parse(text) else { return Ok(()) };
-        let stored = match self.stored_session(db, &token, now).await {
-            Ok(stored) => stored,
-            Err(AuthError::Invalid) => None,
-            Err(error) => return Err(error),
-        };
+        let stored = self.stored_session(db, &token, now).await?;
         match stored.filter(|stored| token.matches(&self.keyring, &stored.token_mac)) {
             Some(stored) => self.end_session(db, &token, &stored, now).await,
             None => Ok(()),
@@ -256,7 +300,12 @@ impl Authenticator {
         session: SessionId,
         now: DateTime<Utc>,
     ) -> Result<Option<Stored>, AuthError> {
-        self.in_service(db, tenant, now).await?;
+        // A tenant without a schema has no sessions.
+        let entry = self.directory.find(db, tenant, now).await?;
+        if !entry.is_some_and(|entry| matches!(entry.status, TenantStatus::Active | TenantStatus::Suspended))
+        {
+            return Ok(None);
+        }
         let found = db.credentials(tenant, async |tx| credentials::find_session(tx, session).await).await?;
         Ok(found.map(|row| Stored {
             // Used only after the token's HMAC has matched.

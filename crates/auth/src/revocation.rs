@@ -30,8 +30,6 @@ const CAPACITY: usize = 100_000;
 /// Whose credentials are no longer good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RevokedSubject {
-    /// Everybody of a tenant.
-    Tenant(TenantId),
     /// A person, with every session.
     User(TenantId, UserId),
     /// An API key, and the tokens issued for it.
@@ -49,7 +47,6 @@ impl RevokedSubject {
     /// read as failed, not skip the row.
     pub fn from_columns(tenant: Option<Uuid>, kind: &str, id: Uuid) -> Option<Self> {
         match (kind, tenant.map(TenantId::from_uuid)) {
-            ("tenant", Some(tenant)) if tenant.uuid() == id => Some(Self::Tenant(tenant)),
             ("user", Some(tenant)) => Some(Self::User(tenant, UserId::from_uuid(id))),
             ("api_key", Some(tenant)) => Some(Self::ApiKey(tenant, ApiKeyId::from_uuid(id))),
             ("session", Some(tenant)) => Some(Self::Session(tenant, SessionId::from_uuid(id))),
@@ -164,14 +161,10 @@ impl View {
         match principal {
             Principal::User { tenant, id, session, .. } => {
                 let tenant = tenant.get();
-                hit(RevokedSubject::Tenant(tenant))
-                    || hit(RevokedSubject::User(tenant, *id))
+                hit(RevokedSubject::User(tenant, *id))
                     || session.is_some_and(|session| hit(RevokedSubject::Session(tenant, session)))
             }
-            Principal::ApiKey { tenant, id, .. } => {
-                let tenant = tenant.get();
-                hit(RevokedSubject::Tenant(tenant)) || hit(RevokedSubject::ApiKey(tenant, *id))
-            }
+            Principal::ApiKey { tenant, id, .. } => hit(RevokedSubject::ApiKey(tenant.get(), *id)),
             Principal::Operator { id, session, .. } => {
                 hit(RevokedSubject::Operator(*id))
                     || session.is_some_and(|session| hit(RevokedSubject::OperatorSession(session)))
@@ -199,7 +192,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::principal::tests::{key, operator, tenant, user};
+    use crate::principal::tests::{key, operator, user};
 
     const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_800_000_000_500).unwrap();
 
@@ -209,6 +202,15 @@ mod tests {
 
     fn ms(millis: i64) -> TimeDelta {
         TimeDelta::milliseconds(millis)
+    }
+
+    /// What is revoked when a principal is, with every session.
+    fn whole(principal: &Principal) -> RevokedSubject {
+        match principal {
+            Principal::User { tenant, id, .. } => RevokedSubject::User(tenant.get(), *id),
+            Principal::ApiKey { tenant, id, .. } => RevokedSubject::ApiKey(tenant.get(), *id),
+            Principal::Operator { id, .. } => RevokedSubject::Operator(*id),
+        }
     }
 
     fn view(rows: impl IntoIterator<Item = (RevokedSubject, DateTime<Utc>)>) -> Revocations {
@@ -227,7 +229,7 @@ mod tests {
     #[test]
     fn knowledge_counts_for_five_seconds_and_revocations_longer() {
         let (person, gone) = (user(1, Role::Owner, None), user(2, Role::Owner, None));
-        let revocations = view([(RevokedSubject::Tenant(tenant(2)), NOW)]);
+        let revocations = view([(whole(&gone), NOW)]);
         for (now, fresh) in [(0, true), (5_000, true), (5_001, false), (-5_000, true), (-5_001, false)] {
             let now = NOW + ms(now);
             assert_eq!(revocations.fresh(now), fresh, "{now}");
@@ -265,7 +267,6 @@ mod tests {
         let ids = |byte: u8| Uuid::from_bytes([byte; 16]);
         let tenant_id = Some(ids(1));
         for (kind, tenant, id, hits) in [
-            ("tenant", tenant_id, ids(1), [true, true, true, false, true, false, false]),
             ("user", tenant_id, ids(2), [true, true, true, false, false, false, false]),
             ("session", tenant_id, ids(5), [false, true, false, false, false, false, false]),
             ("api_key", tenant_id, ids(3), [false, false, false, false, true, false, false]),
@@ -278,7 +279,7 @@ mod tests {
             assert_eq!(found, hits, "{subject:?}");
         }
         for (tenant, kind) in [
-            (None, "tenant"),
+            (tenant_id, "tenant"),
             (None, "user"),
             (None, "api_key"),
             (tenant_id, "operator"),
@@ -286,7 +287,6 @@ mod tests {
         ] {
             assert_eq!(RevokedSubject::from_columns(tenant, kind, ids(1)), None, "{kind} of {tenant:?}");
         }
-        assert_eq!(RevokedSubject::from_columns(tenant_id, "tenant", ids(2)), None);
     }
 
     #[test]
@@ -303,10 +303,11 @@ mod tests {
 
     #[test]
     fn what_is_over_is_forgotten_and_not_before() {
-        let revocations = view([(RevokedSubject::Tenant(tenant(1)), NOW)]);
+        let person = user(1, Role::Owner, None);
+        let revocations = view([(whole(&person), NOW)]);
         let last_moment = NOW + Revocations::horizon();
         revocations.apply([], last_moment);
-        assert_eq!(revocations.standing(&user(1, Role::Owner, None), NOW, last_moment), Standing::Revoked);
+        assert_eq!(revocations.standing(&person, NOW, last_moment), Standing::Revoked);
         revocations.apply([], last_moment + ms(1));
         assert_eq!(revocations.view.read().latest.len(), 0);
         // No token from before the revocation can still be alive by then.
@@ -316,19 +317,16 @@ mod tests {
     #[test]
     fn without_room_for_every_revocation_nothing_is_called_good() {
         let revocations = Revocations { view: RwLock::default(), capacity: 2 };
-        let rows = (1..=3).map(|byte| Revocation { subject: RevokedSubject::Tenant(tenant(byte)), at: NOW });
+        let person = |byte| user(byte, Role::Owner, None);
+        let rows = (1..=3).map(|byte| Revocation { subject: whole(&person(byte)), at: NOW });
         revocations.apply(rows, NOW);
         assert_eq!(revocations.view.read().latest.len(), 2);
         for byte in 1..=4 {
-            assert_ne!(
-                revocations.standing(&user(byte, Role::Owner, None), NOW, NOW),
-                Standing::Good,
-                "{byte}"
-            );
+            assert_ne!(revocations.standing(&person(byte), NOW, NOW), Standing::Good, "{byte}");
         }
         let later = NOW + Revocations::horizon() + ms(1);
         revocations.apply([], later);
-        assert_eq!(revocations.standing(&user(3, Role::Owner, None), later, later), Standing::Good);
+        assert_eq!(revocations.standing(&person(3), later, later), Standing::Good);
     }
 
     proptest! {
@@ -339,7 +337,7 @@ mod tests {
             who in 0_u8..4,
             issued in -5_000_i64..0,
         ) {
-            let row = |(byte, at): &(u8, i64)| Revocation { subject: RevokedSubject::Tenant(tenant(*byte)), at: NOW + ms(*at) };
+            let row = |(byte, at): &(u8, i64)| Revocation { subject: whole(&key(*byte, Role::ReadOnly)), at: NOW + ms(*at) };
             let expected = rows.iter().any(|(byte, at)| *byte == who && issued <= *at);
             let (first, second) = rows.split_at(cut.index(rows.len() + 1));
             let revocations = Revocations::new();

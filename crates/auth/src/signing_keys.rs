@@ -6,12 +6,16 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{
+    digest,
+    rand::SystemRandom,
+    signature::{RSA_PKCS1_SHA256, RsaKeyPair},
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
+use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use rsa::{
     RsaPrivateKey,
-    pkcs8::{EncodePrivateKey, LineEnding, der::zeroize::Zeroizing},
+    pkcs8::{EncodePrivateKey, LineEnding, SecretDocument, der::zeroize::Zeroizing},
     rand_core::OsRng,
     traits::PublicKeyParts,
 };
@@ -117,7 +121,9 @@ impl fmt::Debug for VerifyingKey {
 /// A key that signs.
 pub struct SigningKey {
     public: VerifyingKey,
-    private: EncodingKey,
+    /// Read and checked once. `jsonwebtoken`'s `EncodingKey` would be read again for every signature, which takes longer
+    /// than signing does.
+    private: RsaKeyPair,
     pem: Zeroizing<String>,
 }
 
@@ -149,12 +155,17 @@ impl SigningKey {
 
     /// The signature over `message`, in base64url.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<String, SigningKeyError> {
-        crypto::sign(message, &self.private, ALGORITHM).map_err(|_jwt| SigningKeyError::PrivateKey)
+        let mut signature = vec![0; self.private.public_modulus_len()];
+        self.private
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+            .map_err(|_aws_lc| SigningKeyError::PrivateKey)?;
+        Ok(URL_SAFE_NO_PAD.encode(signature))
     }
 
     fn pair(public: VerifyingKey, pem: Zeroizing<String>) -> Result<Self, SigningKeyError> {
+        let (_label, der) = SecretDocument::from_pem(&pem).map_err(|_pem| SigningKeyError::PrivateKey)?;
         let private =
-            EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_pem| SigningKeyError::PrivateKey)?;
+            RsaKeyPair::from_pkcs8(der.as_bytes()).map_err(|_rejected| SigningKeyError::PrivateKey)?;
         let key = Self { public, private, pem };
         let signature = key.sign(b"one pair")?;
         if key.public.verifies(b"one pair", &signature) { Ok(key) } else { Err(SigningKeyError::Mismatch) }

@@ -3,7 +3,7 @@
 use bulkhead_domain::{OperatorRole, Role};
 use serde_json::{Value, json};
 
-use crate::support::{System, eventually};
+use crate::support::{System, bulkhead, eventually};
 
 #[tokio::test]
 async fn a_person_and_an_operator_log_in() {
@@ -57,6 +57,7 @@ async fn whatever_is_wrong_is_answered_alike() {
     insta::assert_snapshot!(wrong.show(), @r#"
     401
     content-type: application/problem+json
+    www-authenticate: Bearer
     {
       "code": "login-failed",
       "detail": "The tenant, the e-mail address or the password is wrong.",
@@ -138,6 +139,44 @@ async fn a_refresh_token_works_once_and_a_repetition_gets_the_same_successor() {
     }
     "#);
     assert_eq!(tenant.count("sessions"), 1);
+    // Somebody has it who should not, so its session has ended, two rotations later.
+    refresh(&third).await.refused(401, "invalid-credentials");
+}
+
+#[tokio::test]
+async fn a_hash_of_former_days_is_renewed_by_the_next_login() {
+    // Of "correct horse battery staple", by Argon2id with less memory and fewer passes than today.
+    const FORMER: &str =
+        "$argon2id$v=19$m=8192,t=1,p=1$kwqrrKO2INdid8nle4m+tg$1KX29kKkw8yyDg8V5dKlRhhB3n9gEC/w8m1UWbXxe64";
+    const TODAY: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let anybody = system.anonymous();
+    let login = |password: &str| {
+        let email = &tenant.owner.email;
+        anybody
+            .post("/v1/auth/login", &json!({ "tenant": tenant.slug, "email": email, "password": password }))
+    };
+    let stored = || system.sql(&format!("SELECT password_hash, version FROM {}.users", tenant.schema()));
+    system.sql(&format!("UPDATE {}.users SET password_hash = '{FORMER}'", tenant.schema()));
+    login("correct horse battery stable").await.refused(401, "login-failed");
+    assert!(stored().starts_with(FORMER), "{}", stored());
+    login("correct horse battery staple").await.expect(200);
+    let renewed = stored();
+    assert!(renewed.starts_with(TODAY) && renewed.ends_with("|1"), "{renewed}");
+    login("correct horse battery staple").await.expect(200);
+    assert_eq!(stored(), renewed);
+
+    let email = "former@bulkhead.example";
+    let create = ["operator", "create", email, "--role", "billing"];
+    let made = bulkhead(&create, &system.commands(), "correct horse battery staple");
+    assert!(made.success, "{made:?}");
+    let row = format!("platform.operators WHERE email = '{email}'");
+    system.sql(&format!("UPDATE platform.operators SET password_hash = '{FORMER}' WHERE email = '{email}'"));
+    let body = json!({ "email": email, "password": "correct horse battery staple" });
+    anybody.post("/v1/auth/login", &body).await.expect(200);
+    let renewed = system.sql(&format!("SELECT password_hash FROM {row}"));
+    assert!(renewed.starts_with(TODAY), "{renewed}");
 }
 
 #[tokio::test]

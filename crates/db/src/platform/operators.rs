@@ -83,6 +83,19 @@ pub async fn find_credential(tx: &mut PlatformTx, email: &str) -> DbResult<Optio
         .await
 }
 
+/// Replaces the stored hash of a password by another of the same password, unless the password was changed meanwhile.
+pub async fn renew_password_hash(
+    tx: &mut PlatformTx,
+    id: OperatorId,
+    stored: &str,
+    renewed: &str,
+) -> DbResult<()> {
+    let row =
+        operators::table.filter(operators::id.eq(id.uuid())).filter(operators::password_hash.eq(stored));
+    tx.tx.execute(diesel::update(row).set(operators::password_hash.eq(renewed))).await?;
+    Ok(())
+}
+
 /// Opens a session with its first refresh token.
 pub async fn insert_session(
     tx: &mut PlatformTx,

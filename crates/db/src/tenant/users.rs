@@ -81,6 +81,14 @@ pub async fn set_role(
     tx.tx.first(statement).await
 }
 
+/// Replaces the stored hash of a password by another of the same password; nothing else about the person changes, not
+/// even their version. A hash that is no longer `stored`, because the password was changed meanwhile, is left alone.
+pub async fn renew_password_hash(tx: &mut TenantTx, id: UserId, stored: &str, renewed: &str) -> DbResult<()> {
+    let row = users::table.filter(users::id.eq(id.uuid())).filter(users::password_hash.eq(stored));
+    tx.tx.execute(diesel::update(row).set(users::password_hash.eq(renewed))).await?;
+    Ok(())
+}
+
 /// Removes a person who is still at `version`, with their sessions; whether they were there.
 pub async fn delete(tx: &mut TenantTx, id: UserId, version: i64) -> DbResult<bool> {
     let row = users::table.filter(users::id.eq(id.uuid())).filter(users::version.eq(version));
