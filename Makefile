@@ -12,11 +12,11 @@ setup: ## Install what is missing: Rust, a C compiler, PostgreSQL, Redis
 	@.ci/setup
 
 run: setup ## Run everything here: API, worker, PostgreSQL, Redis, two demo tenants (Ctrl-C stops it)
-	@cargo build --package bulkhead-cli
+	@cargo build --locked --package bulkhead-cli
 	@exec $(or $(CARGO_TARGET_DIR),target)/debug/bulkhead dev
 
 test: setup ## Run all tests, against real servers
-	@cargo test --workspace
+	@cargo test --locked --workspace
 
 check: ## Check format, lints, the dependency graph and the OpenAPI document
 	@cargo fmt --all --check

@@ -119,10 +119,10 @@ fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str)
     if path.contains("{id}") {
         errors.push(ApiError::NotFound);
     }
-    if takes("query") || takes("header") {
+    if takes("query") || takes("header") || operation.access != Access::Public {
         errors.push(ApiError::InvalidParameter {
-            name: "limit",
-            detail: "must be between 1 and 100".to_owned(),
+            name: "The query string",
+            detail: "does not fit: unknown field `colour`".to_owned(),
         });
     }
     if takes("If-Match") {
@@ -155,7 +155,6 @@ fn errors_by_id(id: &str) -> Vec<ApiError> {
     match id {
         "login" => vec![ApiError::LoginFailed, ApiError::TenantSuspended],
         "refresh" => vec![ApiError::InvalidCredentials, ApiError::TenantSuspended],
-        "logout" => vec![ApiError::TenantSuspended],
         "create_user" => vec![invalid(), ungrantable(), ApiError::Taken { what: "e-mail address" }],
         "update_user" => vec![invalid(), ungrantable(), ApiError::LastOwner],
         "delete_user" => vec![ungrantable(), ApiError::LastOwner],

@@ -4,12 +4,20 @@
 //! operation without a declared access does not compile. Path, method and documentation come from the handler's
 //! `#[utoipa::path]`; [`Catalog::assemble`] joins the two and refuses to start when they disagree.
 
-use std::{cell::OnceCell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    slice,
+};
 
 use actix_web::{Route, http::Method, middleware::from_fn, web};
 use bulkhead_domain::{OperatorPermission, Permission};
 use bulkhead_telemetry::{Metrics, metrics};
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{
+    OpenApi, RefOr,
+    path::{Parameter, ParameterIn},
+};
 
 use crate::{error::ApiError, pipeline};
 
@@ -71,6 +79,8 @@ pub(crate) use operations;
 pub struct Catalog {
     /// Path → its operations.
     paths: BTreeMap<String, Vec<(Method, Operation)>>,
+    /// Ids of the operations that take query parameters.
+    with_query: BTreeSet<&'static str>,
     docs: OpenApi,
 }
 
@@ -102,16 +112,22 @@ impl Catalog {
             }
         }
         let mut paths: BTreeMap<String, Vec<(Method, Operation)>> = BTreeMap::new();
+        let mut with_query = BTreeSet::new();
         for (path, item) in &docs.paths.paths {
             for (method, documented) in methods(item) {
                 let id = documented.operation_id.clone().unwrap_or_default();
-                let operation = served.remove(id.as_str()).ok_or(CatalogError::Unserved(id))?;
+                let Some(operation) = served.remove(id.as_str()) else {
+                    return Err(CatalogError::Unserved(id));
+                };
+                if documented.parameters.iter().flatten().any(is_in_query) {
+                    with_query.insert(operation.id);
+                }
                 paths.entry(path.clone()).or_default().push((method, operation));
             }
         }
         match served.into_keys().next() {
             Some(id) => Err(CatalogError::Undocumented(id)),
-            None => Ok(Self { paths, docs }),
+            None => Ok(Self { paths, with_query, docs }),
         }
     }
 
@@ -131,13 +147,25 @@ impl Catalog {
     pub(crate) fn configure(&self, config: &mut web::ServiceConfig) {
         for (path, operations) in &self.paths {
             let mut resource = web::resource(path.as_str());
+            let mut allow = Vec::new();
             for (method, operation) in operations {
-                resource = resource.route(piped(*operation, Some(method), String::new()));
+                // Whatever can be read can be asked about (RFC 9110 section 9.3.2); actix leaves the body out.
+                let methods: &[Method] = if *method == Method::GET {
+                    &[Method::GET, Method::HEAD]
+                } else {
+                    slice::from_ref(method)
+                };
+                for method in methods {
+                    let takes_query = self.with_query.contains(operation.id);
+                    let served = Served::new(*operation, Some(method), takes_query, String::new());
+                    resource = resource.route(piped(served, Some(method)));
+                    allow.push(method.as_str());
+                }
             }
             let refused =
                 Operation { id: "method_not_allowed", access: Access::Public, route: || web::to(no_method) };
-            let allow: Vec<&str> = operations.iter().map(|(method, _)| method.as_str()).collect();
-            config.service(resource.default_service(piped(refused, None, allow.join(", "))));
+            let refused = Served::new(refused, None, false, allow.join(", "));
+            config.service(resource.default_service(piped(refused, None)));
         }
     }
 }
@@ -147,24 +175,31 @@ pub(crate) struct Served {
     pub(crate) operation: Operation,
     /// The method as metrics name it; `_OTHER` where any is taken, as OpenTelemetry has it.
     method: &'static str,
+    /// Whether it has query parameters; where it has none, none may be sent.
+    pub(crate) takes_query: bool,
     /// Where this refuses a method: those that the path takes (`Allow`, RFC 9110 section 15.5.6).
     pub(crate) allow: String,
     series: OnceCell<metrics::Route>,
 }
 
 impl Served {
+    /// `method` is the one it takes, `None` any.
+    fn new(operation: Operation, method: Option<&Method>, takes_query: bool, allow: String) -> Self {
+        let known = METHODS.iter().find(|known| Some(**known) == method.map(Method::as_str));
+        let method = known.map_or("_OTHER", |known| known);
+        Self { operation, method, takes_query, allow, series: OnceCell::new() }
+    }
+
     /// The operation's latency series, looked up once.
     pub(crate) fn series(&self, metrics: &Metrics) -> &metrics::Route {
         self.series.get_or_init(|| metrics.http.route(self.method, self.operation.id))
     }
 }
 
-/// An operation's route, behind the pipeline; `method` is the one it takes, `None` any.
-fn piped(operation: Operation, method: Option<&Method>, allow: String) -> Route {
-    let known = METHODS.iter().find(|known| Some(**known) == method.map(Method::as_str));
-    let method_name = known.map_or("_OTHER", |known| known);
-    let served = Rc::new(Served { operation, method: method_name, allow, series: OnceCell::new() });
-    let route = (operation.route)();
+/// An operation's route, behind the pipeline.
+fn piped(served: Served, method: Option<&Method>) -> Route {
+    let route = (served.operation.route)();
+    let served = Rc::new(served);
     let route = match method {
         Some(method) => route.method(method.clone()),
         None => route,
@@ -175,7 +210,7 @@ fn piped(operation: Operation, method: Option<&Method>, allow: String) -> Route 
 /// What is served where nothing else is.
 pub(crate) fn unknown_route() -> Route {
     let unknown = Operation { id: "unknown_route", access: Access::Public, route: || web::to(no_route) };
-    piped(unknown, None, String::new())
+    piped(Served::new(unknown, None, false, String::new()), None)
 }
 
 async fn no_route() -> Result<&'static str, ApiError> {
@@ -186,8 +221,13 @@ async fn no_method() -> Result<&'static str, ApiError> {
     Err(ApiError::MethodNotAllowed)
 }
 
+fn is_in_query(parameter: &RefOr<Parameter>) -> bool {
+    // Parameters are never kept apart from their operation.
+    matches!(parameter, RefOr::T(Parameter { parameter_in: ParameterIn::Query, .. }))
+}
+
 /// The methods the API uses.
-const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "PATCH"];
+const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"];
 
 fn methods(
     item: &utoipa::openapi::PathItem,

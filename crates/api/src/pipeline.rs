@@ -3,7 +3,8 @@
 //! 1. Its id and trace, its address's bucket (no I/O).
 //! 2. Who calls: the credential is verified, and any other tenant named beside it refused.
 //! 3. Admission: the tenant's bucket, then a permit among its requests in flight.
-//! 4. Permission, as the operation's line in the route table declares it.
+//! 4. Permission, as the operation's line in the route table declares it; then that no parameters are sent to an
+//!    operation that takes none.
 //! 5. The handler, within the time limit; a panic becomes a problem.
 //! 6. Usage is recorded and stored outside this process. Only then is the answer given.
 //!
@@ -16,7 +17,7 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -33,7 +34,7 @@ use tracing::Instrument;
 use crate::{
     context::{self, Context},
     error::ApiError,
-    operation::{Access, Operation, Served},
+    operation::{Access, Served},
     problem,
     state::AppState,
 };
@@ -83,7 +84,7 @@ async fn answer(
     let id = context.id.clone();
     let method = request.method().clone();
     let mut admitted = Admitted::default();
-    let mut response = match admit(operation, state, &request, &mut admitted).await {
+    let mut response = match admit(served, state, &request, &mut admitted).await {
         Ok(()) => {
             context.principal = admitted.principal;
             request.extensions_mut().insert(context);
@@ -103,10 +104,12 @@ async fn answer(
     if let Some(tenant) = admitted.tenant.filter(|_| is_billable(status)) {
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let ingress = context::with(response.request(), |context| context.ingress.get()).unwrap_or_default();
-        let delta = delta(micros, ingress, response.response().body().size());
+        let body = if method == Method::HEAD { BodySize::None } else { response.response().body().size() };
+        let delta = delta(micros, ingress, body);
         let class = StatusClass::of(status.as_u16());
         let ticket = state.recorder.record(tenant.id, operation.id, class, started_at, &delta);
         if ticket.flushed().await == Outcome::Unsafe {
+            state.metrics.usage.unsafe_answers.inc();
             tracing::warn!("usage is kept by this process alone: neither Redis nor PostgreSQL takes it");
         }
     }
@@ -123,11 +126,12 @@ async fn answer(
 
 /// Steps 1 to 4. What was learnt on the way stays in `admitted`, so that refusals carry limit headers too.
 async fn admit(
-    operation: &Operation,
+    served: &Served,
     state: &AppState,
     request: &ServiceRequest,
     admitted: &mut Admitted,
 ) -> Result<(), ApiError> {
+    let operation = &served.operation;
     state.admit_address(request)?;
     if operation.access == Access::Public {
         return Ok(());
@@ -146,6 +150,10 @@ async fn admit(
         admitted.permit = Some(state.permits.acquire(tenant.id).ok_or(ApiError::TooManyInFlight)?);
     }
     authorize(operation.access, &principal)?;
+    if !served.takes_query && !request.query_string().is_empty() {
+        let detail = "must be empty, for this operation takes no parameters".to_owned();
+        return Err(ApiError::InvalidParameter { name: "The query string", detail });
+    }
     admitted.principal = Some(principal);
     Ok(())
 }

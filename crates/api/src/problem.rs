@@ -81,7 +81,7 @@ pub(crate) fn respond(error: &ApiError, request_id: &str) -> HttpResponse {
         response.insert_header((header::RETRY_AFTER, seconds.max(1)));
     }
     match error {
-        ApiError::MissingCredentials => {
+        ApiError::MissingCredentials | ApiError::LoginFailed => {
             response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
         ApiError::InvalidCredentials => {

@@ -1,13 +1,16 @@
 //! JSON bodies: bounded, declared as JSON, without unknown fields (the request types refuse them).
 
-use std::{future::Future, pin::Pin};
+use std::{fmt, future::Future, marker::PhantomData, pin::Pin};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::CONTENT_LENGTH, web::Data,
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::error::Category;
 
 use crate::{context, error::ApiError, state::AppState};
@@ -62,13 +65,31 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
     Ok(body.freeze())
 }
 
-/// Every body is an object. serde would also take a list, and fill the fields by their places.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    if bytes.trim_ascii_start().starts_with(b"[") {
-        serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| refuse(&error))?;
-        return Err(ApiError::InvalidBody("an object is expected, not a list".to_owned()));
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = object(&mut json).map_err(|error| refuse(&error))?;
+    json.end().map_err(|error| refuse(&error))?;
+    Ok(value)
+}
+
+/// Reads a struct from an object and nothing else: serde would also take a list, and fill the fields by their places. For
+/// the fields that hold a struct, with `#[serde(deserialize_with = "object")]`.
+pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, fields: M) -> Result<T, M::Error> {
+            T::deserialize(MapAccessDeserializer::new(fields))
+        }
     }
-    serde_json::from_slice(bytes).map_err(|error| refuse(&error))
+
+    from.deserialize_map(Object(PhantomData))
 }
 
 fn refuse(error: &serde_json::Error) -> ApiError {

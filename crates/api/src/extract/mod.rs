@@ -7,7 +7,7 @@ mod page;
 mod path;
 mod query;
 
-pub(crate) use body::Json;
+pub(crate) use body::{Json, object};
 pub(crate) use caller::{OperatorCaller, TenantCaller};
 pub(crate) use headers::{IdempotencyKeyHeader, IfMatch, IfMatchHeader, Intent, etag};
 pub(crate) use page::{PageQuery, PageResponse, page_request};

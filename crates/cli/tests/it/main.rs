@@ -48,10 +48,12 @@ mod isolation;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
-mod roles;
+mod pages;
 #[cfg(test)]
-mod secrets;
+mod roles;
 #[cfg(test)]
 mod tour;
 #[cfg(test)]
 mod wrong_settings;
+#[cfg(test)]
+mod zero_secrets;

@@ -83,8 +83,13 @@ async fn the_document_is_served_printed_and_shown() {
 
     let moved = anybody.get("/docs").unchecked().await.expect(308);
     assert_eq!(moved.header("location"), "/docs/");
-    assert!(anybody.get("/docs/").unchecked().await.expect(200).body.contains("swagger-ui"));
-    assert!(anybody.get("/redoc").unchecked().await.expect(200).body.contains("redoc"));
+    for (page, shows) in [("/docs/", "swagger-ui"), ("/redoc", "redoc")] {
+        let answer = anybody.get(page).unchecked().await.expect(200);
+        assert!(answer.body.contains(shows), "{page}");
+        let policy = answer.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{page}: {policy}");
+        assert!(!policy.contains("http"), "{page}: {policy}");
+    }
 }
 
 #[tokio::test]
@@ -106,7 +111,7 @@ async fn other_paths_and_methods_are_refused() {
     insta::assert_snapshot!(anybody.call("PUT", "/v1/resources").await.show(), @r#"
     405
     content-type: application/problem+json
-    allow: GET, POST
+    allow: GET, HEAD, POST
     {
       "code": "method-not-allowed",
       "detail": "This path does not take that method.",
@@ -126,6 +131,22 @@ async fn other_paths_and_methods_are_refused() {
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"] {
         anybody.call(method, "/v1/me").await.refused(405, "method-not-allowed");
     }
+}
+
+#[tokio::test]
+async fn whatever_can_be_read_can_be_asked_about_without_its_body() {
+    let system = System::shared().await;
+    let caller = system.tenant().await.owner.caller;
+    for path in ["/livez", "/v1/me", "/v1/resources"] {
+        let read = caller.get(path).await.expect(200);
+        let asked = caller.call("HEAD", path).unchecked().await.expect(200);
+        assert_eq!(asked.body, "");
+        for header in ["content-type", "content-length", "ratelimit-policy"] {
+            assert_eq!(asked.header(header), read.header(header), "{header} of {path}");
+        }
+    }
+    assert_eq!(caller.call("HEAD", "/v1/auth/login").unchecked().await.status, 405);
+    assert_eq!(system.anonymous().call("HEAD", "/v1/me").unchecked().await.status, 401);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ async fn what_runs_is_waited_for_and_what_waits_is_handed_back() -> Result<()> {
         let worker = Worker::start(&db, &redis)?;
         until(&db, &jobs_in("running"), "4", PATIENCE).await?;
         let took = worker.stop().await?;
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert!(took < options().drain, "the drain was waited out: {took:?}");
         assert_eq!(db.value(&jobs_in("succeeded")).await?, "4");
         let rest = "SELECT count(*) FROM platform.jobs WHERE state = 'queued' AND attempts = 0 AND pushed_at IS NULL \
                     AND kind = 'probe'";
@@ -41,8 +41,7 @@ async fn a_job_that_outlasts_the_drain_is_handed_back_uncounted_and_run_elsewher
         let id = enqueue(&db, None, &Probe { millis: 3_000, ..Probe::default() }).await?;
         let worker = Worker::start_with(&db, &redis.url(), options, registry())?;
         until(&db, &jobs_in("running"), "1", PATIENCE).await?;
-        let took = worker.stop().await?;
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        worker.stop().await?;
         let row = job(&db, id).await?;
         assert_eq!((row.state, row.attempts), (JobState::Queued, 0));
         let other = Worker::start(&db, &redis)?;
@@ -70,7 +69,7 @@ async fn a_worker_without_a_database_ends_in_time() -> Result<()> {
         sleep(Duration::from_millis(300)).await;
         let took = worker.stop().await;
         db.cluster().server().kill(Signal::SIGCONT)?;
-        assert!(took? < Duration::from_secs(8));
+        assert!(took? < Duration::from_secs(25), "what orchestrators give a process");
         anyhow::Ok(())
     };
     LocalSet::new().run_until(test).await

@@ -257,6 +257,9 @@ async fn a_suspended_tenants_credentials_are_refused_within_seconds_until_it_is_
     let anybody = system.anonymous();
     let key = tenant.key(Role::Admin).await;
     key.caller.get("/v1/me").await.expect(200);
+    let login =
+        |password: &str| json!({ "tenant": tenant.slug, "email": tenant.owner.email, "password": password });
+    let second = anybody.post("/v1/auth/login", &login(&tenant.owner.password)).await.expect(200);
     let path = format!("/v1/admin/tenants/{}", tenant.id);
 
     insta::assert_snapshot!(operator.post_nothing(&format!("{path}/suspend")).await.show(), @r#"
@@ -288,14 +291,15 @@ async fn a_suspended_tenants_credentials_are_refused_within_seconds_until_it_is_
     "#);
     let by_token = async || tenant.owner.caller.get("/v1/me").await;
     eventually(by_token, |answer| answer.status != 200).await.refused(403, "tenant-suspended");
-    let login =
-        |password: &str| json!({ "tenant": tenant.slug, "email": tenant.owner.email, "password": password });
     let refused = anybody.post("/v1/auth/login", &login(&tenant.owner.password)).await;
     refused.refused(403, "tenant-suspended");
     // Only who knows the password learns of it.
     anybody.post("/v1/auth/login", &login("not the password")).await.refused(401, "login-failed");
     let refresh = json!({ "refresh_token": tenant.owner.refresh_token });
     anybody.post("/v1/auth/refresh", &refresh).await.refused(403, "tenant-suspended");
+    // Nor does a suspension keep anybody logged in.
+    let other = anybody.post("/v1/auth/logout", &json!({ "refresh_token": second.at("/refresh_token") }));
+    other.await.expect(204);
     neighbour.owner.caller.get("/v1/me").await.expect(200);
 
     insta::assert_snapshot!(operator.post_nothing(&format!("{path}/activate")).await.show(), @r#"
@@ -315,6 +319,8 @@ async fn a_suspended_tenants_credentials_are_refused_within_seconds_until_it_is_
     eventually(async || key.caller.get("/v1/me").await, |answer| answer.status == 200).await;
     eventually(async || tenant.owner.caller.get("/v1/me").await, |answer| answer.status == 200).await;
     anybody.post("/v1/auth/refresh", &refresh).await.expect(200);
+    let ended = json!({ "refresh_token": second.at("/refresh_token") });
+    anybody.post("/v1/auth/refresh", &ended).await.refused(401, "invalid-credentials");
 }
 
 #[tokio::test]

@@ -159,6 +159,7 @@ impl Call<'_> {
         let url = format!("http://127.0.0.1:{}{path}", caller.system.api_port);
         let mut request = caller.http.request(method.clone(), url).headers(headers);
         if let Some(body) = body {
+            caller.system.note_secrets(&String::from_utf8_lossy(&body));
             request = request.body(body);
         }
         let response = match request.send().await {
@@ -170,6 +171,7 @@ impl Call<'_> {
             headers: response.headers().clone(),
             body: response.text().await.unwrap(),
         };
+        caller.system.note_secrets(&answer.body);
         if checked {
             caller.system.contract.check(method.as_str(), &path, &answer);
             if !matches!(caller.credential, Credential::None) {

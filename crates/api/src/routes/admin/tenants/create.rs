@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::{
     answer::Answer,
     error::{ApiError, FieldError},
-    extract::{IdempotencyKeyHeader, Intent, Json, OperatorCaller},
+    extract::{IdempotencyKeyHeader, Intent, Json, OperatorCaller, object},
     routes::operations::OperationResponse,
     state::AppState,
 };
@@ -37,6 +37,7 @@ pub(crate) struct CreateTenantRequest {
     #[schema(example = "pro")]
     plan: String,
     /// Its first owner.
+    #[serde(deserialize_with = "object")]
     owner: CreateTenantOwner,
 }
 
