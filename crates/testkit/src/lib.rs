@@ -5,10 +5,12 @@
 //! asks; a test that hurts its server starts a [`Cluster`] of its own. Refuses to be linked by anything but tests and
 //! benchmarks.
 
+mod certificates;
 mod cluster;
 mod database;
 mod redis;
 
+pub use certificates::CertificateAuthority;
 pub use cluster::{Cluster, Login};
 pub use database::{OWNER_PASSWORD, TestDb, TestTenant, Urls, timeouts};
 pub use redis::TestRedis;

@@ -53,7 +53,7 @@ async fn with_redis_and_without() {
         ("BULKHEAD_TENANT_CONCURRENCY", IN_FLIGHT.to_string()),
         ("BULKHEAD_REQUEST_TIMEOUT_MS", TIMEOUT.as_millis().to_string()),
     ];
-    let system = System::start("limits", Options { api }).await;
+    let system = System::start("limits", Options { api, ..Options::default() }).await;
     one_address(&system).await;
     attempts_to_log_in(&system).await;
     a_tenants_bucket(&system).await;

@@ -119,7 +119,7 @@ async fn no_secret_is_found_in_tables_redis_or_logs() {
         ("tables", system.dump(None), tenant.owner.email.as_str()),
         ("Redis", system.redis_dump(), "bh:"),
         ("logs of the API and the worker", system.logs(), tenant.id.as_str()),
-        ("log of PostgreSQL", System::postgres_log(), tenant.owner.email.as_str()),
+        ("log of PostgreSQL", system.postgres_log(), tenant.owner.email.as_str()),
     ];
     for (place, text, harmless) in &places {
         assert!(text.contains(harmless), "not even {harmless} is in the {place}");

@@ -1,26 +1,11 @@
 //! The main path against a server that refuses everything but TLS.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::Result;
 use bulkhead_db::{Authority, Connector, Db, DbError, Pool, Tls, platform::tenants, tenant::profile};
 use bulkhead_domain::{Clock as _, Plan, SystemClock, TenantId};
-use bulkhead_testkit::{Cluster, TestDb, timeouts};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-
-/// Writes `<name>-ca.pem`, and a certificate for the address 127.0.0.1 that it has signed with its key.
-fn make_certificates(dir: &Path, name: &str) -> Result<bulkhead_servers::Tls> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-    let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &ca)?;
-    let path = |part: &str| dir.join(format!("{name}-{part}.pem"));
-    fs::write(path("ca"), ca.pem())?;
-    fs::write(path("certificate"), certificate.pem())?;
-    fs::write(path("key"), key.serialize_pem())?;
-    Ok(bulkhead_servers::Tls { certificate: path("certificate"), key: path("key"), ca: path("ca") })
-}
+use bulkhead_testkit::{CertificateAuthority, Cluster, TestDb, timeouts};
 
 async fn ask(url: &str, tls: Option<&Tls>) -> Result<(), DbError> {
     let pool = Pool::new(Connector::new(url, tls, Duration::from_secs(5))?, TestDb::pool_options(1));
@@ -34,7 +19,8 @@ async fn ask(url: &str, tls: Option<&Tls>) -> Result<(), DbError> {
 #[tokio::test]
 async fn everything_works_over_tls_and_nothing_without_the_right_certificate() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let (files, others) = (make_certificates(dir.path(), "ours")?, make_certificates(dir.path(), "theirs")?);
+    let certify = |name: &str| CertificateAuthority::new()?.certify("127.0.0.1", &dir.path().join(name));
+    let (files, others) = (certify("ours")?, certify("theirs")?);
     let trusted = Tls::verify_full(Some(&files.ca))?;
     let cluster = Cluster::start(move |options| options.tls = Some(files), Some(trusted.clone())).await?;
     // Bootstrap, migrations, sign-up and provisioning have all been over TLS by the end of the next two lines.

@@ -1,36 +1,14 @@
 //! Redis behind TLS: the right authority is enough, anything else is refused.
 
-use std::{fs, path::PathBuf};
-
 use bulkhead_limits::{Source, client};
-use bulkhead_servers::{Binaries, Redis, RedisOptions, Scratch, Tls};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use bulkhead_servers::{Binaries, Redis, RedisOptions, Scratch};
+use bulkhead_testkit::CertificateAuthority;
 
 use crate::support::{admitted, ask, burst, limiter, tenant};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority() -> Authority {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
 /// A server whose certificate `authority` has signed for `name`.
-fn start(scratch: &Scratch, authority: &Authority, name: &str) -> Redis {
-    let key = KeyPair::generate().unwrap();
-    let certificate =
-        CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, authority).unwrap();
-    let write = |file: &str, pem: String| -> PathBuf {
-        let path = scratch.path().join(file);
-        fs::write(&path, pem).unwrap();
-        path
-    };
-    let tls = Tls {
-        certificate: write(&format!("{name}.pem"), certificate.pem()),
-        key: write(&format!("{name}.key"), key.serialize_pem()),
-        ca: write(&format!("{name}.ca"), authority.pem()),
-    };
+fn start(scratch: &Scratch, authority: &CertificateAuthority, name: &str) -> Redis {
+    let tls = authority.certify(name, &scratch.path().join(format!("{name}-tls"))).unwrap();
     let options =
         RedisOptions { tls: Some(tls), append_only: false, ..RedisOptions::new(scratch.path().join(name)) };
     Redis::start(&Binaries::find().unwrap(), options).unwrap()
@@ -39,7 +17,7 @@ fn start(scratch: &Scratch, authority: &Authority, name: &str) -> Redis {
 #[tokio::test]
 async fn the_certificate_and_the_name_are_verified() {
     let scratch = Scratch::new().unwrap();
-    let (ours, foreign) = (authority(), authority());
+    let (ours, foreign) = (CertificateAuthority::new().unwrap(), CertificateAuthority::new().unwrap());
     let server = start(&scratch, &ours, "127.0.0.1");
     let misnamed = start(&scratch, &ours, "redis.example.com");
     let (url, misnamed_url) = (server.tls_url().unwrap(), misnamed.tls_url().unwrap());

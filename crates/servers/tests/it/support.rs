@@ -10,9 +10,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use bulkhead_servers::{Binaries, Durability, Postgres, PostgresOptions, Tls};
+use bulkhead_testkit::CertificateAuthority;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 pub(crate) static BINARIES: LazyLock<Binaries> = LazyLock::new(|| Binaries::find().unwrap());
 
@@ -72,24 +72,7 @@ fn is_zombie(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
 }
 
-/// A certificate for 127.0.0.1 and the authority behind it.
+/// A certificate for 127.0.0.1 from an authority of its own.
 pub(crate) fn certificate(dir: &Path) -> Tls {
-    fs::create_dir_all(dir).unwrap();
-    let authority_key = KeyPair::generate().unwrap();
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.distinguished_name.push(DnType::CommonName, "the authority");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = authority.self_signed(&authority_key).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let server = server.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
-    let write = |name: &str, pem: String| {
-        fs::write(dir.join(name), pem).unwrap();
-        dir.join(name)
-    };
-    Tls {
-        certificate: write("server.crt", server.pem()),
-        key: write("server.key", key.serialize_pem()),
-        ca: write("authority.crt", ca.pem()),
-    }
+    CertificateAuthority::new().unwrap().certify("127.0.0.1", dir).unwrap()
 }

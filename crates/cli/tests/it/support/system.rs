@@ -7,12 +7,14 @@ use std::{
     collections::BTreeSet,
     fs,
     net::TcpListener,
+    path::Path,
     sync::{LazyLock, Mutex},
     time::{Duration, Instant},
 };
 
 use bulkhead_domain::OperatorRole;
-use bulkhead_servers::{Binaries, Durability, Postgres, PostgresOptions, Redis, RedisOptions, Scratch};
+use bulkhead_servers::{Binaries, Durability, Postgres, PostgresOptions, Redis, RedisOptions, Scratch, Tls};
+use bulkhead_testkit::CertificateAuthority;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -25,16 +27,35 @@ use super::{
 
 pub(crate) static BINARIES: LazyLock<Binaries> = LazyLock::new(|| Binaries::find().unwrap());
 
-/// One server for all systems. Never stopped by us: it stops by itself when this process has gone.
-static POSTGRES: LazyLock<(Postgres, Scratch)> = LazyLock::new(|| {
-    let scratch = Scratch::new().unwrap();
-    let mut options = PostgresOptions::new(scratch.path().join("postgres"));
-    options.durability = Durability::TestOnly;
-    options.max_connections = 250;
-    // What the server logs may hold no secret either.
-    options.settings.push(("log_statement".to_owned(), "all".to_owned()));
-    (Postgres::start(&BINARIES, options).unwrap(), scratch)
+/// One server for all systems, and one for those that speak nothing but TLS. Never stopped by us: they stop by themselves
+/// when this process has gone.
+static POSTGRES: LazyLock<Server> = LazyLock::new(|| Server::start(|_| None));
+static POSTGRES_WITH_TLS: LazyLock<Server> = LazyLock::new(|| {
+    Server::start(|dir| {
+        Some(CertificateAuthority::new().unwrap().certify("127.0.0.1", &dir.join("tls")).unwrap())
+    })
 });
+
+/// A PostgreSQL server.
+struct Server {
+    postgres: Postgres,
+    tls: Option<Tls>,
+    scratch: Scratch,
+}
+
+impl Server {
+    fn start(certify: impl FnOnce(&Path) -> Option<Tls>) -> Self {
+        let scratch = Scratch::new().unwrap();
+        let mut options = PostgresOptions::new(scratch.path().join("postgres"));
+        options.durability = Durability::TestOnly;
+        options.max_connections = 250;
+        // What the server logs may hold no secret either.
+        options.settings.push(("log_statement".to_owned(), "all".to_owned()));
+        let tls = certify(scratch.path());
+        options.tls.clone_from(&tls);
+        Self { postgres: Postgres::start(&BINARIES, options).unwrap(), tls, scratch }
+    }
+}
 
 /// The passwords of the three logins, the same in every system: the roles are the server's.
 static LOGIN_PASSWORD: LazyLock<String> = LazyLock::new(|| format!("login-{}", unique()));
@@ -46,6 +67,8 @@ static SHARED: OnceCell<System> = OnceCell::const_new();
 pub(crate) struct Options {
     /// Settings of the API, instead of or beside the usual ones.
     pub(crate) api: Variables,
+    /// Whether its servers refuse everything but TLS.
+    pub(crate) tls: bool,
 }
 
 /// An operator that was made at the start.
@@ -66,6 +89,7 @@ pub(crate) struct System {
     pub(crate) contract: Contract,
     /// Every credential and password that a caller was given or has sent.
     pub(crate) secrets: Mutex<BTreeSet<String>>,
+    server: &'static Server,
     database: String,
     operators: [Operator; 3],
     pub(crate) scratch: Scratch,
@@ -80,7 +104,12 @@ impl System {
     /// One of the test's own, in a database of this name.
     pub(crate) async fn start(database: &str, options: Options) -> Self {
         let scratch = Scratch::new().unwrap();
-        let redis = RedisOptions { append_only: false, ..RedisOptions::new(scratch.path().join("redis")) };
+        let server = if options.tls { &*POSTGRES_WITH_TLS } else { &*POSTGRES };
+        let redis = RedisOptions {
+            append_only: false,
+            tls: server.tls.clone(),
+            ..RedisOptions::new(scratch.path().join("redis"))
+        };
         let redis = Redis::start(&BINARIES, redis).unwrap();
         // 256 bits in base64; the digits of ids are digits of base64, too.
         let random: String = [unique(), unique(), unique()].concat();
@@ -92,6 +121,7 @@ impl System {
             master_key: format!("{random}A="),
             contract: Contract::default(),
             secrets: Mutex::default(),
+            server,
             database: database.to_owned(),
             operators: OperatorRole::ALL.map(|role| Operator {
                 email: format!("{}@bulkhead.example", role.as_str()),
@@ -143,11 +173,11 @@ impl System {
 
     /// The settings of a process that serves: never the administrator's or the provisioner's login.
     pub(crate) fn commands(&self) -> Variables {
-        let mut variables = Self::common();
+        let mut variables = self.common();
         variables.extend([
-            ("BULKHEAD_DATABASE_TENANT_URL", database_url("bulkhead_tenant", &self.database)),
-            ("BULKHEAD_DATABASE_PLATFORM_URL", database_url("bulkhead_platform", &self.database)),
-            ("BULKHEAD_REDIS_CACHE_URL", self.redis.lock().unwrap().url()),
+            ("BULKHEAD_DATABASE_TENANT_URL", self.database_url("bulkhead_tenant")),
+            ("BULKHEAD_DATABASE_PLATFORM_URL", self.database_url("bulkhead_platform")),
+            ("BULKHEAD_REDIS_CACHE_URL", self.redis_url()),
             ("BULKHEAD_MASTER_KEY", self.master_key.clone()),
             ("BULKHEAD_ENVIRONMENT", "test".to_owned()),
             ("BULKHEAD_PORT", self.api_port.to_string()),
@@ -169,37 +199,59 @@ impl System {
     /// The settings of `bulkhead migrate`, and of `doctor`.
     pub(crate) fn migrator(&self) -> Variables {
         let mut variables = self.commands();
+        let admin = self.superuser_url();
+        // `psql` is told about TLS in the address; here it has a setting of its own.
+        let admin = admin.split('?').next().unwrap_or_default();
         variables.extend([
-            ("BULKHEAD_DATABASE_ADMIN_URL", POSTGRES.0.superuser_url(&self.database)),
+            ("BULKHEAD_DATABASE_ADMIN_URL", admin.to_owned()),
             ("BULKHEAD_DATABASE_PROVISIONER_URL", self.provisioner_url()),
         ]);
         variables
     }
 
-    fn common() -> Variables {
-        vec![
+    fn common(&self) -> Variables {
+        let tls = self.server.tls.as_ref().map_or_else(
+            || vec![("BULKHEAD_DATABASE_TLS", "off".to_owned())],
+            |tls| {
+                ["BULKHEAD_DATABASE_CA_FILE", "BULKHEAD_REDIS_CA_FILE"]
+                    .map(|name| (name, tls.ca.display().to_string()))
+                    .to_vec()
+            },
+        );
+        let mut variables = vec![
             ("BULKHEAD_BIND", "127.0.0.1".to_owned()),
             ("BULKHEAD_METRICS_BIND", "127.0.0.1".to_owned()),
-            ("BULKHEAD_DATABASE_TLS", "off".to_owned()),
             ("BULKHEAD_DATABASE_CONNECT_TIMEOUT_MS", "30000".to_owned()),
             ("BULKHEAD_STATEMENT_TIMEOUT_MS", "30000".to_owned()),
             ("BULKHEAD_LOCK_TIMEOUT_MS", "20000".to_owned()),
             ("BULKHEAD_IDLE_IN_TRANSACTION_TIMEOUT_MS", "30000".to_owned()),
-        ]
+        ];
+        variables.extend(tls);
+        variables
+    }
+
+    fn redis_url(&self) -> String {
+        let redis = self.redis.lock().unwrap();
+        redis.tls_url().unwrap_or_else(|| redis.url())
+    }
+
+    fn database_url(&self, login: &str) -> String {
+        let port = self.server.postgres.port();
+        format!("postgres://{login}:{}@127.0.0.1:{port}/{}", *LOGIN_PASSWORD, self.database)
     }
 
     pub(crate) fn provisioner_url(&self) -> String {
-        database_url("bulkhead_provisioner", &self.database)
+        self.database_url("bulkhead_provisioner")
     }
 
     /// The superuser's way to the database.
     pub(crate) fn superuser_url(&self) -> String {
-        POSTGRES.0.superuser_url(&self.database)
+        self.server.postgres.superuser_url(&self.database)
     }
 
     /// The log of the PostgreSQL server, every statement in it.
-    pub(crate) fn postgres_log() -> String {
-        let log = POSTGRES.1.path().join("postgres").join("server.log");
+    pub(crate) fn postgres_log(&self) -> String {
+        let log = self.server.scratch.path().join("postgres").join("server.log");
         String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned()
     }
 
@@ -267,10 +319,6 @@ impl System {
     pub(crate) async fn operator(&self) -> Caller<'_> {
         self.operator_with(OperatorRole::Admin).await
     }
-}
-
-fn database_url(login: &str, database: &str) -> String {
-    format!("postgres://{login}:{}@127.0.0.1:{}/{database}", *LOGIN_PASSWORD, POSTGRES.0.port())
 }
 
 /// A loopback port that was free a moment ago.

@@ -1,0 +1,47 @@
+//! The main path where PostgreSQL and Redis refuse everything but TLS.
+
+use bulkhead_domain::Role;
+use bulkhead_testkit::CertificateAuthority;
+use serde_json::json;
+
+use crate::support::{Options, System, bulkhead, eventually, this_month};
+
+#[tokio::test]
+async fn everything_works_over_tls_and_nothing_behind_another_authority() {
+    let system = System::start("tls", Options { tls: true, ..Options::default() }).await;
+    // Migrations, logins, the job that builds a tenant, limits and usage.
+    let tenant = system.tenant().await;
+    let key = tenant.key(Role::Developer).await;
+    let body = json!({ "name": "a", "kind": "b" });
+    let made = key.caller.post("/v1/resources", &body).await.expect(201);
+    assert!(made.header("ratelimit").starts_with("\"tenant\";"), "{}", made.show());
+    let report = format!("/v1/usage/report?period={}", this_month());
+    let billed = async || tenant.owner.caller.get(&report).await.expect(200);
+    eventually(billed, |answer| answer.body.contains("api_requests")).await;
+    let health = eventually(
+        async || system.anonymous().get("/health").await.expect(200),
+        |answer| answer.at("/redis") == "true",
+    );
+    assert_eq!(health.await.at("/status"), "ready");
+    let doctor = bulkhead(&["doctor"], &system.migrator(), "");
+    assert!(doctor.success, "{doctor:?}");
+
+    // Somebody on the way, with a certificate from elsewhere.
+    let other = CertificateAuthority::new()
+        .unwrap()
+        .certify("127.0.0.1", &system.scratch.path().join("other"))
+        .unwrap();
+    let changed = |change: (&'static str, String)| {
+        let rest = system.migrator().into_iter().filter(move |(name, _)| *name != change.0);
+        rest.chain([change]).collect::<Vec<_>>()
+    };
+    let ca = other.ca.display().to_string();
+    for command in [&["doctor"][..], &["migrate"], &["operator", "create", "new@bulkhead.example"]] {
+        let refused = bulkhead(command, &changed(("BULKHEAD_DATABASE_CA_FILE", ca.clone())), "correct horse");
+        assert!(!refused.success && refused.err.contains("certificate"), "{refused:?}");
+        assert_eq!(refused.err.trim().lines().count(), 1, "{refused:?}");
+        let plain = bulkhead(command, &changed(("BULKHEAD_DATABASE_TLS", "off".to_owned())), "correct horse");
+        assert!(!plain.success && plain.err.contains("no encryption"), "{plain:?}");
+    }
+    assert_eq!(system.sql("SELECT count(*) FROM platform.operators"), "3");
+}
