@@ -100,6 +100,7 @@ pub async fn serve(
     .map_err(|source| ServeError::Listen { address: options.api, source })?
     .run();
     let metrics = probes(options.metrics, shared.metrics.clone(), Arc::clone(&shared.health))?;
+    tracing::info!(address = %options.api, metrics = %options.metrics, threads = options.threads, "serving");
     let mut tasks = background::spawn(&shared, &db, &node);
     let handles = [api.handle(), metrics.handle()];
     actix_web::rt::spawn(drain(handles, Arc::clone(&shared.health), options.drain_delay, stop));

@@ -29,7 +29,7 @@ pub enum KeyringError {
     #[error("the cryptographic library refused an operation")]
     Refused,
     /// The sealed bytes were not sealed by this keyring for this context, or were changed.
-    #[error("cannot be opened: sealed under another master key, for another context, or damaged")]
+    #[error("cannot be opened: sealed under another BULKHEAD_MASTER_KEY, for another context, or damaged")]
     Unopenable,
 }
 

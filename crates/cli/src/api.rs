@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, block_on, serve};
 use bulkhead_auth::{AccessTokens, Authenticator, Keyring, MasterKey, PasswordHasher};
-use bulkhead_config::Settings;
+use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Db, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
 use bulkhead_limits::{AddressLimiter, Limiter, LimiterOptions, TenantPermits};
@@ -39,9 +39,11 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
             drain_delay: settings.http.drain_delay,
             shutdown: settings.http.shutdown,
         };
-        tracing::info!(address = %options.api, metrics = %options.metrics, threads, "serving");
-        serve(options, shared, state, databases(), node, stop).await?;
-        Ok(())
+        let database = &settings.database;
+        let logins = [(TENANT_URL, database.require_tenant()?), (PLATFORM_URL, database.require_platform()?)];
+        wiring::try_logins(database, &logins).await?;
+        let served = serve(options, shared, state, databases(), node, stop).await;
+        served.map_err(|error| wiring::name_port(error, &settings))
     })
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use bulkhead_api::ServeError;
 use bulkhead_config::{Database, DatabaseTls, ServerUrl, Settings};
 use bulkhead_db::{
     Connector, Db, Owner, Pool, PoolOptions, Timeouts, Tls,
@@ -29,6 +30,25 @@ pub(crate) fn connector(database: &Database, url: &ServerUrl) -> Result<Connecto
         DatabaseTls::Off => None,
     };
     Ok(Connector::new(url.expose(), tls.as_ref(), database.connect_timeout)?)
+}
+
+/// Logs in once with each of these settings: one that is wrong is named before anything is served, and a database that is
+/// away at the start is a reason to be started again.
+pub(crate) async fn try_logins(database: &Database, logins: &[(&'static str, &ServerUrl)]) -> Result<()> {
+    for (name, url) in logins {
+        connector(database, url)?.try_login().await.context(*name)?;
+    }
+    Ok(())
+}
+
+/// An error with the name of the setting to change, when it is about a port.
+pub(crate) fn name_port(error: ServeError, settings: &Settings) -> anyhow::Error {
+    let name = match &error {
+        ServeError::Listen { address, .. } if address.port() == settings.http.port => "BULKHEAD_PORT",
+        ServeError::Listen { .. } => "BULKHEAD_METRICS_PORT",
+        _ => return error.into(),
+    };
+    anyhow::Error::new(error).context(name)
 }
 
 /// The time-outs of every transaction.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bulkhead_api::{block_on, probes};
-use bulkhead_config::Settings;
+use bulkhead_config::{PLATFORM_URL, PROVISIONER_URL, Settings, TENANT_URL};
 use bulkhead_domain::SystemClock;
 use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_worker::{Reaches, Registry, WorkerOptions, run as work};
@@ -32,9 +32,17 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
             health: Arc::clone(&health),
             clock: Arc::new(SystemClock),
         };
-        // Only now, so that a missing setting is named before any port is taken.
+        let database = &settings.database;
+        let logins = [
+            (TENANT_URL, database.require_tenant()?),
+            (PLATFORM_URL, database.require_platform()?),
+            (PROVISIONER_URL, database.require_provisioner()?),
+        ];
+        wiring::try_logins(database, &logins).await?;
+        // Only now, so that a wrong setting is named before any port is taken.
         let address = (settings.http.metrics_bind, settings.http.metrics_port).into();
-        let probes = probes(address, metrics, Arc::clone(&health))?;
+        let probes = probes(address, metrics, Arc::clone(&health))
+            .map_err(|error| wiring::name_port(error, &settings))?;
         let probes_handle = probes.handle();
         tokio::task::spawn_local(probes);
         let shutdown = CancellationToken::new();

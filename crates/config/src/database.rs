@@ -19,9 +19,12 @@ pub enum DatabaseTls {
     Off,
 }
 
-const TENANT_URL: &str = "BULKHEAD_DATABASE_TENANT_URL";
-const PLATFORM_URL: &str = "BULKHEAD_DATABASE_PLATFORM_URL";
-const PROVISIONER_URL: &str = "BULKHEAD_DATABASE_PROVISIONER_URL";
+/// The variable of [`Database::require_tenant`].
+pub const TENANT_URL: &str = "BULKHEAD_DATABASE_TENANT_URL";
+/// The variable of [`Database::require_platform`].
+pub const PLATFORM_URL: &str = "BULKHEAD_DATABASE_PLATFORM_URL";
+/// The variable of [`Database::require_provisioner`].
+pub const PROVISIONER_URL: &str = "BULKHEAD_DATABASE_PROVISIONER_URL";
 const ADMIN_URL: &str = "BULKHEAD_DATABASE_ADMIN_URL";
 
 /// Logins, connections and time-outs. Each command asks for the logins it needs, with `require_*`.

@@ -25,7 +25,7 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 pub use auth::{Auth, Environment};
-pub use database::{Database, DatabaseTls};
+pub use database::{Database, DatabaseTls, PLATFORM_URL, PROVISIONER_URL, TENANT_URL};
 pub use error::ConfigError;
 pub use http::Http;
 pub use limits::Limits;

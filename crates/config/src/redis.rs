@@ -10,7 +10,7 @@ const QUEUE_URL: &str = "BULKHEAD_REDIS_QUEUE_URL";
 /// Where Redis is. `rediss://` means TLS with the server's certificate and host name verified.
 #[derive(Clone, Debug, Args)]
 pub struct Redis {
-    /// Redis for limits and notices: `rediss://user:password@host:6379/0`.
+    /// Redis for limits: `rediss://user:password@host:6379/0`.
     #[arg(env = CACHE_URL, hide_env_values = true, value_parser = ServerUrl::redis)]
     cache_url: Option<ServerUrl>,
     /// Redis for usage and the job queue; must never evict (`noeviction`). Unset, the one for limits.
@@ -22,7 +22,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Redis for limits and notices.
+    /// Redis for limits.
     pub fn require_cache(&self) -> Result<&ServerUrl, ConfigError> {
         required(CACHE_URL, self.cache_url.as_ref())
     }

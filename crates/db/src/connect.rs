@@ -66,6 +66,11 @@ impl Connector {
         self.config.get_dbname().unwrap_or_default()
     }
 
+    /// Logs in and out again: whether the address, the certificate and the password are right.
+    pub async fn try_login(&self) -> DbResult<()> {
+        self.connect().await.map(drop)
+    }
+
     /// Opens a connection on the current runtime, which then drives it.
     pub(crate) async fn connect(&self) -> DbResult<Opened> {
         let opening = async {

@@ -206,7 +206,8 @@ impl Shared {
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(6);
                 let pause = Duration::from_millis(50 << failures).mul_f64(rand::random_range(0.0..=1.0));
                 *self.closed_until.lock() = Some(Instant::now() + pause);
-                tracing::warn!(%error, "cannot connect to PostgreSQL");
+                // Who has asked for the connection tells what could not be done without it.
+                tracing::debug!(%error, "cannot connect to PostgreSQL");
                 Err(error)
             }
         }

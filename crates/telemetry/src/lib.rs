@@ -61,9 +61,10 @@ where
     Ok(registry().with(layer.with_filter(parse_filter(filter)?)))
 }
 
-/// Where actix reports what arrives on a socket that is not HTTP, as errors: anybody can send that. It is heard only
-/// when a filter names it.
-const FRAMEWORK: &str = "actix_http";
+/// What the HTTP framework says is heard only when a filter names it: it reports as errors what arrives on a socket and is
+/// not HTTP, which anybody can send, and how its threads start.
+const FRAMEWORK: [(&str, &str); 2] =
+    [("actix_http", "actix_http=off"), ("actix_server", "actix_server=warn")];
 
 /// Reads a filter, without regular expressions: they would make matching expensive.
 fn parse_filter(text: &str) -> Result<EnvFilter, InitError> {
@@ -73,13 +74,15 @@ fn parse_filter(text: &str) -> Result<EnvFilter, InitError> {
     if let Some(word) = words.find(|word| word.is_empty() || word.parse::<LevelFilter>().is_err()) {
         return Err(refused(format!("'{word}' is neither a level nor target=level")));
     }
-    let filter =
+    let mut filter =
         EnvFilter::builder().with_regex(false).parse(text).map_err(|error| refused(error.to_string()))?;
-    if text.contains(FRAMEWORK) {
-        return Ok(filter);
+    for (target, quiet) in FRAMEWORK {
+        if !text.contains(target) {
+            filter =
+                filter.add_directive(quiet.parse().map_err(|error: ParseError| refused(error.to_string()))?);
+        }
     }
-    let quiet = format!("{FRAMEWORK}=off").parse().map_err(|error: ParseError| refused(error.to_string()))?;
-    Ok(filter.add_directive(quiet))
+    Ok(filter)
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ async fn a_wrong_value_is_named_in_one_line() {
 #[tokio::test]
 async fn a_missing_variable_is_named_in_one_line() {
     let system = System::shared().await;
-    let variables = with(&elsewhere(system), "BULKHEAD_LOG", "error");
+    let variables = with(&elsewhere(system), "BULKHEAD_LOG", "info");
     for name in [
         "BULKHEAD_DATABASE_TENANT_URL",
         "BULKHEAD_DATABASE_PLATFORM_URL",
@@ -105,18 +105,28 @@ async fn a_misspelt_variable_is_named_in_one_line() {
 
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_or_a_port_that_is_taken_is_one_line() {
-    let variables = with(&elsewhere(System::shared().await), "BULKHEAD_LOG", "error");
+    let variables = with(&elsewhere(System::shared().await), "BULKHEAD_LOG", "info");
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     for name in ["BULKHEAD_PORT", "BULKHEAD_METRICS_PORT"] {
-        assert_refused(&bulkhead(&["api"], &with(&variables, name, &port), ""), &port);
+        assert_refused(&bulkhead(&["api"], &with(&variables, name, &port), ""), name);
     }
     let url = variables.iter().find(|(name, _)| *name == "BULKHEAD_DATABASE_PLATFORM_URL").unwrap().1.clone();
     let (before, after) = url.split_once('@').unwrap();
     let wrong = format!("{}hunter2@{after}", before.rsplit_once(':').unwrap().0.to_owned() + ":");
-    let wrong = bulkhead(&["api"], &with(&variables, "BULKHEAD_DATABASE_PLATFORM_URL", &wrong), "");
-    assert_refused(&wrong, "bulkhead_platform");
-    assert!(!wrong.err.contains("hunter2"), "{wrong:?}");
+    for command in ["api", "worker"] {
+        let provisioner = ("BULKHEAD_DATABASE_PROVISIONER_URL", System::shared().await.provisioner_url());
+        let variables = with(&variables, provisioner.0, &provisioner.1);
+        let wrong = bulkhead(&[command], &with(&variables, "BULKHEAD_DATABASE_PLATFORM_URL", &wrong), "");
+        assert_refused(&wrong, "BULKHEAD_DATABASE_PLATFORM_URL");
+        assert!(wrong.err.contains("password authentication failed"), "{wrong:?}");
+        assert!(!wrong.err.contains("hunter2"), "{wrong:?}");
+    }
+    let other_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    assert_refused(
+        &bulkhead(&["api"], &with(&variables, "BULKHEAD_MASTER_KEY", other_key), ""),
+        "BULKHEAD_MASTER_KEY",
+    );
     drop(taken);
     let nobody = format!("postgres://bulkhead_platform:hunter2@127.0.0.1:{port}/bulkhead");
     let nobody = with(&variables, "BULKHEAD_DATABASE_PLATFORM_URL", &nobody);
