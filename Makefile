@@ -16,7 +16,7 @@ run: setup ## Run everything here: API, worker, PostgreSQL, Redis, two demo tena
 	@exec $(or $(CARGO_TARGET_DIR),target)/debug/bulkhead dev
 
 test: setup ## Run all tests, against real servers
-	@cargo test --locked --workspace
+	@cargo test --locked --workspace --all-targets --no-fail-fast
 
 check: ## Check format, lints, the dependency graph and the OpenAPI document
 	@cargo fmt --all --check
