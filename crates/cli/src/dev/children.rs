@@ -1,9 +1,10 @@
 //! The API and the worker as child processes.
 
 use std::{
-    fs::File,
+    fs::{DirBuilder, File},
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -42,7 +43,7 @@ impl Children {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
         let logs = home.join("logs");
-        std::fs::create_dir_all(&logs)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&logs)?;
         let mut children = Self { running: Vec::new(), stop };
         let ports = [("api", addresses.metrics_port), ("worker", addresses.worker_metrics_port)];
         for (command, metrics_port) in ports {
@@ -63,10 +64,18 @@ impl Children {
         Ok(children)
     }
 
-    /// Waits for the API's readiness probe.
+    /// Whether a signal has come.
+    pub(crate) fn is_asked_to_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the API's readiness probe, or for a signal.
     pub(crate) fn wait_until_ready(&mut self, port: u16) -> Result<()> {
         let deadline = Instant::now() + START;
-        while Instant::now() < deadline && !self.stop.load(Ordering::Relaxed) {
+        while Instant::now() < deadline {
+            if self.is_asked_to_stop() {
+                return Ok(());
+            }
             if probe(port).is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
                 return Ok(());
             }
@@ -83,7 +92,7 @@ impl Children {
     /// Waits for a signal, or for a child to stop by itself; then stops the rest.
     pub(crate) fn supervise(mut self) -> Result<()> {
         let mut failed = None;
-        while failed.is_none() && !self.stop.load(Ordering::Relaxed) {
+        while failed.is_none() && !self.is_asked_to_stop() {
             thread::sleep(Duration::from_millis(100));
             for (name, child, log) in &mut self.running {
                 if let Some(status) = child.try_wait()? {
@@ -96,7 +105,7 @@ impl Children {
         }
         self.stop_all();
         match failed {
-            Some(message) if !self.stop.load(Ordering::Relaxed) => bail!(message),
+            Some(message) if !self.is_asked_to_stop() => bail!(message),
             _ => Ok(()),
         }
     }

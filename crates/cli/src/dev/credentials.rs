@@ -52,12 +52,8 @@ impl Credentials {
             });
         }
         let made = Self::make()?;
-        // Written whole before it is used: a crash leaves either no file, or the secrets that the databases will know.
-        let draft = path.with_extension("json.new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(serde_json::to_string_pretty(&made)?.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
+        // Before they are used: a crash leaves either no file, or the secrets that the databases will know.
+        keep(path, &serde_json::to_string_pretty(&made)?)?;
         Ok(made)
     }
 
@@ -90,6 +86,18 @@ impl Credentials {
             tenants,
         })
     }
+}
+
+/// Writes a file of secrets, which nobody else may read: whole, or not at all.
+pub(crate) fn keep(path: &Path, text: &str) -> Result<()> {
+    let draft = path.with_extension("json.new");
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    };
+    write().with_context(|| format!("writing {}", path.display()))
 }
 
 /// A random word of 128 bits that needs no quoting anywhere.

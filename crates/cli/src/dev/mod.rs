@@ -75,9 +75,10 @@ pub(crate) fn run() -> Result<()> {
     show::step("API and worker");
     let mut children = Children::start(&home, &addresses)?;
     children.wait_until_ready(api_port)?;
-    fs::write(home.join("dev.json"), show::facts(&addresses, &credentials)?)
-        .context("writing .bulkhead/dev.json")?;
-    show::table(&addresses, &credentials)?;
+    if !children.is_asked_to_stop() {
+        credentials::keep(&home.join("dev.json"), &show::facts(&addresses, &credentials)?)?;
+        show::table(&addresses, &credentials)?;
+    }
     let outcome = children.supervise();
 
     show::step("stopping");

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Lines},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
@@ -70,6 +71,14 @@ fn shell(home: &Path, script: &str) -> String {
     said(&output.stdout)
 }
 
+/// Command lines of running processes with this path in them; where the system does not show them, none.
+fn processes_that_name(path: &Path) -> Vec<String> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let command = |process: fs::DirEntry| fs::read_to_string(process.path().join("cmdline")).ok();
+    let lines = processes.flatten().filter_map(command);
+    lines.filter(|line| line.contains(path.to_str().unwrap())).collect()
+}
+
 /// The README's tour.
 fn tour() -> String {
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
@@ -91,9 +100,14 @@ fn a_newcomer_pastes_takes_the_tour_and_finds_the_data_again() {
     for expected in ["ratelimit: \"tenant\";r=", "\"Quarterly report\"", "\"api_requests\"", "true\n"] {
         assert!(told.contains(expected), "no {expected} in\n{told}");
     }
+    // Nobody else on the machine reads the passwords.
+    for (name, expected) in [("credentials.json", 0o600), ("dev.json", 0o600), ("logs", 0o700)] {
+        let mode = fs::metadata(scratch.path().join(".bulkhead").join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, expected, "{name}");
+    }
     let before = dev.table.clone();
     dev.stop();
-    shell(scratch.path(), "if pgrep -f \"$PWD/.bulkhead\"; then echo left behind; exit 1; fi");
+    assert_eq!(processes_that_name(&scratch.path().join(".bulkhead")), [""; 0], "left behind");
 
     let again = Dev::start(scratch.path(), port);
     assert_eq!(pasted(&again.table), pasted(&before), "the credentials have changed");
