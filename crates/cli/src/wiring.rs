@@ -65,6 +65,7 @@ fn pool_options(database: &Database, connections: u16) -> PoolOptions {
     PoolOptions {
         connections: usize::from(connections),
         max_age: database.connection_max_age,
+        statements: database.statements_per_connection,
         wait: database.wait_timeout,
         answer: database.statement_timeout + MARGIN,
     }

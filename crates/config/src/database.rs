@@ -51,6 +51,9 @@ pub struct Database {
     /// Connections that each thread may hold for tenants' data.
     #[arg(env = "BULKHEAD_DATABASE_CONNECTIONS_PER_THREAD", default_value = "8", value_parser = number(1..=256_u16))]
     pub connections_per_thread: u16,
+    /// Prepared statements that a connection may hold; then it forgets them all. Each takes about 13 kB of the server's memory.
+    #[arg(env = "BULKHEAD_DATABASE_STATEMENTS_PER_CONNECTION", default_value = "2000", value_parser = number(100..=100_000_usize))]
+    pub statements_per_connection: usize,
     /// Connections that a process may hold for the platform's own data.
     #[arg(env = "BULKHEAD_DATABASE_PLATFORM_CONNECTIONS", default_value = "4", value_parser = number(1..=256_u16))]
     pub platform_connections: u16,

@@ -57,10 +57,19 @@ pub enum DbError {
     Query(#[source] DieselError),
 }
 
+/// How PostgreSQL words it (plancache.c).
+const STALE_PLAN: &str = "cached plan must not change result type";
+
 /// The result of a database operation.
 pub type DbResult<T> = Result<T, DbError>;
 
 impl DbError {
+    /// Whether the connection's prepared statements no longer fit their tables, as after a migration that changes a
+    /// column's type.
+    pub(crate) fn is_about_stale_plans(&self) -> bool {
+        matches!(self, Self::Unavailable(message) if message.starts_with(STALE_PLAN))
+    }
+
     /// Whether running the same work again later may succeed.
     pub const fn is_transient(&self) -> bool {
         matches!(
@@ -112,6 +121,7 @@ fn by_message(kind: DatabaseErrorKind, info: Box<dyn DatabaseErrorInformation + 
         || message.contains("the database system is")
         || message.contains("connection closed")
         || message.contains("error communicating with the server")
+        || message.starts_with(STALE_PLAN)
     {
         DbError::Unavailable(message.to_owned())
     } else if message.starts_with("current transaction is aborted") {

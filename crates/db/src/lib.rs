@@ -16,7 +16,9 @@ mod pool;
 pub mod provision;
 mod schema;
 mod scope;
+mod statement;
 pub mod tenant;
+mod transaction;
 
 pub use connect::{Connector, Tls};
 pub use error::{DbError, DbResult};

@@ -16,14 +16,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bulkhead_domain::SchemaName;
 use bulkhead_telemetry::metrics::{DropReason, Pool as PoolMetrics};
-use diesel_async::AsyncPgConnection;
+use diesel::connection::CacheSize;
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     connect::{Connector, Opened},
     error::{DbError, DbResult},
+    statement::{StatementKey, Statements},
 };
 
 /// How a pool behaves.
@@ -34,6 +37,8 @@ pub struct PoolOptions {
     /// How long a connection may serve. Each draws its own age from the upper half of this, so that they do not all
     /// end at once. Age is what gives a backend's memory back: the catalog entries of every tenant it has touched.
     pub max_age: Duration,
+    /// How many prepared statements a connection may hold; then it forgets them all.
+    pub statements: usize,
     /// How long to wait for a connection to become free.
     pub wait: Duration,
     /// How long to wait for an answer before the connection is given up. A little more than the statement time-out,
@@ -66,6 +71,16 @@ struct Slot {
 struct Connection {
     opened: Opened,
     retire_at: Instant,
+    statements: Statements,
+}
+
+impl Connection {
+    /// Forgets all prepared statements, here and on the server. They come back as they are needed.
+    fn forget_statements(&mut self) {
+        self.opened.pg.set_prepared_statement_cache_size(CacheSize::Disabled);
+        self.opened.pg.set_prepared_statement_cache_size(CacheSize::Unbounded);
+        self.statements.clear();
+    }
 }
 
 impl Pool {
@@ -126,6 +141,7 @@ impl Pool {
         Ok(Lease {
             connection: Some(connection),
             clean: true,
+            retired: false,
             index,
             shared: Arc::clone(&self.shared),
             _turn: turn,
@@ -169,7 +185,7 @@ impl Shared {
     }
 
     /// An idle connection, unless its time is over or its driver has ended.
-    fn reuse(&self, idle: Connection) -> Option<Connection> {
+    fn reuse(&self, mut idle: Connection) -> Option<Connection> {
         let unfit = if idle.opened.ended.load(Ordering::Acquire) {
             Some(DropReason::Broken)
         } else if idle.retire_at <= Instant::now() {
@@ -183,7 +199,12 @@ impl Shared {
                 metrics.dropped(reason);
             }
         }
-        unfit.is_none().then_some(idle)
+        unfit.is_none().then(|| {
+            if idle.statements.len() >= self.options.statements {
+                idle.forget_statements();
+            }
+            idle
+        })
     }
 
     async fn open(&self) -> DbResult<Connection> {
@@ -199,7 +220,7 @@ impl Shared {
                     metrics.opened.inc();
                 }
                 let age = self.options.max_age.mul_f64(rand::random_range(0.5..=1.0));
-                Ok(Connection { opened, retire_at: Instant::now() + age })
+                Ok(Connection { opened, retire_at: Instant::now() + age, statements: Statements::default() })
             }
             Err(error) => {
                 // 50 ms doubling to 3.2 s, with full jitter, so that nodes do not come back in step.
@@ -228,6 +249,7 @@ impl Drop for Shared {
 pub(crate) struct Lease {
     connection: Option<Connection>,
     clean: bool,
+    retired: bool,
     index: usize,
     shared: Arc<Shared>,
     /// Held until the drop is over, so that nobody opens a second connection for the slot.
@@ -242,7 +264,29 @@ impl Lease {
 
     /// Call after the server has answered COMMIT or ROLLBACK.
     pub(crate) const fn mark_clean(&mut self) {
-        self.clean = true;
+        self.clean = !self.retired;
+    }
+
+    /// Keeps the connection from being used again.
+    pub(crate) const fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    /// Counts a tenant's transaction on the connection; whether it shall have statements of its own there.
+    pub(crate) fn count_use(&mut self, schema: SchemaName) -> bool {
+        self.connection.as_mut().is_some_and(|connection| connection.statements.count_use(schema))
+    }
+
+    /// Whether the connection has run this very statement before.
+    pub(crate) fn is_ready(&self, key: &StatementKey) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.statements.is_ready(key))
+    }
+
+    /// Notes that the connection has run a statement.
+    pub(crate) fn ran(&mut self, key: StatementKey) {
+        if let Some(connection) = &mut self.connection {
+            connection.statements.ran(key);
+        }
     }
 
     /// The connection.

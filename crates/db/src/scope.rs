@@ -6,27 +6,17 @@
 //! own tables a [`PlatformTx`], building and migrating schemas an [`OwnerTx`]; none of them can be turned into another,
 //! and nothing else in the workspace sees a connection.
 //!
-//! The rules that keep the walls standing, each with a test in `tests/it/walls.rs`:
-//!
-//! - BEGIN is sent with the transaction's first query, ahead of it in the same write; the two are polled in that order
-//!   without yielding to the scheduler's budget, so the query cannot overtake.
-//! - COMMIT is sent only after the last query's answer.
-//! - A connection is dirty from before BEGIN until COMMIT or ROLLBACK is answered. A future dropped in between drops
-//!   the connection with it.
-//! - A transaction that has seen an error refuses to commit: PostgreSQL would answer COMMIT with success and keep nothing.
+//! `transaction.rs` keeps the order of what is sent.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use bulkhead_domain::{Proven, SchemaName, TenantId};
-use diesel::result::QueryResult;
-use diesel_async::{
-    AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
-    methods::{ExecuteDsl, LoadQuery},
-};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
 use crate::{
     error::{DbError, DbResult},
-    pool::{Lease, Pool},
+    pool::Pool,
+    transaction::{Extent, Tx},
 };
 
 /// The time-outs of every transaction, in milliseconds, enforced by the server.
@@ -64,150 +54,6 @@ fn opening(access: Access, role: &str, path: &str, timeouts: Timeouts) -> String
          SET LOCAL statement_timeout = {statement_ms}; SET LOCAL lock_timeout = {lock_ms}; \
          SET LOCAL idle_in_transaction_session_timeout = {idle_ms}"
     )
-}
-
-/// A transaction, whoever it is for.
-pub(crate) struct Tx {
-    lease: Lease,
-    /// BEGIN and the walls, until they have been sent.
-    opening: Option<String>,
-    failed: bool,
-    answer: Duration,
-}
-
-impl Tx {
-    fn new(lease: Lease, opening: String, answer: Duration) -> Self {
-        Self { lease, opening: Some(opening), failed: false, answer }
-    }
-
-    /// All rows of a query.
-    pub(crate) async fn load<'query, Q, U>(&mut self, query: Q) -> DbResult<Vec<U>>
-    where
-        Q: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
-        U: Send,
-    {
-        self.begin_marked();
-        let result = match self.lease.pg() {
-            Ok(pg) => {
-                let mut connection = pg;
-                ordered(self.opening.take(), pg, self.answer, query.load(&mut connection)).await
-            }
-            Err(error) => Err(error),
-        };
-        self.noted(result)
-    }
-
-    /// At most one row of a query; further ones are ignored.
-    pub(crate) async fn first<'query, Q, U>(&mut self, query: Q) -> DbResult<Option<U>>
-    where
-        Q: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
-        U: Send,
-    {
-        Ok(self.load(query).await?.into_iter().next())
-    }
-
-    /// The one row that an `INSERT … RETURNING` yields.
-    pub(crate) async fn one<'query, Q, U>(&mut self, query: Q) -> DbResult<U>
-    where
-        Q: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
-        U: Send,
-    {
-        self.first(query).await?.ok_or_else(|| DbError::Query(diesel::NotFound))
-    }
-
-    /// How many rows a statement has changed.
-    pub(crate) async fn execute<'query, Q>(&mut self, query: Q) -> DbResult<usize>
-    where
-        Q: for<'conn> ExecuteDsl<&'conn AsyncPgConnection> + 'query,
-    {
-        self.begin_marked();
-        let result = match self.lease.pg() {
-            Ok(pg) => {
-                let mut connection = pg;
-                ordered(self.opening.take(), pg, self.answer, RunQueryDsl::execute(query, &mut connection))
-                    .await
-            }
-            Err(error) => Err(error),
-        };
-        self.noted(result)
-    }
-
-    /// Runs statements that bind nothing, in one message. Only for text that this crate has written itself.
-    pub(crate) async fn batch(&mut self, sql: &str) -> DbResult<()> {
-        self.begin_marked();
-        let result = match self.lease.pg() {
-            Ok(pg) => {
-                let mut connection = pg;
-                ordered(self.opening.take(), pg, self.answer, connection.batch_execute(sql)).await
-            }
-            Err(error) => Err(error),
-        };
-        self.noted(result)
-    }
-
-    fn begin_marked(&mut self) {
-        self.lease.mark_dirty();
-    }
-
-    fn noted<T>(&mut self, result: DbResult<T>) -> DbResult<T> {
-        self.failed |= result.is_err();
-        result
-    }
-
-    /// Keeps what was done. Fails, and keeps nothing, when any statement had failed.
-    async fn commit(mut self) -> DbResult<()> {
-        if self.failed {
-            self.rollback().await;
-            return Err(DbError::Aborted);
-        }
-        self.end("COMMIT").await
-    }
-
-    /// Undoes what was done. Never fails: a connection that does not answer is dropped, and the server undoes it.
-    async fn rollback(mut self) {
-        if let Err(error) = self.end("ROLLBACK").await {
-            tracing::debug!(%error, "a transaction was rolled back by dropping its connection");
-        }
-    }
-
-    async fn end(&mut self, word: &'static str) -> DbResult<()> {
-        if self.opening.is_some() {
-            return Ok(());
-        }
-        let mut connection = self.lease.pg()?;
-        answered(self.answer, connection.batch_execute(word)).await?;
-        self.lease.mark_clean();
-        Ok(())
-    }
-}
-
-/// Runs a query, behind the transaction's opening when that is still to be sent.
-///
-/// `join` polls its parts in order and the first poll of each writes its message, so the opening is ahead on the wire.
-/// `unconstrained` keeps that true when the task has spent its cooperative budget: otherwise a part that touches a
-/// tokio primitive before writing could be told to wait while the other goes ahead.
-async fn ordered<T>(
-    opening: Option<String>,
-    mut connection: &AsyncPgConnection,
-    answer: Duration,
-    query: impl Future<Output = QueryResult<T>>,
-) -> DbResult<T> {
-    let Some(opening) = opening else { return answered(answer, query).await };
-    let both = async {
-        let (began, result) = futures::join!(connection.batch_execute(&opening), query);
-        // When BEGIN fails the query fails too, but for a reason that explains nothing.
-        began.and(result)
-    };
-    answered(answer, tokio::task::coop::unconstrained(both)).await
-}
-
-/// Bounds the wait for an answer. The server's own time-outs come first; this one ends what they cannot: a server that
-/// is frozen or unreachable.
-async fn answered<T>(limit: Duration, answer: impl Future<Output = QueryResult<T>>) -> DbResult<T> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(result) => result.map_err(DbError::from),
-        Err(_elapsed) => Err(DbError::Timeout),
-    }
 }
 
 macro_rules! scopes {
@@ -263,13 +109,15 @@ impl Db {
         Self { tenants, platform, timeouts }
     }
 
-    /// Reads in a tenant.
+    /// Reads in a tenant with one statement, which is what most requests do: from a connection's second time on, the whole
+    /// transaction is one message. A second statement is refused; [`Self::snapshot`] takes several.
     pub async fn read<T, E: From<DbError>>(
         &self,
         tenant: Proven<TenantId>,
         work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut scope = TenantTx { tx: self.tenant_tx(tenant.get(), Access::Read).await? };
+        let tx = self.tenant_tx(tenant.get(), Access::Read).await?.of(Extent::OneStatement);
+        let mut scope = TenantTx { tx };
         let result = work(&mut scope).await;
         finish_read(scope.tx, result)
     }
@@ -303,7 +151,8 @@ impl Db {
         claimed: TenantId,
         work: impl AsyncFnOnce(&mut CredentialTx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut scope = CredentialTx { tx: self.tenant_tx(claimed, Access::Read).await? };
+        let tx = self.tenant_tx(claimed, Access::Read).await?.of(Extent::OneStatement);
+        let mut scope = CredentialTx { tx };
         let result = work(&mut scope).await;
         finish_read(scope.tx, result)
     }
@@ -336,7 +185,7 @@ impl Db {
         let (_time, affinity) = tenant.uuid().as_u64_pair();
         let lease = self.tenants.lease(Some(affinity)).await?;
         let opening = opening(access, schema.as_str(), schema.as_str(), self.timeouts);
-        Ok(Tx::new(lease, opening, self.tenants.answer_timeout()))
+        Ok(Tx::new(lease, opening, self.tenants.answer_timeout()).in_schema(schema))
     }
 
     async fn platform_tx(&self, _authority: Authority, access: Access) -> DbResult<Tx> {
@@ -418,7 +267,9 @@ pub(crate) fn as_provisioner(sql: &str) -> String {
 
 /// Ends a reading transaction. The answer does not wait for it: a read has nothing to keep.
 fn finish_read<T, E: From<DbError>>(tx: Tx, result: Result<T, E>) -> Result<T, E> {
-    tokio::spawn(tx.rollback());
+    if !tx.is_over() {
+        tokio::spawn(tx.rollback());
+    }
     result
 }
 

@@ -57,7 +57,7 @@ impl fmt::Display for Slug {
 ///
 /// Opaque, because every role can list the schema names in the catalog; made only from a [`TenantId`], so that no
 /// input can ever become an identifier in SQL.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SchemaName {
     text: [u8; Self::LENGTH],
 }

@@ -91,6 +91,7 @@ impl Cluster {
         let options = PoolOptions {
             connections: 1,
             max_age: Duration::from_mins(10),
+            statements: 1_000,
             wait: CONNECT,
             answer: Duration::from_mins(1),
         };

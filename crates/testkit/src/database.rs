@@ -100,6 +100,7 @@ impl TestDb {
         PoolOptions {
             connections,
             max_age: Duration::from_hours(1),
+            statements: 1_000,
             wait: Duration::from_secs(10),
             answer: Duration::from_secs(15),
         }

@@ -58,9 +58,12 @@ async fn see_own_rows(tx: &mut TenantTx, tenant: TenantId) -> DbResult<()> {
 
 /// A later transaction of another tenant on the same pool is inside its own walls.
 async fn next_is_clean(db: &Db, next: &TestTenant) -> Result<()> {
-    db.read::<_, DbError>(next.proven(), async |tx| look(tx, next.id).await)
+    db.read::<_, DbError>(next.proven(), async |tx| see_own_rows(tx, next.id).await)
         .await
-        .context("the next transaction")
+        .context("the next transaction")?;
+    db.snapshot::<_, DbError>(next.proven(), async |tx| look(tx, next.id).await)
+        .await
+        .context("the one after it")
 }
 
 /// Waits until no connection of the product is inside a transaction: what was dropped is gone on the server too.

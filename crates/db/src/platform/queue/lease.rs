@@ -15,7 +15,8 @@ use uuid::Uuid;
 use super::millis;
 use crate::{
     error::{DbError, DbResult},
-    scope::{OwnerTx, PlatformTx, Tx},
+    scope::{OwnerTx, PlatformTx},
+    transaction::Tx,
 };
 
 /// A job and the right to run it.

@@ -9,7 +9,7 @@ use bulkhead_testkit::{TestDb, TestTenant, timeouts};
 use futures::FutureExt as _;
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use super::{all_quiet, look, marked_tenants, next_is_clean, put};
+use super::{all_quiet, look, marked_tenants, next_is_clean, put, see_own_rows};
 
 /// What happens to one transaction.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ async fn undergo(db: &Db, tenant: &TestTenant, fate: Fate) {
     let id = tenant.id;
     match fate {
         Fate::Read => {
-            let read = db.read(tenant.proven(), async |tx| look(tx, id).await).await;
+            let read = db.read(tenant.proven(), async |tx| see_own_rows(tx, id).await).await;
             assert!(read.is_ok(), "{read:?}");
         }
         Fate::Write => {

@@ -7,7 +7,7 @@
 use std::{future::poll_fn, task::Poll};
 
 use anyhow::Result;
-use bulkhead_db::{Db, DbError};
+use bulkhead_db::{Db, DbError, PoolOptions};
 use bulkhead_testkit::{TestDb, TestTenant};
 use diesel::{QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
@@ -86,9 +86,7 @@ async fn ours(db: &Db, tenant: &TestTenant, spent: bool) -> Result<(), DbError> 
     let id = tenant.id;
     db.read::<_, DbError>(tenant.proven(), async |tx| {
         prepare().await;
-        see_own_rows(tx, id).await?;
-        prepare().await;
-        look(tx, id).await
+        see_own_rows(tx, id).await
     })
     .await?;
     db.snapshot::<_, DbError>(tenant.proven(), async |tx| {
@@ -117,13 +115,52 @@ async fn ours(db: &Db, tenant: &TestTenant, spent: bool) -> Result<(), DbError> 
 }
 
 #[tokio::test]
+async fn a_read_of_one_statement_is_refused_a_second_one() -> Result<()> {
+    let database = TestDb::new().await?;
+    let [a, b] = &marked_tenants(&database, 2).await?[..] else { anyhow::bail!("two tenants") };
+    let db = database.db_with(TestDb::pool_options(1), bulkhead_testkit::timeouts())?;
+    // Cold, where the transaction is still open, as well as warm, where it is over.
+    for _ in 0..4 {
+        let twice = async |tx: &mut _| {
+            see_own_rows(tx, a.id).await?;
+            see_own_rows(tx, a.id).await
+        };
+        let refused = db.read::<_, DbError>(a.proven(), twice).await;
+        assert!(matches!(refused, Err(DbError::Setup(_))), "{refused:?}");
+        next_is_clean(&db, b).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_migration_under_prepared_statements_costs_one_retry() -> Result<()> {
+    let database = TestDb::new().await?;
+    let [a, _] = &marked_tenants(&database, 2).await?[..] else { anyhow::bail!("two tenants") };
+    let db = database.db_with(TestDb::pool_options(1), bulkhead_testkit::timeouts())?;
+    let read = async || db.read::<_, DbError>(a.proven(), async |tx| see_own_rows(tx, a.id).await).await;
+    for _ in 0..5 {
+        read().await?;
+    }
+    database
+        .sql(&format!("ALTER TABLE {}.resources ALTER COLUMN name TYPE varchar(300)", a.schema()))
+        .await?;
+    let first = read().await;
+    assert!(first.as_ref().is_ok() || first.as_ref().is_err_and(DbError::is_transient), "{first:?}");
+    read().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn our_transactions_stay_inside_cold_warm_and_with_the_budget_spent() -> Result<()> {
     let database = TestDb::new().await?;
     let tenants = marked_tenants(&database, 3).await?;
-    for spent in [false, true] {
-        // One connection, so that every tenant follows another; each statement is cold once and then warm.
-        let db = database.db_with(TestDb::pool_options(1), bulkhead_testkit::timeouts())?;
-        for round in 0..4 {
+    // Every statement is cold once, warm, once more cold as the tenant's own, and warm; where a connection may hold only two,
+    // it forgets them in between.
+    for (spent, statements) in [(false, 1_000), (true, 1_000), (false, 2), (true, 2)] {
+        // One connection, so that every tenant follows another.
+        let options = PoolOptions { statements, ..TestDb::pool_options(1) };
+        let db = database.db_with(options, bulkhead_testkit::timeouts())?;
+        for round in 0..6 {
             for tenant in &tenants {
                 ours(&db, tenant, spent).await?;
             }
