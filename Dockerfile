@@ -8,6 +8,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY crates/api/Cargo.toml crates/api/
 COPY crates/auth/Cargo.toml crates/auth/
+COPY crates/bench/Cargo.toml crates/bench/
 COPY crates/cli/Cargo.toml crates/cli/
 COPY crates/config/Cargo.toml crates/config/
 COPY crates/db/Cargo.toml crates/db/
@@ -21,7 +22,7 @@ COPY crates/usage/Cargo.toml crates/usage/
 COPY crates/worker/Cargo.toml crates/worker/
 COPY crates/xtask/Cargo.toml crates/xtask/
 RUN for crate in crates/*; do mkdir -p "$crate/src" && echo > "$crate/src/lib.rs"; done \
-    && for crate in cli xtask; do mv "crates/$crate/src/lib.rs" "crates/$crate/src/main.rs"; \
+    && for crate in bench cli xtask; do mv "crates/$crate/src/lib.rs" "crates/$crate/src/main.rs"; \
        echo 'fn main() {}' > "crates/$crate/src/main.rs"; done \
     && cargo build --locked --release --package bulkhead-cli \
     && find crates -name '*.rs' -delete

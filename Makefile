@@ -3,7 +3,7 @@
 # Where rustup puts cargo; a shell that was open before it was installed does not know.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: help setup run test check
+.PHONY: help setup run test check bench
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -24,3 +24,7 @@ check: ## Check format, lints, the dependency graph and the OpenAPI document
 	@cargo xtask graph
 	@cargo xtask openapi --check
 	@cargo xtask settings --check
+
+bench: setup ## Measure the product beside the limits of what it is made of (QUICK=1: only whether it works)
+	@cargo build --locked --release --package bulkhead-cli --package bulkhead-bench
+	@$(or $(CARGO_TARGET_DIR),target)/release/bench run $(if $(QUICK),--quick)

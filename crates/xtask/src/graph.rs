@@ -47,7 +47,7 @@ const GRAPH: [(&str, &[&str]); 12] = [
 const TESTS_MAY_USE: [&str; 6] = ["testkit", "servers", "domain", "config", "telemetry", "jobs"];
 
 /// Crates that are no part of the product: they may use everything, and no product crate may use them.
-const TOOLS: [&str; 2] = ["testkit", "xtask"];
+const TOOLS: [&str; 3] = ["bench", "testkit", "xtask"];
 
 /// Libraries that only some product crates may name; a star stands for any ending.
 const RESERVED: [(&str, &[&str]); 6] = [

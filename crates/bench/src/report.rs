@@ -1,0 +1,196 @@
+//! What a run has found, for people and for the next run.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::slices::Compared;
+
+/// Which way is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Better {
+    More,
+    Less,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    /// As in the table of goals; a letter tells several figures of one goal apart.
+    pub(crate) id: String,
+    /// What was compared with what.
+    pub(crate) what: String,
+    /// The figure, and the 5th and 95th percentile of what it may be.
+    pub(crate) ratio: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    /// What it has to be, and what it should be.
+    pub(crate) must: f64,
+    pub(crate) aim: f64,
+    /// Whether it is what it has to be; `None` when the machine was too noisy to say.
+    pub(crate) met: Option<bool>,
+    /// The figures behind it, in words.
+    pub(crate) detail: String,
+}
+
+impl Row {
+    /// A line from pairs of slices.
+    pub(crate) fn compared(
+        id: &str,
+        what: &str,
+        compared: &Compared,
+        (better, must, aim): (Better, f64, f64),
+        unit: &str,
+    ) -> Self {
+        let detail = format!(
+            "{:.0} beside {:.0} {unit}; the limit's slices differ by {:.0} %",
+            compared.ours,
+            compared.limit,
+            compared.noise * 100.0
+        );
+        let mut row = Self::figure(
+            id,
+            what,
+            (compared.ratio, compared.low, compared.high),
+            (better, must, aim),
+            detail,
+        );
+        if !compared.is_quiet() {
+            row.met = None;
+        }
+        row
+    }
+
+    /// A line from a figure.
+    pub(crate) fn figure(
+        id: &str,
+        what: &str,
+        (ratio, low, high): (f64, f64, f64),
+        (better, must, aim): (Better, f64, f64),
+        detail: String,
+    ) -> Self {
+        let met = match better {
+            Better::More => ratio >= must,
+            Better::Less => ratio <= must,
+        };
+        Self { id: id.to_owned(), what: what.to_owned(), ratio, low, high, must, aim, met: Some(met), detail }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.met {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "too noisy",
+        }
+    }
+}
+
+/// The table, in Markdown.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let mut text = String::from("| # | what | figure (90 %) | must | aim | |\n|---|---|---|---|---|---|\n");
+    for row in rows {
+        let Row { id, what, ratio, low, high, must, aim, detail, .. } = row;
+        let line = format!(
+            "| {id} | {what}: {detail} | {ratio:.3} ({low:.3}–{high:.3}) | {must} | {aim} | {} |",
+            row.verdict()
+        );
+        let _: std::fmt::Result = writeln!(text, "{line}");
+    }
+    text
+}
+
+/// Bars of the figures as parts of what they must be; beyond the line is better.
+fn plot(rows: &[Row]) -> String {
+    let height = 30 * rows.len() + 20;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"640\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n"
+    );
+    for (place, row) in rows.iter().enumerate() {
+        let y = 10 + 30 * place;
+        // Twice as good as it must be fills the width.
+        let good = if row.must <= row.aim { row.ratio / row.must } else { row.must / row.ratio };
+        let width = (good.clamp(0.0, 2.0) * 200.0).round();
+        let colour = if row.met == Some(false) { "#c0392b" } else { "#2d7d46" };
+        let line = format!(
+            "<text x=\"0\" y=\"{}\">{}</text><rect x=\"60\" y=\"{y}\" width=\"{width}\" height=\"18\" fill=\"{colour}\"/>\
+             <text x=\"470\" y=\"{}\">{:.3} (must {})</text>",
+            y + 13,
+            row.id,
+            y + 13,
+            row.ratio,
+            row.must
+        );
+        let _: std::fmt::Result = writeln!(svg, "{line}");
+    }
+    let end = height - 5;
+    let _: std::fmt::Result =
+        writeln!(svg, "<line x1=\"260\" y1=\"5\" x2=\"260\" y2=\"{end}\" stroke=\"black\"/></svg>");
+    svg
+}
+
+/// Writes `latest.json`, `latest.md` and `latest.svg`.
+pub(crate) fn write(rows: &[Row], dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    let save = |name: &str, text: String| {
+        let path = dir.join(name);
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+    };
+    save("latest.json", serde_json::to_string_pretty(rows)?)?;
+    save("latest.md", table(rows))?;
+    save("latest.svg", plot(rows))
+}
+
+/// What has changed since an earlier run.
+pub(crate) fn compare(before: &Path, after: &Path) -> Result<String> {
+    let read = |path: &Path| -> Result<Vec<Row>> {
+        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))
+    };
+    let (before, after) = (read(before)?, read(after)?);
+    let mut text = String::from("| # | what | before | after | |\n|---|---|---|---|---|\n");
+    for row in &after {
+        let Some(old) = before.iter().find(|old| old.id == row.id) else { continue };
+        let differs = row.low > old.high || row.high < old.low;
+        let word = if differs { "differs" } else { "within the intervals" };
+        let line = format!("| {} | {} | {:.3} | {:.3} | {word} |", row.id, row.what, old.ratio, row.ratio);
+        let _: std::fmt::Result = writeln!(text, "{line}");
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_knows_which_way_is_better() {
+        let row = |better, figure| {
+            Row::figure("1", "a", (figure, figure, figure), (better, 0.2, 0.3), String::new()).met
+        };
+        assert_eq!([row(Better::More, 0.25), row(Better::More, 0.1)], [Some(true), Some(false)]);
+        assert_eq!([row(Better::Less, 0.1), row(Better::Less, 0.25)], [Some(true), Some(false)]);
+    }
+
+    #[test]
+    fn a_run_is_compared_with_an_earlier_one() {
+        let dir = std::env::temp_dir().join(format!("bulkhead-bench-{}", std::process::id()));
+        let row = |ratio: f64| {
+            Row::figure(
+                "1a",
+                "reads",
+                (ratio, ratio - 0.01, ratio + 0.01),
+                (Better::More, 0.2, 0.3),
+                "x".to_owned(),
+            )
+        };
+        write(&[row(0.1)], &dir).unwrap();
+        let before = dir.join("before.json");
+        fs::rename(dir.join("latest.json"), &before).unwrap();
+        write(&[row(0.3)], &dir).unwrap();
+        let told = compare(&before, &dir.join("latest.json")).unwrap();
+        assert!(told.contains("| 1a | reads | 0.100 | 0.300 | differs |"), "{told}");
+        assert!(fs::read_to_string(dir.join("latest.md")).unwrap().contains("| met |"));
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

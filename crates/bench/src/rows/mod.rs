@@ -1,0 +1,30 @@
+//! The goals, one file each.
+
+mod auth;
+mod growth;
+mod memory;
+mod migrate;
+mod read;
+mod write;
+
+pub(crate) use auth::auth;
+pub(crate) use growth::growth;
+pub(crate) use memory::{backends, process};
+pub(crate) use migrate::nothing_to_migrate;
+pub(crate) use read::read;
+pub(crate) use write::write;
+
+use std::time::Duration;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Pairs of slices that count.
+    pub(crate) pairs: usize,
+    /// How long a slice is.
+    pub(crate) slice: Duration,
+    /// Tenants on the stage.
+    pub(crate) tenants: usize,
+    /// Requests of the endurance run.
+    pub(crate) requests: f64,
+}
