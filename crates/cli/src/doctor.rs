@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -38,7 +38,10 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
 
 /// Asks the process on this machine whether it is alive: the health check of a container without a shell.
 pub(crate) fn live(settings: &Settings) -> Result<()> {
-    let address = SocketAddr::from(([127, 0, 0, 1], settings.http.metrics_port));
+    // Bound to every address, or to one.
+    let bound = settings.http.metrics_bind;
+    let host = if bound.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { bound };
+    let address = SocketAddr::from((host, settings.http.metrics_port));
     let limit = Duration::from_secs(2);
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
