@@ -59,7 +59,7 @@ impl AddressLimiter {
 
     /// Decides on one request.
     pub fn check(&self, address: IpAddr, now: DateTime<Utc>) -> Decision {
-        let demand = Demand { bucket: "ip", limit: self.limit, cost: 1 };
+        let demand = Demand { bucket: "ip", limit: self.limit, cost: 1, ahead: 0 };
         let [decision] = self.buckets.take(Network::of(address), [demand], now);
         self.metrics.limiter.decided(LimitKind::Ip, LimitSource::Local, decision.allowed);
         decision

@@ -31,6 +31,8 @@ pub struct Assessment {
     pub wait: u64,
     /// Until it is full.
     pub full_in: u64,
+    /// Tokens taken besides those demanded.
+    pub extra: u32,
 }
 
 impl Bucket {
@@ -57,6 +59,7 @@ impl Bucket {
             remaining: u32::try_from(self.level / TOKEN).unwrap_or(u32::MAX),
             wait: needed.saturating_sub(self.level).div_ceil(rate),
             full_in: capacity(limit).saturating_sub(self.level).div_ceil(rate),
+            extra: 0,
         }
     }
 

@@ -23,12 +23,14 @@ pub struct Demand {
     pub limit: Limit,
     /// Tokens wanted. With 0 the bucket is looked at and left as it is.
     pub cost: u32,
+    /// Tokens wanted besides, for later requests: as many as there are, or none.
+    pub ahead: u32,
 }
 
 impl Demand {
     /// The same demand, of one of `nodes` nodes that decide alone.
     pub(crate) fn share(self, nodes: u32) -> Self {
-        Self { limit: self.limit.share(nodes), ..self }
+        Self { limit: self.limit.share(nodes), ahead: 0, ..self }
     }
 }
 
@@ -58,7 +60,7 @@ impl Decision {
             bucket: demand.bucket,
             allowed: said.enough,
             limit: demand.limit,
-            remaining: said.remaining,
+            remaining: said.remaining.saturating_add(said.extra),
             retry_after: Duration::from_millis(said.wait),
             reset_after: Duration::from_millis(said.full_in),
             source,

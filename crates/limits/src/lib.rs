@@ -11,6 +11,8 @@
 //! - at most `B + R·t` requests while Redis answers, over all processes, to the token and without drift ([`bucket`]);
 //! - at most `B + R·t` while it does not, all processes together, each deciding alone about its share (shares are
 //!   rounded up: less than one token, and less than one a minute, comes on top for each process);
+//! - not one more because a node takes tokens ahead or keeps a refusal in mind ([`lease`] says why): what it spends is
+//!   gone from the bucket, and void when the bucket could be full without it;
 //! - at most the sum of both, twice the limit, however often Redis comes and goes: a local bucket is kept through the
 //!   times when Redis answers, is never refilled by an outage, and holds no more than its share of what Redis last said
 //!   was left and what has flowed in since.
@@ -22,6 +24,7 @@
 mod address;
 pub mod bucket;
 mod decision;
+mod lease;
 mod limiter;
 mod link;
 mod local;

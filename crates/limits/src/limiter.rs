@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bulkhead_domain::{Limit, TenantId};
@@ -16,6 +16,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     bucket::Assessment,
     decision::{Decision, Demand, Source, TENANT},
+    lease::{self, Leases},
     link::Link,
     local::LocalBuckets,
 };
@@ -42,6 +43,7 @@ pub struct Limiter {
 
 struct Shared {
     local: LocalBuckets<TenantId>,
+    leases: Leases,
     nodes: AtomicU32,
     metrics: Metrics,
 }
@@ -51,7 +53,8 @@ impl Limiter {
     pub fn new(client: redis::Client, options: LimiterOptions, metrics: Metrics) -> Self {
         let link = Arc::new(Link::new(client, options.timeout, metrics.clone()));
         let nodes = AtomicU32::new(options.nodes.max(1));
-        Self { shared: Arc::new(Shared { local: LocalBuckets::new(BUCKETS), nodes, metrics }), link }
+        let (local, leases) = (LocalBuckets::new(BUCKETS), Leases::new());
+        Self { shared: Arc::new(Shared { local, leases, nodes, metrics }), link }
     }
 
     /// The same limiter with a connection that belongs to the runtime on which it is first used.
@@ -71,10 +74,17 @@ impl Limiter {
         self.shared.nodes.store(nodes.max(1), Ordering::Relaxed);
     }
 
-    /// Takes `cost` tokens from the tenant's own bucket. `now` is used when this process decides alone; Redis goes by
-    /// its own clock.
+    /// Takes `cost` tokens from the tenant's own bucket, from those that were taken ahead if there are any. `now` is used
+    /// when this process decides alone; Redis goes by its own clock.
     pub async fn check(&self, tenant: TenantId, limit: Limit, cost: u32, now: DateTime<Utc>) -> Decision {
-        let [decision] = self.check_all(tenant, [Demand { bucket: TENANT, limit, cost }], now).await;
+        let ahead = lease::ahead(limit, self.shared.nodes.load(Ordering::Relaxed));
+        let demand = Demand { bucket: TENANT, limit, cost, ahead };
+        let asked = Instant::now();
+        if let Some(decision) = self.shared.leases.decide(tenant, demand, asked) {
+            self.shared.metrics.limiter.decided(LimitKind::Tenant, decision.source, decision.allowed);
+            return decision;
+        }
+        let [decision] = self.check_all(tenant, [demand], now).await;
         decision
     }
 
@@ -87,8 +97,14 @@ impl Limiter {
         now: DateTime<Utc>,
     ) -> [Decision; N] {
         let nodes = self.shared.nodes.load(Ordering::Relaxed);
+        let asked = Instant::now();
         let decisions = match self.link.take(tenant, &demands).await {
-            Some(said) => self.together(tenant, demands, said, nodes, now),
+            Some(said) => {
+                if let ([demand], [said]) = (demands.as_slice(), said.as_slice()) {
+                    self.shared.leases.note(tenant, *demand, *said, asked);
+                }
+                self.together(tenant, demands, said, nodes, now)
+            }
             None => self.alone(tenant, demands, nodes, now),
         };
         let admitted = decisions.iter().all(|decision| decision.allowed);

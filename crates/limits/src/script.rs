@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The numbers that the script returns for a bucket.
-const NUMBERS: usize = 4;
+const NUMBERS: usize = 5;
 
 /// The script and the digest by which Redis knows it.
 pub(crate) struct Script(redis::Script);
@@ -49,7 +49,8 @@ impl Script {
             call.arg(key(tenant, demand.bucket));
         }
         for demand in demands {
-            call.arg(demand.limit.per_minute.max(1)).arg(demand.limit.burst.max(1)).arg(demand.cost);
+            call.arg(demand.limit.per_minute.max(1)).arg(demand.limit.burst.max(1));
+            call.arg(demand.cost).arg(demand.ahead);
         }
         call
     }
@@ -68,11 +69,13 @@ fn read<const N: usize>(answer: &[u64]) -> RedisResult<[Assessment; N]> {
     let (buckets, rest) = answer.as_chunks::<NUMBERS>();
     let buckets =
         <&[[u64; NUMBERS]; N]>::try_from(buckets).ok().filter(|_| rest.is_empty()).ok_or_else(malformed)?;
-    Ok(buckets.map(|[enough, remaining, wait, full_in]| Assessment {
+    let whole = |tokens| u32::try_from(tokens).unwrap_or(u32::MAX);
+    Ok(buckets.map(|[enough, remaining, wait, full_in, extra]| Assessment {
         enough: enough == 1,
-        remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+        remaining: whole(remaining),
         wait,
         full_in,
+        extra: whole(extra),
     }))
 }
 
@@ -91,8 +94,8 @@ mod tests {
 
     #[test]
     fn an_answer_of_another_shape_is_refused() {
-        assert!(read::<1>(&[1, 9, 0, 6000]).is_ok_and(|[said]| said.enough && said.remaining == 9));
-        for wrong in [&[][..], &[1, 2, 3], &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5, 6, 7, 8]] {
+        assert!(read::<1>(&[1, 9, 0, 6000, 0]).is_ok_and(|[said]| said.enough && said.remaining == 9));
+        for wrong in [&[][..], &[1, 2, 3, 4], &[1, 2, 3, 4, 5, 6], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]] {
             assert!(read::<1>(wrong).is_err(), "{wrong:?} was accepted");
         }
     }

@@ -35,6 +35,45 @@ async fn fifty_callers_on_four_nodes_get_what_one_bucket_holds() {
     assert!(total >= 300 + 195, "only {total} were admitted, the bucket lost tokens");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn tokens_taken_ahead_save_round_trips_and_admit_not_one_more() {
+    let server = Server::start();
+    let nodes: Vec<_> = (0..3).map(|_| server.limiter(3)).collect();
+    for node in &nodes {
+        assert!(node.connect().await);
+    }
+    // Each node takes up to 16 ahead. The bucket is drained, refills, and is drained again.
+    let (tenant, limit) = (tenant(), Limit { per_minute: 60_000, burst: 5_000 });
+    let mut connection = server.connection();
+    redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut connection).unwrap();
+    let start = Instant::now();
+    let (mut total, mut leased) = (0, 0);
+    for round in 0..2 {
+        let callers = (0..12).map(|caller| {
+            let node = nodes[caller % nodes.len()].clone();
+            tokio::spawn(async move {
+                let (mut admitted, mut leased) = (0, 0);
+                for _ in 0..1_000 {
+                    let decision = node.check(tenant, limit, 1, SystemClock.now()).await;
+                    admitted += u32::from(decision.allowed);
+                    leased += u32::from(decision.allowed && decision.source == Source::Lease);
+                }
+                (admitted, leased)
+            })
+        });
+        for outcome in join_all(callers).await {
+            let (admitted, by_lease) = outcome.unwrap();
+            total += admitted;
+            leased += by_lease;
+        }
+        let most = at_most(limit, start);
+        assert!(total <= most, "round {round}: {total} were admitted, {most} may be");
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    }
+    assert!(total >= 5_000, "only {total} were admitted");
+    assert!(leased > total / 2, "{leased} of {total} cost no round trip");
+}
+
 #[tokio::test]
 async fn a_decision_is_one_round_trip() {
     let server = Server::start();
@@ -45,7 +84,7 @@ async fn a_decision_is_one_round_trip() {
     redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut connection).unwrap();
     let tenant = tenant();
     assert_eq!(admitted(&limiter, tenant, limit, 100).await, 50);
-    let demands = ["tenant", "writes"].map(|bucket| Demand { bucket, limit, cost: 1 });
+    let demands = ["tenant", "writes"].map(|bucket| Demand { bucket, limit, cost: 1, ahead: 0 });
     limiter.check_all(tenant, demands, SystemClock.now()).await;
     let text: String = redis::cmd("INFO").arg("commandstats").query(&mut connection).unwrap();
     let calls: BTreeMap<&str, u32> = text
@@ -104,8 +143,8 @@ async fn tenants_and_buckets_are_apart_and_a_request_takes_from_all_its_buckets_
     assert_eq!(admitted(&limiter, other, burst(5), 10).await, 5);
     let third = tenant();
     let both = [
-        Demand { bucket: TENANT, limit: burst(5), cost: 1 },
-        Demand { bucket: "writes", limit: burst(2), cost: 1 },
+        Demand { bucket: TENANT, limit: burst(5), cost: 1, ahead: 0 },
+        Demand { bucket: "writes", limit: burst(2), cost: 1, ahead: 0 },
     ];
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -164,7 +203,8 @@ async fn every_key_belongs_to_a_tenant_and_expires() {
     let server = Server::start();
     let limiter = server.limiter(1);
     for _ in 0..20 {
-        let demands = ["tenant", "writes"].map(|bucket| Demand { bucket, limit: burst(5), cost: 1 });
+        let demands =
+            ["tenant", "writes"].map(|bucket| Demand { bucket, limit: burst(5), cost: 1, ahead: 0 });
         limiter.check_all(tenant(), demands, SystemClock.now()).await;
     }
     let mut connection = server.connection();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bulkhead_domain::{Clock, Limit, SystemClock, TenantId};
-use bulkhead_limits::{Decision, Limiter, LimiterOptions, client};
+use bulkhead_limits::{Decision, Demand, Limiter, LimiterOptions, TENANT, client};
 use bulkhead_servers::{Binaries, Redis, RedisOptions, Scratch};
 use bulkhead_telemetry::Metrics;
 
@@ -48,8 +48,11 @@ pub(crate) const fn burst(burst: u32) -> Limit {
     Limit { per_minute: 1, burst }
 }
 
+/// One request that asks Redis whatever it has said before.
 pub(crate) async fn ask(limiter: &Limiter, tenant: TenantId, limit: Limit) -> Decision {
-    limiter.check(tenant, limit, 1, SystemClock.now()).await
+    let demand = Demand { bucket: TENANT, limit, cost: 1, ahead: 0 };
+    let [decision] = limiter.check_all(tenant, [demand], SystemClock.now()).await;
+    decision
 }
 
 /// How many of `requests` are admitted, one after the other.

@@ -21,6 +21,8 @@ label! {
     LimitSource {
         /// All processes together, by way of Redis.
         Redis = "redis",
+        /// This process, with what Redis had said before.
+        Lease = "lease",
         /// This process alone.
         Local = "local",
     }
@@ -43,6 +45,7 @@ impl Limiter {
         )?;
         let known = [
             (LimitKind::Tenant, LimitSource::Redis),
+            (LimitKind::Tenant, LimitSource::Lease),
             (LimitKind::Tenant, LimitSource::Local),
             (LimitKind::Ip, LimitSource::Local),
             (LimitKind::Concurrency, LimitSource::Local),
