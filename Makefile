@@ -26,5 +26,6 @@ check: ## Check format, lints, the dependency graph and the OpenAPI document
 	@cargo xtask settings --check
 
 bench: setup ## Measure the product beside the limits of what it is made of (QUICK=1: only whether it works)
+	@.ci/setup --bench
 	@cargo build --locked --release --package bulkhead-cli --package bulkhead-bench
 	@$(or $(CARGO_TARGET_DIR),target)/release/bench run $(if $(QUICK),--quick)

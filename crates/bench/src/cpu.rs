@@ -2,26 +2,45 @@
 
 use std::fs;
 
-/// Microseconds of a processor that processes have used so far, by the name they were started with.
+/// Microseconds of a processor that servers have used so far.
 ///
-/// From `/proc` (Linux only; elsewhere 0). Children that have ended are counted with their parents, so a server that
-/// forks for each connection is whole.
-pub(crate) fn used(is_counted: impl Fn(&str) -> bool) -> f64 {
-    let Ok(processes) = fs::read_dir("/proc") else { return 0.0 };
-    let micros = processes.flatten().filter_map(|process| {
-        let path = process.path();
-        let command = fs::read_to_string(path.join("cmdline")).ok()?;
-        if !is_counted(&command) {
-            return None;
-        }
-        let stat = fs::read_to_string(path.join("stat")).ok()?;
-        // After the command's name in brackets: state, then 11 fields, then utime, stime, cutime, cstime in ticks.
-        let fields = stat.rsplit_once(") ")?.1;
+/// From `/proc` (Linux only; elsewhere 0): these processes, their children, and the children that have ended, so a server
+/// that forks for each connection is whole.
+pub(crate) fn used(servers: &[u32]) -> f64 {
+    let micros = processes().filter(|process| process.is_of(servers)).map(|process| {
+        // utime, stime, and those of ended children, in ticks.
         let ticks: u64 =
-            fields.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
-        Some(ticks as f64 * MICROS_PER_TICK)
+            process.fields.iter().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
+        ticks as f64 * MICROS_PER_TICK
     });
     micros.sum()
+}
+
+/// A process as `/proc/PID/stat` shows it.
+struct Process {
+    pid: u32,
+    /// What comes after the command's name in brackets: the state, the parent, …
+    fields: Vec<String>,
+}
+
+impl Process {
+    fn is_of(&self, servers: &[u32]) -> bool {
+        let parent = self.fields.get(1).and_then(|parent| parent.parse().ok());
+        servers.contains(&self.pid) || parent.is_some_and(|parent| servers.contains(&parent))
+    }
+
+    fn file(&self, name: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{name}", self.pid)).unwrap_or_default()
+    }
+}
+
+fn processes() -> impl Iterator<Item = Process> {
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let fields = stat.rsplit_once(") ")?.1.split(' ').map(ToOwned::to_owned).collect();
+        Some(Process { pid, fields })
+    })
 }
 
 /// `USER_HZ` is 100 on every Linux that matters.
@@ -33,15 +52,12 @@ pub(crate) fn resident_mb(pid: u32) -> f64 {
     field(&status, "VmRSS:")
 }
 
-/// Megabytes that processes have written to and share with nobody (`RssAnon`), by how they call themselves.
-pub(crate) fn anonymous_mb(is_counted: impl Fn(&str) -> bool) -> f64 {
-    let Ok(processes) = fs::read_dir("/proc") else { return 0.0 };
-    let each = processes.flatten().filter_map(|process| {
-        let command = fs::read_to_string(process.path().join("cmdline")).ok()?;
-        let status = fs::read_to_string(process.path().join("status")).ok()?;
-        is_counted(&command).then(|| field(&status, "RssAnon:"))
-    });
-    each.sum()
+/// Megabytes that a server's processes have written to and share with nobody (`RssAnon`), of those that call themselves
+/// so.
+pub(crate) fn anonymous_mb(server: u32, name: &str) -> f64 {
+    let ours =
+        processes().filter(|process| process.is_of(&[server]) && process.file("cmdline").starts_with(name));
+    ours.map(|process| field(&process.file("status"), "RssAnon:")).sum()
 }
 
 fn field(status: &str, name: &str) -> f64 {

@@ -14,7 +14,7 @@ mod tools;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::{report::Row, rows::Effort, stage::Stage};
@@ -59,6 +59,11 @@ async fn main() -> Result<ExitCode> {
         Command::Compare { before, after } => {
             print!("{}", report::compare(&before, &after)?);
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Run { quick: false, .. } if cfg!(debug_assertions) => {
+            bail!(
+                "figures of a debug build say nothing: run `make bench`, or add --quick to see whether it works"
+            )
         }
         Command::Run { quick, tenants, only, out } => {
             let mut effort = if quick {

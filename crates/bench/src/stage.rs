@@ -1,6 +1,6 @@
 //! What is measured: PostgreSQL, Redis, tenants, and the product's own processes, all started here and gone afterwards.
 //!
-//! Refuses to measure anything but the release build of `bulkhead`, which `make bench` builds beside this program.
+//! What is measured is the `bulkhead` that was built beside this program.
 
 use std::{
     env, fs,
@@ -170,12 +170,14 @@ impl Stage {
         self.services.iter().find(|service| service.name == "api").map_or(0, |service| service.child.id())
     }
 
-    /// Whether a command line is one of what serves requests: the API, PostgreSQL's processes, Redis.
-    pub(crate) fn is_counted(command: &str) -> bool {
-        (command.contains("bulkhead") && command.contains("\0api\0"))
-            || command.starts_with("postgres:")
-            || command.contains("redis-server")
-            || command.contains("valkey-server")
+    /// What serves requests: the API, PostgreSQL, Redis.
+    pub(crate) fn servers(&self) -> [u32; 3] {
+        [self.api_pid(), self.postgres_pid(), self.redis.pid().unwrap_or_default()]
+    }
+
+    /// The parent of PostgreSQL's processes.
+    pub(crate) fn postgres_pid(&self) -> u32 {
+        self.db.cluster().server().pid().unwrap_or_default()
     }
 
     /// A directory for scripts.
@@ -275,11 +277,12 @@ impl Drop for Service {
     }
 }
 
-/// The `bulkhead` that was built with this program.
+/// The `bulkhead` that was built with this program, and as it was: figures of a debug build say nothing, which is why only
+/// `--quick` may be run with one.
 pub(crate) fn binary() -> Result<PathBuf> {
     let binary = env::current_exe()?.with_file_name("bulkhead");
-    if cfg!(debug_assertions) || !binary.exists() {
-        bail!("run `make bench`, which builds {} in release mode first", binary.display());
+    if !binary.exists() {
+        bail!("run `make bench`, which builds {} first", binary.display());
     }
     Ok(binary)
 }

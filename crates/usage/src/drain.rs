@@ -51,7 +51,9 @@ pub struct Drained {
 /// entry that has waited for longer than this could not be told from one that was applied, so it is set aside.
 const TOO_OLD: TimeDelta = TimeDelta::days(30);
 
-/// Moves what is in the stream at `now`, until the stream is empty or time is up. An error leaves the stream and the
+/// Moves what is in the stream at `now`, or as much of it as there is time for. What comes in meanwhile waits for the next
+/// run: going on until nothing is left would mean, while requests come, many small transactions instead of few large ones.
+/// An error leaves the stream and the
 /// rollups as they were after the last transaction: call it again.
 pub async fn drain(
     connection: &mut MultiplexedConnection,
@@ -63,13 +65,18 @@ pub async fn drain(
     let deadline = Instant::now() + options.budget;
     let mut drained = Drained::default();
     loop {
-        let entries = stream::oldest(connection, options.entries.max(1)).await?;
+        let most = options.entries.max(1);
+        let entries = stream::oldest(connection, most).await?;
+        let is_last = entries.len() < most;
         if entries.is_empty() {
             metrics.usage.stream_length.set(0);
             return Ok(drained);
         }
         for chunk in chunks(entries, options.keys, now) {
             move_chunk(connection, db, metrics, chunk, &mut drained).await?;
+        }
+        if is_last {
+            return Ok(drained);
         }
         if Instant::now() >= deadline {
             drained.left = stream::length(connection).await?;

@@ -1,7 +1,7 @@
 //! The Redis stream that batches wait in.
 
 use bulkhead_domain::usage::UsageBatch;
-use redis::{RedisResult, Value, aio::MultiplexedConnection, streams::StreamRangeReply};
+use redis::{RedisResult, aio::MultiplexedConnection, streams::StreamRangeReply};
 
 use crate::codec;
 
@@ -11,30 +11,18 @@ pub const STREAM: &str = "bh:usage";
 /// The field of an entry that holds the batch.
 const FIELD: &str = "b";
 
-/// Where an entry lies in the stream, and how long the stream is with it.
-#[derive(Debug)]
-pub(crate) struct Appended {
-    /// The ids of the entries, in the order of the batches.
-    pub(crate) ids: Vec<String>,
-    /// Entries in the stream.
-    pub(crate) length: u64,
-}
-
-/// Appends batches, in one round trip. When the answer does not come in time they may or may not be in the stream.
+/// Appends batches, in one round trip; the ids of their entries, in the same order. When the answer does not come in time
+/// they may or may not be in the stream.
 pub(crate) async fn append(
     connection: &mut MultiplexedConnection,
     batches: &[impl AsRef<UsageBatch>],
-) -> RedisResult<Appended> {
+) -> RedisResult<Vec<String>> {
     let mut pipe = redis::pipe();
     for batch in batches {
         let bytes = codec::encode(batch.as_ref()).map_err(|error| unwritable(&error))?;
         pipe.cmd("XADD").arg(STREAM).arg("*").arg(FIELD).arg(bytes);
     }
-    pipe.cmd("XLEN").arg(STREAM);
-    let mut answers: Vec<Value> = pipe.query_async(connection).await?;
-    let length = redis::from_redis_value(answers.pop().unwrap_or(Value::Nil))?;
-    let ids = answers.into_iter().map(redis::from_redis_value).collect::<Result<_, _>>()?;
-    Ok(Appended { ids, length })
+    pipe.query_async(connection).await
 }
 
 /// How many entries the stream holds.

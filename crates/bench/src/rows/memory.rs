@@ -23,26 +23,26 @@ pub(crate) async fn backends(stage: &mut Stage, effort: Effort, threads: f64) ->
     let tenants = stage.tenants.len().min(2_000);
     let sequence: Vec<usize> = (0..tenants).flat_map(|tenant| [tenant; USES]).collect();
     let path = script(stage.scratch(), "sweep.lua", &wrk_script(&stage.tenants, &sequence, Request::Read))?;
-    let ours = |command: &str| command.starts_with("postgres: bulkhead_tenant");
+    let anonymous = |stage: &Stage| cpu::anonymous_mb(stage.postgres_pid(), "postgres: bulkhead_tenant");
     // Connections are opened by the first requests.
     wrk(
         &stage.url(),
         &script(stage.scratch(), "first.lua", &wrk_script(&stage.tenants, &[0], Request::Read))?,
         effort.slice,
     )?;
-    let before = cpu::anonymous_mb(ours);
+    let before = anonymous(stage);
     let mut left = (sequence.len() * 4) as f64;
     while left > 0.0 {
         left -= wrk(&stage.url(), &path, effort.slice)?.requests;
     }
-    let grown = cpu::anonymous_mb(ours) - before;
+    let grown = anonymous(stage) - before;
     // Without the product's own backends, the one below is the only one.
     stage.stop();
     let one = stage.db.db_with(TestDb::pool_options(1), timeouts())?;
     read_each(&one, stage, 1).await?;
-    let before = cpu::anonymous_mb(ours);
+    let before = anonymous(stage);
     read_each(&one, stage, tenants).await?;
-    let limit = cpu::anonymous_mb(ours) - before;
+    let limit = anonymous(stage) - before;
     let figure = grown / (threads * limit);
     let detail = format!("{grown:.0} MB beside {threads} x {limit:.0} MB over {tenants} tenants");
     let what =

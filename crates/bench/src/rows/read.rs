@@ -29,18 +29,18 @@ pub(crate) async fn read(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
     let compared = compare(
         effort.pairs,
         async || {
-            let (load, micros) = costed(|| wrk(&stage.url(), &full, effort.slice))?;
+            let (load, micros) = costed(stage, || wrk(&stage.url(), &full, effort.slice))?;
             ours_cpu.push(micros);
             Ok(load.per_second)
         },
         async || {
-            let (load, micros) = costed(|| pgbench(&admin, &fixed, effort.slice))?;
+            let (load, micros) = costed(stage, || pgbench(&admin, &fixed, effort.slice))?;
             limit_cpu.push(micros);
             Ok(load.per_second)
         },
     )
     .await?;
-    let (_, plain_micros) = costed(|| wrk(&stage.url(), &plain, effort.slice))?;
+    let (_, plain_micros) = costed(stage, || wrk(&stage.url(), &plain, effort.slice))?;
     let (ours, database) = (quantile(&ours_cpu, 0.5), quantile(&limit_cpu, 0.5));
     let floor = plain_micros + database;
     let ratios: Vec<f64> = ours_cpu.iter().map(|micros| micros / floor).collect();
@@ -62,9 +62,10 @@ fn row(compared: &Compared) -> Row {
 }
 
 /// A run, and the microseconds of processor time that each of its requests cost the servers.
-fn costed(run: impl FnOnce() -> Result<Load>) -> Result<(Load, f64)> {
-    let before = cpu::used(Stage::is_counted);
+fn costed(stage: &Stage, run: impl FnOnce() -> Result<Load>) -> Result<(Load, f64)> {
+    let servers = stage.servers();
+    let before = cpu::used(&servers);
     let load = run()?;
-    let after = cpu::used(Stage::is_counted);
+    let after = cpu::used(&servers);
     Ok((load, (after - before) / load.requests))
 }

@@ -162,10 +162,11 @@ impl Flusher {
     async fn append(&self, batches: &[Rc<UsageBatch>], path: UsagePath) -> bool {
         let Some(mut connection) = self.connection.borrow().clone() else { return false };
         match stream::append(&mut connection, batches).await {
-            Ok(appended) => {
-                self.stream_length.set(appended.length);
+            Ok(entries) => {
+                // The maintenance asks how long the stream is; until then each batch counts.
+                self.stream_length.set(self.stream_length.get() + entries.len() as u64);
                 let mut ledger = self.ledger.borrow_mut();
-                for (batch, entry) in batches.iter().zip(appended.ids) {
+                for (batch, entry) in batches.iter().zip(entries) {
                     ledger.sent(batch.id.seq, entry);
                     self.metrics.usage.sent(path);
                 }
