@@ -35,8 +35,11 @@ use serde_json::json;
 pub(crate) const CONNECTIONS: u32 = 8;
 /// Threads of the API.
 pub(crate) const THREADS: u32 = 2;
-/// What every tenant may do, so that no run meets its limit: requests per minute, and at once.
-const LIMIT: u32 = 10_000_000;
+/// What every tenant may do, so that no run meets its limit: requests per minute, and at once. Ten times the largest plan;
+/// a limit out of all proportion would void tokens that are taken ahead as soon as they are taken.
+const LIMIT: u32 = 100_000;
+/// What the one address that all load comes from may do per minute: the most that can be set.
+const ADDRESS_LIMIT: u32 = 10_000_000;
 
 /// A tenant to be asked for something.
 #[derive(Clone, Debug)]
@@ -117,7 +120,7 @@ impl Stage {
             ("BULKHEAD_REDIS_CACHE_URL", self.redis.url()),
             ("BULKHEAD_MASTER_KEY", self.master_key.reveal()),
             ("BULKHEAD_ENVIRONMENT", "test".to_owned()),
-            ("BULKHEAD_IP_REQUESTS_PER_MINUTE", LIMIT.to_string()),
+            ("BULKHEAD_IP_REQUESTS_PER_MINUTE", ADDRESS_LIMIT.to_string()),
             ("BULKHEAD_LIMITER_TIMEOUT_MS", "1000".to_owned()),
         ];
         variables.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));

@@ -29,6 +29,10 @@ use crate::{
     statement::{StatementKey, Statements},
 };
 
+/// How many more may wait for a tenant's first slot than for its second. A little waiting is cheaper than a second backend
+/// that learns the tenant's tables and statements, in memory (both keep them) as in time (each has to analyse them).
+const PATIENCE: u32 = 2;
+
 /// How a pool behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolOptions {
@@ -165,7 +169,8 @@ impl Drop for Waiting<'_> {
 }
 
 impl Shared {
-    /// The slot with the shortest queue among the candidates; on a tie the first.
+    /// A tenant's first slot, unless its queue is longer than the second one's by [`PATIENCE`] or more; without a tenant the
+    /// slot with the shortest queue.
     fn choose(&self, affinity: Option<u64>) -> Option<(usize, &Slot)> {
         let count = self.slots.len();
         let pressure = |(_, slot): &(usize, &Slot)| {
@@ -178,7 +183,8 @@ impl Shared {
                 let home = usize::try_from(hash % count as u64).unwrap_or_default();
                 let step = usize::try_from((hash >> 32) % (count as u64 - 1).max(1)).unwrap_or_default();
                 let other = (home + 1 + step) % count;
-                [at(home), at(other)].into_iter().flatten().min_by_key(pressure)
+                let (first, second) = (at(home)?, at(other)?);
+                Some(if pressure(&first) < pressure(&second) + PATIENCE { first } else { second })
             }
             None => self.slots.iter().enumerate().min_by_key(pressure),
         }
