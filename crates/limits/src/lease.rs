@@ -83,9 +83,17 @@ impl Leases {
         Some(Decision::new(demand, said, Source::Lease))
     }
 
-    /// Takes in what Redis has said to a demand that was sent at `asked`. Its times count from then: Redis has looked at
-    /// the bucket a moment later, so what is derived from them ends a moment too early.
-    pub(crate) fn note(&self, tenant: TenantId, demand: Demand, said: Assessment, asked: Instant) {
+    /// Takes in what Redis has `said` to a demand that was sent at `asked` and answered `now`. Its times count from `asked`:
+    /// Redis has looked at the bucket a moment later, so what is derived from them ends a moment too early. Tokens from
+    /// before are kept only if they are good even `now`, for the bucket may have been full before Redis looked.
+    pub(crate) fn note(
+        &self,
+        tenant: TenantId,
+        demand: Demand,
+        said: Assessment,
+        asked: Instant,
+        now: Instant,
+    ) {
         let nothing = said.enough && said.extra == 0;
         let Some(shard) = self.shard(tenant) else { return };
         let mut shard = shard.lock();
@@ -93,13 +101,13 @@ impl Leases {
             return;
         }
         if shard.len() >= SHARD_CAPACITY && !shard.contains_key(&tenant) {
-            shard.retain(|_, held| held.full_at > asked);
+            shard.retain(|_, held| held.full_at > now);
             if shard.len() >= SHARD_CAPACITY {
                 shard.clear();
             }
         }
         let full_at = asked + Duration::from_millis(said.full_in);
-        let kept = shard.get(&tenant).filter(|held| held.limit == demand.limit && held.full_at > asked);
+        let kept = shard.get(&tenant).filter(|held| held.limit == demand.limit && held.full_at > now);
         let tokens = kept.map_or(0, |held| held.tokens).saturating_add(said.extra);
         // A demand beyond the burst says nothing about smaller ones.
         let is_refusal = !said.enough && demand.cost == 1;
@@ -152,7 +160,7 @@ mod tests {
     fn tokens_are_spent_here_and_void_when_the_bucket_could_be_full() {
         let (leases, asked) = (Leases::new(), Instant::now());
         assert!(leases.decide(tenant(), demand(1), asked).is_none());
-        leases.note(tenant(), demand(1), said(3, 1_000), asked);
+        leases.note(tenant(), demand(1), said(3, 1_000), asked, asked);
         let left = |at| leases.decide(tenant(), demand(1), at).map(|decision| decision.remaining);
         assert_eq!([left(asked), left(asked)], [Some(502), Some(501)]);
         assert_eq!(left(asked + Duration::from_millis(1_000)), None, "full");
@@ -161,12 +169,26 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_answer_does_not_keep_tokens_beyond_the_moment_at_which_the_bucket_was_full() {
+        let (leases, asked) = (Leases::new(), Instant::now());
+        let later = |ms| asked + Duration::from_millis(ms);
+        leases.note(tenant(), demand(1), said(3, 1_000), asked, asked);
+        leases.note(tenant(), demand(1), said(2, 1_000), later(900), later(999));
+        leases.note(tenant(), demand(1), said(1, 5_000), later(1_800), later(1_900));
+        let mut spent = 0;
+        while leases.decide(tenant(), demand(1), later(2_000)).is_some() {
+            spent += 1;
+        }
+        assert_eq!(spent, 1, "those before were good until 1,900");
+    }
+
+    #[test]
     fn another_limit_voids_everything() {
         let (leases, asked) = (Leases::new(), Instant::now());
-        leases.note(tenant(), demand(1), said(3, 1_000), asked);
+        leases.note(tenant(), demand(1), said(3, 1_000), asked, asked);
         let other = Demand { limit: Limit { burst: 2_000, ..LIMIT }, ..demand(1) };
         assert!(leases.decide(tenant(), other, asked).is_none());
-        leases.note(tenant(), other, said(0, 1_000), asked);
+        leases.note(tenant(), other, said(0, 1_000), asked, asked);
         assert!(leases.decide(tenant(), demand(1), asked).is_none());
     }
 
@@ -174,11 +196,11 @@ mod tests {
     fn a_refusal_holds_until_there_is_a_token_and_no_longer() {
         let (leases, asked) = (Leases::new(), Instant::now());
         let refused = Assessment { enough: false, remaining: 0, wait: 10, full_in: 60_000, extra: 0 };
-        leases.note(tenant(), demand(1), refused, asked);
+        leases.note(tenant(), demand(1), refused, asked, asked);
         let decision = leases.decide(tenant(), demand(1), asked + Duration::from_millis(4)).unwrap();
         assert!(!decision.allowed && decision.retry_after == Duration::from_millis(6), "{decision:?}");
         assert!(leases.decide(tenant(), demand(1), asked + Duration::from_millis(10)).is_none());
-        leases.note(tenant(), demand(2_000), refused, asked);
+        leases.note(tenant(), demand(2_000), refused, asked, asked);
         assert!(leases.decide(tenant(), demand(1), asked).is_none(), "what is beyond the burst says nothing");
     }
 }

@@ -1,6 +1,6 @@
 //! Admission: how many requests are let in.
 //!
-//! Owns token buckets (a tenant's, shared by all processes through Redis in one round trip; an address's, local), the
+//! Owns token buckets (a tenant's, shared by all processes through Redis; an address's, local), tokens taken ahead, the
 //! buckets that take over when Redis is away, the cap on a tenant's requests in flight, and the response headers that
 //! tell clients about limits. Refuses to fail: a broken Redis makes a decision local, never absent and never an error.
 //!

@@ -101,7 +101,7 @@ impl Limiter {
         let decisions = match self.link.take(tenant, &demands).await {
             Some(said) => {
                 if let ([demand], [said]) = (demands.as_slice(), said.as_slice()) {
-                    self.shared.leases.note(tenant, *demand, *said, asked);
+                    self.shared.leases.note(tenant, *demand, *said, asked, Instant::now());
                 }
                 self.together(tenant, demands, said, nodes, now)
             }
