@@ -17,7 +17,12 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
-use crate::{report::Row, rows::Effort, stage::Stage};
+use crate::{
+    mix::{Mix, Request, wrk_script},
+    report::Row,
+    rows::Effort,
+    stage::Stage,
+};
 
 #[derive(Parser)]
 #[command(name = "bench")]
@@ -43,6 +48,12 @@ enum Command {
         #[arg(long, default_value = "target/bench")]
         out: PathBuf,
     },
+    /// Put up the stage and say how to put load on it, until Enter is pressed: for profiles.
+    Hold {
+        /// Tenants on the stage.
+        #[arg(long, default_value_t = 1_000)]
+        tenants: usize,
+    },
     /// Compare two runs.
     Compare {
         /// The earlier one's `latest.json`.
@@ -58,6 +69,10 @@ async fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Compare { before, after } => {
             print!("{}", report::compare(&before, &after)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Hold { tenants } => {
+            hold(tenants).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Run { quick: false, .. } if cfg!(debug_assertions) => {
@@ -80,6 +95,19 @@ async fn main() -> Result<ExitCode> {
             Ok(if missed && !quick { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
     }
+}
+
+async fn hold(tenants: usize) -> Result<()> {
+    let mut stage = Stage::build(tenants).await?;
+    stage.serve(&[]).await?;
+    for (name, request) in [("read", Request::Read), ("write", Request::Write), ("plain", Request::Plain)] {
+        let text = wrk_script(&stage.tenants, &Mix::Zipf.sequence(tenants), request);
+        let path = tools::script(stage.scratch(), &format!("{name}.lua"), &text)?;
+        println!("wrk -t1 -c{} -d10 -s {} {}", stage::CONNECTIONS, path.display(), stage.url());
+    }
+    println!("api {}, postgres {}", stage.api_pid(), stage.postgres_pid());
+    std::io::stdin().read_line(&mut String::new())?;
+    Ok(())
 }
 
 async fn run(effort: Effort, only: &[u8]) -> Result<Vec<Row>> {

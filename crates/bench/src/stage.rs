@@ -35,8 +35,7 @@ use serde_json::json;
 pub(crate) const CONNECTIONS: u32 = 8;
 /// Threads of the API.
 pub(crate) const THREADS: u32 = 2;
-/// What every tenant may do, so that no run meets its limit: requests per minute, and at once. Ten times the largest plan;
-/// a limit out of all proportion would void tokens that are taken ahead as soon as they are taken.
+/// What every tenant may do, so that no run meets its limit: requests per minute, and at once. Ten times the largest plan.
 const LIMIT: u32 = 100_000;
 /// What the one address that all load comes from may do per minute: the most that can be set.
 const ADDRESS_LIMIT: u32 = 10_000_000;

@@ -12,7 +12,7 @@ use bulkhead_telemetry::{
 use chrono::{DateTime, Utc};
 
 use crate::{
-    decision::{Decision, Demand},
+    decision::{Ahead, Decision, Demand},
     local::LocalBuckets,
 };
 
@@ -59,7 +59,7 @@ impl AddressLimiter {
 
     /// Decides on one request.
     pub fn check(&self, address: IpAddr, now: DateTime<Utc>) -> Decision {
-        let demand = Demand { bucket: "ip", limit: self.limit, cost: 1, ahead: 0 };
+        let demand = Demand { bucket: "ip", limit: self.limit, cost: 1, ahead: Ahead::default() };
         let [decision] = self.buckets.take(Network::of(address), [demand], now);
         self.metrics.limiter.decided(LimitKind::Ip, LimitSource::Local, decision.allowed);
         decision

@@ -31,8 +31,10 @@ pub struct Assessment {
     pub wait: u64,
     /// Until it is full.
     pub full_in: u64,
-    /// Tokens taken besides those demanded.
+    /// Tokens taken ahead, besides those demanded.
     pub extra: u32,
+    /// Until when the server counts these as lent, by its own clock, in milliseconds since the epoch.
+    pub counted_until: u64,
 }
 
 impl Bucket {
@@ -59,7 +61,7 @@ impl Bucket {
             remaining: u32::try_from(self.level / TOKEN).unwrap_or(u32::MAX),
             wait: needed.saturating_sub(self.level).div_ceil(rate),
             full_in: capacity(limit).saturating_sub(self.level).div_ceil(rate),
-            extra: 0,
+            ..Assessment::default()
         }
     }
 

@@ -23,14 +23,29 @@ pub struct Demand {
     pub limit: Limit,
     /// Tokens wanted. With 0 the bucket is looked at and left as it is.
     pub cost: u32,
-    /// Tokens wanted besides, for later requests: as many as there are, or none.
-    pub ahead: u32,
+    /// What is wanted besides, for later requests.
+    pub ahead: Ahead,
+}
+
+/// Tokens wanted ahead, and what is given back of those that were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// Tokens wanted: as many as may be had, or none.
+    pub wanted: u32,
+    /// Tokens that all nodes together may hold ahead.
+    pub most: u32,
+    /// Tokens of former leases that this node does not hold any more.
+    pub over: u32,
+    /// Until when the server counts them as lent, by its own clock, in milliseconds since the epoch.
+    pub counted_until: u64,
+    /// How many of them were never spent.
+    pub unspent: u32,
 }
 
 impl Demand {
     /// The same demand, of one of `nodes` nodes that decide alone.
     pub(crate) fn share(self, nodes: u32) -> Self {
-        Self { limit: self.limit.share(nodes), ahead: 0, ..self }
+        Self { limit: self.limit.share(nodes), ahead: Ahead::default(), ..self }
     }
 }
 

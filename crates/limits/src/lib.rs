@@ -12,13 +12,13 @@
 //! - at most `B + R·t` while it does not, all processes together, each deciding alone about its share (shares are
 //!   rounded up: less than one token, and less than one a minute, comes on top for each process);
 //! - not one more because a node takes tokens ahead or keeps a refusal in mind ([`lease`] says why): what it spends is
-//!   gone from the bucket, and void when the bucket could be full without it;
+//!   gone from the bucket, and its room there is kept free;
 //! - at most the sum of both, twice the limit, however often Redis comes and goes: a local bucket is kept through the
 //!   times when Redis answers, is never refilled by an outage, and holds no more than its share of what Redis last said
 //!   was left and what has flowed in since.
 //!
 //! What Redis forgets (`FLUSHALL`, a restart without persistence, a fail-over to a replica that lags) costs at most one
-//! extra burst per bucket each time, because a bucket that is not there is a full one. A changed limit is in force with
+//! extra burst and what was lent per bucket each time, because a bucket that is not there is a full one. A changed limit is in force with
 //! the next request and adds no tokens to a bucket that is in use.
 
 mod address;
@@ -32,7 +32,7 @@ mod permits;
 mod script;
 
 pub use address::AddressLimiter;
-pub use decision::{Decision, Demand, Source, TENANT, rate_limit, rate_limit_policy, retry_after};
+pub use decision::{Ahead, Decision, Demand, Source, TENANT, rate_limit, rate_limit_policy, retry_after};
 pub use limiter::{Limiter, LimiterOptions};
 pub use link::{ClientError, client};
 pub use local::LocalBuckets;

@@ -15,8 +15,8 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     bucket::Assessment,
-    decision::{Decision, Demand, Source, TENANT},
-    lease::{self, Leases},
+    decision::{Decision, Demand, Source},
+    lease::Leases,
     link::Link,
     local::LocalBuckets,
 };
@@ -77,15 +77,21 @@ impl Limiter {
     /// Takes `cost` tokens from the tenant's own bucket, from those that were taken ahead if there are any. `now` is used
     /// when this process decides alone; Redis goes by its own clock.
     pub async fn check(&self, tenant: TenantId, limit: Limit, cost: u32, now: DateTime<Utc>) -> Decision {
-        let ahead = lease::ahead(limit, self.shared.nodes.load(Ordering::Relaxed));
-        let demand = Demand { bucket: TENANT, limit, cost, ahead };
         let asked = Instant::now();
-        if let Some(decision) = self.shared.leases.decide(tenant, demand, asked) {
-            self.shared.metrics.limiter.decided(LimitKind::Tenant, decision.source, decision.allowed);
-            return decision;
+        let nodes = self.shared.nodes.load(Ordering::Relaxed);
+        match self.shared.leases.decide(tenant, limit, cost, nodes, asked) {
+            Ok(decision) => {
+                self.shared.metrics.limiter.decided(LimitKind::Tenant, decision.source, decision.allowed);
+                decision
+            }
+            Err(demand) => {
+                let ([decision], said) = self.ask(tenant, [demand], now).await;
+                if let Some([said]) = said {
+                    self.shared.leases.note(tenant, demand, said, asked, Instant::now());
+                }
+                decision
+            }
         }
-        let [decision] = self.check_all(tenant, [demand], now).await;
-        decision
     }
 
     /// Takes tokens from several of the tenant's buckets, or from none of them. The request is admitted when every
@@ -96,21 +102,26 @@ impl Limiter {
         demands: [Demand; N],
         now: DateTime<Utc>,
     ) -> [Decision; N] {
+        self.ask(tenant, demands, now).await.0
+    }
+
+    /// Asks Redis, or decides alone; what Redis has said.
+    async fn ask<const N: usize>(
+        &self,
+        tenant: TenantId,
+        demands: [Demand; N],
+        now: DateTime<Utc>,
+    ) -> ([Decision; N], Option<[Assessment; N]>) {
         let nodes = self.shared.nodes.load(Ordering::Relaxed);
-        let asked = Instant::now();
-        let decisions = match self.link.take(tenant, &demands).await {
-            Some(said) => {
-                if let ([demand], [said]) = (demands.as_slice(), said.as_slice()) {
-                    self.shared.leases.note(tenant, *demand, *said, asked, Instant::now());
-                }
-                self.together(tenant, demands, said, nodes, now)
-            }
+        let said = self.link.take(tenant, &demands).await;
+        let decisions = match said {
+            Some(said) => self.together(tenant, demands, said, nodes, now),
             None => self.alone(tenant, demands, nodes, now),
         };
         let admitted = decisions.iter().all(|decision| decision.allowed);
         let source = decisions.first().map_or(Source::Local, |decision| decision.source);
         self.shared.metrics.limiter.decided(LimitKind::Tenant, source, admitted);
-        decisions
+        (decisions, said)
     }
 
     /// Redis has decided. What it says is left also bounds what this process may grant when it decides alone next.

@@ -5,11 +5,12 @@ use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, aio::Multi
 
 use crate::{
     bucket::Assessment,
-    decision::{Demand, TENANT},
+    decision::{Ahead, Demand, TENANT},
+    lease::LENGTH,
 };
 
 /// The numbers that the script returns for a bucket.
-const NUMBERS: usize = 5;
+const NUMBERS: usize = 6;
 
 /// The script and the digest by which Redis knows it.
 pub(crate) struct Script(redis::Script);
@@ -50,8 +51,10 @@ impl Script {
         }
         for demand in demands {
             call.arg(demand.limit.per_minute.max(1)).arg(demand.limit.burst.max(1));
-            call.arg(demand.cost).arg(demand.ahead);
+            let Ahead { wanted, most, over, counted_until, unspent } = demand.ahead;
+            call.arg(demand.cost).arg(wanted).arg(most).arg(over).arg(counted_until).arg(unspent);
         }
+        call.arg(LENGTH.as_millis().to_string());
         call
     }
 }
@@ -70,12 +73,13 @@ fn read<const N: usize>(answer: &[u64]) -> RedisResult<[Assessment; N]> {
     let buckets =
         <&[[u64; NUMBERS]; N]>::try_from(buckets).ok().filter(|_| rest.is_empty()).ok_or_else(malformed)?;
     let whole = |tokens| u32::try_from(tokens).unwrap_or(u32::MAX);
-    Ok(buckets.map(|[enough, remaining, wait, full_in, extra]| Assessment {
+    Ok(buckets.map(|[enough, remaining, wait, full_in, extra, counted_until]| Assessment {
         enough: enough == 1,
         remaining: whole(remaining),
         wait,
         full_in,
         extra: whole(extra),
+        counted_until,
     }))
 }
 
@@ -94,8 +98,8 @@ mod tests {
 
     #[test]
     fn an_answer_of_another_shape_is_refused() {
-        assert!(read::<1>(&[1, 9, 0, 6000, 0]).is_ok_and(|[said]| said.enough && said.remaining == 9));
-        for wrong in [&[][..], &[1, 2, 3, 4], &[1, 2, 3, 4, 5, 6], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]] {
+        assert!(read::<1>(&[1, 9, 0, 6000, 0, 0]).is_ok_and(|[said]| said.enough && said.remaining == 9));
+        for wrong in [&[][..], &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5, 6, 7], &[0; 12]] {
             assert!(read::<1>(wrong).is_err(), "{wrong:?} was accepted");
         }
     }

@@ -9,18 +9,19 @@ use bulkhead_db::{Authority, Db, platform::usage};
 use bulkhead_domain::usage::UsageBatch;
 use bulkhead_telemetry::Metrics;
 use chrono::{DateTime, TimeDelta, Utc};
-use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::time::Instant;
 
 use crate::{
     UsageError, codec,
-    stream::{self, Entry},
+    stream::{self, Entry, PAGE},
 };
 
 /// How much is moved at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct DrainOptions {
-    /// Entries read at a time.
+    /// Entries taken together, about. Requests of one tenant in one minute become one row, however many entries they are
+    /// in, so the more there are the less each costs.
     pub entries: usize,
     /// Keys applied in one transaction; one batch may go over it.
     pub keys: usize,
@@ -30,7 +31,7 @@ pub struct DrainOptions {
 
 impl Default for DrainOptions {
     fn default() -> Self {
-        Self { entries: 500, keys: 10_000, budget: Duration::from_secs(20) }
+        Self { entries: 5_000, keys: 10_000, budget: Duration::from_secs(20) }
     }
 }
 
@@ -53,8 +54,7 @@ const TOO_OLD: TimeDelta = TimeDelta::days(30);
 
 /// Moves what is in the stream at `now`, or as much of it as there is time for. What comes in meanwhile waits for the next
 /// run: going on until nothing is left would mean, while requests come, many small transactions instead of few large ones.
-/// An error leaves the stream and the
-/// rollups as they were after the last transaction: call it again.
+/// An error leaves the stream and the rollups as they were after the last transaction: call it again.
 pub async fn drain(
     connection: &mut MultiplexedConnection,
     db: &Db,
@@ -65,9 +65,7 @@ pub async fn drain(
     let deadline = Instant::now() + options.budget;
     let mut drained = Drained::default();
     loop {
-        let most = options.entries.max(1);
-        let entries = stream::oldest(connection, most).await?;
-        let is_last = entries.len() < most;
+        let (entries, is_last) = gather(connection, options.entries).await?;
         if entries.is_empty() {
             metrics.usage.stream_length.set(0);
             return Ok(drained);
@@ -82,6 +80,20 @@ pub async fn drain(
             drained.left = stream::length(connection).await?;
             metrics.usage.stream_length.set(i64::try_from(drained.left).unwrap_or(i64::MAX));
             return Ok(drained);
+        }
+    }
+}
+
+/// The oldest entries, page by page until there are `most` of them or no more; whether these were all.
+async fn gather(connection: &mut MultiplexedConnection, most: usize) -> RedisResult<(Vec<Entry>, bool)> {
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let behind = entries.last().map(|entry| entry.id.as_str());
+        let page = stream::oldest(connection, behind, PAGE).await?;
+        let is_last = page.len() < PAGE;
+        entries.extend(page);
+        if is_last || entries.len() >= most {
+            return Ok((entries, is_last));
         }
     }
 }

@@ -6,11 +6,11 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
-use crate::decision::TENANT;
+use crate::decision::{Ahead, TENANT};
 
 const LIMIT: Limit = Limit { per_minute: 60, burst: 10 };
-const fn want(cost: u32) -> Demand {
-    Demand { bucket: TENANT, limit: LIMIT, cost, ahead: 0 }
+fn want(cost: u32) -> Demand {
+    Demand { bucket: TENANT, limit: LIMIT, cost, ahead: Ahead::default() }
 }
 
 fn start() -> DateTime<Utc> {
@@ -47,7 +47,12 @@ fn owners_and_names_are_apart() {
 #[test]
 fn a_demand_takes_from_all_buckets_or_from_none() {
     let buckets = LocalBuckets::new(100);
-    let narrow = Demand { bucket: "writes", limit: Limit { per_minute: 1, burst: 1 }, cost: 1, ahead: 0 };
+    let narrow = Demand {
+        bucket: "writes",
+        limit: Limit { per_minute: 1, burst: 1 },
+        cost: 1,
+        ahead: Ahead::default(),
+    };
     let both = || buckets.take(1_u32, [want(1), narrow], start());
     assert_eq!(both().map(|decision| (decision.allowed, decision.remaining)), [(true, 9), (true, 0)]);
     for _ in 0..3 {

@@ -1,20 +1,26 @@
-//! The script alone: the same arithmetic as `bucket.rs`, and what it leaves in Redis.
+//! The script alone: it says what its model says, and what it leaves in Redis.
 
 use std::cell::RefCell;
 
 use bulkhead_domain::Limit;
-use bulkhead_limits::bucket::Bucket;
+use bulkhead_limits::Ahead;
 use proptest::{prelude::*, test_runner::TestRunner};
 use redis::Commands;
 
-use crate::support::Server;
+use crate::{
+    model::{self, Stored},
+    support::Server,
+};
 
 const SCRIPT: &str = include_str!("../../src/bucket.lua");
+
+/// How long a lease is here, in milliseconds.
+const LEASE: i64 = 10_000;
 
 /// The script with its time taken from the last two arguments, and without expiry, which would follow the real time.
 fn timeless() -> redis::Script {
     let timed = SCRIPT.replacen("redis.call('TIME')", "{ ARGV[#ARGV - 1], ARGV[#ARGV] }", 1);
-    let timeless = timed.replacen(", 'PX', string.format('%.0f', full_in)", "", 1);
+    let timeless = timed.replacen(", 'PX', string.format('%.0f', lives)", "", 1);
     assert!(timed != SCRIPT && timeless != timed);
     redis::Script::new(&timeless)
 }
@@ -24,17 +30,27 @@ fn limits() -> impl Strategy<Value = Limit> {
         .prop_map(|(per_minute, burst)| Limit { per_minute, burst })
 }
 
-/// Milliseconds to move the clock (sometimes back), the limit from now on, tokens wanted, and those wanted besides.
-fn steps() -> impl Strategy<Value = Vec<(i64, Option<Limit>, u32, u32)>> {
+/// Milliseconds to move the clock (sometimes back), the limit from now on, tokens wanted, and what is wanted ahead and
+/// given back, in any combination.
+fn steps() -> impl Strategy<Value = Vec<(i64, Option<Limit>, u32, Ahead)>> {
     let wait =
         prop_oneof![8 => 0..50_i64, 4 => 0..100_000_i64, 1 => -1000..0_i64, 1 => 0..10_000_000_000_i64];
     let cost = prop_oneof![0..5_u32, 0..1000_u32, any::<u32>()];
-    let ahead = prop_oneof![2 => Just(0), 1 => 0..300_u32, 1 => any::<u32>()];
+    let some = || prop_oneof![2 => Just(0), 2 => 0..300_u32, 1 => any::<u32>()];
+    let counted = prop_oneof![Just(0), Just(u64::from(u32::MAX) * 1_000)];
+    let ahead = (some(), some(), some(), counted, some());
+    let ahead = ahead.prop_map(|(wanted, most, over, counted_until, unspent)| Ahead {
+        wanted,
+        most,
+        over,
+        counted_until,
+        unspent,
+    });
     prop::collection::vec((wait, prop::option::weighted(0.1, limits()), cost, ahead), 1..60)
 }
 
 #[test]
-fn it_does_the_arithmetic_of_the_bucket() {
+fn it_does_what_the_model_does() {
     let server = Server::start();
     let connection = RefCell::new(server.connection());
     let script = timeless();
@@ -44,40 +60,36 @@ fn it_does_the_arithmetic_of_the_bucket() {
         .run(&(limits(), steps()), |(mut limit, steps)| {
             redis::cmd("FLUSHALL").exec(&mut *connection.borrow_mut()).unwrap();
             let mut now = 1_800_000_000_000_i64;
-            // What is stored: the bucket, and when it was written.
-            let mut stored: Option<(Bucket, i64)> = None;
+            let mut stored: Option<Stored> = None;
             for (wait, change, cost, ahead) in steps {
                 now += wait;
                 limit = change.unwrap_or(limit);
-                let current = stored.map_or(Bucket::full(limit, now), |(bucket, _)| bucket.at(limit, now));
-                let said = current.assess(limit, cost);
-                let after = if said.enough { current.take(cost) } else { current };
-                let extra = if said.enough { ahead.min(after.assess(limit, 0).remaining / 16) } else { 0 };
-                let after = after.take(extra);
-                let left = after.assess(limit, 0);
+                let said = model::ask(&mut stored, limit, cost, ahead, LEASE, now);
                 let (seconds, micros) = (now.div_euclid(1000), now.rem_euclid(1000) * 1000 + 999);
-                let answer: (u64, u64, u64, u64, u64) = script
+                let answer: (u64, u64, u64, u64, u64, u64) = script
                     .key("k")
                     .arg(limit.per_minute)
                     .arg(limit.burst)
                     .arg(cost)
-                    .arg(ahead)
+                    .arg(ahead.wanted)
+                    .arg(ahead.most)
+                    .arg(ahead.over)
+                    .arg(ahead.counted_until)
+                    .arg(ahead.unspent)
+                    .arg(LEASE)
                     .arg(seconds)
                     .arg(micros)
                     .invoke(&mut *connection.borrow_mut())
                     .unwrap();
                 let expected = (
                     u64::from(said.enough),
-                    u64::from(left.remaining),
+                    u64::from(said.remaining),
                     said.wait,
-                    left.full_in,
-                    extra.into(),
+                    said.full_in,
+                    u64::from(said.extra),
+                    said.counted_until,
                 );
                 prop_assert_eq!(answer, expected);
-                let behind = stored.is_some_and(|(_, at)| at > now);
-                if left.full_in > 0 && (behind || (said.enough && (cost > 0 || extra > 0))) {
-                    stored = Some((after, now));
-                }
             }
             Ok(())
         })
@@ -90,13 +102,14 @@ fn a_key_lives_until_its_bucket_is_full_and_no_longer() {
     let mut connection = server.connection();
     let script = redis::Script::new(SCRIPT);
     let mut take = |key: &str, per_minute: u32, burst: u32, cost: u32| {
-        let answer: [u64; 5] =
-            script.key(key).arg(per_minute).arg(burst).arg(cost).arg(0).invoke(&mut connection).unwrap();
+        let mut call = script.prepare_invoke();
+        call.key(key).arg(per_minute).arg(burst).arg(cost).arg(&[0; 5]).arg(LEASE);
+        let answer: [u64; 6] = call.invoke(&mut connection).unwrap();
         let left: i64 = connection.pttl(key).unwrap();
         (answer, left)
     };
     let (answer, left) = take("slow", 60, 100, 30);
-    assert_eq!(answer, [1, 70, 0, 30_000, 0]);
+    assert_eq!(answer, [1, 70, 0, 30_000, 0, 0]);
     assert!((29_000..=30_000).contains(&left), "{left}");
     // A refusal and a look leave it as it is.
     let (answer, unchanged) = take("slow", 60, 100, 100);
@@ -108,7 +121,7 @@ fn a_key_lives_until_its_bucket_is_full_and_no_longer() {
     assert_eq!((answer[0], answer[3]), (1, answer[3].min(2)));
     assert!(left <= 2);
     std::thread::sleep(std::time::Duration::from_millis(20));
-    assert_eq!(take("fast", u32::MAX, u32::MAX, 0), ([1, u64::from(u32::MAX), 0, 0, 0], -2));
+    assert_eq!(take("fast", u32::MAX, u32::MAX, 0), ([1, u64::from(u32::MAX), 0, 0, 0, 0], -2));
 }
 
 #[test]
@@ -118,10 +131,11 @@ fn several_buckets_give_all_or_nothing() {
     let script = redis::Script::new(SCRIPT);
     let mut take = |cost: u32| -> Vec<u64> {
         let mut call = script.prepare_invoke();
-        call.key("{t}a").key("{t}b").arg(1).arg(10).arg(1).arg(0).arg(1).arg(5).arg(cost).arg(0);
+        call.key("{t}a").key("{t}b").arg(&[1, 10, 1, 0, 0, 0, 0, 0]);
+        call.arg(&[1, 5, cost, 0, 0, 0, 0, 0]).arg(LEASE);
         call.invoke(&mut connection).unwrap()
     };
-    let flags = |answer: Vec<u64>| answer.chunks(5).map(|bucket| (bucket[0], bucket[1])).collect::<Vec<_>>();
+    let flags = |answer: Vec<u64>| answer.chunks(6).map(|bucket| (bucket[0], bucket[1])).collect::<Vec<_>>();
     assert_eq!(flags(take(3)), [(1, 9), (1, 2)]);
     assert_eq!(flags(take(3)), [(1, 9), (0, 2)]);
     assert_eq!(flags(take(2)), [(1, 8), (1, 0)]);
@@ -137,8 +151,9 @@ fn what_is_no_bucket_is_replaced_by_one() {
     let _: () = connection.set("text", "-1 nan").unwrap();
     for key in ["list", "text"] {
         for remaining in [4_u64, 3] {
-            let answer: [u64; 5] =
-                script.key(key).arg(1).arg(5).arg(1).arg(0).invoke(&mut connection).unwrap();
+            let mut call = script.prepare_invoke();
+            let answer: [u64; 6] =
+                call.key(key).arg(&[1, 5, 1, 0, 0, 0, 0, 0]).arg(LEASE).invoke(&mut connection).unwrap();
             assert_eq!((answer[0], answer[1]), (1, remaining), "{key}");
         }
     }

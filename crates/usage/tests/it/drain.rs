@@ -75,3 +75,24 @@ async fn entries_read_twice_count_once() -> Result<()> {
     assert_eq!(db.value("SELECT sum(requests) FROM platform.request_minutes").await?, "1");
     Ok(())
 }
+
+#[tokio::test]
+async fn pages_follow_each_other_and_nothing_is_left_or_read_twice() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let mut connection = server(&redis).connect().await?;
+    let mut pipe = redis::pipe();
+    for seq in 1..=1_203 {
+        let batch = format!(
+            r#"{{"v":1,"boot":"01890a5d-ac96-774b-bcce-b302099a8057","seq":{seq},"node":"n","keys":[
+            ["ten_00000000000000000000000004","list_users",2,29500000,1,900,0,10,[[4,1]]]]}}"#
+        );
+        pipe.cmd("XADD").arg(STREAM).arg("*").arg("b").arg(batch).ignore();
+    }
+    let () = pipe.query_async(&mut connection).await?;
+    let options = DrainOptions { entries: 700, keys: 400, ..DrainOptions::default() };
+    let drained = drain(&mut connection, &db.db()?, &metrics(), options, SystemClock.now()).await?;
+    assert_eq!(drained, Drained { fresh: 1_203, ..Drained::default() });
+    assert_eq!(length(&mut connection).await?, 0);
+    assert_eq!(db.value("SELECT sum(requests) FROM platform.request_minutes").await?, "1203");
+    Ok(())
+}
