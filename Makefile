@@ -3,6 +3,8 @@
 # Where rustup puts cargo; a shell that was open before it was installed does not know.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
+target := $(or $(CARGO_TARGET_DIR),target)
+
 .PHONY: help setup run test check bench
 
 help: ## List the targets
@@ -13,7 +15,7 @@ setup: ## Install what is missing: Rust, a C compiler, PostgreSQL, Redis
 
 run: setup ## Run everything here: API, worker, PostgreSQL, Redis, two demo tenants (Ctrl-C stops it)
 	@cargo build --locked --package bulkhead-cli
-	@exec $(or $(CARGO_TARGET_DIR),target)/debug/bulkhead dev
+	@exec $(target)/debug/bulkhead dev
 
 test: setup ## Run all tests, against real servers
 	@cargo test --locked --workspace --all-targets --no-fail-fast
@@ -25,7 +27,12 @@ check: ## Check format, lints, the dependency graph and the OpenAPI document
 	@cargo xtask openapi --check
 	@cargo xtask settings --check
 
-bench: setup ## Measure the product beside the limits of what it is made of (QUICK=1: only whether it works)
+bench: setup ## Measure the product beside the limits of what it is made of (QUICK=1: only whether it works; TENANTS=n)
 	@.ci/setup --bench
 	@cargo build --locked --release --package bulkhead-cli --package bulkhead-bench
-	@$(or $(CARGO_TARGET_DIR),target)/release/bench run $(if $(QUICK),--quick)
+ifndef QUICK
+	@command -v oha >/dev/null || cargo install --locked oha
+	@cargo build --locked --profile profiling --package bulkhead-cli --features price-walls --target-dir $(target)/priced
+endif
+	@$(target)/release/bench run $(if $(TENANTS),--tenants $(TENANTS)) \
+		$(if $(QUICK),--quick,--priced $(target)/priced/profiling/bulkhead)

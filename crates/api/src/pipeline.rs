@@ -27,6 +27,7 @@ use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
 use bulkhead_limits::{Decision, TenantPermit, rate_limit, rate_limit_policy};
+use bulkhead_telemetry::price::{Step, is_left_out};
 use bulkhead_usage::Outcome;
 use futures::FutureExt;
 use tracing::Instrument;
@@ -101,7 +102,8 @@ async fn answer(
     }
     let status = response.status();
     let elapsed = started.elapsed();
-    if let Some(tenant) = admitted.tenant.filter(|_| is_billable(status)) {
+    let is_metered = is_billable(status) && !is_left_out(Step::Metering);
+    if let Some(tenant) = admitted.tenant.filter(|_| is_metered) {
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let ingress = context::with(response.request(), |context| context.ingress.get()).unwrap_or_default();
         let body = if method == Method::HEAD { BodySize::None } else { response.response().body().size() };
@@ -142,6 +144,8 @@ async fn admit(
         tracing::Span::current().record("tenant.id", tracing::field::display(tenant.id));
         refuse_other_tenant(request.headers(), &tenant)?;
         admitted.tenant = Some(tenant);
+    }
+    if let Some(tenant) = tenant.filter(|_| !is_left_out(Step::Admission)) {
         let decision = state.limiter.check(tenant.id, tenant.limit, 1, state.clock.now()).await;
         admitted.decision = Some(decision);
         if !decision.allowed {

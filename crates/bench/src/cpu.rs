@@ -2,11 +2,15 @@
 
 use std::fs;
 
+use anyhow::Result;
+
+use crate::tools::Load;
+
 /// Microseconds of a processor that servers have used so far.
 ///
 /// From `/proc` (Linux only; elsewhere 0): these processes, their children, and the children that have ended, so a server
 /// that forks for each connection is whole.
-pub(crate) fn used(servers: &[u32]) -> f64 {
+fn used(servers: &[u32]) -> f64 {
     let micros = processes().filter(|process| process.is_of(servers)).map(|process| {
         // utime, stime, and those of ended children, in ticks.
         let ticks: u64 =
@@ -14,6 +18,13 @@ pub(crate) fn used(servers: &[u32]) -> f64 {
         ticks as f64 * MICROS_PER_TICK
     });
     micros.sum()
+}
+
+/// A run, and the microseconds of processor time that each of its requests cost the servers.
+pub(crate) fn costed(servers: &[u32], run: impl FnOnce() -> Result<Load>) -> Result<(Load, f64)> {
+    let before = used(servers);
+    let load = run()?;
+    Ok((load, (used(servers) - before) / load.requests))
 }
 
 /// A process as `/proc/PID/stat` shows it.

@@ -15,11 +15,11 @@ mod tools;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::{
     mix::{Mix, Request, wrk_script},
-    report::Row,
+    report::Findings,
     rows::Effort,
     stage::Stage,
 };
@@ -34,20 +34,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Measure, and print the table.
-    Run {
-        /// A few short slices over 100 tenants: whether everything works, not how fast.
-        #[arg(long)]
-        quick: bool,
-        /// Tenants on the stage.
-        #[arg(long)]
-        tenants: Option<usize>,
-        /// Only these goals: 1, 2, 3, 4, 6, 8, 9.
-        #[arg(long, value_delimiter = ',')]
-        only: Vec<u8>,
-        /// Where the results go.
-        #[arg(long, default_value = "target/bench")]
-        out: PathBuf,
-    },
+    Run(Run),
     /// Put up the stage and say how to put load on it, until Enter is pressed: for profiles.
     Hold {
         /// Tenants on the stage.
@@ -62,83 +49,128 @@ enum Command {
         #[arg(default_value = "target/bench/latest.json")]
         after: PathBuf,
     },
+    /// Add a column to every tenant: what goal 6 starts and kills.
+    #[command(hide = true)]
+    AddColumn {
+        #[arg(long)]
+        number: u32,
+        #[arg(env = rows::PROVISIONER_URL, hide_env_values = true)]
+        url: String,
+    },
+}
+
+#[derive(Args)]
+struct Run {
+    /// A few short slices over 100 tenants: whether everything works, not how fast.
+    #[arg(long)]
+    quick: bool,
+    /// Tenants on the stage.
+    #[arg(long)]
+    tenants: Option<usize>,
+    /// Only these goals: 1 to 10.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=10))]
+    only: Vec<u8>,
+    /// A `bulkhead` that was built with the feature `price-walls`: for goal 7 and what each step costs.
+    #[arg(long)]
+    priced: Option<PathBuf>,
+    /// Where the results go.
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
 }
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     match Cli::parse().command {
-        Command::Compare { before, after } => {
-            print!("{}", report::compare(&before, &after)?);
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Hold { tenants } => {
-            hold(tenants).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Run { quick: false, .. } if cfg!(debug_assertions) => {
-            bail!(
-                "figures of a debug build say nothing: run `make bench`, or add --quick to see whether it works"
-            )
-        }
-        Command::Run { quick, tenants, only, out } => {
-            let mut effort = if quick {
-                Effort { pairs: 2, slice: Duration::from_secs(1), tenants: 100, requests: 20_000.0 }
-            } else {
-                Effort { pairs: 8, slice: Duration::from_secs(4), tenants: 1_000, requests: 1_000_000.0 }
-            };
-            effort.tenants = tenants.unwrap_or(effort.tenants).max(10);
-            let rows = Box::pin(run(effort, &only)).await?;
-            report::write(&rows, &out)?;
-            print!("{}", report::table(&rows));
-            println!("\n{}", out.join("latest.json").display());
-            let missed = rows.iter().any(|row| row.met == Some(false));
-            Ok(if missed && !quick { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Command::Compare { before, after } => print!("{}", report::compare(&before, &after)?),
+        Command::Hold { tenants } => hold(tenants).await?,
+        Command::AddColumn { number, url } => rows::add_column_as_child(&url, number).await?,
+        Command::Run(run) if cfg!(debug_assertions) && !run.quick => bail!(
+            "figures of a debug build say nothing: run `make bench`, or add --quick to see whether it works"
+        ),
+        Command::Run(run) => {
+            let findings = Box::pin(run.findings()).await?;
+            findings.write(&run.out)?;
+            print!("{}", findings.markdown());
+            println!("\n{}", run.out.join("latest.md").display());
+            let missed = findings.rows.iter().any(|row| row.met == Some(false));
+            return Ok(if missed && !run.quick { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn hold(tenants: usize) -> Result<()> {
     let mut stage = Stage::build(tenants).await?;
-    stage.serve(&[]).await?;
+    stage.serve().await?;
     for (name, request) in [("read", Request::Read), ("write", Request::Write), ("plain", Request::Plain)] {
         let text = wrk_script(&stage.tenants, &Mix::Zipf.sequence(tenants), request);
         let path = tools::script(stage.scratch(), &format!("{name}.lua"), &text)?;
-        println!("wrk -t1 -c{} -d10 -s {} {}", stage::CONNECTIONS, path.display(), stage.url());
+        println!("wrk -t1 -c{} -d10 -s {} {}", stage::CLIENTS, path.display(), stage.url());
     }
     println!("api {}, postgres {}", stage.api_pid(), stage.postgres_pid());
     std::io::stdin().read_line(&mut String::new())?;
     Ok(())
 }
 
-async fn run(effort: Effort, only: &[u8]) -> Result<Vec<Row>> {
-    let wanted = |goal: u8| only.is_empty() || only.contains(&goal);
-    let mut rows = Vec::new();
-    if wanted(8) {
-        rows.extend(rows::auth(effort).await?);
+impl Run {
+    fn effort(&self) -> Effort {
+        let mut effort = if self.quick {
+            Effort { pairs: 2, slice: Duration::from_secs(1), tenants: 100, requests: 20_000.0 }
+        } else {
+            Effort { pairs: 8, slice: Duration::from_secs(4), tenants: 1_000, requests: 1_000_000.0 }
+        };
+        effort.tenants = self.tenants.unwrap_or(effort.tenants).max(10);
+        effort
     }
-    if only == [8] {
-        return Ok(rows);
+
+    async fn findings(&self) -> Result<Findings> {
+        let wanted = |goal: u8| self.only.is_empty() || self.only.contains(&goal);
+        let effort = self.effort();
+        let mut found = Findings::new(self.quick, effort.tenants)?;
+        if wanted(8) {
+            found.rows.extend(rows::auth(effort).await?);
+        }
+        if self.only == [8] {
+            return Ok(found);
+        }
+        let mut stage = Stage::build(effort.tenants).await?;
+        if wanted(9) {
+            found.rows.extend(rows::process(&mut stage, effort).await?);
+        }
+        stage.serve().await?;
+        stage.warm(effort.slice)?;
+        if wanted(1) {
+            found.rows.extend(rows::read(&stage, effort).await?);
+            found.limits = rows::limits(&stage, effort)?;
+        }
+        if wanted(10) && tools::has_oha() {
+            found.rows.extend(rows::latency(&stage, effort)?);
+        } else if wanted(10) {
+            found.left_out.push("goal 10: oha is not installed (cargo install --locked oha)");
+        }
+        if wanted(3) {
+            found.rows.extend(rows::growth(&stage, effort)?);
+        }
+        if wanted(2) {
+            found.rows.extend(rows::write(&stage, effort).await?);
+        }
+        if let Some(priced) = self.priced.as_deref().filter(|_| wanted(7)) {
+            found.rows.extend(rows::metering(&stage, effort, priced).await?);
+            found.prices = rows::steps(&stage, effort, priced).await?;
+        } else if wanted(7) {
+            found.left_out.push("goal 7 and the steps' prices: they need a program built for it (--priced)");
+        }
+        if wanted(4) {
+            found.rows.extend(rows::backends(&mut stage, effort, stage::THREADS.into()).await?);
+        }
+        stage.stop();
+        if wanted(5) {
+            found.rows.extend(rows::provisioning(&stage, effort).await?);
+        }
+        if wanted(6) {
+            found.rows.extend(rows::migrations(&stage, effort).await?);
+        }
+        found.rows.sort_by_key(report::Row::place);
+        Ok(found)
     }
-    let mut stage = Stage::build(effort.tenants).await?;
-    if wanted(6) {
-        rows.extend(rows::nothing_to_migrate(&stage, effort)?);
-    }
-    if wanted(9) {
-        rows.extend(rows::process(&mut stage, effort).await?);
-    }
-    stage.serve(&[]).await?;
-    if wanted(1) {
-        rows.extend(rows::read(&stage, effort).await?);
-    }
-    if wanted(3) {
-        rows.extend(rows::growth(&stage, effort)?);
-    }
-    if wanted(2) {
-        rows.extend(rows::write(&stage, effort).await?);
-    }
-    if wanted(4) {
-        rows.extend(rows::backends(&mut stage, effort, stage::THREADS.into()).await?);
-    }
-    rows.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(rows)
 }

@@ -77,32 +77,36 @@ pub(crate) fn wrk_script(tenants: &[Tenant], sequence: &[usize], request: Reques
         Request::Write => WRITE,
         Request::Plain => PLAIN,
     });
+    script.push_str(IN_TURN);
     script
 }
 
-/// Requests are put together once for each tenant, and each thread begins elsewhere in the sequence.
 const READ: &str = r#"
-local ready, at = {}, 0
-function init()
-  for place = 1, #path do
-    ready[place] = wrk.format("GET", path[place], { ["X-API-Key"] = key[place], ["Host"] = "bench" })
-  end
-  math.randomseed(os.time())
-  at = math.random(#order)
-end
-function request()
-  at = at % #order + 1
-  return ready[order[at]]
+local function ask(place)
+  return wrk.format("GET", path[place], { ["X-API-Key"] = key[place], ["Host"] = "bench" })
 end
 "#;
 
 const WRITE: &str = r#"
+local function ask(place)
+  return wrk.format("POST", "/v1/resources",
+    { ["X-API-Key"] = key[place], ["Content-Type"] = "application/json", ["Host"] = "bench" },
+    '{"name":"A resource","kind":"document","data":{"pages":12}}')
+end
+"#;
+
+const PLAIN: &str = r#"
+local function ask(place)
+  return wrk.format("GET", "/livez", { ["Host"] = "bench" })
+end
+"#;
+
+/// Requests are put together once for each tenant, and each run begins elsewhere in the sequence.
+const IN_TURN: &str = r"
 local ready, at = {}, 0
 function init()
   for place = 1, #path do
-    ready[place] = wrk.format("POST", "/v1/resources",
-      { ["X-API-Key"] = key[place], ["Content-Type"] = "application/json", ["Host"] = "bench" },
-      '{"name":"A resource","kind":"document","data":{"pages":12}}')
+    ready[place] = ask(place)
   end
   math.randomseed(os.time())
   at = math.random(#order)
@@ -111,13 +115,7 @@ function request()
   at = at % #order + 1
   return ready[order[at]]
 end
-"#;
-
-const PLAIN: &str = r#"
-function request()
-  return wrk.format("GET", "/livez", { ["Host"] = "bench" })
-end
-"#;
+";
 
 #[cfg(test)]
 mod tests {

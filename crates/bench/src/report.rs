@@ -3,6 +3,8 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context as _, Result};
+use bulkhead_domain::{Clock as _, SystemClock};
+use bulkhead_servers::Binaries;
 use serde::{Deserialize, Serialize};
 
 use crate::slices::Compared;
@@ -77,6 +79,12 @@ impl Row {
         Self { id: id.to_owned(), what: what.to_owned(), ratio, low, high, must, aim, met: Some(met), detail }
     }
 
+    /// Where it stands in the table: by number, then by letter.
+    pub(crate) fn place(&self) -> (u8, String) {
+        let digits = self.id.trim_end_matches(|c: char| !c.is_ascii_digit());
+        (digits.parse().unwrap_or(u8::MAX), self.id.clone())
+    }
+
     fn verdict(&self) -> &'static str {
         match self.met {
             Some(true) => "met",
@@ -86,8 +94,92 @@ impl Row {
     }
 }
 
-/// The table, in Markdown.
-pub(crate) fn table(rows: &[Row]) -> String {
+/// What a step of a request costs.
+#[derive(Clone, Debug)]
+pub(crate) struct Price {
+    pub(crate) step: &'static str,
+    /// Processor time, in microseconds, and that of the whole request.
+    pub(crate) micros: f64,
+    pub(crate) of: f64,
+    /// Requests per second with it, by those without it.
+    pub(crate) rate: f64,
+}
+
+/// What a part does alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Limit {
+    pub(crate) what: &'static str,
+    pub(crate) per_second: f64,
+}
+
+/// A run.
+pub(crate) struct Findings {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) prices: Vec<Price>,
+    pub(crate) limits: Vec<Limit>,
+    /// What was not measured, and why.
+    pub(crate) left_out: Vec<&'static str>,
+    /// Where and when.
+    about: String,
+}
+
+impl Findings {
+    /// Nothing is measured yet.
+    pub(crate) fn new(quick: bool, tenants: usize) -> Result<Self> {
+        let Binaries { postgres_major, redis_major, .. } = Binaries::find()?;
+        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let about = format!(
+            "{}, {} x {}, PostgreSQL {postgres_major}, Redis {redis_major}, {tenants} tenants{}",
+            SystemClock.now().format("%Y-%m-%d"),
+            std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
+            model.map_or("processor", |(_, model)| model),
+            if quick { "; QUICK: whether it works, not how fast" } else { "" },
+        );
+        Ok(Self { rows: Vec::new(), prices: Vec::new(), limits: Vec::new(), left_out: Vec::new(), about })
+    }
+
+    /// The tables.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = format!("{}\n\n{}", self.about, table(&self.rows));
+        let mut line = |line: std::fmt::Arguments<'_>| {
+            let _: std::fmt::Result = writeln!(text, "{line}");
+        };
+        if !self.prices.is_empty() {
+            line(format_args!(
+                "\n| step | processor time | of a whole read | requests/s with / without |\n|---|---|---|---|"
+            ));
+        }
+        for Price { step, micros, of, rate } in &self.prices {
+            line(format_args!("| {step} | {micros:.0} µs | {:.0} % | {rate:.2} |", micros / of * 100.0));
+        }
+        if !self.limits.is_empty() {
+            line(format_args!("\n| what the parts do alone | a second |\n|---|---|"));
+        }
+        for Limit { what, per_second } in &self.limits {
+            line(format_args!("| {what} | {per_second:.0} |"));
+        }
+        for what in &self.left_out {
+            line(format_args!("\nLeft out: {what}."));
+        }
+        text
+    }
+
+    /// Writes `latest.json`, `latest.md` and `latest.svg`.
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        fs::create_dir_all(dir)?;
+        let save = |name: &str, text: String| {
+            let path = dir.join(name);
+            fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+        };
+        save("latest.json", serde_json::to_string_pretty(&self.rows)?)?;
+        save("latest.md", self.markdown() + "\n![](latest.svg)\n")?;
+        save("latest.svg", plot(&self.rows))
+    }
+}
+
+/// The table of goals, in Markdown.
+fn table(rows: &[Row]) -> String {
     let mut text = String::from("| # | what | figure (90 %) | must | aim | |\n|---|---|---|---|---|---|\n");
     for row in rows {
         let Row { id, what, ratio, low, high, must, aim, detail, .. } = row;
@@ -127,18 +219,6 @@ fn plot(rows: &[Row]) -> String {
     let _: std::fmt::Result =
         writeln!(svg, "<line x1=\"260\" y1=\"5\" x2=\"260\" y2=\"{end}\" stroke=\"black\"/></svg>");
     svg
-}
-
-/// Writes `latest.json`, `latest.md` and `latest.svg`.
-pub(crate) fn write(rows: &[Row], dir: &Path) -> Result<()> {
-    fs::create_dir_all(dir)?;
-    let save = |name: &str, text: String| {
-        let path = dir.join(name);
-        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
-    };
-    save("latest.json", serde_json::to_string_pretty(rows)?)?;
-    save("latest.md", table(rows))?;
-    save("latest.svg", plot(rows))
 }
 
 /// What has changed since an earlier run.
@@ -184,10 +264,15 @@ mod tests {
                 "x".to_owned(),
             )
         };
-        write(&[row(0.1)], &dir).unwrap();
+        let write = |row: Row| {
+            let mut findings = Findings::new(true, 10).unwrap();
+            findings.rows.push(row);
+            findings.write(&dir).unwrap();
+        };
+        write(row(0.1));
         let before = dir.join("before.json");
         fs::rename(dir.join("latest.json"), &before).unwrap();
-        write(&[row(0.3)], &dir).unwrap();
+        write(row(0.3));
         let told = compare(&before, &dir.join("latest.json")).unwrap();
         assert!(told.contains("| 1a | reads | 0.100 | 0.300 | differs |"), "{told}");
         assert!(fs::read_to_string(dir.join("latest.md")).unwrap().contains("| met |"));

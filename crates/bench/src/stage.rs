@@ -5,8 +5,9 @@
 use std::{
     env, fs,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -26,17 +27,32 @@ use bulkhead_domain::{
     ApiKeyId, Clock as _, Ground, JobId, Plan, Proven, ResourceId, Role, SchemaName, Slug, SystemClock,
     TenantId, UserId,
 };
-use bulkhead_servers::Scratch;
+use bulkhead_servers::{Binaries, Scratch};
 use bulkhead_testkit::{Cluster, TestDb, TestRedis};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use crate::{
+    mix::{Request, wrk_script},
+    tools::{script, wrk},
+};
+
 /// Connections to PostgreSQL, of the product and of pgbench alike.
 pub(crate) const CONNECTIONS: u32 = 8;
+/// Connections of clients: four for each to PostgreSQL, so that those are never idle.
+pub(crate) const CLIENTS: u32 = 32;
 /// Threads of the API.
 pub(crate) const THREADS: u32 = 2;
-/// What every tenant may do, so that no run meets its limit: requests per minute, and at once. Ten times the largest plan.
-const LIMIT: u32 = 100_000;
+/// What every tenant may do, so that no run meets its limit: requests per minute, and at once.
+const LIMIT: u32 = 1_000_000;
+/// More than this many tenants are asked of newer servers only.
+const MANY: usize = 5_000;
+/// The PostgreSQL whose membership test does not go through a list.
+const FOR_MANY: u32 = 16;
+/// Statements that a connection may hold: as many tenants as a thread has, spread over its connections, read and write.
+const STATEMENTS: u32 = 10_000;
+/// Requests for each tenant until it counts as warm: on two connections of each of two threads, three times and some.
+const WARM_USES: usize = 20;
 /// What the one address that all load comes from may do per minute: the most that can be set.
 const ADDRESS_LIMIT: u32 = 10_000_000;
 
@@ -56,13 +72,41 @@ pub(crate) struct Tenant {
 /// Everything that runs.
 pub(crate) struct Stage {
     // Before the servers that they use.
-    services: Vec<Service>,
+    api: Option<Api>,
+    worker: Option<Service>,
     pub(crate) db: TestDb,
     redis: TestRedis,
     pub(crate) tenants: Vec<Tenant>,
-    pub(crate) api_port: u16,
+    /// How long building the schema of each took, in seconds.
+    pub(crate) built: Vec<f64>,
+    built_more: AtomicUsize,
     master_key: MasterKey,
     scratch: Scratch,
+}
+
+/// A program to serve with, and what it leaves out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Program<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) without: &'a str,
+}
+
+/// An API that serves; ended when dropped.
+pub(crate) struct Api {
+    service: Service,
+    port: u16,
+}
+
+impl Api {
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.service.child.id()
+    }
 }
 
 impl Stage {
@@ -72,20 +116,30 @@ impl Stage {
             options.settings.push(("shared_buffers".to_owned(), "512MB".to_owned()));
             options.settings.push(("max_locks_per_transaction".to_owned(), "256".to_owned()));
         };
+        let version = Binaries::find()?.postgres_major;
+        if tenants > MANY && version < FOR_MANY {
+            bail!(
+                "over {MANY} tenants are for PostgreSQL {FOR_MANY} or later: before it, taking on one of so many roles \
+                 means going through a list of all of them; put its programs first on PATH, or take fewer --tenants"
+            );
+        }
         let db = TestDb::on(Cluster::start(adjust, None).await?).await?;
-        let stage = Self {
-            services: Vec::new(),
+        let mut stage = Self {
+            api: None,
+            worker: None,
             redis: TestRedis::start_with(|options| options.append_only = true).await?,
             db,
             tenants: Vec::new(),
-            api_port: free_port()?,
+            built: Vec::new(),
+            built_more: AtomicUsize::new(0),
             master_key: MasterKey::generate()?,
             scratch: Scratch::new()?,
         };
-        stage.with_tenants(tenants).await
+        stage.settle(tenants).await?;
+        Ok(stage)
     }
 
-    async fn with_tenants(mut self, wanted: usize) -> Result<Self> {
+    async fn settle(&mut self, wanted: usize) -> Result<()> {
         self.db
             .sql(&format!("UPDATE platform.plans SET requests_per_minute = {LIMIT}, burst = {LIMIT}"))
             .await?;
@@ -93,25 +147,83 @@ impl Stage {
         let builder =
             Builder { db: self.db.db()?, owner: self.db.owner()?, keyring: Keyring::new(&self.master_key)? };
         for number in 0..wanted {
-            self.tenants.push(builder.tenant(number).await?);
+            let (tenant, seconds) = builder.tenant(number).await?;
+            self.tenants.push(tenant);
+            self.built.push(seconds);
             bar.inc(1);
         }
         bar.finish_and_clear();
         self.db.sql("VACUUM ANALYZE").await?;
-        Ok(self)
+        Ok(())
     }
 
-    /// Starts the API and a worker, with these settings beside the usual ones, and waits until they serve.
-    pub(crate) async fn serve(&mut self, settings: &[(&'static str, &str)]) -> Result<()> {
-        self.services.clear();
+    /// Builds some tenants that nobody will ask for; how many seconds the building took.
+    pub(crate) async fn build_more(&self, tenants: usize) -> Result<f64> {
+        let builder =
+            Builder { db: self.db.db()?, owner: self.db.owner()?, keyring: Keyring::new(&self.master_key)? };
+        let mut seconds = 0.0;
+        for _ in 0..tenants {
+            let number = self.built_more.fetch_add(1, Ordering::Relaxed);
+            let number = self.tenants.len() + number;
+            seconds += builder.tenant(number).await?.1;
+        }
+        Ok(seconds)
+    }
+
+    /// The schema of every tenant there is.
+    pub(crate) async fn schemas(&self) -> Result<Vec<String>> {
+        let rows = self.db.sql("SELECT tenant_id FROM platform.tenant_schema_versions").await?;
+        let ids = rows.into_iter().flatten().flatten();
+        ids.map(|id| Ok(SchemaName::of(TenantId::from_uuid(id.parse()?)).to_string())).collect()
+    }
+
+    /// Starts the API and a worker, and waits until they serve.
+    pub(crate) async fn serve(&mut self) -> Result<()> {
+        self.stop();
+        self.api = Some(self.api(&binary()?, &[]).await?);
+        self.worker = Some(Service::start(&binary()?, "worker", &self.settings()?, &self.scratch)?);
+        Ok(())
+    }
+
+    /// Starts one more API, of another program.
+    pub(crate) async fn serve_beside(&self, program: Program<'_>) -> Result<Api> {
+        self.api(program.path, &[("BENCH_WITHOUT", program.without.to_owned())]).await
+    }
+
+    async fn api(&self, program: &Path, more: &[(&'static str, String)]) -> Result<Api> {
+        let port = free_port()?;
+        let mut settings = self.settings()?;
+        settings.push(("BULKHEAD_PORT", port.to_string()));
+        settings.push(("BULKHEAD_PUBLIC_URL", format!("http://127.0.0.1:{port}")));
+        settings.extend_from_slice(more);
+        let api = Api { service: Service::start(program, "api", &settings, &self.scratch)?, port };
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                // Connections to Redis, keys and revocations: a moment for what is done in the background.
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                return Ok(api);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("the API did not start; its log is {}", self.scratch.path().join("api.log").display())
+    }
+
+    /// Ends the product's processes.
+    pub(crate) fn stop(&mut self) {
+        (self.api, self.worker) = (None, None);
+    }
+
+    /// Settings of every command of the product.
+    pub(crate) fn settings(&self) -> Result<Vec<(&'static str, String)>> {
         let urls = self.db.urls();
-        let mut variables = vec![
+        Ok(vec![
             ("BULKHEAD_BIND", "127.0.0.1".to_owned()),
             ("BULKHEAD_METRICS_BIND", "127.0.0.1".to_owned()),
-            ("BULKHEAD_PORT", self.api_port.to_string()),
-            ("BULKHEAD_PUBLIC_URL", format!("http://127.0.0.1:{}", self.api_port)),
+            ("BULKHEAD_METRICS_PORT", free_port()?.to_string()),
             ("BULKHEAD_HTTP_THREADS", THREADS.to_string()),
             ("BULKHEAD_DATABASE_CONNECTIONS_PER_THREAD", (CONNECTIONS / THREADS).to_string()),
+            ("BULKHEAD_DATABASE_STATEMENTS_PER_CONNECTION", STATEMENTS.to_string()),
             ("BULKHEAD_DATABASE_TLS", "off".to_owned()),
             ("BULKHEAD_DATABASE_TENANT_URL", urls.tenant),
             ("BULKHEAD_DATABASE_PLATFORM_URL", urls.platform),
@@ -121,60 +233,36 @@ impl Stage {
             ("BULKHEAD_ENVIRONMENT", "test".to_owned()),
             ("BULKHEAD_IP_REQUESTS_PER_MINUTE", ADDRESS_LIMIT.to_string()),
             ("BULKHEAD_LIMITER_TIMEOUT_MS", "1000".to_owned()),
-        ];
-        variables.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        for command in ["api", "worker"] {
-            let mut variables = variables.clone();
-            variables.push(("BULKHEAD_METRICS_PORT", free_port()?.to_string()));
-            self.services.push(Service::start(command, &variables, &self.scratch)?);
+        ])
+    }
+
+    /// Asks for every tenant a few times, until each has its own statements wherever its requests go.
+    pub(crate) fn warm(&self, slice: Duration) -> Result<()> {
+        let order: Vec<usize> = (0..self.tenants.len()).collect();
+        let path = script(self.scratch(), "warm.lua", &wrk_script(&self.tenants, &order, Request::Read))?;
+        let bar = progress("warming up", 100);
+        let (mut done, enough) = (0.0, (self.tenants.len() * WARM_USES) as f64);
+        while done < enough {
+            done += wrk(&self.url(), &path, slice)?.requests;
+            bar.set_position(percent(done / enough));
         }
-        self.wait_until_ready().await
+        bar.finish_and_clear();
+        Ok(())
     }
 
-    /// Ends the product's processes.
-    pub(crate) fn stop(&mut self) {
-        self.services.clear();
-    }
-
-    /// The settings of `bulkhead migrate`.
-    pub(crate) fn migrator(&self) -> Vec<(&'static str, String)> {
-        let urls = self.db.urls();
-        vec![
-            ("BULKHEAD_DATABASE_TLS", "off".to_owned()),
-            ("BULKHEAD_DATABASE_TENANT_URL", urls.tenant),
-            ("BULKHEAD_DATABASE_PLATFORM_URL", urls.platform),
-            ("BULKHEAD_DATABASE_PROVISIONER_URL", urls.provisioner),
-            ("BULKHEAD_REDIS_CACHE_URL", self.redis.url()),
-            ("BULKHEAD_MASTER_KEY", self.master_key.reveal()),
-        ]
-    }
-
-    async fn wait_until_ready(&self) -> Result<()> {
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(60) {
-            if std::net::TcpStream::connect(("127.0.0.1", self.api_port)).is_ok() {
-                // Connections to Redis, keys and revocations: a moment for what is done in the background.
-                tokio::time::sleep(Duration::from_secs(2)).await;
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        bail!("the API did not start; its log is {}", self.scratch.path().join("api.log").display())
-    }
-
-    /// The address of a path of the API.
+    /// The address of the API.
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.api_port)
+        self.api.as_ref().map(Api::url).unwrap_or_default()
     }
 
     /// The process of the API.
     pub(crate) fn api_pid(&self) -> u32 {
-        self.services.iter().find(|service| service.name == "api").map_or(0, |service| service.child.id())
+        self.api.as_ref().map_or(0, Api::pid)
     }
 
-    /// What serves requests: the API, PostgreSQL, Redis.
-    pub(crate) fn servers(&self) -> [u32; 3] {
-        [self.api_pid(), self.postgres_pid(), self.redis.pid().unwrap_or_default()]
+    /// What serves requests, with this API: itself, PostgreSQL, Redis.
+    pub(crate) fn servers(&self, api: u32) -> [u32; 3] {
+        [api, self.postgres_pid(), self.redis.pid().unwrap_or_default()]
     }
 
     /// The parent of PostgreSQL's processes.
@@ -182,8 +270,13 @@ impl Stage {
         self.db.cluster().server().pid().unwrap_or_default()
     }
 
+    /// The address of Redis.
+    pub(crate) fn redis_url(&self) -> String {
+        self.redis.url()
+    }
+
     /// A directory for scripts.
-    pub(crate) fn scratch(&self) -> &std::path::Path {
+    pub(crate) fn scratch(&self) -> &Path {
         self.scratch.path()
     }
 }
@@ -195,7 +288,7 @@ struct Builder {
 }
 
 impl Builder {
-    async fn tenant(&self, number: usize) -> Result<Tenant> {
+    async fn tenant(&self, number: usize) -> Result<(Tenant, f64)> {
         let at = SystemClock.now();
         let id = TenantId::mint(at);
         let slug: Slug = format!("bench-{number}").parse()?;
@@ -213,7 +306,9 @@ impl Builder {
         let order = async |tx: &mut _| tenants::insert(tx, &new).await.map(drop);
         self.db.platform_write::<_, DbError>(Authority::Machinery, order).await?;
         let job = JobId::mint(at);
+        let begun = Instant::now();
         self.owner.write(async |tx| provision_tenant(tx, TENANT_MIGRATIONS, id, job, at).await).await?;
+        let seconds = begun.elapsed().as_secs_f64();
         let key_id = ApiKeyId::mint(at);
         let (key, mac) = api_key::issue(&self.keyring, "test", id, key_id)?;
         let resource = ResourceId::mint(at);
@@ -234,26 +329,31 @@ impl Builder {
             resources::insert(tx, &NewResource { id: resource, name, kind, data: &data, owner, at }).await
         };
         self.db.write::<_, DbError>(Proven::on(Ground::JobRow, id), furnish).await?;
-        Ok(Tenant {
+        let tenant = Tenant {
             id,
             schema: SchemaName::of(id).to_string(),
             key: key.reveal().to_owned(),
             path: format!("/v1/resources/{resource}"),
             resource: resource.uuid().to_string(),
-        })
+        };
+        Ok((tenant, seconds))
     }
 }
 
 /// A process of the product; ended when dropped.
 struct Service {
-    name: &'static str,
     child: Child,
 }
 
 impl Service {
-    fn start(name: &'static str, variables: &[(&'static str, String)], scratch: &Scratch) -> Result<Self> {
+    fn start(
+        program: &Path,
+        name: &'static str,
+        variables: &[(&'static str, String)],
+        scratch: &Scratch,
+    ) -> Result<Self> {
         let log = fs::File::create(scratch.path().join(format!("{name}.log")))?;
-        let child = Command::new(binary()?)
+        let child = Command::new(program)
             .args([name, "--stop-with-stdin"])
             .env_clear()
             .env("BULKHEAD_LOG", "warn")
@@ -263,7 +363,7 @@ impl Service {
             .stderr(log)
             .spawn()
             .with_context(|| format!("starting bulkhead {name}"))?;
-        Ok(Self { name, child })
+        Ok(Self { child })
     }
 }
 
@@ -291,6 +391,12 @@ pub(crate) fn binary() -> Result<PathBuf> {
 
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// A part as whole percents.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bar on a screen")]
+pub(crate) fn percent(part: f64) -> u64 {
+    (part.clamp(0.0, 1.0) * 100.0) as u64
 }
 
 /// A bar for something long.

@@ -1,11 +1,17 @@
-//! The tools that make load and the limits: wrk, pgbench, openssl. All are maintained by others.
+//! The tools that make load and the limits: wrk and oha, pgbench and psql, redis-benchmark, openssl. All are maintained by
+//! others.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail};
 use bulkhead_servers::Binaries;
 
-use crate::stage::CONNECTIONS;
+use crate::stage::{CLIENTS, CONNECTIONS};
 
 /// What a run of load came to.
 #[derive(Clone, Copy, Debug)]
@@ -14,11 +20,11 @@ pub(crate) struct Load {
     pub(crate) requests: f64,
 }
 
-/// wrk over [`CONNECTIONS`] connections, each sending its next request when the last is answered (closed loop). Fails when
+/// wrk over [`CLIENTS`] connections, each sending its next request when the last is answered (closed loop). Fails when
 /// an answer was no success.
 pub(crate) fn wrk(url: &str, script: &Path, slice: Duration) -> Result<Load> {
     let output = Command::new("wrk")
-        .args(["--threads", "1", "--connections", &CONNECTIONS.to_string(), "--timeout", "10s", "--duration"])
+        .args(["--threads", "1", "--connections", &CLIENTS.to_string(), "--timeout", "10s", "--duration"])
         .arg(format!("{}s", slice.as_secs()))
         .arg("--script")
         .arg(script)
@@ -36,12 +42,97 @@ pub(crate) fn wrk(url: &str, script: &Path, slice: Duration) -> Result<Load> {
     Ok(Load { per_second, requests })
 }
 
+/// What people wait for answers, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Latency {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+/// Whether oha is there; building it takes minutes, so a run can do without.
+pub(crate) fn has_oha() -> bool {
+    Command::new("oha").arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// oha, sending a fixed number of requests a second whether or not earlier ones are answered (open loop): a request's time
+/// begins when it was due, so a stall counts for everybody it has kept waiting. Fails when an answer was no success.
+pub(crate) fn oha(url: &str, key: &str, per_second: f64, slice: Duration) -> Result<Latency> {
+    let output = Command::new("oha")
+        .args(["--no-tui", "--latency-correction", "--output-format", "json", "-c", &CLIENTS.to_string()])
+        .args(["-q", &format!("{per_second:.0}"), "-z", &format!("{}s", slice.as_secs())])
+        .args(["-H", &format!("X-API-Key: {key}"), url])
+        .output()
+        .context("oha cannot be run; install it (cargo install oha)")?;
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("oha: {}", String::from_utf8_lossy(&output.stderr)))?;
+    let codes = said.get("statusCodeDistribution").and_then(serde_json::Value::as_object);
+    let are_good = codes.is_some_and(|codes| codes.keys().all(|code| code == "200"));
+    let percentile = |name: &str| said.pointer(&format!("/latencyPercentiles/{name}"))?.as_f64();
+    let (true, Some(p50), Some(p99)) = (are_good, percentile("p50"), percentile("p99")) else {
+        bail!("oha said: {said}")
+    };
+    Ok(Latency { p50: p50 * 1e3, p99: p99 * 1e3 })
+}
+
+/// Seconds that psql takes for a script.
+pub(crate) fn psql(url: &str, script: &Path) -> Result<f64> {
+    let begun = Instant::now();
+    let output = Command::new(client("psql")?)
+        .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--output", "/dev/null", "--file"])
+        .arg(script)
+        .arg(url)
+        .output()
+        .context("psql cannot be run; it comes with PostgreSQL's client package")?;
+    if !output.status.success() {
+        bail!("psql: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// Calls of a script per second that Redis alone makes, over [`CONNECTIONS`] connections and 10,000 keys.
+pub(crate) fn redis_benchmark(url: &str, script: &str, arguments: &[&str]) -> Result<f64> {
+    let bare = url.trim_start_matches("redis://");
+    let (login, host) = bare.rsplit_once('@').unwrap_or((":", bare));
+    let password = login.split_once(':').map_or("", |(_, password)| password);
+    let (host, port) = host.split('/').next().and_then(|host| host.split_once(':')).unwrap_or((host, "6379"));
+    let server = ["-h", host, "-p", port, "-a", password];
+    let loaded =
+        Command::new("redis-cli").args(server).args(["--no-auth-warning", "SCRIPT", "LOAD", script]).output();
+    let loaded = loaded.context("redis-cli cannot be run; it comes with Redis's tools")?;
+    let digest = String::from_utf8_lossy(&loaded.stdout).trim().to_owned();
+    let output = Command::new("redis-benchmark")
+        .args(server)
+        .args([
+            "-c",
+            &CONNECTIONS.to_string(),
+            "-n",
+            "100000",
+            "-r",
+            "10000",
+            "--csv",
+            "EVALSHA",
+            &digest,
+            "1",
+        ])
+        .arg("bh:{__rand_int__}:tb")
+        .args(arguments)
+        .output()
+        .context("redis-benchmark cannot be run; it comes with Redis's tools")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let rate =
+        said.lines().last().and_then(|line| line.split("\",\"").nth(1)?.trim_matches('"').parse().ok());
+    rate.with_context(|| format!("redis-benchmark said: {said}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// A program of PostgreSQL's clients: beside the server's if it is there, else wherever it is.
+fn client(name: &str) -> Result<PathBuf> {
+    let beside = Binaries::find()?.postgres_dir.join(name);
+    Ok(if beside.exists() { beside } else { name.into() })
+}
+
 /// pgbench over [`CONNECTIONS`] connections with prepared statements.
 pub(crate) fn pgbench(url: &str, script: &Path, slice: Duration) -> Result<Load> {
-    let binaries = Binaries::find()?;
-    let beside = binaries.postgres_dir.join("pgbench");
-    let program = if beside.exists() { beside } else { "pgbench".into() };
-    let output = Command::new(program)
+    let output = Command::new(client("pgbench")?)
         .args(["--no-vacuum", "--protocol", "prepared", "--jobs", "1", "--client"])
         .arg(CONNECTIONS.to_string())
         .arg("--time")
@@ -78,7 +169,7 @@ pub(crate) fn openssl_verify_micros() -> Result<f64> {
 }
 
 /// Writes a script where a tool finds it.
-pub(crate) fn script(dir: &Path, name: &str, text: &str) -> Result<std::path::PathBuf> {
+pub(crate) fn script(dir: &Path, name: &str, text: &str) -> Result<PathBuf> {
     let path = dir.join(name);
     fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     Ok(path)

@@ -11,6 +11,7 @@
 use std::fmt;
 
 use bulkhead_domain::{Proven, SchemaName, TenantId};
+use bulkhead_telemetry::price::{Step, is_left_out};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
 use crate::{
@@ -184,7 +185,11 @@ impl Db {
         // The low half of a UUIDv7 is random, which is all that affinity needs.
         let (_time, affinity) = tenant.uuid().as_u64_pair();
         let lease = self.tenants.lease(Some(affinity)).await?;
-        let opening = opening(access, schema.as_str(), schema.as_str(), self.timeouts);
+        let opening = if is_left_out(Step::Walls) {
+            "BEGIN".to_owned()
+        } else {
+            opening(access, schema.as_str(), schema.as_str(), self.timeouts)
+        };
         Ok(Tx::new(lease, opening, self.tenants.answer_timeout()).in_schema(schema))
     }
 

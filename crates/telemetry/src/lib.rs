@@ -7,6 +7,7 @@
 pub mod health;
 mod line;
 pub mod metrics;
+pub mod price;
 
 pub use health::Health;
 pub use line::LogFormat;

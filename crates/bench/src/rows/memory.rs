@@ -19,7 +19,7 @@ const USES: usize = 5;
 
 /// `4`: how much PostgreSQL grows, by what one backend grows that does the same for every thread of the API.
 pub(crate) async fn backends(stage: &mut Stage, effort: Effort, threads: f64) -> Result<Vec<Row>> {
-    stage.serve(&[]).await?;
+    stage.serve().await?;
     let tenants = stage.tenants.len().min(2_000);
     let sequence: Vec<usize> = (0..tenants).flat_map(|tenant| [tenant; USES]).collect();
     let path = script(stage.scratch(), "sweep.lua", &wrk_script(&stage.tenants, &sequence, Request::Read))?;
@@ -63,7 +63,7 @@ async fn read_each(db: &bulkhead_db::Db, stage: &Stage, tenants: usize) -> Resul
 
 /// `9a` the API's memory when it has just started, `9b` after many requests over all tenants.
 pub(crate) async fn process(stage: &mut Stage, effort: Effort) -> Result<Vec<Row>> {
-    stage.serve(&[]).await?;
+    stage.serve().await?;
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     let idle = cpu::resident_mb(stage.api_pid());
     let sequence = Mix::Uniform.sequence(stage.tenants.len());

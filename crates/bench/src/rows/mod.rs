@@ -2,15 +2,23 @@
 
 mod auth;
 mod growth;
+mod latency;
+mod limits;
 mod memory;
 mod migrate;
+mod prices;
+mod provision;
 mod read;
 mod write;
 
 pub(crate) use auth::auth;
 pub(crate) use growth::growth;
+pub(crate) use latency::latency;
+pub(crate) use limits::limits;
 pub(crate) use memory::{backends, process};
-pub(crate) use migrate::nothing_to_migrate;
+pub(crate) use migrate::{PROVISIONER_URL, add_column_as_child, migrations};
+pub(crate) use prices::{metering, steps};
+pub(crate) use provision::provisioning;
 pub(crate) use read::read;
 pub(crate) use write::write;
 

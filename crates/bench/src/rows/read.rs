@@ -4,12 +4,12 @@ use anyhow::Result;
 
 use super::Effort;
 use crate::{
-    cpu,
+    cpu::costed,
     mix::{Mix, Request, wrk_script},
     report::{Better, Row},
     slices::{Compared, compare, quantile},
     stage::Stage,
-    tools::{Load, pgbench, script, wrk},
+    tools::{pgbench, script, wrk},
 };
 
 /// `1a` requests per second, `1b` processor time for each.
@@ -25,22 +25,23 @@ pub(crate) async fn read(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
     let fixed = script(stage.scratch(), "read.sql", &select)?;
     let admin = stage.db.admin_url();
 
+    let servers = stage.servers(stage.api_pid());
     let (mut ours_cpu, mut limit_cpu) = (Vec::new(), Vec::new());
     let compared = compare(
         effort.pairs,
         async || {
-            let (load, micros) = costed(stage, || wrk(&stage.url(), &full, effort.slice))?;
+            let (load, micros) = costed(&servers, || wrk(&stage.url(), &full, effort.slice))?;
             ours_cpu.push(micros);
             Ok(load.per_second)
         },
         async || {
-            let (load, micros) = costed(stage, || pgbench(&admin, &fixed, effort.slice))?;
+            let (load, micros) = costed(&servers, || pgbench(&admin, &fixed, effort.slice))?;
             limit_cpu.push(micros);
             Ok(load.per_second)
         },
     )
     .await?;
-    let (_, plain_micros) = costed(stage, || wrk(&stage.url(), &plain, effort.slice))?;
+    let (_, plain_micros) = costed(&servers, || wrk(&stage.url(), &plain, effort.slice))?;
     let (ours, database) = (quantile(&ours_cpu, 0.5), quantile(&limit_cpu, 0.5));
     let floor = plain_micros + database;
     let ratios: Vec<f64> = ours_cpu.iter().map(|micros| micros / floor).collect();
@@ -59,13 +60,4 @@ pub(crate) async fn read(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
 fn row(compared: &Compared) -> Row {
     let what = "full read / pgbench's prepared read, same connections, Zipf";
     Row::compared("1a", what, compared, (Better::More, 0.20, 0.30), "requests/s")
-}
-
-/// A run, and the microseconds of processor time that each of its requests cost the servers.
-fn costed(stage: &Stage, run: impl FnOnce() -> Result<Load>) -> Result<(Load, f64)> {
-    let servers = stage.servers();
-    let before = cpu::used(&servers);
-    let load = run()?;
-    let after = cpu::used(&servers);
-    Ok((load, (after - before) / load.requests))
 }

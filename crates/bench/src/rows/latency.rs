@@ -1,0 +1,38 @@
+//! Goal 10: how evenly people are served.
+
+use anyhow::Result;
+
+use super::Effort;
+use crate::{
+    mix::{Request, wrk_script},
+    report::{Better, Row},
+    slices::quantile,
+    stage::Stage,
+    tools::{oha, script, wrk},
+};
+
+/// The part of the most that it can do.
+const LOAD: f64 = 0.6;
+
+/// `10`: the slowest hundredth by the median, at a fixed rate.
+pub(crate) fn latency(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
+    let Some(tenant) = stage.tenants.first() else { return Ok(Vec::new()) };
+    let path = script(stage.scratch(), "one.lua", &wrk_script(&stage.tenants, &[0], Request::Read))?;
+    let most = wrk(&stage.url(), &path, effort.slice)?.per_second;
+    let url = stage.url() + &tenant.path;
+    let slices = (0..effort.pairs)
+        .map(|_| oha(&url, &tenant.key, most * LOAD, effort.slice * 2))
+        .collect::<Result<Vec<_>>>()?;
+    let ratios: Vec<f64> = slices.iter().map(|slice| slice.p99 / slice.p50).collect();
+    let of =
+        |pick: fn(&crate::tools::Latency) -> f64| quantile(&slices.iter().map(pick).collect::<Vec<_>>(), 0.5);
+    let detail = format!(
+        "p50 {:.2} ms, p99 {:.2} ms at {:.0} of {most:.0} requests/s",
+        of(|slice| slice.p50),
+        of(|slice| slice.p99),
+        most * LOAD
+    );
+    let figure = (quantile(&ratios, 0.5), quantile(&ratios, 0.05), quantile(&ratios, 0.95));
+    let what = "p99 / p50 at 60 % of its own maximum, open loop";
+    Ok(vec![Row::figure("10", what, figure, (Better::Less, 5.0, 3.0), detail)])
+}

@@ -1,0 +1,77 @@
+//! Goal 7, and what each step of a request costs: the same route with and without it, side by side.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Effort;
+use crate::{
+    cpu::costed,
+    mix::{Mix, Request, wrk_script},
+    report::{Better, Price, Row},
+    slices::{compare, quantile},
+    stage::{Program, Stage},
+    tools::{script, wrk},
+};
+
+/// `7`: requests per second with and without metering, the answer waiting for the flush. `priced` is a build that can leave
+/// it out.
+pub(crate) async fn metering(stage: &Stage, effort: Effort, priced: &Path) -> Result<Vec<Row>> {
+    let on = stage.serve_beside(Program { path: priced, without: "" }).await?;
+    let off = stage.serve_beside(Program { path: priced, without: "metering" }).await?;
+    let order = Mix::Zipf.sequence(stage.tenants.len());
+    let path = script(stage.scratch(), "metering.lua", &wrk_script(&stage.tenants, &order, Request::Read))?;
+    for api in [&on, &off] {
+        wrk(&api.url(), &path, effort.slice * 2)?;
+    }
+    let rate = |url: String| Ok(wrk(&url, &path, effort.slice)?.per_second);
+    let compared = compare(effort.pairs, async || rate(on.url()), async || rate(off.url())).await?;
+    let what = "metering on / off";
+    Ok(vec![Row::compared("7", what, &compared, (Better::More, 0.80, 0.90), "requests/s")])
+}
+
+/// What each step costs, of one tenant's reads.
+pub(crate) async fn steps(stage: &Stage, effort: Effort, priced: &Path) -> Result<Vec<Price>> {
+    let Some(tenant) = stage.tenants.first() else { return Ok(Vec::new()) };
+    let path = script(stage.scratch(), "one.lua", &wrk_script(&stage.tenants, &[0], Request::Read))?;
+    let whole = stage.serve_beside(Program { path: priced, without: "" }).await?;
+    let mut prices = Vec::new();
+    for step in ["authentication", "admission", "metering", "walls"] {
+        if step == "walls" {
+            // Whoever opens no walls is in this tenant from the start of the session.
+            let schema = &tenant.schema;
+            let inside = format!(
+                "ALTER ROLE bulkhead_tenant SET role = {schema}; ALTER ROLE bulkhead_tenant SET search_path = {schema}"
+            );
+            stage.db.sql(&inside).await?;
+        }
+        let without = stage.serve_beside(Program { path: priced, without: step }).await?;
+        let (with_servers, without_servers) = (stage.servers(whole.pid()), stage.servers(without.pid()));
+        let (mut with_micros, mut without_micros) = (Vec::new(), Vec::new());
+        let compared = compare(
+            effort.pairs.div_ceil(2),
+            async || {
+                let (load, micros) = costed(&with_servers, || wrk(&whole.url(), &path, effort.slice))?;
+                with_micros.push(micros);
+                Ok(load.per_second)
+            },
+            async || {
+                let (load, micros) = costed(&without_servers, || wrk(&without.url(), &path, effort.slice))?;
+                without_micros.push(micros);
+                Ok(load.per_second)
+            },
+        )
+        .await?;
+        prices.push(Price {
+            step,
+            micros: quantile(&with_micros, 0.5) - quantile(&without_micros, 0.5),
+            of: quantile(&with_micros, 0.5),
+            rate: compared.ratio,
+        });
+    }
+    stage
+        .db
+        .sql("ALTER ROLE bulkhead_tenant RESET role; ALTER ROLE bulkhead_tenant RESET search_path")
+        .await?;
+    Ok(prices)
+}

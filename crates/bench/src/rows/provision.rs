@@ -1,0 +1,72 @@
+//! Goal 5: what a new tenant costs.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use bulkhead_db::migrate::TENANT_MIGRATIONS;
+use bulkhead_domain::{Clock as _, SchemaName, SystemClock, TenantId};
+
+use super::Effort;
+use crate::{
+    report::{Better, Row},
+    slices::{compare, quantile},
+    stage::Stage,
+    tools::{psql, script},
+};
+
+/// Tenants built in a slice.
+const AT_ONCE: usize = 25;
+/// Where the early and the late tenants are that are compared; of fewer, the last.
+const EARLY: usize = 100;
+const LATE: usize = 5_000;
+/// Around each of them, as many are averaged.
+const AROUND: usize = 50;
+
+/// `5a`: building schemas, beside the same statements by psql. `5b`: whether the late ones take longer than the early ones.
+pub(crate) async fn provisioning(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
+    let admin = stage.db.admin_url();
+    let dir = stage.scratch().to_owned();
+    let compared = compare(
+        effort.pairs,
+        async || Ok(stage.build_more(AT_ONCE).await? / AT_ONCE as f64 * 1e3),
+        async || {
+            let path = script(&dir, "schemas.sql", &statements(AT_ONCE))?;
+            Ok(psql(&admin, &path)? / AT_ONCE as f64 * 1e3)
+        },
+    )
+    .await?;
+    let what = "building a tenant / the same DDL by psql";
+    let mut rows = vec![Row::compared("5a", what, &compared, (Better::Less, 1.3, 1.1), "ms")];
+    let late = stage.built.len().min(LATE);
+    if late >= 4 * EARLY {
+        let median = |at: usize| {
+            let around = stage.built.iter().skip(at.saturating_sub(AROUND)).take(2 * AROUND);
+            quantile(&around.copied().collect::<Vec<_>>(), 0.5) * 1e3
+        };
+        let (first, last) = (median(EARLY), median(late));
+        let ratio = last / first;
+        let detail = format!("{last:.1} ms beside {first:.1} ms");
+        let what = format!("building tenant #{late} / #{EARLY}");
+        rows.push(Row::figure("5b", &what, (ratio, ratio, ratio), (Better::Less, 1.3, 1.15), detail));
+    }
+    Ok(rows)
+}
+
+/// Schemas of nobody, as psql would be fed them: a role, a schema, what is in it, one transaction each.
+fn statements(schemas: usize) -> String {
+    let mut sql = String::new();
+    for _ in 0..schemas {
+        let name = SchemaName::of(TenantId::mint(SystemClock.now()));
+        let _: std::fmt::Result = writeln!(
+            sql,
+            "BEGIN; CREATE ROLE {name} NOLOGIN; GRANT bulkhead_tenants TO {name}; GRANT {name} TO bulkhead_tenant; \
+             CREATE SCHEMA {name} AUTHORIZATION bulkhead_owner; GRANT USAGE ON SCHEMA {name} TO {name}; \
+             SET LOCAL ROLE bulkhead_owner; SET LOCAL search_path = {name};"
+        );
+        for migration in TENANT_MIGRATIONS {
+            sql.push_str(&migration.up.replace(":\"tenant\"", name.as_str()));
+        }
+        sql.push_str("\nCOMMIT;\n");
+    }
+    sql
+}
