@@ -1,8 +1,8 @@
 //! `make bench`: the product beside the limits of what it is made of.
 //!
 //! Every figure is a ratio from one run on one machine: what the product does, by what PostgreSQL, the HTTP library or
-//! OpenSSL do alone with the same work. README.md has the goals and the record of what was tried. Refuses to run against
-//! servers that it has not started itself, so it cannot harm or measure anybody's data.
+//! OpenSSL do alone with the same work. README.md has the goals and the record of what was tried. Refuses servers that hold
+//! anything, so it cannot harm or measure anybody's data.
 
 mod cpu;
 mod mix;
@@ -21,7 +21,7 @@ use crate::{
     mix::{Mix, Request, wrk_script},
     report::Findings,
     rows::Effort,
-    stage::Stage,
+    stage::{Given, Stage},
 };
 
 #[derive(Parser)]
@@ -40,6 +40,8 @@ enum Command {
         /// Tenants on the stage.
         #[arg(long, default_value_t = 1_000)]
         tenants: usize,
+        #[command(flatten)]
+        given: Given,
     },
     /// Compare two runs.
     Compare {
@@ -73,6 +75,8 @@ struct Run {
     /// A `bulkhead` that was built with the feature `price-walls`: for goal 7 and what each step costs.
     #[arg(long)]
     priced: Option<PathBuf>,
+    #[command(flatten)]
+    given: Given,
     /// Where the results go.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
@@ -82,7 +86,7 @@ struct Run {
 async fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Compare { before, after } => print!("{}", report::compare(&before, &after)?),
-        Command::Hold { tenants } => hold(tenants).await?,
+        Command::Hold { tenants, given } => hold(tenants, &given).await?,
         Command::AddColumn { number, url } => rows::add_column_as_child(&url, number).await?,
         Command::Run(run) if cfg!(debug_assertions) && !run.quick => bail!(
             "figures of a debug build say nothing: run `make bench`, or add --quick to see whether it works"
@@ -99,8 +103,8 @@ async fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn hold(tenants: usize) -> Result<()> {
-    let mut stage = Stage::build(tenants).await?;
+async fn hold(tenants: usize, given: &Given) -> Result<()> {
+    let mut stage = Stage::build(tenants, given).await?;
     stage.serve().await?;
     for (name, request) in [("read", Request::Read), ("write", Request::Write), ("plain", Request::Plain)] {
         let text = wrk_script(&stage.tenants, &Mix::Zipf.sequence(tenants), request);
@@ -109,7 +113,7 @@ async fn hold(tenants: usize) -> Result<()> {
     }
     println!("api {}, postgres {}", stage.api_pid(), stage.postgres_pid());
     std::io::stdin().read_line(&mut String::new())?;
-    Ok(())
+    stage.leave().await
 }
 
 impl Run {
@@ -123,54 +127,67 @@ impl Run {
         effort
     }
 
+    fn wants(&self, goal: u8) -> bool {
+        self.only.is_empty() || self.only.contains(&goal)
+    }
+
     async fn findings(&self) -> Result<Findings> {
-        let wanted = |goal: u8| self.only.is_empty() || self.only.contains(&goal);
         let effort = self.effort();
         let mut found = Findings::new(self.quick, effort.tenants)?;
-        if wanted(8) {
+        if self.wants(8) {
             found.rows.extend(rows::auth(effort).await?);
         }
-        if self.only == [8] {
-            return Ok(found);
-        }
-        let mut stage = Stage::build(effort.tenants).await?;
-        if wanted(9) {
-            found.rows.extend(rows::process(&mut stage, effort).await?);
-        }
-        stage.serve().await?;
-        stage.warm(effort.slice)?;
-        if wanted(1) {
-            found.rows.extend(rows::read(&stage, effort).await?);
-            found.limits = rows::limits(&stage, effort)?;
-        }
-        if wanted(10) && tools::has_oha() {
-            found.rows.extend(rows::latency(&stage, effort)?);
-        } else if wanted(10) {
-            found.left_out.push("goal 10: oha is not installed (cargo install --locked oha)");
-        }
-        if wanted(3) {
-            found.rows.extend(rows::growth(&stage, effort)?);
-        }
-        if wanted(2) {
-            found.rows.extend(rows::write(&stage, effort).await?);
-        }
-        if let Some(priced) = self.priced.as_deref().filter(|_| wanted(7)) {
-            found.rows.extend(rows::metering(&stage, effort, priced).await?);
-            found.prices = rows::steps(&stage, effort, priced).await?;
-        } else if wanted(7) {
-            found.left_out.push("goal 7 and the steps' prices: they need a program built for it (--priced)");
-        }
-        if wanted(4) {
-            found.rows.extend(rows::backends(&mut stage, effort, stage::THREADS.into()).await?);
-        }
-        stage.stop();
-        if wanted(5) {
-            found.rows.extend(rows::provisioning(&stage, effort).await?);
-        }
-        if wanted(6) {
-            found.rows.extend(rows::migrations(&stage, effort).await?);
+        if self.only != [8] {
+            let mut stage = Stage::build(effort.tenants, &self.given).await?;
+            let measured = self.on(&mut stage, effort, &mut found).await;
+            stage.leave().await?;
+            measured?;
         }
         found.rows.sort_by_key(report::Row::place);
         Ok(found)
+    }
+
+    async fn on(&self, stage: &mut Stage, effort: Effort, found: &mut Findings) -> Result<()> {
+        if self.wants(9) {
+            found.rows.extend(rows::process(stage, effort).await?);
+        }
+        stage.serve().await?;
+        stage.warm(effort.slice)?;
+        if self.wants(1) {
+            found.rows.extend(rows::read(stage, effort).await?);
+            found.limits = rows::limits(stage, effort)?;
+        }
+        if self.wants(10) && tools::has_oha() {
+            found.rows.extend(rows::latency(stage, effort)?);
+        } else if self.wants(10) {
+            found.left_out.push("goal 10: oha is not installed (cargo install --locked oha)");
+        }
+        if self.wants(3) {
+            found.rows.extend(rows::growth(stage, effort)?);
+        }
+        if self.wants(2) {
+            found.rows.extend(rows::write(stage, effort).await?);
+        }
+        if let Some(priced) = self.priced.as_deref().filter(|_| self.wants(7)) {
+            found.rows.extend(rows::metering(stage, effort, priced).await?);
+            found.prices = rows::steps(stage, effort, priced).await?;
+        } else if self.wants(7) {
+            found.left_out.push("goal 7 and the steps' prices: they need a program built for it (--priced)");
+        }
+        if self.wants(4) && stage.is_own() {
+            found.rows.extend(rows::backends(stage, effort, stage::THREADS.into()).await?);
+        }
+        if !stage.is_own() {
+            found.left_out.push("processor time of the servers and goal 4: they run elsewhere");
+            found.rows.retain(|row| row.id != "1b");
+        }
+        stage.stop();
+        if self.wants(5) {
+            found.rows.extend(rows::provisioning(stage, effort).await?);
+        }
+        if self.wants(6) {
+            found.rows.extend(rows::migrations(stage, effort).await?);
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What is measured: PostgreSQL, Redis, tenants, and the product's own processes, all started here and gone afterwards.
 //!
-//! What is measured is the `bulkhead` that was built beside this program.
+//! What is measured is the `bulkhead` that was built beside this program. Given servers are used only when they are empty,
+//! and left so.
 
 use std::{
     env, fs,
@@ -34,7 +35,7 @@ use serde_json::json;
 
 use crate::{
     mix::{Request, wrk_script},
-    tools::{script, wrk},
+    tools::{redis_cli, script, wrk},
 };
 
 /// Connections to PostgreSQL, of the product and of pgbench alike.
@@ -45,6 +46,8 @@ pub(crate) const CLIENTS: u32 = 32;
 pub(crate) const THREADS: u32 = 2;
 /// What every tenant may do, so that no run meets its limit: requests per minute, and at once.
 const LIMIT: u32 = 1_000_000;
+/// Without a line for each request; what that costs is measured by itself.
+pub(crate) const QUIET: &str = "warn";
 /// More than this many tenants are asked of newer servers only.
 const MANY: usize = 5_000;
 /// The PostgreSQL whose membership test does not go through a list.
@@ -75,7 +78,7 @@ pub(crate) struct Stage {
     api: Option<Api>,
     worker: Option<Service>,
     pub(crate) db: TestDb,
-    redis: TestRedis,
+    redis: Cache,
     pub(crate) tenants: Vec<Tenant>,
     /// How long building the schema of each took, in seconds.
     pub(crate) built: Vec<f64>,
@@ -84,11 +87,62 @@ pub(crate) struct Stage {
     scratch: Scratch,
 }
 
-/// A program to serve with, and what it leaves out.
+/// Servers to use instead of private ones.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Given {
+    /// An empty PostgreSQL server, with its superuser, as `postgres://user:password@host:port`, without TLS.
+    #[arg(long, env = "BENCH_POSTGRES_URL", hide_env_values = true)]
+    postgres: Option<String>,
+    /// An empty Redis database, as `redis://user:password@host:port/0`.
+    #[arg(long, env = "BENCH_REDIS_URL", hide_env_values = true)]
+    redis: Option<String>,
+}
+
+/// The Redis that is used.
+enum Cache {
+    Own(Box<TestRedis>),
+    Given(String),
+}
+
+impl Cache {
+    async fn find(given: Option<&String>) -> Result<Self> {
+        let Some(url) = given else {
+            let own = TestRedis::start_with(|options| options.append_only = true).await?;
+            return Ok(Self::Own(Box::new(own)));
+        };
+        let size = redis_cli(url, &["DBSIZE"])?;
+        if size != "0" {
+            bail!(
+                "the Redis database has {size} keys, which no benchmark has made: give an empty one, or none"
+            );
+        }
+        Ok(Self::Given(url.clone()))
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Own(redis) => redis.url(),
+            Self::Given(url) => url.clone(),
+        }
+    }
+
+    /// Its process, where it is ours.
+    fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Own(redis) => redis.pid(),
+            Self::Given(_) => None,
+        }
+    }
+}
+
+/// A program to serve with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program<'a> {
     pub(crate) path: &'a Path,
+    /// The step that it leaves out, if any.
     pub(crate) without: &'a str,
+    /// What it logs.
+    pub(crate) log: &'a str,
 }
 
 /// An API that serves; ended when dropped.
@@ -111,7 +165,7 @@ impl Api {
 
 impl Stage {
     /// Servers and tenants. Nothing of the product runs yet.
-    pub(crate) async fn build(tenants: usize) -> Result<Self> {
+    pub(crate) async fn build(tenants: usize, given: &Given) -> Result<Self> {
         let adjust = |options: &mut bulkhead_servers::PostgresOptions| {
             options.settings.push(("shared_buffers".to_owned(), "512MB".to_owned()));
             options.settings.push(("max_locks_per_transaction".to_owned(), "256".to_owned()));
@@ -123,11 +177,16 @@ impl Stage {
                  means going through a list of all of them; put its programs first on PATH, or take fewer --tenants"
             );
         }
-        let db = TestDb::on(Cluster::start(adjust, None).await?).await?;
+        let redis = Cache::find(given.redis.as_ref()).await?;
+        let cluster = match &given.postgres {
+            Some(url) => Cluster::given(url).await?,
+            None => Cluster::start(adjust, None).await?,
+        };
+        let db = TestDb::on(cluster).await?;
         let mut stage = Self {
             api: None,
             worker: None,
-            redis: TestRedis::start_with(|options| options.append_only = true).await?,
+            redis,
             db,
             tenants: Vec::new(),
             built: Vec::new(),
@@ -187,7 +246,8 @@ impl Stage {
 
     /// Starts one more API, of another program.
     pub(crate) async fn serve_beside(&self, program: Program<'_>) -> Result<Api> {
-        self.api(program.path, &[("BENCH_WITHOUT", program.without.to_owned())]).await
+        let Program { path, without, log } = program;
+        self.api(path, &[("BENCH_WITHOUT", without.to_owned()), ("BULKHEAD_LOG", log.to_owned())]).await
     }
 
     async fn api(&self, program: &Path, more: &[(&'static str, String)]) -> Result<Api> {
@@ -214,10 +274,26 @@ impl Stage {
         (self.api, self.worker) = (None, None);
     }
 
+    /// Leaves given servers as they were; private ones are gone with the stage.
+    pub(crate) async fn leave(mut self) -> Result<()> {
+        self.stop();
+        if let Cache::Given(url) = &self.redis {
+            // It was empty.
+            redis_cli(url, &["FLUSHDB"])?;
+        }
+        self.db.cluster().clear().await
+    }
+
+    /// Whether the servers are processes of this machine that can be looked at.
+    pub(crate) fn is_own(&self) -> bool {
+        self.postgres_pid() != 0 && self.redis.pid().is_some()
+    }
+
     /// Settings of every command of the product.
     pub(crate) fn settings(&self) -> Result<Vec<(&'static str, String)>> {
         let urls = self.db.urls();
         Ok(vec![
+            ("BULKHEAD_LOG", QUIET.to_owned()),
             ("BULKHEAD_BIND", "127.0.0.1".to_owned()),
             ("BULKHEAD_METRICS_BIND", "127.0.0.1".to_owned()),
             ("BULKHEAD_METRICS_PORT", free_port()?.to_string()),
@@ -267,7 +343,7 @@ impl Stage {
 
     /// The parent of PostgreSQL's processes.
     pub(crate) fn postgres_pid(&self) -> u32 {
-        self.db.cluster().server().pid().unwrap_or_default()
+        self.db.cluster().server().and_then(|server| server.pid()).unwrap_or_default()
     }
 
     /// The address of Redis.
@@ -356,7 +432,6 @@ impl Service {
         let child = Command::new(program)
             .args([name, "--stop-with-stdin"])
             .env_clear()
-            .env("BULKHEAD_LOG", "warn")
             .envs(variables.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -89,32 +89,26 @@ pub(crate) fn psql(url: &str, script: &Path) -> Result<f64> {
     Ok(begun.elapsed().as_secs_f64())
 }
 
-/// Calls of a script per second that Redis alone makes, over [`CONNECTIONS`] connections and 10,000 keys.
+/// What Redis answers to a command.
+pub(crate) fn redis_cli(url: &str, command: &[&str]) -> Result<String> {
+    let output = Command::new("redis-cli")
+        .args(["--no-auth-warning", "-u", url])
+        .args(command)
+        .output()
+        .context("redis-cli cannot be run; it comes with Redis's tools")?;
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if !output.status.success() || said.is_empty() {
+        bail!("redis-cli: {said} {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(said)
+}
+
+/// Calls of a script per second that Redis alone answers, over [`CONNECTIONS`] connections and 10,000 keys.
 pub(crate) fn redis_benchmark(url: &str, script: &str, arguments: &[&str]) -> Result<f64> {
-    let bare = url.trim_start_matches("redis://");
-    let (login, host) = bare.rsplit_once('@').unwrap_or((":", bare));
-    let password = login.split_once(':').map_or("", |(_, password)| password);
-    let (host, port) = host.split('/').next().and_then(|host| host.split_once(':')).unwrap_or((host, "6379"));
-    let server = ["-h", host, "-p", port, "-a", password];
-    let loaded =
-        Command::new("redis-cli").args(server).args(["--no-auth-warning", "SCRIPT", "LOAD", script]).output();
-    let loaded = loaded.context("redis-cli cannot be run; it comes with Redis's tools")?;
-    let digest = String::from_utf8_lossy(&loaded.stdout).trim().to_owned();
+    let digest = redis_cli(url, &["SCRIPT", "LOAD", script])?;
     let output = Command::new("redis-benchmark")
-        .args(server)
-        .args([
-            "-c",
-            &CONNECTIONS.to_string(),
-            "-n",
-            "100000",
-            "-r",
-            "10000",
-            "--csv",
-            "EVALSHA",
-            &digest,
-            "1",
-        ])
-        .arg("bh:{__rand_int__}:tb")
+        .args(["-u", url, "-c", &CONNECTIONS.to_string(), "-n", "100000", "-r", "10000", "--csv"])
+        .args(["EVALSHA", &digest, "1", "bh:{__rand_int__}:tb"])
         .args(arguments)
         .output()
         .context("redis-benchmark cannot be run; it comes with Redis's tools")?;

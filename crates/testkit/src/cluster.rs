@@ -22,8 +22,10 @@ use tokio::sync::OnceCell;
 use crate::database::timeouts;
 
 pub(crate) const TEMPLATE: &str = "bulkhead_template";
-/// Of all three logins; the servers listen on loopback, for as long as a test takes.
+/// Of all three logins on servers of our own, which listen on loopback, for as long as a test takes.
 const PASSWORD: &str = "a password of the tests' own";
+/// What a given server's template database is marked with, so that what a benchmark has left behind is known as such.
+const MARK: &str = "made by a benchmark of bulkhead, which may drop it";
 const CONNECT: Duration = Duration::from_secs(10);
 
 static SHARED: OnceCell<Arc<Cluster>> = OnceCell::const_new();
@@ -41,15 +43,16 @@ pub enum Login {
     Admin,
 }
 
-/// A private server. Its tests' databases are gone with it.
+/// A server for tests: a private one, whose databases are gone with it, or a given one.
 pub struct Cluster {
-    // Before the directory that it lives in.
-    postgres: Mutex<Postgres>,
+    // Before the directory that it lives in. `None` for a given one.
+    postgres: Option<Mutex<Postgres>>,
     /// The superuser's URL, without a database.
     admin_url: String,
+    password: String,
     tls: Option<Tls>,
     databases: AtomicU32,
-    _scratch: Scratch,
+    _scratch: Option<Scratch>,
 }
 
 impl Cluster {
@@ -75,10 +78,78 @@ impl Cluster {
         .await??;
         let url = postgres.superuser_url("");
         let admin_url = url.split('?').next().unwrap_or(&url).to_owned();
-        let postgres = Mutex::new(postgres);
-        let cluster = Self { postgres, admin_url, tls, databases: AtomicU32::new(0), _scratch: scratch };
+        let cluster = Self {
+            postgres: Some(Mutex::new(postgres)),
+            admin_url,
+            password: PASSWORD.to_owned(),
+            tls,
+            databases: AtomicU32::new(0),
+            _scratch: Some(scratch),
+        };
         cluster.build_database(TEMPLATE).await?;
         Ok(Arc::new(cluster))
+    }
+
+    /// Somebody's server, for a benchmark: `admin_url` is its superuser's, without a database. Refused when it holds anything
+    /// that no benchmark has made, because roles are the whole server's; what an earlier one has left is dropped.
+    /// [`Self::clear`] leaves it as it was.
+    pub async fn given(admin_url: &str) -> Result<Arc<Self>> {
+        let mut cluster = Self {
+            postgres: None,
+            admin_url: format!("{}/", admin_url.trim_end_matches('/')),
+            password: String::new(),
+            tls: None,
+            databases: AtomicU32::new(0),
+            _scratch: None,
+        };
+        cluster.clear().await?;
+        let random = "SELECT gen_random_uuid()::text || gen_random_uuid()::text";
+        cluster.password = cluster.names(random).await?.concat();
+        let found = cluster.names(
+            "SELECT 'the role ' || rolname FROM pg_roles WHERE rolname ~ '^(bulkhead_|t_)' UNION ALL \
+             SELECT 'the database ' || datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres' \
+             UNION ALL SELECT 'the table ' || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+        );
+        if let Some(found) = found.await?.first() {
+            anyhow::bail!(
+                "the server holds {found}, which no benchmark has made: give one that holds nothing, or none, and a \
+                 private one is started"
+            );
+        }
+        cluster.build_database(TEMPLATE).await?;
+        let admin = cluster.session(Login::Admin, "postgres").await?;
+        admin.batch_execute(&format!("COMMENT ON DATABASE {TEMPLATE} IS '{MARK}'")).await?;
+        Ok(Arc::new(cluster))
+    }
+
+    /// Drops what a benchmark has made on a given server: nothing, unless its mark is there.
+    pub async fn clear(&self) -> Result<()> {
+        let marked = format!(
+            "SELECT datname FROM pg_database WHERE datname = '{TEMPLATE}' \
+             AND shobj_description(oid, 'pg_database') = '{MARK}'"
+        );
+        if self.names(&marked).await?.is_empty() {
+            return Ok(());
+        }
+        let admin = self.session(Login::Admin, "postgres").await?;
+        // The template, and its mark with it, last: a run that is cut off can be gone on with.
+        for database in self.names("SELECT datname FROM pg_database WHERE datname ~ '^test_[0-9]+$'").await? {
+            admin.batch_execute(&format!("DROP DATABASE {database} WITH (FORCE)")).await?;
+        }
+        for role in self.names("SELECT rolname FROM pg_roles WHERE rolname ~ '^t_[a-z0-9]+$'").await? {
+            admin.batch_execute(&format!("DROP ROLE {role}")).await?;
+        }
+        let roles = self.names("SELECT rolname FROM pg_roles WHERE rolname ~ '^bulkhead_'").await?;
+        admin.batch_execute(&format!("DROP DATABASE {TEMPLATE} WITH (FORCE)")).await?;
+        for role in roles {
+            admin.batch_execute(&format!("DROP ROLE {role}")).await?;
+        }
+        Ok(())
+    }
+
+    async fn names(&self, query: &str) -> Result<Vec<String>> {
+        let rows = self.session(Login::Admin, "postgres").await?.query(query, &[]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     /// Roles, database and the platform's schemas, as an administrator sets a server up.
@@ -121,7 +192,7 @@ impl Cluster {
             Login::Provisioner => "bulkhead_provisioner",
             Login::Admin => return format!("{}{database}", self.admin_url),
         };
-        let password = PASSWORD.replace(' ', "%20").replace('\'', "%27");
+        let password = self.password.replace(' ', "%20").replace('\'', "%27");
         let address = self.admin_url.rsplit('@').next().unwrap_or_default();
         format!("postgres://{user}:{password}@{address}{database}")
     }
@@ -141,15 +212,16 @@ impl Cluster {
     }
 
     /// The server, to signal, stop and restart. Blocks while it does: use it on a blocking thread, or where nothing
-    /// else has to go on.
-    pub fn server(&self) -> MutexGuard<'_, Postgres> {
-        self.postgres.lock()
+    /// else has to go on. A given server has none.
+    pub fn server(&self) -> Option<MutexGuard<'_, Postgres>> {
+        self.postgres.as_ref().map(Mutex::lock)
     }
 }
 
 /// Without passwords.
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cluster on port {}", self.postgres.lock().port())
+        let address = self.admin_url.rsplit('@').next().unwrap_or_default();
+        write!(f, "Cluster at {address}")
     }
 }

@@ -10,15 +10,15 @@ use crate::{
     mix::{Mix, Request, wrk_script},
     report::{Better, Price, Row},
     slices::{compare, quantile},
-    stage::{Program, Stage},
+    stage::{Api, Program, QUIET, Stage},
     tools::{script, wrk},
 };
 
 /// `7`: requests per second with and without metering, the answer waiting for the flush. `priced` is a build that can leave
 /// it out.
 pub(crate) async fn metering(stage: &Stage, effort: Effort, priced: &Path) -> Result<Vec<Row>> {
-    let on = stage.serve_beside(Program { path: priced, without: "" }).await?;
-    let off = stage.serve_beside(Program { path: priced, without: "metering" }).await?;
+    let on = stage.serve_beside(Program { path: priced, without: "", log: QUIET }).await?;
+    let off = stage.serve_beside(Program { path: priced, without: "metering", log: QUIET }).await?;
     let order = Mix::Zipf.sequence(stage.tenants.len());
     let path = script(stage.scratch(), "metering.lua", &wrk_script(&stage.tenants, &order, Request::Read))?;
     for api in [&on, &off] {
@@ -34,44 +34,48 @@ pub(crate) async fn metering(stage: &Stage, effort: Effort, priced: &Path) -> Re
 pub(crate) async fn steps(stage: &Stage, effort: Effort, priced: &Path) -> Result<Vec<Price>> {
     let Some(tenant) = stage.tenants.first() else { return Ok(Vec::new()) };
     let path = script(stage.scratch(), "one.lua", &wrk_script(&stage.tenants, &[0], Request::Read))?;
-    let whole = stage.serve_beside(Program { path: priced, without: "" }).await?;
+    let usual = Program { path: priced, without: "", log: QUIET };
     let mut prices = Vec::new();
-    for step in ["authentication", "admission", "metering", "walls"] {
-        if step == "walls" {
-            // Whoever opens no walls is in this tenant from the start of the session.
-            let schema = &tenant.schema;
-            let inside = format!(
-                "ALTER ROLE bulkhead_tenant SET role = {schema}; ALTER ROLE bulkhead_tenant SET search_path = {schema}"
-            );
-            stage.db.sql(&inside).await?;
-        }
-        let without = stage.serve_beside(Program { path: priced, without: step }).await?;
-        let (with_servers, without_servers) = (stage.servers(whole.pid()), stage.servers(without.pid()));
-        let (mut with_micros, mut without_micros) = (Vec::new(), Vec::new());
-        let compared = compare(
-            effort.pairs.div_ceil(2),
-            async || {
-                let (load, micros) = costed(&with_servers, || wrk(&whole.url(), &path, effort.slice))?;
-                with_micros.push(micros);
-                Ok(load.per_second)
-            },
-            async || {
-                let (load, micros) = costed(&without_servers, || wrk(&without.url(), &path, effort.slice))?;
-                without_micros.push(micros);
-                Ok(load.per_second)
-            },
-        )
-        .await?;
-        prices.push(Price {
-            step,
-            micros: quantile(&with_micros, 0.5) - quantile(&without_micros, 0.5),
-            of: quantile(&with_micros, 0.5),
-            rate: compared.ratio,
-        });
+    for step in ["authentication", "admission", "metering"] {
+        prices.push(price(stage, effort, &path, step, usual, Program { without: step, ..usual }).await?);
     }
+    let logging = Program { log: "info", ..usual };
+    prices.push(price(stage, effort, &path, "a line in the log", logging, usual).await?);
+    // Whoever opens no walls has to be in this tenant from the start of the session.
+    let schema = &tenant.schema;
+    let inside = format!(
+        "ALTER ROLE bulkhead_tenant SET role = {schema}; ALTER ROLE bulkhead_tenant SET search_path = {schema}"
+    );
+    stage.db.sql(&inside).await?;
+    prices.push(price(stage, effort, &path, "walls", usual, Program { without: "walls", ..usual }).await?);
     stage
         .db
         .sql("ALTER ROLE bulkhead_tenant RESET role; ALTER ROLE bulkhead_tenant RESET search_path")
         .await?;
     Ok(prices)
+}
+
+async fn price(
+    stage: &Stage,
+    effort: Effort,
+    path: &Path,
+    step: &'static str,
+    with: Program<'_>,
+    without: Program<'_>,
+) -> Result<Price> {
+    let (with, without) = (stage.serve_beside(with).await?, stage.serve_beside(without).await?);
+    let (mut with_micros, mut without_micros) = (Vec::new(), Vec::new());
+    let measure = |api: &Api, micros: &mut Vec<f64>| {
+        let (load, cost) = costed(&stage.servers(api.pid()), || wrk(&api.url(), path, effort.slice))?;
+        micros.push(cost);
+        Ok(load.per_second)
+    };
+    let compared = compare(
+        effort.pairs.div_ceil(2),
+        async || measure(&with, &mut with_micros),
+        async || measure(&without, &mut without_micros),
+    )
+    .await?;
+    let (of, rest) = (quantile(&with_micros, 0.5), quantile(&without_micros, 0.5));
+    Ok(Price { step, micros: of - rest, of, rate: compared.ratio })
 }

@@ -76,7 +76,7 @@ async fn what_was_acknowledged_survives_a_kill_and_service_resumes() -> Result<(
         let before = acknowledged.borrow().len();
         let server = cluster.clone();
         tokio::task::spawn_blocking(move || {
-            let mut server = server.server();
+            let mut server = server.server().unwrap();
             server.kill(Signal::SIGKILL)?;
             server.restart()
         })
@@ -142,7 +142,7 @@ async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
 
 /// The postmaster and every backend: a backend goes on when only the postmaster is stopped.
 fn freeze(database: &TestDb, signal: Signal) -> Result<()> {
-    let server = database.cluster().server();
+    let server = database.cluster().server().unwrap();
     let postmaster = server.pid().unwrap_or_default();
     let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))?;
     let all = children.split_whitespace().map(ToOwned::to_owned).chain([postmaster.to_string()]);
@@ -164,7 +164,7 @@ async fn connections_that_died_while_idle_cost_no_request() -> Result<()> {
             assert!(outcome?);
         }
         let server = cluster.clone();
-        tokio::task::spawn_blocking(move || server.server().restart()).await??;
+        tokio::task::spawn_blocking(move || server.server().unwrap().restart()).await??;
     }
     for outcome in join_all((0..4).map(|_| read(&db, &tenant))).await {
         assert!(outcome?, "the first request after a restart");

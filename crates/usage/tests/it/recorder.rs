@@ -312,9 +312,9 @@ async fn without_redis_and_postgres_records_wait_in_the_process() -> Result<()> 
         let event = async {
             for_secs(0.3).await;
             redis.kill(Signal::SIGKILL)?;
-            db.cluster().server().kill(Signal::SIGKILL)?;
+            db.cluster().server().unwrap().kill(Signal::SIGKILL)?;
             for_secs(1.5).await;
-            db.cluster().server().restart()?;
+            db.cluster().server().unwrap().restart()?;
             for_secs(6.0).await;
             Ok(())
         };

@@ -65,10 +65,10 @@ async fn a_worker_without_a_database_ends_in_time() -> Result<()> {
     let test = async {
         let worker = Worker::start(&db, &redis)?;
         sleep(Duration::from_secs(1)).await;
-        db.cluster().server().kill(Signal::SIGSTOP)?;
+        db.cluster().server().unwrap().kill(Signal::SIGSTOP)?;
         sleep(Duration::from_millis(300)).await;
         let took = worker.stop().await;
-        db.cluster().server().kill(Signal::SIGCONT)?;
+        db.cluster().server().unwrap().kill(Signal::SIGCONT)?;
         assert!(took? < Duration::from_secs(25), "what orchestrators give a process");
         anyhow::Ok(())
     };
