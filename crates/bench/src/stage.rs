@@ -366,11 +366,10 @@ struct Builder {
 impl Builder {
     async fn tenant(&self, number: usize) -> Result<(Tenant, f64)> {
         let at = SystemClock.now();
-        let id = TenantId::mint(at);
         let slug: Slug = format!("bench-{number}").parse()?;
         let email = format!("owner@{slug}.example");
         let new = NewTenant {
-            id,
+            id: None,
             slug: &slug,
             name: "A benchmark's",
             plan: Plan::Enterprise,
@@ -379,8 +378,8 @@ impl Builder {
             owner_password_hash: "not a hash: nobody logs in",
             at,
         };
-        let order = async |tx: &mut _| tenants::insert(tx, &new).await.map(drop);
-        self.db.platform_write::<_, DbError>(Authority::Machinery, order).await?;
+        let order = async |tx: &mut _| tenants::insert(tx, &new).await;
+        let id = self.db.platform_write::<_, DbError>(Authority::Machinery, order).await?.id;
         let job = JobId::mint(at);
         let begun = Instant::now();
         self.owner.write(async |tx| provision_tenant(tx, TENANT_MIGRATIONS, id, job, at).await).await?;

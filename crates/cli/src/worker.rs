@@ -71,6 +71,7 @@ fn options(settings: &Settings) -> WorkerOptions {
         poll: worker.worker_poll,
         outstanding: worker.worker_outstanding,
         sweep: worker.worker_sweep,
+        schema_pool: worker.schema_pool,
         ..WorkerOptions::default()
     }
 }

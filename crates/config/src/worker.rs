@@ -27,4 +27,8 @@ pub struct Worker {
     /// How often jobs that Redis has lost are looked for, in seconds.
     #[arg(env = "BULKHEAD_WORKER_SWEEP_SECS", default_value = "10", value_parser = seconds(1..=300))]
     pub worker_sweep: Duration,
+    /// Schemas that are built ahead, so that a tenant that signs up finds one ready. The same for all workers; 0 builds
+    /// each when it is asked for.
+    #[arg(env = "BULKHEAD_SCHEMA_POOL", default_value = "8", value_parser = number(0..=1000_u16))]
+    pub schema_pool: u16,
 }

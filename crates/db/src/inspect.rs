@@ -157,18 +157,35 @@ const CHECKS: &[Check] = &[
               AND NOT (t.status = 'deleted' AND v.tenant_id IS NULL)",
     },
     Check {
+        name: "schema pool",
+        level: Level::Broken,
+        well: "every schema that was built ahead is there with its role, and no tenant in service is among them",
+        sql: "SELECT s.role_name || CASE WHEN r.oid IS NULL THEN ' has no role' WHEN n.oid IS NULL THEN ' has no schema'
+                                         WHEN v.tenant_id IS NOT NULL THEN ' is in service'
+                                         WHEN t.id IS NULL THEN ' was taken by nobody' ELSE ' is not marked as taken'
+                                    END AS offender
+            FROM schema_pool s LEFT JOIN pg_roles r ON r.rolname = s.role_name
+            LEFT JOIN pg_namespace n ON n.nspname = s.role_name
+            LEFT JOIN tenant_schema_versions v ON v.tenant_id = s.tenant_id
+            LEFT JOIN tenants t ON t.id = s.tenant_id
+            WHERE r.oid IS NULL OR n.oid IS NULL OR v.tenant_id IS NOT NULL
+               OR (t.id IS NULL) <> (s.taken_at IS NULL)",
+    },
+    Check {
         name: "orphan schemas",
         level: Level::Broken,
-        well: "every tenant schema belongs to a tenant",
+        well: "every tenant schema belongs to a tenant, or to the pool",
         sql: "SELECT nspname::text AS offender FROM pg_namespace
-            WHERE nspname ~ '^t_[0-9a-z]{26}$' AND NOT EXISTS (SELECT FROM tenants WHERE role_name = nspname)",
+            WHERE nspname ~ '^t_[0-9a-z]{26}$' AND NOT EXISTS (SELECT FROM tenants WHERE role_name = nspname)
+              AND NOT EXISTS (SELECT FROM schema_pool WHERE role_name = nspname)",
     },
     Check {
         name: "orphan roles",
         level: Level::Broken,
-        well: "every tenant role belongs to a tenant of this database, or has rights in another",
+        well: "every tenant role belongs to a tenant or to the pool of this database, or has rights in another",
         sql: "SELECT rolname::text AS offender FROM pg_roles r
             WHERE rolname ~ '^t_[0-9a-z]{26}$' AND NOT EXISTS (SELECT FROM tenants WHERE role_name = rolname)
+              AND NOT EXISTS (SELECT FROM schema_pool WHERE role_name = rolname)
               AND NOT EXISTS (
                 SELECT FROM pg_shdepend d JOIN pg_database b ON b.oid = d.dbid
                 WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid AND b.datname <> current_database())",
@@ -177,22 +194,23 @@ const CHECKS: &[Check] = &[
         name: "tenant roles",
         level: Level::Broken,
         well: "tenant roles cannot log in, own nothing and are members of bulkhead_tenants only",
-        sql: "SELECT rolname || ' has attributes of its own' AS offender FROM pg_roles JOIN tenants ON role_name = rolname
+        sql: "WITH known AS (SELECT role_name FROM tenants UNION SELECT role_name FROM schema_pool)
+            SELECT rolname || ' has attributes of its own' AS offender FROM pg_roles JOIN known ON role_name = rolname
             WHERE rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls OR NOT rolinherit
             UNION ALL
-            SELECT rolname || ' owns something' FROM pg_roles r JOIN tenants ON role_name = rolname
+            SELECT rolname || ' owns something' FROM pg_roles r JOIN known ON role_name = rolname
             WHERE EXISTS (SELECT FROM pg_shdepend
                           WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND deptype = 'o')
             UNION ALL
             SELECT rolname || ' is a member of ' || coalesce(string_agg(roleid::regrole::text, ', '), 'nothing')
-            FROM pg_roles r JOIN tenants ON role_name = rolname LEFT JOIN pg_auth_members a ON a.member = r.oid
+            FROM pg_roles r JOIN known ON role_name = rolname LEFT JOIN pg_auth_members a ON a.member = r.oid
             GROUP BY rolname HAVING coalesce(array_agg(roleid) <> ARRAY[to_regrole('bulkhead_tenants')::oid], true)
             UNION ALL
             SELECT rolname || ' is granted to ' || member::regrole
-            FROM pg_roles r JOIN tenants ON role_name = rolname JOIN pg_auth_members a ON a.roleid = r.oid
+            FROM pg_roles r JOIN known ON role_name = rolname JOIN pg_auth_members a ON a.roleid = r.oid
             WHERE member NOT IN (to_regrole('bulkhead_tenant')::oid, to_regrole('bulkhead_provisioner')::oid)
             UNION ALL
-            SELECT rolname || ' is not granted to bulkhead_tenant' FROM pg_roles r JOIN tenants ON role_name = rolname
+            SELECT rolname || ' is not granted to bulkhead_tenant' FROM pg_roles r JOIN known ON role_name = rolname
             WHERE NOT EXISTS (SELECT FROM pg_auth_members a
                               WHERE a.roleid = r.oid AND a.member = to_regrole('bulkhead_tenant'))",
     },

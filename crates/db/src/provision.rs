@@ -1,4 +1,5 @@
 //! Builds a tenant: its role, its schema with every migration, its first owner, and the word that it is in service.
+//! Role and schema may be there already ([`schema_pool`]); then the tenant only moves in.
 //!
 //! All of it in the caller's one transaction, so there is no half-built tenant to find or to clean up: a process that
 //! is killed anywhere leaves what was there before. The text of every statement is this crate's own; what people have
@@ -17,9 +18,11 @@ use crate::{
     bootstrap::GRANT_OPTIONS,
     error::{DbError, DbResult},
     migrate::{FLEET_LOCK, TenantMigration, newest, schema_script},
-    scope::{LEAVE_SCHEMA, OwnerTx, as_provisioner},
+    scope::{LEAVE_SCHEMA, OwnerTx, as_provisioner, enter_schema},
     tenant::audit::Entry,
 };
+
+pub mod schema_pool;
 
 /// What became of a request to build a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub enum Provisioned {
     Built,
     /// It had been built before; nothing was done.
     AlreadyActive,
-    /// It was deleted before it was built; nothing was done.
+    /// It was deleted before it was built; what had been built ahead for it is gone.
     Withdrawn,
 }
 
@@ -40,9 +43,12 @@ struct Order {
     built: bool,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     owner: Option<Uuid>,
+    /// The version of the schema that was built ahead for it, if one was.
+    #[diesel(sql_type = Nullable<Text>)]
+    ahead: Option<String>,
     #[diesel(sql_type = Integer)]
     server: i32,
-    /// Whether other tenants have been migrated further than this program knows.
+    /// Whether schemas have been built or migrated further than this program knows.
     #[diesel(sql_type = Bool)]
     outdated: bool,
 }
@@ -60,15 +66,17 @@ pub async fn provision_tenant(
     // The locks first: only a later statement sees what those who held them have done. The shared one keeps a migration
     // from finishing before this tenant is there to be seen.
     let locks = format!(
-        "SELECT pg_advisory_xact_lock_shared({FLEET_LOCK}); SELECT FROM tenants WHERE id = '{}' FOR UPDATE",
-        tenant.uuid()
+        "SELECT pg_advisory_xact_lock_shared({FLEET_LOCK}); SELECT FROM tenants WHERE id = '{id}' FOR UPDATE; \
+         SELECT FROM schema_pool WHERE tenant_id = '{id}' FOR UPDATE",
+        id = tenant.uuid()
     );
     tx.tx.batch(&locks).await?;
     let query = diesel::sql_query(
-        "SELECT t.status, v.tenant_id IS NOT NULL AS built, p.user_id AS owner, \
+        "SELECT t.status, v.tenant_id IS NOT NULL AS built, p.user_id AS owner, s.version AS ahead, \
          current_setting('server_version_num')::int AS server, \
-         EXISTS (SELECT FROM tenant_schema_versions WHERE version > $2) AS outdated \
+         EXISTS (SELECT FROM tenant_schema_versions WHERE version > $2) OR coalesce(s.version > $2, false) AS outdated \
          FROM tenants t LEFT JOIN pending_owners p ON p.tenant_id = t.id \
+         LEFT JOIN schema_pool s ON s.tenant_id = t.id \
          LEFT JOIN tenant_schema_versions v ON v.tenant_id = t.id WHERE t.id = $1",
     );
     let query = query.bind::<SqlUuid, _>(tenant.uuid()).bind::<Text, _>(newest(migrations));
@@ -77,6 +85,9 @@ pub async fn provision_tenant(
         return Ok(Provisioned::AlreadyActive);
     }
     if order.status == TenantStatus::Deleted.as_str() {
+        if order.ahead.is_some() {
+            tx.tx.batch(&drop_script(tenant)).await?;
+        }
         return Ok(Provisioned::Withdrawn);
     }
     if order.outdated {
@@ -86,12 +97,30 @@ pub async fn provision_tenant(
         .owner
         .map(UserId::from_uuid)
         .ok_or_else(|| DbError::Unreadable(format!("tenant {tenant} has no pending owner")))?;
-    let sql = role_script(order.server, SchemaName::of(tenant))
-        + &schema_script(SchemaName::of(tenant), migrations, "")
-        + &owner_script(tenant, owner, job, at)
-        + &record_script(tenant, newest(migrations), at);
+    let name = SchemaName::of(tenant);
+    let schema = match order.ahead {
+        Some(version) if version == newest(migrations) => enter_schema(name),
+        Some(_behind) => drop_script(tenant) + &build_script(order.server, name, migrations),
+        None => build_script(order.server, name, migrations),
+    };
+    let sql = schema + &owner_script(tenant, owner, job, at) + &record_script(tenant, newest(migrations), at);
     tx.tx.batch(&sql).await?;
     Ok(Provisioned::Built)
+}
+
+/// Role and schema with every migration; stays inside the schema.
+fn build_script(server: i32, name: SchemaName, migrations: &[TenantMigration]) -> String {
+    role_script(server, name) + &schema_script(name, migrations, "")
+}
+
+/// Takes back what was built ahead.
+fn drop_script(tenant: TenantId) -> String {
+    let name = SchemaName::of(tenant);
+    let role = as_provisioner(&format!("DROP ROLE IF EXISTS {name}"));
+    format!(
+        "DROP SCHEMA IF EXISTS {name} CASCADE; {role} DELETE FROM schema_pool WHERE tenant_id = '{}';\n",
+        tenant.uuid()
+    )
 }
 
 /// The role and the empty schema. Only the provisioner may make roles; it goes back to being the owner.
@@ -141,6 +170,7 @@ fn record_script(tenant: TenantId, version: &str, at: DateTime<Utc>) -> String {
     let (id, time) = (tenant.uuid(), timestamp(at));
     format!(
         "{LEAVE_SCHEMA} DELETE FROM pending_owners WHERE tenant_id = '{id}';\n\
+         DELETE FROM schema_pool WHERE tenant_id = '{id}';\n\
          INSERT INTO tenant_schema_versions (tenant_id, version, migrated_at) VALUES ('{id}', '{version}', {time});\n\
          UPDATE tenants SET status = 'active', version = version + 1, updated_at = {time} \
          WHERE id = '{id}' AND status = 'provisioning'"

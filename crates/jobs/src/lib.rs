@@ -6,6 +6,7 @@
 
 mod aggregate_usage;
 mod decide_scaling;
+mod fill_schema_pool;
 mod keep_house;
 mod provision_tenant;
 mod purge_expired;
@@ -14,6 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use aggregate_usage::AggregateUsage;
 pub use decide_scaling::DecideScaling;
+pub use fill_schema_pool::FillSchemaPool;
 pub use keep_house::KeepHouse;
 pub use provision_tenant::ProvisionTenant;
 pub use purge_expired::PurgeExpired;

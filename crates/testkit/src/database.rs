@@ -155,29 +155,21 @@ impl TestDb {
     pub async fn sign_up(&self, slug: &str, plan: Plan) -> Result<TestTenant> {
         let at = SystemClock.now();
         let slug: Slug = slug.parse()?;
-        let tenant = TestTenant {
-            id: TenantId::mint(at),
-            owner_id: UserId::mint(at),
-            owner_email: format!("owner@{slug}.example"),
-            slug,
+        let (owner_id, owner_email) = (UserId::mint(at), format!("owner@{slug}.example"));
+        let new = NewTenant {
+            id: None,
+            slug: &slug,
+            name: slug.as_str(),
+            plan,
+            owner: owner_id,
+            owner_email: &owner_email,
+            owner_password_hash: OWNER_PASSWORD_HASH,
+            at,
         };
-        let db = self.db()?;
-        db.platform_write::<_, DbError>(Authority::Machinery, async |tx| {
-            let new = NewTenant {
-                id: tenant.id,
-                slug: &tenant.slug,
-                name: tenant.slug.as_str(),
-                plan,
-                owner: tenant.owner_id,
-                owner_email: &tenant.owner_email,
-                owner_password_hash: OWNER_PASSWORD_HASH,
-                at,
-            };
-            tenants::insert(tx, &new).await
-        })
-        .await
-        .context("signing up")?;
-        Ok(tenant)
+        let insert = async |tx: &mut _| tenants::insert(tx, &new).await;
+        let made = self.db()?.platform_write::<_, DbError>(Authority::Machinery, insert).await;
+        let id = made.context("signing up")?.id;
+        Ok(TestTenant { id, slug, owner_id, owner_email })
     }
 
     /// A connection of the test's own, outside of every wall.

@@ -23,6 +23,7 @@ pub(crate) struct Reach {
     pub(crate) redis: RedisServer,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) schema_pool: u16,
 }
 
 /// One run of one job.
@@ -59,6 +60,11 @@ impl JobContext {
     /// Now.
     pub fn now(&self) -> DateTime<Utc> {
         self.reach.clock.now()
+    }
+
+    /// How many schemas are to be ready for tenants to come.
+    pub const fn schema_pool(&self) -> u16 {
+        self.reach.schema_pool
     }
 
     /// The job's id.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use bulkhead_jobs::{AggregateUsage, DecideScaling, Job, KeepHouse, ProvisionTenant, PurgeExpired};
+use bulkhead_jobs::{
+    AggregateUsage, DecideScaling, FillSchemaPool, Job, KeepHouse, ProvisionTenant, PurgeExpired,
+};
 use futures::future::LocalBoxFuture;
 use serde_json::Value;
 
@@ -49,6 +51,7 @@ impl Registry {
             .with::<ProvisionTenant>()
             .with::<AggregateUsage>()
             .with::<DecideScaling>()
+            .with::<FillSchemaPool>()
             .with::<KeepHouse>()
             .with::<PurgeExpired>()
     }

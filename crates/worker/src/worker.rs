@@ -54,6 +54,8 @@ pub struct WorkerOptions {
     pub first_pause: Duration,
     /// The longest pause between two attempts.
     pub longest_pause: Duration,
+    /// How many schemas are kept ready for tenants to come.
+    pub schema_pool: u16,
     /// How long running jobs are waited for when the process is to end. What is not done then is handed back.
     pub drain: Duration,
 }
@@ -72,6 +74,7 @@ impl Default for WorkerOptions {
             redis_grace: Duration::from_secs(3),
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_mins(5),
+            schema_pool: 8,
             drain: Duration::from_secs(20),
         }
     }
@@ -123,6 +126,7 @@ pub async fn run(
         redis: redis.clone(),
         metrics: metrics.clone(),
         clock: Arc::clone(&clock),
+        schema_pool: options.schema_pool,
     };
     let outstanding = options.outstanding.clamp(1, 1_000);
     let executor =

@@ -90,7 +90,7 @@ impl Seed {
         let now = SystemClock.now();
         let (slug, plan) = (demo.slug.parse()?, demo.plan.parse::<Plan>()?);
         let new = NewTenant {
-            id: demo.id,
+            id: Some(demo.id),
             slug: &slug,
             name: &demo.name,
             plan,

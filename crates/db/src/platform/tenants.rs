@@ -2,8 +2,12 @@
 
 use bulkhead_domain::{Limit, Plan, SchemaName, Slug, TenantId, TenantStatus, UserId};
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{Timestamptz, Uuid as SqlUuid},
+};
 use std::fmt;
+use uuid::Uuid;
 
 use crate::{
     error::DbResult,
@@ -17,7 +21,7 @@ use crate::{
 #[diesel(table_name = tenants, check_for_backend(diesel::pg::Pg))]
 pub struct Tenant {
     /// Its id.
-    #[diesel(deserialize_as = uuid::Uuid)]
+    #[diesel(deserialize_as = Uuid)]
     pub id: TenantId,
     /// The name it is known by outside.
     pub slug: String,
@@ -39,8 +43,9 @@ pub struct Tenant {
 
 /// What a new tenant is made of.
 pub struct NewTenant<'a> {
-    /// Its id.
-    pub id: TenantId,
+    /// Its id, when there are reasons for a certain one. `None` takes that of a schema which is built already, and mints
+    /// one when there is none.
+    pub id: Option<TenantId>,
     /// The name it is known by outside.
     pub slug: &'a Slug,
     /// The name people read.
@@ -59,7 +64,7 @@ pub struct NewTenant<'a> {
 
 impl fmt::Debug for NewTenant<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NewTenant({} {})", self.id, self.slug)
+        write!(f, "NewTenant({})", self.slug)
     }
 }
 
@@ -76,14 +81,24 @@ pub struct DirectoryEntry {
     pub limit: Limit,
 }
 
+#[derive(QueryableByName)]
+struct Taken {
+    #[diesel(sql_type = SqlUuid)]
+    tenant_id: Uuid,
+}
+
 /// Adds a tenant in state `provisioning`, with its first owner. A slug that is taken is
 /// [`crate::DbError::AlreadyExists`].
 pub async fn insert(tx: &mut PlatformTx, new: &NewTenant<'_>) -> DbResult<Tenant> {
+    let id = match new.id {
+        Some(id) => id,
+        None => take_built(tx, new.at).await?.unwrap_or_else(|| TenantId::mint(new.at)),
+    };
     let row = (
-        tenants::id.eq(new.id.uuid()),
+        tenants::id.eq(id.uuid()),
         tenants::slug.eq(new.slug.as_str()),
         tenants::name.eq(new.name),
-        tenants::role_name.eq(SchemaName::of(new.id).to_string()),
+        tenants::role_name.eq(SchemaName::of(id).to_string()),
         tenants::status.eq(TenantStatus::Provisioning.as_str()),
         tenants::plan.eq(new.plan.as_str()),
         tenants::database.eq("control"),
@@ -93,7 +108,7 @@ pub async fn insert(tx: &mut PlatformTx, new: &NewTenant<'_>) -> DbResult<Tenant
     let tenant =
         tx.tx.one(diesel::insert_into(tenants::table).values(row).returning(Tenant::as_returning())).await?;
     let owner = (
-        pending_owners::tenant_id.eq(new.id.uuid()),
+        pending_owners::tenant_id.eq(id.uuid()),
         pending_owners::user_id.eq(new.owner.uuid()),
         pending_owners::email.eq(new.owner_email),
         pending_owners::password_hash.eq(new.owner_password_hash),
@@ -102,12 +117,28 @@ pub async fn insert(tx: &mut PlatformTx, new: &NewTenant<'_>) -> DbResult<Tenant
     Ok(tenant)
 }
 
+/// Takes the id of a schema that is built already; `None` when there is none left. Who takes at the same time gets
+/// another one, and a transaction that is rolled back gives it back. One that is behind would have to be built again, so
+/// it is taken last.
+async fn take_built(tx: &mut PlatformTx, at: DateTime<Utc>) -> DbResult<Option<TenantId>> {
+    let statement = diesel::sql_query(
+        "UPDATE schema_pool SET taken_at = $1 WHERE tenant_id = ( \
+             SELECT tenant_id FROM schema_pool WHERE taken_at IS NULL \
+             ORDER BY version DESC, tenant_id LIMIT 1 FOR UPDATE SKIP LOCKED \
+         ) RETURNING tenant_id",
+    )
+    .bind::<Timestamptz, _>(at);
+    let taken: Option<Taken> = tx.tx.first(statement).await?;
+    Ok(taken.map(|row| TenantId::from_uuid(row.tenant_id)))
+}
+
 /// The tenant with this id.
 pub async fn find(tx: &mut PlatformTx, id: TenantId) -> DbResult<Option<Tenant>> {
     tx.tx.first(tenants::table.find(id.uuid()).select(Tenant::as_select())).await
 }
 
-/// Tenants in the order they signed up, in one state or in all.
+/// Tenants in the order of their ids, in one state or in all. That is the order in which they signed up, except among those
+/// that signed up at the same moment or found a schema that was built before the last one's id was minted.
 pub async fn list(
     tx: &mut PlatformTx,
     status: Option<TenantStatus>,
@@ -157,7 +188,7 @@ pub async fn update(
     tx.tx.first(statement).await
 }
 
-type EntryRow = (uuid::Uuid, String, String, Option<i32>, Option<i32>, i32, i32);
+type EntryRow = (Uuid, String, String, Option<i32>, Option<i32>, i32, i32);
 
 /// The directory's entry of the tenant with this slug.
 pub async fn entry_by_slug(tx: &mut PlatformTx, slug: &Slug) -> DbResult<Option<DirectoryEntry>> {

@@ -332,8 +332,8 @@ fn line(meter: &str, quantity: Option<BigDecimal>) -> DbResult<Quantity> {
     Ok(Quantity { meter, quantity: quantity.unwrap_or_default() })
 }
 
-/// What every tenant used on the days from `from` up to, not including, `until`: one page of tenants, in the order they
-/// signed up. A tenant that used nothing is listed without quantities.
+/// What every tenant used on the days from `from` up to, not including, `until`: one page of tenants, in the order of
+/// their ids. A tenant that used nothing is listed without quantities.
 pub async fn totals_of_all(
     tx: &mut PlatformTx,
     from: NaiveDate,

@@ -1,5 +1,5 @@
-//! The platform's tables. `usage_batches` and the leasing columns of `jobs` are not here: they are handled in SQL
-//! (`platform/usage.rs`, `platform/queue.rs`).
+//! The platform's tables. `usage_batches`, `schema_pool` and the leasing columns of `jobs` are not here: they are handled
+//! in SQL (`platform/usage.rs`, `platform/tenants.rs` and `provision/`, `platform/queue.rs`).
 
 diesel::table! {
     platform.plans (name) {

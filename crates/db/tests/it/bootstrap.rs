@@ -73,9 +73,9 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
     let owner = Owner::new(site.pool("bulkhead_provisioner")?, timeouts());
     migrate(&owner, &MigrateOptions::default(), &|_| {}).await?;
     let at = SystemClock.now();
-    let id = TenantId::mint(at);
     let slug: Slug = "acme".parse()?;
-    site.db()?
+    let id = site
+        .db()?
         .platform_write::<_, DbError>(Authority::Machinery, async |tx| {
             let owner_password_hash = "x";
             let owner_email = "a@b.example";
@@ -84,7 +84,7 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
             tenants::insert(
                 tx,
                 &NewTenant {
-                    id,
+                    id: None,
                     slug: &slug,
                     name,
                     plan: Plan::Free,
@@ -96,7 +96,8 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
             )
             .await
         })
-        .await?;
+        .await?
+        .id;
     let built = owner
         .write(async |tx| provision_tenant(tx, TENANT_MIGRATIONS, id, JobId::mint(at), at).await)
         .await?;

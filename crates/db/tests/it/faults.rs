@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Connector, Db, DbError, DbResult, Pool, PoolOptions,
     tenant::{profile, resources},
@@ -142,7 +142,7 @@ async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
 
 /// The postmaster and every backend: a backend goes on when only the postmaster is stopped.
 fn freeze(database: &TestDb, signal: Signal) -> Result<()> {
-    let server = database.cluster().server().unwrap();
+    let server = database.cluster().server().context("this cluster was given")?;
     let postmaster = server.pid().unwrap_or_default();
     let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))?;
     let all = children.split_whitespace().map(ToOwned::to_owned).chain([postmaster.to_string()]);

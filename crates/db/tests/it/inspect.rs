@@ -4,8 +4,9 @@ use anyhow::Result;
 use bulkhead_db::{
     inspect::{Finding, Level, inspect},
     migrate::TENANT_MIGRATIONS,
+    provision::schema_pool::build_ahead,
 };
-use bulkhead_domain::Plan;
+use bulkhead_domain::{Clock as _, Plan, SchemaName, SystemClock, TenantId};
 use bulkhead_testkit::{Cluster, Login, TestDb};
 
 async fn findings(db: &TestDb) -> Result<Vec<Finding>> {
@@ -18,6 +19,14 @@ async fn unwell(db: &TestDb) -> Result<Vec<&'static str>> {
     Ok(found.map(|finding| finding.check).collect())
 }
 
+/// Builds a schema ahead; its name.
+async fn ahead(db: &TestDb) -> Result<String> {
+    let at = SystemClock.now();
+    let id = TenantId::mint(at);
+    db.owner()?.write(async |tx| build_ahead(tx, TENANT_MIGRATIONS, id, at).await).await?;
+    Ok(SchemaName::of(id).to_string())
+}
+
 #[tokio::test]
 async fn a_healthy_database_has_nothing_to_report() -> Result<()> {
     let db = TestDb::new().await?;
@@ -25,6 +34,9 @@ async fn a_healthy_database_has_nothing_to_report() -> Result<()> {
     assert_eq!(unwell(&db).await?, nobody);
     db.create_tenant("acme", Plan::Free).await?;
     db.sign_up("waiting", Plan::Free).await?;
+    let taken = ahead(&db).await?;
+    assert_eq!(db.sign_up("lucky", Plan::Free).await?.schema(), taken);
+    ahead(&db).await?;
     let unwell: Vec<_> =
         findings(&db).await?.into_iter().filter(|f| f.level != Level::Ok && f.check != "server").collect();
     assert_eq!(unwell, []);
@@ -40,6 +52,7 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         db.create_tenant("first", Plan::Free).await?.schema(),
         db.create_tenant("second", Plan::Free).await?.schema(),
     );
+    let pooled = ahead(&db).await?;
     let name = db.name().to_owned();
     let stranger = format!("t_{}", "0".repeat(26));
     let cases = [
@@ -55,11 +68,18 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         ("large objects", "GRANT EXECUTE ON FUNCTION lo_creat(int) TO PUBLIC".into(), "REVOKE EXECUTE ON FUNCTION lo_creat(int) FROM PUBLIC".into()),
         ("ownership", format!("ALTER TABLE {a}.users OWNER TO postgres"), format!("ALTER TABLE {a}.users OWNER TO bulkhead_owner")),
         ("tenant login", "GRANT SELECT ON platform.plans TO bulkhead_tenants".into(), "REVOKE SELECT ON platform.plans FROM bulkhead_tenants".into()),
+        ("ownership", format!("ALTER TABLE {pooled}.users OWNER TO postgres"), format!("ALTER TABLE {pooled}.users OWNER TO bulkhead_owner")),
         ("tenant login", format!("GRANT USAGE ON SCHEMA {a} TO bulkhead_tenant"), format!("REVOKE USAGE ON SCHEMA {a} FROM bulkhead_tenant")),
         ("tenants", format!("ALTER SCHEMA {a} RENAME TO elsewhere"), format!("ALTER SCHEMA elsewhere RENAME TO {a}")),
+        ("schema pool", format!("ALTER SCHEMA {pooled} RENAME TO elsewhere"), format!("ALTER SCHEMA elsewhere RENAME TO {pooled}")),
+        ("schema pool", format!("ALTER ROLE {pooled} RENAME TO somebody"), format!("ALTER ROLE somebody RENAME TO {pooled}")),
+        ("schema pool", "UPDATE platform.schema_pool SET taken_at = now()".into(), "UPDATE platform.schema_pool SET taken_at = NULL".into()),
+        ("schema pool", "INSERT INTO platform.schema_pool SELECT id, role_name, '', now(), now() FROM platform.tenants".into(), "DELETE FROM platform.schema_pool WHERE version = ''".into()),
         ("orphan schemas", format!("CREATE SCHEMA {stranger} AUTHORIZATION bulkhead_owner"), format!("DROP SCHEMA {stranger}")),
         ("orphan roles", format!("CREATE ROLE {stranger}"), format!("DROP ROLE {stranger}")),
         ("tenant roles", format!("ALTER ROLE {a} LOGIN"), format!("ALTER ROLE {a} NOLOGIN")),
+        ("tenant roles", format!("ALTER ROLE {pooled} LOGIN"), format!("ALTER ROLE {pooled} NOLOGIN")),
+        ("tenant roles", format!("GRANT {b} TO {pooled}"), format!("REVOKE {b} FROM {pooled}")),
         ("tenant roles", format!("GRANT {b} TO {a}"), format!("REVOKE {b} FROM {a}")),
         ("tenant roles", format!("REVOKE {a} FROM bulkhead_tenant GRANTED BY bulkhead_provisioner"), format!("GRANT {a} TO bulkhead_tenant GRANTED BY bulkhead_provisioner")),
         ("tenant roles", format!("REVOKE bulkhead_tenants FROM {a} GRANTED BY bulkhead_provisioner"), format!("GRANT bulkhead_tenants TO {a} GRANTED BY bulkhead_provisioner")),

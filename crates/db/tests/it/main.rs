@@ -5,6 +5,7 @@ mod faults;
 mod inspect;
 mod migrations;
 mod provision;
+mod schema_pool;
 mod support;
 mod tls;
 mod walls;

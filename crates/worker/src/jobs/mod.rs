@@ -2,6 +2,7 @@
 
 mod aggregate_usage;
 mod decide_scaling;
+mod fill_schema_pool;
 mod keep_house;
 mod provision_tenant;
 mod purge_expired;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use anyhow::Result;
 use bulkhead_db::{
     Authority, DbError,
+    migrate::TENANT_MIGRATIONS,
     platform::{queue, queue::JobState},
     tenant,
 };
 use bulkhead_domain::{Clock as _, Plan, SystemClock, TenantId};
-use bulkhead_jobs::{DecideScaling, Job as _, KeepHouse, ProvisionTenant, PurgeExpired};
+use bulkhead_jobs::{DecideScaling, FillSchemaPool, Job as _, KeepHouse, ProvisionTenant, PurgeExpired};
 use bulkhead_testkit::{TestDb, TestRedis};
-use bulkhead_worker::Registry;
+use bulkhead_worker::{Registry, WorkerOptions};
 use tokio::task::LocalSet;
 
 use crate::support::{Worker, job, options, until};
@@ -214,6 +215,58 @@ async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
         until(&db, &again, "1", PATIENCE).await?;
         assert_eq!(db.value(&asked).await?, "1");
         worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+/// What waits to be taken: how many are of which version, and how many schemas there are at all.
+const POOL: &str = "SELECT concat_ws(' ', \
+     (SELECT string_agg(n || ' of ' || version, ', ' ORDER BY version) \
+      FROM (SELECT version, count(*) AS n FROM platform.schema_pool WHERE taken_at IS NULL GROUP BY version) v), \
+     'in', (SELECT count(*) FROM pg_namespace WHERE nspname ~ '^t_'))";
+
+#[tokio::test]
+async fn the_pool_of_schemas_is_filled_renewed_and_emptied_as_it_is_set() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let newest = TENANT_MIGRATIONS.last().map_or("", |migration| migration.version);
+    let with = |schema_pool| WorkerOptions { schema_pool, ..options() };
+    let start = |schema_pool| Worker::start_with(&db, &redis.url(), with(schema_pool), Registry::standard());
+    let now = format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", FillSchemaPool::KIND);
+    let test = async {
+        let worker = start(3)?;
+        until(&db, POOL, &format!("3 of {newest} in 3"), PATIENCE).await?;
+
+        // A tenant moves in at once, and what it took is made up for.
+        let ready = db.value("SELECT min(role_name) FROM platform.schema_pool").await?;
+        let tenant = db.sign_up("acme", Plan::Free).await?;
+        assert_eq!(tenant.schema(), ready);
+        let ask = async |tx: &mut _| {
+            let job = ProvisionTenant { tenant: tenant.id };
+            queue::enqueue(tx, &job, Some(tenant.id), None, SystemClock.now()).await
+        };
+        db.db()?.platform_write::<_, DbError>(Authority::Operator, ask).await?;
+        until(&db, "SELECT status FROM platform.tenants", "active", PATIENCE).await?;
+        let find = async |tx: &mut _| tenant::users::find(tx, tenant.owner_id).await;
+        assert_eq!(db.db()?.read(tenant.proven(), find).await?.unwrap().email, tenant.owner_email);
+        db.sql(&now).await?;
+        until(&db, POOL, &format!("3 of {newest} in 4"), PATIENCE).await?;
+
+        // What an older program has left is replaced.
+        let behind = "UPDATE platform.schema_pool SET version = '1' \
+            WHERE tenant_id = (SELECT min(tenant_id::text)::uuid FROM platform.schema_pool) RETURNING role_name";
+        let behind = db.value(behind).await?;
+        db.sql(&now).await?;
+        until(&db, POOL, &format!("3 of {newest} in 4"), PATIENCE).await?;
+        assert_eq!(db.value(&format!("SELECT to_regrole('{behind}')")).await?, "");
+        worker.stop().await?;
+
+        for (wanted, left) in [(1, format!("1 of {newest} in 2")), (0, "in 1".to_owned())] {
+            let worker = start(wanted)?;
+            db.sql(&now).await?;
+            until(&db, POOL, &left, PATIENCE).await?;
+            worker.stop().await?;
+        }
         anyhow::Ok(())
     };
     LocalSet::new().run_until(test).await

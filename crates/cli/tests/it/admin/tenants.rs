@@ -352,9 +352,10 @@ async fn a_tenant_in_the_hands_of_a_job_is_neither_suspended_nor_activated() {
 #[tokio::test]
 async fn tenants_are_listed_in_pages_and_by_state() {
     let system = System::shared().await;
-    let tenants = [system.tenant().await, system.tenant().await];
+    let mut tenants = [system.tenant().await, system.tenant().await];
+    // In the order of their ids, the second is somewhere on the pages after the first.
+    tenants.sort_by(|one, other| one.id.cmp(&other.id));
     let operator = system.operator_with(OperatorRole::Support).await;
-    // Signed up one after the other, so the second is somewhere on the pages after the first.
     let page =
         operator.get(&format!("/v1/admin/tenants?limit=100&cursor={}", tenants[0].id)).await.expect(200);
     let ids: Vec<Value> =

@@ -47,7 +47,14 @@ async fn a_tenant_enqueues_for_itself_and_only_what_it_may() -> Result<()> {
     assert!(pool.read::<_, DbError>(b.proven(), async |tx| jobs::find(tx, job).await).await?.is_none());
 
     let client = tenant_session(&db, a).await?;
-    for kind in ["provision_tenant", "keep_house", "aggregate_usage", "decide_scaling", "no_such_kind"] {
+    for kind in [
+        "provision_tenant",
+        "keep_house",
+        "aggregate_usage",
+        "decide_scaling",
+        "fill_schema_pool",
+        "no_such_kind",
+    ] {
         let call = format!("SELECT gate.enqueue_job(gen_random_uuid(), '{kind}', '{{}}', 3, NULL, NULL)");
         assert_eq!(refusal(&client, &call).await?, format!("tenants may not enqueue {kind}"));
     }

@@ -1,6 +1,8 @@
 //! What each role reaches when it is asked directly, outside of the program.
 
 use anyhow::Result;
+use bulkhead_db::{migrate::TENANT_MIGRATIONS, provision::schema_pool::build_ahead};
+use bulkhead_domain::{Clock as _, SchemaName, SystemClock, TenantId};
 use bulkhead_testkit::{Login, TestDb};
 use tokio_postgres::Client;
 
@@ -48,6 +50,45 @@ async fn a_tenant_role_reaches_neither_the_platform_nor_another_tenant() -> Resu
                 "{sql}: {why}"
             );
         }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_role_that_was_built_ahead_reaches_its_own_empty_schema_and_nothing_else() -> Result<()> {
+    let db = TestDb::new().await?;
+    let [tenant] = &marked_tenants(&db, 1).await?[..] else { anyhow::bail!("a tenant") };
+    let (owner, at) = (db.owner()?, SystemClock.now());
+    let [id, neighbour] = [TenantId::mint(at), TenantId::mint(at)];
+    for id in [id, neighbour] {
+        owner.write(async |tx| build_ahead(tx, TENANT_MIGRATIONS, id, at).await).await?;
+    }
+    let [own, neighbour] = [id, neighbour].map(|id| SchemaName::of(id).to_string());
+    let client = db.session(Login::Tenant).await?;
+    client.batch_execute(&format!("SET ROLE {own}; SET search_path = {own}")).await?;
+    let rows =
+        client.query_one("SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM gate.jobs)", &[]);
+    assert_eq!(rows.await?.get::<_, i64>(0), 0);
+
+    let mut foreign = relations(&db, "platform").await?;
+    assert!(foreign.contains(&"platform.schema_pool".to_owned()), "{foreign:?}");
+    foreign.extend(relations(&db, &neighbour).await?);
+    foreign.extend(relations(&db, &tenant.schema()).await?);
+    for relation in foreign {
+        for sql in [format!("SELECT FROM {relation}"), format!("DELETE FROM {relation}")] {
+            let why = refusal(&client, &sql).await;
+            assert!(why.starts_with("permission denied for schema"), "{sql}: {why}");
+        }
+    }
+    // It is nobody's yet, so the doors do not open for it.
+    for call in ["gate.tenant()", "gate.revoke('user', gen_random_uuid())"] {
+        assert_eq!(refusal(&client, &format!("SELECT {call}")).await, "no tenant role is in force", "{call}");
+    }
+    // Nor does a tenant reach what waits for others.
+    client.batch_execute(&format!("SET ROLE {0}; SET search_path = {0}", tenant.schema())).await?;
+    for relation in relations(&db, &own).await? {
+        let why = refusal(&client, &format!("SELECT FROM {relation}")).await;
+        assert!(why.starts_with("permission denied for schema"), "{relation}: {why}");
     }
     Ok(())
 }

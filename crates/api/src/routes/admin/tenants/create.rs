@@ -9,7 +9,7 @@ use bulkhead_db::{
         tenants::{self, NewTenant},
     },
 };
-use bulkhead_domain::{Email, Plan, Slug, TenantId, Text, UserId};
+use bulkhead_domain::{Email, Plan, Slug, Text, UserId};
 use bulkhead_jobs::ProvisionTenant;
 use serde::Deserialize;
 use serde_json::json;
@@ -70,9 +70,8 @@ pub(crate) async fn create_tenant(
     let wanted = Wanted::parse(body.value)?;
     let hash = state.hash(wanted.password).await?;
     let at = state.clock.now();
-    let id = TenantId::mint(at);
     let new = NewTenant {
-        id,
+        id: None,
         slug: &wanted.slug,
         name: wanted.name.as_str(),
         plan: wanted.plan,
@@ -85,6 +84,7 @@ pub(crate) async fn create_tenant(
     let once = state.once(&intent, &subject, &body.bytes, at);
     let create = async |tx: &mut _| {
         let tenant = tenants::insert(tx, &new).await.map_err(taken)?;
+        let id = tenant.id;
         let job = queue::enqueue(tx, &ProvisionTenant { tenant: id }, Some(id), None, at).await?;
         caller.audit(tx, at, &id, json!({ "slug": tenant.slug, "plan": tenant.plan })).await?;
         Answer::accepted(

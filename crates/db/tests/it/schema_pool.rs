@@ -1,0 +1,368 @@
+//! Schemas that are built before anybody has asked for them.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bulkhead_db::{
+    Authority, DbError, Owner,
+    migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
+    platform::tenants::{self, NewTenant},
+    provision::{
+        Provisioned, provision_tenant,
+        schema_pool::{build_ahead, count_ready, drop_surplus},
+    },
+};
+use bulkhead_domain::{Clock as _, JobId, Plan, SchemaName, Slug, SystemClock, TenantId, UserId};
+use bulkhead_testkit::{Login, TestDb};
+use tokio::sync::Barrier;
+
+use crate::support::catalog;
+
+/// A later release's migration.
+const NEXT: TenantMigration = TenantMigration {
+    version: "29990101000000",
+    name: "next",
+    up: "CREATE TABLE next (id int PRIMARY KEY); GRANT SELECT ON next TO :\"tenant\"",
+};
+
+fn newer() -> Vec<TenantMigration> {
+    TENANT_MIGRATIONS.iter().copied().chain([NEXT]).collect()
+}
+
+async fn ahead(owner: &Owner, set: &[TenantMigration]) -> Result<TenantId, DbError> {
+    let at = SystemClock.now();
+    let id = TenantId::mint(at);
+    owner.write(async |tx| build_ahead(tx, set, id, at).await).await?;
+    Ok(id)
+}
+
+async fn provision(owner: &Owner, set: &[TenantMigration], id: TenantId) -> Result<Provisioned, DbError> {
+    let at = SystemClock.now();
+    owner.write(async |tx| provision_tenant(tx, set, id, JobId::mint(at), at).await).await
+}
+
+async fn ready(owner: &Owner, set: &[TenantMigration]) -> Result<usize, DbError> {
+    owner.write(async |tx| count_ready(tx, set).await).await
+}
+
+/// Drops all that is too much; how many it were.
+async fn trim(owner: &Owner, set: &[TenantMigration], wanted: u16) -> Result<usize, DbError> {
+    let mut dropped = 0;
+    while owner.write::<_, DbError>(async |tx| drop_surplus(tx, set, wanted).await).await? {
+        dropped += 1;
+    }
+    Ok(dropped)
+}
+
+fn schema(id: TenantId) -> String {
+    SchemaName::of(id).to_string()
+}
+
+/// What is there under an id, and as what: the schema's own number tells whether it was built again.
+async fn state(db: &TestDb, id: TenantId) -> Result<String> {
+    let (name, id) = (schema(id), id.uuid());
+    db.value(&format!(
+        "SELECT concat_ws(' ', CASE WHEN to_regrole('{name}') IS NOT NULL THEN 'role' END,
+            CASE WHEN to_regnamespace('{name}') IS NOT NULL THEN 'schema' END,
+            (SELECT CASE WHEN taken_at IS NULL THEN 'ready' ELSE 'taken' END
+             FROM platform.schema_pool WHERE tenant_id = '{id}' AND role_name = '{name}'),
+            (SELECT 'version' FROM platform.tenant_schema_versions WHERE tenant_id = '{id}'),
+            (SELECT status FROM platform.tenants WHERE id = '{id}'))"
+    ))
+    .await
+}
+
+async fn number(db: &TestDb, id: TenantId) -> Result<String> {
+    db.value(&format!("SELECT '{}'::regnamespace::oid", schema(id))).await
+}
+
+#[tokio::test]
+async fn a_tenant_moves_into_a_schema_that_equals_a_fresh_one() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    let fresh = db.create_tenant("fresh", Plan::Free).await?;
+    let id = ahead(&owner, TENANT_MIGRATIONS).await?;
+    assert_eq!(state(&db, id).await?, "role schema ready");
+    let built = number(&db, id).await?;
+
+    let tenant = db.sign_up("acme", Plan::Free).await?;
+    assert_eq!(tenant.id, id);
+    assert_eq!(state(&db, id).await?, "role schema taken provisioning");
+    assert_eq!(provision(&owner, TENANT_MIGRATIONS, id).await?, Provisioned::Built);
+    assert_eq!(state(&db, id).await?, "role schema version active");
+    assert_eq!(number(&db, id).await?, built, "it was built again");
+    let (moved_in, from_nothing) =
+        (catalog(&db, &[&schema(id)]).await?, catalog(&db, &[&fresh.schema()]).await?);
+    assert!(moved_in.contains("relation §0.users grants INSERT to §0"), "{moved_in}");
+    assert_eq!(moved_in, from_nothing);
+    let people =
+        format!("SELECT string_agg(id || ' ' || email || ' ' || role, ',') FROM {}.users", schema(id));
+    assert_eq!(db.value(&people).await?, format!("{} {} owner", tenant.owner_id.uuid(), tenant.owner_email));
+    let audit = format!("SELECT string_agg(action, ',') FROM {}.audit_log", schema(id));
+    assert_eq!(db.value(&audit).await?, "provision_tenant");
+    let memberships = "SELECT string_agg(format('%s in %s', regexp_replace(m.rolname, '^t_.*', 't'),
+            regexp_replace(g.rolname, '^t_.*', 't')), ', ' ORDER BY m.rolname, g.rolname)
+        FROM pg_auth_members a JOIN pg_roles m ON m.oid = member JOIN pg_roles g ON g.oid = roleid
+        WHERE m.rolname <> 'bulkhead_provisioner' AND";
+    let of = |name: String| format!("{memberships} '{name}' IN (m.rolname, g.rolname)");
+    assert_eq!(db.value(&of(schema(id))).await?, db.value(&of(fresh.schema())).await?);
+    assert_eq!(provision(&owner, TENANT_MIGRATIONS, id).await?, Provisioned::AlreadyActive);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_oldest_is_taken_first_one_that_is_behind_last_and_then_none() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    let behind = ahead(&owner, TENANT_MIGRATIONS).await?;
+    let (first, second) = (ahead(&owner, &newer()).await?, ahead(&owner, &newer()).await?);
+    let mut taken = Vec::new();
+    for number in 0..4 {
+        taken.push(db.sign_up(&format!("tenant-{number}"), Plan::Free).await?.id);
+    }
+    assert_eq!(taken[..3], [first, second, behind]);
+    assert_eq!(state(&db, taken[3]).await?, "provisioning");
+    assert_eq!(provision(&owner, &newer(), taken[3]).await?, Provisioned::Built);
+    assert_eq!(state(&db, taken[3]).await?, "role schema version active");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_that_has_an_id_keeps_it() -> Result<()> {
+    let db = TestDb::new().await?;
+    let id = ahead(&db.owner()?, TENANT_MIGRATIONS).await?;
+    let at = SystemClock.now();
+    let own = TenantId::mint(at);
+    let slug: Slug = "acme".parse()?;
+    let new = NewTenant {
+        id: Some(own),
+        slug: &slug,
+        name: "Acme",
+        plan: Plan::Free,
+        owner: UserId::mint(at),
+        owner_email: "a@b.example",
+        owner_password_hash: "x",
+        at,
+    };
+    let insert = async |tx: &mut _| tenants::insert(tx, &new).await;
+    let made = db.db()?.platform_write::<_, DbError>(Authority::Machinery, insert).await?;
+    assert_eq!(made.id, own);
+    assert_eq!(state(&db, id).await?, "role schema ready");
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_that_sign_up_at_once_take_two() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    let mut built = [ahead(&owner, TENANT_MIGRATIONS).await?, ahead(&owner, TENANT_MIGRATIONS).await?];
+    built.sort_unstable();
+    let (pools, both_have_taken) = (db.db()?, Barrier::new(2));
+    let sign_up = async |slug: &str| {
+        let (at, slug) = (SystemClock.now(), slug.parse::<Slug>()?);
+        let new = NewTenant {
+            id: None,
+            slug: &slug,
+            name: "Acme",
+            plan: Plan::Free,
+            owner: UserId::mint(at),
+            owner_email: "a@b.example",
+            owner_password_hash: "x",
+            at,
+        };
+        let insert = async |tx: &mut _| {
+            let made = tenants::insert(tx, &new).await?;
+            // Neither has been committed yet.
+            both_have_taken.wait().await;
+            Ok::<_, DbError>(made.id)
+        };
+        anyhow::Ok(pools.platform_write(Authority::Machinery, insert).await?)
+    };
+    let (a, b) = tokio::join!(sign_up("first"), sign_up("second"));
+    let mut taken = [a?, b?];
+    taken.sort_unstable();
+    assert_eq!(taken, built);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sign_up_that_fails_gives_back_what_it_took() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    db.sign_up("acme", Plan::Free).await?;
+    let id = ahead(&owner, TENANT_MIGRATIONS).await?;
+    let taken = db.sign_up("acme", Plan::Free).await;
+    assert!(format!("{:?}", taken.unwrap_err()).contains("tenants_slug_key"));
+    assert_eq!(state(&db, id).await?, "role schema ready");
+    assert_eq!(db.sign_up("other", Plan::Free).await?.id, id);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_is_behind_is_built_anew_for_its_tenant() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    let id = ahead(&owner, TENANT_MIGRATIONS).await?;
+    let built = number(&db, id).await?;
+    // Nothing in it may outlive it.
+    db.sql(&format!("CREATE TABLE {}.stray (x int)", schema(id))).await?;
+    assert_eq!(db.sign_up("acme", Plan::Free).await?.id, id);
+    // A migration of the tenants passes by what is no tenant's yet.
+    let report = migrate_tenants(&owner, &newer(), &MigrateOptions::default(), &|_| {}).await?;
+    assert_eq!((report.migrated, report.failed.len()), (0, 0));
+    assert_eq!(number(&db, id).await?, built);
+
+    assert_eq!(provision(&owner, &newer(), id).await?, Provisioned::Built);
+    assert_eq!(state(&db, id).await?, "role schema version active");
+    assert_ne!(number(&db, id).await?, built);
+    let fresh = db.create_tenant_with(&newer(), "fresh", Plan::Free).await?;
+    let (rebuilt, fresh) = (catalog(&db, &[&schema(id)]).await?, catalog(&db, &[&fresh.schema()]).await?);
+    assert!(rebuilt.contains("relation §0.next grants SELECT to §0"), "{rebuilt}");
+    assert_eq!(rebuilt, fresh);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_older_program_leaves_the_pool_to_the_newer() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    let id = ahead(&owner, &newer()).await?;
+    assert_eq!(ready(&owner, TENANT_MIGRATIONS).await?, 1);
+    assert!(matches!(ahead(&owner, TENANT_MIGRATIONS).await, Err(DbError::Outdated)));
+    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 1).await?, 0);
+    assert_eq!(db.sign_up("acme", Plan::Free).await?.id, id);
+    assert!(matches!(provision(&owner, TENANT_MIGRATIONS, id).await, Err(DbError::Outdated)));
+    assert_eq!(provision(&owner, &newer(), id).await?, Provisioned::Built);
+    // With the row gone, it is the tenants that tell.
+    assert!(matches!(ahead(&owner, TENANT_MIGRATIONS).await, Err(DbError::Outdated)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn building_ahead_and_migrating_wait_for_each_other() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    let migration = db.session(Login::Admin).await?;
+    // The lock that a migration takes alone when it has seen the last tenant.
+    let lock = format!("BEGIN; SELECT pg_advisory_xact_lock({})", 0x6275_6c6b_666c_6565_i64);
+    migration.batch_execute(&lock).await?;
+    let waits = async {
+        let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+            WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()";
+        while db.value(waiting).await? == "0" {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(db.value("SELECT count(*) FROM platform.schema_pool").await?, "0");
+        migration.batch_execute("COMMIT").await?;
+        anyhow::Ok(())
+    };
+    let both = async { tokio::join!(ahead(&owner, TENANT_MIGRATIONS), waits) };
+    let (built, waited) = tokio::time::timeout(Duration::from_secs(20), both).await?;
+    waited?;
+    assert_eq!(state(&db, built?).await?, "role schema ready");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_deleted_before_it_was_built_leaves_nothing() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    let mut deleted = Vec::new();
+    for slug in ["by-its-job", "without-its-job", "in-service"] {
+        ahead(&owner, TENANT_MIGRATIONS).await?;
+        deleted.push(db.sign_up(slug, Plan::Free).await?.id);
+    }
+    let [by_job, without_job, in_service] = deleted[..] else { anyhow::bail!("three") };
+    assert_eq!(provision(&owner, TENANT_MIGRATIONS, in_service).await?, Provisioned::Built);
+    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 0).await?, 0, "none is deleted yet");
+    db.sql("UPDATE platform.tenants SET status = 'deleted'").await?;
+
+    assert_eq!(provision(&owner, TENANT_MIGRATIONS, by_job).await?, Provisioned::Withdrawn);
+    assert_eq!(state(&db, by_job).await?, "deleted");
+    assert_eq!(provision(&owner, TENANT_MIGRATIONS, by_job).await?, Provisioned::Withdrawn);
+    // A job that was given up does not come back.
+    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 8).await?, 1);
+    assert_eq!(state(&db, without_job).await?, "deleted");
+    assert_eq!(provision(&owner, TENANT_MIGRATIONS, without_job).await?, Provisioned::Withdrawn);
+    assert_eq!(state(&db, in_service).await?, "role schema version deleted");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_too_much_or_behind_is_dropped_and_what_is_taken_is_not() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(ahead(&owner, TENANT_MIGRATIONS).await?);
+    }
+    assert_eq!(ready(&owner, TENANT_MIGRATIONS).await?, 4);
+    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 4).await?, 0);
+    let tenant = db.sign_up("acme", Plan::Free).await?.id;
+    assert_eq!(tenant, ids[0]);
+    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 2).await?, 1);
+    assert_eq!(state(&db, ids[3]).await?, "", "the one that would be taken last goes first");
+
+    // A newer program: all are behind, whether or not so many are wanted.
+    assert_eq!(ready(&owner, &newer()).await?, 0);
+    let next = ahead(&owner, &newer()).await?;
+    assert_eq!(trim(&owner, &newer(), 8).await?, 2);
+    assert_eq!(state(&db, ids[1]).await?, "");
+    assert_eq!(state(&db, next).await?, "role schema ready");
+    assert_eq!(state(&db, tenant).await?, "role schema taken provisioning");
+    assert_eq!(trim(&owner, &newer(), 0).await?, 1);
+    assert_eq!(state(&db, next).await?, "");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_a_sign_up_is_about_to_take_is_not_dropped() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    let id = ahead(&owner, TENANT_MIGRATIONS).await?;
+    let sign_up = db.session(Login::Platform).await?;
+    sign_up
+        .batch_execute(
+            "BEGIN; SET LOCAL ROLE bulkhead_platform_rw; UPDATE platform.schema_pool SET taken_at = now()",
+        )
+        .await?;
+    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 0).await?, 0);
+    sign_up.batch_execute("ROLLBACK").await?;
+    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 0).await?, 1);
+    assert_eq!(state(&db, id).await?, "");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_platform_may_take_schemas_and_nothing_else() -> Result<()> {
+    let db = TestDb::new().await?;
+    ahead(&db.owner()?, TENANT_MIGRATIONS).await?;
+    let platform = db.session(Login::Platform).await?;
+    platform.batch_execute("SET ROLE bulkhead_platform_rw; SET search_path = platform").await?;
+    for sql in [
+        "DELETE FROM schema_pool",
+        "UPDATE schema_pool SET version = '3'",
+        "UPDATE schema_pool SET tenant_id = gen_random_uuid()",
+        "INSERT INTO schema_pool SELECT gen_random_uuid(), 't_00000000000000000000000000', '', now()",
+        "TRUNCATE schema_pool",
+    ] {
+        let refused = platform.batch_execute(sql).await.unwrap_err();
+        let why = refused.as_db_error().map(|error| error.message().to_owned());
+        assert_eq!(why.as_deref(), Some("permission denied for table schema_pool"), "{sql}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_table_stays_while_there_are_schemas_that_only_it_knows_of() -> Result<()> {
+    let db = TestDb::unmigrated().await?;
+    let owner = db.owner()?;
+    let applied = bulkhead_db::migrate::migrate_platform(&owner, &MigrateOptions::default()).await?;
+    assert!(applied.last().is_some_and(|name| name.ends_with("schema_pool")), "{applied:?}");
+    ahead(&owner, TENANT_MIGRATIONS).await?;
+    let refused = bulkhead_db::migrate::revert_platform_once(&owner).await.unwrap_err().to_string();
+    assert!(refused.contains("BULKHEAD_SCHEMA_POOL=0"), "{refused}");
+    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 0).await?, 1);
+    bulkhead_db::migrate::revert_platform_once(&owner).await?;
+    Ok(())
+}
