@@ -18,7 +18,7 @@ use bulkhead_db::{
     Authority, Db, DbError, Owner,
     migrate::TENANT_MIGRATIONS,
     platform::tenants::{self, NewTenant},
-    provision::provision_tenant,
+    provision::{provision_tenant, schema_pool::build_ahead},
     tenant::{
         api_keys::{self, NewApiKey},
         resources::{self, NewResource},
@@ -203,8 +203,7 @@ impl Stage {
             .sql(&format!("UPDATE platform.plans SET requests_per_minute = {LIMIT}, burst = {LIMIT}"))
             .await?;
         let bar = progress("building tenants", wanted);
-        let builder =
-            Builder { db: self.db.db()?, owner: self.db.owner()?, keyring: Keyring::new(&self.master_key)? };
+        let builder = self.builder()?;
         for number in 0..wanted {
             let (tenant, seconds) = builder.tenant(number).await?;
             self.tenants.push(tenant);
@@ -218,15 +217,39 @@ impl Stage {
 
     /// Builds some tenants that nobody will ask for; how many seconds the building took.
     pub(crate) async fn build_more(&self, tenants: usize) -> Result<f64> {
-        let builder =
-            Builder { db: self.db.db()?, owner: self.db.owner()?, keyring: Keyring::new(&self.master_key)? };
+        let builder = self.builder()?;
         let mut seconds = 0.0;
         for _ in 0..tenants {
-            let number = self.built_more.fetch_add(1, Ordering::Relaxed);
-            let number = self.tenants.len() + number;
-            seconds += builder.tenant(number).await?.1;
+            seconds += builder.tenant(self.one_more()).await?.1;
         }
         Ok(seconds)
+    }
+
+    /// Signs tenants up for schemas that were built ahead; how many seconds each took: the order, and moving in.
+    pub(crate) async fn sign_up(&self, tenants: usize) -> Result<Vec<f64>> {
+        let builder = self.builder()?;
+        for _ in 0..tenants {
+            let at = SystemClock.now();
+            let build = async |tx: &mut _| build_ahead(tx, TENANT_MIGRATIONS, TenantId::mint(at), at).await;
+            builder.owner.write(build).await?;
+        }
+        let mut seconds = Vec::new();
+        for _ in 0..tenants {
+            let begun = Instant::now();
+            let id = builder.order(self.one_more(), None).await?;
+            builder.provision(id).await?;
+            seconds.push(begun.elapsed().as_secs_f64());
+        }
+        Ok(seconds)
+    }
+
+    fn builder(&self) -> Result<Builder> {
+        Ok(Builder { db: self.db.db()?, owner: self.db.owner()?, keyring: Keyring::new(&self.master_key)? })
+    }
+
+    /// The number of a tenant that is not on the stage.
+    fn one_more(&self) -> usize {
+        self.tenants.len() + self.built_more.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The schema of every tenant there is.
@@ -307,6 +330,8 @@ impl Stage {
             ("BULKHEAD_REDIS_CACHE_URL", self.redis.url()),
             ("BULKHEAD_MASTER_KEY", self.master_key.reveal()),
             ("BULKHEAD_ENVIRONMENT", "test".to_owned()),
+            // Nothing is built beside what is measured.
+            ("BULKHEAD_SCHEMA_POOL", "0".to_owned()),
             ("BULKHEAD_IP_REQUESTS_PER_MINUTE", ADDRESS_LIMIT.to_string()),
             ("BULKHEAD_LIMITER_TIMEOUT_MS", "1000".to_owned()),
         ])
@@ -364,12 +389,13 @@ struct Builder {
 }
 
 impl Builder {
-    async fn tenant(&self, number: usize) -> Result<(Tenant, f64)> {
+    /// Orders a tenant, under an id or for a schema that was built ahead.
+    async fn order(&self, number: usize, id: Option<TenantId>) -> Result<TenantId> {
         let at = SystemClock.now();
         let slug: Slug = format!("bench-{number}").parse()?;
         let email = format!("owner@{slug}.example");
         let new = NewTenant {
-            id: None,
+            id,
             slug: &slug,
             name: "A benchmark's",
             plan: Plan::Enterprise,
@@ -379,10 +405,23 @@ impl Builder {
             at,
         };
         let order = async |tx: &mut _| tenants::insert(tx, &new).await;
-        let id = self.db.platform_write::<_, DbError>(Authority::Machinery, order).await?.id;
+        Ok(self.db.platform_write::<_, DbError>(Authority::Machinery, order).await?.id)
+    }
+
+    /// Puts a tenant into service that was ordered.
+    async fn provision(&self, id: TenantId) -> Result<()> {
+        let at = SystemClock.now();
         let job = JobId::mint(at);
-        let begun = Instant::now();
         self.owner.write(async |tx| provision_tenant(tx, TENANT_MIGRATIONS, id, job, at).await).await?;
+        Ok(())
+    }
+
+    /// A tenant that can be asked for something; how many seconds the building took.
+    async fn tenant(&self, number: usize) -> Result<(Tenant, f64)> {
+        let at = SystemClock.now();
+        let id = self.order(number, Some(TenantId::mint(at))).await?;
+        let begun = Instant::now();
+        self.provision(id).await?;
         let seconds = begun.elapsed().as_secs_f64();
         let key_id = ApiKeyId::mint(at);
         let (key, mac) = api_key::issue(&self.keyring, "test", id, key_id)?;

@@ -5,7 +5,10 @@
 //! order of their ids; so of two that carry the same batch one waits for the other and then finds it applied. It does
 //! not matter who sends a batch, how often, or in which order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use bigdecimal::{BigDecimal, num_bigint::BigInt as Whole};
 use bulkhead_domain::{
@@ -69,12 +72,32 @@ fn sequence(id: BatchId) -> DbResult<i64> {
         .map_err(|_too_big| DbError::Unreadable(format!("batch number {} is out of range", id.seq)))
 }
 
-#[derive(QueryableByName)]
-struct IdRow {
+/// Batches of one recorder without a gap between them: a recorder numbers what it sends, so thousands are a few of these.
+#[derive(Debug, PartialEq, Eq, QueryableByName)]
+struct Span {
     #[diesel(sql_type = SqlUuid)]
     boot: Uuid,
     #[diesel(sql_type = BigInt)]
-    seq: i64,
+    first: i64,
+    #[diesel(sql_type = BigInt)]
+    last: i64,
+}
+
+impl Span {
+    fn join(ids: impl IntoIterator<Item = (Uuid, i64)>) -> Vec<Self> {
+        let mut spans: Vec<Self> = vec![];
+        for (boot, seq) in ids {
+            match spans.last_mut() {
+                Some(span) if span.boot == boot && span.last.checked_add(1) == Some(seq) => span.last = seq,
+                _ => spans.push(Self { boot, first: seq, last: seq }),
+            }
+        }
+        spans
+    }
+
+    fn columns(spans: Vec<Self>) -> (Vec<Uuid>, Vec<i64>, Vec<i64>) {
+        spans.into_iter().map(|span| (span.boot, span.first, span.last)).collect()
+    }
 }
 
 /// Locks the recorders' rows and returns the batches that are not applied. The lock is taken in a part of the statement
@@ -93,31 +116,41 @@ async fn lock_and_sift(
     .bind::<Array<SqlUuid>, _>(boots.clone())
     .bind::<Array<Text>, _>(names);
     tx.tx.execute(ensure).await?;
-    let (sent_boots, sent_seqs): (Vec<Uuid>, Vec<i64>) = by_id.keys().copied().unzip();
+    let (sent_boots, firsts, lasts) = Span::columns(Span::join(by_id.keys().copied()));
     let sift = diesel::sql_query(
         "WITH locked AS MATERIALIZED ( \
              SELECT boot, applied FROM usage_batches WHERE boot = ANY ($1) ORDER BY boot FOR UPDATE \
          ) \
-         SELECT sent.boot, sent.seq FROM unnest($2, $3) AS sent (boot, seq) JOIN locked USING (boot) \
-         WHERE NOT locked.applied @> sent.seq",
+         SELECT boot, lower(span) AS first, upper(span) - 1 AS last \
+         FROM (SELECT boot, range_agg(int8range(first, last, '[]')) AS seqs \
+               FROM unnest($2, $3, $4) AS sent (boot, first, last) GROUP BY boot) sent \
+         JOIN locked USING (boot), unnest(locked.applied * sent.seqs) AS span",
     )
     .bind::<Array<SqlUuid>, _>(boots)
     .bind::<Array<SqlUuid>, _>(sent_boots)
-    .bind::<Array<BigInt>, _>(sent_seqs);
-    let rows: Vec<IdRow> = tx.tx.load(sift).await?;
-    Ok(rows.into_iter().map(|row| (row.boot, row.seq)).collect())
+    .bind::<Array<BigInt>, _>(firsts)
+    .bind::<Array<BigInt>, _>(lasts);
+    let mut fresh: BTreeSet<(Uuid, i64)> = by_id.keys().copied().collect();
+    for Span { boot, first, last } in tx.tx.load(sift).await? {
+        let applied: Vec<_> = fresh.range((boot, first)..=(boot, last)).copied().collect();
+        for id in applied {
+            fresh.remove(&id);
+        }
+    }
+    Ok(fresh)
 }
 
 async fn mark_applied(tx: &mut PlatformTx, fresh: &BTreeSet<(Uuid, i64)>) -> DbResult<()> {
-    let (boots, seqs): (Vec<Uuid>, Vec<i64>) = fresh.iter().copied().unzip();
+    let (boots, firsts, lasts) = Span::columns(Span::join(fresh.iter().copied()));
     let statement = diesel::sql_query(
         "UPDATE usage_batches SET applied = applied + done.seqs, applied_at = now() \
-         FROM (SELECT boot, range_agg(int8range(seq, seq, '[]')) AS seqs \
-               FROM unnest($1, $2) AS fresh (boot, seq) GROUP BY boot) done \
+         FROM (SELECT boot, range_agg(int8range(first, last, '[]')) AS seqs \
+               FROM unnest($1, $2, $3) AS fresh (boot, first, last) GROUP BY boot) done \
          WHERE usage_batches.boot = done.boot",
     )
     .bind::<Array<SqlUuid>, _>(boots)
-    .bind::<Array<BigInt>, _>(seqs);
+    .bind::<Array<BigInt>, _>(firsts)
+    .bind::<Array<BigInt>, _>(lasts);
     tx.tx.execute(statement).await?;
     Ok(())
 }
@@ -253,21 +286,17 @@ fn start(n: u32, seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(i64::from(n) * seconds, 0).unwrap_or_default()
 }
 
-/// Which of these batches are in the rollups.
-pub async fn confirmed(tx: &mut PlatformTx, batches: &[BatchId]) -> DbResult<Vec<BatchId>> {
-    let boots: Vec<Uuid> = batches.iter().map(|id| id.boot).collect();
-    let seqs: Vec<i64> = batches.iter().map(|id| sequence(*id)).collect::<DbResult<_>>()?;
+/// Which batches of a recorder are in the rollups, of those numbered from `first` to `last`; without gaps each, in order.
+pub async fn confirmed(tx: &mut PlatformTx, first: BatchId, last: u64) -> DbResult<Vec<RangeInclusive<u64>>> {
     let query = diesel::sql_query(
-        "SELECT sent.boot, sent.seq FROM unnest($1, $2) AS sent (boot, seq) JOIN usage_batches USING (boot) \
-         WHERE usage_batches.applied @> sent.seq",
+        "SELECT boot, lower(span) AS first, upper(span) - 1 AS last FROM usage_batches, \
+         unnest(applied * int8multirange(int8range($2, $3, '[]'))) AS span WHERE boot = $1 ORDER BY span",
     )
-    .bind::<Array<SqlUuid>, _>(boots)
-    .bind::<Array<BigInt>, _>(seqs);
-    let rows: Vec<IdRow> = tx.tx.load(query).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| BatchId { boot: row.boot, seq: u64::try_from(row.seq).unwrap_or_default() })
-        .collect())
+    .bind::<SqlUuid, _>(first.boot)
+    .bind::<BigInt, _>(sequence(first)?)
+    .bind::<BigInt, _>(sequence(BatchId { seq: last, ..first })?);
+    let spans: Vec<Span> = tx.tx.load(query).await?;
+    Ok(spans.into_iter().map(|span| span.first.unsigned_abs()..=span.last.unsigned_abs()).collect())
 }
 
 /// Sets a stream entry aside that cannot be applied, for people to look at. Doing it twice keeps one.

@@ -24,10 +24,11 @@ use uuid::Uuid;
 use super::{Open, Outcome, RecorderOptions, Shared, Signal, Slot, ledger::Ledger};
 use crate::{backoff::Backoff, codec::MAX_KEYS, server::RedisServer, stream};
 
-/// Batches that are applied directly in one transaction, sent again, or asked about at a time.
+/// Batches that are applied directly in one transaction, sent again, or forgotten at a time.
 pub(super) const APPLY_AT_ONCE: usize = 200;
 const SEND_AT_ONCE: usize = 200;
-const ASK_AT_ONCE: usize = 5_000;
+/// So few that requests on the same thread do not wait for it: about 50 µs.
+const FORGET_AT_ONCE: usize = 200;
 
 pub(super) struct Flusher {
     shared: Arc<Shared>,
@@ -231,7 +232,8 @@ impl Flusher {
     async fn maintain_for_ever(&self) {
         loop {
             self.mend_connection().await;
-            self.confirm(&self.batch_ids()).await;
+            let held = self.ledger.borrow().span(self.in_flight.get());
+            self.confirm(held).await;
             self.rescue().await;
             self.report();
             if !self.shared.open.lock().slots.is_empty() {
@@ -274,19 +276,18 @@ impl Flusher {
         }
     }
 
-    fn batch_ids(&self) -> Vec<BatchId> {
-        self.ledger.borrow().oldest(self.in_flight.get(), ASK_AT_ONCE).iter().map(|batch| batch.id).collect()
-    }
-
-    /// Forgets what PostgreSQL has; whether it could be asked.
-    async fn confirm(&self, ids: &[BatchId]) -> bool {
-        if ids.is_empty() {
-            return true;
-        }
-        let ask = async |tx: &mut _| usage::confirmed(tx, ids).await;
-        match self.db.platform_read(Authority::Machinery, ask).await {
+    /// Forgets what PostgreSQL has of the batches from the first to the last of these numbers; whether it could be asked.
+    async fn confirm(&self, span: Option<(u64, u64)>) -> bool {
+        let Some((first, last)) = span else { return true };
+        let first = BatchId { boot: self.boot, seq: first };
+        let ask = async |tx: &mut _| usage::confirmed(tx, first, last).await;
+        match self.db.platform_read::<_, DbError>(Authority::Machinery, ask).await {
             Ok(confirmed) => {
-                self.settle(confirmed);
+                for seqs in confirmed {
+                    while self.ledger.borrow_mut().settle_some(&seqs, FORGET_AT_ONCE) {
+                        tokio::task::yield_now().await;
+                    }
+                }
                 true
             }
             Err(error) => {
@@ -324,8 +325,9 @@ impl Flusher {
             Ok(missing) => {
                 let missing: Vec<u64> =
                     missing.into_iter().filter_map(|place| seqs.get(place).copied()).collect();
-                let ids: Vec<_> = missing.iter().map(|seq| BatchId { boot: self.boot, seq: *seq }).collect();
-                if !self.confirm(&ids).await {
+                // They come in order.
+                let span = missing.first().copied().zip(missing.last().copied());
+                if !self.confirm(span).await {
                     return;
                 }
                 let mut ledger = self.ledger.borrow_mut();

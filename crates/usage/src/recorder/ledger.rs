@@ -1,6 +1,6 @@
 //! The batches that PostgreSQL has not confirmed yet.
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, rc::Rc, time::Duration};
 
 use bulkhead_domain::usage::{UsageBatch, UsageDelta, UsageKey};
 use tokio::time::Instant;
@@ -49,6 +49,22 @@ impl Ledger {
     /// Bytes held, about.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Forgets some of the batches with these numbers that are in the rollups; whether there are more of them.
+    pub(super) fn settle_some(&mut self, seqs: &RangeInclusive<u64>, count: usize) -> bool {
+        let some: Vec<u64> = self.held.range(seqs.clone()).map(|(seq, _)| *seq).take(count).collect();
+        for seq in &some {
+            self.settled(*seq);
+        }
+        some.len() == count
+    }
+
+    /// The lowest and the highest number held below `below`.
+    pub(super) fn span(&self, below: u64) -> Option<(u64, u64)> {
+        let mut seqs = self.held.range(..below).map(|(seq, _)| *seq);
+        let first = seqs.next()?;
+        Some((first, seqs.next_back().unwrap_or(first)))
     }
 
     /// The oldest batches with numbers below `below`, at most `count`.
@@ -122,5 +138,22 @@ mod tests {
             (None, Some("2-0".to_owned()), None)
         );
         assert_eq!((ledger.len(), ledger.bytes()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_confirmed_is_forgotten_in_steps() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.span(9), None);
+        for seq in [2, 3, 5, 6, 8] {
+            ledger.keep(batch(seq));
+        }
+        assert_eq!(
+            (ledger.span(3), ledger.span(6), ledger.span(99)),
+            (Some((2, 2)), Some((2, 5)), Some((2, 8)))
+        );
+        assert!(ledger.settle_some(&(3..=6), 2));
+        assert_eq!(ledger.span(6), Some((2, 2)));
+        assert!(!ledger.settle_some(&(3..=6), 2));
+        assert_eq!((ledger.len(), ledger.span(99)), (2, Some((2, 8))));
     }
 }

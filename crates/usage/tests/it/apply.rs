@@ -73,11 +73,14 @@ async fn what_is_applied_is_confirmed_and_what_is_not_is_not() -> Result<()> {
         apply(&db.db()?, &[odd[0], odd[0], &batches[1]]).await?,
         usage::Applied { fresh: 1, duplicate: 2 }
     );
-    let ids: Vec<_> = batches.iter().map(|batch| batch.id).collect();
-    let ask = async |tx: &mut _| usage::confirmed(tx, &ids).await;
-    let mut confirmed = db.db()?.platform_read(Authority::Machinery, ask).await?;
-    confirmed.sort_unstable_by_key(|id| id.seq);
-    assert_eq!(confirmed.iter().map(|id| id.seq).collect::<Vec<_>>(), [1, 2, 3, 5, 7, 9]);
+    let of = async |first: usize, last: u64| {
+        let ask = async |tx: &mut _| usage::confirmed(tx, batches[first].id, last).await;
+        db.db()?.platform_read::<_, DbError>(Authority::Machinery, ask).await.map_err(anyhow::Error::from)
+    };
+    assert_eq!(of(0, 9).await?, [1..=3, 5..=5, 7..=7, 9..=9]);
+    assert_eq!(of(1, 6).await?, [2..=3, 5..=5]);
+    assert_eq!(of(3, 4).await?, []);
+    assert_eq!(of(8, 9_000).await?, [9..=9]);
     Ok(())
 }
 

@@ -17,28 +17,39 @@ use crate::{Finished, Handle, JobContext, JobError};
 /// How long a run goes on: a process that is to end does not wait for hundreds of schemas. The next run does the rest.
 const BUDGET: Duration = Duration::from_secs(5);
 
-/// One transaction per schema, so that a tenant who waits for the provisioner waits for one at most. What is wanted is
-/// built before what is behind is dropped: during a roll-out the pool is never empty. Retry: everything.
+/// Schemas built in one transaction. When one commits that grants roles, every connection reads all memberships anew at its
+/// next request, which takes milliseconds when there are thousands; so few transactions are better. A tenant who waits for
+/// the provisioner waits for one of them at most, so they are not long either.
+const BATCH: usize = 8;
+
+/// Builds when half of what is wanted is gone, for the reason of [`BATCH`]. What is wanted is built before what is behind
+/// is dropped: during a roll-out the pool is never empty. Retry: everything.
 impl Handle for FillSchemaPool {
     const TIMEOUT: Duration = Duration::from_mins(2);
 
     async fn run(self, context: &JobContext) -> Result<Finished, JobError> {
-        let (owner, wanted) = (context.owner(), context.schema_pool());
+        let (owner, wanted) = (context.owner(), usize::from(context.schema_pool()));
         let end = Instant::now() + BUDGET;
         let count = async |tx: &mut _| count_ready(tx, TENANT_MIGRATIONS).await;
-        let missing = usize::from(wanted).saturating_sub(owner.write::<_, DbError>(count).await?);
+        let ready = owner.write::<_, DbError>(count).await?;
+        let missing = if ready <= wanted / 2 { wanted.saturating_sub(ready) } else { 0 };
         let mut built = 0;
         while built < missing && Instant::now() < end {
-            let at = context.now();
-            let build = async |tx: &mut _| build_ahead(tx, TENANT_MIGRATIONS, TenantId::mint(at), at).await;
+            let (at, batch) = (context.now(), BATCH.min(missing - built));
+            let build = async |tx: &mut _| {
+                for _ in 0..batch {
+                    build_ahead(tx, TENANT_MIGRATIONS, TenantId::mint(at), at).await?;
+                }
+                Ok(())
+            };
             match owner.write(build).await {
-                Ok(()) => built += 1,
+                Ok(()) => built += batch,
                 // Newer programs are being rolled out, and keep the pool from here on.
                 Err(DbError::Outdated) => break,
                 Err(error) => return Err(error.into()),
             }
         }
-        let trim = async |tx: &mut _| drop_surplus(tx, TENANT_MIGRATIONS, wanted).await;
+        let trim = async |tx: &mut _| drop_surplus(tx, TENANT_MIGRATIONS, context.schema_pool()).await;
         let mut dropped = 0;
         while Instant::now() < end && owner.write::<_, DbError>(trim).await? {
             dropped += 1;
