@@ -53,7 +53,7 @@ const MANY: usize = 5_000;
 /// The PostgreSQL whose membership test does not go through a list.
 const FOR_MANY: u32 = 16;
 /// Statements that a connection may hold: as many tenants as a thread has, spread over its connections, read and write.
-const STATEMENTS: u32 = 10_000;
+pub(crate) const STATEMENTS: u32 = 10_000;
 /// Requests for each tenant until it counts as warm: on two connections of each of two threads, three times and some.
 const WARM_USES: usize = 20;
 /// What the one address that all load comes from may do per minute: the most that can be set.

@@ -45,6 +45,8 @@ pub(crate) fn wrk(url: &str, script: &Path, slice: Duration) -> Result<Load> {
 /// What people wait for answers, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Latency {
+    /// Requests answered.
+    pub(crate) per_second: f64,
     pub(crate) p50: f64,
     pub(crate) p99: f64,
 }
@@ -55,11 +57,15 @@ pub(crate) fn has_oha() -> bool {
 }
 
 /// oha, sending a fixed number of requests a second whether or not earlier ones are answered (open loop): a request's time
-/// begins when it was due, so a stall counts for everybody it has kept waiting. Fails when an answer was no success.
-pub(crate) fn oha(url: &str, key: &str, per_second: f64, slice: Duration) -> Result<Latency> {
+/// begins when it was due, so a stall counts for everybody it has kept waiting. Without a number as many as there are
+/// answers (closed loop). Fails when an answer was no success.
+pub(crate) fn oha(url: &str, key: &str, per_second: Option<f64>, slice: Duration) -> Result<Latency> {
+    let rate =
+        per_second.map(|number| ["--latency-correction".to_owned(), "-q".to_owned(), format!("{number:.0}")]);
     let output = Command::new("oha")
-        .args(["--no-tui", "--latency-correction", "--output-format", "json", "-c", &CLIENTS.to_string()])
-        .args(["-q", &format!("{per_second:.0}"), "-z", &format!("{}s", slice.as_secs())])
+        .args(["--no-tui", "--output-format", "json", "-c", &CLIENTS.to_string()])
+        .args(rate.into_iter().flatten())
+        .args(["-z", &format!("{}s", slice.as_secs())])
         .args(["-H", &format!("X-API-Key: {key}"), url])
         .output()
         .context("oha cannot be run; install it (cargo install oha)")?;
@@ -68,10 +74,13 @@ pub(crate) fn oha(url: &str, key: &str, per_second: f64, slice: Duration) -> Res
     let codes = said.get("statusCodeDistribution").and_then(serde_json::Value::as_object);
     let are_good = codes.is_some_and(|codes| codes.keys().all(|code| code == "200"));
     let percentile = |name: &str| said.pointer(&format!("/latencyPercentiles/{name}"))?.as_f64();
-    let (true, Some(p50), Some(p99)) = (are_good, percentile("p50"), percentile("p99")) else {
+    let per_second = said.pointer("/summary/requestsPerSec").and_then(serde_json::Value::as_f64);
+    let (true, Some(per_second), Some(p50), Some(p99)) =
+        (are_good, per_second, percentile("p50"), percentile("p99"))
+    else {
         bail!("oha said: {said}")
     };
-    Ok(Latency { p50: p50 * 1e3, p99: p99 * 1e3 })
+    Ok(Latency { per_second, p50: p50 * 1e3, p99: p99 * 1e3 })
 }
 
 /// Seconds that psql takes for a script.

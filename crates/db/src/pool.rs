@@ -2,12 +2,13 @@
 //!
 //! A pool belongs to one runtime thread: its connections are opened and driven there, because waking another thread
 //! costs more than a query. It has a fixed number of slots, each with at most one connection and a queue of those who
-//! wait for it. A tenant has two slots it may use (two choices), so that its catalog entries are cached by few
-//! backends. A connection leaves its slot as a [`Lease`] and comes back only if it is known to be clean; anything else
-//! is cancelled and dropped. Refuses to ask
-//! the server whether a connection still lives: its driver knows when it has ended.
+//! wait for it. A tenant has a slot of its own, so that few backends learn its tables and statements, and may use as many
+//! as it has requests at once; nobody waits long for one slot while others are free. A connection leaves its slot as a
+//! [`Lease`] and comes back only if it is known to be clean; anything else is cancelled and dropped. Refuses to ask the
+//! server whether a connection still lives: its driver knows when it has ended.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     fmt,
     sync::{
         Arc,
@@ -20,6 +21,7 @@ use bulkhead_domain::SchemaName;
 use bulkhead_telemetry::metrics::{DropReason, Pool as PoolMetrics};
 use diesel::connection::CacheSize;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -29,9 +31,10 @@ use crate::{
     statement::{StatementKey, Statements},
 };
 
-/// How many more may wait for a tenant's first slot than for its second. A little waiting is cheaper than a second backend
-/// that learns the tenant's tables and statements, in memory (both keep them) as in time (each has to analyse them).
-const PATIENCE: u32 = 2;
+/// How long to wait for a certain slot before taking whichever is free first. A little waiting is cheaper than one more
+/// backend that learns the tenant's tables and statements, in memory (each keeps them) as in time (each has to analyse
+/// them). It is longer than a queue of short statements, and much shorter than a statement that holds up a slot may take.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// How a pool behaves.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +63,8 @@ struct Shared {
     connector: Connector,
     options: PoolOptions,
     slots: Vec<Slot>,
+    /// By affinity, how many have a connection or wait for one.
+    present: Mutex<HashMap<u64, usize>>,
     metrics: Option<PoolMetrics>,
     /// Failures in a row to connect; each makes the next attempts wait longer.
     failures: AtomicU32,
@@ -67,9 +72,29 @@ struct Shared {
 }
 
 struct Slot {
+    index: usize,
     turn: Arc<Semaphore>,
     waiting: AtomicU32,
     idle: Mutex<Option<Connection>>,
+}
+
+impl Slot {
+    fn new(index: usize) -> Self {
+        let turn = Arc::new(Semaphore::new(1));
+        Self { index, turn, waiting: AtomicU32::new(0), idle: Mutex::new(None) }
+    }
+
+    /// How many have its connection or wait for it.
+    fn pressure(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed) + u32::from(self.turn.available_permits() == 0)
+    }
+
+    async fn take(&self) -> DbResult<(&Self, OwnedSemaphorePermit)> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_closed| DbError::Busy)?;
+        Ok((self, turn))
+    }
 }
 
 struct Connection {
@@ -99,13 +124,12 @@ impl Pool {
     }
 
     fn build(connector: Connector, options: PoolOptions, metrics: Option<PoolMetrics>) -> Self {
-        let slot =
-            || Slot { turn: Arc::new(Semaphore::new(1)), waiting: AtomicU32::new(0), idle: Mutex::new(None) };
-        let slots = std::iter::repeat_with(slot).take(options.connections.max(1)).collect();
+        let slots = (0..options.connections.max(1)).map(Slot::new).collect();
         let shared = Shared {
             connector,
             options,
             slots,
+            present: Mutex::default(),
             metrics,
             failures: AtomicU32::new(0),
             closed_until: Mutex::new(None),
@@ -126,13 +150,11 @@ impl Pool {
     /// Takes a connection. The same `affinity` prefers the same slots; `None` takes whichever is free.
     pub(crate) async fn lease(&self, affinity: Option<u64>) -> DbResult<Lease> {
         let started = Instant::now();
-        let (index, slot) = self.shared.choose(affinity).ok_or(DbError::Busy)?;
-        slot.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&slot.waiting);
-        let turn = tokio::time::timeout(self.shared.options.wait, Arc::clone(&slot.turn).acquire_owned())
-            .await
-            .map_err(|_elapsed| DbError::Busy)?
-            .map_err(|_closed| DbError::Busy)?;
+        let present = Present::new(&self.shared, affinity);
+        let (slot, turn) =
+            tokio::time::timeout(self.shared.options.wait, self.shared.turn(affinity, present.count))
+                .await
+                .map_err(|_elapsed| DbError::Busy)??;
         let idle = slot.idle.lock().take();
         let connection = match idle.and_then(|idle| self.shared.reuse(idle)) {
             Some(connection) => connection,
@@ -146,9 +168,10 @@ impl Pool {
             connection: Some(connection),
             clean: true,
             retired: false,
-            index,
+            index: slot.index,
             shared: Arc::clone(&self.shared),
             _turn: turn,
+            _present: present,
         })
     }
 }
@@ -168,26 +191,64 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Shared {
-    /// A tenant's first slot, unless its queue is longer than the second one's by [`PATIENCE`] or more; without a tenant the
-    /// slot with the shortest queue.
-    fn choose(&self, affinity: Option<u64>) -> Option<(usize, &Slot)> {
-        let count = self.slots.len();
-        let pressure = |(_, slot): &(usize, &Slot)| {
-            let busy = u32::from(slot.turn.available_permits() == 0);
-            slot.waiting.load(Ordering::Relaxed) + busy
-        };
-        let at = |index: usize| self.slots.get(index).map(|slot| (index, slot));
-        match affinity {
-            Some(hash) => {
-                let home = usize::try_from(hash % count as u64).unwrap_or_default();
-                let step = usize::try_from((hash >> 32) % (count as u64 - 1).max(1)).unwrap_or_default();
-                let other = (home + 1 + step) % count;
-                let (first, second) = (at(home)?, at(other)?);
-                Some(if pressure(&first) < pressure(&second) + PATIENCE { first } else { second })
+/// One that has a connection or waits for one, for as long as it does.
+struct Present {
+    shared: Arc<Shared>,
+    affinity: Option<u64>,
+    /// How many have the same affinity, with this one.
+    count: usize,
+}
+
+impl Present {
+    fn new(shared: &Arc<Shared>, affinity: Option<u64>) -> Self {
+        let count = affinity.map_or(1, |affinity| {
+            let mut present = shared.present.lock();
+            let count = present.entry(affinity).or_default();
+            *count += 1;
+            *count
+        });
+        Self { shared: Arc::clone(shared), affinity, count }
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        let Some(affinity) = self.affinity else { return };
+        if let Entry::Occupied(mut entry) = self.shared.present.lock().entry(affinity) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
             }
-            None => self.slots.iter().enumerate().min_by_key(pressure),
         }
+    }
+}
+
+impl Shared {
+    /// The turn at a slot, for one of `at_once` who have this affinity.
+    async fn turn(&self, affinity: Option<u64>, at_once: usize) -> DbResult<(&Slot, OwnedSemaphorePermit)> {
+        let chosen = self.choose(affinity, at_once).ok_or(DbError::Busy)?;
+        // Its place in this queue is kept while it waits for others too.
+        let mut own = std::pin::pin!(chosen.take());
+        if let Ok(turn) = tokio::time::timeout(PATIENCE, own.as_mut()).await {
+            return turn;
+        }
+        let others = self.slots.iter().filter(|slot| slot.index != chosen.index).map(Slot::take);
+        let mut others: FuturesUnordered<_> = others.collect();
+        tokio::select! {
+            turn = own => turn,
+            Some(turn) = others.next() => turn,
+        }
+    }
+
+    /// The slot with the shortest queue among as many as may be used: one for each that wants one at once, from the tenant's
+    /// own on; without a tenant all.
+    fn choose(&self, affinity: Option<u64>, at_once: usize) -> Option<&Slot> {
+        let all = self.slots.len();
+        let (own, some) = match affinity {
+            Some(hash) => (usize::try_from(hash % all as u64).unwrap_or_default(), at_once.min(all)),
+            None => (0, all),
+        };
+        (own..own + some).filter_map(|index| self.slots.get(index % all)).min_by_key(|slot| slot.pressure())
     }
 
     /// An idle connection, unless its time is over or its driver has ended.
@@ -260,6 +321,7 @@ pub(crate) struct Lease {
     shared: Arc<Shared>,
     /// Held until the drop is over, so that nobody opens a second connection for the slot.
     _turn: OwnedSemaphorePermit,
+    _present: Present,
 }
 
 impl Lease {

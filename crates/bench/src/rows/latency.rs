@@ -4,11 +4,10 @@ use anyhow::Result;
 
 use super::Effort;
 use crate::{
-    mix::{Request, wrk_script},
     report::{Better, Row},
     slices::quantile,
     stage::Stage,
-    tools::{oha, script, wrk},
+    tools::oha,
 };
 
 /// The part of the most that it can do.
@@ -17,11 +16,11 @@ const LOAD: f64 = 0.6;
 /// `10`: the slowest hundredth by the median, at a fixed rate.
 pub(crate) fn latency(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
     let Some(tenant) = stage.tenants.first() else { return Ok(Vec::new()) };
-    let path = script(stage.scratch(), "one.lua", &wrk_script(&stage.tenants, &[0], Request::Read))?;
-    let most = wrk(&stage.url(), &path, effort.slice)?.per_second;
     let url = stage.url() + &tenant.path;
+    // The tool shares the machine, so the most is what this tool can get.
+    let most = oha(&url, &tenant.key, None, effort.slice * 2)?.per_second;
     let slices = (0..effort.pairs)
-        .map(|_| oha(&url, &tenant.key, most * LOAD, effort.slice * 2))
+        .map(|_| oha(&url, &tenant.key, Some(most * LOAD), effort.slice * 2))
         .collect::<Result<Vec<_>>>()?;
     let ratios: Vec<f64> = slices.iter().map(|slice| slice.p99 / slice.p50).collect();
     let of =

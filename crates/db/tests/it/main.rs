@@ -4,6 +4,7 @@ mod bootstrap;
 mod faults;
 mod inspect;
 mod migrations;
+mod pool;
 mod provision;
 mod schema_pool;
 mod support;
