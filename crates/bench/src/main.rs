@@ -6,6 +6,7 @@
 
 mod cpu;
 mod mix;
+mod model;
 mod report;
 mod rows;
 mod slices;
@@ -14,11 +15,12 @@ mod tools;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     mix::{Mix, Request, wrk_script},
+    model::Demand,
     report::Findings,
     rows::Effort,
     stage::{Given, Stage},
@@ -42,6 +44,21 @@ enum Command {
         tenants: usize,
         #[command(flatten)]
         given: Given,
+    },
+    /// Say what an installation needs, by the model in README.md.
+    Size {
+        /// How many tenants there are.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        tenants: u64,
+        /// Requests per second at the peak, of all tenants together; without it, one a minute of each.
+        #[arg(long, value_parser = parse_amount)]
+        requests: Option<f64>,
+        /// The part of them that writes.
+        #[arg(long, default_value = "0.1", value_parser = parse_part)]
+        writes: f64,
+        /// Rows and files of a tenant, in MB.
+        #[arg(long, default_value = "10", value_parser = parse_amount)]
+        data: f64,
     },
     /// Compare two runs.
     Compare {
@@ -86,6 +103,11 @@ struct Run {
 async fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Compare { before, after } => print!("{}", report::compare(&before, &after)?),
+        Command::Size { tenants, requests, writes, data } => {
+            let requests = requests.unwrap_or(tenants as f64 / 60.0);
+            let sized = model::size(Demand { tenants, requests, writes, data });
+            print!("{}", sized.map_err(|why| anyhow!(why))?);
+        }
         Command::Hold { tenants, given } => hold(tenants, &given).await?,
         Command::AddColumn { number, url } => rows::add_column_as_child(&url, number).await?,
         Command::Run(run) if cfg!(debug_assertions) && !run.quick => bail!(
@@ -101,6 +123,15 @@ async fn main() -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn parse_amount(text: &str) -> Result<f64, &'static str> {
+    let amount = text.parse().ok().filter(|amount: &f64| (0.0..=1e9).contains(amount));
+    amount.ok_or("must be a number from 0 to 1000000000")
+}
+
+fn parse_part(text: &str) -> Result<f64, &'static str> {
+    parse_amount(text).ok().filter(|part| *part <= 1.0).ok_or("must be a number from 0 to 1")
 }
 
 async fn hold(tenants: usize, given: &Given) -> Result<()> {
@@ -183,7 +214,13 @@ impl Run {
         }
         stage.stop();
         if self.wants(5) {
-            found.rows.extend(rows::provisioning(stage, effort).await?);
+            let few = if stage.is_own() && effort.tenants > rows::FEW {
+                Some(Stage::build(rows::FEW, &Given::default()).await?)
+            } else {
+                found.left_out.push("goal 5b: it takes private servers and more tenants");
+                None
+            };
+            found.rows.extend(rows::provisioning(stage, few.as_ref(), effort).await?);
         }
         if self.wants(6) {
             found.rows.extend(rows::migrations(stage, effort).await?);

@@ -98,11 +98,12 @@ impl Row {
 #[derive(Clone, Debug)]
 pub(crate) struct Price {
     pub(crate) step: &'static str,
-    /// Processor time, in microseconds, and that of the whole request.
+    /// Processor time, in microseconds.
     pub(crate) micros: f64,
-    pub(crate) of: f64,
-    /// Requests per second with it, by those without it.
-    pub(crate) rate: f64,
+    /// Its part of the whole request, with a 90 % interval.
+    pub(crate) part: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
 }
 
 /// What a part does alone.
@@ -146,12 +147,11 @@ impl Findings {
             let _: std::fmt::Result = writeln!(text, "{line}");
         };
         if !self.prices.is_empty() {
-            line(format_args!(
-                "\n| step | processor time | of a whole read | requests/s with / without |\n|---|---|---|---|"
-            ));
+            line(format_args!("\n| step | processor time | of a whole read (90 %) |\n|---|---|---|"));
         }
-        for Price { step, micros, of, rate } in &self.prices {
-            line(format_args!("| {step} | {micros:.0} µs | {:.0} % | {rate:.2} |", micros / of * 100.0));
+        for Price { step, micros, part, low, high } in &self.prices {
+            let [part, low, high] = [part, low, high].map(|part| part * 100.0);
+            line(format_args!("| {step} | {micros:.0} µs | {part:.0} % ({low:.0}–{high:.0} %) |"));
         }
         if !self.limits.is_empty() {
             line(format_args!("\n| what the parts do alone | a second |\n|---|---|"));

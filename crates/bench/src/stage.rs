@@ -80,8 +80,6 @@ pub(crate) struct Stage {
     pub(crate) db: TestDb,
     redis: Cache,
     pub(crate) tenants: Vec<Tenant>,
-    /// How long building the schema of each took, in seconds.
-    pub(crate) built: Vec<f64>,
     built_more: AtomicUsize,
     master_key: MasterKey,
     scratch: Scratch,
@@ -189,7 +187,6 @@ impl Stage {
             redis,
             db,
             tenants: Vec::new(),
-            built: Vec::new(),
             built_more: AtomicUsize::new(0),
             master_key: MasterKey::generate()?,
             scratch: Scratch::new()?,
@@ -205,9 +202,7 @@ impl Stage {
         let bar = progress("building tenants", wanted);
         let builder = self.builder()?;
         for number in 0..wanted {
-            let (tenant, seconds) = builder.tenant(number).await?;
-            self.tenants.push(tenant);
-            self.built.push(seconds);
+            self.tenants.push(builder.tenant(number).await?.0);
             bar.inc(1);
         }
         bar.finish_and_clear();

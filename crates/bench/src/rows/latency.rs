@@ -22,14 +22,16 @@ pub(crate) fn latency(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
     let slices = (0..effort.pairs)
         .map(|_| oha(&url, &tenant.key, Some(most * LOAD), effort.slice * 2))
         .collect::<Result<Vec<_>>>()?;
+    let plain = oha(&(stage.url() + "/livez"), &tenant.key, Some(most * LOAD), effort.slice * 2)?;
     let ratios: Vec<f64> = slices.iter().map(|slice| slice.p99 / slice.p50).collect();
     let of =
         |pick: fn(&crate::tools::Latency) -> f64| quantile(&slices.iter().map(pick).collect::<Vec<_>>(), 0.5);
     let detail = format!(
-        "p50 {:.2} ms, p99 {:.2} ms at {:.0} of {most:.0} requests/s",
+        "p50 {:.2} ms, p99 {:.2} ms at {:.0} of {most:.0} requests/s; the plain HTTP route at that rate: {:.1}",
         of(|slice| slice.p50),
         of(|slice| slice.p99),
-        most * LOAD
+        most * LOAD,
+        plain.p99 / plain.p50
     );
     let figure = (quantile(&ratios, 0.5), quantile(&ratios, 0.05), quantile(&ratios, 0.95));
     let what = "p99 / p50 at 60 % of its own maximum, open loop";

@@ -18,7 +18,7 @@ pub(crate) use limits::limits;
 pub(crate) use memory::{backends, process};
 pub(crate) use migrate::{PROVISIONER_URL, add_column_as_child, migrations};
 pub(crate) use prices::{metering, steps};
-pub(crate) use provision::provisioning;
+pub(crate) use provision::{FEW, provisioning};
 pub(crate) use read::read;
 pub(crate) use write::write;
 

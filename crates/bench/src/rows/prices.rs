@@ -1,6 +1,6 @@
 //! Goal 7, and what each step of a request costs: the same route with and without it, side by side.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::{
     cpu::costed,
     mix::{Mix, Request, wrk_script},
     report::{Better, Price, Row},
-    slices::{compare, quantile},
+    slices::compare,
     stage::{Api, Program, QUIET, Stage},
     tools::{script, wrk},
 };
@@ -64,18 +64,16 @@ async fn price(
     without: Program<'_>,
 ) -> Result<Price> {
     let (with, without) = (stage.serve_beside(with).await?, stage.serve_beside(without).await?);
-    let (mut with_micros, mut without_micros) = (Vec::new(), Vec::new());
-    let measure = |api: &Api, micros: &mut Vec<f64>| {
-        let (load, cost) = costed(&stage.servers(api.pid()), || wrk(&api.url(), path, effort.slice))?;
-        micros.push(cost);
-        Ok(load.per_second)
-    };
-    let compared = compare(
-        effort.pairs.div_ceil(2),
-        async || measure(&with, &mut with_micros),
-        async || measure(&without, &mut without_micros),
-    )
-    .await?;
-    let (of, rest) = (quantile(&with_micros, 0.5), quantile(&without_micros, 0.5));
-    Ok(Price { step, micros: of - rest, of, rate: compared.ratio })
+    // Many short pairs: a step costs a few microseconds, and the machine drifts by more than that in a few seconds.
+    let slice = (effort.slice / 2).max(Duration::from_secs(1));
+    let measure = |api: &Api| Ok(costed(&stage.servers(api.pid()), || wrk(&api.url(), path, slice))?.1);
+    let compared = compare(effort.pairs * 2, async || measure(&with), async || measure(&without)).await?;
+    let part = |ratio: f64| 1.0 - 1.0 / ratio;
+    Ok(Price {
+        step,
+        micros: compared.ours * part(compared.ratio),
+        part: part(compared.ratio),
+        low: part(compared.low),
+        high: part(compared.high),
+    })
 }
