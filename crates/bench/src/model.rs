@@ -1,12 +1,12 @@
 //! What an installation needs beyond the machine that was measured: processors, memory and money, by tenants and requests.
 //!
 //! Owns the constants: what was measured (README.md tells how), what a cell may be used for, and list prices. The tests hold
-//! the model against the record of measurements. Refuses to size what was never measured: a cell has at most
-//! [`CELL_TENANTS`], and who has more has more cells.
+//! the model against the record of measurements. Refuses to size a database for more than [`CELL_TENANTS`]: who has more has
+//! more cells.
 
 use std::fmt::Write as _;
 
-/// Tenants in one database, at most: the most that was measured.
+/// Tenants in one database, at most: what the catalog, migrations and the memberships of roles are built for.
 const CELL_TENANTS: u64 = 10_000;
 /// Processor time of a read, in µs, with 1,000 tenants and enough load to keep everyone busy.
 const API_US: f64 = 164.0;
@@ -133,7 +133,7 @@ impl Cell {
             (self.memory, "memory of PostgreSQL's backends"),
             (self.processors, "PostgreSQL's processors"),
             (self.redis, "Redis' one processor"),
-            (self.tenants / CELL_TENANTS as f64, "the most tenants that were measured"),
+            (self.tenants / CELL_TENANTS as f64, "the tenants that a database is built for"),
         ];
         parts.into_iter().max_by(|one, other| one.0.total_cmp(&other.0)).map_or("", |part| part.1)
     }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_full_at_what_was_measured() {
+    fn more_tenants_than_a_database_is_built_for_are_more_cells() {
         let demand = Demand { tenants: 1_000_000, requests: 1_000.0, writes: 0.1, data: 10.0 };
         assert!(size(demand).is_ok_and(|text| text.starts_with("100 x ")));
         assert!(size(Demand { requests: 1e9, ..demand }).is_err());
