@@ -19,14 +19,14 @@ const WRITE: f64 = 2.0;
 const SLOWDOWN: f64 = 0.035;
 /// What a backend keeps for a tenant whose keys and resources it has read, in kB: tables, indexes, statements.
 const KB_PER_TENANT: f64 = 45.0;
-/// What a backend has of its own, in MB.
-const BACKEND_MB: f64 = 9.0;
+/// What a backend that has served has of its own, in MB.
+const BACKEND_MB: f64 = 12.0;
 /// Connections of a thread of the API: to its tenants and to the platform.
 const CONNECTIONS_PER_THREAD: f64 = 8.0;
 /// Connections of a worker.
 const WORKER_CONNECTIONS: f64 = 20.0;
 /// What a tenant takes on disk before it has any rows, in MB, with its part of the catalog.
-const DISK_MB: f64 = 0.35;
+const DISK_MB: f64 = 0.42;
 
 /// The part of a processor that is used at the peak: beyond it, answers wait for each other.
 const BUSY: f64 = 0.6;

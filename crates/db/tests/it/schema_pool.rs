@@ -54,6 +54,20 @@ async fn trim(owner: &Owner, set: &[TenantMigration], wanted: u16) -> Result<usi
     Ok(dropped)
 }
 
+fn order(id: Option<TenantId>, slug: &Slug) -> NewTenant<'_> {
+    let at = SystemClock.now();
+    NewTenant {
+        id,
+        slug,
+        name: "Acme",
+        plan: Plan::Free,
+        owner: UserId::mint(at),
+        owner_email: "a@b.example",
+        owner_password_hash: "x",
+        at,
+    }
+}
+
 fn schema(id: TenantId) -> String {
     SchemaName::of(id).to_string()
 }
@@ -131,19 +145,9 @@ async fn the_oldest_is_taken_first_one_that_is_behind_last_and_then_none() -> Re
 async fn a_tenant_that_has_an_id_keeps_it() -> Result<()> {
     let db = TestDb::new().await?;
     let id = ahead(&db.owner()?, TENANT_MIGRATIONS).await?;
-    let at = SystemClock.now();
-    let own = TenantId::mint(at);
+    let own = TenantId::mint(SystemClock.now());
     let slug: Slug = "acme".parse()?;
-    let new = NewTenant {
-        id: Some(own),
-        slug: &slug,
-        name: "Acme",
-        plan: Plan::Free,
-        owner: UserId::mint(at),
-        owner_email: "a@b.example",
-        owner_password_hash: "x",
-        at,
-    };
+    let new = order(Some(own), &slug);
     let insert = async |tx: &mut _| tenants::insert(tx, &new).await;
     let made = db.db()?.platform_write::<_, DbError>(Authority::Machinery, insert).await?;
     assert_eq!(made.id, own);
@@ -159,17 +163,8 @@ async fn two_that_sign_up_at_once_take_two() -> Result<()> {
     built.sort_unstable();
     let (pools, both_have_taken) = (db.db()?, Barrier::new(2));
     let sign_up = async |slug: &str| {
-        let (at, slug) = (SystemClock.now(), slug.parse::<Slug>()?);
-        let new = NewTenant {
-            id: None,
-            slug: &slug,
-            name: "Acme",
-            plan: Plan::Free,
-            owner: UserId::mint(at),
-            owner_email: "a@b.example",
-            owner_password_hash: "x",
-            at,
-        };
+        let slug: Slug = slug.parse()?;
+        let new = order(None, &slug);
         let insert = async |tx: &mut _| {
             let made = tenants::insert(tx, &new).await?;
             // Neither has been committed yet.

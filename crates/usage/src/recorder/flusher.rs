@@ -27,7 +27,7 @@ use crate::{backoff::Backoff, codec::MAX_KEYS, server::RedisServer, stream};
 /// Batches that are applied directly in one transaction, sent again, or forgotten at a time.
 pub(super) const APPLY_AT_ONCE: usize = 200;
 const SEND_AT_ONCE: usize = 200;
-/// So few that requests on the same thread do not wait for it: about 50 µs.
+/// So few that requests on the same thread do not wait for thousands to be dropped.
 const FORGET_AT_ONCE: usize = 200;
 
 pub(super) struct Flusher {

@@ -65,6 +65,7 @@ async fn a_role_that_was_built_ahead_reaches_its_own_empty_schema_and_nothing_el
     }
     let [own, neighbour] = [id, neighbour].map(|id| SchemaName::of(id).to_string());
     let client = db.session(Login::Tenant).await?;
+    // Roles and schemas cannot be bound; these names are made from ids.
     client.batch_execute(&format!("SET ROLE {own}; SET search_path = {own}")).await?;
     let rows =
         client.query_one("SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM gate.jobs)", &[]);
