@@ -1,6 +1,7 @@
 //! What an administrator does once per server and per database, before anything else can work.
 //!
-//! Owns the login and group roles, who may become whom, and the empty schemas of the platform. Every step may be run
+//! Owns the login and group roles, who may become whom, and the empty schemas of the platform; [`tenant_roles`] is who
+//! makes the roles of tenants. Every step may be run
 //! again: it repairs what has drifted and changes passwords to those of the configured URLs. The administrator is a
 //! superuser, or a role with CREATEROLE and CREATEDB that owns the database (the master user of Amazon RDS). Refuses
 //! to tell the server a password: it gets the SCRAM verifier, so its log cannot keep the password either.
@@ -17,6 +18,8 @@ use crate::{
     connect::{Connector, Opened},
     error::{DbError, DbResult},
 };
+
+mod tenant_roles;
 
 /// The first version whose grants say whether a member inherits and may switch (`WITH INHERIT FALSE, SET TRUE`).
 pub(crate) const GRANT_OPTIONS: i32 = 160_000;
@@ -41,7 +44,7 @@ const ROLES: [(&str, &str); 6] = [
     ("bulkhead_tenants", "NOLOGIN NOINHERIT NOCREATEROLE NOCREATEDB"),
     (TENANT_LOGIN, "LOGIN NOINHERIT NOCREATEROLE NOCREATEDB"),
     (PLATFORM_LOGIN, "LOGIN NOINHERIT NOCREATEROLE NOCREATEDB"),
-    (PROVISIONER_LOGIN, "LOGIN NOINHERIT CREATEROLE NOCREATEDB"),
+    (PROVISIONER_LOGIN, "LOGIN NOINHERIT NOCREATEROLE NOCREATEDB"),
 ];
 
 const TENANT_LOGIN: &str = "bulkhead_tenant";
@@ -130,7 +133,8 @@ async fn server(pg: &mut AsyncPgConnection, database: &str) -> DbResult<Server> 
 /// Roles and memberships, which all databases of a server share.
 fn roles(version: i32, logins: &Logins<'_>) -> String {
     let mut sql = String::from("BEGIN; SET LOCAL client_min_messages = warning;\n");
-    for (role, attributes) in ROLES {
+    let logins_and_groups = ROLES.map(|(role, attributes)| (role.to_owned(), attributes));
+    for (role, attributes) in logins_and_groups.into_iter().chain(tenant_roles::creator_roles()) {
         sql += &format!(
             "DO $$BEGIN IF to_regrole('{role}') IS NULL THEN CREATE ROLE {role}; END IF; END$$;\n\
              ALTER ROLE {role} {attributes};\n"
@@ -143,18 +147,11 @@ fn roles(version: i32, logins: &Logins<'_>) -> String {
             sql += &format!("ALTER ROLE {role} PASSWORD {};\n", literal(&verifier));
         }
     }
-    let (switch, administer) = if version >= GRANT_OPTIONS {
-        (" WITH INHERIT FALSE, SET TRUE", " WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
-    } else {
-        // Members have NOINHERIT instead, and CREATEROLE alone suffices to grant any role.
-        ("", "")
-    };
+    // Before there were options, members have NOINHERIT instead.
+    let switch = if version >= GRANT_OPTIONS { " WITH INHERIT FALSE, SET TRUE" } else { "" };
     sql += &format!("GRANT bulkhead_platform_rw TO {PLATFORM_LOGIN}{switch};\n");
     sql += &format!("GRANT bulkhead_owner TO {PROVISIONER_LOGIN}{switch};\n");
-    if !administer.is_empty() {
-        sql += &format!("GRANT bulkhead_tenants TO {PROVISIONER_LOGIN}{administer};\n");
-    }
-    sql + "COMMIT"
+    sql + &tenant_roles::memberships(version) + "COMMIT"
 }
 
 /// What a database needs before the migrations.
@@ -195,13 +192,14 @@ BEGIN
     CREATE SCHEMA IF NOT EXISTS platform;
     CREATE SCHEMA IF NOT EXISTS gate;
     ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
-    RESET ROLE;
+    {tenant_roles}
     IF joins THEN
         REVOKE bulkhead_owner FROM CURRENT_USER;
     END IF;
 END
 $$;
-COMMIT"
+COMMIT",
+        tenant_roles = tenant_roles::functions(switch, may_switch)
     )
 }
 

@@ -56,11 +56,13 @@ const CHECKS: &[Check] = &[
     Check {
         name: "roles",
         level: Level::Broken,
-        well: "the six roles exist and may do no more than they must",
+        well: "the product's roles exist and may do no more than they must",
         sql: "SELECT name || CASE WHEN r.oid IS NULL THEN ' is missing' ELSE ' has the wrong attributes' END AS offender
             FROM (VALUES ('bulkhead_owner', false, false), ('bulkhead_platform_rw', false, false),
                          ('bulkhead_tenants', false, false), ('bulkhead_tenant', true, false),
-                         ('bulkhead_platform', true, false), ('bulkhead_provisioner', true, true)
+                         ('bulkhead_platform', true, false), ('bulkhead_provisioner', true, false)
+                  UNION ALL SELECT 'bulkhead_creator_' || to_char(number, 'FM00'), false, true
+                  FROM generate_series(0, 63) AS number
                  ) AS expected (name, logs_in, makes_roles)
             LEFT JOIN pg_roles r ON r.rolname = name
             WHERE r.oid IS NULL OR rolcanlogin <> logs_in OR rolcreaterole <> makes_roles OR rolinherit OR rolsuper
@@ -69,12 +71,13 @@ const CHECKS: &[Check] = &[
     Check {
         name: "memberships",
         level: Level::Broken,
-        well: "each login may become only what it must",
+        well: "each of the product's roles may become only what it must",
         sql: "SELECT m.rolname || ' is a member of ' || g.rolname AS offender
             FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member JOIN pg_roles g ON g.oid = a.roleid
             WHERE (m.rolname = 'bulkhead_tenant' AND g.rolname !~ '^t_[0-9a-z]{26}$')
                OR (m.rolname = 'bulkhead_platform' AND g.rolname <> 'bulkhead_platform_rw')
-               OR (m.rolname = 'bulkhead_provisioner' AND g.rolname NOT IN ('bulkhead_owner', 'bulkhead_tenants')
+               OR (m.rolname = 'bulkhead_provisioner' AND g.rolname <> 'bulkhead_owner')
+               OR (m.rolname ~ '^bulkhead_creator_[0-9]{2}$' AND g.rolname <> 'bulkhead_tenants'
                    AND g.rolname !~ '^t_[0-9a-z]{26}$')
                OR m.rolname IN ('bulkhead_owner', 'bulkhead_platform_rw', 'bulkhead_tenants')
             UNION ALL
@@ -125,7 +128,7 @@ const CHECKS: &[Check] = &[
         sql: "SELECT nspname || coalesce('.' || relname, '') || ' belongs to ' ||
                    coalesce(relowner, nspowner)::regrole AS offender
             FROM pg_namespace LEFT JOIN pg_class ON relnamespace = pg_namespace.oid AND relkind IN ('r', 'p', 'v', 'm', 'S')
-            WHERE (nspname IN ('platform', 'gate') OR nspname ~ '^t_[0-9a-z]{26}$')
+            WHERE (nspname IN ('platform', 'gate', 'tenant_roles') OR nspname ~ '^t_[0-9a-z]{26}$')
               AND (nspowner <> to_regrole('bulkhead_owner') OR relowner <> to_regrole('bulkhead_owner'))",
     },
     Check {
@@ -140,7 +143,7 @@ const CHECKS: &[Check] = &[
             SELECT name || ' reaches the schema ' || nspname
             FROM pg_namespace, unnest(ARRAY['bulkhead_tenant', 'bulkhead_tenants']) AS name
             WHERE has_schema_privilege(name, pg_namespace.oid, 'USAGE, CREATE')
-              AND (nspname IN ('platform', 'public') OR nspname ~ '^t_[0-9a-z]{26}$'
+              AND (nspname IN ('platform', 'public', 'tenant_roles') OR nspname ~ '^t_[0-9a-z]{26}$'
                    OR (nspname = 'gate' AND name = 'bulkhead_tenant'))",
     },
     Check {
@@ -206,13 +209,41 @@ const CHECKS: &[Check] = &[
             FROM pg_roles r JOIN known ON role_name = rolname LEFT JOIN pg_auth_members a ON a.member = r.oid
             GROUP BY rolname HAVING coalesce(array_agg(roleid) <> ARRAY[to_regrole('bulkhead_tenants')::oid], true)
             UNION ALL
-            SELECT rolname || ' is granted to ' || member::regrole
+            SELECT r.rolname || ' is granted to ' || m.rolname
             FROM pg_roles r JOIN known ON role_name = rolname JOIN pg_auth_members a ON a.roleid = r.oid
-            WHERE member NOT IN (to_regrole('bulkhead_tenant')::oid, to_regrole('bulkhead_provisioner')::oid)
+            JOIN pg_roles m ON m.oid = member
+            WHERE m.rolname <> 'bulkhead_tenant' AND m.rolname !~ '^bulkhead_creator_[0-9]{2}$'
             UNION ALL
             SELECT rolname || ' is not granted to bulkhead_tenant' FROM pg_roles r JOIN known ON role_name = rolname
             WHERE NOT EXISTS (SELECT FROM pg_auth_members a
                               WHERE a.roleid = r.oid AND a.member = to_regrole('bulkhead_tenant'))",
+    },
+    Check {
+        name: "role creators",
+        level: Level::Broken,
+        well: "tenants' roles are made by fenced functions that only bulkhead_owner may call",
+        sql: "SELECT format('tenant_roles.%I is missing, or not SECURITY DEFINER with a pinned path of its creator', name)
+                     AS offender
+            FROM (SELECT 'bulkhead_creator_' || to_char(number, 'FM00') AS name FROM generate_series(0, 63) AS number) AS creator
+            LEFT JOIN pg_proc p ON p.oid = to_regprocedure(format('tenant_roles.%I(text, bool)', name))
+            WHERE p.oid IS NULL OR NOT prosecdef OR proowner <> to_regrole(name)
+               OR proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']
+            UNION ALL
+            SELECT format('%s of tenant_roles is nobody''s it should be', p.oid::regprocedure)
+            FROM pg_proc p
+            WHERE pronamespace = to_regnamespace('tenant_roles') AND NOT (
+                (proowner = to_regrole('bulkhead_owner') AND NOT prosecdef)
+                OR proname = proowner::regrole::text)
+            UNION ALL
+            SELECT format('%s may be called by %s', p.oid::regprocedure,
+                          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
+            FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner)))
+            WHERE pronamespace = to_regnamespace('tenant_roles') AND grantee NOT IN (proowner, to_regrole('bulkhead_owner'))
+            UNION ALL
+            SELECT format('%s has %s on the schema tenant_roles', CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
+                          privilege_type)
+            FROM pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner)))
+            WHERE nspname = 'tenant_roles' AND grantee <> to_regrole('bulkhead_owner')",
     },
     Check {
         name: "gate",

@@ -9,16 +9,15 @@ use bulkhead_domain::{JobId, SchemaName, TenantId, TenantStatus, UserId};
 use chrono::{DateTime, SecondsFormat, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{Bool, Integer, Nullable, Text, Uuid as SqlUuid},
+    sql_types::{Bool, Nullable, Text, Uuid as SqlUuid},
 };
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    bootstrap::GRANT_OPTIONS,
     error::{DbError, DbResult},
     migrate::{FLEET_LOCK, TenantMigration, newest, schema_script},
-    scope::{LEAVE_SCHEMA, OwnerTx, as_provisioner, enter_schema},
+    scope::{LEAVE_SCHEMA, OwnerTx, enter_schema},
     tenant::audit::Entry,
 };
 
@@ -46,8 +45,6 @@ struct Order {
     /// The version of the schema that was built ahead for it, if one was.
     #[diesel(sql_type = Nullable<Text>)]
     ahead: Option<String>,
-    #[diesel(sql_type = Integer)]
-    server: i32,
     /// Whether schemas have been built or migrated further than this program knows.
     #[diesel(sql_type = Bool)]
     outdated: bool,
@@ -73,7 +70,6 @@ pub async fn provision_tenant(
     tx.tx.batch(&locks).await?;
     let query = diesel::sql_query(
         "SELECT t.status, v.tenant_id IS NOT NULL AS built, p.user_id AS owner, s.version AS ahead, \
-         current_setting('server_version_num')::int AS server, \
          EXISTS (SELECT FROM tenant_schema_versions WHERE version > $2) OR coalesce(s.version > $2, false) AS outdated \
          FROM tenants t LEFT JOIN pending_owners p ON p.tenant_id = t.id \
          LEFT JOIN schema_pool s ON s.tenant_id = t.id \
@@ -100,8 +96,8 @@ pub async fn provision_tenant(
     let name = SchemaName::of(tenant);
     let schema = match order.ahead {
         Some(version) if version == newest(migrations) => enter_schema(name),
-        Some(_behind) => drop_script(tenant) + &build_script(order.server, name, migrations),
-        None => build_script(order.server, name, migrations),
+        Some(_behind) => drop_script(tenant) + &build_script(name, migrations),
+        None => build_script(name, migrations),
     };
     let sql = schema + &owner_script(tenant, owner, job, at) + &record_script(tenant, newest(migrations), at);
     tx.tx.batch(&sql).await?;
@@ -109,32 +105,24 @@ pub async fn provision_tenant(
 }
 
 /// Role and schema with every migration; stays inside the schema.
-fn build_script(server: i32, name: SchemaName, migrations: &[TenantMigration]) -> String {
-    role_script(server, name) + &schema_script(name, migrations, "")
+fn build_script(name: SchemaName, migrations: &[TenantMigration]) -> String {
+    role_script(name) + &schema_script(name, migrations, "")
 }
 
 /// Takes back what was built ahead.
 fn drop_script(tenant: TenantId) -> String {
     let name = SchemaName::of(tenant);
-    let role = as_provisioner(&format!("DROP ROLE IF EXISTS {name}"));
     format!(
-        "DROP SCHEMA IF EXISTS {name} CASCADE; {role} DELETE FROM schema_pool WHERE tenant_id = '{}';\n",
+        "DROP SCHEMA IF EXISTS {name} CASCADE; SELECT tenant_roles.remove('{name}'); DELETE FROM schema_pool WHERE tenant_id = '{}';\n",
         tenant.uuid()
     )
 }
 
-/// The role and the empty schema. Only the provisioner may make roles; it goes back to being the owner.
-fn role_script(server: i32, name: SchemaName) -> String {
-    let (inherits, switches) = if server >= GRANT_OPTIONS {
-        (" WITH INHERIT TRUE, SET FALSE", " WITH INHERIT FALSE, SET TRUE")
-    } else {
-        ("", "")
-    };
-    let role = format!(
-        "CREATE ROLE {name} NOLOGIN; GRANT bulkhead_tenants TO {name}{inherits}; \
-         GRANT {name} TO bulkhead_tenant{switches}"
-    );
-    format!("{} CREATE SCHEMA {name}; GRANT USAGE ON SCHEMA {name} TO {name};\n", as_provisioner(&role))
+/// The role (`bootstrap/tenant_roles.rs` says who makes it) and the empty schema.
+fn role_script(name: SchemaName) -> String {
+    format!(
+        "SELECT tenant_roles.make('{name}'); CREATE SCHEMA {name}; GRANT USAGE ON SCHEMA {name} TO {name};\n"
+    )
 }
 
 /// The first owner and the tenant's first audit entry; runs inside the schema.

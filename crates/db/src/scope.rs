@@ -265,11 +265,6 @@ pub(crate) fn enter_schema(schema: SchemaName) -> String {
 /// Points the rest of an [`OwnerTx`] back at the platform's tables.
 pub(crate) const LEAVE_SCHEMA: &str = "SET LOCAL search_path = platform;";
 
-/// The provisioner's own role, which alone may create roles, and back.
-pub(crate) fn as_provisioner(sql: &str) -> String {
-    format!("RESET ROLE; {sql}; SET LOCAL ROLE bulkhead_owner;")
-}
-
 /// Ends a reading transaction. The answer does not wait for it: a read has nothing to keep.
 fn finish_read<T, E: From<DbError>>(tx: Tx, result: Result<T, E>) -> Result<T, E> {
     if !tx.is_over() {
@@ -309,9 +304,6 @@ mod tests {
         assert!(
             enter_schema(SchemaName::of(TenantId::from_uuid(uuid::Uuid::nil()))).starts_with("SET LOCAL ")
         );
-        assert!(
-            LEAVE_SCHEMA.starts_with("SET LOCAL ")
-                && as_provisioner("").ends_with(" SET LOCAL ROLE bulkhead_owner;")
-        );
+        assert!(LEAVE_SCHEMA.starts_with("SET LOCAL "));
     }
 }

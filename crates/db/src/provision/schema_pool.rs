@@ -9,7 +9,7 @@ use bulkhead_domain::{SchemaName, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{BigInt, Bool, Integer, Text, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Text, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
@@ -22,8 +22,6 @@ use crate::{
 
 #[derive(QueryableByName)]
 struct Site {
-    #[diesel(sql_type = Integer)]
-    server: i32,
     #[diesel(sql_type = Bool)]
     outdated: bool,
 }
@@ -51,8 +49,7 @@ pub async fn build_ahead(
     // A migration that has seen its last tenant knows that nobody still builds with what was before.
     tx.tx.batch(&format!("SELECT pg_advisory_xact_lock_shared({FLEET_LOCK})")).await?;
     let query = diesel::sql_query(
-        "SELECT current_setting('server_version_num')::int AS server, \
-         EXISTS (SELECT FROM tenant_schema_versions WHERE version > $1) \
+        "SELECT EXISTS (SELECT FROM tenant_schema_versions WHERE version > $1) \
          OR EXISTS (SELECT FROM schema_pool WHERE version > $1) AS outdated",
     );
     let site: Site = tx.tx.one(query.bind::<Text, _>(newest(migrations))).await?;
@@ -60,7 +57,7 @@ pub async fn build_ahead(
         return Err(DbError::Outdated);
     }
     let name = SchemaName::of(tenant);
-    let sql = build_script(site.server, name, migrations)
+    let sql = build_script(name, migrations)
         + &format!(
             "{LEAVE_SCHEMA} INSERT INTO schema_pool (tenant_id, role_name, version, built_at) \
              VALUES ('{}', '{name}', '{}', {})",

@@ -56,6 +56,11 @@ async fn managed() -> Result<Site> {
             "DROP OWNED BY bulkhead_owner, bulkhead_tenant, bulkhead_platform, bulkhead_provisioner, bulkhead_tenants;
              DROP ROLE bulkhead_owner, bulkhead_platform_rw, bulkhead_tenants, bulkhead_tenant, bulkhead_platform,
                  bulkhead_provisioner;
+             DO $$DECLARE creator text; BEGIN
+                 FOR creator IN SELECT rolname FROM pg_roles WHERE rolname ~ '^bulkhead_creator_' LOOP
+                     EXECUTE format('DROP ROLE %I', creator);
+                 END LOOP;
+             END$$;
              CREATE ROLE master LOGIN CREATEROLE CREATEDB PASSWORD 'm'",
         )
         .await?;
@@ -113,6 +118,11 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
     let admin = site.cluster.session(Login::Admin, "postgres").await?;
     let member = admin.query_one("SELECT pg_has_role('master', 'bulkhead_owner', 'USAGE')", &[]).await?;
     assert!(!member.get::<_, bool>(0), "it does not stay a member of the owner");
+    let admin = site.cluster.session(Login::Admin, site.database).await?;
+    let role = format!("t_{}", "0".repeat(26));
+    let [make, remove] =
+        ["make", "remove"].map(|function| format!("SELECT tenant_roles.{function}('{role}')"));
+    admin.batch_execute(&format!("SET ROLE bulkhead_owner; {make}; {remove}; {make}")).await?;
     Ok(())
 }
 
@@ -132,9 +142,14 @@ async fn running_it_again_repairs_roles_and_changes_passwords() -> Result<()> {
              GRANT CONNECT ON DATABASE repaired TO PUBLIC",
         )
         .await?;
+    // A tenant's role that no creator administers, as servers have it that were older when it was made.
+    let role = format!("t_{}", "0".repeat(26));
+    admin.batch_execute(&format!("CREATE ROLE {role}")).await?;
     // "it's a \ new one", as a URL has it.
     site.password = "it%27s%20a%20%5C%20new%20one";
     site.bootstrap().await??;
+    let repaired = site.cluster.session(Login::Admin, site.database).await?;
+    repaired.batch_execute(&format!("SET ROLE bulkhead_owner; SELECT tenant_roles.remove('{role}')")).await?;
     let owner = Owner::new(site.pool("bulkhead_provisioner")?, timeouts());
     migrate(&owner, &MigrateOptions::default(), &|_| {}).await?;
     let broken: Vec<_> = inspect(&owner, TENANT_MIGRATIONS)

@@ -43,24 +43,51 @@ async fn a_healthy_database_has_nothing_to_report() -> Result<()> {
     Ok(())
 }
 
-/// Roles are shared by all databases of a server, so this one has its own.
+/// A server of its own, because roles are shared by all its databases, with two tenants and a schema that was built ahead.
+struct Site {
+    db: TestDb,
+    a: String,
+    b: String,
+    pooled: String,
+}
+
+impl Site {
+    async fn new() -> Result<Self> {
+        let db = TestDb::on(Cluster::start(|_| {}, None).await?).await?;
+        let a = db.create_tenant("first", Plan::Free).await?.schema();
+        let b = db.create_tenant("second", Plan::Free).await?.schema();
+        let pooled = ahead(&db).await?;
+        Ok(Self { db, a, b, pooled })
+    }
+
+    /// The role that has made the first tenant's.
+    async fn creator(&self) -> Result<String> {
+        let grantor = "SELECT grantor::regrole FROM pg_auth_members WHERE member = 'bulkhead_tenant'::regrole AND roleid =";
+        self.db.value(&format!("{grantor} '{}'::regrole", self.a)).await
+    }
+}
+
+/// Does each harm, asks whether its check notices, and repairs it.
+async fn noticed(db: &TestDb, cases: &[(&str, String, String)]) -> Result<()> {
+    let nobody: Vec<&str> = Vec::new();
+    assert_eq!(unwell(db).await?, nobody);
+    let admin = db.session(Login::Admin).await?;
+    for (check, harm, repair) in cases {
+        admin.batch_execute(harm).await?;
+        let seen = unwell(db).await?;
+        assert!(seen.contains(check), "{harm}: only {seen:?} noticed");
+        admin.batch_execute(repair).await?;
+        assert_eq!(unwell(db).await?, nobody, "after {repair}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
-    let cluster = Cluster::start(|_| {}, None).await?;
-    let db = TestDb::on(cluster).await?;
-    let (a, b) = (
-        db.create_tenant("first", Plan::Free).await?.schema(),
-        db.create_tenant("second", Plan::Free).await?.schema(),
-    );
-    let pooled = ahead(&db).await?;
+    let Site { db, a, pooled, .. } = Site::new().await?;
     let name = db.name().to_owned();
     let stranger = format!("t_{}", "0".repeat(26));
     let cases = [
-        ("roles", "ALTER ROLE bulkhead_tenant INHERIT".to_owned(), "ALTER ROLE bulkhead_tenant NOINHERIT".to_owned()),
-        ("roles", "ALTER ROLE bulkhead_tenant BYPASSRLS".into(), "ALTER ROLE bulkhead_tenant NOBYPASSRLS".into()),
-        ("roles", "ALTER ROLE bulkhead_platform SUPERUSER".into(), "ALTER ROLE bulkhead_platform NOSUPERUSER".into()),
-        ("memberships", "GRANT bulkhead_owner TO bulkhead_tenant".into(), "REVOKE bulkhead_owner FROM bulkhead_tenant".into()),
-        ("memberships", "REVOKE bulkhead_platform_rw FROM bulkhead_platform".into(), "GRANT bulkhead_platform_rw TO bulkhead_platform".into()),
         ("default search_path", "ALTER ROLE bulkhead_tenant SET search_path = public".into(), "ALTER ROLE bulkhead_tenant SET search_path = ''".into()),
         ("default search_path", format!("ALTER ROLE bulkhead_tenant IN DATABASE {name} SET search_path = {a}"), format!("ALTER ROLE bulkhead_tenant IN DATABASE {name} RESET search_path")),
         ("public", "GRANT CREATE ON SCHEMA public TO PUBLIC".into(), "REVOKE CREATE ON SCHEMA public FROM PUBLIC".into()),
@@ -70,6 +97,7 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         ("tenant login", "GRANT SELECT ON platform.plans TO bulkhead_tenants".into(), "REVOKE SELECT ON platform.plans FROM bulkhead_tenants".into()),
         ("ownership", format!("ALTER TABLE {pooled}.users OWNER TO postgres"), format!("ALTER TABLE {pooled}.users OWNER TO bulkhead_owner")),
         ("tenant login", format!("GRANT USAGE ON SCHEMA {a} TO bulkhead_tenant"), format!("REVOKE USAGE ON SCHEMA {a} FROM bulkhead_tenant")),
+        ("tenant login", "GRANT USAGE ON SCHEMA tenant_roles TO bulkhead_tenants".into(), "REVOKE USAGE ON SCHEMA tenant_roles FROM bulkhead_tenants".into()),
         ("tenants", format!("ALTER SCHEMA {a} RENAME TO elsewhere"), format!("ALTER SCHEMA elsewhere RENAME TO {a}")),
         ("schema pool", format!("ALTER SCHEMA {pooled} RENAME TO elsewhere"), format!("ALTER SCHEMA elsewhere RENAME TO {pooled}")),
         ("schema pool", format!("ALTER ROLE {pooled} RENAME TO somebody"), format!("ALTER ROLE somebody RENAME TO {pooled}")),
@@ -77,13 +105,6 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         ("schema pool", "INSERT INTO platform.schema_pool SELECT id, role_name, '', now(), now() FROM platform.tenants".into(), "DELETE FROM platform.schema_pool WHERE version = ''".into()),
         ("orphan schemas", format!("CREATE SCHEMA {stranger} AUTHORIZATION bulkhead_owner"), format!("DROP SCHEMA {stranger}")),
         ("orphan roles", format!("CREATE ROLE {stranger}"), format!("DROP ROLE {stranger}")),
-        ("tenant roles", format!("ALTER ROLE {a} LOGIN"), format!("ALTER ROLE {a} NOLOGIN")),
-        ("tenant roles", format!("ALTER ROLE {pooled} LOGIN"), format!("ALTER ROLE {pooled} NOLOGIN")),
-        ("tenant roles", format!("GRANT {b} TO {pooled}"), format!("REVOKE {b} FROM {pooled}")),
-        ("tenant roles", format!("GRANT {b} TO {a}"), format!("REVOKE {b} FROM {a}")),
-        ("tenant roles", format!("REVOKE {a} FROM bulkhead_tenant GRANTED BY bulkhead_provisioner"), format!("GRANT {a} TO bulkhead_tenant GRANTED BY bulkhead_provisioner")),
-        ("tenant roles", format!("REVOKE bulkhead_tenants FROM {a} GRANTED BY bulkhead_provisioner"), format!("GRANT bulkhead_tenants TO {a} GRANTED BY bulkhead_provisioner")),
-        ("tenant roles", format!("CREATE SCHEMA own AUTHORIZATION {a}"), "DROP SCHEMA own".into()),
         ("gate", "ALTER FUNCTION gate.tenant() SECURITY INVOKER".into(), "ALTER FUNCTION gate.tenant() SECURITY DEFINER".into()),
         ("gate", "ALTER FUNCTION gate.tenant() SET search_path = public".into(), "ALTER FUNCTION gate.tenant() SET search_path = pg_catalog, pg_temp".into()),
         ("gate", "GRANT EXECUTE ON FUNCTION gate.tenant() TO PUBLIC".into(), "REVOKE EXECUTE ON FUNCTION gate.tenant() FROM PUBLIC".into()),
@@ -91,15 +112,116 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         ("tenant versions", "UPDATE platform.tenant_schema_versions SET version = '2' || version WHERE false; UPDATE platform.tenant_schema_versions SET version = '19990101000000'".into(), format!("UPDATE platform.tenant_schema_versions SET version = '{}'", TENANT_MIGRATIONS.last().map_or("", |m| m.version))),
         ("failed migrations", "UPDATE platform.tenant_schema_versions SET error = 'x', failed_at = now()".into(), "UPDATE platform.tenant_schema_versions SET error = NULL, failed_at = NULL".into()),
     ];
-    let nobody: Vec<&str> = Vec::new();
-    assert_eq!(unwell(&db).await?, nobody);
-    let admin = db.session(Login::Admin).await?;
-    for (check, harm, repair) in cases {
-        admin.batch_execute(&harm).await?;
-        let seen = unwell(&db).await?;
-        assert!(seen.contains(&check), "{harm}: only {seen:?} noticed");
-        admin.batch_execute(&repair).await?;
-        assert_eq!(unwell(&db).await?, nobody, "after {repair}");
-    }
-    Ok(())
+    noticed(&db, &cases).await
+}
+
+#[tokio::test]
+async fn every_role_that_may_do_too_much_or_too_little_is_noticed() -> Result<()> {
+    let site = Site::new().await?;
+    let creator = site.creator().await?;
+    let Site { db, a, b, pooled } = site;
+    let cases = [
+        (
+            "roles",
+            "ALTER ROLE bulkhead_tenant INHERIT".to_owned(),
+            "ALTER ROLE bulkhead_tenant NOINHERIT".to_owned(),
+        ),
+        (
+            "roles",
+            "ALTER ROLE bulkhead_tenant BYPASSRLS".into(),
+            "ALTER ROLE bulkhead_tenant NOBYPASSRLS".into(),
+        ),
+        (
+            "roles",
+            "ALTER ROLE bulkhead_platform SUPERUSER".into(),
+            "ALTER ROLE bulkhead_platform NOSUPERUSER".into(),
+        ),
+        (
+            "memberships",
+            "GRANT bulkhead_owner TO bulkhead_tenant".into(),
+            "REVOKE bulkhead_owner FROM bulkhead_tenant".into(),
+        ),
+        (
+            "memberships",
+            "REVOKE bulkhead_platform_rw FROM bulkhead_platform".into(),
+            "GRANT bulkhead_platform_rw TO bulkhead_platform".into(),
+        ),
+        ("tenant roles", format!("ALTER ROLE {a} LOGIN"), format!("ALTER ROLE {a} NOLOGIN")),
+        ("tenant roles", format!("ALTER ROLE {pooled} LOGIN"), format!("ALTER ROLE {pooled} NOLOGIN")),
+        ("tenant roles", format!("GRANT {b} TO {pooled}"), format!("REVOKE {b} FROM {pooled}")),
+        ("tenant roles", format!("GRANT {b} TO {a}"), format!("REVOKE {b} FROM {a}")),
+        (
+            "tenant roles",
+            format!("REVOKE {a} FROM bulkhead_tenant GRANTED BY {creator}"),
+            format!("GRANT {a} TO bulkhead_tenant GRANTED BY {creator}"),
+        ),
+        (
+            "tenant roles",
+            format!("REVOKE bulkhead_tenants FROM {a} GRANTED BY {creator}"),
+            format!("GRANT bulkhead_tenants TO {a} GRANTED BY {creator}"),
+        ),
+        ("tenant roles", format!("CREATE SCHEMA own AUTHORIZATION {a}"), "DROP SCHEMA own".into()),
+    ];
+    noticed(&db, &cases).await
+}
+
+#[tokio::test]
+async fn creators_of_roles_that_somebody_else_could_use_are_noticed() -> Result<()> {
+    let site = Site::new().await?;
+    let creator = site.creator().await?;
+    let Site { db, a, .. } = site;
+    let cases = [
+        (
+            "role creators",
+            format!("ALTER FUNCTION tenant_roles.{creator} SECURITY INVOKER"),
+            format!("ALTER FUNCTION tenant_roles.{creator} SECURITY DEFINER"),
+        ),
+        (
+            "role creators",
+            format!("ALTER FUNCTION tenant_roles.{creator} RESET search_path"),
+            format!("ALTER FUNCTION tenant_roles.{creator} SET search_path = pg_catalog, pg_temp"),
+        ),
+        (
+            "role creators",
+            format!("ALTER FUNCTION tenant_roles.{creator} OWNER TO postgres"),
+            format!("ALTER FUNCTION tenant_roles.{creator} OWNER TO {creator}"),
+        ),
+        (
+            "role creators",
+            format!("GRANT EXECUTE ON FUNCTION tenant_roles.{creator} TO PUBLIC"),
+            format!("REVOKE EXECUTE ON FUNCTION tenant_roles.{creator} FROM PUBLIC"),
+        ),
+        (
+            "role creators",
+            "GRANT USAGE ON SCHEMA tenant_roles TO bulkhead_platform_rw".into(),
+            "REVOKE USAGE ON SCHEMA tenant_roles FROM bulkhead_platform_rw".into(),
+        ),
+        (
+            "role creators",
+            "ALTER FUNCTION tenant_roles.make SECURITY DEFINER".into(),
+            "ALTER FUNCTION tenant_roles.make SECURITY INVOKER".into(),
+        ),
+        ("roles", format!("ALTER ROLE {creator} LOGIN"), format!("ALTER ROLE {creator} NOLOGIN")),
+        (
+            "roles",
+            "ALTER ROLE bulkhead_provisioner CREATEROLE".into(),
+            "ALTER ROLE bulkhead_provisioner NOCREATEROLE".into(),
+        ),
+        (
+            "memberships",
+            format!("GRANT {creator} TO bulkhead_provisioner"),
+            format!("REVOKE {creator} FROM bulkhead_provisioner"),
+        ),
+        (
+            "memberships",
+            format!("GRANT bulkhead_owner TO {creator}"),
+            format!("REVOKE bulkhead_owner FROM {creator}"),
+        ),
+        (
+            "tenant roles",
+            format!("GRANT {a} TO bulkhead_provisioner"),
+            format!("REVOKE {a} FROM bulkhead_provisioner"),
+        ),
+    ];
+    noticed(&db, &cases).await
 }

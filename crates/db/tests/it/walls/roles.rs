@@ -139,6 +139,46 @@ async fn a_tenant_role_has_no_way_to_leave_things_lying_about() -> Result<()> {
 }
 
 #[tokio::test]
+async fn nobody_makes_or_drops_a_role_that_is_not_a_tenants() -> Result<()> {
+    let db = TestDb::new().await?;
+    let provisioner = db.session(Login::Provisioner).await?;
+    for sql in
+        ["CREATE ROLE friend", "SET ROLE bulkhead_creator_00", "ALTER ROLE bulkhead_provisioner CREATEROLE"]
+    {
+        let why = refusal(&provisioner, sql).await;
+        assert!(why.contains("permission denied"), "{sql}: {why}");
+    }
+    let stranger = format!("t_{}", "0".repeat(26));
+    for login in [Login::Tenant, Login::Platform, Login::Provisioner] {
+        let client = db.session(login).await?;
+        let why = refusal(&client, &format!("SELECT tenant_roles.make('{stranger}')")).await;
+        assert_eq!(why, "permission denied for schema tenant_roles", "{login:?}");
+    }
+    provisioner.batch_execute("SET ROLE bulkhead_owner").await?;
+    for name in [
+        "friend",
+        "postgres",
+        "pg_monitor",
+        "bulkhead_tenants",
+        "",
+        &format!("{stranger}\n"),
+        "t_\"; DROP ROLE x",
+    ] {
+        for function in [
+            "make('{}')",
+            "remove('{}')",
+            "bulkhead_creator_00('{}', true)",
+            "bulkhead_creator_63('{}', false)",
+        ] {
+            let sql = format!("SELECT tenant_roles.{}", function.replace("{}", name));
+            let why = refusal(&provisioner, &sql).await;
+            assert!(why.starts_with("not the name of a tenant's role"), "{sql}: {why}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_forgotten_switch_is_denied_everywhere() -> Result<()> {
     let db = TestDb::new().await?;
     let [a, ..] = &marked_tenants(&db, 1).await?[..] else { anyhow::bail!("a tenant") };
