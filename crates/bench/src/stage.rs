@@ -201,11 +201,16 @@ impl Stage {
             .await?;
         let bar = progress("building tenants", wanted);
         let builder = self.builder()?;
+        // All are built before the first is entered: after each new role, every connection looks through all of them.
+        let mut built = Vec::with_capacity(wanted);
         for number in 0..wanted {
-            self.tenants.push(builder.tenant(number).await?.0);
+            built.push(builder.tenant(number).await?.0);
             bar.inc(1);
         }
         bar.finish_and_clear();
+        for id in built {
+            self.tenants.push(builder.furnish(id).await?);
+        }
         self.db.sql("VACUUM ANALYZE").await?;
         Ok(())
     }
@@ -411,13 +416,17 @@ impl Builder {
         Ok(())
     }
 
-    /// A tenant that can be asked for something; how many seconds the building took.
-    async fn tenant(&self, number: usize) -> Result<(Tenant, f64)> {
-        let at = SystemClock.now();
-        let id = self.order(number, Some(TenantId::mint(at))).await?;
+    /// A tenant in service; how many seconds the building took.
+    async fn tenant(&self, number: usize) -> Result<(TenantId, f64)> {
+        let id = self.order(number, Some(TenantId::mint(SystemClock.now()))).await?;
         let begun = Instant::now();
         self.provision(id).await?;
-        let seconds = begun.elapsed().as_secs_f64();
+        Ok((id, begun.elapsed().as_secs_f64()))
+    }
+
+    /// Gives a tenant what it can be asked for, and a key to ask with.
+    async fn furnish(&self, id: TenantId) -> Result<Tenant> {
+        let at = SystemClock.now();
         let key_id = ApiKeyId::mint(at);
         let (key, mac) = api_key::issue(&self.keyring, "test", id, key_id)?;
         let resource = ResourceId::mint(at);
@@ -438,14 +447,13 @@ impl Builder {
             resources::insert(tx, &NewResource { id: resource, name, kind, data: &data, owner, at }).await
         };
         self.db.write::<_, DbError>(Proven::on(Ground::JobRow, id), furnish).await?;
-        let tenant = Tenant {
+        Ok(Tenant {
             id,
             schema: SchemaName::of(id).to_string(),
             key: key.reveal().to_owned(),
             path: format!("/v1/resources/{resource}"),
             resource: resource.uuid().to_string(),
-        };
-        Ok((tenant, seconds))
+        })
     }
 }
 

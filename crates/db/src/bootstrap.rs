@@ -199,7 +199,7 @@ BEGIN
 END
 $$;
 COMMIT",
-        tenant_roles = tenant_roles::functions(switch, may_switch)
+        tenant_roles = tenant_roles::functions(version, switch, may_switch)
     )
 }
 

@@ -14,26 +14,28 @@ const CREATORS: u32 = 64;
 const CREATOR_OF_NAME: &str =
     "'bulkhead_creator_' || to_char(get_byte(sha256(convert_to(name, 'UTF8')), 0) % 64, 'FM00')";
 
-/// What a creator's function does with a role's `name`; whether it is `wanted` says which of the two.
-const CREATOR: &str = r"
+/// What a creator's function does with a role's `name`; whether it is `wanted` says which of the two. Few expressions,
+/// because a session keeps the plan of each, of all creators, and goes through them whenever a table changes.
+fn creator(version: i32) -> String {
+    let (inherits, switches) = if version >= GRANT_OPTIONS {
+        (" WITH INHERIT TRUE, SET FALSE", " WITH INHERIT FALSE, SET TRUE")
+    } else {
+        ("", "")
+    };
+    format!(
+        r"
 BEGIN
-    IF name !~ '^t_[0-9a-z]{26}$' THEN
+    IF name !~ '^t_[0-9a-z]{{26}}$' THEN
         RAISE EXCEPTION 'not the name of a tenant''s role: %', name USING ERRCODE = 'invalid_name';
     END IF;
-    IF NOT wanted THEN
-        EXECUTE format('DROP ROLE IF EXISTS %I', name);
-        RETURN;
-    END IF;
-    EXECUTE format('CREATE ROLE %I NOLOGIN', name);
-    IF current_setting('server_version_num')::int >= 160000 THEN
-        EXECUTE format('GRANT bulkhead_tenants TO %I WITH INHERIT TRUE, SET FALSE', name);
-        EXECUTE format('GRANT %I TO bulkhead_tenant WITH INHERIT FALSE, SET TRUE', name);
-    ELSE
-        EXECUTE format('GRANT bulkhead_tenants TO %I', name);
-        EXECUTE format('GRANT %I TO bulkhead_tenant', name);
-    END IF;
+    EXECUTE format(
+        CASE WHEN wanted THEN
+            'CREATE ROLE %1$I NOLOGIN; GRANT bulkhead_tenants TO %1$I{inherits}; GRANT %1$I TO bulkhead_tenant{switches}'
+        ELSE 'DROP ROLE IF EXISTS %1$I' END, name);
 END
-";
+"
+    )
+}
 
 fn creators() -> impl Iterator<Item = String> {
     (0..CREATORS).map(|number| format!("bulkhead_creator_{number:02}"))
@@ -80,7 +82,7 @@ $$;
 /// Makes schema and functions in a database, as part of a block of PL/pgSQL that may become `bulkhead_owner`. `switch` is how
 /// membership is granted so that a member may switch, `may_switch` the privilege to ask for. Functions that are as they
 /// must be are left alone: a copy of a database has them.
-pub(super) fn functions(switch: &str, may_switch: &str) -> String {
+pub(super) fn functions(version: i32, switch: &str, may_switch: &str) -> String {
     let dispatch = |function: &str, wanted: bool| {
         format!(
             "CREATE OR REPLACE FUNCTION tenant_roles.{function}(name text) RETURNS void LANGUAGE plpgsql
@@ -98,7 +100,7 @@ pub(super) fn functions(switch: &str, may_switch: &str) -> String {
     {remove}
     RESET ROLE;
     DECLARE
-        body constant text := $body${CREATOR}$body$;
+        body constant text := $body${body}$body$;
         creator text;
         joins bool;
     BEGIN
@@ -130,6 +132,7 @@ pub(super) fn functions(switch: &str, may_switch: &str) -> String {
             END IF;
         END LOOP;
     END;",
+        body = creator(version),
         make = dispatch("make", true),
         remove = dispatch("remove", false),
     )
