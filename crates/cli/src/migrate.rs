@@ -53,7 +53,7 @@ pub(crate) async fn prepare(settings: &Settings) -> Result<()> {
         connect(database.require_provisioner()?)?,
     );
     let logins = Logins { tenant: &tenant, platform: &platform, provisioner: &provisioner };
-    Ok(bootstrap(&connect(admin)?, &logins).await?)
+    Ok(bootstrap(&connect(&admin)?, &logins).await?)
 }
 
 /// Migrates, with a bar on a terminal.

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     error::ConfigError,
+    secret::Password,
     server_url::ServerUrl,
     value::{CertificateBundle, millis, number, seconds},
 };
@@ -42,6 +43,9 @@ pub struct Database {
     /// Login that may create the other logins; for the first `migrate` alone.
     #[arg(env = ADMIN_URL, hide_env_values = true, value_parser = ServerUrl::postgres)]
     admin_url: Option<ServerUrl>,
+    /// Password of that login, instead of one in its URL: for one that is kept and rotated by itself, as Amazon RDS does.
+    #[arg(env = "BULKHEAD_DATABASE_ADMIN_PASSWORD", hide_env_values = true)]
+    admin_password: Option<Password>,
     /// Whether connections use TLS. `off` is only for a server on this host.
     #[arg(id = "database_tls", env = "BULKHEAD_DATABASE_TLS", default_value = "verify-full")]
     pub tls: DatabaseTls,
@@ -106,14 +110,10 @@ impl Database {
         required(PROVISIONER_URL, self.provisioner_url.as_ref())
     }
 
-    /// The login that may create the other logins.
-    pub fn require_admin(&self) -> Result<&ServerUrl, ConfigError> {
-        required(ADMIN_URL, self.admin_url.as_ref())
-    }
-
     /// The login that may create the other logins, when there is one.
-    pub fn admin(&self) -> Option<&ServerUrl> {
-        self.admin_url.as_ref()
+    pub fn admin(&self) -> Option<ServerUrl> {
+        let url = self.admin_url.as_ref()?;
+        Some(self.admin_password.as_ref().map_or_else(|| url.clone(), |password| url.with_password(password)))
     }
 
     /// The addresses that would be spoken to without TLS.

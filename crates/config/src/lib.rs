@@ -31,7 +31,7 @@ pub use http::Http;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use redis::Redis;
-pub use secret::MasterKey;
+pub use secret::{MasterKey, Password};
 pub use server_url::ServerUrl;
 pub use usage::Usage;
 pub use value::{BaseUrl, CertificateBundle};

@@ -1,4 +1,4 @@
-//! The master key.
+//! Values that are shown to nobody.
 
 use std::{fmt, str::FromStr};
 
@@ -32,5 +32,33 @@ impl FromStr for MasterKey {
             .filter(|bytes| bytes.iter().any(|byte| Some(byte) != bytes.first()))
             .map(Self)
             .ok_or_else(|| "not the base64 of 32 random bytes (openssl rand -base64 32)".to_owned())
+    }
+}
+
+/// A password that stands by itself, such as one that a service rotates. Its `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// The password itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl FromStr for Password {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let sound = (1..=1_000).contains(&text.len()) && !text.contains('\0');
+        let refused =
+            || "not a password: it is empty, longer than 1,000 bytes, or has a NUL in it".to_owned();
+        sound.then(|| Self(text.to_owned())).ok_or_else(refused)
     }
 }

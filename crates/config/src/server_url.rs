@@ -4,6 +4,8 @@ use std::{fmt, net::IpAddr};
 
 use url::Url;
 
+use crate::secret::Password;
+
 /// The address of a server, with user and password. `Debug` and `Display` leave the password out.
 ///
 /// Kept to what every client library reads alike: one host, no query and no fragment, because options in a URL could
@@ -15,6 +17,15 @@ impl ServerUrl {
     /// The whole address, password included.
     pub fn expose(&self) -> &str {
         self.0.as_str()
+    }
+
+    /// The same address with another password.
+    #[must_use]
+    pub(crate) fn with_password(&self, password: &Password) -> Self {
+        let mut url = self.0.clone();
+        // Fails only for addresses without a host, which `parse` refuses.
+        let _: Result<(), ()> = url.set_password(Some(password.expose()));
+        Self(url)
     }
 
     /// Whether it leads to this host.

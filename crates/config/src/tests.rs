@@ -91,8 +91,11 @@ fn a_misspelt_variable_is_refused_with_the_nearest_one() {
 #[test]
 fn no_message_shows_a_secret() {
     let secrets: Vec<_> = variables().into_iter().filter(|(.., secret)| *secret).collect();
-    assert_eq!(secrets.len(), 7, "{secrets:?}");
-    for (name, ..) in secrets {
+    assert_eq!(secrets.len(), 8, "{secrets:?}");
+    let long = refusal("BULKHEAD_DATABASE_ADMIN_PASSWORD", &CANARY.repeat(200));
+    assert!(!long.contains("hunter2"), "{long}");
+    // Any other text may be a password.
+    for (name, ..) in secrets.into_iter().filter(|(name, ..)| !name.ends_with("PASSWORD")) {
         for wrong in
             [CANARY.to_owned(), format!("http://u:{CANARY}@h/d"), format!("postgres://u:{CANARY}@h:x/d?q")]
         {
@@ -199,6 +202,21 @@ fn what_a_command_needs_is_named_when_it_is_missing() {
     assert_eq!(missing, "BULKHEAD_DATABASE_PROVISIONER_URL: not set, and this command needs it");
     assert_eq!(settings.redis.require_queue().unwrap(), settings.redis.require_cache().unwrap());
     assert!(settings.auth.require_master_key().is_err());
+}
+
+#[test]
+fn the_administrators_password_may_stand_by_itself() {
+    let url = ("BULKHEAD_DATABASE_ADMIN_URL", "postgres://master:old@db.example:5432/bulkhead");
+    let password = ("BULKHEAD_DATABASE_ADMIN_PASSWORD", "a?b@c/d #%:");
+    let admin =
+        |variables: &[_]| load(variables).unwrap().database.admin().map(|url| url.expose().to_owned());
+    assert_eq!(admin(&[url]).as_deref(), Some(url.1));
+    assert_eq!(admin(&[password]), None);
+    let together = admin(&[url, password]).unwrap();
+    assert_eq!(together, "postgres://master:a%3Fb%40c%2Fd%20%23%%3A@db.example:5432/bulkhead");
+    let shown = format!("{:?}", load(&[url, password]).unwrap());
+    assert!(!shown.contains("old") && !shown.contains("a?b") && !shown.contains("a%3F"), "{shown}");
+    assert!(load(&[url, (password.0, "")]).is_err());
 }
 
 #[test]
