@@ -55,11 +55,17 @@ pub(crate) async fn sweep_for_ever(db: &Db, every: Duration, patience: Duration,
 
 fn tell(swept: Swept, depth: Depth, metrics: &Metrics) {
     metrics.jobs.outstanding.set(depth.outstanding);
+    metrics.jobs.due.set(depth.due);
+    metrics.jobs.oldest_due_seconds.set(depth.oldest_due_seconds);
     if swept != Swept::default() {
         let Swept { requeued, failed, taken_back } = swept;
         tracing::warn!(requeued, failed, taken_back, "jobs that had been lost were found");
     }
     if depth.due > 0 {
-        tracing::debug!(due = depth.due, oldest = ?depth.oldest, "jobs wait for their turn");
+        tracing::debug!(
+            due = depth.due,
+            oldest_seconds = depth.oldest_due_seconds,
+            "jobs wait for their turn"
+        );
     }
 }

@@ -24,6 +24,10 @@ label! {
 pub struct Jobs {
     /// Jobs handed to the queue and not finished.
     pub outstanding: IntGauge,
+    /// Jobs that are due and not handed out.
+    pub due: IntGauge,
+    /// For how many seconds the job that has waited longest has been due.
+    pub oldest_due_seconds: IntGauge,
     runs: IntCounterVec,
     duration: HistogramVec,
 }
@@ -35,6 +39,12 @@ impl Jobs {
                 registry,
                 "bulkhead_jobs_outstanding",
                 "Jobs handed to the queue and not finished",
+            )?,
+            due: gauge(registry, "bulkhead_jobs_due", "Jobs that are due and not handed out")?,
+            oldest_due_seconds: gauge(
+                registry,
+                "bulkhead_jobs_oldest_due_seconds",
+                "Seconds for which the job that has waited longest has been due",
             )?,
             runs: counters(registry, "bulkhead_jobs_total", "Runs of jobs", &["kind", "outcome"])?,
             duration: histograms(

@@ -41,6 +41,10 @@ fn every_family_is_exposed_under_its_name() {
         ("bulkhead_jobs_total", "counter"),
         ("bulkhead_job_duration_seconds", "histogram"),
         ("bulkhead_jobs_outstanding", "gauge"),
+        ("bulkhead_jobs_due", "gauge"),
+        ("bulkhead_jobs_oldest_due_seconds", "gauge"),
+        ("bulkhead_usage_stream_length", "gauge"),
+        ("bulkhead_usage_unsafe_answers_total", "counter"),
         ("bulkhead_auth_total", "counter"),
         ("bulkhead_build_info", "gauge"),
         ("process_cpu_seconds_total", "counter"),
@@ -49,6 +53,51 @@ fn every_family_is_exposed_under_its_name() {
         assert!(text.contains(&format!("# TYPE {family} {kind}\n")), "{family} is missing:\n{text}");
     }
     assert!(!text.contains("tenant_id") && !text.contains("tenant.id"));
+}
+
+/// Names in `text` that look like ours: alerts, dashboards and scaling would wait for a misspelt one for ever.
+fn named_metrics(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|name| {
+        [
+            "bulkhead_job",
+            "bulkhead_usage_",
+            "bulkhead_db_",
+            "bulkhead_redis_",
+            "bulkhead_limiter_",
+            "bulkhead_auth_",
+        ]
+        .iter()
+        .chain(&["http_server_", "process_"])
+        .any(|family| name.starts_with(family))
+    })
+}
+
+#[test]
+fn every_metric_that_alerts_dashboards_and_scaling_name_exists() {
+    let metrics = Metrics::new().unwrap();
+    metrics.http.route("GET", "/v1/me").finished(200, Duration::from_millis(2));
+    metrics.jobs.finished("purge_expired", JobOutcome::Retried, Duration::from_secs(2));
+    metrics.database.pool("tenant").waited(Duration::from_micros(80));
+    let text = metrics.render();
+    let terraform = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../terraform");
+    let mut seen = 0;
+    for file in [
+        "observability/alerts.yml",
+        "observability/alerts.test.yml",
+        "observability/grafana/dashboard.json",
+        "modules/observability/main.tf",
+        "modules/stack/main.tf",
+    ] {
+        let written = std::fs::read_to_string(terraform.join(file)).unwrap();
+        for name in named_metrics(&written) {
+            let family = ["_bucket", "_count", "_sum"].iter().find_map(|part| name.strip_suffix(part));
+            let exists = [Some(name), family].into_iter().flatten();
+            let exists = exists.map(|name| format!("# TYPE {name} ")).any(|line| text.contains(&line));
+            assert!(exists, "{file} names {name}, which is not exposed");
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "only {seen} names were found");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use bulkhead_db::{
     Authority, DbError, PageRequest,
     platform::queue::{
         self, JobFilter, JobState,
-        dispatch::{self, Bounds, DueJob, Swept, Turn},
+        dispatch::{self, Bounds, Depth, DueJob, Swept, Turn},
         lease,
     },
 };
@@ -172,6 +172,31 @@ async fn a_sweep_requeues_fails_and_takes_back() -> Result<()> {
     let handed_out =
         db.value("SELECT string_agg(id::text, ' ') FROM platform.jobs WHERE pushed_at IS NOT NULL").await?;
     assert_eq!(handed_out, fresh.uuid().to_string());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_depth_is_of_jobs_that_are_due_and_that_nobody_has_begun() -> Result<()> {
+    let db = database().await?;
+    let depth = async || {
+        let depth = async |tx: &mut _| dispatch::depth(tx).await;
+        db.db()?.platform_write::<_, DbError>(Authority::Machinery, depth).await.map_err(anyhow::Error::from)
+    };
+    assert_eq!(depth().await?, Depth { due: 0, outstanding: 0, oldest_due_seconds: 0 });
+    for set in [
+        "run_at = now() - interval '30 s'",
+        "run_at = now() - interval '30 s'",
+        "run_at = now() + interval '1 hour'",
+        "run_at = now() - interval '1 hour', pushed_at = now()",
+        "run_at = now() - interval '2 hours', pushed_at = now(), state = 'running', attempts = 1, \
+         leased_until = now() + interval '1 hour', lease_token = gen_random_uuid()",
+    ] {
+        let id = enqueue(&db, None, &Probe::default()).await?;
+        db.sql(&format!("UPDATE platform.jobs SET {set} WHERE id = '{}'", id.uuid())).await?;
+    }
+    let Depth { due, outstanding, oldest_due_seconds } = depth().await?;
+    assert_eq!((due, outstanding), (3, 2));
+    assert!((3_600..3_660).contains(&oldest_due_seconds), "{oldest_due_seconds}");
     Ok(())
 }
 

@@ -7,10 +7,9 @@
 use std::time::Duration;
 
 use bulkhead_domain::JobId;
-use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
@@ -186,12 +185,12 @@ pub async fn sweep(tx: &mut PlatformTx, patience: Duration, limit: u16) -> DbRes
 /// How full the queue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {
-    /// Jobs that are due and not handed out, counted up to [`DEPTH_COUNTED`].
+    /// Jobs that are due and that nobody has begun, those that are not handed out counted up to [`DEPTH_COUNTED`].
     pub due: i64,
     /// Jobs that are handed out and unfinished.
     pub outstanding: i64,
-    /// When the one of them that has waited longest was due.
-    pub oldest: Option<DateTime<Utc>>,
+    /// For how many seconds the job that has waited longest has been due.
+    pub oldest_due_seconds: i64,
 }
 
 /// Up to how many due jobs [`depth`] counts: a backlog this long is told apart from a longer one by its age.
@@ -203,8 +202,8 @@ struct DepthRow {
     due: i64,
     #[diesel(sql_type = BigInt)]
     outstanding: i64,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    oldest: Option<DateTime<Utc>>,
+    #[diesel(sql_type = BigInt)]
+    oldest_due_seconds: i64,
 }
 
 /// How full the queue is.
@@ -212,11 +211,13 @@ pub async fn depth(tx: &mut PlatformTx) -> DbResult<Depth> {
     let query = diesel::sql_query(
         "SELECT \
              (SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'queued' AND pushed_at IS NULL AND run_at <= now() \
-                                    LIMIT $1) due) AS due, \
+                                    LIMIT $1) due) \
+             + (SELECT count(*) FROM jobs WHERE state = 'queued' AND pushed_at IS NOT NULL AND run_at <= now()) AS due, \
              (SELECT count(*) FROM jobs WHERE pushed_at IS NOT NULL AND state IN ('queued', 'running')) AS outstanding, \
-             (SELECT min(run_at) FROM jobs WHERE state = 'queued' AND pushed_at IS NULL AND run_at <= now()) AS oldest",
+             (SELECT coalesce(extract(epoch FROM now() - min(run_at)), 0)::bigint FROM jobs \
+              WHERE state = 'queued' AND run_at <= now()) AS oldest_due_seconds",
     )
     .bind::<BigInt, _>(DEPTH_COUNTED);
     let row: DepthRow = tx.tx.one(query).await?;
-    Ok(Depth { due: row.due, outstanding: row.outstanding, oldest: row.oldest })
+    Ok(Depth { due: row.due, outstanding: row.outstanding, oldest_due_seconds: row.oldest_due_seconds })
 }

@@ -1,0 +1,52 @@
+# Staging: the same as production in kind, the least of it in size, and nobody asked before a deployment. What is
+# refused there is refused here.
+
+module "bulkhead" {
+  source = "../../modules/stack"
+
+  name                = "bulkhead-staging"
+  api_key_environment = "test"
+  approval_required   = false
+  image_digest        = var.image_digest
+  # Staging is torn down and built again to practise it.
+  deletion_protection = false
+
+  cidr            = var.cidr
+  nat             = "single"
+  domain_name     = var.domain_name
+  zone_id         = var.zone_id
+  certificate_arn = var.certificate_arn
+
+  database = {
+    instance_class           = "db.t4g.medium"
+    memory_gb                = 4
+    allocated_storage_gb     = 50
+    max_allocated_storage_gb = 200
+    multi_az                 = false
+    backup_retention_days    = 14
+  }
+
+  # One group for both uses: what is mixed up there is noticed here.
+  cache = {
+    node_type       = "cache.t4g.small"
+    replicas        = 1
+    dedicated_queue = false
+  }
+
+  api    = { cpu = 512, memory_mb = 1024, min = 2, max = 4 }
+  worker = { cpu = 512, memory_mb = 1024, min = 1, max = 4 }
+
+  alarm_emails = var.alarm_emails
+  runbook_url  = "https://github.com/${var.github_repository}/blob/develop/terraform/README.md"
+
+  github = {
+    repository        = var.github_repository
+    repository_ids    = var.github_repository_ids
+    environment       = "staging"
+    create_provider   = var.github_provider_arn == null
+    provider_arn      = var.github_provider_arn
+    state_bucket_arn  = "arn:aws:s3:::${var.state_bucket}"
+    state_key_prefix  = "bulkhead/staging"
+    state_kms_key_arn = var.state_kms_key_arn
+  }
+}

@@ -1,0 +1,118 @@
+variable "region" {
+  description = "The AWS region."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "Set region to an AWS region, for example \"eu-central-1\"."
+  }
+}
+
+variable "account_id" {
+  description = "The AWS account; nothing is done in any other."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "Set account_id to the twelve digits of the AWS account of staging."
+  }
+}
+
+variable "image_digest" {
+  description = "Digest of the image for the first revision of every task; later the deployment decides."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^sha256:[0-9a-f]{64}$", var.image_digest))
+    error_message = "Set image_digest to the digest that `docker push` printed: \"sha256:\" and 64 hexadecimal digits."
+  }
+}
+
+variable "domain_name" {
+  description = "The API's host name."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.domain_name))
+    error_message = "Set domain_name to the API's host name, for example \"api.example.com\"."
+  }
+}
+
+variable "zone_id" {
+  description = "Route 53 zone of the host name; null when DNS is kept elsewhere."
+  type        = string
+  default     = null
+}
+
+variable "certificate_arn" {
+  description = "Certificate for the host name; null to have one made and validated in the zone."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.certificate_arn != null || var.zone_id != null
+    error_message = "Set certificate_arn, or zone_id so that a certificate can be made and validated."
+  }
+}
+
+variable "cidr" {
+  description = "Private addresses of the VPC, which overlap with no network that it will ever be joined with."
+  type        = string
+  nullable    = false
+  default     = "10.40.0.0/16"
+
+  validation {
+    condition     = can(cidrhost(var.cidr, 0)) && can(regex("/(1[6-9]|20)$", var.cidr))
+    error_message = "Set cidr to a private IPv4 range of /16 to /20, for example \"10.40.0.0/16\"."
+  }
+}
+
+variable "alarm_emails" {
+  description = "Who is told of alarms."
+  type        = set(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.alarm_emails) > 0
+    error_message = "Set alarm_emails to at least one address: an alarm that nobody hears is none."
+  }
+}
+
+variable "github_repository" {
+  description = "The repository that deploys, as `owner/name`."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "Set github_repository to \"owner/name\" as GitHub spells it."
+  }
+}
+
+variable "github_repository_ids" {
+  description = "Numbers of the owner and the repository at GitHub, which its tokens carry for repositories made after July 2026; null for older ones."
+  type        = object({ owner = string, repository = string })
+  default     = null
+}
+
+variable "github_provider_arn" {
+  description = "GitHub's identity provider in this account, when it is there already; null to have it made."
+  type        = string
+  default     = null
+}
+
+variable "state_bucket" {
+  description = "The bucket that holds this state."
+  type        = string
+  nullable    = false
+}
+
+variable "state_kms_key_arn" {
+  description = "The key that the state is encrypted with; null for the bucket's own."
+  type        = string
+  default     = null
+}

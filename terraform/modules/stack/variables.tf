@@ -1,0 +1,183 @@
+variable "name" {
+  description = "Prefix of every name, such as `bulkhead-production`."
+  type        = string
+  nullable    = false
+
+  validation {
+    # The longest of all names, a KMS alias or a bucket's with the account behind it, has to fit too.
+    condition     = can(regex("^[a-z][a-z0-9-]{2,22}$", var.name))
+    error_message = "Set name to 3 to 23 lower-case letters, digits and hyphens that begin with a letter, for example \"bulkhead-production\"."
+  }
+}
+
+variable "api_key_environment" {
+  description = "What API keys say they are for: `test` or `live`."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["test", "live"], var.api_key_environment)
+    error_message = "Set api_key_environment to \"test\" or \"live\"; \"dev\" is for machines of developers."
+  }
+}
+
+variable "image_digest" {
+  description = "Digest of the image that the first revision of every task runs; later the deployment decides."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^sha256:[0-9a-f]{64}$", var.image_digest))
+    error_message = "Set image_digest to the digest that `docker push` or the deployment printed: \"sha256:\" and 64 hexadecimal digits."
+  }
+}
+
+variable "deletion_protection" {
+  description = "Whether the database and the load balancer refuse to be destroyed."
+  type        = bool
+  nullable    = false
+  default     = true
+}
+
+################################################################################
+# Network and edge
+################################################################################
+
+variable "cidr" {
+  description = "Private addresses of the VPC, a /16 to /20 that overlaps with no network it will ever be joined with."
+  type        = string
+  nullable    = false
+}
+
+variable "availability_zones" {
+  description = "The three zones; null for the region's first three."
+  type        = list(string)
+  default     = null
+}
+
+variable "nat" {
+  description = "Ways out for tasks: `none`, `single` or `per_zone`."
+  type        = string
+  nullable    = false
+}
+
+variable "domain_name" {
+  description = "The API's host name."
+  type        = string
+  nullable    = false
+}
+
+variable "zone_id" {
+  description = "Route 53 zone of the host name; null when DNS is kept elsewhere."
+  type        = string
+  default     = null
+}
+
+variable "certificate_arn" {
+  description = "Certificate for the host name; null to have one made and validated in the zone."
+  type        = string
+  default     = null
+}
+
+################################################################################
+# Sizes
+################################################################################
+
+variable "database" {
+  description = "Size of the database: class and its memory in GB, storage in GB, availability, days of backups, a replica to read from."
+  type = object({
+    instance_class           = string
+    memory_gb                = number
+    allocated_storage_gb     = number
+    max_allocated_storage_gb = number
+    multi_az                 = bool
+    backup_retention_days    = number
+    read_replica             = optional(bool, false)
+  })
+  nullable = false
+}
+
+variable "cache" {
+  description = "Size of the cache: class, replicas of each group, whether the queue has a group of its own."
+  type = object({
+    node_type       = string
+    replicas        = number
+    dedicated_queue = bool
+  })
+  nullable = false
+}
+
+variable "api" {
+  description = "Size of an API task, in 1/1024 of a processor and MiB, and tasks at least and at most. Few large tasks need fewer connections and less of the database's memory than many small ones."
+  type        = object({ cpu = number, memory_mb = number, min = number, max = number })
+  nullable    = false
+}
+
+variable "worker" {
+  description = "Size of a worker task, in 1/1024 of a processor and MiB, and tasks at least and at most."
+  type        = object({ cpu = number, memory_mb = number, min = number, max = number })
+  nullable    = false
+}
+
+variable "statement_lock_years" {
+  description = "How many years billing statements cannot be changed or deleted by anybody; null for no lock."
+  type        = number
+  default     = null
+}
+
+################################################################################
+# People
+################################################################################
+
+variable "alarm_emails" {
+  description = "Who is told of alarms."
+  type        = set(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.alarm_emails) > 0
+    error_message = "Set alarm_emails to at least one address: an alarm that nobody hears is none."
+  }
+}
+
+variable "runbook_url" {
+  description = "Page that says what to do about each alarm."
+  type        = string
+  nullable    = false
+}
+
+variable "identity" {
+  description = "A pool of users that log in to the customer's own pages; null for none. The product has its own accounts."
+  type = object({
+    callback_urls = list(string)
+    logout_urls   = list(string)
+    domain_prefix = string
+  })
+  default = null
+}
+
+variable "approval_required" {
+  description = "Whether a person has to approve each deployment: the deployment refuses to run when the repository's environment asks nobody."
+  type        = bool
+  nullable    = false
+
+  validation {
+    condition     = var.approval_required || var.api_key_environment != "live"
+    error_message = "Set approval_required to true, and reviewers in the settings of the repository's environment: what customers use is not deployed without a person's word."
+  }
+}
+
+variable "github" {
+  description = "The repository that deploys, its environment there, and where the state lies. The provider is made once an account: create_provider in the first environment, provider_arn in others."
+  type = object({
+    repository        = string
+    repository_ids    = optional(object({ owner = string, repository = string }))
+    environment       = string
+    create_provider   = bool
+    provider_arn      = optional(string)
+    state_bucket_arn  = string
+    state_key_prefix  = string
+    state_kms_key_arn = optional(string)
+  })
+  nullable = false
+}
