@@ -1,0 +1,91 @@
+"""Putting services back on earlier revisions.
+
+Owns which revisions those are. Refuses to guess: when one service has nothing to go back to, none is changed.
+Databases stay as they are, for migrations only add what older code does not mind.
+"""
+
+from pathlib import Path
+
+from deploy import revision, state
+from deploy.aws import Aws
+from deploy.console import Console
+from deploy.deployment import Deployment, Service
+from deploy.errors import DeployError
+from deploy.revision import Revision, short
+from deploy.rollout import Rollouts
+from deploy.stop import Stopped
+
+
+class Rollback:
+    """One way back."""
+
+    def __init__(self, aws: Aws, deployment: Deployment, rollouts: Rollouts, console: Console) -> None:
+        self._aws = aws
+        self._deployment = deployment
+        self._rollouts = rollouts
+        self._console = console
+
+    def to_state(self, file: Path) -> None:
+        """To the revisions that `roll` has written down."""
+        self._to(list(state.read(file, self._deployment).values()))
+
+    def to_revisions(self, names: list[str]) -> None:
+        """To these revisions. Services whose family is not among them stay."""
+        self._to(names)
+
+    def to_previous(self) -> None:
+        """To the newest earlier revision of each family that runs another image."""
+        self._change({service.command: self._previous(service).arn for service in self._deployment.services})
+
+    def _previous(self, service: Service) -> Revision:
+        current = revision.find(self._aws, service.command, self._rollouts.wanted(service))
+        found = revision.previous(self._aws, service.command, current)
+        if found is None:
+            raise DeployError(
+                f"{service.command} runs {current}, and no earlier revision of {service.family} runs another"
+                " image: there is nothing to go back to. Nothing was changed."
+            )
+        self._console.say(f"{service.command}: from {current} to {found}, which runs {found.image}")
+        return found
+
+    def _to(self, names: list[str]) -> None:
+        """Finds out whose revisions these are, and that all of them exist, before anything is changed."""
+        revisions: dict[str, str] = {}
+        for name in names:
+            service = self._service_of(name)
+            if service.command in revisions:
+                raise DeployError(
+                    f"{service.command} is to go back to two revisions: name one of {service.family}."
+                )
+            revisions[service.command] = revision.find(self._aws, service.command, name).arn
+        if not revisions:
+            raise DeployError(
+                "There is no revision to go back to: name one for each service that is to change."
+            )
+        self._change(revisions)
+
+    def _service_of(self, name: str) -> Service:
+        family, separator, number = short(name).rpartition(":")
+        if not separator or not number.isdecimal():
+            raise DeployError(f"{name!r} is no revision: write FAMILY:NUMBER, or its ARN.")
+        for service in self._deployment.services:
+            if service.family == family:
+                return service
+        known = ", ".join(service.family for service in self._deployment.services)
+        raise DeployError(f"No service of {self._deployment.name} runs {family}: name revisions of {known}.")
+
+    def _change(self, revisions: dict[str, str]) -> None:
+        """The API first: what it enqueues, older workers may not know."""
+        services = [service for service in self._deployment.services[::-1] if service.command in revisions]
+        try:
+            outcome = self._rollouts.put_each(services, revisions)
+        except Stopped:
+            looks = "; ".join(self._rollouts.how_to_look(service) for service in services)
+            raise DeployError(f"Stopped waiting; ECS goes on with what was started. {looks}") from None
+        if outcome.failures:
+            done = ", ".join(outcome.done) or "nothing"
+            raise DeployError(f"Put back: {done}. Not put back: {' '.join(outcome.failures)}")
+        self._console.say(f"Put back: {', '.join(outcome.done)}.")
+        self._console.say(
+            "Databases stay as they are: migrations expand first, and older code runs on the newer schema."
+        )

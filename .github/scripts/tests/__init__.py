@@ -1,0 +1,1 @@
+"""Tests of the deployment, against a simulated AWS that answers over HTTP."""

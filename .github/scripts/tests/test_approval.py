@@ -1,0 +1,118 @@
+"""Somebody has to approve, or nothing starts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import Account, Deploy, FastClock, Result, put_parameter
+from tests.site import Page, Site, serve
+
+KEY = "GET /repos/acme/bulkhead/environments/production"
+TOKEN = "ghs_secret"
+REVIEWERS = {"type": "required_reviewers", "reviewers": [{"type": "User"}, {"type": "Team"}]}
+
+
+@pytest.fixture
+def github(account: Account) -> Iterator[Site]:
+    put_parameter(account)
+    with serve(Site()) as site:
+        yield site
+
+
+def check(
+    deploy: Deploy,
+    github: Site,
+    environment: str = "production",
+    repository: str = "acme/bulkhead",
+    **environ: str,
+) -> Result:
+    where = ("--environment", environment, "--repository", repository)
+    return deploy(
+        "check-approval", *where, **{"GITHUB_API_URL": github.url, "GITHUB_TOKEN": TOKEN, **environ}
+    )
+
+
+def rules(*rules: Any) -> Page:
+    return Page(200, {"name": "production", "protection_rules": list(rules)})
+
+
+def test_passes_when_somebody_has_to_approve(deploy: Deploy, github: Site) -> None:
+    github.pages[KEY] = lambda _seen: rules({"type": "wait_timer", "wait_timer": 5}, REVIEWERS)
+    result = check(deploy, github)
+    assert result.code == 0, result.err
+    assert "has required reviewers: 2" in result.out
+    (seen,) = github.seen
+    assert seen.headers["authorization"] == f"Bearer {TOKEN}"
+    assert TOKEN not in result.said
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        rules(),
+        rules({"type": "wait_timer", "wait_timer": 5}, {"type": "branch_policy"}),
+        rules({"type": "required_reviewers", "reviewers": []}),
+        rules({"type": "required_reviewers"}),
+        Page(200, {"name": "production"}),
+        Page(200, ["something else"]),
+    ],
+)
+def test_refuses_when_nobody_has_to(deploy: Deploy, github: Site, page: Page) -> None:
+    github.pages[KEY] = lambda _seen: page
+    result = check(deploy, github)
+    assert result.code == 1
+    assert "Nobody has to approve deployments to the environment production of acme/bulkhead" in result.err
+
+
+def test_refuses_an_environment_that_is_not_there(deploy: Deploy, github: Site) -> None:
+    result = check(deploy, github, "no/where")
+    assert result.code == 1
+    assert "acme/bulkhead has no environment no/where" in result.err
+    assert github.seen[0].path.endswith("/environments/no%2Fwhere")
+
+
+@pytest.mark.parametrize("status", [301, 401, 403, 500])
+def test_refuses_when_github_does_not_say(deploy: Deploy, github: Site, status: int) -> None:
+    github.pages[KEY] = lambda _seen: Page(status, {"protection_rules": [REVIEWERS]})
+    result = check(deploy, github)
+    assert result.code == 1
+    assert f"GitHub answered {status}" in result.err
+
+
+def test_asks_again_when_github_is_away(deploy: Deploy, github: Site) -> None:
+    statuses = [503, 0]
+    github.pages[KEY] = lambda _seen: Page(statuses.pop(0)) if statuses else rules(REVIEWERS)
+    assert check(deploy, github).code == 0
+    assert len(github.seen) == 3
+
+
+def test_refuses_when_github_stays_away(deploy: Deploy, github: Site, clock: FastClock) -> None:
+    github.pages[KEY] = lambda _seen: Page(0)
+    result = check(deploy, github)
+    assert result.code == 1
+    assert "had no answer in 30 s" in result.err
+    assert 30 <= clock.seconds < 40
+
+
+def test_asks_nobody_where_no_approval_is_required(account: Account, deploy: Deploy, github: Site) -> None:
+    put_parameter(account, approval_required=False)
+    result = check(deploy, github, GITHUB_TOKEN="")
+    assert result.code == 0
+    assert "needs no approval" in result.out
+    assert not github.seen
+
+
+def test_refuses_without_a_token(deploy: Deploy, github: Site) -> None:
+    result = check(deploy, github, GITHUB_TOKEN="")
+    assert result.code == 1
+    assert "GITHUB_TOKEN is not set" in result.err
+    assert not github.seen
+
+
+@pytest.mark.parametrize("repository", ["", "bulkhead", "a/b/c", "../x", "a/b?c"])
+def test_refuses_a_repository_that_is_none(deploy: Deploy, github: Site, repository: str) -> None:
+    result = check(deploy, github, repository=repository)
+    assert result.code == 1
+    assert "set --repository to OWNER/NAME" in result.err
+    assert not github.seen
