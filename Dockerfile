@@ -33,6 +33,8 @@ RUN find crates -name '*.rs' -exec touch {} + \
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /src/target/release/bulkhead /usr/local/bin/bulkhead
+# The authorities of Amazon RDS, which no system knows: BULKHEAD_DATABASE_CA_FILE names the file there.
+COPY terraform/rds-global-bundle.pem /etc/ssl/certs/rds-global-bundle.pem
 USER 65532:65532
 EXPOSE 8080 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["/usr/local/bin/bulkhead", "doctor", "--live"]

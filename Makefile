@@ -5,10 +5,10 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup run test check bench
+.PHONY: help setup run test check check-deploy bench
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: Rust, a C compiler, PostgreSQL, Redis
 	@.ci/setup
@@ -26,6 +26,9 @@ check: ## Check format, lints, the dependency graph and the OpenAPI document
 	@cargo xtask graph
 	@cargo xtask openapi --check
 	@cargo xtask settings --check
+
+check-deploy: ## Check Terraform, workflows, deployment scripts, image and alerts, without an AWS account
+	@.ci/check-deploy
 
 bench: setup ## Measure the product beside the limits of what it is made of (QUICK=1: only whether it works; TENANTS=n)
 	@.ci/setup --bench
