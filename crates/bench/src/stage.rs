@@ -208,9 +208,12 @@ impl Stage {
             bar.inc(1);
         }
         bar.finish_and_clear();
+        let bar = progress("furnishing tenants", wanted);
         for id in built {
             self.tenants.push(builder.furnish(id).await?);
+            bar.inc(1);
         }
+        bar.finish_and_clear();
         self.db.sql("VACUUM ANALYZE").await?;
         Ok(())
     }

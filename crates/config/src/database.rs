@@ -40,7 +40,7 @@ pub struct Database {
     /// Login `bulkhead_provisioner`, which builds schemas and roles; for the worker and `migrate`, never for the API.
     #[arg(env = PROVISIONER_URL, hide_env_values = true, value_parser = ServerUrl::postgres)]
     provisioner_url: Option<ServerUrl>,
-    /// Login that may create the other logins; for the first `migrate` alone.
+    /// Login that may create the other logins; for `migrate` alone, which then repairs roles and grants too.
     #[arg(env = ADMIN_URL, hide_env_values = true, value_parser = ServerUrl::postgres)]
     admin_url: Option<ServerUrl>,
     /// Password of that login, instead of one in its URL: for one that is kept and rotated by itself, as Amazon RDS does.

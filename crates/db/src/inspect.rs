@@ -52,6 +52,7 @@ struct Check {
 /// How many offenders are named.
 const NAMED: usize = 5;
 
+/// Sixty-four creators, 00 to 63, as `bootstrap/tenant_roles.rs` makes them.
 const CHECKS: &[Check] = &[
     Check {
         name: "roles",

@@ -23,7 +23,7 @@ output "deployment" {
 }
 
 output "plan_role_arn" {
-  description = "The role that may only look; the variable AWS_PLAN_ROLE of the repository."
+  description = "The role that may only look, for a workflow that plans."
   value       = module.bulkhead.plan_role_arn
 }
 

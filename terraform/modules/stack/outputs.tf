@@ -24,7 +24,7 @@ output "deploy_role_arn" {
 }
 
 output "plan_role_arn" {
-  description = "The role that may only look; the variable AWS_PLAN_ROLE of the repository."
+  description = "The role that may only look, for a workflow that plans."
   value       = module.github_oidc.plan_role_arn
 }
 

@@ -119,6 +119,7 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
     let member = admin.query_one("SELECT pg_has_role('master', 'bulkhead_owner', 'USAGE')", &[]).await?;
     assert!(!member.get::<_, bool>(0), "it does not stay a member of the owner");
     let admin = site.cluster.session(Login::Admin, site.database).await?;
+    // Neither roles nor batches can have bound values; the name is the test's own.
     let role = format!("t_{}", "0".repeat(26));
     let [make, remove] =
         ["make", "remove"].map(|function| format!("SELECT tenant_roles.{function}('{role}')"));
@@ -142,7 +143,8 @@ async fn running_it_again_repairs_roles_and_changes_passwords() -> Result<()> {
              GRANT CONNECT ON DATABASE repaired TO PUBLIC",
         )
         .await?;
-    // A tenant's role that no creator administers, as servers have it that were older when it was made.
+    // A tenant's role that no creator administers, as servers have it that were older when it was made. The name, which
+    // cannot be bound, is the test's own.
     let role = format!("t_{}", "0".repeat(26));
     admin.batch_execute(&format!("CREATE ROLE {role}")).await?;
     // "it's a \ new one", as a URL has it.

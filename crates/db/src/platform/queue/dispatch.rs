@@ -208,14 +208,17 @@ struct DepthRow {
 
 /// How full the queue is.
 pub async fn depth(tx: &mut PlatformTx) -> DbResult<Depth> {
+    // Handed out or not is asked apart: there is an index for either, none for both, and jobs that are done stay for long.
     let query = diesel::sql_query(
         "SELECT \
              (SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'queued' AND pushed_at IS NULL AND run_at <= now() \
                                     LIMIT $1) due) \
              + (SELECT count(*) FROM jobs WHERE state = 'queued' AND pushed_at IS NOT NULL AND run_at <= now()) AS due, \
              (SELECT count(*) FROM jobs WHERE pushed_at IS NOT NULL AND state IN ('queued', 'running')) AS outstanding, \
-             (SELECT coalesce(extract(epoch FROM now() - min(run_at)), 0)::bigint FROM jobs \
-              WHERE state = 'queued' AND run_at <= now()) AS oldest_due_seconds",
+             coalesce(extract(epoch FROM now() - least( \
+                 (SELECT min(run_at) FROM jobs WHERE state = 'queued' AND pushed_at IS NULL AND run_at <= now()), \
+                 (SELECT min(run_at) FROM jobs WHERE state = 'queued' AND pushed_at IS NOT NULL AND run_at <= now()) \
+             )), 0)::bigint AS oldest_due_seconds",
     )
     .bind::<BigInt, _>(DEPTH_COUNTED);
     let row: DepthRow = tx.tx.one(query).await?;
