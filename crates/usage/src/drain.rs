@@ -3,10 +3,10 @@
 //! The stream is read from its start, so nothing has to be remembered about where the last run stopped. Entries are
 //! deleted after their batches are committed; dying in between only means that they are read again and found applied.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use bulkhead_db::{Authority, Db, platform::usage};
-use bulkhead_domain::usage::UsageBatch;
+use bulkhead_domain::usage::{UsageBatch, UsageKey};
 use bulkhead_telemetry::Metrics;
 use chrono::{DateTime, TimeDelta, Utc};
 use redis::{RedisResult, aio::MultiplexedConnection};
@@ -23,7 +23,9 @@ pub struct DrainOptions {
     /// Entries taken together, about. Requests of one tenant in one minute become one row, however many entries they are
     /// in, so the more there are the less each costs.
     pub entries: usize,
-    /// Keys applied in one transaction; one batch may go over it.
+    /// Bytes of entries taken together, about: what the run holds in memory.
+    pub bytes: usize,
+    /// Different keys applied in one transaction, each of which is a few rows; one batch may go over it.
     pub keys: usize,
     /// For how long to go on.
     pub budget: Duration,
@@ -31,7 +33,7 @@ pub struct DrainOptions {
 
 impl Default for DrainOptions {
     fn default() -> Self {
-        Self { entries: 5_000, keys: 10_000, budget: Duration::from_secs(20) }
+        Self { entries: 20_000, bytes: 16 << 20, keys: 10_000, budget: Duration::from_secs(20) }
     }
 }
 
@@ -65,7 +67,7 @@ pub async fn drain(
     let deadline = Instant::now() + options.budget;
     let mut drained = Drained::default();
     loop {
-        let (entries, is_last) = gather(connection, options.entries).await?;
+        let (entries, is_last) = gather(connection, options).await?;
         if entries.is_empty() {
             metrics.usage.stream_length.set(0);
             return Ok(drained);
@@ -84,15 +86,20 @@ pub async fn drain(
     }
 }
 
-/// The oldest entries, page by page until there are `most` of them or no more; whether these were all.
-async fn gather(connection: &mut MultiplexedConnection, most: usize) -> RedisResult<(Vec<Entry>, bool)> {
+/// The oldest entries, page by page until there are enough of them or no more; whether these were all.
+async fn gather(
+    connection: &mut MultiplexedConnection,
+    most: DrainOptions,
+) -> RedisResult<(Vec<Entry>, bool)> {
     let mut entries: Vec<Entry> = Vec::new();
+    let mut bytes = 0;
     loop {
         let behind = entries.last().map(|entry| entry.id.as_str());
         let page = stream::oldest(connection, behind, PAGE).await?;
         let is_last = page.len() < PAGE;
+        bytes += page.iter().map(|entry| entry.bytes.len()).sum::<usize>();
         entries.extend(page);
-        if is_last || entries.len() >= most {
+        if is_last || entries.len() >= most.entries || bytes >= most.bytes {
             return Ok((entries, is_last));
         }
     }
@@ -105,7 +112,7 @@ struct Chunk {
     batches: Vec<UsageBatch>,
     /// Entries that cannot be applied, and why.
     bad: Vec<(Entry, String)>,
-    keys: usize,
+    keys: HashSet<UsageKey>,
 }
 
 fn chunks(entries: Vec<Entry>, most_keys: usize, now: DateTime<Utc>) -> Vec<Chunk> {
@@ -114,10 +121,11 @@ fn chunks(entries: Vec<Entry>, most_keys: usize, now: DateTime<Utc>) -> Vec<Chun
     for entry in entries {
         match readable(&entry, now) {
             Ok(batch) => {
-                if chunk.keys > 0 && chunk.keys + batch.entries.len() > most_keys {
+                let fresh = batch.entries.iter().filter(|(key, _)| !chunk.keys.contains(key)).count();
+                if !chunk.keys.is_empty() && chunk.keys.len() + fresh > most_keys {
                     chunks.push(std::mem::take(&mut chunk));
                 }
-                chunk.keys += batch.entries.len();
+                chunk.keys.extend(batch.entries.iter().map(|(key, _)| key.clone()));
                 chunk.ids.push(entry.id);
                 chunk.batches.push(batch);
             }

@@ -1,6 +1,6 @@
 //! What a running job can reach, and how it finishes.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bulkhead_db::{
     Db, DbResult, Owner, OwnerTx, PlatformTx, TenantTx,
@@ -89,6 +89,18 @@ impl JobContext {
     pub async fn finish(&self, tx: &mut impl JobTx, result: Option<Value>) -> DbResult<Finished> {
         tx.finish(&self.job, result.as_ref()).await?;
         Ok(Finished(()))
+    }
+
+    /// [`Self::finish`] for a recurring job that is not to run again before the `rest` is over, however short its period.
+    pub(crate) async fn finish_and_rest(
+        &self,
+        tx: &mut PlatformTx,
+        result: Value,
+        rest: Duration,
+    ) -> DbResult<Finished> {
+        let finished = self.finish(tx, Some(result)).await?;
+        lease::rest(tx, self.job.id, rest).await?;
+        Ok(finished)
     }
 }
 

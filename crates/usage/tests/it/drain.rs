@@ -84,7 +84,8 @@ async fn pages_follow_each_other_and_nothing_is_left_or_read_twice() -> Result<(
     for seq in 1..=1_203 {
         let batch = format!(
             r#"{{"v":1,"boot":"01890a5d-ac96-774b-bcce-b302099a8057","seq":{seq},"node":"n","keys":[
-            ["ten_00000000000000000000000004","list_users",2,29500000,1,900,0,10,[[4,1]]]]}}"#
+            ["ten_00000000000000000000000004","list_users",2,{},1,900,0,10,[[4,1]]]]}}"#,
+            29_500_000 + seq % 500
         );
         pipe.cmd("XADD").arg(STREAM).arg("*").arg("b").arg(batch).ignore();
     }

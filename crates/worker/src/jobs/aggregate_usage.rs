@@ -1,6 +1,6 @@
 //! Moves usage from the Redis stream into the rollups.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bulkhead_db::{Authority, DbError};
 use bulkhead_jobs::AggregateUsage;
@@ -9,12 +9,23 @@ use serde_json::json;
 
 use crate::{Finished, Handle, JobContext, JobError};
 
+/// A run is followed by a rest that is as many times as long as itself, so that it takes a fiftieth of the time. The more
+/// tenants are busy, the longer a run takes, and the more requests each row then stands for that the next one changes.
+const REST: u32 = 50;
+
+/// The longest rest. Recorders look for what is not confirmed after ten seconds, and people look at their usage.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+
+/// More batches in one run mean that the stream fills fast: better no rest than a stream that is full.
+const MANY_BATCHES: usize = 20_000;
+
 /// Retry: everything. Each transaction on the way stands for itself, and a batch is applied once however often it is read,
 /// so a run that is cut off anywhere is simply gone on with.
 impl Handle for AggregateUsage {
     const TIMEOUT: Duration = Duration::from_mins(1);
 
     async fn run(self, context: &JobContext) -> Result<Finished, JobError> {
+        let begun = Instant::now();
         let mut connection =
             context.redis().connect().await.map_err(UsageError::from).map_err(JobError::retry)?;
         let options = DrainOptions::default();
@@ -26,7 +37,8 @@ impl Handle for AggregateUsage {
         }
         let result =
             json!({ "fresh": drained.fresh, "duplicate": drained.duplicate, "rejected": drained.rejected });
-        let finish = async |tx: &mut _| context.finish(tx, Some(result)).await;
+        let rest = if drained.fresh < MANY_BATCHES { begun.elapsed() * REST } else { Duration::ZERO };
+        let finish = async |tx: &mut _| context.finish_and_rest(tx, result, rest.min(LONGEST_REST)).await;
         Ok(context.db().platform_write::<_, DbError>(Authority::Machinery, finish).await?)
     }
 }

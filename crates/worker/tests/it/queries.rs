@@ -233,6 +233,17 @@ async fn a_recurring_job_is_one_row_that_never_ends() -> Result<()> {
         assert!(row.run_at > SystemClock.now() + chrono::TimeDelta::minutes(59));
         db.sql("UPDATE platform.jobs SET run_at = now()").await?;
     }
+    // A rest is kept even when the period is shorter, and a shorter one changes nothing.
+    for (rest, least) in [(Duration::from_hours(3), 179), (Duration::from_secs(1), 59)] {
+        let run = async |tx: &mut _| {
+            let claimed = lease::claim(tx, id, KINDS, LEASE).await?.unwrap();
+            lease::finish(tx, id, claimed.token, None).await?;
+            lease::rest(tx, id, rest).await
+        };
+        machinery.platform_write::<_, DbError>(Authority::Machinery, run).await?;
+        assert!(job(&db, id).await?.run_at > SystemClock.now() + chrono::TimeDelta::minutes(least));
+        db.sql("UPDATE platform.jobs SET run_at = now()").await?;
+    }
     // A shorter period brings the next run forward.
     db.sql("UPDATE platform.jobs SET run_at = now() + interval '1 hour'").await?;
     ensure(Duration::from_secs(5)).await?;

@@ -160,6 +160,18 @@ async fn finish_in(
     Ok(())
 }
 
+/// Keeps a recurring job that this transaction has finished from running again before the `rest` is over.
+pub async fn rest(tx: &mut PlatformTx, id: JobId, rest: Duration) -> DbResult<()> {
+    let statement = diesel::sql_query(
+        "UPDATE jobs SET run_at = greatest(run_at, clock_timestamp() + $2 * interval '1 millisecond') \
+         WHERE id = $1 AND state = 'queued' AND recurs_every IS NOT NULL",
+    )
+    .bind::<SqlUuid, _>(id.uuid())
+    .bind::<BigInt, _>(millis(rest));
+    tx.tx.execute(statement).await?;
+    Ok(())
+}
+
 /// Puts a job back into the queue after a run that failed, to be tried again after `pause`; a recurring job waits for
 /// its period instead. Whether the lease was still in force.
 pub async fn retry_later(
