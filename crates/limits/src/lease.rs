@@ -25,8 +25,8 @@ use crate::{
     decision::{Ahead, Decision, Demand, Source, TENANT},
 };
 
-/// How long tokens taken ahead are good: long enough for a tenant with a request a second to save most round trips.
-pub(crate) const LENGTH: Duration = Duration::from_secs(10);
+/// How long tokens taken ahead are good: long enough for a tenant with ten requests a minute to save most round trips.
+pub(crate) const LENGTH: Duration = Duration::from_secs(30);
 /// Few threads wait for each other with so many locks.
 const SHARDS: usize = 64;
 /// Tenants remembered in each; when there are more, those that no longer hold anything are forgotten, or all.
