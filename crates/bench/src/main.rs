@@ -26,6 +26,9 @@ use crate::{
     stage::{Given, Stage},
 };
 
+/// The smallest stage: what goal 3 begins with.
+const FEWEST: usize = 10;
+
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Cli {
@@ -37,7 +40,7 @@ struct Cli {
 enum Command {
     /// Measure, and print the table.
     Run(Run),
-    /// Put up the stage and say how to put load on it, until Enter is pressed: for profiles.
+    /// Put up the stage, warm, and say how to put load on it, until Enter is pressed: for profiles.
     Hold {
         /// Tenants on the stage.
         #[arg(long, default_value_t = 1_000)]
@@ -135,10 +138,15 @@ fn parse_part(text: &str) -> Result<f64, &'static str> {
 }
 
 async fn hold(tenants: usize, given: &Given) -> Result<()> {
+    let tenants = tenants.max(FEWEST);
     let mut stage = Stage::build(tenants, given).await?;
     stage.serve().await?;
-    for (name, request) in [("read", Request::Read), ("write", Request::Write), ("plain", Request::Plain)] {
-        let text = wrk_script(&stage.tenants, &Mix::Zipf.sequence(tenants), request);
+    stage.warm(Effort::FULL.slice)?;
+    let mut loads =
+        vec![("write".to_owned(), Request::Write, tenants), ("plain".to_owned(), Request::Plain, tenants)];
+    loads.extend(rows::sizes(tenants).map(|size| (format!("read-{size}"), Request::Read, size)));
+    for (name, request, size) in loads {
+        let text = wrk_script(&stage.tenants, &Mix::Zipf.sequence(size), request);
         let path = tools::script(stage.scratch(), &format!("{name}.lua"), &text)?;
         println!("wrk -t1 -c{} -d10 -s {} {}", stage::CLIENTS, path.display(), stage.url());
     }
@@ -150,11 +158,17 @@ async fn hold(tenants: usize, given: &Given) -> Result<()> {
 impl Run {
     fn effort(&self) -> Effort {
         let mut effort = if self.quick {
-            Effort { pairs: 2, slice: Duration::from_secs(1), tenants: 100, requests: 20_000.0 }
+            Effort {
+                pairs: 2,
+                slice: Duration::from_secs(1),
+                lead: Duration::ZERO,
+                tenants: 100,
+                requests: 20_000.0,
+            }
         } else {
-            Effort { pairs: 8, slice: Duration::from_secs(4), tenants: 1_000, requests: 1_000_000.0 }
+            Effort::FULL
         };
-        effort.tenants = self.tenants.unwrap_or(effort.tenants).max(10);
+        effort.tenants = self.tenants.unwrap_or(effort.tenants).max(FEWEST);
         effort
     }
 

@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use bulkhead_servers::Binaries;
 
-use crate::stage::{CLIENTS, CONNECTIONS};
+use crate::{
+    slices::quantile,
+    stage::{CLIENTS, CONNECTIONS},
+};
 
 /// What a run of load came to.
 #[derive(Clone, Copy, Debug)]
@@ -135,17 +138,7 @@ fn client(name: &str) -> Result<PathBuf> {
 
 /// pgbench over [`CONNECTIONS`] connections with prepared statements.
 pub(crate) fn pgbench(url: &str, script: &Path, slice: Duration) -> Result<Load> {
-    let output = Command::new(client("pgbench")?)
-        .args(["--no-vacuum", "--protocol", "prepared", "--jobs", "1", "--client"])
-        .arg(CONNECTIONS.to_string())
-        .arg("--time")
-        .arg(slice.as_secs().to_string())
-        .arg("--file")
-        .arg(script)
-        .arg(url)
-        .output()
-        .context("pgbench cannot be run; it comes with PostgreSQL's contrib package")?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = run_pgbench(url, script, slice, &[])?;
     let after = |word: &str| -> Option<f64> {
         let line = said.lines().find_map(|line| line.strip_prefix(word))?;
         line.split(|c: char| !c.is_ascii_digit() && c != '.').find(|part| !part.is_empty())?.parse().ok()
@@ -153,9 +146,56 @@ pub(crate) fn pgbench(url: &str, script: &Path, slice: Duration) -> Result<Load>
     let (Some(per_second), Some(requests)) =
         (after("tps = "), after("number of transactions actually processed: "))
     else {
-        bail!("pgbench: {said}{}", String::from_utf8_lossy(&output.stderr))
+        bail!("pgbench: {said}")
     };
     Ok(Load { per_second, requests })
+}
+
+/// The same with so many reads a second, whether or not earlier ones are answered (open loop). A read's time begins when
+/// it was due.
+pub(crate) fn pgbench_latency(
+    url: &str,
+    script: &Path,
+    per_second: f64,
+    slice: Duration,
+    scratch: &Path,
+) -> Result<Latency> {
+    let log = scratch.join("pgbench");
+    let (rate, prefix) = (format!("--rate={per_second:.0}"), format!("--log-prefix={}", log.display()));
+    run_pgbench(url, script, slice, &["--log", &rate, &prefix])?;
+    let mut micros = Vec::new();
+    for file in fs::read_dir(scratch)? {
+        let path = file?.path();
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("pgbench.")) {
+            // client, number, microseconds, …
+            let text = fs::read_to_string(&path)?;
+            micros.extend(text.lines().filter_map(|line| line.split(' ').nth(2)?.parse::<f64>().ok()));
+            fs::remove_file(path)?;
+        }
+    }
+    if micros.is_empty() {
+        bail!("pgbench wrote no log below {}", scratch.display());
+    }
+    Ok(Latency { per_second, p50: quantile(&micros, 0.5) / 1e3, p99: quantile(&micros, 0.99) / 1e3 })
+}
+
+fn run_pgbench(url: &str, script: &Path, slice: Duration, more: &[&str]) -> Result<String> {
+    let output = Command::new(client("pgbench")?)
+        .args(["--no-vacuum", "--protocol", "prepared", "--jobs", "1", "--client"])
+        .arg(CONNECTIONS.to_string())
+        .arg("--time")
+        .arg(slice.as_secs().to_string())
+        .args(more)
+        .arg("--file")
+        .arg(script)
+        .arg(url)
+        .output()
+        .context("pgbench cannot be run; it comes with PostgreSQL's contrib package")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("pgbench: {said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(said)
 }
 
 /// Microseconds that OpenSSL takes to verify an RSA signature with 2048 bits.

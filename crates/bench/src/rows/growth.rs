@@ -19,9 +19,13 @@ pub(crate) fn growth(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
     ])
 }
 
+/// The numbers of tenants that are asked, on a stage of so many.
+pub(crate) fn sizes(tenants: usize) -> impl Iterator<Item = usize> {
+    [10, 100, 1_000, 10_000].into_iter().filter(move |size| *size <= tenants)
+}
+
 fn exponent(stage: &Stage, effort: Effort, id: &str, mix: Mix, (must, aim): (f64, f64)) -> Result<Row> {
-    let sizes: Vec<usize> =
-        [10, 100, 1_000, 10_000].into_iter().filter(|size| *size <= stage.tenants.len()).collect();
+    let sizes: Vec<usize> = sizes(stage.tenants.len()).collect();
     let mut scripts = Vec::new();
     for size in &sizes {
         let text = wrk_script(&stage.tenants, &mix.sequence(*size), Request::Read);
@@ -36,6 +40,10 @@ fn exponent(stage: &Stage, effort: Effort, id: &str, mix: Mix, (must, aim): (f64
             if round % 2 == 0 { (0..sizes.len()).collect() } else { (0..sizes.len()).rev().collect() };
         for place in order {
             let (Some(size), Some(path)) = (sizes.get(place), scripts.get(place)) else { continue };
+            // What other tenants have left behind, and what these have lost meanwhile, is not a matter of how many they are.
+            if !effort.lead.is_zero() {
+                wrk(&stage.url(), path, effort.lead)?;
+            }
             let rate = wrk(&stage.url(), path, effort.slice)?.per_second;
             points.push(((*size as f64).ln(), rate.ln()));
             if let Some(rates) = rates.get_mut(place).filter(|_| round > 0) {

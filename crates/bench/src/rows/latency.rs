@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 
-use super::Effort;
+use super::{Effort, read::limit};
 use crate::{
     report::{Better, Row},
     slices::quantile,
     stage::Stage,
-    tools::oha,
+    tools::{oha, pgbench, pgbench_latency},
 };
 
 /// The part of the most that it can do.
@@ -22,16 +22,25 @@ pub(crate) fn latency(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
     let slices = (0..effort.pairs)
         .map(|_| oha(&url, &tenant.key, Some(most * LOAD), effort.slice * 2))
         .collect::<Result<Vec<_>>>()?;
+    // The same of PostgreSQL alone: what this machine does to slow answers whoever gives them.
+    let (admin, read) = (stage.db.admin_url(), limit(stage)?);
+    let bare_most = pgbench(&admin, &read, effort.slice)?.per_second;
+    let bare = (0..effort.pairs)
+        .map(|_| pgbench_latency(&admin, &read, bare_most * LOAD, effort.slice * 2, stage.scratch()))
+        .collect::<Result<Vec<_>>>()?;
+    let bare: Vec<f64> = bare.iter().map(|slice| slice.p99 / slice.p50).collect();
     let plain = oha(&(stage.url() + "/livez"), &tenant.key, Some(most * LOAD), effort.slice * 2)?;
     let ratios: Vec<f64> = slices.iter().map(|slice| slice.p99 / slice.p50).collect();
     let of =
         |pick: fn(&crate::tools::Latency) -> f64| quantile(&slices.iter().map(pick).collect::<Vec<_>>(), 0.5);
     let detail = format!(
-        "p50 {:.2} ms, p99 {:.2} ms at {:.0} of {most:.0} requests/s; the plain HTTP route at that rate: {:.1}",
+        "p50 {:.2} ms, p99 {:.2} ms at {:.0} of {most:.0} requests/s; the plain HTTP route at that rate: {:.1}; \
+         pgbench's read alone at 60 % of its own maximum: {:.1}",
         of(|slice| slice.p50),
         of(|slice| slice.p99),
         most * LOAD,
-        plain.p99 / plain.p50
+        plain.p99 / plain.p50,
+        quantile(&bare, 0.5)
     );
     let figure = (quantile(&ratios, 0.5), quantile(&ratios, 0.05), quantile(&ratios, 0.95));
     let what = "p99 / p50 at 60 % of its own maximum, open loop";

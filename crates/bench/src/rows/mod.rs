@@ -12,7 +12,7 @@ mod read;
 mod write;
 
 pub(crate) use auth::auth;
-pub(crate) use growth::growth;
+pub(crate) use growth::{growth, sizes};
 pub(crate) use latency::latency;
 pub(crate) use limits::limits;
 pub(crate) use memory::{backends, process};
@@ -31,8 +31,22 @@ pub(crate) struct Effort {
     pub(crate) pairs: usize,
     /// How long a slice is.
     pub(crate) slice: Duration,
+    /// How long the same load goes on unmeasured before a slice, where another load has gone before: until tokens are taken
+    /// ahead again, credentials are remembered, and what the other has used is in the rollups.
+    pub(crate) lead: Duration,
     /// Tenants on the stage.
     pub(crate) tenants: usize,
     /// Requests of the endurance run.
     pub(crate) requests: f64,
+}
+
+impl Effort {
+    /// What the figures in README.md are made with.
+    pub(crate) const FULL: Self = Self {
+        pairs: 8,
+        slice: Duration::from_secs(4),
+        lead: Duration::from_secs(10),
+        tenants: 1_000,
+        requests: 1_000_000.0,
+    };
 }

@@ -1,6 +1,8 @@
 //! Goal 1: reading one resource with everything on, beside pgbench reading the same.
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
 
 use super::Effort;
 use crate::{
@@ -17,12 +19,7 @@ pub(crate) async fn read(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
     let sequence = Mix::Zipf.sequence(stage.tenants.len());
     let full = script(stage.scratch(), "read.lua", &wrk_script(&stage.tenants, &sequence, Request::Read))?;
     let plain = script(stage.scratch(), "plain.lua", &wrk_script(&stage.tenants, &[0], Request::Plain))?;
-    let Some(tenant) = stage.tenants.first() else { return Ok(Vec::new()) };
-    let select = format!(
-        "SELECT id, name, kind, data, owner, version, created_at, updated_at FROM {}.resources WHERE id = '{}';\n",
-        tenant.schema, tenant.resource
-    );
-    let fixed = script(stage.scratch(), "read.sql", &select)?;
+    let fixed = limit(stage)?;
     let admin = stage.db.admin_url();
 
     let servers = stage.servers(stage.api_pid());
@@ -55,6 +52,16 @@ pub(crate) async fn read(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
             format!("{ours:.0} µs beside {plain_micros:.0} + {database:.0} µs"),
         ),
     ])
+}
+
+/// What pgbench does in place of the product: the read of one tenant's resource, for as long as it runs.
+pub(super) fn limit(stage: &Stage) -> Result<PathBuf> {
+    let tenant = stage.tenants.first().context("there is no tenant to read from")?;
+    let select = format!(
+        "SELECT id, name, kind, data, owner, version, created_at, updated_at FROM {}.resources WHERE id = '{}';\n",
+        tenant.schema, tenant.resource
+    );
+    script(stage.scratch(), "read.sql", &select)
 }
 
 fn row(compared: &Compared) -> Row {
