@@ -19,12 +19,14 @@ from deploy.deployment import Deployment, load
 from deploy.errors import DeployError
 from deploy.image import parse_image
 from deploy.migrate import Migration
+from deploy.operator import Operators
 from deploy.roll import Roll
 from deploy.rollback import Rollback
 from deploy.rollout import Rollouts
 from deploy.secret import Secrets
 from deploy.smoke import Smoke, parse_credentials
 from deploy.stop import Stopped, stoppable
+from deploy.task import Tasks
 
 # The credentials of a workflow are good for less.
 _MOST_MINUTES = 360
@@ -85,7 +87,14 @@ def _check_approval(parsed: argparse.Namespace, tools: Tools) -> None:
 def _migrate(parsed: argparse.Namespace, tools: Tools) -> None:
     image = parse_image(parsed.image)
     aws, deployment = tools.find(parsed.deployment)
-    Migration(aws, deployment, tools.console, tools.clock).run(image, parsed.timeout * 60)
+    tasks = Tasks(aws, deployment, tools.console, tools.clock)
+    Migration(aws, deployment, tasks, tools.console).run(image, parsed.timeout * 60)
+
+
+def _operator(parsed: argparse.Namespace, tools: Tools) -> None:
+    aws, deployment = tools.find(parsed.deployment)
+    tasks = Tasks(aws, deployment, tools.console, tools.clock)
+    Operators(aws, deployment, tasks, tools.console).add(parsed.email, parsed.role, parsed.timeout * 60)
 
 
 def _roll(parsed: argparse.Namespace, tools: Tools) -> None:
@@ -134,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_secrets(add("secrets", _secrets, "Give a value to each secret that has none."))
     _add_check_approval(add("check-approval", _check_approval, "Refuse when nobody would have to approve."))
     _add_image(add("migrate", _migrate, "Migrate the databases, as a task of its own."), 30)
+    _add_operator(add("operator", _operator, "Add an operator, as a task of its own."))
     roll = add("roll", _roll, "Put every service on an image, or none of them.")
     _add_image(roll, 15)
     roll.add_argument(
@@ -165,6 +175,12 @@ def _add_image(command: argparse.ArgumentParser, minutes: float) -> None:
         "--image", required=True, metavar="IMAGE@sha256:...", help="the image, by its digest"
     )
     _add_timeout(command, minutes)
+
+
+def _add_operator(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--email", required=True, metavar="ADDRESS", help="whom the operator logs in as")
+    command.add_argument("--role", choices=["admin", "support", "billing"], default="admin")
+    _add_timeout(command, 10)
 
 
 def _add_rollback(command: argparse.ArgumentParser) -> None:

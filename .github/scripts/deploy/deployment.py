@@ -26,6 +26,11 @@ class KeyRecipe:
 
 
 @dataclass(frozen=True)
+class PasswordRecipe:
+    """A secret that a person logs in with."""
+
+
+@dataclass(frozen=True)
 class PostgresRecipe:
     """A secret that lets a role log in to PostgreSQL."""
 
@@ -46,7 +51,7 @@ class RedisRecipe:
     queue_port: int
 
 
-Recipe = KeyRecipe | PostgresRecipe | RedisRecipe
+Recipe = KeyRecipe | PasswordRecipe | PostgresRecipe | RedisRecipe
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,8 @@ def _recipe(fields: "_Fields") -> Recipe:
     match fields.text("kind"):
         case "key":
             return KeyRecipe(fields.number("bytes"))
+        case "password":
+            return PasswordRecipe()
         case "postgres":
             return PostgresRecipe(
                 fields.text("user"), fields.text("host"), fields.number("port"), fields.text("database")
@@ -173,7 +180,7 @@ def _recipe(fields: "_Fields") -> Recipe:
                 fields.number("queue_port"),
             )
         case other:
-            raise fields.refusal("kind", f"which is key, postgres or redis, and not {other!r}")
+            raise fields.refusal("kind", f"which is key, password, postgres or redis, and not {other!r}")
 
 
 class _Fields:

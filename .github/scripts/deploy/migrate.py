@@ -1,139 +1,29 @@
-"""Migrating the databases before the code that needs it.
-
-Owns one task: it starts it, shows its log and tells how it ended. Refuses to stop a migration that takes too
-long: it works in batches and may be followed, or run again, at any time.
-"""
-
-import uuid
-from typing import Any
+"""Migrating the databases before the code that needs it."""
 
 from deploy import revision
-from deploy.aws import AWS_ERRORS, Aws, explain
-from deploy.clock import Clock, attempts
+from deploy.aws import Aws
 from deploy.console import Console
 from deploy.deployment import Deployment
-from deploy.errors import DeployError
 from deploy.image import Image
-from deploy.revision import Revision
-from deploy.stop import Stopped
-from deploy.task_log import TaskLog
+from deploy.task import Errand, Tasks
 
-_COMMAND = "migrate"
-# What the services run on, too.
-_PLATFORM = "1.4.0"
-# How long the last lines of a log may take after the task has stopped.
-_LAST_LINES = 5.0
-# The task ended by itself. Every other reason means that somebody, or AWS, ended it.
-_ENDED_BY_ITSELF = ("EssentialContainerExited", "")
+# The container's name, and the command that it runs unless it is told another.
+COMMAND = "migrate"
 
 
 class Migration:
     """One run of the migration."""
 
-    def __init__(self, aws: Aws, deployment: Deployment, console: Console, clock: Clock) -> None:
+    def __init__(self, aws: Aws, deployment: Deployment, tasks: Tasks, console: Console) -> None:
         self._aws = aws
         self._deployment = deployment
+        self._tasks = tasks
         self._console = console
-        self._clock = clock
 
     def run(self, image: Image, timeout: float) -> None:
         """Migrates with this image, or raises why that failed."""
         self._deployment.accept(image)
-        definition = revision.register(self._aws, self._deployment.migration.family, _COMMAND, image)
+        definition = revision.register(self._aws, self._deployment.migration.family, COMMAND, image)
         self._console.say(f"registered {definition}")
-        task = self._start(definition)
-        self._console.say(f"started {task}")
-        ended = self._follow(task, definition, timeout)
-        _judge(ended)
+        self._tasks.run(Errand("migration"), definition, timeout)
         self._console.say("migrated")
-
-    def _start(self, definition: Revision) -> str:
-        migration = self._deployment.migration
-        answer = self._aws.ecs.run_task(
-            cluster=self._deployment.cluster,
-            taskDefinition=definition.arn,
-            count=1,
-            launchType="FARGATE",
-            platformVersion=_PLATFORM,
-            networkConfiguration={
-                "awsvpcConfiguration": {
-                    "subnets": migration.subnets,
-                    "securityGroups": migration.security_groups,
-                    "assignPublicIp": "DISABLED",
-                }
-            },
-            propagateTags="TASK_DEFINITION",
-            startedBy="deploy",
-            # A call that is repeated by the client starts no second task.
-            clientToken=str(uuid.uuid4()),
-        )
-        if not answer["tasks"]:
-            reasons = "; ".join(failure.get("reason", "") for failure in answer.get("failures", []))
-            raise DeployError(
-                f"The migration could not start: {reasons or 'ECS gives no reason'}. Nothing was migrated."
-            )
-        return str(answer["tasks"][0]["taskArn"])
-
-    def _follow(self, task: str, definition: Revision, timeout: float) -> dict[str, Any]:
-        """The task after it has stopped."""
-        group = self._deployment.migration.log_group
-        stream = f"{definition.log_prefix}/{_COMMAND}/{task.rsplit('/', 1)[-1]}"
-        log = TaskLog(self._aws.logs, group, stream, self._console)
-        how_to_look = (
-            f"Look: aws ecs describe-tasks --cluster {self._deployment.cluster} --tasks {task}; aws logs"
-            f" tail {group} --log-stream-names {stream} --follow"
-        )
-        try:
-            ended = self._wait(task, log, timeout)
-        except Stopped:
-            raise DeployError(f"Stopped waiting; the migration goes on. {how_to_look}") from None
-        except AWS_ERRORS as error:
-            raise DeployError(
-                f"Lost sight of the migration, which goes on. {explain(error)}. {how_to_look}"
-            ) from None
-        if ended is None:
-            raise DeployError(
-                f"Timed out: the migration still runs after {timeout / 60:g} min, and goes on. {how_to_look}"
-            )
-        return ended
-
-    def _wait(self, task: str, log: TaskLog, timeout: float) -> dict[str, Any] | None:
-        status = ""
-        for _ in attempts(self._clock, timeout, first=2.0, longest=6.0):
-            found = self._describe(task)
-            log.show_new()
-            if found.get("lastStatus", "") != status:
-                status = found.get("lastStatus", "")
-                self._console.say(f"task is {status}")
-            if status == "STOPPED":
-                self._clock.sleep(_LAST_LINES)
-                log.show_new()
-                return found
-        return None
-
-    def _describe(self, task: str) -> dict[str, Any]:
-        """Empty while ECS does not know the task yet, which may last for seconds."""
-        answer = self._aws.ecs.describe_tasks(cluster=self._deployment.cluster, tasks=[task])
-        tasks: list[dict[str, Any]] = answer["tasks"]
-        return tasks[0] if tasks else {}
-
-
-def _judge(task: dict[str, Any]) -> None:
-    """Raises unless the task has done all its work."""
-    container: dict[str, Any] = next((each for each in task["containers"] if each["name"] == _COMMAND), {})
-    exit_code = container.get("exitCode")
-    stop_code = task.get("stopCode", "")
-    said = [text for text in (task.get("stoppedReason"), container.get("reason")) if text]
-    reasons = "; ".join(said) or "ECS gives no reason"
-    if stop_code == "TaskFailedToStart" or (exit_code is None and not task.get("startedAt")):
-        raise DeployError(
-            f"The migration could not start: {reasons}. Nothing was migrated: remove the cause and run it"
-            " again."
-        )
-    if exit_code == 0 and stop_code in _ENDED_BY_ITSELF:
-        return
-    ending = "was ended from outside" if exit_code in (0, None) else f"failed with exit code {exit_code}"
-    raise DeployError(
-        f"The migration {ending}: {reasons}. Read its log above; what is done stays done, and it may be run"
-        " again."
-    )

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from deploy.aws import AWS_ERRORS, Aws, code, explain
 from deploy.clock import Clock, attempts
 from deploy.console import Console
-from deploy.deployment import Deployment, KeyRecipe, PostgresRecipe, Recipe, RedisRecipe
+from deploy.deployment import Deployment, KeyRecipe, PasswordRecipe, PostgresRecipe, Recipe, RedisRecipe
 from deploy.errors import DeployError
 
 # Letters and digits need no quoting in a URL and pass ElastiCache's rules; 40 of them are 238 bits.
@@ -86,6 +86,8 @@ class Secrets:
         match recipe:
             case KeyRecipe():
                 self._store(name, {"key": self._key(recipe)})
+            case PasswordRecipe():
+                self._store(name, {"password": self._password()})
             case PostgresRecipe():
                 self._store(name, {"url": _postgres_url(recipe, self._password())})
             case RedisRecipe():
@@ -164,6 +166,8 @@ def _next_steps(recipe: Recipe) -> list[str]:
     match recipe:
         case KeyRecipe():
             return [f"Next, {restart}. Then hand out new API keys."]
+        case PasswordRecipe():
+            return ["Operators that were added before keep their passwords: it is for the next one."]
         case PostgresRecipe():
             return [
                 f"Next, run `migrate`: it gives {recipe.user} the new password. Then {restart}.",

@@ -235,6 +235,7 @@ def parameter(**changes: Any) -> dict[str, Any]:
                 "database": "bulkhead",
             },
             f"{NAME}/master-key": {"kind": "key", "bytes": 32},
+            f"{NAME}/operator": {"kind": "password"},
             f"{NAME}/redis-api": {**redis, "user": f"{NAME}-api"},
             f"{NAME}/redis-worker": {**redis, "user": f"{NAME}-worker"},
         },
@@ -308,3 +309,19 @@ def vault(account: Account) -> Account:
             NoPasswordRequired=True,
         )
     return account
+
+
+@pytest.fixture
+def family(environment: Account) -> Account:
+    """The environment, with the task and a network to run it in."""
+    ec2 = environment.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    # Without names for its hosts moto cannot place a task.
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="migrate", Description="-", VpcId=vpc)["GroupId"]
+    where = {"subnets": [subnet], "security_groups": [group], "log_group": LOG_GROUP}
+    put_parameter(environment, migrate={"family": "bulkhead-test-migrate", **where})
+    register(environment, "migrate", OLD)
+    environment.client("logs").create_log_group(logGroupName=LOG_GROUP)
+    return environment

@@ -15,7 +15,7 @@ def test_reads_what_terraform_writes() -> None:
     deployment = parse(PARAMETER, json.dumps(parameter()))
     assert [service.command for service in deployment.services] == ["worker", "api"]
     assert deployment.migration.subnets == ["subnet-0"]
-    assert len(deployment.secrets) == 4
+    assert len(deployment.secrets) == 5
 
 
 @pytest.mark.parametrize(

@@ -3,48 +3,12 @@
 import os
 import signal
 import time
-from typing import Any
 
 import pytest
 
-from tests.conftest import LOG_GROUP, NEW, OLD, Account, Deploy, FastClock, put_parameter, register
+from tests.conftest import LOG_GROUP, NEW, OLD, Account, Deploy, FastClock, register
 from tests.stage import Stage
-
-Json = dict[str, Any]
-
-
-def stopped(exit_code: int | None, **more: Any) -> Json:
-    container = {"name": "migrate", "lastStatus": "STOPPED"}
-    if exit_code is not None:
-        container["exitCode"] = exit_code  # type: ignore[assignment]
-    return {
-        "lastStatus": "STOPPED",
-        "stopCode": "EssentialContainerExited",
-        "stoppedReason": "Essential container in task exited",
-        "startedAt": 1.0,
-        "containers": [{"name": "collector", "exitCode": 143}, container],
-        **more,
-    }
-
-
-PENDING: Json = {"lastStatus": "PENDING", "containers": []}
-RUNNING: Json = {"lastStatus": "RUNNING", "startedAt": 1.0, "containers": [{"name": "migrate"}]}
-
-
-@pytest.fixture
-def family(environment: Account) -> Account:
-    """The environment, with the task and a network to run it in."""
-    ec2 = environment.client("ec2")
-    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    # Without names for its hosts moto cannot place a task.
-    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
-    group = ec2.create_security_group(GroupName="migrate", Description="-", VpcId=vpc)["GroupId"]
-    where = {"subnets": [subnet], "security_groups": [group], "log_group": LOG_GROUP}
-    put_parameter(environment, migrate={"family": "bulkhead-test-migrate", **where})
-    register(environment, "migrate", OLD)
-    environment.client("logs").create_log_group(logGroupName=LOG_GROUP)
-    return environment
+from tests.task import PENDING, RUNNING, stopped
 
 
 def write_log(account: Account, task: str, *lines: str) -> None:
@@ -142,7 +106,7 @@ def test_a_task_that_could_not_start_is_told_apart(family: Account, deploy: Depl
     result = deploy("migrate", "--image", NEW)
     assert result.code == 1
     assert "could not start: CannotPullContainerError: not found" in result.err
-    assert "Nothing was migrated" in result.err
+    assert "Nothing was done" in result.err
 
 
 def test_a_task_without_a_place_could_not_start(family: Account, deploy: Deploy, stage: Stage) -> None:

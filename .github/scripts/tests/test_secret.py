@@ -7,7 +7,7 @@ import re
 from tests.conftest import NAME, PARAMETER, Account, Deploy, put_parameter
 from tests.stage import Stage
 
-ALL = ("database-tenant", "master-key", "redis-api", "redis-worker")
+ALL = ("database-tenant", "master-key", "operator", "redis-api", "redis-worker")
 
 
 def values(account: Account) -> list[str]:

@@ -64,7 +64,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum OperatorCommand {
-    /// Add an operator; the password is read from standard input.
+    /// Add an operator; the password is read from standard input, or is a setting.
     Create {
         /// The e-mail address.
         email: Email,

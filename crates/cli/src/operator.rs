@@ -11,12 +11,14 @@ use bulkhead_telemetry::Metrics;
 
 use crate::wiring;
 
-/// Adds an operator whose password is the first line of standard input: neither a flag nor a variable, so that it is
-/// in no process list and no shell history.
+/// Adds an operator whose password is the first line of standard input, not a flag: so it is in no process list and no
+/// shell history. A task that nobody can type into is given it as a setting, which its platform keeps as a secret.
 pub(crate) async fn create(settings: &Settings, email: &Email, role: OperatorRole) -> Result<()> {
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).context("reading the password from standard input")?;
-    let password: Password = line.trim_end_matches(['\r', '\n']).parse().context("the password")?;
+    let password = match &settings.auth.operator_password {
+        Some(password) => password.expose().to_owned(),
+        None => first_line()?,
+    };
+    let password: Password = password.parse().context("the password")?;
     let hash = PasswordHasher::new(1, 0).hash(password).await?;
     let db = wiring::databases(settings, &Metrics::new()?)?();
     let now = SystemClock.now();
@@ -30,4 +32,10 @@ pub(crate) async fn create(settings: &Settings, email: &Email, role: OperatorRol
         Err(DbError::AlreadyExists { .. }) => bail!("there is an operator {email} already"),
         Err(error) => Err(error.into()),
     }
+}
+
+fn first_line() -> Result<String> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).context("reading the password from standard input")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

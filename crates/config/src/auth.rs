@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     database::required,
     error::ConfigError,
-    secret::MasterKey,
+    secret::{MasterKey, Password},
     value::{BaseUrl, days, name, number, seconds},
 };
 
@@ -65,6 +65,9 @@ pub struct Auth {
     /// Passwords hashed at the same time by one process; each takes 19 MiB and a core for about 20 ms.
     #[arg(env = "BULKHEAD_PASSWORD_HASH_THREADS", default_value = "2", value_parser = number(1..=64_u16))]
     pub password_hash_threads: u16,
+    /// Password of the operator that `operator create` adds, for a task that has no standard input to read it from.
+    #[arg(env = "BULKHEAD_OPERATOR_PASSWORD", hide_env_values = true)]
+    pub operator_password: Option<Password>,
 }
 
 impl Auth {

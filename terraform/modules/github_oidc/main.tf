@@ -189,8 +189,8 @@ data "aws_iam_policy_document" "deploy" {
 
     content {
       sid = "FillSecrets"
-      # Read, so that a secret which has its value keeps it.
-      actions   = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
+      # The description says whether there is a value. What it is, the deployment need not know.
+      actions   = ["secretsmanager:DescribeSecret", "secretsmanager:PutSecretValue"]
       resources = values(var.secret_arns)
     }
   }

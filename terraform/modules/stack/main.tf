@@ -45,8 +45,9 @@ locals {
     BULKHEAD_REDIS_QUEUE_URL          = "${aws_secretsmanager_secret.this["redis-worker"].arn}:queue_url::"
   })
 
-  # The only task that ever sees the master user's password, and only while it runs.
+  # The only task that ever sees the master user's password, and only while it runs. It also adds operators.
   migrate_secrets = {
+    BULKHEAD_OPERATOR_PASSWORD        = "${aws_secretsmanager_secret.this["operator"].arn}:password::"
     BULKHEAD_MASTER_KEY               = "${aws_secretsmanager_secret.this["master-key"].arn}:key::"
     BULKHEAD_DATABASE_ADMIN_PASSWORD  = "${module.database.master_user_secret_arn}:password::"
     BULKHEAD_DATABASE_TENANT_URL      = "${aws_secretsmanager_secret.this["database-tenant"].arn}:url::"
@@ -56,6 +57,7 @@ locals {
 
   # What the deployment fills each secret with, once.
   secrets = merge(
+    { operator = { description = "The password of the operator that the deployment adds: read it once, log in, and keep it in your password manager", recipe = { kind = "password" } } },
     { master-key = { description = "Seals signing keys, and keys the digests of API keys: lost, every key has to be made anew", recipe = { kind = "key", bytes = 32 } } },
     {
       for login in ["tenant", "platform", "provisioner"] : "database-${login}" => {

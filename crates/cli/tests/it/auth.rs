@@ -180,6 +180,32 @@ async fn a_hash_of_former_days_is_renewed_by_the_next_login() {
 }
 
 #[tokio::test]
+async fn an_operator_is_added_with_a_password_that_nobody_types() {
+    let system = System::shared().await;
+    let create = |email: &str, password: &str| {
+        let mut settings = system.commands();
+        settings.push(("BULKHEAD_OPERATOR_PASSWORD", password.to_owned()));
+        // What is on standard input is not asked for, and behind `--` nothing is an option.
+        bulkhead(&["operator", "create", "--role", "admin", "--", email], &settings, "something else\n")
+    };
+    let email = "first@bulkhead.example";
+    let made = create(email, "correct horse battery staple");
+    assert!(made.success && made.out.contains(email), "{made:?}");
+    let body = json!({ "email": email, "password": "correct horse battery staple" });
+    system.anonymous().post("/v1/auth/login", &body).await.expect(200);
+
+    for (email, password, why) in [
+        (email, "correct horse battery staple", "there is an operator first@bulkhead.example already"),
+        ("second@bulkhead.example", "short", "the password"),
+        ("--role", "correct horse battery staple", "invalid value"),
+    ] {
+        let refused = create(email, password);
+        assert!(!refused.success && refused.err.contains(why), "{refused:?}");
+        assert!(!refused.err.contains(password), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_token_that_is_used_again_later_ends_the_session() {
     let system = System::shared().await;
     let tenant = system.tenant().await;

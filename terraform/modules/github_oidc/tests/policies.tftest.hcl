@@ -230,6 +230,11 @@ run "only_these_services_secrets_and_users_are_changed" {
   }
 
   assert {
+    condition     = !strcontains(data.aws_iam_policy_document.deploy.json, "GetSecretValue")
+    error_message = "The deployment fills secrets and reads none."
+  }
+
+  assert {
     condition     = one([for statement in jsondecode(data.aws_iam_policy_document.deploy.json).Statement : statement.Resource if contains(flatten([statement.Action]), "elasticache:ModifyUser")]) == var.elasticache_user_arns.api
     error_message = "Only the users that were named may get a password."
   }
