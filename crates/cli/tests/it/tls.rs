@@ -1,4 +1,5 @@
-//! The main path where PostgreSQL and Redis refuse everything but TLS.
+//! The main path where servers are as strict as in the cloud: PostgreSQL and Redis refuse everything but TLS, and Redis every
+//! command and key that Terraform does not allow the process.
 
 use bulkhead_domain::Role;
 use bulkhead_testkit::CertificateAuthority;
@@ -7,8 +8,8 @@ use serde_json::json;
 use crate::support::{Options, System, bulkhead, eventually, this_month};
 
 #[tokio::test]
-async fn everything_works_over_tls_and_nothing_behind_another_authority() {
-    let system = System::start("tls", Options { tls: true, ..Options::default() }).await;
+async fn everything_works_on_strict_servers_and_nothing_behind_another_authority() {
+    let system = System::start("tls", Options { strict: true, ..Options::default() }).await;
     // Migrations, logins, the job that builds a tenant, limits and usage.
     let tenant = system.tenant().await;
     let key = tenant.key(Role::Developer).await;
@@ -23,6 +24,7 @@ async fn everything_works_over_tls_and_nothing_behind_another_authority() {
         |answer| answer.at("/redis") == "true",
     );
     assert_eq!(health.await.at("/status"), "ready");
+    assert_eq!(system.users.as_ref().unwrap().refusals().await, "");
     let doctor = bulkhead(&["doctor"], &system.migrator(), "");
     assert!(doctor.success, "{doctor:?}");
 

@@ -1,5 +1,6 @@
 //! What the tests share: a running system, callers, tenants, and looking at everything from outside.
 
+mod acl;
 mod answer;
 mod call;
 mod contract;
@@ -11,6 +12,7 @@ mod schema;
 mod system;
 mod tenant;
 
+pub(crate) use acl::Users;
 pub(crate) use answer::Answer;
 pub(crate) use call::{Call, Caller};
 pub(crate) use contract::Operation;

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::{
-    Caller,
+    Caller, Users,
     contract::Contract,
     process::{Service, Variables, bulkhead},
     unique,
@@ -67,8 +67,9 @@ static SHARED: OnceCell<System> = OnceCell::const_new();
 pub(crate) struct Options {
     /// Settings of the API, instead of or beside the usual ones.
     pub(crate) api: Variables,
-    /// Whether its servers refuse everything but TLS.
-    pub(crate) tls: bool,
+    /// Whether its servers are as strict as in the cloud: nothing but TLS, and each process is a user of Redis that may do
+    /// what Terraform allows.
+    pub(crate) strict: bool,
 }
 
 /// An operator that was made at the start.
@@ -83,6 +84,8 @@ pub(crate) struct System {
     // Before the servers that they use.
     pub(crate) services: Mutex<Vec<Service>>,
     pub(crate) redis: Mutex<Redis>,
+    /// Those of Redis, on a strict system.
+    pub(crate) users: Option<Users>,
     pub(crate) api_port: u16,
     pub(crate) metrics_port: u16,
     pub(crate) master_key: String,
@@ -104,18 +107,21 @@ impl System {
     /// One of the test's own, in a database of this name.
     pub(crate) async fn start(database: &str, options: Options) -> Self {
         let scratch = Scratch::new().unwrap();
-        let server = if options.tls { &*POSTGRES_WITH_TLS } else { &*POSTGRES };
+        let server = if options.strict { &*POSTGRES_WITH_TLS } else { &*POSTGRES };
         let redis = RedisOptions {
             append_only: false,
             tls: server.tls.clone(),
             ..RedisOptions::new(scratch.path().join("redis"))
         };
         let redis = Redis::start(&BINARIES, redis).unwrap();
+        let users =
+            if options.strict { Some(Users::make(&redis.url(), &password_of(&redis)).await) } else { None };
         // 256 bits in base64; the digits of ids are digits of base64, too.
         let random: String = [unique(), unique(), unique()].concat();
         let mut system = Self {
             services: Mutex::default(),
             redis: Mutex::new(redis),
+            users,
             api_port: free_port(),
             metrics_port: free_port(),
             master_key: format!("{random}A="),
@@ -148,12 +154,14 @@ impl System {
         let logs = self.scratch.path().join("logs");
         fs::create_dir(&logs).unwrap();
         let mut api = self.commands();
+        api.push(("BULKHEAD_REDIS_CACHE_URL", self.redis_url_of("api")));
         api.extend(overrides);
         let mut services = self.services.lock().unwrap();
         services.push(Service::start("api", &api, &logs));
         let mut worker = self.commands();
         worker.push(("BULKHEAD_DATABASE_PROVISIONER_URL", self.provisioner_url()));
         worker.push(("BULKHEAD_METRICS_PORT", free_port().to_string()));
+        worker.push(("BULKHEAD_REDIS_CACHE_URL", self.redis_url_of("worker")));
         services.push(Service::start("worker", &worker, &logs));
     }
 
@@ -233,6 +241,12 @@ impl System {
     fn redis_url(&self) -> String {
         let redis = self.redis.lock().unwrap();
         redis.tls_url().unwrap_or_else(|| redis.url())
+    }
+
+    /// How a process of this command logs in to Redis.
+    fn redis_url_of(&self, command: &str) -> String {
+        let user = if self.users.is_some() { command } else { "default" };
+        self.redis_url().replacen("//default:", &format!("//{user}:"), 1)
     }
 
     fn database_url(&self, login: &str) -> String {
@@ -319,6 +333,12 @@ impl System {
     pub(crate) async fn operator(&self) -> Caller<'_> {
         self.operator_with(OperatorRole::Admin).await
     }
+}
+
+/// The password of the default user, in the address.
+fn password_of(redis: &Redis) -> String {
+    let url = redis.url();
+    url.split(['/', ':', '@']).nth(4).unwrap().to_owned()
 }
 
 /// A loopback port that was free a moment ago.
