@@ -79,8 +79,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, NoCredentialsError):
         return (
             "There are no AWS credentials: let the workflow assume the deployment's role, or log in with the"
+            " CLI."
         )
-        " CLI."
     if isinstance(error, ParamValidationError):
         # Its text repeats the values, and one of them may be a secret.
         return "A call of AWS was put together wrongly; this is a fault of the deployment's scripts."

@@ -1,6 +1,6 @@
 """Adding an operator: somebody who runs the platform, and makes its tenants.
 
-Owns one task, of the image that migrated last. Refuses to know the password: the task is given it as a
+Owns one task, of the newest revision that migrates. Refuses to know the password: the task is given it as a
 secret, and whoever may read the secret logs in with it.
 """
 

@@ -1,4 +1,4 @@
-"""Adding an operator: one task of the image that migrated last."""
+"""Adding an operator: one task of the newest revision that migrates."""
 
 import pytest
 

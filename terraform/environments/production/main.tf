@@ -37,8 +37,9 @@ module "bulkhead" {
 
   statement_lock_years = 10
 
-  alarm_emails = var.alarm_emails
-  runbook_url  = "https://github.com/${var.github_repository}/blob/main/terraform/README.md"
+  alarm_emails           = var.alarm_emails
+  event_reader_role_arns = var.event_reader_role_arns
+  runbook_url            = "https://github.com/${var.github_repository}/blob/main/terraform/README.md"
 
   github = {
     repository        = var.github_repository

@@ -36,8 +36,9 @@ module "bulkhead" {
   api    = { cpu = 512, memory_mb = 1024, min = 2, max = 4 }
   worker = { cpu = 512, memory_mb = 1024, min = 1, max = 4 }
 
-  alarm_emails = var.alarm_emails
-  runbook_url  = "https://github.com/${var.github_repository}/blob/develop/terraform/README.md"
+  alarm_emails           = var.alarm_emails
+  event_reader_role_arns = var.event_reader_role_arns
+  runbook_url            = "https://github.com/${var.github_repository}/blob/develop/terraform/README.md"
 
   github = {
     repository        = var.github_repository

@@ -46,6 +46,11 @@ variable "zone_id" {
   description = "Route 53 zone of the host name; null when DNS is kept elsewhere."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.zone_id == null ? true : can(regex("^Z[A-Z0-9]{1,31}$", var.zone_id))
+    error_message = "Set zone_id to the id of the Route 53 zone, for example \"Z0123456789ABCDEFGHIJ\"."
+  }
 }
 
 variable "certificate_arn" {
@@ -97,22 +102,54 @@ variable "github_repository_ids" {
   description = "Numbers of the owner and the repository at GitHub, which its tokens carry for repositories made after July 2026; null for older ones."
   type        = object({ owner = string, repository = string })
   default     = null
+
+  validation {
+    condition     = var.github_repository_ids == null ? true : alltrue([for id in values(var.github_repository_ids) : can(regex("^[0-9]+$", id))])
+    error_message = "Set github_repository_ids to the two numbers that `gh api repos/OWNER/NAME --jq '.owner.id, .id'` prints."
+  }
 }
 
 variable "github_provider_arn" {
   description = "GitHub's identity provider in this account, when it is there already; null to have it made."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.github_provider_arn == null ? true : can(regex("^arn:[^:]+:iam::[0-9]{12}:oidc-provider/token\\.actions\\.githubusercontent\\.com$", var.github_provider_arn))
+    error_message = "Set github_provider_arn to the ARN of token.actions.githubusercontent.com in this account, or leave it out to have it made."
+  }
 }
 
 variable "state_bucket" {
   description = "The bucket that holds this state."
   type        = string
   nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.state_bucket))
+    error_message = "Set state_bucket to the name of the bucket in backend.hcl, without \"arn:\"."
+  }
 }
 
 variable "state_kms_key_arn" {
   description = "The key that the state is encrypted with; null for the bucket's own."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.state_kms_key_arn == null ? true : can(regex("^arn:[^:]+:kms:", var.state_kms_key_arn))
+    error_message = "Set state_kms_key_arn to the ARN of a KMS key, or leave it out."
+  }
+}
+
+variable "event_reader_role_arns" {
+  description = "Roles that read the events leaving the platform, each named; nobody else may, administrators included."
+  type        = map(string)
+  nullable    = false
+  default     = {}
+
+  validation {
+    condition     = alltrue([for arn in values(var.event_reader_role_arns) : can(regex("^arn:[^:]+:iam::[0-9]{12}:role/", arn))])
+    error_message = "Set event_reader_role_arns to ARNs of roles, each under a name, for example { billing = \"arn:aws:iam::111122223333:role/billing\" }."
+  }
 }

@@ -20,7 +20,7 @@ locals {
         # stream, or what all waiting jobs are.
         maxmemory_policy        = "noeviction"
         snapshot_retention_days = var.snapshot_retention_days
-        final_snapshot          = "${var.name}-queue-final"
+        final_snapshot          = var.deletion_protection ? "${var.name}-queue-final" : null
       }
     },
     var.dedicated_queue ? {

@@ -155,3 +155,10 @@ variable "apply_immediately" {
   nullable    = false
   default     = false
 }
+
+variable "deletion_protection" {
+  description = "Whether a last snapshot of the queue is made before it is destroyed. It keeps its name, so what is torn down and built again has none."
+  type        = bool
+  nullable    = false
+  default     = true
+}

@@ -279,11 +279,12 @@ resource "aws_db_instance" "this" {
 
   # Any second of these days can be restored. They stay when the instance goes, and so does a last snapshot: a second
   # instance of this name cannot be destroyed before the first one's snapshot is copied and deleted.
-  backup_retention_period   = var.backup_retention_days
-  backup_window             = var.backup_window
-  copy_tags_to_snapshot     = true
-  delete_automated_backups  = false
-  skip_final_snapshot       = false
+  backup_retention_period  = var.backup_retention_days
+  backup_window            = var.backup_window
+  copy_tags_to_snapshot    = true
+  delete_automated_backups = false
+  # It keeps its name, so what is torn down and built again has none.
+  skip_final_snapshot       = !var.deletion_protection
   final_snapshot_identifier = "${var.name}-final"
   deletion_protection       = var.deletion_protection
 

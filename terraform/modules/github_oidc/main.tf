@@ -118,7 +118,7 @@ data "aws_iam_policy_document" "deploy" {
 
   statement {
     sid = "TagTaskDefinition"
-    # A new revision carries the tags of the one before it; nothing else is tagged.
+    # A new revision carries the tags of the one before it.
     actions   = ["ecs:TagResource"]
     resources = ["${local.arn_prefixes.ecs}:task-definition/${var.name}-*:*"]
 
@@ -126,6 +126,19 @@ data "aws_iam_policy_document" "deploy" {
       test     = "StringEquals"
       variable = "ecs:CreateAction"
       values   = ["RegisterTaskDefinition"]
+    }
+  }
+
+  statement {
+    sid = "TagTasks"
+    # A task that is run once carries the tags of its definition.
+    actions   = ["ecs:TagResource"]
+    resources = ["${local.arn_prefixes.ecs}:task/${local.cluster_name}/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "ecs:CreateAction"
+      values   = ["RunTask"]
     }
   }
 
@@ -375,7 +388,7 @@ data "aws_iam_policy_document" "plan" {
 
   statement {
     sid       = "ReadTopics"
-    actions   = ["sns:GetTopicAttributes"]
+    actions   = ["sns:GetSubscriptionAttributes", "sns:GetTopicAttributes"]
     resources = ["${local.arn_prefixes.sns}:${var.name}*"]
   }
 

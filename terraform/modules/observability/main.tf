@@ -180,7 +180,8 @@ locals {
         missing = "breaching"
       }
 
-      # RDS adds storage when 10 % are left, then not again for six hours: this is before it, in time to ask why.
+      # RDS adds storage when 10 % are left, then not again for six hours: this is before it, in time to ask why. It counts from
+      # the size at first; when storage has grown, raise allocated_storage_gb to it.
       database-storage = {
         description = "Less than 15 % of the database's storage is free."
         metric      = { namespace = "AWS/RDS", name = "FreeStorageSpace", dimensions = local.database, statistic = "Minimum" }

@@ -1,7 +1,7 @@
 # The repository of the product's image: one repository, encrypted, scanned on push, and rid of what no rollback can
 # need.
 #
-# Owns how long an image stays. Refuses tags that move, deletion while images are in it, and pulls from other accounts:
+# Owns how long an image stays. Refuses tags that move, deletion while images are in it unless told otherwise, and pulls from other accounts:
 # there is no repository policy, so IAM of this account alone decides. Leaves enhanced scanning and replication to the
 # account: they are settings of all its repositories.
 
@@ -12,7 +12,7 @@
 # A tag that can be moved is a deployment that changes without a deployment.
 resource "aws_ecr_repository" "this" {
   name                 = var.name
-  force_delete         = false
+  force_delete         = !var.deletion_protection
   image_tag_mutability = "IMMUTABLE"
 
   encryption_configuration {

@@ -63,3 +63,10 @@ variable "keep_images" {
     error_message = "Set keep_images to a whole number from 10 to 1000, for example 50: fewer could expire an image that a running task still needs."
   }
 }
+
+variable "deletion_protection" {
+  description = "Whether the repository refuses to be destroyed while images are in it."
+  type        = bool
+  nullable    = false
+  default     = true
+}

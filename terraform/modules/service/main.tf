@@ -18,7 +18,8 @@ locals {
 
   environment = merge(var.environment, {
     # The orchestrator kills a task `stop_timeout_seconds` after asking it to stop; work in flight is given up before that.
-    BULKHEAD_SHUTDOWN_SECS = tostring(var.stop_timeout_seconds - var.drain_seconds - 5)
+    # The product takes 110 at most.
+    BULKHEAD_SHUTDOWN_SECS = tostring(min(110, var.stop_timeout_seconds - var.drain_seconds - 5))
     # For this long readiness fails and requests are still answered: the load balancer has to notice.
     BULKHEAD_DRAIN_DELAY_MS = tostring(var.drain_seconds * 1000)
   })
@@ -75,10 +76,15 @@ locals {
     readonlyRootFilesystem = true
     privileged             = false
     cpu                    = 32
-    memory                 = 64
-    linuxParameters        = { capabilities = { drop = ["ALL"] }, initProcessEnabled = false }
-    environment            = [{ name = "AOT_CONFIG_CONTENT", value = local.collector_configuration }]
-    logConfiguration       = merge(local.container.logConfiguration, { options = merge(local.container.logConfiguration.options, { awslogs-stream-prefix = "collector" }) })
+    # It holds a batch of series and its own configuration: about 60 MiB, more while it starts.
+    memory          = 192
+    restartPolicy   = { enabled = true }
+    linuxParameters = { capabilities = { drop = ["ALL"] }, initProcessEnabled = false }
+    environment = [
+      { name = "AOT_CONFIG_CONTENT", value = local.collector_configuration },
+      { name = "GOMEMLIMIT", value = "150MiB" },
+    ]
+    logConfiguration = merge(local.container.logConfiguration, { options = merge(local.container.logConfiguration.options, { awslogs-stream-prefix = "collector" }) })
   }
 
   collector_configuration = yamlencode({

@@ -183,11 +183,12 @@ module "cache" {
     api    = module.api.security_group_id
     worker = module.worker.security_group_id
   }
-  kms_key_arn     = module.data_key.arn
-  log_kms_key_arn = module.log_key.arn
-  node_type       = var.cache.node_type
-  replicas        = var.cache.replicas
-  dedicated_queue = var.cache.dedicated_queue
+  kms_key_arn         = module.data_key.arn
+  log_kms_key_arn     = module.log_key.arn
+  node_type           = var.cache.node_type
+  replicas            = var.cache.replicas
+  dedicated_queue     = var.cache.dedicated_queue
+  deletion_protection = var.deletion_protection
 }
 
 module "storage" {
@@ -205,6 +206,9 @@ module "queue_out" {
   name             = var.name
   kms_key_arn      = module.data_key.arn
   sender_role_arns = { worker = module.worker.role_arns.task }
+  # Who consumes events also looks at those that could not be delivered, and sends them on again.
+  receiver_role_arns = var.event_reader_role_arns
+  redrive_role_arns  = var.event_reader_role_arns
 }
 
 module "identity" {
@@ -230,8 +234,9 @@ resource "aws_secretsmanager_secret" "this" {
   name        = "${var.name}/${each.key}"
   description = each.value.description
   kms_key_id  = module.secret_key.arn
-  # A secret that was deleted by mistake can be had back for this long.
-  recovery_window_in_days = 30
+  # A secret that was deleted by mistake can be had back for this long. Until then its name is taken, so what is torn down
+  # and built again has none.
+  recovery_window_in_days = var.deletion_protection ? 30 : 0
 }
 
 ################################################################################
@@ -252,8 +257,9 @@ resource "aws_ecs_cluster" "this" {
 module "registry" {
   source = "../registry"
 
-  name        = var.name
-  kms_key_arn = module.data_key.arn
+  name                = var.name
+  kms_key_arn         = module.data_key.arn
+  deletion_protection = var.deletion_protection
 }
 
 module "api" {
@@ -358,13 +364,16 @@ module "observability" {
   database_identifier           = module.database.instance_identifier
   database_allocated_storage_gb = var.database.allocated_storage_gb
   database_memory_gb            = var.database.memory_gb
-  has_replica                   = var.database.read_replica
-  cache_group_ids               = module.cache.replication_group_ids
-  cache_nodes_per_group         = 1 + var.cache.replicas
-  cluster_name                  = aws_ecs_cluster.this.name
-  service_names                 = { api = module.api.service_name, worker = module.worker.service_name }
-  log_group_names               = { api = module.api.log_group_name, worker = module.worker.log_group_name, migrate = module.migrate.log_group_name }
-  dead_letter_queue_name        = module.queue_out.dead_letter_queue_name
+  # RDS allows about 105 for each GB.
+  database_connections_high = min(3500, floor(75 * var.database.memory_gb))
+  minimum_healthy           = var.api.min
+  has_replica               = var.database.read_replica
+  cache_group_ids           = module.cache.replication_group_ids
+  cache_nodes_per_group     = 1 + var.cache.replicas
+  cluster_name              = aws_ecs_cluster.this.name
+  service_names             = { api = module.api.service_name, worker = module.worker.service_name }
+  log_group_names           = { api = module.api.log_group_name, worker = module.worker.log_group_name }
+  dead_letter_queue_name    = module.queue_out.dead_letter_queue_name
 }
 
 ################################################################################

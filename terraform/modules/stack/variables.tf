@@ -56,9 +56,14 @@ variable "availability_zones" {
 }
 
 variable "nat" {
-  description = "Ways out for tasks: `none`, `single` or `per_zone`."
+  description = "Ways out for tasks: `single` or `per_zone`."
   type        = string
   nullable    = false
+
+  validation {
+    condition     = contains(["single", "per_zone"], var.nat)
+    error_message = "Set nat to \"single\" or \"per_zone\": without a way out no task could fetch the collector's image, which lies in a public registry."
+  }
 }
 
 variable "domain_name" {
@@ -117,6 +122,13 @@ variable "worker" {
   description = "Size of a worker task, in 1/1024 of a processor and MiB, and tasks at least and at most."
   type        = object({ cpu = number, memory_mb = number, min = number, max = number })
   nullable    = false
+}
+
+variable "event_reader_role_arns" {
+  description = "Roles that read the events leaving the platform and those that could not be delivered, each named; nobody else may, administrators included."
+  type        = map(string)
+  nullable    = false
+  default     = {}
 }
 
 variable "statement_lock_years" {

@@ -87,3 +87,39 @@ run "refuses_a_region_that_is_a_zone" {
   variables { region = "eu-central-1a" }
   expect_failures = [var.region]
 }
+
+run "refuses_a_zone_that_is_a_name" {
+  command = plan
+  variables { zone_id = "example.com" }
+  expect_failures = [var.zone_id]
+}
+
+run "refuses_ids_that_are_names" {
+  command = plan
+  variables { github_repository_ids = { owner = "example", repository = "bulkhead" } }
+  expect_failures = [var.github_repository_ids]
+}
+
+run "refuses_a_provider_that_is_not_githubs" {
+  command = plan
+  variables { github_provider_arn = "arn:aws:iam::111122223333:oidc-provider/example.com" }
+  expect_failures = [var.github_provider_arn]
+}
+
+run "refuses_a_state_without_a_bucket" {
+  command = plan
+  variables { state_bucket = "" }
+  expect_failures = [var.state_bucket]
+}
+
+run "refuses_a_key_that_is_none" {
+  command = plan
+  variables { state_kms_key_arn = "alias/state" }
+  expect_failures = [var.state_kms_key_arn]
+}
+
+run "refuses_readers_that_are_no_roles" {
+  command = plan
+  variables { event_reader_role_arns = { somebody = "arn:aws:iam::111122223333:user/somebody" } }
+  expect_failures = [var.event_reader_role_arns]
+}

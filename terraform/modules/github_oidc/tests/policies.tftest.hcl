@@ -230,6 +230,13 @@ run "only_these_services_secrets_and_users_are_changed" {
   }
 
   assert {
+    condition = toset([
+      for statement in jsondecode(data.aws_iam_policy_document.deploy.json).Statement : statement.Condition.StringEquals["ecs:CreateAction"] if contains(flatten([statement.Action]), "ecs:TagResource")
+    ]) == toset(["RegisterTaskDefinition", "RunTask"])
+    error_message = "What the deployment makes carries tags, revisions and tasks alike; nothing that is there may be tagged."
+  }
+
+  assert {
     condition     = !strcontains(data.aws_iam_policy_document.deploy.json, "GetSecretValue")
     error_message = "The deployment fills secrets and reads none."
   }

@@ -249,3 +249,18 @@ run "refuses_a_port_without_a_load_balancer" {
   variables { target_group_arn = null }
   expect_failures = [aws_ecs_service.this]
 }
+
+# A setting beyond what the product takes is refused at its start: crates/config/src/http.rs.
+run "asks_the_product_for_no_more_time_than_it_takes" {
+  command = apply
+
+  variables {
+    stop_timeout_seconds = 120
+    drain_seconds        = 0
+  }
+
+  assert {
+    condition     = one([for variable in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment : variable.value if variable.name == "BULKHEAD_SHUTDOWN_SECS"]) == "110"
+    error_message = "The product gives work in flight 110 seconds at most."
+  }
+}
