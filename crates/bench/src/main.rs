@@ -122,7 +122,7 @@ async fn main() -> Result<ExitCode> {
             print!("{}", findings.markdown());
             println!("\n{}", run.out.join("latest.md").display());
             let missed = findings.rows.iter().any(|row| row.met == Some(false));
-            return Ok(if missed && !run.quick { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+            return Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -189,6 +189,11 @@ impl Run {
             measured?;
         }
         found.rows.sort_by_key(report::Row::place);
+        if self.quick {
+            for row in &mut found.rows {
+                row.met = None;
+            }
+        }
         Ok(found)
     }
 
@@ -207,7 +212,9 @@ impl Run {
         } else if self.wants(10) {
             found.left_out.push("goal 10: oha is not installed (cargo install --locked oha)");
         }
-        if self.wants(3) {
+        if self.wants(3) && rows::sizes(effort.tenants).nth(1).is_none() {
+            found.left_out.push("goal 3: it takes two numbers of tenants, 10 and 100 at least");
+        } else if self.wants(3) {
             found.rows.extend(rows::growth(stage, effort)?);
         }
         if self.wants(2) {

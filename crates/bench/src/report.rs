@@ -30,7 +30,7 @@ pub(crate) struct Row {
     /// What it has to be, and what it should be.
     pub(crate) must: f64,
     pub(crate) aim: f64,
-    /// Whether it is what it has to be; `None` when the machine was too noisy to say.
+    /// Whether it is what it has to be; `None` when that cannot be said: the machine was too noisy, or the run too short.
     pub(crate) met: Option<bool>,
     /// The figures behind it, in words.
     pub(crate) detail: String,
@@ -51,17 +51,13 @@ impl Row {
             compared.limit,
             compared.noise * 100.0
         );
-        let mut row = Self::figure(
-            id,
-            what,
-            (compared.ratio, compared.low, compared.high),
-            (better, must, aim),
-            detail,
-        );
-        if !compared.is_quiet() {
-            row.met = None;
+        let figure = (compared.ratio, compared.low, compared.high);
+        if compared.is_quiet() {
+            Self::figure(id, what, figure, (better, must, aim), detail)
+        } else {
+            let detail = format!("{detail}: too noisy");
+            Self { met: None, ..Self::figure(id, what, figure, (better, must, aim), detail) }
         }
-        row
     }
 
     /// A line from a figure.
@@ -89,7 +85,7 @@ impl Row {
         match self.met {
             Some(true) => "met",
             Some(false) => "MISSED",
-            None => "too noisy",
+            None => "no verdict",
         }
     }
 }
@@ -135,7 +131,7 @@ impl Findings {
             SystemClock.now().format("%Y-%m-%d"),
             std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
             model.map_or("processor", |(_, model)| model),
-            if quick { "; QUICK: whether it works, not how fast" } else { "" },
+            if quick { "; QUICK: whether it works, not how fast, so no verdicts" } else { "" },
         );
         Ok(Self { rows: Vec::new(), prices: Vec::new(), limits: Vec::new(), left_out: Vec::new(), about })
     }
