@@ -1,4 +1,5 @@
-//! What `bulkhead doctor` asks the database: whether the walls stand as they were built.
+//! What `bulkhead doctor` asks the database: whether the walls stand as they were built, and whether something waits
+//! for a person.
 //!
 //! Each check is a query for offenders: no row means that all is well. They run in one snapshot, as the owner, and
 //! change nothing. Refuses to repair: `bulkhead migrate` and the bootstrap do, and a person decides about the rest.
@@ -271,6 +272,29 @@ const CHECKS: &[Check] = &[
         well: "no tenant is stuck at an old version",
         sql: "SELECT slug || ': ' || error AS offender FROM tenant_schema_versions JOIN tenants ON id = tenant_id
             WHERE error IS NOT NULL ORDER BY failed_at DESC",
+    },
+    Check {
+        name: "failed jobs",
+        level: Level::Warning,
+        well: "no job has failed for good in the last seven days",
+        sql: "SELECT format('%s %s at %s: %s', kind, id, to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), error)
+                AS offender
+            FROM jobs WHERE state = 'failed' AND finished_at > now() - interval '7 days' ORDER BY finished_at DESC",
+    },
+    Check {
+        name: "rejected usage",
+        level: Level::Warning,
+        well: "every batch of usage of the last 31 days could be read",
+        sql: "SELECT format('%s at %s: %s', id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), reason) AS offender
+            FROM usage_batches_rejected WHERE at > now() - interval '31 days' ORDER BY at DESC",
+    },
+    Check {
+        name: "transaction ids",
+        level: Level::Warning,
+        well: "autovacuum keeps up: no table is half-way to where PostgreSQL stops writing",
+        // 2,147 million is the end; autovacuum freezes from 200 million on.
+        sql: "SELECT format('%s is %s million back', oid::regclass, age(relfrozenxid) / 1000000) AS offender
+            FROM pg_class WHERE relkind IN ('r', 't', 'm') AND age(relfrozenxid) > 1000000000 ORDER BY age(relfrozenxid) DESC",
     },
     Check {
         name: "locks",

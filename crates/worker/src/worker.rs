@@ -120,6 +120,9 @@ pub async fn run(
         return Err(WorkerError::NoThreads);
     }
     let Reaches { threads, own: db, owner, redis, metrics, health, clock } = reaches;
+    for kind in registry.kinds() {
+        metrics.jobs.expect(kind);
+    }
     let reach = |db| Reach {
         db,
         owner: owner.clone(),

@@ -110,6 +110,9 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         ("gate", "GRANT EXECUTE ON FUNCTION gate.tenant() TO PUBLIC".into(), "REVOKE EXECUTE ON FUNCTION gate.tenant() FROM PUBLIC".into()),
         ("gate", "ALTER VIEW gate.jobs SET (security_barrier = false)".into(), "ALTER VIEW gate.jobs SET (security_barrier = true)".into()),
         ("tenant versions", "UPDATE platform.tenant_schema_versions SET version = '2' || version WHERE false; UPDATE platform.tenant_schema_versions SET version = '19990101000000'".into(), format!("UPDATE platform.tenant_schema_versions SET version = '{}'", TENANT_MIGRATIONS.last().map_or("", |m| m.version))),
+        ("failed jobs", "INSERT INTO platform.jobs (id, kind, payload, state, max_attempts, finished_at, error) VALUES (gen_random_uuid(), 'keep_house', '{}', 'failed', 1, now(), 'x')".into(), "UPDATE platform.jobs SET finished_at = now() - interval '8 days' WHERE state = 'failed'".into()),
+        ("rejected usage", "INSERT INTO platform.usage_batches_rejected (entry, payload, reason) VALUES ('1-1', '', 'x')".into(), "UPDATE platform.usage_batches_rejected SET at = now() - interval '32 days'".into()),
+        ("transaction ids", format!("UPDATE pg_class SET relfrozenxid = ((txid_current() + (1::bigint << 32) - 1100000000) % (1::bigint << 32))::text::xid WHERE oid = '{a}.users'::regclass"), format!("UPDATE pg_class SET relfrozenxid = txid_current()::text::xid WHERE oid = '{a}.users'::regclass")),
         ("failed migrations", "UPDATE platform.tenant_schema_versions SET error = 'x', failed_at = now()".into(), "UPDATE platform.tenant_schema_versions SET error = NULL, failed_at = NULL".into()),
     ];
     noticed(&db, &cases).await

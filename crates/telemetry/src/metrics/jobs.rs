@@ -57,6 +57,14 @@ impl Jobs {
         })
     }
 
+    /// Jobs of this kind may run. Their counters are there from then on, at 0: whoever watches how a counter grows would
+    /// take the first failure for where it starts.
+    pub fn expect(&self, kind: &'static str) {
+        for outcome in JobOutcome::ALL {
+            self.runs.with_label_values(&[kind, outcome.as_str()]);
+        }
+    }
+
     /// A run ended. `kind` is the job's registered name.
     pub fn finished(&self, kind: &'static str, outcome: JobOutcome, elapsed: Duration) {
         self.runs.with_label_values(&[kind, outcome.as_str()]).inc();

@@ -23,6 +23,8 @@ async fn a_job_takes_effect_once_and_says_so() -> Result<()> {
         assert_eq!(row.result, Some(serde_json::json!({ "attempt": 1 })));
         assert!(row.finished_at.is_some());
         assert_eq!(db.value(EFFECTS).await?, "1 1");
+        let failures = r#"bulkhead_jobs_total{kind="probe",outcome="failed"} 0"#;
+        assert!(worker.metrics.render().contains(failures), "the first failure must be seen as growth");
         worker.stop().await?;
         anyhow::Ok(())
     };
