@@ -33,6 +33,10 @@ class Aws:
         )
 
     @cached_property
+    def ecr(self) -> Any:
+        return self._client("ecr")
+
+    @cached_property
     def ecs(self) -> Any:
         return self._client("ecs")
 

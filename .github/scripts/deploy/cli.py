@@ -16,10 +16,13 @@ from deploy.aws import AWS_ERRORS, Aws, connect, explain
 from deploy.clock import Clock, SystemClock
 from deploy.console import Console
 from deploy.deployment import Deployment, load
+from deploy.doctor import Doctor
 from deploy.errors import DeployError
 from deploy.image import parse_image
 from deploy.migrate import Migration
 from deploy.operator import Operators
+from deploy.push import Push
+from deploy.releases import Releases
 from deploy.roll import Roll
 from deploy.rollback import Rollback
 from deploy.rollout import Rollouts
@@ -84,6 +87,14 @@ def _check_approval(parsed: argparse.Namespace, tools: Tools) -> None:
     )
 
 
+def _push(parsed: argparse.Namespace, tools: Tools) -> None:
+    aws, deployment = tools.find(parsed.deployment)
+    image = Push(aws, deployment, tools.console).run(parsed.archive, parsed.digest, parsed.commit)
+    if parsed.output is not None:
+        with parsed.output.open("a", encoding="utf-8") as file:
+            file.write(f"repository={image.repository}\nimage={image}\n")
+
+
 def _migrate(parsed: argparse.Namespace, tools: Tools) -> None:
     image = parse_image(parsed.image)
     aws, deployment = tools.find(parsed.deployment)
@@ -95,6 +106,12 @@ def _operator(parsed: argparse.Namespace, tools: Tools) -> None:
     aws, deployment = tools.find(parsed.deployment)
     tasks = Tasks(aws, deployment, tools.console, tools.clock)
     Operators(aws, deployment, tasks, tools.console).add(parsed.email, parsed.role, parsed.timeout * 60)
+
+
+def _doctor(parsed: argparse.Namespace, tools: Tools) -> None:
+    aws, deployment = tools.find(parsed.deployment)
+    tasks = Tasks(aws, deployment, tools.console, tools.clock)
+    Doctor(aws, deployment, tasks).examine(parsed.timeout * 60)
 
 
 def _roll(parsed: argparse.Namespace, tools: Tools) -> None:
@@ -114,6 +131,14 @@ def _rollback(parsed: argparse.Namespace, tools: Tools) -> None:
         rollback.to_revisions(parsed.to)
     else:
         rollback.to_previous()
+
+
+def _release(parsed: argparse.Namespace, tools: Tools) -> None:
+    image = parse_image(parsed.image)
+    aws, deployment = tools.find(parsed.deployment)
+    # It only looks: there is nothing to wait for.
+    rollouts = Rollouts(aws, deployment.cluster, 0, tools.console, tools.clock)
+    Releases(aws, deployment, rollouts, tools.console, tools.clock).add(image)
 
 
 def _smoke(parsed: argparse.Namespace, tools: Tools) -> None:
@@ -142,14 +167,20 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_secrets(add("secrets", _secrets, "Give a value to each secret that has none."))
     _add_check_approval(add("check-approval", _check_approval, "Refuse when nobody would have to approve."))
-    _add_image(add("migrate", _migrate, "Migrate the databases, as a task of its own."), 30)
+    _add_push(add("push", _push, "Bring the image that was built to the environment's registry."))
+    migrate = add("migrate", _migrate, "Migrate the databases, as a task of its own.")
+    _add_image(migrate)
+    _add_timeout(migrate, 30)
+    _add_timeout(add("doctor", _doctor, "Examine the databases, as a task of its own."), 10)
     _add_operator(add("operator", _operator, "Add an operator, as a task of its own."))
     roll = add("roll", _roll, "Put every service on an image, or none of them.")
-    _add_image(roll, 15)
+    _add_image(roll)
+    _add_timeout(roll, 15)
     roll.add_argument(
         "--state", required=True, type=Path, metavar="FILE", help="where to remember the way back"
     )
     _add_rollback(add("rollback", _rollback, "Put services back on earlier revisions."))
+    _add_image(add("release", _release, "Remember that what runs was tried: rollback may come back to it."))
     smoke = add("smoke", _smoke, "Walk through the environment as a client.")
     smoke.add_argument("--url", metavar="URL", help="where the API is; the environment's own if left out")
     _add_note(add("note", _note, "Write what a deployment brings, as Markdown."))
@@ -170,11 +201,19 @@ def _add_check_approval(command: argparse.ArgumentParser) -> None:
     command.add_argument("--repository", required=True, metavar="OWNER/NAME", help="whose environment it is")
 
 
-def _add_image(command: argparse.ArgumentParser, minutes: float) -> None:
+def _add_push(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--archive", required=True, type=Path, metavar="FILE", help="the OCI archive")
+    command.add_argument("--digest", required=True, metavar="sha256:...", help="what the build says it is")
+    command.add_argument("--commit", required=True, metavar="SHA", help="what it was built from")
+    command.add_argument(
+        "--output", type=Path, metavar="FILE", help="where `repository` and `image` are appended, a line each"
+    )
+
+
+def _add_image(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--image", required=True, metavar="IMAGE@sha256:...", help="the image, by its digest"
     )
-    _add_timeout(command, minutes)
 
 
 def _add_operator(command: argparse.ArgumentParser) -> None:
@@ -187,7 +226,7 @@ def _add_rollback(command: argparse.ArgumentParser) -> None:
     way = command.add_mutually_exclusive_group()
     way.add_argument("--state", type=Path, metavar="FILE", help="to what `roll` remembered")
     way.add_argument("--to", nargs="+", metavar="REVISION", help="to FAMILY:NUMBER; other services stay")
-    way.add_argument("previous", nargs="?", choices=["previous"], help="to the image before (the default)")
+    way.add_argument("previous", nargs="?", choices=["previous"], help="to the release before (the default)")
     _add_timeout(command, 15)
 
 

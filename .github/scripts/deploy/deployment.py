@@ -85,7 +85,13 @@ class Deployment:
     cluster: str
     services: list[Service]
     migration: Migration
+    releases: str
     secrets: dict[str, Recipe]
+
+    @property
+    def repository(self) -> str:
+        """The registry's name inside the account."""
+        return self.registry.partition("/")[2]
 
     def accept(self, image: Image) -> None:
         """Refuses an image of another registry: the tasks may fetch from their own alone."""
@@ -139,6 +145,7 @@ def parse(parameter: str, text: str) -> Deployment:
         cluster=fields.text("cluster"),
         services=_services(fields.section("services")),
         migration=_migration(fields.section("migrate")),
+        releases=fields.text("releases"),
         secrets={name: _recipe(secrets.section(name)) for name in secrets.names()},
     )
 

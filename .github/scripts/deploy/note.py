@@ -8,9 +8,8 @@ import re
 import subprocess
 
 from deploy.errors import DeployError
-from deploy.image import parse_digest
+from deploy.image import parse_commit, parse_digest
 
-_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _TIMEOUT = 30.0
 # What would otherwise be read as Markdown. Not `#`: a number behind it should become a link.
 _MARKS = re.compile(r"([\\`*_\[\]|~])")
@@ -18,7 +17,7 @@ _MARKS = re.compile(r"([\\`*_\[\]|~])")
 
 def write(environment: str, digest: str, first: str, last: str) -> str:
     """The note on everything after the commit `first`, up to and with `last`."""
-    subjects = _subjects(_checked(first, "--from"), _checked(last, "--to"))
+    subjects = _subjects(parse_commit(first, "--from"), parse_commit(last, "--to"))
     changes = [f"- {_escape(subject)}" for subject in subjects] or ["No commits in between."]
     lines = [
         f"## {_escape(environment)}",
@@ -31,12 +30,6 @@ def write(environment: str, digest: str, first: str, last: str) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _checked(commit: str, where: str) -> str:
-    if _COMMIT.fullmatch(commit) is None:
-        raise DeployError(f"{commit!r} is no commit: set {where} to 7 to 40 hexadecimal digits.")
-    return commit
 
 
 def _subjects(first: str, last: str) -> list[str]:

@@ -23,6 +23,8 @@ class Revision:
     family: str
     number: int
     container: dict[str, Any]
+    # Whether a service may still be put on it: somebody may have taken it out of use.
+    is_active: bool
 
     @property
     def image(self) -> str:
@@ -61,24 +63,6 @@ def register(aws: Aws, family: str, command: str, image: Image) -> Revision:
     return _revision(aws.ecs.register_task_definition(**request)["taskDefinition"], command)
 
 
-def previous(aws: Aws, command: str, current: Revision) -> Revision | None:
-    """The newest earlier revision that runs another image."""
-    for number in _earlier_numbers(aws, current):
-        candidate = find(aws, command, f"{current.family}:{number}")
-        if candidate.image != current.image:
-            return candidate
-    return None
-
-
-def _earlier_numbers(aws: Aws, current: Revision) -> list[int]:
-    pages = aws.ecs.get_paginator("list_task_definitions").paginate(
-        familyPrefix=current.family, status="ACTIVE"
-    )
-    names = [short(arn).rsplit(":", 1) for page in pages for arn in page["taskDefinitionArns"]]
-    numbers = [int(number) for family, number in names if family == current.family]
-    return sorted((number for number in numbers if number < current.number), reverse=True)
-
-
 def _describe(aws: Aws, name: str) -> Any:
     try:
         return aws.ecs.describe_task_definition(taskDefinition=name, include=["TAGS"])
@@ -98,6 +82,7 @@ def _revision(definition: dict[str, Any], command: str) -> Revision:
         family=definition["family"],
         number=int(definition["revision"]),
         container=_container(definition, command),
+        is_active=definition["status"] == "ACTIVE",
     )
 
 

@@ -1,16 +1,19 @@
 """Putting services back on earlier revisions.
 
-Owns which revisions those are. Refuses to guess: when one service has nothing to go back to, none is changed.
+Owns which revisions those are. Refuses to guess: what was never tried as a whole is no release, and when one
+service cannot go back to it, none is changed.
 Databases stay as they are, for migrations only add what older code does not mind.
 """
 
 from pathlib import Path
 
-from deploy import revision, state
+from deploy import releases, revision, state
 from deploy.aws import Aws
 from deploy.console import Console
 from deploy.deployment import Deployment, Service
 from deploy.errors import DeployError
+from deploy.image import Image
+from deploy.releases import Release
 from deploy.revision import Revision, short
 from deploy.rollout import Rollouts
 from deploy.stop import Stopped
@@ -34,19 +37,37 @@ class Rollback:
         self._to(names)
 
     def to_previous(self) -> None:
-        """To the newest earlier revision of each family that runs another image."""
-        self._change({service.command: self._previous(service).arn for service in self._deployment.services})
+        """To the newest release before the one that runs."""
+        running = {
+            service.command: revision.find(self._aws, service.command, self._rollouts.wanted(service))
+            for service in self._deployment.services
+        }
+        digests = {runs.image.rpartition("@")[2] for runs in running.values()}
+        for release in releases.before(releases.load(self._aws, self._deployment), digests):
+            found = self._revisions(release)
+            if found is not None:
+                for command, runs in running.items():
+                    self._console.say(f"{command}: from {runs} to {found[command]}")
+                self._console.say(f"This is the release {release.digest} of {release.at}.")
+                self._change({command: back.arn for command, back in found.items()})
+                return
+        told = ", ".join(f"{command} {runs}" for command, runs in running.items())
+        raise DeployError(
+            f"There is no release to go back to before what runs ({told}). Nothing was changed; name"
+            " revisions with --to, if you know one that works."
+        )
 
-    def _previous(self, service: Service) -> Revision:
-        current = revision.find(self._aws, service.command, self._rollouts.wanted(service))
-        found = revision.previous(self._aws, service.command, current)
-        if found is None:
-            raise DeployError(
-                f"{service.command} runs {current}, and no earlier revision of {service.family} runs another"
-                " image: there is nothing to go back to. Nothing was changed."
-            )
-        self._console.say(f"{service.command}: from {current} to {found}, which runs {found.image}")
-        return found
+    def _revisions(self, release: Release) -> dict[str, Revision] | None:
+        """What the release ran; nothing if part of it was taken out of use, or is not the release's image."""
+        commands = [service.command for service in self._deployment.services]
+        if not release.services.keys() >= set(commands):
+            return None
+        image = Image(self._deployment.registry, release.digest)
+        found = {
+            command: revision.find(self._aws, command, release.services[command]) for command in commands
+        }
+        is_whole = all(each.is_active and each.image == str(image) for each in found.values())
+        return found if is_whole else None
 
     def _to(self, names: list[str]) -> None:
         """Finds out whose revisions these are, and that all of them exist, before anything is changed."""

@@ -29,6 +29,7 @@ PARAMETER = f"/{NAME}/deployment"
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/bulkhead-test"
 OLD = f"{REGISTRY}@sha256:{'0' * 64}"
 NEW = f"{REGISTRY}@sha256:{'1' * 64}"
+RELEASES = f"/{NAME}/releases"
 LOG_GROUP = f"/bulkhead/{NAME}/migrate"
 FAMILIES = {"worker": f"{NAME}-worker", "api": f"{NAME}-api", "migrate": f"{NAME}-migrate"}
 
@@ -226,6 +227,7 @@ def parameter(**changes: Any) -> dict[str, Any]:
             "security_groups": ["sg-0"],
             "log_group": LOG_GROUP,
         },
+        "releases": RELEASES,
         "secrets": {
             f"{NAME}/database-tenant": {
                 "kind": "postgres",
@@ -281,10 +283,17 @@ def register(account: Account, command: str, image: str, **changes: Any) -> str:
     return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 
+def put_releases(account: Account, value: str) -> None:
+    account.client("ssm").put_parameter(
+        Name=RELEASES, Value=value, Type="String", Tier="Advanced", Overwrite=True
+    )
+
+
 @pytest.fixture
 def environment(account: Account) -> Account:
-    """What `terraform apply` leaves: services that run the old image."""
+    """What `terraform apply` leaves: services that run the old image, and no release."""
     put_parameter(account)
+    put_releases(account, "[]")
     account.client("ecs").create_cluster(clusterName=NAME)
     for command in ("worker", "api"):
         revision = register(account, command, OLD)

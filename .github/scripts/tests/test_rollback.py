@@ -5,11 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NEW, OLD, PARAMETER, REGISTRY, Account, Deploy, register
+from tests.conftest import (
+    NEW,
+    OLD,
+    PARAMETER,
+    REGISTRY,
+    RELEASES,
+    Account,
+    Deploy,
+    put_releases,
+    register,
+)
 from tests.stage import Stage
 
 WORKER, API = "bulkhead-test-worker", "bulkhead-test-api"
 OTHER = f"{REGISTRY}@sha256:{'2' * 64}"
+BAD = f"{REGISTRY}@sha256:{'3' * 64}"
 
 
 def run_newest(account: Account, command: str, image: str) -> str:
@@ -19,58 +30,125 @@ def run_newest(account: Account, command: str, image: str) -> str:
     return arn
 
 
+def remember(account: Account, *releases: tuple[str, int]) -> None:
+    """Releases, the oldest first: an image, and the number of the revision of each service that ran it."""
+    content = [
+        {
+            "digest": image.rpartition("@")[2],
+            "services": {"worker": f"{WORKER}:{number}", "api": f"{API}:{number}"},
+            "at": "2026-11-20T12:00:00+00:00",
+        }
+        for image, number in releases
+    ]
+    put_releases(account, json.dumps(content))
+
+
+def run_each(account: Account, *images: str) -> None:
+    """One revision of each service after the other, from the second on; the last one runs."""
+    for command in ("worker", "api"):
+        for image in images:
+            run_newest(account, command, image)
+
+
 @pytest.mark.parametrize("how", [(), ("previous",)])
-def test_goes_back_to_the_newest_earlier_revision_with_another_image(
+def test_goes_back_to_the_release_before(
     environment: Account, deploy: Deploy, stage: Stage, how: tuple[str, ...]
 ) -> None:
-    for command in ("worker", "api"):
-        register(environment, command, OTHER)  # 2
-        register(environment, command, NEW, cpu="1024")  # 3: the image that runs, with other settings
-        run_newest(environment, command, NEW)  # 4
-        register(environment, command, OLD)  # 5: newer than what runs
+    run_each(environment, OTHER, BAD, NEW)
+    remember(environment, (OLD, 1), (OTHER, 2), (NEW, 4))
 
     result = deploy("rollback", *how)
 
     assert result.code == 0, result.err
-    assert environment.runs(stage, "worker") == f"{WORKER}:2"
+    assert environment.runs(stage, "worker") == f"{WORKER}:2", "3 was never tried"
     assert environment.runs(stage, "api") == f"{API}:2"
-    assert f"api: from {API}:4 to {API}:2, which runs {OTHER}" in result.out
+    assert f"api: from {API}:4 to {API}:2" in result.out
+    assert "2026-11-20T12:00:00+00:00" in result.out
     assert "Databases stay as they are" in result.out
 
 
-def test_the_api_goes_first(environment: Account, deploy: Deploy, stage: Stage) -> None:
-    for command in ("worker", "api"):
-        run_newest(environment, command, NEW)
+def test_twice_goes_back_twice(environment: Account, deploy: Deploy, stage: Stage) -> None:
+    run_each(environment, OTHER, NEW)
+    remember(environment, (OLD, 1), (OTHER, 2), (NEW, 3))
     assert deploy("rollback").code == 0
-    assert [request["service"] for request in stage.named("UpdateService")] == ["api", "worker"]
-
-
-def test_counts_revisions_as_numbers(environment: Account, deploy: Deploy, stage: Stage) -> None:
-    for command in ("worker", "api"):
-        for _ in range(8):
-            register(environment, command, OLD)  # 2 to 9
-        register(environment, command, OTHER)  # 10
-        run_newest(environment, command, NEW)  # 11
-    assert deploy("rollback").code == 0
-    assert environment.runs(stage, "api") == f"{API}:10"
-
-
-def test_passes_over_what_was_deregistered(environment: Account, deploy: Deploy, stage: Stage) -> None:
-    for command in ("worker", "api"):
-        bad = register(environment, command, OTHER)  # 2
-        run_newest(environment, command, NEW)  # 3
-        environment.client("ecs").deregister_task_definition(taskDefinition=bad)
     assert deploy("rollback").code == 0
     assert environment.runs(stage, "api") == f"{API}:1"
 
 
-def test_changes_nothing_when_one_service_has_nothing_to_go_back_to(
+def test_from_what_was_never_tried_to_the_newest_release(
     environment: Account, deploy: Deploy, stage: Stage
 ) -> None:
-    run_newest(environment, "api", NEW)
+    run_each(environment, OTHER, BAD)
+    remember(environment, (OLD, 1), (OTHER, 2))
+    assert deploy("rollback").code == 0
+    assert environment.runs(stage, "api") == f"{API}:2"
+    assert environment.runs(stage, "worker") == f"{WORKER}:2"
+
+
+def test_from_half_a_rollout_to_where_it_came_from(
+    environment: Account, deploy: Deploy, stage: Stage
+) -> None:
+    run_each(environment, OTHER, NEW)
+    environment.client("ecs").update_service(
+        cluster="bulkhead-test", service="api", taskDefinition=f"{API}:2"
+    )
+    remember(environment, (OLD, 1), (OTHER, 2), (NEW, 3))
+    assert deploy("rollback").code == 0
+    assert environment.runs(stage, "worker") == f"{WORKER}:2"
+    assert environment.runs(stage, "api") == f"{API}:2"
+
+
+def test_the_api_goes_first(environment: Account, deploy: Deploy, stage: Stage) -> None:
+    run_each(environment, NEW)
+    remember(environment, (OLD, 1), (NEW, 2))
+    assert deploy("rollback").code == 0
+    assert [request["service"] for request in stage.named("UpdateService")] == ["api", "worker"]
+
+
+def test_passes_over_what_was_deregistered(environment: Account, deploy: Deploy, stage: Stage) -> None:
+    run_each(environment, OTHER, NEW)
+    remember(environment, (OLD, 1), (OTHER, 2), (NEW, 3))
+    environment.client("ecs").deregister_task_definition(taskDefinition=f"{API}:2")
+    assert deploy("rollback").code == 0
+    assert environment.runs(stage, "api") == f"{API}:1"
+    assert environment.runs(stage, "worker") == f"{WORKER}:1", "both, or neither"
+
+
+def test_passes_over_a_release_without_one_of_the_services(
+    environment: Account, deploy: Deploy, stage: Stage
+) -> None:
+    run_each(environment, NEW)
+    half = {"digest": OTHER.rpartition("@")[2], "services": {"api": f"{API}:1"}, "at": "2026-11-20"}
+    put_releases(environment, json.dumps([half]))
     result = deploy("rollback")
     assert result.code == 1
-    assert f"worker runs {WORKER}:1, and no earlier revision" in result.err
+    assert "There is no release to go back to" in result.err
+
+
+@pytest.mark.parametrize("known", [[], [(NEW, 2)]])
+def test_changes_nothing_when_there_is_nothing_to_go_back_to(
+    environment: Account, deploy: Deploy, stage: Stage, known: list[tuple[str, int]]
+) -> None:
+    run_each(environment, NEW)
+    remember(environment, *known)
+    result = deploy("rollback")
+    assert result.code == 1
+    assert (
+        f"There is no release to go back to before what runs (worker {WORKER}:2, api {API}:2)" in result.err
+    )
+    assert not stage.named("UpdateService")
+
+
+@pytest.mark.parametrize(
+    "value", ["{}", "7", "[1]", '[{"digest": "sha256:1", "services": {}, "at": ""}]', "nil"]
+)
+def test_a_list_that_cannot_be_read_is_a_sentence(
+    environment: Account, deploy: Deploy, stage: Stage, value: str
+) -> None:
+    put_releases(environment, value)
+    result = deploy("rollback")
+    assert result.code == 1
+    assert f"The parameter {RELEASES} holds no list of releases" in result.err
     assert not stage.named("UpdateService")
 
 
@@ -148,8 +226,8 @@ def test_refuses_revisions_that_are_none(
 def test_a_rollback_that_fails_says_so_and_still_does_the_rest(
     environment: Account, deploy: Deploy, stage: Stage
 ) -> None:
-    for command in ("worker", "api"):
-        run_newest(environment, command, NEW)
+    run_each(environment, NEW)
+    remember(environment, (OLD, 1), (NEW, 2))
     stage.outcomes["api"] = [["FAILED"]]
     result = deploy("rollback")
     assert result.code == 1

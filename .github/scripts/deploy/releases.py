@@ -1,0 +1,156 @@
+"""Releases: images that every service has run when the smoke test passed.
+
+Owns the list of them, in the parameter that `deployment` names, and the further tag that keeps their images
+in the registry while builds come and go. Refuses to list what was not tried: a revision that failed, or that
+an apply of Terraform has left behind, is nothing to go back to.
+"""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from botocore.exceptions import ClientError
+
+from deploy import revision
+from deploy.aws import Aws, code
+from deploy.clock import Clock
+from deploy.console import Console
+from deploy.deployment import Deployment
+from deploy.errors import DeployError
+from deploy.image import Image, parse_digest
+from deploy.revision import short
+from deploy.rollout import Rollouts
+
+# How many are remembered; the registry keeps the images of at least as many.
+KEPT = 12
+# An image is one manifest, or a list of them when it carries its SBOM and its provenance.
+_MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+_REVISION = re.compile(r"[A-Za-z0-9_-]+:[0-9]+")
+
+
+@dataclass(frozen=True)
+class Release:
+    """An image, the revision of each service (FAMILY:NUMBER) that ran it, and when it had passed."""
+
+    digest: str
+    services: dict[str, str]
+    at: str
+
+
+def load(aws: Aws, deployment: Deployment) -> list[Release]:
+    """The releases of an environment, the oldest first."""
+    try:
+        answer = aws.ssm.get_parameter(Name=deployment.releases)
+    except ClientError as error:
+        if code(error) != "ParameterNotFound":
+            raise
+        raise DeployError(
+            f"There is no parameter {deployment.releases}: apply Terraform of the same revision as these"
+            " scripts."
+        ) from None
+    try:
+        content = json.loads(answer["Parameter"]["Value"])
+        if not isinstance(content, list):
+            raise TypeError(content)
+        return [_parse(entry) for entry in content]
+    except (ValueError, TypeError, DeployError):
+        raise DeployError(
+            f"The parameter {deployment.releases} holds no list of releases. Put an earlier version back"
+            f" (aws ssm get-parameter-history --name {deployment.releases}), or name revisions with --to."
+        ) from None
+
+
+def before(releases: list[Release], running: set[str]) -> list[Release]:
+    """What may be gone back to from services that run images with these digests, the best first.
+
+    With one image everywhere, these are the releases before it; all of them if it never became one. With
+    several, a rollout was broken off: the oldest release among them is where it came from.
+    """
+    places = [_newest(releases, digest) for digest in running]
+    known = [place for place in places if place is not None]
+    if not known:
+        return releases[::-1]
+    last = min(known) if len(running) == 1 else min(known) + 1
+    return releases[:last][::-1]
+
+
+def _newest(releases: list[Release], digest: str) -> int | None:
+    places = [place for place, release in enumerate(releases) if release.digest == digest]
+    return places[-1] if places else None
+
+
+def _parse(entry: object) -> Release:
+    match entry:
+        case {"digest": str(digest), "services": dict(services), "at": str(at)} if services and all(
+            isinstance(name, str) and _REVISION.fullmatch(name) for name in services.values()
+        ):
+            return Release(parse_digest(digest), services, at)
+        case _:
+            raise ValueError(entry)
+
+
+class Releases:
+    """Writes down what one environment runs."""
+
+    def __init__(
+        self, aws: Aws, deployment: Deployment, rollouts: Rollouts, console: Console, clock: Clock
+    ) -> None:
+        self._aws = aws
+        self._deployment = deployment
+        self._rollouts = rollouts
+        self._console = console
+        self._clock = clock
+
+    def add(self, image: Image) -> None:
+        """Adds what runs, which has to be this image everywhere."""
+        self._deployment.accept(image)
+        running = {service.command: self._rollouts.wanted(service) for service in self._deployment.services}
+        for command, name in running.items():
+            runs = revision.find(self._aws, command, name)
+            if runs.image != str(image):
+                raise DeployError(
+                    f"{command} runs {runs.image}, not {image}: a release is what every service runs. Roll it"
+                    " out and try it first."
+                )
+        known = load(self._aws, self._deployment)
+        self._keep(image)
+        at = self._clock.utc().isoformat(timespec="seconds")
+        new = Release(image.digest, {command: short(name) for command, name in running.items()}, at)
+        # A deployment that is repeated is the same release.
+        others = known[:-1] if known and known[-1].digest == image.digest else known
+        self._write([*others, new][-KEPT:])
+        self._console.say(f"{image.digest} is a release, to which `rollback` may come back.")
+
+    def _write(self, releases: list[Release]) -> None:
+        value = json.dumps([asdict(release) for release in releases], separators=(",", ":"))
+        # The tier is Terraform's; left out, AWS would take it for a wish to have a smaller one.
+        self._aws.ssm.put_parameter(
+            Name=self._deployment.releases, Value=value, Type="String", Tier="Advanced", Overwrite=True
+        )
+
+    def _keep(self, image: Image) -> None:
+        """A further tag, of those that the registry keeps when it forgets builds."""
+        name = self._deployment.repository
+        found = self._aws.ecr.batch_get_image(
+            repositoryName=name, imageIds=[{"imageDigest": image.digest}], acceptedMediaTypes=_MANIFESTS
+        )
+        if not found["images"]:
+            raise DeployError(f"{self._deployment.registry} has no image {image.digest}: push it first.")
+        manifest = found["images"][0]
+        try:
+            self._aws.ecr.put_image(
+                repositoryName=name,
+                imageManifest=manifest["imageManifest"],
+                imageManifestMediaType=manifest.get("imageManifestMediaType", _MANIFESTS[0]),
+                imageTag=image.release_tag,
+                imageDigest=image.digest,
+            )
+        except ClientError as error:
+            # It has the tag already.
+            if code(error) not in ("ImageAlreadyExistsException", "ImageTagAlreadyExistsException"):
+                raise
