@@ -46,9 +46,9 @@ impl Row {
         unit: &str,
     ) -> Self {
         let detail = format!(
-            "{:.0} beside {:.0} {unit}; the limit's slices differ by {:.0} %",
-            compared.ours,
-            compared.limit,
+            "{} beside {} {unit}; the limit's slices differ by {:.0} %",
+            rounded(compared.ours),
+            rounded(compared.limit),
             compared.noise * 100.0
         );
         let figure = (compared.ratio, compared.low, compared.high);
@@ -88,6 +88,11 @@ impl Row {
             None => "no verdict",
         }
     }
+}
+
+/// Rates are large and durations small: enough digits of either.
+fn rounded(figure: f64) -> String {
+    if figure < 10.0 { format!("{figure:.2}") } else { format!("{figure:.0}") }
 }
 
 /// What a step of a request costs.

@@ -110,7 +110,11 @@ impl Link {
             return self.establish().await;
         };
         let reason = match timeout(self.timeout, redis::cmd("PING").exec_async(&mut connection)).await {
-            Ok(Ok(())) => return true,
+            Ok(Ok(())) => {
+                // Another thread may have lost its connection meanwhile, and have nothing to ask on a new one.
+                self.metrics.redis.up.set(1);
+                return true;
+            }
             Ok(Err(error)) => error.to_string(),
             Err(_elapsed) => self.no_answer(),
         };

@@ -59,7 +59,10 @@ fn tell(swept: Swept, depth: Depth, metrics: &Metrics) {
     metrics.jobs.oldest_due_seconds.set(depth.oldest_due_seconds);
     if swept != Swept::default() {
         let Swept { requeued, failed, taken_back } = swept;
-        tracing::warn!(requeued, failed, taken_back, "jobs that had been lost were found");
+        for kind in &failed {
+            metrics.jobs.given_up(kind);
+        }
+        tracing::warn!(requeued, ?failed, taken_back, "jobs that had been lost were found");
     }
     if depth.due > 0 {
         tracing::debug!(

@@ -132,6 +132,10 @@ async fn a_process_that_starts_without_redis_enforces_its_share_and_finds_redis_
     back_to_redis(&limiter, Duration::from_secs(5)).await;
     assert_eq!(admitted(&limiter, tenant(), limit, 20).await, 10);
     assert!(metrics.render().contains("bulkhead_redis_up 1"));
+    // Another thread has lost its connection and has nothing to ask: a sign of life here counts for the process.
+    metrics.redis.up.set(0);
+    assert!(limiter.connect().await);
+    assert!(metrics.render().contains("bulkhead_redis_up 1"));
 }
 
 #[test]

@@ -70,4 +70,9 @@ impl Jobs {
         self.runs.with_label_values(&[kind, outcome.as_str()]).inc();
         self.duration.with_label_values(&[kind]).observe(elapsed.as_secs_f64());
     }
+
+    /// A job failed for good because its last run was lost with its worker. How long that took, nobody knows.
+    pub fn given_up(&self, kind: &str) {
+        self.runs.with_label_values(&[kind, JobOutcome::Failed.as_str()]).inc();
+    }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use anyhow::Result;
 use bulkhead_db::platform::queue::JobState;
 use bulkhead_testkit::TestRedis;
-use tokio::{task::LocalSet, time::sleep};
+use tokio::{
+    task::LocalSet,
+    time::{sleep, timeout},
+};
 
 use crate::support::{EFFECTS, Probe, Worker, database, enqueue, job, jobs_in, tenant, until};
 
@@ -66,6 +69,26 @@ async fn a_run_that_fails_is_repeated_until_it_works_or_has_used_up_its_attempts
         anyhow::Ok(())
     };
     LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn a_job_that_was_lost_once_too_often_counts_as_a_failure() -> Result<()> {
+    let (db, redis) = (database().await?, TestRedis::start().await?);
+    let test = async {
+        let lost = enqueue(&db, None, &Probe::default()).await?;
+        let set = "state = 'running', attempts = 3, leased_until = now() - interval '1 s', lease_token = gen_random_uuid()";
+        db.sql(&format!("UPDATE platform.jobs SET {set} WHERE id = '{}'", lost.uuid())).await?;
+        let worker = Worker::start(&db, &redis)?;
+        until(&db, &jobs_in("failed"), "1", PATIENCE).await?;
+        // It is told after it is committed.
+        let failure = r#"bulkhead_jobs_total{kind="probe",outcome="failed"} 1"#;
+        while !worker.metrics.render().contains(failure) {
+            sleep(Duration::from_millis(20)).await;
+        }
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(timeout(5 * PATIENCE, test)).await?
 }
 
 /// Longer than [`bulkhead_worker::Handle::TIMEOUT`] of the probe, and longer than the lease: it is renewed meanwhile.

@@ -166,7 +166,7 @@ async fn a_sweep_requeues_fails_and_takes_back() -> Result<()> {
     }
     let sweep = async |tx: &mut _| dispatch::sweep(tx, LEASE, 100).await;
     let swept = db.db()?.platform_write::<_, DbError>(Authority::Machinery, sweep).await?;
-    assert_eq!(swept, Swept { requeued: 1, failed: 1, taken_back: 1 });
+    assert_eq!(swept, Swept { requeued: 1, failed: vec!["probe".to_owned()], taken_back: 1 });
     assert_eq!(job(&db, lost).await?.state, JobState::Queued);
     assert_eq!(job(&db, spent).await?.state, JobState::Failed);
     let handed_out =

@@ -136,18 +136,20 @@ pub async fn take_back(tx: &mut PlatformTx, ids: Option<&[JobId]>) -> DbResult<u
 }
 
 /// What a sweep has put right.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Jobs whose worker went away, which are to run again.
     pub requeued: usize,
-    /// Jobs whose worker went away once too often.
-    pub failed: usize,
+    /// The kinds of the jobs whose worker went away once too often, one for each job.
+    pub failed: Vec<String>,
     /// Jobs that were handed out and never started: what Redis or a worker has lost.
     pub taken_back: usize,
 }
 
 #[derive(QueryableByName)]
-struct StateRow {
+struct ExpiredRow {
+    #[diesel(sql_type = Text)]
+    kind: String,
     #[diesel(sql_type = Text)]
     state: String,
 }
@@ -164,11 +166,11 @@ pub async fn sweep(tx: &mut PlatformTx, patience: Duration, limit: u16) -> DbRes
          FROM ( \
              SELECT id FROM jobs WHERE state = 'running' AND leased_until < clock_timestamp() \
              ORDER BY leased_until LIMIT $1 FOR UPDATE SKIP LOCKED \
-         ) lost WHERE jobs.id = lost.id RETURNING jobs.state",
+         ) lost WHERE jobs.id = lost.id RETURNING jobs.kind, jobs.state",
     )
     .bind::<BigInt, _>(i64::from(limit));
-    let states: Vec<StateRow> = tx.tx.load(expired).await?;
-    let failed = states.iter().filter(|row| row.state == "failed").count();
+    let expired: Vec<ExpiredRow> = tx.tx.load(expired).await?;
+    let (failed, requeued): (Vec<_>, Vec<_>) = expired.into_iter().partition(|row| row.state == "failed");
     let unstarted = diesel::sql_query(
         "UPDATE jobs SET pushed_at = NULL FROM ( \
              SELECT id FROM jobs \
@@ -179,7 +181,8 @@ pub async fn sweep(tx: &mut PlatformTx, patience: Duration, limit: u16) -> DbRes
     .bind::<BigInt, _>(millis(patience))
     .bind::<BigInt, _>(i64::from(limit));
     let taken_back = tx.tx.execute(unstarted).await?;
-    Ok(Swept { requeued: states.len() - failed, failed, taken_back })
+    let failed = failed.into_iter().map(|row| row.kind).collect();
+    Ok(Swept { requeued: requeued.len(), failed, taken_back })
 }
 
 /// How full the queue is.
