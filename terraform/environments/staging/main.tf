@@ -38,6 +38,8 @@ module "bulkhead" {
 
   alarm_emails           = var.alarm_emails
   event_reader_role_arns = var.event_reader_role_arns
+  identity               = var.identity
+  prometheus             = var.prometheus
   runbook_url            = "https://github.com/${var.github_repository}/blob/develop/terraform/README.md"
 
   github = {

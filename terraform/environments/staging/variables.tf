@@ -153,3 +153,40 @@ variable "event_reader_role_arns" {
     error_message = "Set event_reader_role_arns to ARNs of roles, each under a name, for example { billing = \"arn:aws:iam::111122223333:role/billing\" }."
   }
 }
+
+variable "identity" {
+  description = "A pool of users that log in to the customer's own pages, with where they may be sent after that and the first part of the log-in pages' host name; null for none. The product has its own accounts."
+  type = object({
+    callback_urls = list(string)
+    logout_urls   = list(string)
+    domain_prefix = string
+  })
+  default = null
+
+  validation {
+    condition     = var.identity == null ? true : length(var.identity.callback_urls) > 0 && alltrue([for url in concat(var.identity.callback_urls, var.identity.logout_urls) : can(regex("^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[^#*\\s]*)?$", url))])
+    error_message = "Set identity.callback_urls to at least one, and identity.logout_urls to any https addresses without a fragment or a wildcard, for example [\"https://app.example.com/callback\"]; a code must never travel in plain text."
+  }
+
+  validation {
+    condition     = var.identity == null ? true : can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", var.identity.domain_prefix)) && !can(regex("aws|amazon|cognito", var.identity.domain_prefix))
+    error_message = "Set identity.domain_prefix to 1 to 63 lower-case letters, digits and inner hyphens without \"aws\", \"amazon\" or \"cognito\" in them, for example \"example-staff\"."
+  }
+}
+
+variable "prometheus" {
+  description = "A workspace of Amazon Managed Service for Prometheus that all tasks write all their metrics to as well; null for none."
+  type        = object({ workspace_arn = string, remote_write_url = string })
+  default     = null
+
+  validation {
+    condition     = var.prometheus == null ? true : can(regex("^arn:[^:]+:aps:[^:]+:[0-9]{12}:workspace/ws-[A-Za-z0-9-]+$", var.prometheus.workspace_arn))
+    error_message = "Set prometheus.workspace_arn to the ARN of one workspace, for example \"arn:aws:aps:eu-central-1:111122223333:workspace/ws-00000000-0000-0000-0000-000000000000\"."
+  }
+
+  # Of the same workspace: tasks may write to no other, and would be refused there without anybody being told.
+  validation {
+    condition     = var.prometheus == null ? true : can(regex("^https://[A-Za-z0-9.-]+/workspaces/${basename(var.prometheus.workspace_arn)}/api/v1/remote_write$", var.prometheus.remote_write_url))
+    error_message = "Set prometheus.remote_write_url to the address of the workspace in workspace_arn with api/v1/remote_write behind it, for example \"https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-00000000-0000-0000-0000-000000000000/api/v1/remote_write\"."
+  }
+}

@@ -1,5 +1,5 @@
-# How GitHub Actions gets into the account without a key: a workflow shows a token that GitHub signed, and gets an hour
-# or two as one of two roles.
+# How GitHub Actions gets into the account without a key: a workflow shows a token that GitHub signed, and gets one to
+# three hours as one of two roles.
 #
 # Owns the provider and the roles. `deploy` brings out images and fills secrets; `plan` reads what `terraform plan` reads.
 # Refuses a role that applies Terraform: whoever may change every policy is a person, not a workflow. Leaves to GitHub who
@@ -25,6 +25,7 @@ locals {
   iam_prefix = "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}"
   s3_prefix  = "arn:${data.aws_partition.current.partition}:s3:::"
 
+  has_parameters   = var.deployment_parameter_arn != null || var.releases_parameter_arn != null
   cluster_name     = element(split("/", var.cluster_arn), 1)
   log_groups       = [for arn in values(var.log_group_arns) : trimsuffix(arn, ":*")]
   state_keys       = "${var.state_bucket_arn}/${var.state_key_prefix}*"
@@ -108,11 +109,22 @@ data "aws_iam_policy_document" "deploy" {
     }
   }
 
+  # What passed its smoke test is written down, and read again by a rollback.
+  dynamic "statement" {
+    for_each = var.releases_parameter_arn == null ? [] : [var.releases_parameter_arn]
+
+    content {
+      sid       = "KeepReleases"
+      actions   = ["ssm:GetParameter", "ssm:PutParameter"]
+      resources = [statement.value]
+    }
+  }
+
   statement {
     sid = "RegisterTaskDefinition"
-    # ECS offers nothing narrower: none of these knows resources or has a condition that names a family. What a definition
-    # can do is bounded by the roles that may be passed on, below.
-    actions   = ["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"]
+    # ECS offers nothing narrower: neither knows resources or has a condition that names a family. What a definition can do
+    # is bounded by the roles that may be passed on, below.
+    actions   = ["ecs:DescribeTaskDefinition", "ecs:RegisterTaskDefinition"]
     resources = ["*"]
   }
 
@@ -160,10 +172,9 @@ data "aws_iam_policy_document" "deploy" {
     }
   }
 
-  # A migration that went wrong has to be stopped by whoever started it.
   statement {
     sid       = "FollowTasks"
-    actions   = ["ecs:DescribeTasks", "ecs:StopTask"]
+    actions   = ["ecs:DescribeTasks"]
     resources = ["${local.arn_prefixes.ecs}:task/${local.cluster_name}/*"]
 
     condition {
@@ -241,8 +252,9 @@ resource "aws_iam_role" "deploy" {
   description          = "Deployments of ${var.name} from ${var.repository}"
   assume_role_policy   = data.aws_iam_policy_document.deploy_assume.json
   permissions_boundary = var.permissions_boundary_arn
-  # A migration may take half an hour and each rollout a quarter: longer than the hour that is the least.
-  max_session_duration = 7200
+  # A deployment is given up by its workflow after 150 minutes, the longest of all. The session has to outlast it: one that
+  # ended in a rollout could neither put it back nor tell how it went.
+  max_session_duration = 10800
 }
 
 resource "aws_iam_role_policy" "deploy" {
@@ -291,6 +303,7 @@ data "aws_iam_policy_document" "plan" {
       "application-autoscaling:DescribeScalableTargets",
       "application-autoscaling:DescribeScalingPolicies",
       "cognito-idp:DescribeUserPoolDomain",
+      "ec2:DescribeAddressesAttribute",
       "elasticloadbalancing:DescribeCapacityReservation",
       "elasticloadbalancing:DescribeListenerAttributes",
       "elasticloadbalancing:DescribeListenerCertificates",
@@ -409,12 +422,12 @@ data "aws_iam_policy_document" "plan" {
   }
 
   dynamic "statement" {
-    for_each = var.deployment_parameter_arn == null ? [] : [var.deployment_parameter_arn]
+    for_each = local.has_parameters ? [1] : []
 
     content {
-      sid       = "ReadDeploymentParameter"
+      sid       = "ReadParameters"
       actions   = ["ssm:GetParameter", "ssm:GetParameters", "ssm:ListTagsForResource"]
-      resources = [statement.value]
+      resources = [for arn in [var.deployment_parameter_arn, var.releases_parameter_arn] : arn if arn != null]
     }
   }
 

@@ -102,6 +102,18 @@ variable "deployment_parameter_arn" {
   default     = null
 }
 
+variable "releases_parameter_arn" {
+  description = "The parameter in which the deployment keeps what it has released; null for none."
+  type        = string
+  default     = null
+
+  # Whoever may write the other one decides what a deployment believes of the whole environment.
+  validation {
+    condition     = var.releases_parameter_arn == null ? true : can(regex("^arn:[^:]+:ssm:[^:]+:[0-9]{12}:parameter/[^*?]+$", var.releases_parameter_arn)) && var.releases_parameter_arn != var.deployment_parameter_arn
+    error_message = "Set releases_parameter_arn to the ARN of one parameter that is not deployment_parameter_arn's, for example \"arn:aws:ssm:eu-central-1:111122223333:parameter/bulkhead-production/releases\", or to null."
+  }
+}
+
 variable "cluster_arn" {
   description = "The cluster that tasks run in."
   type        = string

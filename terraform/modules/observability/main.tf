@@ -423,7 +423,41 @@ locals {
         datapoints  = [1, 1]
         missing     = "notBreaching"
       }
+
+      # One is enough: an answer was given, and its usage is lost should the process die before one of the two is back.
+      usage-unsafe = {
+        description = "Requests are answered whose usage is in one process only: neither Redis nor PostgreSQL takes it."
+        metric      = { namespace = "Bulkhead", name = "bulkhead_usage_unsafe_answers_total", dimensions = local.product.api, statistic = "Sum" }
+        above       = 0
+        period      = 300
+        datapoints  = [1, 1]
+        missing     = "notBreaching"
+      }
+
+      # Only failures are published of these. Nothing tries such a job again, so one is enough; the alarm lasts for an hour
+      # after the last, and the next failure in it wakes nobody twice.
+      jobs-fail = {
+        description = "Jobs have failed for good: they were tried as often as they may be, or cannot succeed."
+        metric      = { namespace = "Bulkhead", name = "bulkhead_jobs_total", dimensions = local.product.worker, statistic = "Sum" }
+        above       = 0
+        period      = 3600
+        datapoints  = [1, 1]
+        # No job has ever failed.
+        missing = "notBreaching"
+      }
     },
+    # Each process tries again every few seconds and says 1 as soon as it has been answered. When ElastiCache puts a replica
+    # in the primary's place, it does so within these minutes; what starts says 0 for a moment.
+    { for command, dimensions in local.product : "redis-away-${command}" => {
+      runbook     = "redis-away"
+      description = "A process of ${command} has not reached Redis for five minutes. Nothing is lost, and PostgreSQL bears more."
+      metric      = { namespace = "Bulkhead", name = "bulkhead_redis_up", dimensions = dimensions, statistic = "Minimum" }
+      below       = 1
+      period      = 60
+      datapoints  = [5, 5]
+      # Tasks that are gone are told of by service-tasks.
+      missing = "notBreaching"
+    } },
     # A message comes here after it has failed as often as it may, and stays: there are no blips.
     { for queue in var.dead_letter_queue_name[*] : "dead-letters" => {
       description = "Messages that could not be delivered lie in the queue ${queue}."
@@ -597,8 +631,19 @@ locals {
       { title = "Longest wait of a job that is due, seconds", statistic = "Maximum", limit = 300, lines = {
         "wait" = { namespace = "Bulkhead", name = "bulkhead_jobs_oldest_due_seconds", dimensions = local.product.worker }
       } },
+      { title = "Jobs that failed for good", statistic = "Sum", lines = {
+        "jobs" = local.alarms.jobs-fail.metric
+      } },
+      { title = "Redis, where every process reaches it: 1", statistic = "Minimum", limit = 1, lines = {
+        for command, dimensions in local.product : command => { namespace = "Bulkhead", name = "bulkhead_redis_up", dimensions = dimensions }
+      } },
+    ],
+    [
       { title = "Usage not yet confirmed, bytes", statistic = "Maximum", limit = local.alarms.usage-buffer.above, lines = {
         "fullest process" = { namespace = "Bulkhead", name = "bulkhead_usage_buffer_bytes", dimensions = local.product.api }
+      } },
+      { title = "Answers whose usage is in one process only", statistic = "Sum", lines = {
+        "answers" = local.alarms.usage-unsafe.metric
       } },
       { title = "Set aside", statistic = "Maximum", lines = merge(
         { "batches of usage" = { namespace = "Bulkhead", name = "bulkhead_usage_rejected_total", dimensions = local.product.worker } },

@@ -17,6 +17,11 @@ output "queue_name" {
   value       = aws_sqs_queue.outbound.name
 }
 
+output "dead_letter_queue_url" {
+  description = "URL of the dead letter queue, for who looks into it."
+  value       = aws_sqs_queue.dead_letter.url
+}
+
 output "dead_letter_queue_arn" {
   description = "ARN of the dead letter queue, for the policies of who looks into it."
   value       = aws_sqs_queue.dead_letter.arn

@@ -37,8 +37,9 @@ resource "aws_ecr_repository" "this" {
 #
 # Releases and builds have a rule each, because several patterns in one rule mean "has all of these tags"
 # (https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html). What matches an earlier
-# rule is never expired by a later one: a build that became a release is counted as a release. Whatever stays in service
-# while others are built has to be one.
+# rule is never expired by a later one: a build whose smoke test passed is given a second tag by the deployment,
+# `release-` and the beginning of its digest, and is counted as a release from then on. Whatever stays in service while
+# others are built has to be one, and so has whatever a rollback may go back to.
 resource "aws_ecr_lifecycle_policy" "this" {
   repository = aws_ecr_repository.this.name
 
@@ -61,7 +62,7 @@ resource "aws_ecr_lifecycle_policy" "this" {
         description  = "Keep the newest ${var.keep_releases} releases"
         selection = {
           tagStatus      = "tagged"
-          tagPatternList = ["v*"]
+          tagPatternList = ["release-*"]
           countType      = "imageCountMoreThan"
           countNumber    = var.keep_releases
         }

@@ -41,19 +41,19 @@ variable "untagged_expiry_days" {
 }
 
 variable "keep_releases" {
-  description = "How many of the newest releases (tag `v*`) are kept. Far more than lie between the oldest that is still in service and the newest."
+  description = "How many of the newest releases (tag `release-*`) are kept. Far more than lie between the oldest that is still in service and the newest."
   type        = number
   nullable    = false
   default     = 50
 
   validation {
-    condition     = var.keep_releases >= 10 && var.keep_releases <= 1000 && floor(var.keep_releases) == var.keep_releases
-    error_message = "Set keep_releases to a whole number from 10 to 1000, for example 50: fewer could expire an image that a running task still needs."
+    condition     = var.keep_releases >= 12 && var.keep_releases <= 1000 && floor(var.keep_releases) == var.keep_releases
+    error_message = "Set keep_releases to a whole number from 12 to 1000, for example 50: the deployment remembers 12 releases, and a rollback may go back to any of them."
   }
 }
 
 variable "keep_images" {
-  description = "How many of the newest builds (tag `sha-*`) are kept. A rollback goes back by one to three; 50 leave room for a busy week of merges that are not deployed."
+  description = "How many of the newest builds (tag `sha-*`) are kept. One that becomes a release is counted as such; 50 leave room for a busy week of merges that are not deployed."
   type        = number
   nullable    = false
   default     = 50

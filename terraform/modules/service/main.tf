@@ -13,6 +13,10 @@ locals {
   family  = "${var.name}-${var.command}"
   runs_on = var.scaling != null
 
+  log_group_name = "/bulkhead/${var.name}/${var.command}"
+  # Put together here instead of asked of the group, so that a plan shows who may write to it.
+  log_group_arn = "arn:${data.aws_partition.current.partition}:logs:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}:log-group:${local.log_group_name}"
+
   # Probes and metrics; every command that stays up serves them.
   probe_port = 9090
 
@@ -67,7 +71,11 @@ locals {
     }
   }
 
-  # Publishes what scaling and alarms need from the task's own metrics, as they are shared by no other task.
+  # Two ways on for the task's own metrics, which no other task shares: to CloudWatch what scaling and alarms need, and to
+  # Prometheus, where there is one, all of them. Without either there is no collector.
+  publishes = length(var.published_metrics) > 0
+  collects  = local.publishes || var.prometheus != null
+
   collector = {
     name                   = "collector"
     image                  = var.collector_image
@@ -76,60 +84,110 @@ locals {
     readonlyRootFilesystem = true
     privileged             = false
     cpu                    = 32
-    # It holds a batch of series and its own configuration: about 60 MiB, more while it starts.
-    memory          = 192
+    # It holds a batch of series and its own configuration: about 60 MiB, more while it starts. For Prometheus it also holds
+    # all that the task has, some 1,500 in an API task, and what could not be sent yet.
+    memory          = var.prometheus == null ? 192 : 256
     restartPolicy   = { enabled = true }
     linuxParameters = { capabilities = { drop = ["ALL"] }, initProcessEnabled = false }
     environment = [
-      { name = "AOT_CONFIG_CONTENT", value = local.collector_configuration },
-      { name = "GOMEMLIMIT", value = "150MiB" },
+      { name = "AOT_CONFIG_CONTENT", value = yamlencode(local.collector_configuration) },
+      { name = "GOMEMLIMIT", value = var.prometheus == null ? "150MiB" : "200MiB" },
     ]
     logConfiguration = merge(local.container.logConfiguration, { options = merge(local.container.logConfiguration.options, { awslogs-stream-prefix = "collector" }) })
   }
 
-  collector_configuration = yamlencode({
-    receivers = {
-      prometheus = {
-        config = {
-          scrape_configs = [{
-            job_name        = "bulkhead"
-            scrape_interval = "30s"
-            static_configs  = [{ targets = ["127.0.0.1:${local.probe_port}"] }]
-            metric_relabel_configs = [{
-              source_labels = ["__name__"]
-              regex         = join("|", var.published_metrics)
-              action        = "keep"
-            }]
+  # Labels by which something of a metric is chosen, of all metrics together.
+  published_labels = sort(distinct(flatten([for labels in values(var.published_metrics) : keys(labels)])))
+
+  # A relabeling that keeps drops all that it does not match, whatever metric that is of: rules one behind the other would
+  # each drop what the other keeps. So there is one, over the name and all of these labels together: each metric with what
+  # its own labels must be, and anything in those of others. Prometheus compares the whole of it.
+  published_series = join("|", [
+    for metric, labels in var.published_metrics : join(";", concat([metric], [for label in local.published_labels : "(?:${lookup(labels, label, ".*")})"]))
+  ])
+
+  scrape = {
+    job_name        = "bulkhead"
+    scrape_interval = "30s"
+    static_configs  = [{ targets = ["127.0.0.1:${local.probe_port}"] }]
+  }
+
+  # The order matters: who this is has to be known before it is written on what is sent.
+  collector_processors = ["resourcedetection", "resource", "batch"]
+
+  collector_ways = concat(
+    [for way in local.publishes ? ["cloudwatch"] : [] : {
+      extensions = {}
+      receivers = {
+        "prometheus/${way}" = { config = { scrape_configs = [merge(local.scrape, {
+          metric_relabel_configs = [{
+            source_labels = concat(["__name__"], local.published_labels)
+            regex         = local.published_series
+            action        = "keep"
           }]
+        })] } }
+      }
+      exporters = {
+        awsemf = {
+          # A counter is published as what was added since the last time; the product shows each at 0 from the start on.
+          namespace                        = "Bulkhead"
+          region                           = data.aws_region.current.id
+          log_group_name                   = aws_cloudwatch_log_group.this.name
+          log_stream_name                  = "metrics/{TaskId}"
+          dimension_rollup_option          = "NoDimensionRollup"
+          resource_to_telemetry_conversion = { enabled = true }
+          metric_declarations              = [{ dimensions = [["environment", "command"]], metric_name_selectors = keys(var.published_metrics) }]
         }
       }
-    }
+      pipelines = {
+        "metrics/${way}" = { receivers = ["prometheus/${way}"], processors = local.collector_processors, exporters = ["awsemf"] }
+      }
+    }],
+    [for workspace in var.prometheus[*] : {
+      extensions = {
+        # Signed for where the workspace is, which may be another region than the task's.
+        sigv4auth = { region = split(":", workspace.workspace_arn)[3], service = "aps" }
+      }
+      receivers = {
+        "prometheus/all" = { config = { scrape_configs = [local.scrape] } }
+      }
+      exporters = {
+        prometheusremotewrite = {
+          endpoint = workspace.remote_write_url
+          auth     = { authenticator = "sigv4auth" }
+          # Names are Prometheus' already; alerts and dashboards know them as the product gives them.
+          add_metric_suffixes = false
+          external_labels     = { environment = var.name, command = var.command }
+        }
+      }
+      pipelines = {
+        "metrics/all" = { receivers = ["prometheus/all"], processors = local.collector_processors, exporters = ["prometheusremotewrite"] }
+      }
+    }],
+  )
+
+  collector_configuration = {
+    extensions = merge(local.collector_ways[*].extensions...)
+    receivers  = merge(local.collector_ways[*].receivers...)
     processors = {
       batch = { timeout = "30s" }
+      # Asks ECS which task this is: the log stream of what is published is named after it.
+      resourcedetection = { detectors = ["ecs"] }
       resource = {
         attributes = [
           { key = "environment", value = var.name, action = "upsert" },
           { key = "command", value = var.command, action = "upsert" },
+          # What becomes Prometheus' label `instance`. The address is the same in every task: their series would be one.
+          { key = "service.instance.id", from_attribute = "aws.ecs.task.id", action = "upsert" },
         ]
       }
     }
-    exporters = {
-      awsemf = {
-        namespace                        = "Bulkhead"
-        region                           = data.aws_region.current.id
-        log_group_name                   = aws_cloudwatch_log_group.this.name
-        log_stream_name                  = "metrics/{TaskId}"
-        dimension_rollup_option          = "NoDimensionRollup"
-        resource_to_telemetry_conversion = { enabled = true }
-        metric_declarations              = [{ dimensions = [["environment", "command"]], metric_name_selectors = var.published_metrics }]
-      }
-    }
+    exporters = merge(local.collector_ways[*].exporters...)
     service = {
-      pipelines = {
-        metrics = { receivers = ["prometheus"], processors = ["resource", "batch"], exporters = ["awsemf"] }
-      }
+      extensions = keys(merge(local.collector_ways[*].extensions...))
+      pipelines  = merge(local.collector_ways[*].pipelines...)
     }
-  })
+  }
 }
 
 ################################################################################
@@ -146,7 +204,7 @@ resource "aws_ecs_task_definition" "this" {
   execution_role_arn       = aws_iam_role.execution.arn
   container_definitions = jsonencode(concat(
     [{ for key, value in local.container : key => value if value != null }],
-    length(var.published_metrics) > 0 ? [local.collector] : [],
+    local.collects ? [local.collector] : [],
   ))
 
   runtime_platform {
@@ -161,7 +219,7 @@ resource "aws_ecs_task_definition" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  name              = "/bulkhead/${var.name}/${var.command}"
+  name              = local.log_group_name
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_kms_key_arn
 }
@@ -337,7 +395,7 @@ data "aws_iam_policy_document" "execution" {
   statement {
     sid       = "WriteLog"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
+    resources = ["${local.log_group_arn}:*"]
   }
 
   dynamic "statement" {
@@ -369,9 +427,25 @@ data "aws_iam_policy_document" "execution" {
 }
 
 data "aws_iam_policy_document" "collector" {
-  statement {
-    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
+  dynamic "statement" {
+    for_each = local.publishes ? [1] : []
+
+    content {
+      sid       = "PublishMetrics"
+      actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+      resources = ["${local.log_group_arn}:*"]
+    }
+  }
+
+  # To write is not to read: a task learns nothing of the others.
+  dynamic "statement" {
+    for_each = var.prometheus[*]
+
+    content {
+      sid       = "WriteSeries"
+      actions   = ["aps:RemoteWrite"]
+      resources = [statement.value.workspace_arn]
+    }
   }
 }
 
@@ -405,7 +479,7 @@ resource "aws_iam_role_policy" "task" {
 }
 
 resource "aws_iam_role_policy" "collector" {
-  count = length(var.published_metrics) > 0 ? 1 : 0
+  count = local.collects ? 1 : 0
 
   name   = "collector"
   role   = aws_iam_role.task.id

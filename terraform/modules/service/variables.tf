@@ -149,10 +149,48 @@ variable "drain_seconds" {
 }
 
 variable "published_metrics" {
-  description = "Metrics of the task that are published to CloudWatch, for scaling and alarms; none runs without a collector."
-  type        = list(string)
+  description = "Metrics of the task that are published to CloudWatch, for scaling and alarms: each by its name, with a regular expression for each label of which not every value counts; none for all of it."
+  type        = map(map(string))
   nullable    = false
-  default     = []
+  default     = {}
+
+  validation {
+    condition     = alltrue([for metric in keys(var.published_metrics) : can(regex("^[a-zA-Z_:][a-zA-Z0-9_:]*$", metric))])
+    error_message = "Set published_metrics by names of metrics as the product exposes them, for example { bulkhead_jobs_due = {} }: an expression would publish what nobody has counted."
+  }
+
+  # Labels that begin with two underscores are gone before anything is chosen.
+  validation {
+    condition     = alltrue(flatten([for labels in values(var.published_metrics) : [for label in keys(labels) : can(regex("^(_?[a-zA-Z][a-zA-Z0-9_]*|_)$", label))]]))
+    error_message = "Set the labels in published_metrics to names that the metric's series carry, in letters, digits and underscores, for example { bulkhead_jobs_total = { outcome = \"failed\" } }."
+  }
+
+  # The collector takes a dollar sign for one of its variables; Prometheus compares from beginning to end without being told.
+  validation {
+    condition     = alltrue(flatten([for labels in values(var.published_metrics) : [for values in values(labels) : values != "" && can(regexall(values, "")) && !can(regex("[$;]", values))]]))
+    error_message = "Set the labels' values in published_metrics to regular expressions of RE2 without \"$\" and \";\", for example \"failed\" or \"failed|retried\": the whole value is compared."
+  }
+}
+
+variable "prometheus" {
+  description = "Workspace of Amazon Managed Service for Prometheus that is written all metrics of the task, and the address to write to; null for none."
+  type        = object({ workspace_arn = string, remote_write_url = string })
+  default     = null
+
+  validation {
+    condition     = var.prometheus == null ? true : can(regex("^arn:[^:]+:aps:[^:]+:[0-9]{12}:workspace/[^*/]+$", var.prometheus.workspace_arn))
+    error_message = "Set prometheus.workspace_arn to the ARN of one workspace, for example \"arn:aws:aps:eu-central-1:111122223333:workspace/ws-00000000-0000-0000-0000-000000000000\"."
+  }
+
+  validation {
+    condition     = var.prometheus == null ? true : can(regex("^https://[^$[:space:]]+/api/v1/remote_write$", var.prometheus.remote_write_url))
+    error_message = "Set prometheus.remote_write_url to the workspace's address with /api/v1/remote_write behind it, for example \"https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-00000000-0000-0000-0000-000000000000/api/v1/remote_write\"."
+  }
+
+  validation {
+    condition     = var.prometheus == null || var.scaling != null
+    error_message = "Set prometheus for commands that stay up, which have scaling: a task that is run once serves no metrics."
+  }
 }
 
 variable "log_retention_days" {
@@ -216,7 +254,7 @@ variable "backlog_targets" {
   default     = {}
 
   validation {
-    condition     = alltrue([for metric in keys(var.backlog_targets) : contains(var.published_metrics, metric)])
+    condition     = alltrue([for metric in keys(var.backlog_targets) : contains(keys(var.published_metrics), metric)])
     error_message = "Set published_metrics to include every metric of backlog_targets: scaling would never hear of the others."
   }
 }

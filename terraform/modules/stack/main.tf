@@ -1,8 +1,8 @@
 # All of Bulkhead in one account and region: every module, wired together. An environment is this with its sizes.
 #
-# Owns what belongs to no module alone: the keys, the cluster, the secrets' names and who may read them, and the one
-# parameter that tells the deployment where everything is. Refuses to hold the value of a secret: the deployment makes
-# those, so neither the state nor a plan ever has one.
+# Owns what belongs to no module alone: the keys, the cluster, the secrets' names and who may read them, the one parameter
+# that tells the deployment where everything is, and the one in which it keeps its releases. Refuses to hold the value of a
+# secret: the deployment makes those, so neither the state nor a plan ever has one.
 
 data "aws_region" "current" {}
 data "aws_caller_identity" "current" {}
@@ -88,9 +88,19 @@ locals {
 
   secret_keys = { secrets = module.secret_key.arn }
 
-  # Published by each worker, for scaling and alarms.
-  worker_metrics = ["bulkhead_jobs_due", "bulkhead_jobs_oldest_due_seconds", "bulkhead_usage_rejected_total"]
-  api_metrics    = ["bulkhead_usage_buffer_bytes"]
+  # Published by each task, for scaling and alarms, with the values of labels that count where not all of them do.
+  worker_metrics = {
+    bulkhead_jobs_due                = {}
+    bulkhead_jobs_oldest_due_seconds = {}
+    bulkhead_jobs_total              = { outcome = "failed" }
+    bulkhead_redis_up                = {}
+    bulkhead_usage_rejected_total    = {}
+  }
+  api_metrics = {
+    bulkhead_redis_up                   = {}
+    bulkhead_usage_buffer_bytes         = {}
+    bulkhead_usage_unsafe_answers_total = {}
+  }
 }
 
 ################################################################################
@@ -273,6 +283,7 @@ module "api" {
   environment       = local.api_settings
   secrets           = local.api_secrets
   published_metrics = local.api_metrics
+  prometheus        = var.prometheus
   scaling           = { min = var.api.min, max = var.api.max }
 
   port                            = 8080
@@ -304,6 +315,7 @@ module "worker" {
   environment       = local.settings
   secrets           = local.worker_secrets
   published_metrics = local.worker_metrics
+  prometheus        = var.prometheus
   scaling           = { min = var.worker.min, max = var.worker.max }
   # A worker runs 16 jobs at once, most of them for less than a second: 200 waiting are seconds of work, and none should
   # wait for longer than half a minute.
@@ -404,8 +416,26 @@ resource "aws_ssm_parameter" "deployment" {
       security_groups = [module.migrate.security_group_id]
       log_group       = module.migrate.log_group_name
     }
-    secrets = { for name, secret in local.secrets : aws_secretsmanager_secret.this[name].name => secret.recipe }
+    releases = aws_ssm_parameter.releases.name
+    secrets  = { for name, secret in local.secrets : aws_secretsmanager_secret.this[name].name => secret.recipe }
   })
+}
+
+# What has been released here, and so what a rollback may go back to.
+resource "aws_ssm_parameter" "releases" {
+  #checkov:skip=CKV2_AWS_34: It holds digests and revisions, no secrets.
+  name        = "/${var.name}/releases"
+  description = "Releases of ${var.name} that passed their smoke test, the oldest first"
+  type        = "String"
+  # Room for more than 4 kB, and the deployment writes it as such: a parameter of this tier never gets smaller.
+  tier  = "Advanced"
+  value = "[]"
+
+  lifecycle {
+    # The deployment writes each release there that passed its smoke test, and a rollback goes to one of them: an apply that
+    # emptied it would leave none.
+    ignore_changes = [value]
+  }
 }
 
 module "github_oidc" {
@@ -423,6 +453,7 @@ module "github_oidc" {
   state_kms_key_arn        = var.github.state_kms_key_arn
   repository_arn           = module.registry.repository_arn
   deployment_parameter_arn = aws_ssm_parameter.deployment.arn
+  releases_parameter_arn   = aws_ssm_parameter.releases.arn
   cluster_arn              = aws_ecs_cluster.this.arn
   service_arns             = { api = module.api.service_arn, worker = module.worker.service_arn }
   task_definition_families = [module.migrate.family]

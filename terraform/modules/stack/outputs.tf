@@ -42,3 +42,30 @@ output "dashboard_name" {
   description = "The CloudWatch dashboard."
   value       = module.observability.dashboard_name
 }
+
+output "bucket_names" {
+  description = "Buckets, by purpose: `exports`, `logs`, `statements`."
+  value       = module.storage.bucket_names
+}
+
+output "event_queue_urls" {
+  description = "Queues of the events that leave the platform, for the roles in event_reader_role_arns: `events`, and `dead_letters` for those that could not be delivered."
+  value       = { events = module.queue_out.queue_url, dead_letters = module.queue_out.dead_letter_queue_url }
+}
+
+output "replica_address" {
+  description = "Where the read replica of PostgreSQL listens, inside the network; null without one."
+  value       = module.database.replica_address
+}
+
+output "identity" {
+  description = "What an application needs to log users of the pool in and to check their tokens: `issuer`, `jwks_url`, `client_id` and `domain`, the host of the log-in pages; null without a pool."
+  value = one([
+    for pool in module.identity : { issuer = pool.issuer, jwks_url = pool.jwks_url, client_id = pool.client_id, domain = pool.domain }
+  ])
+}
+
+output "github_provider_arn" {
+  description = "GitHub's identity provider in this account, for environments that share the account."
+  value       = module.github_oidc.provider_arn
+}

@@ -158,6 +158,23 @@ variable "runbook_url" {
   nullable    = false
 }
 
+variable "prometheus" {
+  description = "A workspace of Amazon Managed Service for Prometheus that all tasks write all their metrics to as well; null for none."
+  type        = object({ workspace_arn = string, remote_write_url = string })
+  default     = null
+
+  validation {
+    condition     = var.prometheus == null ? true : can(regex("^arn:[^:]+:aps:[^:]+:[0-9]{12}:workspace/ws-[A-Za-z0-9-]+$", var.prometheus.workspace_arn))
+    error_message = "Set prometheus.workspace_arn to the ARN of one workspace, for example \"arn:aws:aps:eu-central-1:111122223333:workspace/ws-00000000-0000-0000-0000-000000000000\"."
+  }
+
+  # Of the same workspace: tasks may write to no other, and would be refused there without anybody being told.
+  validation {
+    condition     = var.prometheus == null ? true : can(regex("^https://[A-Za-z0-9.-]+/workspaces/${basename(var.prometheus.workspace_arn)}/api/v1/remote_write$", var.prometheus.remote_write_url))
+    error_message = "Set prometheus.remote_write_url to the address of the workspace in workspace_arn with api/v1/remote_write behind it, for example \"https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-00000000-0000-0000-0000-000000000000/api/v1/remote_write\"."
+  }
+}
+
 variable "identity" {
   description = "A pool of users that log in to the customer's own pages; null for none. The product has its own accounts."
   type = object({

@@ -11,6 +11,11 @@ override_module {
     deploy_role_arn        = "arn:aws:iam::111122223333:role/deploy"
     plan_role_arn          = "arn:aws:iam::111122223333:role/plan"
     dashboard_name         = "bulkhead"
+    bucket_names           = { exports = "bulkhead-exports" }
+    event_queue_urls       = { events = "https://sqs.eu-central-1.amazonaws.com/111122223333/bulkhead-events" }
+    replica_address        = null
+    identity               = null
+    github_provider_arn    = "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com"
   }
 }
 
@@ -122,4 +127,99 @@ run "refuses_readers_that_are_no_roles" {
   command = plan
   variables { event_reader_role_arns = { somebody = "arn:aws:iam::111122223333:user/somebody" } }
   expect_failures = [var.event_reader_role_arns]
+}
+
+run "refuses_to_send_users_back_in_plain_text" {
+  command = plan
+  variables {
+    identity = { callback_urls = ["http://app.example.com/callback"], logout_urls = [], domain_prefix = "example-staff" }
+  }
+  expect_failures = [var.identity]
+}
+
+run "refuses_to_send_users_back_to_nowhere" {
+  command = plan
+  variables {
+    identity = { callback_urls = [], logout_urls = [], domain_prefix = "example-staff" }
+  }
+  expect_failures = [var.identity]
+}
+
+run "refuses_log_in_pages_under_a_name_that_is_amazons" {
+  command = plan
+  variables {
+    identity = { callback_urls = ["https://app.example.com/callback"], logout_urls = [], domain_prefix = "amazon-staff" }
+  }
+  expect_failures = [var.identity]
+}
+
+run "refuses_to_write_to_every_workspace" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/*"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+  expect_failures = [var.prometheus]
+}
+
+run "refuses_a_workspace_without_its_arn" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "ws-1"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+  expect_failures = [var.prometheus]
+}
+
+run "refuses_to_write_where_one_asks" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-1"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/"
+    }
+  }
+  expect_failures = [var.prometheus]
+}
+
+run "refuses_to_write_to_a_workspace_that_was_not_named" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-2"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+  expect_failures = [var.prometheus]
+}
+
+run "refuses_metrics_in_plain_text" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-1"
+      remote_write_url = "http://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+  expect_failures = [var.prometheus]
+}
+
+run "takes_a_pool_of_users_and_prometheus" {
+  command = plan
+  variables {
+    identity = { callback_urls = ["https://app.example.com/callback"], logout_urls = ["https://app.example.com/"], domain_prefix = "example-staff" }
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-1"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+
+  assert {
+    condition     = var.identity.domain_prefix == "example-staff" && endswith(var.prometheus.workspace_arn, "/ws-1")
+    error_message = "What may be asked for must not be refused."
+  }
 }

@@ -122,8 +122,8 @@ run "roles_last_as_long_as_they_must" {
   command = plan
 
   assert {
-    condition     = aws_iam_role.deploy.max_session_duration == 7200 && aws_iam_role.plan.max_session_duration == 3600
-    error_message = "A role that leaked must be worthless soon: after an hour, or the two that a deployment may take."
+    condition     = aws_iam_role.deploy.max_session_duration == 10800 && aws_iam_role.plan.max_session_duration == 3600
+    error_message = "A role that leaked must be worthless soon: after an hour, or the three that a deployment of 150 minutes fits into."
   }
 
   assert {
@@ -326,6 +326,27 @@ run "refuses_a_key_of_secrets_that_is_no_arn" {
   }
 
   expect_failures = [var.secret_kms_key_arn]
+}
+
+run "refuses_to_write_every_parameter" {
+  command = plan
+
+  variables {
+    releases_parameter_arn = "arn:aws:ssm:eu-central-1:111122223333:parameter/*"
+  }
+
+  expect_failures = [var.releases_parameter_arn]
+}
+
+run "refuses_to_write_where_everything_is_found" {
+  command = plan
+
+  variables {
+    deployment_parameter_arn = "arn:aws:ssm:eu-central-1:111122223333:parameter/bulkhead-test/deployment"
+    releases_parameter_arn   = "arn:aws:ssm:eu-central-1:111122223333:parameter/bulkhead-test/deployment"
+  }
+
+  expect_failures = [var.releases_parameter_arn]
 }
 
 run "refuses_a_bucket_with_a_path" {

@@ -12,6 +12,7 @@ variables {
   environment              = "production"
   repository_arn           = "arn:aws:ecr:eu-central-1:111122223333:repository/bulkhead-test"
   deployment_parameter_arn = "arn:aws:ssm:eu-central-1:111122223333:parameter/bulkhead-test/deployment"
+  releases_parameter_arn   = "arn:aws:ssm:eu-central-1:111122223333:parameter/bulkhead-test/releases"
   cluster_arn              = "arn:aws:ecs:eu-central-1:111122223333:cluster/bulkhead-test"
   service_arns = {
     api    = "arn:aws:ecs:eu-central-1:111122223333:service/bulkhead-test/api"
@@ -196,7 +197,7 @@ run "tasks_are_run_in_the_cluster_alone" {
     condition = alltrue([
       for statement in jsondecode(data.aws_iam_policy_document.deploy.json).Statement :
       statement.Condition == { ArnEquals = { "ecs:cluster" = "arn:aws:ecs:eu-central-1:111122223333:cluster/bulkhead-test" } }
-      if length(setintersection(flatten([statement.Action]), ["ecs:RunTask", "ecs:StopTask", "ecs:DescribeTasks"])) > 0
+      if length(setintersection(flatten([statement.Action]), ["ecs:RunTask", "ecs:DescribeTasks"])) > 0
     ])
     error_message = "Tasks of other clusters are nobody's business here."
   }
@@ -210,9 +211,29 @@ run "tasks_are_run_in_the_cluster_alone" {
 
   assert {
     condition = [
-      for statement in jsondecode(data.aws_iam_policy_document.deploy.json).Statement : endswith(statement.Resource, ":task/bulkhead-test/*") if contains(flatten([statement.Action]), "ecs:StopTask")
+      for statement in jsondecode(data.aws_iam_policy_document.deploy.json).Statement : endswith(statement.Resource, ":task/bulkhead-test/*") if contains(flatten([statement.Action]), "ecs:DescribeTasks")
     ] == [true]
-    error_message = "Only tasks of the cluster may be stopped."
+    error_message = "Only tasks of the cluster may be followed."
+  }
+}
+
+run "releases_are_written_down_in_one_place" {
+  command = plan
+
+  assert {
+    condition = {
+      for statement in jsondecode(data.aws_iam_policy_document.deploy.json).Statement : statement.Resource => flatten([statement.Action])
+      if anytrue([for action in flatten([statement.Action]) : startswith(action, "ssm:")])
+      } == {
+      (var.deployment_parameter_arn) = ["ssm:GetParameter"]
+      (var.releases_parameter_arn)   = ["ssm:GetParameter", "ssm:PutParameter"]
+    }
+    error_message = "A deployment keeps its releases and believes Terraform about everything else: it may write the one parameter and not the other."
+  }
+
+  assert {
+    condition     = length(setintersection(flatten([for statement in jsondecode(data.aws_iam_policy_document.deploy.json).Statement : statement.Action]), ["ecs:ListTaskDefinitions", "ecs:StopTask"])) == 0
+    error_message = "What is gone back to is written down, not guessed from lists of revisions; and no task is stopped by hand."
   }
 }
 
@@ -259,6 +280,7 @@ run "what_is_not_there_is_not_granted" {
 
   variables {
     deployment_parameter_arn = null
+    releases_parameter_arn   = null
     secret_arns              = {}
     secret_kms_key_arn       = null
     elasticache_user_arns    = {}
@@ -267,12 +289,12 @@ run "what_is_not_there_is_not_granted" {
   }
 
   assert {
-    condition     = length(setintersection([for statement in jsondecode(data.aws_iam_policy_document.deploy.json).Statement : statement.Sid], ["FindEverything", "ReadLogs", "FillSecrets", "SealSecrets", "GivePasswords"])) == 0
+    condition     = length(setintersection([for statement in jsondecode(data.aws_iam_policy_document.deploy.json).Statement : statement.Sid], ["FindEverything", "KeepReleases", "ReadLogs", "FillSecrets", "SealSecrets", "GivePasswords"])) == 0
     error_message = "The deployment must have no right to what it was not given: a statement without resources is refused by IAM."
   }
 
   assert {
-    condition     = length(setintersection([for statement in jsondecode(data.aws_iam_policy_document.plan.json).Statement : statement.Sid], ["ReadDeploymentParameter", "ReadSecretsWithoutValues", "UnsealState"])) == 0
+    condition     = length(setintersection([for statement in jsondecode(data.aws_iam_policy_document.plan.json).Statement : statement.Sid], ["ReadParameters", "ReadSecretsWithoutValues", "UnsealState"])) == 0
     error_message = "The plan must have no right to what it was not given: a statement without resources is refused by IAM."
   }
 
@@ -301,6 +323,15 @@ run "a_plan_is_refused_the_value_of_every_secret" {
       for statement in jsondecode(data.aws_iam_policy_document.plan.json).Statement : !contains(flatten([statement.Action]), "secretsmanager:GetSecretValue") if statement.Effect == "Allow"
     ])
     error_message = "What is refused must not be granted beside it."
+  }
+}
+
+run "a_plan_reads_both_parameters" {
+  command = plan
+
+  assert {
+    condition     = one([for statement in jsondecode(data.aws_iam_policy_document.plan.json).Statement : toset(statement.Resource) if contains(flatten([statement.Action]), "ssm:GetParameter")]) == toset([var.deployment_parameter_arn, var.releases_parameter_arn])
+    error_message = "A refresh reads both parameters, and no other of the account."
   }
 }
 

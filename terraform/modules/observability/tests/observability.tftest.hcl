@@ -92,7 +92,7 @@ run "everything_is_watched" {
       "api-errors", "api-healthy", "api-latency", "load-balancer-errors",
       "cache-connections-cache", "cache-connections-queue", "cache-cpu-cache", "cache-cpu-queue", "cache-evictions-queue", "cache-memory-cache", "cache-memory-queue",
       "database-connections", "database-cpu", "database-latency", "database-memory", "database-replica-lag", "database-storage", "database-transaction-ids",
-      "dead-letters", "jobs-stuck", "usage-buffer", "usage-rejected",
+      "dead-letters", "jobs-fail", "jobs-stuck", "redis-away-api", "redis-away-worker", "usage-buffer", "usage-rejected", "usage-unsafe",
       "log-errors-api", "log-errors-migrate",
       "service-cpu-api", "service-cpu-worker", "service-memory-api", "service-memory-worker", "service-tasks-api", "service-tasks-worker",
     ])
@@ -141,7 +141,7 @@ run "a_single_datapoint_wakes_somebody_only_where_one_is_enough" {
 
   assert {
     condition = toset([for name, alarm in aws_cloudwatch_metric_alarm.this : name if alarm.datapoints_to_alarm == 1]) == toset([
-      "cache-evictions-queue", "dead-letters", "usage-rejected",
+      "cache-evictions-queue", "dead-letters", "jobs-fail", "usage-rejected", "usage-unsafe",
     ])
     error_message = "Only what does not come and go by itself may wake somebody with one datapoint."
   }
@@ -382,28 +382,57 @@ run "tasks_that_should_run_and_do_not_are_counted" {
 run "the_products_own_metrics_are_found_where_they_are_published" {
   command = plan
 
+  # CloudWatch finds a metric only under all of its dimensions: environment, and the command that publishes it.
   assert {
-    condition = { for name in ["jobs-stuck", "usage-buffer", "usage-rejected"] : name => "${aws_cloudwatch_metric_alarm.this[name].namespace} ${aws_cloudwatch_metric_alarm.this[name].metric_name} ${aws_cloudwatch_metric_alarm.this[name].statistic}" } == {
-      jobs-stuck     = "Bulkhead bulkhead_jobs_oldest_due_seconds Maximum"
-      usage-buffer   = "Bulkhead bulkhead_usage_buffer_bytes Maximum"
-      usage-rejected = "Bulkhead bulkhead_usage_rejected_total Sum"
+    condition = {
+      for name, alarm in aws_cloudwatch_metric_alarm.this : name => join(" ", [alarm.dimensions["environment"], alarm.dimensions["command"], alarm.metric_name, alarm.statistic])
+      if alarm.namespace == "Bulkhead" && !startswith(name, "log-errors-")
+      } == {
+      jobs-fail         = "bulkhead-test worker bulkhead_jobs_total Sum"
+      jobs-stuck        = "bulkhead-test worker bulkhead_jobs_oldest_due_seconds Maximum"
+      redis-away-api    = "bulkhead-test api bulkhead_redis_up Minimum"
+      redis-away-worker = "bulkhead-test worker bulkhead_redis_up Minimum"
+      usage-buffer      = "bulkhead-test api bulkhead_usage_buffer_bytes Maximum"
+      usage-rejected    = "bulkhead-test worker bulkhead_usage_rejected_total Sum"
+      usage-unsafe      = "bulkhead-test api bulkhead_usage_unsafe_answers_total Sum"
     }
-    error_message = "The product's metrics must be watched under the names they have, by the worst process; what is counted, by its sum."
+    error_message = "The product's metrics must be watched under the names they have, where they are published, by the worst process; what is counted, by its sum."
   }
 
   assert {
-    condition     = { for name in ["jobs-stuck", "usage-buffer", "usage-rejected"] : name => aws_cloudwatch_metric_alarm.this[name].dimensions["command"] } == { jobs-stuck = "worker", usage-buffer = "api", usage-rejected = "worker" }
-    error_message = "CloudWatch finds a metric only under all of its dimensions: the command that publishes it is one."
+    condition     = aws_cloudwatch_metric_alarm.this["jobs-stuck"].threshold == 300 && aws_cloudwatch_metric_alarm.this["usage-buffer"].threshold == 12582912
+    error_message = "Five minutes of waiting and 12 MiB of usage must wake somebody."
   }
 
   assert {
-    condition     = alltrue([for name in ["jobs-stuck", "usage-buffer", "usage-rejected"] : aws_cloudwatch_metric_alarm.this[name].dimensions["environment"] == "bulkhead-test"])
-    error_message = "An alarm must watch its own environment."
+    condition = alltrue([
+      for name in ["jobs-fail", "usage-rejected", "usage-unsafe"] :
+      aws_cloudwatch_metric_alarm.this[name].threshold == 0 && aws_cloudwatch_metric_alarm.this[name].comparison_operator == "GreaterThanThreshold"
+    ])
+    error_message = "A single job that failed for good, batch that was set aside or answer whose usage is in one place must wake somebody."
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.this["jobs-stuck"].threshold == 300 && aws_cloudwatch_metric_alarm.this["usage-buffer"].threshold == 12582912 && aws_cloudwatch_metric_alarm.this["usage-rejected"].threshold == 0
-    error_message = "Five minutes of waiting, 12 MiB of usage and a single batch that was set aside must wake somebody."
+    condition     = aws_cloudwatch_metric_alarm.this["jobs-fail"].period == 3600
+    error_message = "A job that failed must be seen for an hour: nothing tries it again."
+  }
+}
+
+run "one_process_without_redis_is_enough" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for command in ["api", "worker"] :
+      aws_cloudwatch_metric_alarm.this["redis-away-${command}"].threshold == 1 && aws_cloudwatch_metric_alarm.this["redis-away-${command}"].comparison_operator == "LessThanThreshold"
+      && endswith(aws_cloudwatch_metric_alarm.this["redis-away-${command}"].alarm_description, "#alarm-redis-away")
+    ])
+    error_message = "The least of what the processes say must be watched, and both commands must share one place in the runbook."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["redis-away-api"].period * aws_cloudwatch_metric_alarm.this["redis-away-api"].datapoints_to_alarm == 300
+    error_message = "A replica that takes over must wake nobody: five minutes are longer than that."
   }
 }
 
@@ -489,8 +518,8 @@ run "the_dashboards_rows_are_full_and_do_not_overlap" {
   }
 
   assert {
-    condition     = distinct([for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : widget.y]) == tolist([0, 6, 12, 18, 24, 30, 36])
-    error_message = "The rows must stand below each other: alarms, requests, answers, tasks, database, cache, jobs and usage."
+    condition     = distinct([for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : widget.y]) == tolist([0, 6, 12, 18, 24, 30, 36, 42])
+    error_message = "The rows must stand below each other: alarms, requests, answers, tasks, database, cache, jobs, usage."
   }
 }
 
@@ -504,6 +533,18 @@ run "the_dashboard_shows_both_percentiles" {
       ] if widget.type == "metric"
     ])) == toset(["p50", "p99"])
     error_message = "The average hides whom the API keeps waiting: half of the requests and the slowest must be shown."
+  }
+}
+
+run "the_dashboard_shows_what_the_alarms_of_the_product_watch" {
+  command = plan
+
+  assert {
+    condition = length(setsubtract(
+      [for name, alarm in aws_cloudwatch_metric_alarm.this : alarm.metric_name if alarm.namespace == "Bulkhead"],
+      flatten([for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : [for metric in widget.properties.metrics : metric[1]] if widget.type == "metric"]),
+    )) == 0
+    error_message = "Whoever is woken must see since when: a metric that an alarm watches is on no graph."
   }
 }
 

@@ -51,7 +51,7 @@ run "counts_releases_before_builds_and_never_by_age" {
   }
 
   assert {
-    condition     = [for rule in jsondecode(aws_ecr_lifecycle_policy.this.policy).rules : rule.selection.tagPatternList if rule.selection.tagStatus == "tagged"] == [["v*"], ["sha-*"]]
+    condition     = [for rule in jsondecode(aws_ecr_lifecycle_policy.this.policy).rules : rule.selection.tagPatternList if rule.selection.tagStatus == "tagged"] == [["release-*"], ["sha-*"]]
     error_message = "Releases must come before builds, one pattern a rule: several patterns in one rule select only images that carry all of them."
   }
 
@@ -91,7 +91,7 @@ run "refuses_a_key_that_is_not_an_arn" {
   expect_failures = [var.kms_key_arn]
 }
 
-run "refuses_to_keep_fewer_images_than_a_rollback_needs" {
+run "refuses_to_keep_fewer_builds_than_may_be_in_service" {
   command = plan
 
   variables {
@@ -105,7 +105,7 @@ run "refuses_to_keep_fewer_releases_than_a_rollback_needs" {
   command = plan
 
   variables {
-    keep_releases = 9
+    keep_releases = 11
   }
 
   expect_failures = [var.keep_releases]

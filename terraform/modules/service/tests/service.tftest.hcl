@@ -157,7 +157,7 @@ run "a_worker_has_no_port_and_scales_on_waiting_work" {
     target_group_arn                = null
     load_balancer_security_group_id = null
     drain_seconds                   = 0
-    published_metrics               = ["bulkhead_jobs_due", "bulkhead_jobs_oldest_due_seconds"]
+    published_metrics               = { bulkhead_jobs_due = {}, bulkhead_jobs_oldest_due_seconds = {} }
     backlog_targets                 = { bulkhead_jobs_due = 200, bulkhead_jobs_oldest_due_seconds = 30 }
   }
 
@@ -179,6 +179,161 @@ run "a_worker_has_no_port_and_scales_on_waiting_work" {
   assert {
     condition     = !jsondecode(aws_ecs_task_definition.this.container_definitions)[1].essential
     error_message = "A collector that ends must not end the worker."
+  }
+}
+
+run "what_does_not_count_is_not_published" {
+  command = apply
+
+  variables {
+    published_metrics = {
+      bulkhead_jobs_due            = {}
+      bulkhead_jobs_total          = { outcome = "failed" }
+      bulkhead_redis_errors_total  = { use = "queue|usage" }
+      bulkhead_usage_batches_total = {}
+    }
+  }
+
+  assert {
+    condition = local.collector_configuration.receivers["prometheus/cloudwatch"].config.scrape_configs[0].metric_relabel_configs == [{
+      source_labels = ["__name__", "outcome", "use"]
+      regex         = local.published_series
+      action        = "keep"
+    }]
+    error_message = "One rule must keep, over the name and every label that something is chosen by: a second one would drop what the first keeps."
+  }
+
+  # As Prometheus compares: the values of the labels with a semicolon between them, from beginning to end.
+  assert {
+    condition = alltrue([
+      for series in [
+        "bulkhead_jobs_due;;", "bulkhead_jobs_total;failed;", "bulkhead_redis_errors_total;;queue", "bulkhead_redis_errors_total;;usage", "bulkhead_usage_batches_total;;",
+      ] : can(regex("^(?:${local.published_series})$", series))
+    ])
+    error_message = "What counts must be published, and metrics that nothing is chosen of as a whole."
+  }
+
+  assert {
+    condition = !anytrue([
+      for series in [
+        "bulkhead_jobs_total;succeeded;", "bulkhead_jobs_total;retried;", "bulkhead_jobs_total;;", "bulkhead_jobs_total;not_failed;", "bulkhead_redis_errors_total;;limiter",
+        "bulkhead_jobs_outstanding;;", "bulkhead_jobs_due_total;;", "a_bulkhead_jobs_due;;",
+      ] : can(regex("^(?:${local.published_series})$", series))
+    ])
+    error_message = "A sum of what counts and what does not says nothing."
+  }
+}
+
+run "the_first_time_that_something_counts_is_published" {
+  command = apply
+
+  variables {
+    published_metrics = { bulkhead_jobs_total = { outcome = "failed" } }
+  }
+
+  assert {
+    condition     = jsonencode(local.collector_configuration.exporters.awsemf.metric_declarations) == jsonencode([{ dimensions = [["environment", "command"]], metric_name_selectors = ["bulkhead_jobs_total"] }])
+    error_message = "Alarms and scaling look for what is published under these dimensions."
+  }
+
+  assert {
+    condition     = length(local.collector_configuration.extensions) == 0 && length(local.collector_configuration.service.extensions) == 0
+    error_message = "Nothing is signed for Prometheus without a workspace."
+  }
+
+  assert {
+    condition = jsonencode(yamldecode(one([
+      for setting in jsondecode(aws_ecs_task_definition.this.container_definitions)[1].environment : setting.value if setting.name == "AOT_CONFIG_CONTENT"
+    ]))) == jsonencode(local.collector_configuration)
+    error_message = "The collector must be given its configuration."
+  }
+}
+
+run "nothing_is_collected_for_nobody" {
+  command = apply
+
+  assert {
+    condition     = length(jsondecode(aws_ecs_task_definition.this.container_definitions)) == 1 && length(aws_iam_role_policy.collector) == 0
+    error_message = "Without metrics to publish and a workspace to write to there must be no collector and no right for it."
+  }
+}
+
+run "a_workspace_is_written_everything" {
+  command = apply
+
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-1"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+
+  assert {
+    condition     = [for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name] == ["api", "collector"] && length(aws_iam_role_policy.collector) == 1
+    error_message = "A workspace alone is reason enough for a collector."
+  }
+
+  assert {
+    condition     = [for pipeline in values(local.collector_configuration.service.pipelines) : pipeline.exporters] == [["prometheusremotewrite"]]
+    error_message = "Nothing may be published to CloudWatch that was not asked for."
+  }
+
+  assert {
+    condition     = !can(local.collector_configuration.receivers["prometheus/all"].config.scrape_configs[0].metric_relabel_configs)
+    error_message = "Prometheus must be given all that the task says."
+  }
+
+  assert {
+    condition = local.collector_configuration.exporters.prometheusremotewrite == {
+      endpoint            = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+      auth                = { authenticator = "sigv4auth" }
+      add_metric_suffixes = false
+      external_labels     = { environment = "bulkhead-test", command = "api" }
+    }
+    error_message = "Series must be signed, keep their names, and say whose they are."
+  }
+
+  assert {
+    condition     = local.collector_configuration.extensions == { sigv4auth = { region = "eu-central-1", service = "aps" } } && local.collector_configuration.service.extensions == ["sigv4auth"]
+    error_message = "Whoever signs must be there and be started."
+  }
+
+  assert {
+    condition     = contains(local.collector_configuration.processors.resource.attributes, { key = "service.instance.id", from_attribute = "aws.ecs.task.id", action = "upsert" }) && local.collector_configuration.service.pipelines["metrics/all"].processors == ["resourcedetection", "resource", "batch"]
+    error_message = "Tasks must be told apart: by address all of them are the same."
+  }
+}
+
+run "a_workspace_does_not_change_what_is_published" {
+  command = apply
+
+  variables {
+    published_metrics = { bulkhead_usage_buffer_bytes = {} }
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-1"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+
+  assert {
+    condition     = { for name, pipeline in local.collector_configuration.service.pipelines : name => [pipeline.receivers, pipeline.exporters] } == { "metrics/all" = [["prometheus/all"], ["prometheusremotewrite"]], "metrics/cloudwatch" = [["prometheus/cloudwatch"], ["awsemf"]] }
+    error_message = "Each way must have a receiver of its own: CloudWatch must not be sent everything."
+  }
+}
+
+run "a_workspace_is_signed_for_where_it_is" {
+  command = apply
+
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-west-1:111122223333:workspace/ws-1"
+      remote_write_url = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+
+  assert {
+    condition     = local.collector_configuration.extensions.sigv4auth == { region = "eu-west-1", service = "aps" }
+    error_message = "A workspace in another region would refuse what was signed for the task's."
   }
 }
 
@@ -221,6 +376,69 @@ run "refuses_passwords_in_the_environment" {
   command = plan
   variables { environment = { BULKHEAD_DATABASE_TENANT_URL = "postgres://bulkhead_tenant:secret@db/bulkhead" } }
   expect_failures = [var.environment]
+}
+
+run "refuses_to_publish_by_an_expression" {
+  command = plan
+  variables { published_metrics = { "bulkhead_.*" = {} } }
+  expect_failures = [var.published_metrics]
+}
+
+run "refuses_labels_that_no_series_carries" {
+  command = plan
+  variables { published_metrics = { bulkhead_jobs_total = { "__name__" = "failed" } } }
+  expect_failures = [var.published_metrics]
+}
+
+run "refuses_values_that_are_no_expression" {
+  command = plan
+  variables { published_metrics = { bulkhead_jobs_total = { outcome = "(failed" } } }
+  expect_failures = [var.published_metrics]
+}
+
+run "refuses_values_that_the_collector_would_take_for_its_own" {
+  command = plan
+  variables { published_metrics = { bulkhead_jobs_total = { outcome = "failed$" } } }
+  expect_failures = [var.published_metrics]
+}
+
+run "refuses_to_write_to_every_workspace" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/*"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+  expect_failures = [var.prometheus]
+}
+
+run "refuses_to_write_where_one_asks" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-1"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/"
+    }
+  }
+  expect_failures = [var.prometheus]
+}
+
+run "refuses_to_collect_from_a_task_that_serves_no_metrics" {
+  command = plan
+  variables {
+    command                         = "migrate"
+    scaling                         = null
+    port                            = null
+    target_group_arn                = null
+    load_balancer_security_group_id = null
+    drain_seconds                   = 0
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-1"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+  expect_failures = [var.prometheus]
 }
 
 run "refuses_to_scale_on_what_is_not_published" {

@@ -112,9 +112,19 @@ mock_provider "aws" {
     }
   }
 
+  mock_resource "aws_cognito_user_pool" {
+    defaults = { endpoint = "cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Abc123" }
+  }
+
   mock_resource "aws_elasticache_replication_group" {
     defaults = { primary_endpoint_address = "master.bulkhead-test.1.euc1.cache.amazonaws.com" }
   }
+}
+
+# Beside the other parameter, whose ARN is the mock's.
+override_resource {
+  target = aws_ssm_parameter.releases
+  values = { arn = "arn:aws:ssm:eu-central-1:111122223333:parameter/bulkhead-test/releases" }
 }
 
 variables {
@@ -221,7 +231,7 @@ run "wires_one_installation" {
 
   # What the deployment is told.
   assert {
-    condition     = toset(keys(jsondecode(aws_ssm_parameter.deployment.value))) == toset(["approval_required", "cluster", "migrate", "name", "registry", "secrets", "services", "url"])
+    condition     = toset(keys(jsondecode(aws_ssm_parameter.deployment.value))) == toset(["approval_required", "cluster", "migrate", "name", "registry", "releases", "secrets", "services", "url"])
     error_message = "The deployment asks for these and nothing else (.github/scripts/deploy)."
   }
 
@@ -236,8 +246,88 @@ run "wires_one_installation" {
   }
 
   assert {
-    condition     = length(module.identity) == 0
+    condition     = jsondecode(aws_ssm_parameter.deployment.value).releases == "/bulkhead-test/releases" && aws_ssm_parameter.releases.name == "/bulkhead-test/releases"
+    error_message = "The deployment must be told where it keeps its releases."
+  }
+
+  assert {
+    condition     = jsondecode(aws_ssm_parameter.releases.value) == [] && aws_ssm_parameter.releases.tier == "Advanced"
+    error_message = "Before the first deployment there is no release; twelve of them take more than the 4 kB of the standard tier in the end."
+  }
+
+  # What tasks publish.
+  assert {
+    condition = keys(local.worker_metrics) == [
+      "bulkhead_jobs_due", "bulkhead_jobs_oldest_due_seconds", "bulkhead_jobs_total", "bulkhead_redis_up", "bulkhead_usage_rejected_total",
+    ] && keys(local.api_metrics) == ["bulkhead_redis_up", "bulkhead_usage_buffer_bytes", "bulkhead_usage_unsafe_answers_total"]
+    error_message = "An alarm on what no task publishes is quiet for ever, and each metric that nothing looks at costs."
+  }
+
+  assert {
+    condition     = local.worker_metrics.bulkhead_jobs_total == { outcome = "failed" }
+    error_message = "Of jobs only those that failed for good may be published: the alarm takes the sum."
+  }
+
+  # What others are told.
+  assert {
+    condition     = keys(output.bucket_names) == ["exports", "logs", "statements"] && keys(output.event_queue_urls) == ["dead_letters", "events"]
+    error_message = "Buckets and queues must be found by what they are for."
+  }
+
+  assert {
+    condition     = output.github_provider_arn == "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com"
+    error_message = "An environment that shares the account must be able to name GitHub's provider."
+  }
+
+  # What costs, or lets people in, only where it is asked for.
+  assert {
+    condition     = length(module.identity) == 0 && output.identity == null
     error_message = "There must be no pool of users unless one is asked for."
+  }
+
+  assert {
+    condition     = output.replica_address == null
+    error_message = "There is no replica to name."
+  }
+}
+
+run "wires_what_is_asked_for" {
+  command = apply
+
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-1"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+    identity = {
+      callback_urls = ["https://app.example.com/callback"]
+      logout_urls   = ["https://app.example.com/"]
+      domain_prefix = "example-staff"
+    }
+    database = {
+      instance_class           = "db.t4g.medium"
+      memory_gb                = 4
+      allocated_storage_gb     = 50
+      max_allocated_storage_gb = 200
+      multi_az                 = false
+      backup_retention_days    = 14
+      read_replica             = true
+    }
+  }
+
+  assert {
+    condition = output.identity == {
+      issuer    = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Abc123"
+      jwks_url  = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Abc123/.well-known/jwks.json"
+      client_id = module.identity[0].client_id
+      domain    = "example-staff.auth.eu-central-1.amazoncognito.com"
+    }
+    error_message = "An application must be told all that it needs to log users in and to check their tokens."
+  }
+
+  assert {
+    condition     = output.replica_address == "bulkhead-test.1.eu-central-1.rds.amazonaws.com"
+    error_message = "The replica must be found by who reads from it."
   }
 }
 
@@ -269,4 +359,59 @@ run "refuses_alarms_that_nobody_hears" {
   command = plan
   variables { alarm_emails = [] }
   expect_failures = [var.alarm_emails]
+}
+
+run "refuses_to_write_to_every_workspace" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/*"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+  expect_failures = [var.prometheus]
+}
+
+run "refuses_a_workspace_without_its_arn" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "ws-1"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+  expect_failures = [var.prometheus]
+}
+
+run "refuses_to_write_where_one_asks" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-1"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/"
+    }
+  }
+  expect_failures = [var.prometheus]
+}
+
+run "refuses_to_write_to_a_workspace_that_was_not_named" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-2"
+      remote_write_url = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+  expect_failures = [var.prometheus]
+}
+
+run "refuses_metrics_in_plain_text" {
+  command = plan
+  variables {
+    prometheus = {
+      workspace_arn    = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-1"
+      remote_write_url = "http://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    }
+  }
+  expect_failures = [var.prometheus]
 }
