@@ -59,15 +59,17 @@ class Rollback:
 
     def _revisions(self, release: Release) -> dict[str, Revision] | None:
         """What the release ran; nothing if part of it was taken out of use, or is not the release's image."""
-        commands = [service.command for service in self._deployment.services]
-        if not release.services.keys() >= set(commands):
-            return None
-        image = Image(self._deployment.registry, release.digest)
-        found = {
-            command: revision.find(self._aws, command, release.services[command]) for command in commands
-        }
-        is_whole = all(each.is_active and each.image == str(image) for each in found.values())
-        return found if is_whole else None
+        image = str(Image(self._deployment.registry, release.digest))
+        found: dict[str, Revision] = {}
+        for service in self._deployment.services:
+            name = release.services.get(service.command, "")
+            if name.rpartition(":")[0] != service.family:
+                return None
+            candidate = revision.find(self._aws, service.command, name)
+            if not candidate.is_active or candidate.image != image:
+                return None
+            found[service.command] = candidate
+        return found
 
     def _to(self, names: list[str]) -> None:
         """Finds out whose revisions these are, and that all of them exist, before anything is changed."""

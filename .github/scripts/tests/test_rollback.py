@@ -114,11 +114,19 @@ def test_passes_over_what_was_deregistered(environment: Account, deploy: Deploy,
     assert environment.runs(stage, "worker") == f"{WORKER}:1", "both, or neither"
 
 
-def test_passes_over_a_release_without_one_of_the_services(
-    environment: Account, deploy: Deploy, stage: Stage
+@pytest.mark.parametrize(
+    ("image", "services"),
+    [
+        (OLD, {"api": f"{API}:1"}),
+        (OLD, {"worker": f"{API}:1", "api": f"{API}:1"}),
+        (OTHER, {"worker": f"{WORKER}:1", "api": f"{API}:1"}),
+    ],
+)
+def test_passes_over_a_release_that_is_not_whole(
+    environment: Account, deploy: Deploy, stage: Stage, image: str, services: dict[str, str]
 ) -> None:
     run_each(environment, NEW)
-    half = {"digest": OTHER.rpartition("@")[2], "services": {"api": f"{API}:1"}, "at": "2026-11-20"}
+    half = {"digest": image.rpartition("@")[2], "services": services, "at": "2026-11-20"}
     put_releases(environment, json.dumps([half]))
     result = deploy("rollback")
     assert result.code == 1
