@@ -1,8 +1,6 @@
 # One image for every command of `bulkhead`. Built in two stages: dependencies are a layer of their own, so that a change
 # of our code does not build them again.
-ARG RUST_VERSION=1.95
-
-FROM rust:${RUST_VERSION}-slim-bookworm AS build
+FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 # The binary carries the list of what it was built from: stripped, it would tell a scanner nothing.
 RUN cargo install --locked cargo-auditable@0.7.7

@@ -124,7 +124,8 @@ def _roll(parsed: argparse.Namespace, tools: Tools) -> None:
 def _rollback(parsed: argparse.Namespace, tools: Tools) -> None:
     aws, deployment = tools.find(parsed.deployment)
     rollouts = Rollouts(aws, deployment.cluster, parsed.timeout * 60, tools.console, tools.clock)
-    rollback = Rollback(aws, deployment, rollouts, tools.console)
+    known = Releases(aws, deployment, rollouts, tools.console, tools.clock)
+    rollback = Rollback(aws, deployment, rollouts, known, tools.console, waits=not parsed.no_wait)
     if parsed.state is not None:
         rollback.to_state(parsed.state)
     elif parsed.to is not None:
@@ -226,6 +227,9 @@ def _add_rollback(command: argparse.ArgumentParser) -> None:
     way = command.add_mutually_exclusive_group()
     way.add_argument("--state", type=Path, metavar="FILE", help="to what `roll` remembered")
     way.add_argument("--to", nargs="+", metavar="REVISION", help="to FAMILY:NUMBER; other services stay")
+    command.add_argument(
+        "--no-wait", action="store_true", help="leave the rest to ECS, when there is no time to wait for it"
+    )
     way.add_argument("previous", nargs="?", choices=["previous"], help="to the release before (the default)")
     _add_timeout(command, 15)
 

@@ -4,7 +4,10 @@ Owns its tag, and that the registry has the right digest afterwards. Refuses to 
 registry: the workflow has done both.
 """
 
+import json
 import subprocess
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 from botocore.exceptions import ClientError
@@ -33,14 +36,17 @@ class Push:
         if self._is_there(image):
             self._console.say(f"{image} is there already.")
             return image
-        if not archive.is_file():
-            raise DeployError(f"There is no file {archive}: set --archive to the image that the build wrote.")
+        # Before the push: a tag that holds another image would be in the way for ever.
+        held = _digest_in(archive)
+        if held != digest:
+            raise DeployError(
+                f"{archive} holds {held}, not {digest}. Nothing was pushed: set --digest to what it holds."
+            )
         self._console.say(f"pushing {tag}")
         self._copy(archive, f"{image.repository}:{tag}")
         if not self._is_there(image):
             raise DeployError(
-                f"{archive} holds another image than {digest}; it was pushed as {tag} and nothing runs it."
-                " Set --digest to what the build says."
+                f"{image} was pushed as {tag}, and the registry does not have it: run it again."
             )
         self._console.say(f"pushed {image}")
         return image
@@ -79,3 +85,17 @@ class Push:
                 f"The push to {destination} failed: {words[-1]}. See that the registry was logged in to, then"
                 " run it again."
             )
+
+
+def _digest_in(archive: Path) -> str:
+    """The digest of the one image in an OCI archive."""
+    try:
+        with tarfile.open(archive) as tar, tar.extractfile("index.json") or BytesIO() as index:
+            (image,) = json.load(index)["manifests"]
+            return str(image["digest"])
+    except FileNotFoundError:
+        raise DeployError(
+            f"There is no file {archive}: set --archive to the image that the build wrote."
+        ) from None
+    except (OSError, tarfile.TarError, ValueError, KeyError, TypeError):
+        raise DeployError(f"{archive} is no OCI archive of one image: set --archive to one.") from None

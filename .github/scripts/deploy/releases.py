@@ -18,7 +18,7 @@ from deploy.console import Console
 from deploy.deployment import Deployment
 from deploy.errors import DeployError
 from deploy.image import Image, parse_digest
-from deploy.revision import short
+from deploy.revision import Revision
 from deploy.rollout import Rollouts
 
 # How many are remembered; the registry keeps the images of at least as many.
@@ -40,29 +40,6 @@ class Release:
     digest: str
     services: dict[str, str]
     at: str
-
-
-def load(aws: Aws, deployment: Deployment) -> list[Release]:
-    """The releases of an environment, the oldest first."""
-    try:
-        answer = aws.ssm.get_parameter(Name=deployment.releases)
-    except ClientError as error:
-        if code(error) != "ParameterNotFound":
-            raise
-        raise DeployError(
-            f"There is no parameter {deployment.releases}: apply Terraform of the same revision as these"
-            " scripts."
-        ) from None
-    try:
-        content = json.loads(answer["Parameter"]["Value"])
-        if not isinstance(content, list):
-            raise TypeError(content)
-        return [_parse(entry) for entry in content]
-    except (ValueError, TypeError, DeployError):
-        raise DeployError(
-            f"The parameter {deployment.releases} holds no list of releases. Put an earlier version back"
-            f" (aws ssm get-parameter-history --name {deployment.releases}), or name revisions with --to."
-        ) from None
 
 
 def before(releases: list[Release], running: set[str]) -> list[Release]:
@@ -106,25 +83,67 @@ class Releases:
         self._console = console
         self._clock = clock
 
+    def known(self) -> list[Release]:
+        """All of them, the oldest first."""
+        name = self._deployment.releases
+        try:
+            answer = self._aws.ssm.get_parameter(Name=name)
+        except ClientError as error:
+            if code(error) != "ParameterNotFound":
+                raise
+            raise DeployError(
+                f"There is no parameter {name}: apply Terraform of the same revision as these scripts."
+            ) from None
+        try:
+            content = json.loads(answer["Parameter"]["Value"])
+            if not isinstance(content, list):
+                raise TypeError(content)
+            return [_parse(entry) for entry in content]
+        except (ValueError, TypeError, DeployError):
+            raise DeployError(
+                f"The parameter {name} holds no list of releases. Put an earlier version back (aws ssm"
+                f" get-parameter-history --name {name}), or name revisions with --to."
+            ) from None
+
+    def running(self) -> dict[str, Revision]:
+        """What each service is meant to run, by its command."""
+        return {
+            service.command: revision.find(self._aws, service.command, self._rollouts.wanted(service))
+            for service in self._deployment.services
+        }
+
     def add(self, image: Image) -> None:
         """Adds what runs, which has to be this image everywhere."""
         self._deployment.accept(image)
-        running = {service.command: self._rollouts.wanted(service) for service in self._deployment.services}
-        for command, name in running.items():
-            runs = revision.find(self._aws, command, name)
+        running = self.running()
+        for command, runs in running.items():
             if runs.image != str(image):
                 raise DeployError(
                     f"{command} runs {runs.image}, not {image}: a release is what every service runs. Roll it"
                     " out and try it first."
                 )
-        known = load(self._aws, self._deployment)
+        known = self.known()
         self._keep(image)
         at = self._clock.utc().isoformat(timespec="seconds")
-        new = Release(image.digest, {command: short(name) for command, name in running.items()}, at)
-        # A deployment that is repeated is the same release.
-        others = known[:-1] if known and known[-1].digest == image.digest else known
+        new = Release(image.digest, {command: str(runs) for command, runs in running.items()}, at)
+        # A deployment that is repeated is the same release, and the newest.
+        others = [release for release in known if release.digest != image.digest]
         self._write([*others, new][-KEPT:])
         self._console.say(f"{image.digest} is a release, to which `rollback` may come back.")
+
+    def settle(self) -> None:
+        """After a rollback: the releases after what runs now are none any more, for somebody has left them.
+
+        From the next deployment one would otherwise come back to them.
+        """
+        digests = {runs.digest for runs in self.running().values()}
+        known = self.known()
+        place = _newest(known, digests.pop()) if len(digests) == 1 else None
+        if place is None or place == len(known) - 1:
+            return
+        self._write(known[: place + 1])
+        left = ", ".join(release.digest for release in known[place + 1 :])
+        self._console.say(f"No releases any more: {left}. To go there again, name revisions with --to.")
 
     def _write(self, releases: list[Release]) -> None:
         value = json.dumps([asdict(release) for release in releases], separators=(",", ":"))

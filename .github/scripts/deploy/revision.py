@@ -31,6 +31,11 @@ class Revision:
         return str(self.container["image"])
 
     @property
+    def digest(self) -> str:
+        """Of the image."""
+        return self.image.rpartition("@")[2]
+
+    @property
     def log_prefix(self) -> str:
         """What the names of its log streams begin with."""
         options = self.container.get("logConfiguration", {}).get("options", {})

@@ -7,13 +7,13 @@ Databases stay as they are, for migrations only add what older code does not min
 
 from pathlib import Path
 
-from deploy import releases, revision, state
-from deploy.aws import Aws
+from deploy import revision, state
+from deploy.aws import AWS_ERRORS, Aws, explain
 from deploy.console import Console
 from deploy.deployment import Deployment, Service
 from deploy.errors import DeployError
 from deploy.image import Image
-from deploy.releases import Release
+from deploy.releases import Release, Releases, before
 from deploy.revision import Revision, short
 from deploy.rollout import Rollouts
 from deploy.stop import Stopped
@@ -22,11 +22,21 @@ from deploy.stop import Stopped
 class Rollback:
     """One way back."""
 
-    def __init__(self, aws: Aws, deployment: Deployment, rollouts: Rollouts, console: Console) -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        deployment: Deployment,
+        rollouts: Rollouts,
+        known: Releases,
+        console: Console,
+        waits: bool = True,
+    ) -> None:
         self._aws = aws
         self._deployment = deployment
         self._rollouts = rollouts
+        self._releases = known
         self._console = console
+        self._waits = waits
 
     def to_state(self, file: Path) -> None:
         """To the revisions that `roll` has written down."""
@@ -38,12 +48,8 @@ class Rollback:
 
     def to_previous(self) -> None:
         """To the newest release before the one that runs."""
-        running = {
-            service.command: revision.find(self._aws, service.command, self._rollouts.wanted(service))
-            for service in self._deployment.services
-        }
-        digests = {runs.image.rpartition("@")[2] for runs in running.values()}
-        for release in releases.before(releases.load(self._aws, self._deployment), digests):
+        running = self._releases.running()
+        for release in before(self._releases.known(), {runs.digest for runs in running.values()}):
             found = self._revisions(release)
             if found is not None:
                 for command, runs in running.items():
@@ -65,7 +71,11 @@ class Rollback:
             name = release.services.get(service.command, "")
             if name.rpartition(":")[0] != service.family:
                 return None
-            candidate = revision.find(self._aws, service.command, name)
+            try:
+                candidate = revision.find(self._aws, service.command, name)
+            except DeployError:
+                # Somebody has deleted it.
+                return None
             if not candidate.is_active or candidate.image != image:
                 return None
             found[service.command] = candidate
@@ -101,14 +111,25 @@ class Rollback:
         """The API first: what it enqueues, older workers may not know."""
         services = [service for service in self._deployment.services[::-1] if service.command in revisions]
         try:
-            outcome = self._rollouts.put_each(services, revisions)
+            outcome = self._rollouts.put_each(services, revisions, self._waits)
         except Stopped:
             looks = "; ".join(self._rollouts.how_to_look(service) for service in services)
             raise DeployError(f"Stopped waiting; ECS goes on with what was started. {looks}") from None
         if outcome.failures:
             done = ", ".join(outcome.done) or "nothing"
             raise DeployError(f"Put back: {done}. Not put back: {' '.join(outcome.failures)}")
-        self._console.say(f"Put back: {', '.join(outcome.done)}.")
+        self._console.say(f"{'Put' if self._waits else 'Going'} back: {', '.join(outcome.done)}.")
         self._console.say(
             "Databases stay as they are: migrations expand first, and older code runs on the newer schema."
         )
+        if self._waits:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Services run what they should: a list that cannot be written is no reason to say otherwise."""
+        try:
+            self._releases.settle()
+        except DeployError as failure:
+            self._console.warn(f"The list of releases stays as it is. {failure}")
+        except AWS_ERRORS as error:
+            self._console.warn(f"The list of releases stays as it is. {explain(error)}")

@@ -49,21 +49,31 @@ class Rollouts:
         with self._console.group(f"{service.command} to {short(revision)}"):
             try:
                 events = _Events(self._describe(service), self._console)
-                updated = self._aws.ecs.update_service(
-                    cluster=self._cluster, service=service.name, taskDefinition=revision
-                )["service"]
-                self._wait(service, _primary(updated)["id"], events)
+                self._wait(service, self._update(service, revision), events)
             except AWS_ERRORS as error:
                 raise DeployError(f"{service.command}: {explain(error)}") from None
             self._console.say(f"{service.command} runs {short(revision)}")
 
-    def put_each(self, services: list[Service], revisions: dict[str, str]) -> Outcome:
-        """Puts each service on its revision, whatever becomes of the others."""
+    def start(self, service: Service, revision: str) -> None:
+        """Has ECS put the service on the revision, and leaves it to that."""
+        try:
+            self._update(service, revision)
+        except AWS_ERRORS as error:
+            raise DeployError(f"{service.command}: {explain(error)}") from None
+        self._console.say(
+            f"{service.command} is on its way to {short(revision)}. {self.how_to_look(service)}"
+        )
+
+    def put_each(self, services: list[Service], revisions: dict[str, str], waits: bool = True) -> Outcome:
+        """Puts each service on its revision, whatever becomes of the others; or has ECS do it."""
         outcome = Outcome([], [])
         for service in services:
             revision = revisions[service.command]
             try:
-                self.put(service, revision)
+                if waits:
+                    self.put(service, revision)
+                else:
+                    self.start(service, revision)
                 outcome.done.append(f"{service.command} to {short(revision)}")
             except DeployError as failure:
                 self._console.say(str(failure))
@@ -73,6 +83,13 @@ class Rollouts:
     def how_to_look(self, service: Service) -> str:
         """For a person who wants to know how it goes on."""
         return f"Look: aws ecs describe-services --cluster {self._cluster} --services {service.name}"
+
+    def _update(self, service: Service, revision: str) -> str:
+        """Asks for the change, and tells the deployment that makes it."""
+        answer = self._aws.ecs.update_service(
+            cluster=self._cluster, service=service.name, taskDefinition=revision
+        )
+        return str(_primary(answer["service"])["id"])
 
     def _wait(self, service: Service, deployment_id: str, events: "_Events") -> None:
         progress, is_known = "", False

@@ -1,6 +1,9 @@
 """An image's way to the registry. In skopeo's place stands a program that puts an image where it is told."""
 
+import json
 import sys
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -8,14 +11,17 @@ import pytest
 from tests.conftest import REGION, REGISTRY, Account, Deploy
 from tests.registry import INDEX, REPOSITORY, digest, make_repository, manifest, put, tags
 
+BUILT = digest(manifest("built"))
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SKOPEO = f"""#!{sys.executable}
-import sys, hashlib, pathlib, boto3
+import sys, hashlib, json, pathlib, tarfile, boto3
 pathlib.Path(__file__).with_name("called").write_text("\\n".join(sys.argv[1:]))
 if FAILS:
     sys.exit("time=... level=debug\\nlevel=fatal msg=unauthorized")
 source, destination = sys.argv[-2:]
-content = pathlib.Path(source.removeprefix("oci-archive:")).read_text()
+tar = tarfile.open(source.removeprefix("oci-archive:"))
+(image,) = json.load(tar.extractfile("index.json"))["manifests"]
+content = tar.extractfile("blobs/sha256/" + image["digest"].removeprefix("sha256:")).read().decode()
 boto3.client("ecr", region_name="{REGION}").put_image(
     repositoryName="{REPOSITORY}", imageManifest=content, imageManifestMediaType="{INDEX}",
     imageTag=destination.rpartition(":")[2],
@@ -36,10 +42,20 @@ def skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return program
 
 
+def write_archive(file: Path, index: str, **blobs: str) -> None:
+    """An OCI archive, or what is none."""
+    with tarfile.open(file, "w") as tar:
+        for name, content in {"index.json": index, **blobs}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content.encode())
+            tar.addfile(entry, BytesIO(content.encode()))
+
+
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     file = tmp_path / "image.tar"
-    file.write_text(manifest("built"))
+    index = json.dumps({"schemaVersion": 2, "manifests": [{"mediaType": INDEX, "digest": BUILT}]})
+    write_archive(file, index, **{f"blobs/sha256/{BUILT.removeprefix('sha256:')}": manifest("built")})
     return file
 
 
@@ -47,9 +63,6 @@ def archive(tmp_path: Path) -> Path:
 def registry(environment: Account) -> Account:
     make_repository(environment)
     return environment
-
-
-BUILT = digest(manifest("built"))
 
 
 def test_pushes_all_of_it_and_says_where(
@@ -81,13 +94,28 @@ def test_what_is_there_is_not_pushed_again(
     assert not skopeo.with_name("called").exists()
 
 
-def test_refuses_when_the_registry_got_something_else(
+def test_refuses_an_archive_of_another_image(
     registry: Account, deploy: Deploy, skopeo: Path, archive: Path
 ) -> None:
-    archive.write_text(manifest("another"))
+    other = digest(manifest("another"))
+    result = deploy("push", "--archive", str(archive), "--digest", other, "--commit", COMMIT)
+    assert result.code == 1
+    assert f"holds {BUILT}, not {other}" in result.err
+    assert not skopeo.with_name("called").exists(), "its tag would be taken for ever"
+
+
+@pytest.mark.parametrize("index", [None, "", "[]", "{}", '{"manifests": []}', '{"manifests": [{}]}'])
+def test_refuses_an_archive_that_is_none(
+    registry: Account, deploy: Deploy, skopeo: Path, archive: Path, index: str | None
+) -> None:
+    if index is None:
+        archive.write_text("no tar")
+    else:
+        write_archive(archive, index)
     result = deploy("push", "--archive", str(archive), "--digest", BUILT, "--commit", COMMIT)
     assert result.code == 1
-    assert "holds another image" in result.err
+    assert "is no OCI archive of one image" in result.err
+    assert not skopeo.with_name("called").exists()
 
 
 def test_says_why_it_failed(registry: Account, deploy: Deploy, skopeo: Path, archive: Path) -> None:

@@ -67,12 +67,59 @@ def test_goes_back_to_the_release_before(
     assert "Databases stay as they are" in result.out
 
 
-def test_twice_goes_back_twice(environment: Account, deploy: Deploy, stage: Stage) -> None:
+def digests(account: Account) -> list[str]:
+    """Of the releases that are known."""
+    value = account.client("ssm").get_parameter(Name=RELEASES)["Parameter"]["Value"]
+    return [f"{REGISTRY}@{release['digest']}" for release in json.loads(value)]
+
+
+def test_each_one_goes_further_back_until_there_is_nothing(
+    environment: Account, deploy: Deploy, stage: Stage
+) -> None:
     run_each(environment, OTHER, NEW)
     remember(environment, (OLD, 1), (OTHER, 2), (NEW, 3))
-    assert deploy("rollback").code == 0
+    result = deploy("rollback")
+    assert result.code == 0, result.err
+    assert digests(environment) == [OLD, OTHER], "nobody comes back to what was left"
+    assert f"No releases any more: {NEW.rpartition('@')[2]}" in result.out
     assert deploy("rollback").code == 0
     assert environment.runs(stage, "api") == f"{API}:1"
+    assert digests(environment) == [OLD]
+    assert "There is no release to go back to" in deploy("rollback").err
+
+
+def test_to_named_revisions_of_a_release_leaves_those_after_it(
+    environment: Account, deploy: Deploy, stage: Stage
+) -> None:
+    run_each(environment, OTHER, NEW)
+    remember(environment, (OLD, 1), (OTHER, 2), (NEW, 3))
+    assert deploy("rollback", "--to", f"{API}:1").code == 0
+    assert digests(environment) == [OLD, OTHER, NEW], "half of it is no release"
+    assert deploy("rollback", "--to", f"{WORKER}:1").code == 0
+    assert digests(environment) == [OLD]
+
+
+def test_a_list_that_cannot_be_written_is_a_warning(
+    environment: Account, deploy: Deploy, stage: Stage
+) -> None:
+    run_each(environment, NEW)
+    remember(environment, (OLD, 1), (NEW, 2))
+    stage.refusals["PutParameter"] = "AccessDeniedException"
+    result = deploy("rollback")
+    assert result.code == 0
+    assert "warning: The list of releases stays as it is. AWS refused PutParameter" in result.err
+    assert environment.runs(stage, "api") == f"{API}:1"
+
+
+def test_without_waiting_everything_is_started(environment: Account, deploy: Deploy, stage: Stage) -> None:
+    run_each(environment, NEW)
+    remember(environment, (OLD, 1), (NEW, 2))
+    stage.outcomes["api"] = [["IN_PROGRESS"]]
+    result = deploy("rollback", "--no-wait")
+    assert result.code == 0, result.err
+    assert f"api is on its way to {API}:1. Look: aws ecs describe-services" in result.out
+    assert environment.runs(stage, "worker") == f"{WORKER}:1"
+    assert digests(environment) == [OLD, NEW], "nobody knows yet how it ends"
 
 
 def test_from_what_was_never_tried_to_the_newest_release(
@@ -105,10 +152,15 @@ def test_the_api_goes_first(environment: Account, deploy: Deploy, stage: Stage) 
     assert [request["service"] for request in stage.named("UpdateService")] == ["api", "worker"]
 
 
-def test_passes_over_what_was_deregistered(environment: Account, deploy: Deploy, stage: Stage) -> None:
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_passes_over_what_was_taken_out_of_use(
+    environment: Account, deploy: Deploy, stage: Stage, is_deleted: bool
+) -> None:
     run_each(environment, OTHER, NEW)
     remember(environment, (OLD, 1), (OTHER, 2), (NEW, 3))
     environment.client("ecs").deregister_task_definition(taskDefinition=f"{API}:2")
+    if is_deleted:
+        environment.client("ecs").delete_task_definitions(taskDefinitions=[f"{API}:2"])
     assert deploy("rollback").code == 0
     assert environment.runs(stage, "api") == f"{API}:1"
     assert environment.runs(stage, "worker") == f"{WORKER}:1", "both, or neither"

@@ -53,7 +53,7 @@ variable "keep_releases" {
 }
 
 variable "keep_images" {
-  description = "How many of the newest builds (tag `sha-*`) are kept. One that becomes a release is counted as such; 50 leave room for a busy week of merges that are not deployed."
+  description = "How many of the newest builds (tag `sha-*`) are kept. 50 leave room for a busy week of merges that are not deployed."
   type        = number
   nullable    = false
   default     = 50

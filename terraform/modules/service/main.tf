@@ -129,14 +129,17 @@ locals {
       }
       exporters = {
         awsemf = {
-          # A counter is published as what was added since the last time; the product shows each at 0 from the start on.
-          namespace                        = "Bulkhead"
-          region                           = data.aws_region.current.id
-          log_group_name                   = aws_cloudwatch_log_group.this.name
-          log_stream_name                  = "metrics/{TaskId}"
-          dimension_rollup_option          = "NoDimensionRollup"
-          resource_to_telemetry_conversion = { enabled = true }
-          metric_declarations              = [{ dimensions = [["environment", "command"]], metric_name_selectors = keys(var.published_metrics) }]
+          namespace               = "Bulkhead"
+          region                  = data.aws_region.current.id
+          log_group_name          = aws_cloudwatch_log_group.this.name
+          log_stream_name         = "metrics/{TaskId}"
+          dimension_rollup_option = "NoDimensionRollup"
+          # A counter is published as what was added since the last time. What it has counted before the first time is news
+          # too, such as jobs that a worker gives up when it starts, and would by default be where counting begins. A
+          # collector that is started again tells it twice, which is better than not at all.
+          retain_initial_value_of_delta_metric = true
+          resource_to_telemetry_conversion     = { enabled = true }
+          metric_declarations                  = [{ dimensions = [["environment", "command"]], metric_name_selectors = keys(var.published_metrics) }]
         }
       }
       pipelines = {

@@ -237,6 +237,11 @@ run "the_first_time_that_something_counts_is_published" {
   }
 
   assert {
+    condition     = local.collector_configuration.exporters.awsemf.retain_initial_value_of_delta_metric
+    error_message = "What a counter has counted before it is first looked at must be heard of too."
+  }
+
+  assert {
     condition     = length(local.collector_configuration.extensions) == 0 && length(local.collector_configuration.service.extensions) == 0
     error_message = "Nothing is signed for Prometheus without a workspace."
   }
