@@ -2,7 +2,7 @@
 
 Owns the list of them, in the parameter that `deployment` names, and the further tag that keeps their images
 in the registry while builds come and go. Refuses to list what was not tried: a revision that failed, or that
-an apply of Terraform has left behind, is nothing to go back to.
+an apply of Terraform has left behind, is nothing to go back to. Neither is what a rollback has left.
 """
 
 import json
@@ -48,7 +48,7 @@ def before(releases: list[Release], running: set[str]) -> list[Release]:
     With one image everywhere, these are the releases before it; all of them if it never became one. With
     several, a rollout was broken off: the oldest release among them is where it came from.
     """
-    places = [_newest(releases, digest) for digest in running]
+    places = [_place(releases, digest) for digest in running]
     known = [place for place in places if place is not None]
     if not known:
         return releases[::-1]
@@ -56,9 +56,9 @@ def before(releases: list[Release], running: set[str]) -> list[Release]:
     return releases[:last][::-1]
 
 
-def _newest(releases: list[Release], digest: str) -> int | None:
-    places = [place for place, release in enumerate(releases) if release.digest == digest]
-    return places[-1] if places else None
+def _place(releases: list[Release], digest: str) -> int | None:
+    """Where an image stands among them; each is there once."""
+    return next((place for place, release in enumerate(releases) if release.digest == digest), None)
 
 
 def _parse(entry: object) -> Release:
@@ -138,7 +138,7 @@ class Releases:
         """
         digests = {runs.digest for runs in self.running().values()}
         known = self.known()
-        place = _newest(known, digests.pop()) if len(digests) == 1 else None
+        place = _place(known, digests.pop()) if len(digests) == 1 else None
         if place is None or place == len(known) - 1:
             return
         self._write(known[: place + 1])
