@@ -18,9 +18,11 @@ from deploy.console import Console
 from deploy.deployment import Deployment, load
 from deploy.doctor import Doctor
 from deploy.errors import DeployError
+from deploy.github import GitHub
 from deploy.image import parse_image
 from deploy.migrate import Migration
 from deploy.operator import Operators
+from deploy.publish import publish
 from deploy.push import Push
 from deploy.releases import Releases
 from deploy.roll import Roll
@@ -82,9 +84,11 @@ def _secrets(parsed: argparse.Namespace, tools: Tools) -> None:
 
 def _check_approval(parsed: argparse.Namespace, tools: Tools) -> None:
     _, deployment = tools.find(parsed.deployment)
-    approval.check(
-        deployment, parsed.environment, parsed.repository, tools.environ, tools.console, tools.clock
-    )
+    if not deployment.approval_required:
+        tools.console.say(f"{deployment.name} needs no approval.")
+        return
+    github = GitHub(parsed.repository, tools.environ, tools.console, tools.clock)
+    approval.check(deployment, parsed.environment, github, tools.console)
 
 
 def _push(parsed: argparse.Namespace, tools: Tools) -> None:
@@ -148,8 +152,13 @@ def _smoke(parsed: argparse.Namespace, tools: Tools) -> None:
     Smoke(url, credentials, tools.console, tools.clock).run()
 
 
-def _note(parsed: argparse.Namespace, _tools: Tools) -> None:
-    sys.stdout.write(note.write(parsed.environment, parsed.digest, parsed.first, parsed.last))
+def _note(parsed: argparse.Namespace, tools: Tools) -> None:
+    first = note.before(parsed.last) if parsed.first is None else parsed.first
+    text = note.write(parsed.environment, parsed.digest, first, parsed.last)
+    sys.stdout.write(text)
+    if parsed.publish is not None:
+        github = GitHub(parsed.publish, tools.environ, tools.console, tools.clock)
+        publish(parsed.last, text, github, tools.console, tools.clock)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -184,7 +193,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_image(add("release", _release, "Remember that what runs was tried: rollback may come back to it."))
     smoke = add("smoke", _smoke, "Walk through the environment as a client.")
     smoke.add_argument("--url", metavar="URL", help="where the API is; the environment's own if left out")
-    _add_note(add("note", _note, "Write what a deployment brings, as Markdown."))
+    _add_note(
+        add("note", _note, "Write what a deployment brings, as Markdown; as a release, if that is wanted.")
+    )
     return parser
 
 
@@ -238,9 +249,10 @@ def _add_note(command: argparse.ArgumentParser) -> None:
     command.add_argument("--environment", required=True, metavar="NAME", help="where it is deployed")
     command.add_argument("--digest", required=True, metavar="sha256:...", help="what is deployed")
     command.add_argument(
-        "--from", required=True, dest="first", metavar="SHA", help="what was deployed before"
+        "--from", dest="first", metavar="SHA", help="what was deployed before; the last release if left out"
     )
     command.add_argument("--to", required=True, dest="last", metavar="SHA", help="what is deployed now")
+    command.add_argument("--publish", metavar="OWNER/NAME", help="make it a release of this repository, too")
 
 
 def _add_timeout(command: argparse.ArgumentParser, minutes: float) -> None:

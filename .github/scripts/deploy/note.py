@@ -32,8 +32,25 @@ def write(environment: str, digest: str, first: str, last: str) -> str:
     return "\n".join(lines)
 
 
+def before(commit: str) -> str:
+    """The last release before a commit, or the first commit of all when there is none."""
+    commit = parse_commit(commit, "--to")
+    tags = _git(
+        "tag", "--list", "release-*", "--merged", commit, "--no-contains", commit, "--sort=-creatordate"
+    )
+    if tags:
+        return _git("rev-parse", f"{tags[0]}^{{commit}}")[0]
+    return _git("rev-list", "--max-parents=0", commit)[-1]
+
+
 def _subjects(first: str, last: str) -> list[str]:
-    command = ["git", "log", "--no-merges", "--format=%s", f"{first}..{last}", "--"]
+    return _git("log", "--no-merges", "--format=%s", f"{first}..{last}", "--")
+
+
+def _git(*arguments: str) -> list[str]:
+    """What git says, by lines."""
+    command = ["git", *arguments]
+    name = f"git {arguments[0]}"
     try:
         result = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=_TIMEOUT, check=False
@@ -41,11 +58,11 @@ def _subjects(first: str, last: str) -> list[str]:
     except FileNotFoundError:
         raise DeployError("There is no git: install it.") from None
     except subprocess.TimeoutExpired:
-        raise DeployError(f"git log has not ended after {_TIMEOUT:.0f} s: try again.") from None
+        raise DeployError(f"{name} has not ended after {_TIMEOUT:.0f} s: try again.") from None
     if result.returncode != 0:
         reason = " ".join(result.stderr.split())
         raise DeployError(
-            f"git log failed ({reason}): run this in a clone with its whole history (fetch-depth: 0)."
+            f"{name} failed ({reason}): run this in a clone with its whole history (fetch-depth: 0)."
         )
     return result.stdout.splitlines()
 

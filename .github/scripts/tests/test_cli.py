@@ -56,6 +56,7 @@ def test_runs_as_a_process(vault: Account, stage: Stage) -> None:
         ("rollback", "--state", "f", "--to", "a:1"),
         ("rollback", "latest"),
         ("note", "--from", "0123456"),
+        ("note", "--to", "0123456", "--environment", "production"),
         ("secrets", "--rotate"),
     ],
 )
