@@ -239,7 +239,9 @@ def _add_rollback(command: argparse.ArgumentParser) -> None:
     way.add_argument("--state", type=Path, metavar="FILE", help="to what `roll` remembered")
     way.add_argument("--to", nargs="+", metavar="REVISION", help="to FAMILY:NUMBER; other services stay")
     command.add_argument(
-        "--no-wait", action="store_true", help="leave the rest to ECS, when there is no time to wait for it"
+        "--no-wait",
+        action="store_true",
+        help="leave the rest to ECS, when there is no time; what was left stays a release",
     )
     way.add_argument("previous", nargs="?", choices=["previous"], help="to the release before (the default)")
     _add_timeout(command, 15)
