@@ -78,7 +78,7 @@ async fn beat(shared: &Shared, db: &Db, node: &Node) -> Result<(), DbError> {
         nodes::heartbeat(tx, node).await?;
         nodes::count_live(tx, NodeKind::Api).await
     };
-    let nodes: u32 = db.platform_write(Authority::Machinery, beat).await?;
+    let nodes: u32 = db.platform_write(Authority::machinery(), beat).await?;
     shared.limiter.set_nodes(nodes);
     Ok(())
 }
@@ -94,7 +94,7 @@ async fn watch_redis(shared: Shared) {
 
 /// Says that this node has ended, so that the others take over its share of the limits at once.
 pub(crate) async fn leave(db: &Db, node: &Node) {
-    let left = db.platform_write(Authority::Machinery, async |tx| nodes::leave(tx, node.id).await).await;
+    let left = db.platform_write(Authority::machinery(), async |tx| nodes::leave(tx, node.id).await).await;
     if let Err(error) = left {
         tracing::debug!(%error, "the other nodes will notice in a while that this one has ended");
     }

@@ -15,7 +15,7 @@ use bulkhead_db::{
     },
     tenant::credentials,
 };
-use bulkhead_domain::{Ground, Proven, TenantId, TenantStatus, api_key::ApiKey};
+use bulkhead_domain::{Evidence, Proven, TenantId, TenantStatus, api_key::ApiKey};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
@@ -197,7 +197,7 @@ impl Authenticator {
         if !api_key::matches(&self.keyring, &key, &stored.mac) || !alive {
             return Err(AuthError::Invalid);
         }
-        let tenant = Proven::on(Ground::ApiKey, key.tenant);
+        let tenant = Proven::on(Evidence::ApiKey, key.tenant);
         let principal = Principal::ApiKey { tenant, id: key.id, role: stored.role };
         // Good as of the moment before the database was asked: a revocation since then is a later one.
         let expires_at = stored.expires_at.unwrap_or(now + MAX_LIFETIME);
@@ -216,7 +216,7 @@ impl Authenticator {
 
     /// Reads the signing keys, making the first one if there is none. Called at start and every half minute.
     pub async fn load_keys(&self, db: &Db, now: DateTime<Utc>) -> Result<(), AuthError> {
-        let read = || db.platform_read(Authority::Machinery, async |tx| signing_keys::list(tx).await);
+        let read = || db.platform_read(Authority::credentials(), async |tx| signing_keys::list(tx).await);
         let mut stored: Vec<signing_keys::StoredSigningKey> = read().await?;
         if stored.is_empty() {
             let made = tokio::task::spawn_blocking(SigningKey::generate)
@@ -224,7 +224,7 @@ impl Authenticator {
                 .map_err(|error| AuthError::Internal(error.to_string()))??;
             let sealed = made.sealed(&self.keyring)?;
             let (kid, jwk) = (made.public().kid().to_owned(), made.public().to_jwk());
-            db.platform_write(Authority::Machinery, async |tx| {
+            db.platform_write(Authority::credentials(), async |tx| {
                 signing_keys::insert_first(tx, &kid, &jwk, &sealed, now).await
             })
             .await?;
@@ -264,7 +264,7 @@ impl Authenticator {
     ) -> Result<(), DbError> {
         let (from, since) = (*horizon, now - Revocations::horizon());
         let read = async |tx: &mut _| revocations::read(tx, from, since).await;
-        let (rows, next) = db.platform_read(Authority::Machinery, read).await?;
+        let (rows, next) = db.platform_read(Authority::credentials(), read).await?;
         let (tenants, credentials): (Vec<_>, Vec<_>) =
             rows.into_iter().partition(|row| row.subject == "tenant");
         if !tenants.is_empty() {

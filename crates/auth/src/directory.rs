@@ -46,7 +46,8 @@ impl Directory {
         {
             return Ok(Some(entry));
         }
-        let found = db.platform_read(Authority::Machinery, async |tx| tenants::entry(tx, id).await).await?;
+        let found =
+            db.platform_read(Authority::credentials(), async |tx| tenants::entry(tx, id).await).await?;
         if let Some(entry) = found {
             self.entries.insert(id, Remembered { entry, at: now, generation });
         }
@@ -55,7 +56,7 @@ impl Directory {
 
     /// The tenant with this slug. Always read: only logins ask.
     pub async fn find_by_slug(&self, db: &Db, slug: &Slug) -> DbResult<Option<DirectoryEntry>> {
-        db.platform_read(Authority::Machinery, async |tx| tenants::entry_by_slug(tx, slug).await).await
+        db.platform_read(Authority::credentials(), async |tx| tenants::entry_by_slug(tx, slug).await).await
     }
 
     /// Believes nothing that was read before now: a tenant has changed. Changes are rare, so all are read anew rather

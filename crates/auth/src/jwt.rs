@@ -10,7 +10,7 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bulkhead_domain::{Ground, OperatorRole, Proven, Role, SessionId, TenantId};
+use bulkhead_domain::{Evidence, OperatorRole, Proven, Role, SessionId, TenantId};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -256,7 +256,7 @@ impl AccessTokens {
 
 /// The principal that the claims name; `None` unless exactly the claims of its kind are there.
 fn principal(claims: &Claims) -> Option<Principal> {
-    let proven = |tenant| Proven::on(Ground::AccessToken, tenant);
+    let proven = |tenant| Proven::on(Evidence::AccessToken, tenant);
     let (role, sub) = (claims.role.as_str(), claims.sub.as_str());
     match (sub.get(..4)?, claims.tenant, claims.sid) {
         ("usr_", Some(tenant), session) => {
@@ -269,7 +269,7 @@ fn principal(claims: &Claims) -> Option<Principal> {
         }
         ("opr_", None, session) => {
             let (id, role) = (sub.parse().ok()?, role.parse::<OperatorRole>().ok()?);
-            Some(Principal::Operator { id, role, session })
+            Some(Principal::Operator { id: Proven::on(Evidence::AccessToken, id), role, session })
         }
         _ => None,
     }

@@ -13,7 +13,7 @@ use bulkhead_db::{
         sessions, users,
     },
 };
-use bulkhead_domain::{Email, Ground, Proven, SessionId, Slug, TenantId, TenantStatus, TextError};
+use bulkhead_domain::{Email, Evidence, Proven, SessionId, Slug, TenantId, TenantStatus, TextError};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
@@ -121,7 +121,7 @@ impl Authenticator {
             db.credentials(entry.id, async |tx| credentials::find_user(tx, email.as_str()).await).await?;
         Ok(found.map(|user| {
             // Proven only once the password has matched; nothing is opened with it before.
-            let tenant = Proven::on(Ground::Password, entry.id);
+            let tenant = Proven::on(Evidence::Password, entry.id);
             let principal = Principal::User { tenant, id: user.id, role: user.role, session: Some(session) };
             (principal, user.password_hash)
         }))
@@ -135,10 +135,11 @@ impl Authenticator {
     ) -> Result<Option<(Principal, String)>, AuthError> {
         let Some(email) = email else { return Ok(None) };
         let read = async |tx: &mut _| operators::find_credential(tx, email.as_str()).await;
-        let found = db.platform_read(Authority::Machinery, read).await?;
+        let found = db.platform_read(Authority::credentials(), read).await?;
         Ok(found.map(|operator| {
-            let principal =
-                Principal::Operator { id: operator.id, role: operator.role, session: Some(session) };
+            // Proven only once the password has matched.
+            let id = Proven::on(Evidence::Password, operator.id);
+            let principal = Principal::Operator { id, role: operator.role, session: Some(session) };
             (principal, operator.password_hash)
         }))
     }
@@ -169,11 +170,11 @@ impl Authenticator {
             Principal::Operator { id, .. } => {
                 let open = async |tx: &mut _| {
                     if let Some(Renewal { stored, renewed }) = &renewal {
-                        operators::renew_password_hash(tx, id, stored, renewed).await?;
+                        operators::renew_password_hash(tx, id.get(), stored, renewed).await?;
                     }
-                    operators::insert_session(tx, session, id, &mac, now, ends).await
+                    operators::insert_session(tx, session, id.get(), &mac, now, ends).await
                 };
-                db.platform_write(Authority::Machinery, open).await?;
+                db.platform_write(Authority::credentials(), open).await?;
             }
             Principal::ApiKey { .. } => return Err(AuthError::Invalid),
         }
@@ -235,7 +236,7 @@ impl Authenticator {
                 None => {
                     let rotate =
                         async |tx: &mut _| operators::rotate_session(tx, session, &current, &next, now).await;
-                    db.platform_write(Authority::Machinery, rotate).await?;
+                    db.platform_write(Authority::credentials(), rotate).await?;
                 }
             }
         }
@@ -274,7 +275,7 @@ impl Authenticator {
                     operators::revoke_session(tx, session, now).await?;
                     revocations::revoke_operator_session(tx, session).await
                 };
-                db.platform_write(Authority::Machinery, end).await?;
+                db.platform_write(Authority::credentials(), end).await?;
             }
         }
         Ok(())
@@ -310,7 +311,7 @@ impl Authenticator {
         Ok(found.map(|row| Stored {
             // Used only after the token's HMAC has matched.
             principal: Principal::User {
-                tenant: Proven::on(Ground::RefreshToken, tenant),
+                tenant: Proven::on(Evidence::RefreshToken, tenant),
                 id: row.user,
                 role: row.role,
                 session: Some(session),
@@ -326,9 +327,14 @@ impl Authenticator {
 
 async fn operator_session(db: &Db, session: SessionId) -> Result<Option<Stored>, DbError> {
     let read = async |tx: &mut _| operators::find_session(tx, session).await;
-    let found = db.platform_read(Authority::Machinery, read).await?;
+    let found = db.platform_read(Authority::credentials(), read).await?;
     Ok(found.map(|row| Stored {
-        principal: Principal::Operator { id: row.operator, role: row.role, session: Some(session) },
+        // Used only after the token's HMAC has matched.
+        principal: Principal::Operator {
+            id: Proven::on(Evidence::RefreshToken, row.operator),
+            role: row.role,
+            session: Some(session),
+        },
         token_mac: row.token_mac,
         previous_mac: row.previous_mac,
         rotated_at: row.rotated_at,

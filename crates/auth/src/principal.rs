@@ -35,7 +35,7 @@ pub enum Principal {
     /// A person who runs the platform. Belongs to no tenant.
     Operator {
         /// Their id.
-        id: OperatorId,
+        id: Proven<OperatorId>,
         /// What they may do.
         role: OperatorRole,
         /// The login that their token belongs to.
@@ -93,7 +93,7 @@ impl Principal {
         match self {
             Self::User { id, .. } => id.to_string(),
             Self::ApiKey { id, .. } => id.to_string(),
-            Self::Operator { id, .. } => id.to_string(),
+            Self::Operator { id, .. } => id.get().to_string(),
         }
     }
 }
@@ -112,7 +112,7 @@ pub struct Verified {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use bulkhead_domain::Ground;
+    use bulkhead_domain::Evidence;
     use uuid::Uuid;
 
     use super::*;
@@ -122,17 +122,18 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn user(tenant_byte: u8, role: Role, session: Option<SessionId>) -> Principal {
-        let tenant = Proven::on(Ground::AccessToken, tenant(tenant_byte));
+        let tenant = Proven::on(Evidence::Fixture, tenant(tenant_byte));
         Principal::User { tenant, id: UserId::from_uuid(Uuid::from_bytes([2; 16])), role, session }
     }
 
     pub(crate) fn key(tenant_byte: u8, role: Role) -> Principal {
-        let tenant = Proven::on(Ground::ApiKey, tenant(tenant_byte));
+        let tenant = Proven::on(Evidence::Fixture, tenant(tenant_byte));
         Principal::ApiKey { tenant, id: ApiKeyId::from_uuid(Uuid::from_bytes([3; 16])), role }
     }
 
     pub(crate) fn operator(role: OperatorRole) -> Principal {
-        Principal::Operator { id: OperatorId::from_uuid(Uuid::from_bytes([4; 16])), role, session: None }
+        let id = Proven::on(Evidence::Fixture, OperatorId::from_uuid(Uuid::from_bytes([4; 16])));
+        Principal::Operator { id, role, session: None }
     }
 
     #[test]

@@ -166,7 +166,7 @@ impl View {
             }
             Principal::ApiKey { tenant, id, .. } => hit(RevokedSubject::ApiKey(tenant.get(), *id)),
             Principal::Operator { id, session, .. } => {
-                hit(RevokedSubject::Operator(*id))
+                hit(RevokedSubject::Operator(id.get()))
                     || session.is_some_and(|session| hit(RevokedSubject::OperatorSession(session)))
             }
         }
@@ -209,7 +209,7 @@ mod tests {
         match principal {
             Principal::User { tenant, id, .. } => RevokedSubject::User(tenant.get(), *id),
             Principal::ApiKey { tenant, id, .. } => RevokedSubject::ApiKey(tenant.get(), *id),
-            Principal::Operator { id, .. } => RevokedSubject::Operator(*id),
+            Principal::Operator { id, .. } => RevokedSubject::Operator(id.get()),
         }
     }
 

@@ -25,7 +25,7 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{
-    ApiKeyId, Clock as _, Ground, JobId, Plan, Proven, ResourceId, Role, SchemaName, Slug, SystemClock,
+    ApiKeyId, Clock as _, Evidence, JobId, Plan, Proven, ResourceId, Role, SchemaName, Slug, SystemClock,
     TenantId, UserId,
 };
 use bulkhead_servers::{Binaries, Scratch};
@@ -408,7 +408,7 @@ impl Builder {
             at,
         };
         let order = async |tx: &mut _| tenants::insert(tx, &new).await;
-        Ok(self.db.platform_write::<_, DbError>(Authority::Machinery, order).await?.id)
+        Ok(self.db.platform_write::<_, DbError>(Authority::machinery(), order).await?.id)
     }
 
     /// Puts a tenant into service that was ordered.
@@ -449,7 +449,7 @@ impl Builder {
             let (name, kind, owner) = ("A resource", "document", "bench");
             resources::insert(tx, &NewResource { id: resource, name, kind, data: &data, owner, at }).await
         };
-        self.db.write::<_, DbError>(Proven::on(Ground::JobRow, id), furnish).await?;
+        self.db.write::<_, DbError>(Proven::on(Evidence::Fixture, id), furnish).await?;
         Ok(Tenant {
             id,
             schema: SchemaName::of(id).to_string(),

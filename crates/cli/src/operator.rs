@@ -24,7 +24,7 @@ pub(crate) async fn create(settings: &Settings, email: &Email, role: OperatorRol
     let now = SystemClock.now();
     let id = OperatorId::mint(now);
     let insert = async |tx: &mut _| operators::insert(tx, id, email.as_str(), &hash, role, now).await;
-    match db.platform_write(Authority::Machinery, insert).await {
+    match db.platform_write(Authority::machinery(), insert).await {
         Ok(()) => {
             println!("{id}  {email}  {}", role.as_str());
             Ok(())

@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use bulkhead_domain::{Proven, SchemaName, TenantId};
+use bulkhead_domain::{OperatorId, Proven, SchemaName, TenantId};
 use bulkhead_telemetry::price::{Step, is_left_out};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
@@ -84,13 +84,40 @@ scopes! {
     OwnerTx;
 }
 
-/// Who asks for the platform's own tables. A tenant's principal cannot become one.
+/// Whose work a transaction on the platform's tables is. Each side has a share of the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Authority {
-    /// An operator whose token was verified.
-    Operator,
-    /// The product's own machinery: the tenant directory, revocations, usage, the queue.
+pub(crate) enum Side {
+    Operators,
+    Credentials,
     Machinery,
+}
+
+/// The right to open a transaction on the platform's own tables. A tenant's principal cannot be made into one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authority {
+    side: Side,
+}
+
+impl Authority {
+    /// An operator's, whose credential was verified.
+    pub const fn operator(_proof: Proven<OperatorId>) -> Self {
+        Self { side: Side::Operators }
+    }
+
+    /// What must be looked up before it is known who calls: the tenant directory, revocations, operators' credentials.
+    /// `cargo xtask graph` lists the files that may ask for it.
+    pub const fn credentials() -> Self {
+        Self { side: Side::Credentials }
+    }
+
+    /// The product's own machinery: usage, the queue, nodes, keys. `cargo xtask graph` lists the files that may ask for it.
+    pub const fn machinery() -> Self {
+        Self { side: Side::Machinery }
+    }
+
+    pub(crate) const fn side(self) -> Side {
+        self.side
+    }
 }
 
 /// One thread's way to the database.

@@ -18,7 +18,7 @@ pub mod usage;
 pub use clock::{Clock, SystemClock};
 pub use id::{ApiKeyId, IdError, JobId, OperatorId, ResourceId, SessionId, TenantId, UserId};
 pub use limit::{Limit, Plan};
-pub use proven::{Ground, Proven};
+pub use proven::{Evidence, Proven};
 pub use role::{OperatorPermission, OperatorRole, Permission, Role};
 pub use tenant::{SchemaName, Slug, TenantStatus};
 pub use text::{Email, Text, TextError};

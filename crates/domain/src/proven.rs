@@ -1,13 +1,14 @@
 //! Values that have been proven, not claimed.
 //!
-//! A tenant's data can only be opened with a `Proven<TenantId>`. The ground of the proof is named where it is made;
-//! `cargo xtask graph` lists the few files that may call [`Proven::on`], so a new one is a reviewed decision.
+//! A tenant's data can only be opened with a `Proven<TenantId>`. The evidence is named where the proof is
+//! made; `cargo xtask graph` lists the files that may call [`Proven::on`] for each kind of evidence, and fails for any
+//! other, so a new one is a reviewed decision.
 
 use std::fmt;
 
 /// Why a value may be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ground {
+pub enum Evidence {
     /// The signature of an access token was verified and the token is not revoked.
     AccessToken,
     /// The secret of an API key matched the stored HMAC and the key is not revoked.
@@ -18,19 +19,23 @@ pub enum Ground {
     RefreshToken,
     /// The row of `platform.jobs` being run names this tenant.
     JobRow,
+    /// None: the caller made the tenant itself a moment ago, to try something out or to show it. Only `bulkhead dev`, the
+    /// benchmarks and the tests may say so.
+    Fixture,
 }
 
 /// A value together with the fact that somebody proved it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Proven<T> {
     value: T,
-    ground: Ground,
+    evidence: Evidence,
 }
 
 impl<T: Copy> Proven<T> {
-    /// States that `value` was proven on `ground`. Only credential verification and the job runner may say so.
-    pub const fn on(ground: Ground, value: T) -> Self {
-        Self { value, ground }
+    /// States that `value` was proven by `evidence`. Only the verification of credentials and the job runner may say
+    /// so of what a caller has sent.
+    pub const fn on(evidence: Evidence, value: T) -> Self {
+        Self { value, evidence }
     }
 
     /// The proven value.
@@ -39,13 +44,13 @@ impl<T: Copy> Proven<T> {
     }
 
     /// What the proof rests on.
-    pub const fn ground(&self) -> Ground {
-        self.ground
+    pub const fn evidence(&self) -> Evidence {
+        self.evidence
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Proven<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} (by {:?})", self.value, self.ground)
+        write!(f, "{:?} (by {:?})", self.value, self.evidence)
     }
 }

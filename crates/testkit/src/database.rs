@@ -9,7 +9,7 @@ use bulkhead_db::{
     platform::tenants::{self, NewTenant},
     provision::{Provisioned, provision_tenant},
 };
-use bulkhead_domain::{Clock as _, Ground, JobId, Plan, Proven, Slug, SystemClock, TenantId, UserId};
+use bulkhead_domain::{Clock as _, Evidence, JobId, Plan, Proven, Slug, SystemClock, TenantId, UserId};
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::cluster::{Cluster, Login, TEMPLATE};
@@ -167,7 +167,7 @@ impl TestDb {
             at,
         };
         let insert = async |tx: &mut _| tenants::insert(tx, &new).await;
-        let made = self.db()?.platform_write::<_, DbError>(Authority::Machinery, insert).await;
+        let made = self.db()?.platform_write::<_, DbError>(Authority::machinery(), insert).await;
         let id = made.context("signing up")?.id;
         Ok(TestTenant { id, slug, owner_id, owner_email })
     }
@@ -214,7 +214,7 @@ pub struct TestTenant {
 impl TestTenant {
     /// Its id, proven.
     pub const fn proven(&self) -> Proven<TenantId> {
-        Proven::on(Ground::JobRow, self.id)
+        Proven::on(Evidence::Fixture, self.id)
     }
 
     /// The name of its schema and its role.

@@ -156,7 +156,7 @@ async fn move_chunk(
 ) -> Result<(), UsageError> {
     let Chunk { ids, batches, bad, .. } = chunk;
     let applied = db
-        .platform_write(Authority::Machinery, async |tx| {
+        .platform_write(Authority::machinery(), async |tx| {
             for (entry, reason) in &bad {
                 usage::reject(tx, &entry.id, &entry.bytes, reason).await?;
             }

@@ -166,7 +166,7 @@ impl Recorder {
         while !left.is_empty() {
             let some = left.get(..left.len().min(APPLY_AT_ONCE)).unwrap_or_default();
             let work = async |tx: &mut _| usage::apply(tx, some.iter()).await;
-            let applied: Result<_, DbError> = db.platform_write(Authority::Machinery, work).await;
+            let applied: Result<_, DbError> = db.platform_write(Authority::machinery(), work).await;
             match applied {
                 Ok(_) => drop(left.drain(..left.len().min(APPLY_AT_ONCE))),
                 Err(error) if Instant::now() < deadline => {

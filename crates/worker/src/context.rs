@@ -7,7 +7,7 @@ use bulkhead_db::{
     platform::queue::lease::{self, ClaimedJob},
     tenant,
 };
-use bulkhead_domain::{Clock, Ground, JobId, Proven, TenantId};
+use bulkhead_domain::{Clock, Evidence, JobId, Proven, TenantId};
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::RedisServer;
 use chrono::{DateTime, Utc};
@@ -81,7 +81,7 @@ impl JobContext {
     /// that tenant, or the platform, can have written it. This is the only place that takes a row for a proof.
     pub fn tenant(&self) -> Result<Proven<TenantId>, JobError> {
         let tenant = self.job.tenant.ok_or_else(|| JobError::abort("the job belongs to no tenant"))?;
-        Ok(Proven::on(Ground::JobRow, tenant))
+        Ok(Proven::on(Evidence::JobRow, tenant))
     }
 
     /// Finishes the job in the transaction that carries its effect: both are kept or neither. Fails when the lease was

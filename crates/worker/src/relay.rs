@@ -201,11 +201,11 @@ impl Relay {
         }
         let turn = &mut self.turn;
         let take = async |tx: &mut _| dispatch::take_due(tx, bounds, turn).await;
-        self.db.platform_write(Authority::Machinery, take).await
+        self.db.platform_write(Authority::machinery(), take).await
     }
 
     async fn take_back(&self, jobs: Option<&[JobId]>) -> Result<usize, DbError> {
         let take_back = async |tx: &mut _| dispatch::take_back(tx, jobs).await;
-        self.db.platform_write(Authority::Machinery, take_back).await
+        self.db.platform_write(Authority::machinery(), take_back).await
     }
 }

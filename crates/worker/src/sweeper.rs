@@ -27,7 +27,7 @@ pub(crate) async fn renew_for_ever(db: &Db, executor: &Executor, lease: Duration
             continue;
         }
         let renew = async |tx: &mut _| lease::renew(tx, &held, lease).await;
-        match db.platform_write::<_, DbError>(Authority::Machinery, renew).await {
+        match db.platform_write::<_, DbError>(Authority::machinery(), renew).await {
             Ok(renewed) => {
                 let renewed: HashSet<_> = renewed.into_iter().collect();
                 // Jobs that finished meanwhile are among the rest; nobody finds them running.
@@ -45,7 +45,7 @@ pub(crate) async fn sweep_for_ever(db: &Db, every: Duration, patience: Duration,
             let swept = dispatch::sweep(tx, patience, LIMIT).await?;
             Ok::<_, DbError>((swept, dispatch::depth(tx).await?))
         };
-        match db.platform_write(Authority::Machinery, sweep).await {
+        match db.platform_write(Authority::machinery(), sweep).await {
             Ok((swept, depth)) => tell(swept, depth, metrics),
             Err(error) => tracing::warn!(%error, "the queue could not be swept"),
         }

@@ -196,7 +196,7 @@ fn supervised(queue: Arc<Queue>, node: String, executor: Executor) -> AbortOnDro
 async fn live(db: &Db, node: &Node, health: &Health) {
     loop {
         let beat = async |tx: &mut _| nodes::heartbeat(tx, node).await;
-        let written = db.platform_write::<_, DbError>(Authority::Machinery, beat).await;
+        let written = db.platform_write::<_, DbError>(Authority::machinery(), beat).await;
         health.set_database(written.is_ok());
         if let Err(error) = written {
             tracing::warn!(%error, "the heartbeat could not be written");
@@ -208,7 +208,7 @@ async fn live(db: &Db, node: &Node, health: &Health) {
 /// Sees to it that what recurs is in the queue; trying until it is.
 async fn arrange(db: &Db, clock: &dyn Clock) {
     let ensure = async |tx: &mut _| schedule::ensure(tx, clock.now()).await;
-    while let Err(error) = db.platform_write::<_, DbError>(Authority::Machinery, ensure).await {
+    while let Err(error) = db.platform_write::<_, DbError>(Authority::machinery(), ensure).await {
         tracing::warn!(%error, "recurring jobs could not be arranged");
         sleep(Duration::from_secs(1)).await;
     }
@@ -238,7 +238,7 @@ async fn hand_back(db: &Db, waiting: &[JobId], left: &[(JobId, LeaseToken)], nod
         nodes::leave(tx, node).await?;
         Ok::<_, DbError>(released)
     };
-    match db.platform_write(Authority::Machinery, hand_back).await {
+    match db.platform_write(Authority::machinery(), hand_back).await {
         Ok(released) if released > 0 => tracing::warn!(jobs = released, "running jobs were handed back"),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "jobs could not be handed back; their leases will run out"),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
-use crate::rust_version;
+use crate::{proofs, rust_version};
 
 /// What the name of each of our crates begins with, but for `xtask`.
 const PREFIX: &str = "bulkhead-";
@@ -82,6 +82,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         metadata.workspace_root.as_std_path(),
         (pinned.major, pinned.minor),
     )?);
+    found.extend(proofs::violations(metadata.workspace_root.as_std_path())?);
     for line in &found {
         eprintln!("{line}");
     }

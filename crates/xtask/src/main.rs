@@ -7,13 +7,15 @@ use clap::Parser;
 
 mod generated;
 mod graph;
+mod proofs;
 mod rust_version;
+mod sources;
 
 /// Chores of this repository.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Task {
-    /// Check which crate depends on what, and that every file names the same Rust.
+    /// Check which crate depends on what, who may say that something is proven, and that every file names the same Rust.
     Graph,
     /// Write `openapi/v1.json` from the code.
     Openapi {

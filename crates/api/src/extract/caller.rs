@@ -6,7 +6,7 @@ use std::future::{Ready, ready};
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use bulkhead_auth::Principal;
 use bulkhead_db::{
-    DbResult, PlatformTx, TenantTx, platform,
+    Authority, DbResult, PlatformTx, TenantTx, platform,
     tenant::{self, audit::Entry},
 };
 use bulkhead_domain::{OperatorId, Proven, Role, TenantId};
@@ -80,7 +80,7 @@ impl FromRequest for TenantCaller {
 #[derive(Clone, Debug)]
 pub(crate) struct OperatorCaller {
     /// Which one.
-    pub(crate) id: OperatorId,
+    pub(crate) id: Proven<OperatorId>,
     request: RequestId,
     operation: &'static str,
 }
@@ -88,7 +88,12 @@ pub(crate) struct OperatorCaller {
 impl OperatorCaller {
     /// The operator's id as text.
     pub(crate) fn subject(&self) -> String {
-        self.id.to_string()
+        self.id.get().to_string()
+    }
+
+    /// The right to work on the platform's tables.
+    pub(crate) const fn authority(&self) -> Authority {
+        Authority::operator(self.id)
     }
 
     /// Writes an audit row about the running operation.

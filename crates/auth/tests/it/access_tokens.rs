@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bulkhead_auth::{
     AccessTokens, Issue, KeySet, Principal, SigningKey, TokenError, Verified, VerifyingKey, jwt::IssueError,
 };
-use bulkhead_domain::{ApiKeyId, Ground, OperatorRole, Proven, Role};
+use bulkhead_domain::{ApiKeyId, Evidence, OperatorId, OperatorRole, Proven, Role};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -15,8 +15,12 @@ use crate::forger::{
     user, with, with_claims, with_header,
 };
 
+fn proven_operator() -> Proven<OperatorId> {
+    Proven::on(Evidence::AccessToken, operator())
+}
+
 fn owner() -> Principal {
-    let tenant = Proven::on(Ground::AccessToken, tenant());
+    let tenant = Proven::on(Evidence::AccessToken, tenant());
     Principal::User { tenant, id: user(), role: Role::Owner, session: Some(session()) }
 }
 
@@ -33,7 +37,7 @@ fn read(text: &str) -> (Value, Value) {
 
 #[test]
 fn every_kind_of_principal_comes_back_as_it_was() {
-    let proven = Proven::on(Ground::AccessToken, tenant());
+    let proven = Proven::on(Evidence::AccessToken, tenant());
     let key = Principal::ApiKey {
         tenant: proven,
         id: ApiKeyId::from_uuid(Uuid::from_bytes([3; 16])),
@@ -41,8 +45,9 @@ fn every_kind_of_principal_comes_back_as_it_was() {
     };
     let without_session =
         Principal::User { tenant: proven, id: user(), role: Role::Developer, session: None };
-    let admin = Principal::Operator { id: operator(), role: OperatorRole::Admin, session: Some(session()) };
-    let billing = Principal::Operator { id: operator(), role: OperatorRole::Billing, session: None };
+    let admin =
+        Principal::Operator { id: proven_operator(), role: OperatorRole::Admin, session: Some(session()) };
+    let billing = Principal::Operator { id: proven_operator(), role: OperatorRole::Billing, session: None };
     for principal in [owner(), without_session, key, admin, billing] {
         let token = tokens().issue(keys(), &issue(principal)).unwrap();
         assert_eq!(token.expires_in, 600);
@@ -60,7 +65,7 @@ fn a_token_has_the_header_and_the_claims_of_rfc_9068() {
     let expected = with(claims(), "jti", found_claims["jti"].clone());
     assert_eq!(found_claims, expected);
 
-    let admin = Principal::Operator { id: operator(), role: OperatorRole::Admin, session: None };
+    let admin = Principal::Operator { id: proven_operator(), role: OperatorRole::Admin, session: None };
     let (_, found) = read(&tokens().issue(keys(), &issue(admin)).unwrap().text);
     assert!(found.get("tenant").is_none() && found.get("sid").is_none(), "{found}");
     assert_eq!(found["sub"], json!(operator()));
@@ -132,7 +137,8 @@ fn what_the_forger_starts_from_is_accepted() {
     assert_eq!(verify(with_claims(&with(claims(), "scope", json!(["a", { "b": 1 }])))), expected);
     let operators = with(with(claims(), "tenant", Value::Null), "sub", json!(operator()));
     let operators = with(with(operators, "client_id", json!(operator())), "role", json!("admin"));
-    let admin = Principal::Operator { id: operator(), role: OperatorRole::Admin, session: Some(session()) };
+    let admin =
+        Principal::Operator { id: proven_operator(), role: OperatorRole::Admin, session: Some(session()) };
     assert_eq!(verify(with_claims(&operators)), Ok(admin));
 }
 

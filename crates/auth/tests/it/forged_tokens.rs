@@ -12,7 +12,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use bulkhead_auth::{Issue, Principal, TokenError};
-use bulkhead_domain::{ApiKeyId, Ground, Proven, Role, TenantId, UserId};
+use bulkhead_domain::{ApiKeyId, Evidence, Proven, Role, TenantId, UserId};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -37,7 +37,7 @@ fn foreign() -> EncodingKey {
 }
 
 fn good() -> String {
-    let tenant = Proven::on(Ground::AccessToken, tenant());
+    let tenant = Proven::on(Evidence::AccessToken, tenant());
     let principal = Principal::User { tenant, id: user(), role: Role::ReadOnly, session: Some(session()) };
     tokens().issue(keys(), &Issue { principal, proven_at: NOW, credential_expires_at: None }).unwrap().text
 }

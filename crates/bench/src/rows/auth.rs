@@ -7,7 +7,7 @@ use bulkhead_auth::{
     AccessTokens, CredentialCache, Issue, KeySet, Keyring, MasterKey, Principal, Revocations, SigningKey,
     Verified, api_key,
 };
-use bulkhead_domain::{ApiKeyId, Clock as _, Ground, Proven, Role, SystemClock, TenantId, UserId};
+use bulkhead_domain::{ApiKeyId, Clock as _, Evidence, Proven, Role, SystemClock, TenantId, UserId};
 
 use chrono::{DateTime, Utc};
 
@@ -31,7 +31,7 @@ pub(crate) async fn auth(effort: Effort) -> Result<Vec<Row>> {
         bulkhead_auth::jwt::DEFAULT_LIFETIME,
     )?;
     let principal = Principal::User {
-        tenant: Proven::on(Ground::Password, TenantId::mint(now)),
+        tenant: Proven::on(Evidence::Fixture, TenantId::mint(now)),
         id: UserId::mint(now),
         role: Role::Developer,
         session: None,

@@ -5,7 +5,7 @@ use bulkhead_db::{
     DbError, PoolOptions,
     tenant::{credentials, resources},
 };
-use bulkhead_domain::{Ground, Proven, ResourceId, api_key::ApiKey};
+use bulkhead_domain::{Evidence, Proven, ResourceId, api_key::ApiKey};
 use bulkhead_testkit::{TestDb, timeouts};
 
 use super::Effort;
@@ -59,7 +59,7 @@ pub(crate) async fn backends(stage: &mut Stage, effort: Effort, threads: f64) ->
 async fn read_each(db: &bulkhead_db::Db, stage: &Stage, tenants: usize) -> Result<()> {
     for tenant in stage.tenants.iter().take(tenants) {
         let id: ResourceId = tenant.path.trim_start_matches("/v1/resources/").parse()?;
-        let proven = Proven::on(Ground::JobRow, tenant.id);
+        let proven = Proven::on(Evidence::Fixture, tenant.id);
         let key = ApiKey::parse(&tenant.key)?;
         db.credentials::<_, DbError>(tenant.id, async |tx| credentials::find_api_key(tx, key.id).await)
             .await?;

@@ -20,7 +20,7 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{
-    Clock, Ground, JobId, OperatorId, OperatorRole, Plan, Proven, ResourceId, Role, SystemClock, UserId,
+    Clock, Evidence, JobId, OperatorId, OperatorRole, Plan, Proven, ResourceId, Role, SystemClock, UserId,
     api_key::ApiKey,
 };
 use bulkhead_telemetry::Metrics;
@@ -61,7 +61,7 @@ struct Seed {
 impl Seed {
     async fn operator(&self, login: &Login) -> Result<()> {
         let find = async |tx: &mut _| operators::find_credential(tx, &login.email).await;
-        if self.db.platform_read(Authority::Machinery, find).await?.is_some() {
+        if self.db.platform_read(Authority::machinery(), find).await?.is_some() {
             return Ok(());
         }
         let hash = self.hasher.hash(login.password.parse()?).await?;
@@ -69,13 +69,13 @@ impl Seed {
         let id = OperatorId::mint(now);
         let role = OperatorRole::Admin;
         let insert = async |tx: &mut _| operators::insert(tx, id, &login.email, &hash, role, now).await;
-        Ok(self.db.platform_write(Authority::Machinery, insert).await?)
+        Ok(self.db.platform_write(Authority::machinery(), insert).await?)
     }
 
     async fn tenant(&self, demo: &DemoTenant) -> Result<()> {
         let id = demo.id;
         let find = async |tx: &mut _| tenants::find(tx, id).await;
-        if self.db.platform_read(Authority::Machinery, find).await?.is_none() {
+        if self.db.platform_read(Authority::machinery(), find).await?.is_none() {
             self.announce(demo).await?;
         }
         let now = SystemClock.now();
@@ -100,14 +100,14 @@ impl Seed {
             at: now,
         };
         let insert = async |tx: &mut _| tenants::insert(tx, &new).await;
-        self.db.platform_write(Authority::Machinery, insert).await?;
+        self.db.platform_write(Authority::machinery(), insert).await?;
         Ok(())
     }
 
     /// A developer, the API key and a few resources, in one transaction: all there, or none.
     async fn furnish(&self, demo: &DemoTenant) -> Result<()> {
         // Nobody has logged in, but who starts this owns the database and everything in it.
-        let tenant = Proven::on(Ground::JobRow, demo.id);
+        let tenant = Proven::on(Evidence::Fixture, demo.id);
         let key_id = demo.api_key_id;
         if self.db.read(tenant, async |tx| api_keys::find(tx, key_id).await).await?.is_some() {
             return Ok(());

@@ -81,7 +81,7 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
     let slug: Slug = "acme".parse()?;
     let id = site
         .db()?
-        .platform_write::<_, DbError>(Authority::Machinery, async |tx| {
+        .platform_write::<_, DbError>(Authority::machinery(), async |tx| {
             let owner_password_hash = "x";
             let owner_email = "a@b.example";
             let owner = UserId::mint(at);
@@ -164,7 +164,7 @@ async fn running_it_again_repairs_roles_and_changes_passwords() -> Result<()> {
     let old = Pool::new(site.connector("bulkhead_platform", "one")?, TestDb::pool_options(1));
     let stale = Db::new(site.pool("bulkhead_tenant")?, old, timeouts());
     let refused = stale
-        .platform_read::<_, DbError>(Authority::Machinery, async |tx| {
+        .platform_read::<_, DbError>(Authority::machinery(), async |tx| {
             tenants::find(tx, TenantId::mint(SystemClock.now())).await
         })
         .await;

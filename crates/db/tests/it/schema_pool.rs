@@ -149,7 +149,7 @@ async fn a_tenant_that_has_an_id_keeps_it() -> Result<()> {
     let slug: Slug = "acme".parse()?;
     let new = order(Some(own), &slug);
     let insert = async |tx: &mut _| tenants::insert(tx, &new).await;
-    let made = db.db()?.platform_write::<_, DbError>(Authority::Machinery, insert).await?;
+    let made = db.db()?.platform_write::<_, DbError>(Authority::machinery(), insert).await?;
     assert_eq!(made.id, own);
     assert_eq!(state(&db, id).await?, "role schema ready");
     Ok(())
@@ -171,7 +171,7 @@ async fn two_that_sign_up_at_once_take_two() -> Result<()> {
             both_have_taken.wait().await;
             Ok::<_, DbError>(made.id)
         };
-        anyhow::Ok(pools.platform_write(Authority::Machinery, insert).await?)
+        anyhow::Ok(pools.platform_write(Authority::machinery(), insert).await?)
     };
     let (a, b) = tokio::join!(sign_up("first"), sign_up("second"));
     let mut taken = [a?, b?];

@@ -11,7 +11,7 @@ async fn ask(url: &str, tls: Option<&Tls>) -> Result<(), DbError> {
     let pool = Pool::new(Connector::new(url, tls, Duration::from_secs(5))?, TestDb::pool_options(1));
     let db = Db::new(pool.clone(), pool, timeouts());
     let nobody = TenantId::mint(SystemClock.now());
-    db.platform_read::<_, DbError>(Authority::Machinery, async |tx| tenants::find(tx, nobody).await)
+    db.platform_read::<_, DbError>(Authority::machinery(), async |tx| tenants::find(tx, nobody).await)
         .await
         .map(drop)
 }

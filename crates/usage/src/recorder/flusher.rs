@@ -183,7 +183,7 @@ impl Flusher {
     /// Adds to the rollups; whether that is known to have happened.
     async fn apply(&self, batches: &[Rc<UsageBatch>]) -> bool {
         let work = async |tx: &mut _| usage::apply(tx, batches.iter().map(Rc::as_ref)).await;
-        let result: Result<_, DbError> = self.db.platform_write(Authority::Machinery, work).await;
+        let result: Result<_, DbError> = self.db.platform_write(Authority::machinery(), work).await;
         match result {
             Ok(_applied) => {
                 self.postgres_pause.borrow_mut().succeeded();
@@ -281,7 +281,7 @@ impl Flusher {
         let Some((first, last)) = span else { return true };
         let first = BatchId { boot: self.boot, seq: first };
         let ask = async |tx: &mut _| usage::confirmed(tx, first, last).await;
-        match self.db.platform_read::<_, DbError>(Authority::Machinery, ask).await {
+        match self.db.platform_read::<_, DbError>(Authority::machinery(), ask).await {
             Ok(confirmed) => {
                 for seqs in confirmed {
                     while self.ledger.borrow_mut().settle_some(&seqs, FORGET_AT_ONCE) {

@@ -12,7 +12,7 @@ use crate::support::{Oracle, batch};
 
 async fn apply(db: &Db, batches: &[&UsageBatch]) -> Result<usage::Applied, DbError> {
     let work = async |tx: &mut _| usage::apply(tx, batches.iter().copied()).await;
-    db.platform_write(Authority::Machinery, work).await
+    db.platform_write(Authority::machinery(), work).await
 }
 
 /// Appliers that send everything several times, cut and ordered at random, some of them cut off in the middle.
@@ -75,7 +75,7 @@ async fn what_is_applied_is_confirmed_and_what_is_not_is_not() -> Result<()> {
     );
     let of = async |first: usize, last: u64| {
         let ask = async |tx: &mut _| usage::confirmed(tx, batches[first].id, last).await;
-        db.db()?.platform_read::<_, DbError>(Authority::Machinery, ask).await.map_err(anyhow::Error::from)
+        db.db()?.platform_read::<_, DbError>(Authority::machinery(), ask).await.map_err(anyhow::Error::from)
     };
     assert_eq!(of(0, 9).await?, [1..=3, 5..=5, 7..=7, 9..=9]);
     assert_eq!(of(1, 6).await?, [2..=3, 5..=5]);
@@ -111,7 +111,7 @@ async fn reports_add_up_to_the_rollups() -> Result<()> {
         let page = PageRequest { after: None, limit: 10 };
         Ok::<_, DbError>((totals, usage::totals_of_all(tx, first, until, page).await?))
     };
-    let (totals, all) = db.db()?.platform_read(Authority::Operator, read).await?;
+    let (totals, all) = db.db()?.platform_read(Authority::machinery(), read).await?;
     let of = |meter| totals.iter().find(|line| line.meter == meter).unwrap().quantity.clone();
     let expected = BigDecimal::new((1_001 * batch.entries.len()).into(), 3);
     assert_eq!(of(Meter::ComputeMs), expected);

@@ -26,7 +26,7 @@ const GIVEN_UP: &str = "every attempt failed";
 /// Runs the job if it can be claimed. `closing` between delivery and claim means that it stays where it is.
 pub(super) async fn run(inner: Arc<Inner>, reach: Reach, id: JobId) {
     let claim = async |tx: &mut _| lease::claim(tx, id, &inner.kinds, inner.options.lease).await;
-    let job = match reach.db.platform_write::<_, DbError>(Authority::Machinery, claim).await {
+    let job = match reach.db.platform_write::<_, DbError>(Authority::machinery(), claim).await {
         Ok(Some(job)) => job,
         Ok(None) => return,
         Err(error) => {
@@ -121,7 +121,7 @@ async fn write(reach: &Reach, job: &ClaimedJob, verdict: Verdict<'_>) {
         Verdict::Later(pause) => lease::retry_later(tx, job.id, job.token, TRIED_AGAIN, pause).await,
         Verdict::Never(reason) => lease::fail(tx, job.id, job.token, reason).await,
     };
-    match reach.db.platform_write::<_, DbError>(Authority::Machinery, write).await {
+    match reach.db.platform_write::<_, DbError>(Authority::machinery(), write).await {
         Ok(true) => {}
         Ok(false) => tracing::warn!("the lease was lost before the failure could be written down"),
         Err(error) => tracing::warn!(%error, "the failure could not be written down; the lease will run out"),

@@ -39,6 +39,6 @@ impl Handle for AggregateUsage {
             json!({ "fresh": drained.fresh, "duplicate": drained.duplicate, "rejected": drained.rejected });
         let rest = if drained.fresh < MANY_BATCHES { begun.elapsed() * REST } else { Duration::ZERO };
         let finish = async |tx: &mut _| context.finish_and_rest(tx, result, rest.min(LONGEST_REST)).await;
-        Ok(context.db().platform_write::<_, DbError>(Authority::Machinery, finish).await?)
+        Ok(context.db().platform_write::<_, DbError>(Authority::machinery(), finish).await?)
     }
 }

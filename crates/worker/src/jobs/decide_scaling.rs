@@ -35,7 +35,7 @@ impl Handle for DecideScaling {
                 let new = scaling::record(tx, minute, &decided).await?;
                 Ok::<_, DbError>((new, loads.last().map(|load| load.tenant), loads.len() < usize::from(PAGE)))
             };
-            let (new, last, done) = context.db().platform_write(Authority::Machinery, write).await?;
+            let (new, last, done) = context.db().platform_write(Authority::machinery(), write).await?;
             decisions += new;
             after = last;
             if done {
@@ -43,7 +43,7 @@ impl Handle for DecideScaling {
             }
         }
         let finish = async |tx: &mut _| context.finish(tx, Some(json!({ "decisions": decisions }))).await;
-        Ok(context.db().platform_write::<_, DbError>(Authority::Machinery, finish).await?)
+        Ok(context.db().platform_write::<_, DbError>(Authority::machinery(), finish).await?)
     }
 }
 

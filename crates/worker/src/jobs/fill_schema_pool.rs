@@ -56,6 +56,6 @@ impl Handle for FillSchemaPool {
         }
         let result = json!({ "built": built, "dropped": dropped });
         let finish = async |tx: &mut _| context.finish(tx, Some(result)).await;
-        Ok(context.db().platform_write::<_, DbError>(Authority::Machinery, finish).await?)
+        Ok(context.db().platform_write::<_, DbError>(Authority::machinery(), finish).await?)
     }
 }

@@ -30,7 +30,7 @@ impl Handle for KeepHouse {
             let mut rows = 0;
             loop {
                 let delete = async |tx: &mut _| housekeeping::delete(tx, what, BATCH).await;
-                let batch = context.db().platform_write(Authority::Machinery, delete).await?;
+                let batch = context.db().platform_write(Authority::machinery(), delete).await?;
                 rows += batch;
                 if batch < usize::from(BATCH) {
                     break;
@@ -42,7 +42,7 @@ impl Handle for KeepHouse {
         }
         ask_tenants(context).await?;
         let finish = async |tx: &mut _| context.finish(tx, Some(json!({ "deleted": deleted }))).await;
-        Ok(context.db().platform_write::<_, DbError>(Authority::Machinery, finish).await?)
+        Ok(context.db().platform_write::<_, DbError>(Authority::machinery(), finish).await?)
     }
 }
 
@@ -57,7 +57,7 @@ async fn ask_tenants(context: &JobContext) -> Result<(), DbError> {
             queue::enqueue_for_tenants(tx, &PurgeExpired {}, &key, &tenants, now).await?;
             Ok::<_, DbError>(tenants)
         };
-        let tenants = context.db().platform_write(Authority::Machinery, ask).await?;
+        let tenants = context.db().platform_write(Authority::machinery(), ask).await?;
         if tenants.len() < usize::from(TENANTS) {
             return Ok(());
         }

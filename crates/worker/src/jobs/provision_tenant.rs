@@ -30,7 +30,7 @@ impl Handle for ProvisionTenant {
             context.finish(tx, Some(json!({ "tenant": self.tenant, "outcome": outcome }))).await
         };
         let known = async |tx: &mut _| tenants::find(tx, self.tenant).await;
-        if context.db().platform_read(Authority::Machinery, known).await?.is_none() {
+        if context.db().platform_read(Authority::machinery(), known).await?.is_none() {
             return Err(JobError::abort("there is no such tenant"));
         }
         Ok(context.owner().write::<_, DbError>(build).await?)

@@ -41,7 +41,7 @@ async fn a_tenant_that_signed_up_is_built_and_one_that_did_not_is_refused() -> R
             let refused = queue::enqueue(tx, &ProvisionTenant { tenant: stranger }, None, None, at).await?;
             Ok::<_, DbError>((built, refused))
         };
-        let (built, refused) = db.db()?.platform_write(Authority::Operator, ask).await?;
+        let (built, refused) = db.db()?.platform_write(Authority::machinery(), ask).await?;
         until(&db, &ended(ProvisionTenant::KIND), "2", PATIENCE).await?;
         let refused = job(&db, refused).await?;
         assert_eq!(
@@ -245,7 +245,7 @@ async fn the_pool_of_schemas_is_filled_renewed_and_emptied_as_it_is_set() -> Res
             let job = ProvisionTenant { tenant: tenant.id };
             queue::enqueue(tx, &job, Some(tenant.id), None, SystemClock.now()).await
         };
-        db.db()?.platform_write::<_, DbError>(Authority::Operator, ask).await?;
+        db.db()?.platform_write::<_, DbError>(Authority::machinery(), ask).await?;
         until(&db, "SELECT status FROM platform.tenants", "active", PATIENCE).await?;
         let find = async |tx: &mut _| tenant::users::find(tx, tenant.owner_id).await;
         assert_eq!(db.db()?.read(tenant.proven(), find).await?.unwrap().email, tenant.owner_email);

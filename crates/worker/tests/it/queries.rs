@@ -22,7 +22,7 @@ const KINDS: &[&str] = &["probe", "keep_house"];
 
 async fn take(db: &TestDb, bounds: Bounds, turn: &mut Turn) -> Result<Vec<DueJob>> {
     let take = async |tx: &mut _| dispatch::take_due(tx, bounds, turn).await;
-    Ok(db.db()?.platform_write(Authority::Machinery, take).await?)
+    Ok(db.db()?.platform_write(Authority::machinery(), take).await?)
 }
 
 fn by_lane(jobs: &[DueJob]) -> BTreeMap<&str, usize> {
@@ -57,7 +57,7 @@ async fn lanes_take_turns_within_all_bounds() -> Result<()> {
         let claimed = lease::claim(tx, id, KINDS, LEASE).await?.unwrap();
         lease::finish(tx, id, claimed.token, None).await
     };
-    db.db()?.platform_write::<_, DbError>(Authority::Machinery, work).await?;
+    db.db()?.platform_write::<_, DbError>(Authority::machinery(), work).await?;
     assert_eq!(by_lane(&take(&db, bounds, &mut turn).await?), BTreeMap::from([(lanes[0].as_str(), 1)]));
     Ok(())
 }
@@ -115,7 +115,7 @@ async fn a_job_is_claimed_once_and_finished_only_under_its_lease() -> Result<()>
     let claim = |lease| {
         let db = db.db().unwrap();
         async move {
-            db.platform_write(Authority::Machinery, async |tx: &mut _| {
+            db.platform_write(Authority::machinery(), async |tx: &mut _| {
                 lease::claim(tx, id, KINDS, lease).await
             })
             .await
@@ -132,7 +132,9 @@ async fn a_job_is_claimed_once_and_finished_only_under_its_lease() -> Result<()>
     let machinery = db.db()?;
     let finish = async |token| {
         machinery
-            .platform_write(Authority::Machinery, async |tx: &mut _| lease::finish(tx, id, token, None).await)
+            .platform_write(Authority::machinery(), async |tx: &mut _| {
+                lease::finish(tx, id, token, None).await
+            })
             .await
     };
     assert!(matches!(finish(first.token).await, Err(DbError::Conflict)));
@@ -165,7 +167,7 @@ async fn a_sweep_requeues_fails_and_takes_back() -> Result<()> {
         db.sql(&format!("UPDATE platform.jobs SET {set} WHERE id = '{}'", id.uuid())).await?;
     }
     let sweep = async |tx: &mut _| dispatch::sweep(tx, LEASE, 100).await;
-    let swept = db.db()?.platform_write::<_, DbError>(Authority::Machinery, sweep).await?;
+    let swept = db.db()?.platform_write::<_, DbError>(Authority::machinery(), sweep).await?;
     assert_eq!(swept, Swept { requeued: 1, failed: vec!["probe".to_owned()], taken_back: 1 });
     assert_eq!(job(&db, lost).await?.state, JobState::Queued);
     assert_eq!(job(&db, spent).await?.state, JobState::Failed);
@@ -180,7 +182,10 @@ async fn the_depth_is_of_jobs_that_are_due_and_that_nobody_has_begun() -> Result
     let db = database().await?;
     let depth = async || {
         let depth = async |tx: &mut _| dispatch::depth(tx).await;
-        db.db()?.platform_write::<_, DbError>(Authority::Machinery, depth).await.map_err(anyhow::Error::from)
+        db.db()?
+            .platform_write::<_, DbError>(Authority::machinery(), depth)
+            .await
+            .map_err(anyhow::Error::from)
     };
     assert_eq!(depth().await?, Depth { due: 0, outstanding: 0, oldest_due_seconds: 0 });
     for set in [
@@ -207,14 +212,14 @@ async fn a_recurring_job_is_one_row_that_never_ends() -> Result<()> {
     let ensure = async |every| {
         let ensure =
             async |tx: &mut _| queue::ensure_recurring::<KeepHouse>(tx, every, SystemClock.now()).await;
-        machinery.platform_write::<_, DbError>(Authority::Machinery, ensure).await
+        machinery.platform_write::<_, DbError>(Authority::machinery(), ensure).await
     };
     ensure(Duration::from_hours(1)).await?;
     ensure(Duration::from_hours(1)).await?;
     let filter = JobFilter { kind: Some("keep_house"), ..JobFilter::default() };
     let page = PageRequest { after: None, limit: 10 };
     let list = async |tx: &mut _| queue::list(tx, filter, page).await;
-    let rows = machinery.platform_read(Authority::Operator, list).await?.rows;
+    let rows = machinery.platform_read(Authority::machinery(), list).await?.rows;
     assert_eq!(rows.len(), 1);
     let id = rows[0].id;
     for finishes in [true, false, true] {
@@ -227,7 +232,7 @@ async fn a_recurring_job_is_one_row_that_never_ends() -> Result<()> {
             assert!(lease::fail(tx, id, claimed.token, "no").await?);
             Ok(())
         };
-        machinery.platform_write::<_, DbError>(Authority::Machinery, run).await?;
+        machinery.platform_write::<_, DbError>(Authority::machinery(), run).await?;
         let row = job(&db, id).await?;
         assert_eq!((row.state, row.finished_at), (JobState::Queued, None));
         assert!(row.run_at > SystemClock.now() + chrono::TimeDelta::minutes(59));
@@ -240,7 +245,7 @@ async fn a_recurring_job_is_one_row_that_never_ends() -> Result<()> {
             lease::finish(tx, id, claimed.token, None).await?;
             lease::rest(tx, id, rest).await
         };
-        machinery.platform_write::<_, DbError>(Authority::Machinery, run).await?;
+        machinery.platform_write::<_, DbError>(Authority::machinery(), run).await?;
         assert!(job(&db, id).await?.run_at > SystemClock.now() + chrono::TimeDelta::minutes(least));
         db.sql("UPDATE platform.jobs SET run_at = now()").await?;
     }
@@ -258,7 +263,7 @@ async fn a_key_that_was_used_names_the_same_job() -> Result<()> {
     let ask = async |tenant, key: Option<&str>| {
         let ask =
             async |tx: &mut _| queue::enqueue(tx, &Probe::default(), tenant, key, SystemClock.now()).await;
-        machinery.platform_write(Authority::Machinery, ask).await
+        machinery.platform_write(Authority::machinery(), ask).await
     };
     let first = ask(None, Some("a")).await?;
     assert_eq!(ask(None, Some("a")).await?, first);

@@ -71,7 +71,7 @@ impl Handle for Probe {
             audit::record(tx, &entry).await?;
             context.finish(tx, Some(json!({ "attempt": context.attempt() }))).await
         };
-        Ok(context.db().platform_write::<_, DbError>(Authority::Machinery, work).await?)
+        Ok(context.db().platform_write::<_, DbError>(Authority::machinery(), work).await?)
     }
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn tenant(n: u128) -> TenantId {
 
 pub(crate) async fn enqueue(db: &TestDb, tenant: Option<TenantId>, probe: &Probe) -> Result<JobId> {
     let work = async |tx: &mut _| queue::enqueue(tx, probe, tenant, None, SystemClock.now()).await;
-    Ok(db.db()?.platform_write(Authority::Machinery, work).await?)
+    Ok(db.db()?.platform_write(Authority::machinery(), work).await?)
 }
 
 /// Many jobs at once, of one tenant.
@@ -200,5 +200,5 @@ pub(crate) const EFFECTS: &str =
 /// What people see of a job.
 pub(crate) async fn job(db: &TestDb, id: JobId) -> Result<queue::JobRow> {
     let read = async |tx: &mut _| queue::operation(tx, id).await;
-    db.db()?.platform_read(Authority::Operator, read).await?.context("no such job")
+    db.db()?.platform_read(Authority::machinery(), read).await?.context("no such job")
 }

@@ -2,7 +2,6 @@
 
 use actix_web::{Either, web::Data};
 use bulkhead_db::{
-    Authority,
     platform::queue::{self, JobState},
     tenant::jobs,
 };
@@ -31,8 +30,8 @@ pub(crate) async fn get_operation(
 ) -> Result<Answer, ApiError> {
     let found = match caller {
         Either::Left(caller) => state.db.read(caller.tenant, async |tx| jobs::find(tx, id).await).await?,
-        Either::Right(_) => {
-            state.db.platform_read(Authority::Operator, async |tx| queue::operation(tx, id).await).await?
+        Either::Right(caller) => {
+            state.db.platform_read(caller.authority(), async |tx| queue::operation(tx, id).await).await?
         }
     };
     let job = found.ok_or(ApiError::NotFound)?;

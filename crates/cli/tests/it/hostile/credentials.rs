@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bulkhead_auth::{AccessTokens, Issue, KeySet, Keyring, MasterKey, Principal, SigningKey, VerifyingKey};
 use bulkhead_domain::{
-    ApiKeyId, Clock, Ground, OperatorId, OperatorRole, Proven, Role, SystemClock, TenantId, UserId,
+    ApiKeyId, Clock, Evidence, OperatorId, OperatorRole, Proven, Role, SystemClock, TenantId, UserId,
     api_key::ApiKey,
 };
 
@@ -172,7 +172,7 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
     };
     let (id, user) = (tenant.id.parse().unwrap(), tenant.owner.id.parse().unwrap());
     let of = |tenant: TenantId, user: UserId| Principal::User {
-        tenant: Proven::on(Ground::AccessToken, tenant),
+        tenant: Proven::on(Evidence::Fixture, tenant),
         id: user,
         role: Role::Owner,
         session: None,
@@ -193,8 +193,11 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
     ] {
         assert_refused_alike(what, ask(&token), &first).await;
     }
-    let operator =
-        Principal::Operator { id: OperatorId::mint(now), role: OperatorRole::Admin, session: None };
+    let operator = Principal::Operator {
+        id: Proven::on(Evidence::Fixture, OperatorId::mint(now)),
+        role: OperatorRole::Admin,
+        session: None,
+    };
     // An operator's token opens no tenant, whoever signed it.
     ask(&sign(issuer, audience, operator, now)).await.refused(403, "insufficient-permission");
 }

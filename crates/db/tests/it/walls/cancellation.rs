@@ -118,7 +118,7 @@ async fn reads_and_lookups_that_are_dropped_anywhere_leak_nothing() -> Result<()
     };
     cut_everywhere(&database, b, lookup, nothing).await?;
     let platform = async |db: &Db| {
-        db.platform_read::<_, DbError>(Authority::Machinery, async |tx| {
+        db.platform_read::<_, DbError>(Authority::machinery(), async |tx| {
             assert!(tenants::find(tx, a.id).await?.is_some());
             Ok(())
         })

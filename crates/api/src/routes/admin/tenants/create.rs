@@ -3,7 +3,7 @@
 use actix_web::web::Data;
 use bulkhead_auth::Password;
 use bulkhead_db::{
-    Authority, DbError,
+    DbError,
     platform::{
         queue,
         tenants::{self, NewTenant},
@@ -92,7 +92,7 @@ pub(crate) async fn create_tenant(
             &OperationResponse::queued(job, json!({ "tenant": id })),
         )
     };
-    state.db.platform_write(Authority::Operator, async |tx| once.run(tx, create).await).await
+    state.db.platform_write(caller.authority(), async |tx| once.run(tx, create).await).await
 }
 
 /// A request whose every field holds.

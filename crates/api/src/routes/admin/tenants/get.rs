@@ -1,7 +1,7 @@
 //! Read one tenant.
 
 use actix_web::web::Data;
-use bulkhead_db::{Authority, platform::tenants};
+use bulkhead_db::platform::tenants;
 use bulkhead_domain::TenantId;
 
 use super::TenantResponse;
@@ -20,10 +20,10 @@ use crate::{
 )]
 pub(crate) async fn get_tenant(
     state: Data<AppState>,
-    _caller: OperatorCaller,
+    caller: OperatorCaller,
     Id(id): Id<TenantId>,
 ) -> Result<Answer, ApiError> {
-    let found = state.db.platform_read(Authority::Operator, async |tx| tenants::find(tx, id).await).await?;
+    let found = state.db.platform_read(caller.authority(), async |tx| tenants::find(tx, id).await).await?;
     let tenant = found.ok_or(ApiError::NotFound)?;
     let version = tenant.version;
     Ok(Answer::ok(&TenantResponse::from(tenant))?.version(version))

@@ -1,7 +1,7 @@
 //! List tenants.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use bulkhead_db::{Authority, platform::tenants};
+use bulkhead_db::platform::tenants;
 use bulkhead_domain::{TenantId, TenantStatus};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -37,12 +37,12 @@ pub(crate) struct ListTenantsQuery {
 )]
 pub(crate) async fn list_tenants(
     state: Data<AppState>,
-    _caller: OperatorCaller,
+    caller: OperatorCaller,
     Query(query): Query<ListTenantsQuery>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let page = page_request(query.limit, query.cursor.as_deref(), TenantId::uuid)?;
     let read = async |tx: &mut _| tenants::list(tx, query.status, page).await;
-    let rows = state.db.platform_read(Authority::Operator, read).await?;
+    let rows = state.db.platform_read(caller.authority(), read).await?;
     Ok(PageResponse::respond(&request, rows, |row| row.id, TenantResponse::from))
 }

@@ -7,12 +7,9 @@ mod list;
 mod suspend;
 mod update;
 
-use bulkhead_db::{
-    Authority,
-    platform::{
-        revocations::announce_tenant_change,
-        tenants::{self, Tenant, TenantChange},
-    },
+use bulkhead_db::platform::{
+    revocations::announce_tenant_change,
+    tenants::{self, Tenant, TenantChange},
 };
 use bulkhead_domain::{OperatorPermission, Plan, TenantId, TenantStatus};
 use chrono::{DateTime, Utc};
@@ -83,7 +80,7 @@ async fn change(
     let at = state.clock.now();
     state
         .db
-        .platform_write(Authority::Operator, async |tx| {
+        .platform_write(caller.authority(), async |tx| {
             let current = tenants::find(tx, id).await?.ok_or(ApiError::NotFound)?;
             check_transition(current.status, change.status)?;
             let version = if_match.choose(current.version)?;

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bigdecimal::BigDecimal;
-use bulkhead_db::{Authority, platform::usage};
+use bulkhead_db::platform::usage;
 use bulkhead_domain::TenantId;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -51,7 +51,7 @@ pub(crate) struct AllUsageReport {
 )]
 pub(crate) async fn get_all_usage_report(
     state: Data<AppState>,
-    _caller: OperatorCaller,
+    caller: OperatorCaller,
     Query(query): Query<AllUsageReportQuery>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
@@ -59,7 +59,7 @@ pub(crate) async fn get_all_usage_report(
     let page = page_request(query.limit, query.cursor.as_deref(), TenantId::uuid)?;
     let as_of = state.clock.now();
     let read = async |tx: &mut _| usage::totals_of_all(tx, period.from, period.until, page).await;
-    let tenants = state.db.platform_read(Authority::Operator, read).await?;
+    let tenants = state.db.platform_read(caller.authority(), read).await?;
     let next_cursor = tenants.rows.last().filter(|_| tenants.more).map(|totals| totals.tenant.to_string());
     let report = |totals: usage::TenantTotals| {
         let quantity = |meter| {

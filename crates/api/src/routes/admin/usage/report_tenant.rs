@@ -2,10 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bigdecimal::BigDecimal;
-use bulkhead_db::{
-    Authority,
-    platform::{tenants, usage},
-};
+use bulkhead_db::platform::{tenants, usage};
 use bulkhead_domain::TenantId;
 
 use crate::{
@@ -31,7 +28,7 @@ use crate::{
 )]
 pub(crate) async fn get_tenant_usage_report(
     state: Data<AppState>,
-    _caller: OperatorCaller,
+    caller: OperatorCaller,
     Id(id): Id<TenantId>,
     Query(query): Query<UsageReportQuery>,
     request: HttpRequest,
@@ -42,7 +39,7 @@ pub(crate) async fn get_tenant_usage_report(
         tenants::find(tx, id).await?.ok_or(ApiError::NotFound)?;
         Ok::<_, ApiError>(usage::totals(tx, id, period.from, period.until).await?)
     };
-    let totals = state.db.platform_read(Authority::Operator, read).await?;
+    let totals = state.db.platform_read(caller.authority(), read).await?;
     let quantity = |meter| {
         let found = totals.iter().find(|total| total.meter == meter);
         found.map_or_else(BigDecimal::default, |total| total.quantity.clone())
