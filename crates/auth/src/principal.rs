@@ -53,7 +53,7 @@ pub struct Forbidden {
 
 impl Principal {
     /// Whether a tenant's principal holds a permission. Operators hold none.
-    pub const fn require(&self, permission: Permission) -> Result<(), Forbidden> {
+    pub fn require(&self, permission: Permission) -> Result<(), Forbidden> {
         match self {
             Self::User { role, .. } | Self::ApiKey { role, .. } if role.allows(permission) => Ok(()),
             Self::User { .. } | Self::ApiKey { .. } | Self::Operator { .. } => {
@@ -63,7 +63,7 @@ impl Principal {
     }
 
     /// Whether an operator holds a permission. Tenants' principals hold none.
-    pub const fn require_operator(&self, permission: OperatorPermission) -> Result<(), Forbidden> {
+    pub fn require_operator(&self, permission: OperatorPermission) -> Result<(), Forbidden> {
         match self {
             Self::Operator { role, .. } if role.allows(permission) => Ok(()),
             Self::User { .. } | Self::ApiKey { .. } | Self::Operator { .. } => {

@@ -1,7 +1,8 @@
 //! Roles and permissions: who may do what.
 //!
-//! A permission is written `action:resource`. A role is a set of them; a principal has exactly one role. Operators have
-//! permissions of their own type, so an operator's route cannot be opened with a tenant's permission by mistake.
+//! A permission is written `action:resource` and is declared together with the roles that hold it: a new one does not
+//! compile before that is decided, and a new role holds nothing until it is named. A principal has exactly one role.
+//! Operators have permissions of their own type, so an operator's route cannot be opened with a tenant's permission by mistake.
 
 use std::{fmt, str::FromStr};
 
@@ -10,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::text::TextError;
 
 macro_rules! permissions {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident of $role:ident {
+        $($(#[$variant_doc:meta])* $variant:ident = $text:literal, held by [$($holder:ident),*];)*
+    }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$variant_doc])* $variant,)* }
@@ -22,6 +25,11 @@ macro_rules! permissions {
             /// The permission as `action:resource`.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
+            }
+
+            /// The roles that hold the permission; every other role lacks it.
+            const fn holders(self) -> &'static [$role] {
+                match self { $(Self::$variant => &[$($role::$holder),*],)* }
             }
         }
 
@@ -35,41 +43,41 @@ macro_rules! permissions {
 
 permissions! {
     /// What a tenant's principal may be allowed to do.
-    Permission {
+    Permission of Role {
         /// See the tenant's people.
-        ReadUsers = "read:users",
+        ReadUsers = "read:users", held by [Owner, Admin, Developer];
         /// Add, change and remove the tenant's people.
-        WriteUsers = "write:users",
+        WriteUsers = "write:users", held by [Owner, Admin];
         /// See the tenant's API keys (never their secrets).
-        ReadApiKeys = "read:api_keys",
+        ReadApiKeys = "read:api_keys", held by [Owner, Admin, Developer];
         /// Make and revoke API keys.
-        WriteApiKeys = "write:api_keys",
+        WriteApiKeys = "write:api_keys", held by [Owner, Admin, Developer];
         /// See business objects.
-        ReadResources = "read:resources",
+        ReadResources = "read:resources", held by [Owner, Admin, Developer, ReadOnly];
         /// Make, change and remove business objects.
-        WriteResources = "write:resources",
+        WriteResources = "write:resources", held by [Owner, Admin, Developer];
         /// See background jobs and operations.
-        ReadJobs = "read:jobs",
+        ReadJobs = "read:jobs", held by [Owner, Admin, Developer, ReadOnly];
         /// See usage and usage reports.
-        ReadUsage = "read:usage",
+        ReadUsage = "read:usage", held by [Owner, Admin, Developer, ReadOnly];
         /// See scaling decisions.
-        ReadScaling = "read:scaling",
+        ReadScaling = "read:scaling", held by [Owner, Admin, Developer, ReadOnly];
         /// See the audit log.
-        ReadAudit = "read:audit",
+        ReadAudit = "read:audit", held by [Owner, Admin];
     }
 }
 
 permissions! {
     /// What an operator may be allowed to do.
-    OperatorPermission {
+    OperatorPermission of OperatorRole {
         /// See tenants and their state.
-        ReadTenants = "read:tenants",
+        ReadTenants = "read:tenants", held by [Admin, Support, Billing];
         /// Create, suspend, activate and change tenants.
-        WriteTenants = "write:tenants",
+        WriteTenants = "write:tenants", held by [Admin];
         /// See operations and jobs of the platform.
-        ReadOperations = "read:operations",
+        ReadOperations = "read:operations", held by [Admin, Support];
         /// See every tenant's usage.
-        ReadAllUsage = "read:all_usage",
+        ReadAllUsage = "read:all_usage", held by [Admin, Support, Billing];
     }
 }
 
@@ -102,15 +110,8 @@ impl Role {
     }
 
     /// Whether the role includes a permission.
-    pub const fn allows(self, permission: Permission) -> bool {
-        use Permission as P;
-        match self {
-            Self::Owner | Self::Admin => true,
-            Self::Developer => !matches!(permission, P::WriteUsers | P::ReadAudit),
-            Self::ReadOnly => {
-                matches!(permission, P::ReadResources | P::ReadJobs | P::ReadUsage | P::ReadScaling)
-            }
-        }
+    pub fn allows(self, permission: Permission) -> bool {
+        permission.holders().contains(&self)
     }
 
     /// Whether a principal with this role may give `other` to somebody, or take it away: never more than one has.
@@ -169,13 +170,8 @@ impl OperatorRole {
     }
 
     /// Whether the role includes a permission.
-    pub const fn allows(self, permission: OperatorPermission) -> bool {
-        use OperatorPermission as P;
-        match self {
-            Self::Admin => true,
-            Self::Support => !matches!(permission, P::WriteTenants),
-            Self::Billing => matches!(permission, P::ReadTenants | P::ReadAllUsage),
-        }
+    pub fn allows(self, permission: OperatorPermission) -> bool {
+        permission.holders().contains(&self)
     }
 }
 
@@ -201,6 +197,57 @@ impl FromStr for OperatorRole {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A line for each permission with a mark for each role: what stands in the tests below is a decision for every pair.
+    fn grid<P: fmt::Display + Copy, R: Copy>(
+        permissions: &[P],
+        roles: &[R],
+        allows: impl Fn(R, P) -> bool,
+    ) -> String {
+        let mark = |allowed: bool| if allowed { 'x' } else { '.' };
+        let line = |permission: &P| {
+            let marks: Vec<String> =
+                roles.iter().map(|role| mark(allows(*role, *permission)).to_string()).collect();
+            format!("{:<16}{}", permission.to_string(), marks.join(" "))
+        };
+        permissions.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// `expected` without what indents it.
+    fn assert_grid(grid: &str, expected: &str) {
+        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        assert_eq!(grid, expected.join("\n"), "is it decided who holds each permission?");
+    }
+
+    #[test]
+    fn for_every_permission_and_every_role_it_is_said_who_holds_it() {
+        let [owner, admin, developer, read_only] = Role::ALL;
+        assert_grid(
+            &grid(Permission::ALL, &[owner, admin, developer, read_only], Role::allows),
+            "
+            read:users      x x x .
+            write:users     x x . .
+            read:api_keys   x x x .
+            write:api_keys  x x x .
+            read:resources  x x x x
+            write:resources x x x .
+            read:jobs       x x x x
+            read:usage      x x x x
+            read:scaling    x x x x
+            read:audit      x x . .
+            ",
+        );
+        let [admin, support, billing] = OperatorRole::ALL;
+        assert_grid(
+            &grid(OperatorPermission::ALL, &[admin, support, billing], OperatorRole::allows),
+            "
+            read:tenants    x x x
+            write:tenants   x . .
+            read:operations x x .
+            read:all_usage  x x x
+            ",
+        );
+    }
 
     #[test]
     fn read_only_roles_hold_no_permission_to_write() {
