@@ -1,7 +1,9 @@
 //! The OpenAPI document: what the handlers say of themselves, and what the pipeline adds to every one of them.
 //!
-//! Security, permissions, error answers and common headers are written here from the route table, once, so that no
-//! handler can forget them or say something else than is enforced.
+//! Security, permissions and common headers are written here from the route table, once, so that no handler can say
+//! something else than is enforced. Which errors an operation may answer with follows from what it takes, and its own
+//! ones stand beside its access in the route table. That nothing else is answered is checked in the tests of `cli`, where
+//! every answer is held against this document (`cli/tests/it/support/contract.rs`).
 
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -92,7 +94,7 @@ fn describe_operation(documented: &mut Map<String, Value>, operation: &Operation
     }
 }
 
-/// Which errors an operation can answer with, from what it takes.
+/// Which errors an operation can answer with: from what it takes, and its own.
 fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str) -> Vec<ApiError> {
     let takes = |name: &str| {
         let parameters = documented.get("parameters").and_then(Value::as_array);
@@ -144,29 +146,8 @@ fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str)
             ApiError::RequestTimeout,
         ]);
     }
-    errors.extend(errors_by_id(operation.id));
+    errors.extend((operation.errors)());
     errors
-}
-
-/// The errors that only some operations know.
-fn errors_by_id(id: &str) -> Vec<ApiError> {
-    let invalid = || ApiError::Validation(Vec::new());
-    let ungrantable = || ApiError::RoleNotGrantable { role: "owner" };
-    match id {
-        "login" => vec![ApiError::LoginFailed, ApiError::TenantSuspended],
-        "refresh" => vec![ApiError::InvalidCredentials, ApiError::TenantSuspended],
-        "create_user" => vec![invalid(), ungrantable(), ApiError::Taken { what: "e-mail address" }],
-        "update_user" => vec![invalid(), ungrantable(), ApiError::LastOwner],
-        "delete_user" => vec![ungrantable(), ApiError::LastOwner],
-        "create_api_key" => vec![invalid(), ungrantable()],
-        "delete_api_key" => vec![ungrantable()],
-        "create_resource" | "update_resource" | "update_tenant" => vec![invalid()],
-        "create_tenant" => vec![invalid(), ApiError::Taken { what: "slug" }],
-        "suspend_tenant" | "activate_tenant" => {
-            vec![ApiError::WrongState("Only an active or a suspended tenant can be suspended or activated.")]
-        }
-        _ => Vec::new(),
-    }
 }
 
 fn by_status(errors: Vec<ApiError>) -> Vec<(StatusCode, Vec<ApiError>)> {

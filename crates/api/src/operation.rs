@@ -1,7 +1,7 @@
 //! Operations: what can be asked, by whom.
 //!
-//! The route tables in `routes/` are the only way to serve a path, and every line of them states who may call it: an
-//! operation without a declared access does not compile. Path, method and documentation come from the handler's
+//! The route tables in `routes/` are the only way to serve a path, and every line of them states who may call it and which
+//! errors are its own: an operation without either does not compile. Path, method and documentation come from the handler's
 //! `#[utoipa::path]`; [`Catalog::assemble`] joins the two and refuses to start when they disagree.
 
 use std::{
@@ -43,6 +43,8 @@ pub struct Operation {
     pub id: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// The errors that it knows besides those that every operation has which takes the same.
+    pub(crate) errors: fn() -> Vec<ApiError>,
     /// Makes the route that runs the handler.
     pub(crate) route: fn() -> Route,
 }
@@ -53,9 +55,10 @@ pub(crate) struct Group {
     pub(crate) operations: Vec<Operation>,
 }
 
-/// Declares the operations of one resource: `module::handler => access`.
+/// Declares the operations of one resource: `module::handler => access, [errors of its own];`. The document gives an
+/// example of each error, so they are written with values that a client might see.
 macro_rules! operations {
-    ($($module:ident::$handler:ident => $access:expr;)*) => {
+    ($($module:ident::$handler:ident => $access:expr, [$($error:expr),* $(,)?];)*) => {
         #[derive(utoipa::OpenApi)]
         #[openapi(paths($($module::$handler),*))]
         struct Docs;
@@ -67,6 +70,7 @@ macro_rules! operations {
                 operations: vec![$($crate::operation::Operation {
                     id: stringify!($handler),
                     access: $access,
+                    errors: || vec![$($error),*],
                     route: || actix_web::web::to($module::$handler),
                 }),*],
             }
@@ -162,8 +166,12 @@ impl Catalog {
                     allow.push(method.as_str());
                 }
             }
-            let refused =
-                Operation { id: "method_not_allowed", access: Access::Public, route: || web::to(no_method) };
+            let refused = Operation {
+                id: "method_not_allowed",
+                access: Access::Public,
+                errors: Vec::new,
+                route: || web::to(no_method),
+            };
             let refused = Served::new(refused, None, false, allow.join(", "));
             config.service(resource.default_service(piped(refused, None)));
         }
@@ -209,7 +217,12 @@ fn piped(served: Served, method: Option<&Method>) -> Route {
 
 /// What is served where nothing else is.
 pub(crate) fn unknown_route() -> Route {
-    let unknown = Operation { id: "unknown_route", access: Access::Public, route: || web::to(no_route) };
+    let unknown = Operation {
+        id: "unknown_route",
+        access: Access::Public,
+        errors: Vec::new,
+        route: || web::to(no_route),
+    };
     piped(Served::new(unknown, None, false, String::new()), None)
 }
 

@@ -11,13 +11,21 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::operation::{Access, operations};
+use crate::{
+    error::ApiError,
+    operation::{Access, operations},
+};
 
 operations! {
-    list::list_api_keys => Access::Tenant(Permission::ReadApiKeys);
-    create::create_api_key => Access::Tenant(Permission::WriteApiKeys);
-    get::get_api_key => Access::Tenant(Permission::ReadApiKeys);
-    delete::delete_api_key => Access::Tenant(Permission::WriteApiKeys);
+    list::list_api_keys => Access::Tenant(Permission::ReadApiKeys), [];
+    create::create_api_key => Access::Tenant(Permission::WriteApiKeys), [
+        ApiError::Validation(Vec::new()),
+        ApiError::RoleNotGrantable { role: "owner" },
+    ];
+    get::get_api_key => Access::Tenant(Permission::ReadApiKeys), [];
+    delete::delete_api_key => Access::Tenant(Permission::WriteApiKeys), [
+        ApiError::RoleNotGrantable { role: "owner" },
+    ];
 }
 
 /// An API key, without its secret.

@@ -8,12 +8,15 @@ use bulkhead_auth::Tokens;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::operation::{Access, operations};
+use crate::{
+    error::ApiError,
+    operation::{Access, operations},
+};
 
 operations! {
-    login::login => Access::Public;
-    refresh::refresh => Access::Public;
-    logout::logout => Access::Public;
+    login::login => Access::Public, [ApiError::LoginFailed, ApiError::TenantSuspended];
+    refresh::refresh => Access::Public, [ApiError::InvalidCredentials, ApiError::TenantSuspended];
+    logout::logout => Access::Public, [];
 }
 
 /// Tokens of a session.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::operation::{Access, operations};
 
 operations! {
-    get::get_operation => Access::Either(Permission::ReadJobs, OperatorPermission::ReadOperations);
+    get::get_operation => Access::Either(Permission::ReadJobs, OperatorPermission::ReadOperations), [];
 }
 
 /// Work that was accepted.

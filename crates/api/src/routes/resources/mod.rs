@@ -14,16 +14,20 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    error::FieldError,
+    error::{ApiError, FieldError},
     operation::{Access, operations},
 };
 
 operations! {
-    list::list_resources => Access::Tenant(Permission::ReadResources);
-    create::create_resource => Access::Tenant(Permission::WriteResources);
-    get::get_resource => Access::Tenant(Permission::ReadResources);
-    update::update_resource => Access::Tenant(Permission::WriteResources);
-    delete::delete_resource => Access::Tenant(Permission::WriteResources);
+    list::list_resources => Access::Tenant(Permission::ReadResources), [];
+    create::create_resource => Access::Tenant(Permission::WriteResources), [
+        ApiError::Validation(Vec::new()),
+    ];
+    get::get_resource => Access::Tenant(Permission::ReadResources), [];
+    update::update_resource => Access::Tenant(Permission::WriteResources), [
+        ApiError::Validation(Vec::new()),
+    ];
+    delete::delete_resource => Access::Tenant(Permission::WriteResources), [];
 }
 
 /// A business object.

@@ -10,10 +10,10 @@ mod readyz;
 use crate::operation::{Access, operations};
 
 operations! {
-    info::get_service_info => Access::Public;
-    health::get_health => Access::Public;
-    livez::get_livez => Access::Public;
-    readyz::get_readyz => Access::Public;
-    jwks::get_jwks => Access::Public;
-    openid::get_openid_configuration => Access::Public;
+    info::get_service_info => Access::Public, [];
+    health::get_health => Access::Public, [];
+    livez::get_livez => Access::Public, [];
+    readyz::get_readyz => Access::Public, [];
+    jwks::get_jwks => Access::Public, [];
+    openid::get_openid_configuration => Access::Public, [];
 }

@@ -16,8 +16,8 @@ use crate::{
 };
 
 operations! {
-    get::get_usage => Access::Tenant(Permission::ReadUsage);
-    report::get_usage_report => Access::Tenant(Permission::ReadUsage);
+    get::get_usage => Access::Tenant(Permission::ReadUsage), [];
+    report::get_usage_report => Access::Tenant(Permission::ReadUsage), [];
 }
 
 /// A tenant's usage in one month.

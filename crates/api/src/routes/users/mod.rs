@@ -12,14 +12,28 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::operation::{Access, operations};
+use crate::{
+    error::ApiError,
+    operation::{Access, operations},
+};
 
 operations! {
-    list::list_users => Access::Tenant(Permission::ReadUsers);
-    create::create_user => Access::Tenant(Permission::WriteUsers);
-    get::get_user => Access::Tenant(Permission::ReadUsers);
-    update::update_user => Access::Tenant(Permission::WriteUsers);
-    delete::delete_user => Access::Tenant(Permission::WriteUsers);
+    list::list_users => Access::Tenant(Permission::ReadUsers), [];
+    create::create_user => Access::Tenant(Permission::WriteUsers), [
+        ApiError::Validation(Vec::new()),
+        ApiError::RoleNotGrantable { role: "owner" },
+        ApiError::Taken { what: "e-mail address" },
+    ];
+    get::get_user => Access::Tenant(Permission::ReadUsers), [];
+    update::update_user => Access::Tenant(Permission::WriteUsers), [
+        ApiError::Validation(Vec::new()),
+        ApiError::RoleNotGrantable { role: "owner" },
+        ApiError::LastOwner,
+    ];
+    delete::delete_user => Access::Tenant(Permission::WriteUsers), [
+        ApiError::RoleNotGrantable { role: "owner" },
+        ApiError::LastOwner,
+    ];
 }
 
 /// A person of a tenant.

@@ -26,12 +26,17 @@ use crate::{
 };
 
 operations! {
-    list::list_tenants => Access::Operator(OperatorPermission::ReadTenants);
-    create::create_tenant => Access::Operator(OperatorPermission::WriteTenants);
-    get::get_tenant => Access::Operator(OperatorPermission::ReadTenants);
-    update::update_tenant => Access::Operator(OperatorPermission::WriteTenants);
-    suspend::suspend_tenant => Access::Operator(OperatorPermission::WriteTenants);
-    activate::activate_tenant => Access::Operator(OperatorPermission::WriteTenants);
+    list::list_tenants => Access::Operator(OperatorPermission::ReadTenants), [];
+    create::create_tenant => Access::Operator(OperatorPermission::WriteTenants), [
+        ApiError::Validation(Vec::new()),
+        ApiError::Taken { what: "slug" },
+    ];
+    get::get_tenant => Access::Operator(OperatorPermission::ReadTenants), [];
+    update::update_tenant => Access::Operator(OperatorPermission::WriteTenants), [
+        ApiError::Validation(Vec::new()),
+    ];
+    suspend::suspend_tenant => Access::Operator(OperatorPermission::WriteTenants), [not_in_service()];
+    activate::activate_tenant => Access::Operator(OperatorPermission::WriteTenants), [not_in_service()];
 }
 
 /// A tenant.
@@ -102,6 +107,10 @@ fn check_transition(from: TenantStatus, to: Option<TenantStatus>) -> Result<(), 
             TenantStatus::Active | TenantStatus::Suspended,
             Some(TenantStatus::Active | TenantStatus::Suspended),
         ) => Ok(()),
-        _ => Err(ApiError::WrongState("Only an active or a suspended tenant can be suspended or activated.")),
+        _ => Err(not_in_service()),
     }
+}
+
+fn not_in_service() -> ApiError {
+    ApiError::WrongState("Only an active or a suspended tenant can be suspended or activated.")
 }
