@@ -189,3 +189,26 @@ fn headers(access: Access) -> Value {
     }
     Value::Object(headers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_described_with_its_access_and_its_own_errors() {
+        let catalog = crate::routes::catalog().unwrap();
+        let document = document(&catalog).unwrap();
+        assert!(catalog.operations().count() > 30);
+        for (path, method, operation) in catalog.operations() {
+            let documented = &document["paths"][path][method.as_str().to_lowercase()];
+            assert_eq!(documented["operationId"], operation.id);
+            assert_eq!(documented["security"] == json!([]), operation.access == Access::Public, "{path}");
+            assert_eq!(documented["x-permission"].is_null(), operation.access == Access::Public, "{path}");
+            for error in (operation.errors)() {
+                let response = &documented["responses"][error.status().as_str()];
+                let example = &response["content"]["application/problem+json"]["examples"][error.code()];
+                assert!(example.is_object(), "{} does not document {}", operation.id, error.code());
+            }
+        }
+    }
+}
