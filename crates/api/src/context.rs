@@ -1,9 +1,13 @@
 //! What is known of a request before its handler runs: its id, its trace, who calls.
 
-use std::{cell::Cell, fmt};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
 
 use actix_web::{HttpMessage, HttpRequest, dev::ServiceRequest, http::header::HeaderMap};
 use bulkhead_auth::Principal;
+use bulkhead_limits::Entered;
 use chrono::{DateTime, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -61,12 +65,24 @@ pub(crate) struct Context {
     pub(crate) principal: Option<Principal>,
     /// Bytes of the request's body, once it has been read.
     pub(crate) ingress: Cell<u64>,
+    /// Whether the body is being read.
+    pub(crate) is_reading: Cell<bool>,
+    /// The request's place among those in flight, with the bytes that it holds.
+    pub(crate) entered: RefCell<Option<Entered>>,
 }
 
 impl Context {
     pub(crate) fn new(request: &ServiceRequest, operation: &'static str, now: DateTime<Utc>) -> Self {
         let id = RequestId::of(request.headers(), now);
-        Self { id, operation, started_at: now, principal: None, ingress: Cell::new(0) }
+        Self {
+            id,
+            operation,
+            started_at: now,
+            principal: None,
+            ingress: Cell::new(0),
+            is_reading: Cell::new(false),
+            entered: RefCell::new(None),
+        }
     }
 }
 

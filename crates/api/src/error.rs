@@ -131,10 +131,12 @@ pub enum ApiError {
         retry_after: Duration,
     },
     /// The tenant has too many requests in flight.
-    #[error("Too many requests of this tenant are being answered at once. Wait for some of them.")]
+    #[error(
+        "Too many requests of this tenant, or too large ones, are being answered at once. Wait for some of them."
+    )]
     TooManyInFlight,
-    /// The request did not arrive, or was not answered, in time.
-    #[error("The request took too long.")]
+    /// The request's body did not arrive in time.
+    #[error("The request body did not arrive in time.")]
     RequestTimeout,
     /// Something needed is away; nothing is known to have been written.
     #[error("The service is temporarily unable to answer. Repeat the request.")]
@@ -239,6 +241,7 @@ impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         match error {
             DbError::Conflict => Self::Conflict,
+            DbError::OverShare => Self::TooManyInFlight,
             transient if transient.is_transient() => Self::Unavailable(Box::new(transient)),
             other => Self::Internal(Box::new(other)),
         }

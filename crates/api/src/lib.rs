@@ -6,6 +6,7 @@
 
 mod answer;
 mod background;
+mod connections;
 mod context;
 mod docs;
 mod error;
@@ -14,6 +15,7 @@ mod health;
 mod once;
 pub mod openapi;
 mod operation;
+mod paced;
 mod pipeline;
 mod problem;
 pub mod routes;

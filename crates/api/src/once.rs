@@ -1,9 +1,9 @@
 //! Doing a write once per `Idempotency-Key`: the kept answer commits with the effect, or not at all.
 
-use bulkhead_auth::Keyring;
+use bulkhead_auth::{Keyring, Purpose};
 use bulkhead_db::{
     DbResult, PlatformTx, TenantTx,
-    idempotency::{Key, Seen, StoredAnswer},
+    idempotency::{Key, LockId, Seen, StoredAnswer},
     platform, tenant,
 };
 use chrono::{DateTime, Utc};
@@ -44,11 +44,14 @@ pub(crate) struct Once<'a> {
     intent: &'a Intent,
     principal: &'a str,
     fingerprint: [u8; 32],
+    lock: LockId,
     now: DateTime<Utc>,
 }
 
 impl<'a> Once<'a> {
-    /// Names the request: who asks for what. Only an HMAC of the body is kept, so a password in it stays unknown.
+    /// Names the request: who asks for what. Only an HMAC of its method, path, query and body is kept, so a password in it
+    /// stays unknown; and only an HMAC decides which lock is taken, so no client can choose one. A principal's id is its own
+    /// in all tenants.
     pub(crate) fn new(
         keyring: &Keyring,
         intent: &'a Intent,
@@ -56,7 +59,11 @@ impl<'a> Once<'a> {
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Self {
-        Self { intent, principal, fingerprint: keyring.fingerprint(body), now }
+        let fingerprint = keyring.mac_of_parts(Purpose::Fingerprint, &[intent.target.as_bytes(), body]);
+        let key = intent.key.as_deref().unwrap_or_default();
+        let named = [principal, intent.operation, key].map(str::as_bytes);
+        let lock = LockId::of(keyring.mac_of_parts(Purpose::IdempotencyLock, &named));
+        Self { intent, principal, fingerprint, lock, now }
     }
 
     /// Runs the work, unless it was done before.
@@ -71,6 +78,7 @@ impl<'a> Once<'a> {
             route: self.intent.operation,
             key,
             fingerprint: &self.fingerprint,
+            lock: self.lock,
         };
         match tx.claim(&key, self.now).await? {
             Seen::InProgress => Err(ApiError::IdempotencyInProgress),

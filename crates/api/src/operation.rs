@@ -12,6 +12,7 @@ use std::{
 };
 
 use actix_web::{Route, http::Method, middleware::from_fn, web};
+use bulkhead_db::PAGE_BYTES;
 use bulkhead_domain::{OperatorPermission, Permission};
 use bulkhead_telemetry::{Metrics, metrics};
 use utoipa::openapi::{
@@ -19,7 +20,7 @@ use utoipa::openapi::{
     path::{Parameter, ParameterIn},
 };
 
-use crate::{error::ApiError, pipeline};
+use crate::{error::ApiError, paced::SMALL, pipeline};
 
 /// Who may call an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +46,37 @@ pub struct Operation {
     pub access: Access,
     /// The errors that it knows besides those that every operation has which takes the same.
     pub(crate) errors: fn() -> Vec<ApiError>,
+    /// How much memory an answer takes.
+    pub(crate) weight: Weight,
     /// Makes the route that runs the handler.
     pub(crate) route: fn() -> Route,
+}
+
+/// How much memory an answer takes at most while it is made: what PostgreSQL sends, what is read from that, and what is
+/// written of it. It counts among the bytes that the tenant has in flight from the request's admission on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// A few short fields, or a list of those.
+    #[default]
+    Small,
+    /// A tenant's content of one object.
+    Content,
+    /// As much as a page may have.
+    Page,
+}
+
+impl Weight {
+    /// How often an answer lies in memory.
+    const COPIES: usize = 3;
+
+    /// In bytes, where the largest content has `data_limit` bytes.
+    pub(crate) const fn bytes(self, data_limit: usize) -> usize {
+        match self {
+            Self::Small => SMALL,
+            Self::Content => SMALL + Self::COPIES * data_limit,
+            Self::Page => SMALL + Self::COPIES * (PAGE_BYTES as usize + data_limit),
+        }
+    }
 }
 
 /// The operations of one resource and their documentation.
@@ -55,10 +85,11 @@ pub(crate) struct Group {
     pub(crate) operations: Vec<Operation>,
 }
 
-/// Declares the operations of one resource: `module::handler => access, [errors of its own];`. The document gives an
-/// example of each error, so they are written with values that a client might see.
+/// Declares the operations of one resource: `module::handler => access, [errors of its own];`, and the weight of answers that
+/// are not small behind that. The document gives an example of each error, so they are written with values that a client might
+/// see.
 macro_rules! operations {
-    ($($module:ident::$handler:ident => $access:expr, [$($error:expr),* $(,)?];)*) => {
+    ($($module:ident::$handler:ident => $access:expr, [$($error:expr),* $(,)?] $(, $weight:ident)?;)*) => {
         #[derive(utoipa::OpenApi)]
         #[openapi(paths($($module::$handler),*))]
         struct Docs;
@@ -71,6 +102,7 @@ macro_rules! operations {
                     id: stringify!($handler),
                     access: $access,
                     errors: || vec![$($error),*],
+                    weight: [$($crate::operation::Weight::$weight,)? $crate::operation::Weight::Small][0],
                     route: || actix_web::web::to($module::$handler),
                 }),*],
             }
@@ -170,6 +202,7 @@ impl Catalog {
                 id: "method_not_allowed",
                 access: Access::Public,
                 errors: Vec::new,
+                weight: Weight::Small,
                 route: || web::to(no_method),
             };
             let refused = Served::new(refused, None, false, allow.join(", "));
@@ -221,6 +254,7 @@ pub(crate) fn unknown_route() -> Route {
         id: "unknown_route",
         access: Access::Public,
         errors: Vec::new,
+        weight: Weight::Small,
         route: || web::to(no_route),
     };
     piped(Served::new(unknown, None, false, String::new()), None)

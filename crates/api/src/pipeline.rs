@@ -2,22 +2,26 @@
 //!
 //! 1. Its id and trace, its address's bucket (no I/O).
 //! 2. Who calls: the credential is verified, and any other tenant named beside it refused.
-//! 3. Admission: the tenant's bucket, then a permit among its requests in flight.
+//! 3. Admission: the tenant's bucket, then a place among its requests in flight and room for the bytes that it will hold.
 //! 4. Permission, as the operation's line in the route table declares it; then that no parameters are sent to an
 //!    operation that takes none.
-//! 5. The handler, within the time limit; a panic becomes a problem.
+//! 5. The handler; a panic becomes a problem.
 //! 6. Usage is recorded and stored outside this process. Only then is the answer given.
+//! 7. A large answer counts among the tenant's bytes until it is written.
+//!
+//! Steps 1 to 5 share one deadline, which runs from the moment when the request's head is there; the head has a limit of its
+//! own (`server.rs`). A body that has not come by then is the client's fault (408), everything else ours (503).
 //!
 //! Refuses to know what the operation does.
 
 use std::{panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, HttpRequest,
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method, StatusCode,
+        ConnectionType, Method, StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -26,8 +30,11 @@ use actix_web::{
 use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
-use bulkhead_limits::{Decision, TenantPermit, rate_limit, rate_limit_policy};
-use bulkhead_telemetry::price::{Step, is_left_out};
+use bulkhead_limits::{Decision, Entered, Party, rate_limit, rate_limit_policy};
+use bulkhead_telemetry::{
+    Phase,
+    price::{Step, is_left_out},
+};
 use bulkhead_usage::Outcome;
 use futures::FutureExt;
 use tracing::Instrument;
@@ -36,7 +43,7 @@ use crate::{
     context::{self, Context},
     error::ApiError,
     operation::{Access, Served},
-    problem,
+    paced, problem,
     state::AppState,
 };
 
@@ -46,8 +53,8 @@ struct Admitted {
     principal: Option<Principal>,
     tenant: Option<DirectoryEntry>,
     decision: Option<Decision>,
-    /// Held until the answer is ready.
-    permit: Option<TenantPermit>,
+    /// Its place among the requests in flight, until the context takes it over.
+    entered: Option<Entered>,
 }
 
 /// Takes a request through the pipeline.
@@ -75,41 +82,43 @@ pub(crate) async fn run(
 async fn answer(
     served: &Served,
     state: &AppState,
-    mut context: Context,
+    context: Context,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> ServiceResponse<BoxBody> {
-    let operation = &served.operation;
     let started = Instant::now();
-    let started_at = context.started_at;
-    let id = context.id.clone();
-    let method = request.method().clone();
+    let (started_at, id) = (context.started_at, context.id.clone());
+    let (method, kept) = (request.method().clone(), request.request().clone());
     let mut admitted = Admitted::default();
-    let mut response = match admit(served, state, &request, &mut admitted).await {
-        Ok(()) => {
-            context.principal = admitted.principal;
-            request.extensions_mut().insert(context);
-            handle(state, request, next, id.as_str()).await
-        }
-        Err(error) => request.into_response(problem::respond(&error, id.as_str())),
+    let work = admit_and_handle(served, state, context, request, next, &mut admitted);
+    let deadline = tokio::time::Instant::from_std(started + state.options.request_timeout);
+    let mut response = match tokio::time::timeout_at(deadline, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(response)) => response,
+        // The panic's message has been written to standard error by the panic hook.
+        Ok(Err(_panic)) => refuse(&kept, &ApiError::internal("the handler panicked"), id.as_str()),
+        Err(_elapsed) => refuse(&kept, &too_late(&kept), id.as_str()),
     };
-    drop(admitted.permit.take());
+    let mut entered = context::with(&kept, |context| context.entered.take()).flatten();
+    if let Some(entered) = &mut entered {
+        entered.answered(held_by(response.response().body().size()));
+    }
     describe(&mut response, &admitted, id.as_str());
+    if state.health.phase() == Phase::Draining {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     if response.status() == StatusCode::METHOD_NOT_ALLOWED
         && let Ok(allow) = HeaderValue::from_str(&served.allow)
     {
         response.headers_mut().insert(header::ALLOW, allow);
     }
     let status = response.status();
-    let elapsed = started.elapsed();
-    let is_metered = is_billable(status) && !is_left_out(Step::Metering);
-    if let Some(tenant) = admitted.tenant.filter(|_| is_metered) {
-        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        let ingress = context::with(response.request(), |context| context.ingress.get()).unwrap_or_default();
+    if let Some(tenant) = admitted.tenant.filter(|_| is_billable(status) && !is_left_out(Step::Metering)) {
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let ingress = context::with(&kept, |context| context.ingress.get()).unwrap_or_default();
         let body = if method == Method::HEAD { BodySize::None } else { response.response().body().size() };
-        let delta = delta(micros, ingress, body);
         let class = StatusClass::of(status.as_u16());
-        let ticket = state.recorder.record(tenant.id, operation.id, class, started_at, &delta);
+        let delta = delta(micros, ingress, body);
+        let ticket = state.recorder.record(tenant.id, served.operation.id, class, started_at, &delta);
         if ticket.flushed().await == Outcome::Unsafe {
             state.metrics.usage.unsafe_answers.inc();
             tracing::warn!("usage is kept by this process alone: neither Redis nor PostgreSQL takes it");
@@ -118,12 +127,57 @@ async fn answer(
     served.series(&state.metrics).finished(status.as_u16(), started.elapsed());
     tracing::info!(
         method = %method,
-        route = operation.id,
+        route = served.operation.id,
         status = status.as_u16(),
         duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "request"
     );
-    response
+    response.map_body(|_, body| paced::pace(body, entered))
+}
+
+/// Steps 1 to 5.
+async fn admit_and_handle(
+    served: &Served,
+    state: &AppState,
+    mut context: Context,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+    admitted: &mut Admitted,
+) -> ServiceResponse<BoxBody> {
+    let (kept, id) = (request.request().clone(), context.id.clone());
+    if let Err(error) = admit(served, state, &request, admitted).await {
+        return request.into_response(problem::respond(&error, id.as_str()));
+    }
+    context.principal = admitted.principal;
+    context.entered.replace(admitted.entered.take());
+    request.extensions_mut().insert(context);
+    match next.call(request).await {
+        // A problem's body is written here, so that its size counts in usage like any other answer's.
+        Ok(response) => problem::render(response, id.as_str()),
+        Err(error) => refuse(&kept, &ApiError::internal(error.to_string()), id.as_str()),
+    }
+}
+
+/// What an answer holds once it is made. A small one is copied into the server's own buffer at once.
+fn held_by(body: BodySize) -> usize {
+    match body {
+        BodySize::Sized(size) if size > paced::SMALL as u64 => usize::try_from(size).unwrap_or(usize::MAX),
+        BodySize::Sized(_) | BodySize::None => 0,
+        BodySize::Stream => paced::SMALL,
+    }
+}
+
+fn refuse(request: &HttpRequest, error: &ApiError, id: &str) -> ServiceResponse<BoxBody> {
+    ServiceResponse::new(request.clone(), problem::respond(error, id))
+}
+
+/// Whose fault it is that a request has not been answered by its deadline.
+fn too_late(request: &HttpRequest) -> ApiError {
+    if context::with(request, |context| context.is_reading.get()) == Some(true) {
+        ApiError::RequestTimeout
+    } else {
+        ApiError::Unavailable("the answer was not ready by the request's deadline".into())
+    }
 }
 
 /// Steps 1 to 4. What was learnt on the way stays in `admitted`, so that refusals carry limit headers too.
@@ -135,7 +189,12 @@ async fn admit(
 ) -> Result<(), ApiError> {
     let operation = &served.operation;
     state.admit_address(request)?;
+    let bytes = operation.weight.bytes(state.options.data_limit) + state.body_bytes(request);
     if operation.access == Access::Public {
+        // Without a body it holds next to nothing, and must answer when all else is taken: it may ask whether we live.
+        if bytes > paced::SMALL {
+            admitted.entered = Some(state.enter(Party::Strangers, bytes).await?);
+        }
         return Ok(());
     }
     let credential = credential(request.headers())?;
@@ -151,8 +210,9 @@ async fn admit(
         if !decision.allowed {
             return Err(ApiError::RateLimited { retry_after: decision.retry_after });
         }
-        admitted.permit = Some(state.permits.acquire(tenant.id).ok_or(ApiError::TooManyInFlight)?);
     }
+    let party = tenant.map_or(Party::Operators, |tenant| Party::Tenant(tenant.id));
+    admitted.entered = Some(state.enter(party, bytes).await?);
     authorize(operation.access, &principal)?;
     if !served.takes_query && !request.query_string().is_empty() {
         let detail = "must be empty, for this operation takes no parameters".to_owned();
@@ -160,25 +220,6 @@ async fn admit(
     }
     admitted.principal = Some(principal);
     Ok(())
-}
-
-/// Step 5. A problem's body is written here, so that its size counts in usage like any other answer's.
-async fn handle(
-    state: &AppState,
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-    id: &str,
-) -> ServiceResponse<BoxBody> {
-    let kept = request.request().clone();
-    let work = AssertUnwindSafe(next.call(request)).catch_unwind();
-    let failed = match tokio::time::timeout(state.options.request_timeout, work).await {
-        Ok(Ok(Ok(response))) => return problem::render(response, id),
-        Ok(Ok(Err(error))) => ApiError::internal(error.to_string()),
-        // The panic's message has been written to standard error by the panic hook.
-        Ok(Err(_panic)) => ApiError::internal("the handler panicked"),
-        Err(_elapsed) => ApiError::RequestTimeout,
-    };
-    ServiceResponse::new(kept, problem::respond(&failed, id))
 }
 
 /// The one credential of a request. Two of them are refused: which one counts would be anybody's guess.

@@ -9,14 +9,24 @@ use actix_web::{
 };
 use bulkhead_auth::AuthError;
 use bulkhead_db::{Db, platform::nodes::Node};
+use bulkhead_limits::AddressConnections;
 use bulkhead_telemetry::{Health, Metrics};
 use futures::future::try_join;
 use tokio::sync::watch;
 
 use crate::{
-    background, docs, health, openapi, operation, routes,
+    background,
+    connections::Arrivals,
+    docs, health, openapi, operation, routes,
     state::{AppState, Shared},
 };
+
+/// How long a request's head may take to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long answers carry `Connection: close` before the listener closes, at least: a client that is busy learns from one that
+/// the connection ends, and does not send its next request into it.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// How long a recorder's last batches may take to reach PostgreSQL.
 const USAGE_AT_THE_END: Duration = Duration::from_secs(2);
@@ -32,6 +42,12 @@ pub struct ServerOptions {
     pub threads: usize,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
+    /// Connections at most.
+    pub connections: usize,
+    /// Connections of one address at most; `None` behind a proxy.
+    pub connections_per_address: Option<usize>,
+    /// How long the reader of an answer may make no progress.
+    pub write_timeout: Duration,
     /// How long readiness fails before the listener closes, so that load balancers have seen it.
     pub drain_delay: Duration,
     /// How long requests in flight may take to finish.
@@ -78,6 +94,10 @@ pub async fn serve(
     background::prepare(&shared, &db, &node).await?;
     let catalog = Arc::new(routes::catalog()?);
     let document = Arc::new(openapi::document(&catalog)?);
+    let arrivals = Arrivals {
+        addresses: options.connections_per_address.map(AddressConnections::new),
+        write_timeout: options.write_timeout,
+    };
     let api = HttpServer::new(move || {
         let configure = |config: &mut web::ServiceConfig| {
             // The route table is small and made once per thread; it cannot fail here, having been made above.
@@ -92,8 +112,10 @@ pub async fn serve(
             .default_service(operation::unknown_route())
     })
     .workers(options.threads)
+    .max_connections((options.connections / options.threads).max(1))
+    .on_connect(move |connection, extensions| arrivals.welcome(connection, extensions))
     .keep_alive(options.keep_alive)
-    .client_request_timeout(Duration::from_secs(5))
+    .client_request_timeout(HEAD_TIMEOUT)
     .shutdown_timeout(options.shutdown.as_secs())
     .disable_signals()
     .bind(options.api)
@@ -134,7 +156,7 @@ async fn drain(
     // An error means that whoever could ask us to stop is gone: then stop.
     let _asked = stop.wait_for(|stop| *stop).await;
     health.mark_draining();
-    tokio::time::sleep(delay).await;
+    tokio::time::sleep(delay.max(FAREWELL)).await;
     api.stop(true).await;
     metrics.stop(false).await;
 }

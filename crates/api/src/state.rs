@@ -2,13 +2,13 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use actix_web::dev::ServiceRequest;
+use actix_web::{dev::ServiceRequest, http::header};
 use bulkhead_auth::{
     AuthError, Authenticated, Authenticator, Keyring, Password, PasswordError, PasswordHasher,
 };
 use bulkhead_db::Db;
 use bulkhead_domain::{ApiKeyId, Clock, TenantId, api_key::ApiKey};
-use bulkhead_limits::{AddressLimiter, Limiter, TenantPermits};
+use bulkhead_limits::{AddressLimiter, Crowded, Entered, InFlight, Limiter, Party};
 use bulkhead_telemetry::{
     Health, Metrics,
     metrics::{AuthOutcome, Credential},
@@ -18,13 +18,19 @@ use bulkhead_usage::Recorder;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
-use crate::{error::ApiError, extract::Intent, once::Once};
+use crate::{
+    error::ApiError,
+    extract::{Intent, body},
+    once::Once,
+};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
     /// The largest request body, in bytes.
     pub body_limit: usize,
+    /// The largest content of a resource, in bytes of JSON.
+    pub data_limit: usize,
     /// How long a request may take, its body's arrival included.
     pub request_timeout: Duration,
     /// How many proxies in front of us add to `X-Forwarded-For`; 0 takes the peer's address.
@@ -50,8 +56,8 @@ pub struct Shared {
     pub passwords: PasswordHasher,
     /// Counts.
     pub metrics: Metrics,
-    /// Caps each tenant's requests in flight.
-    pub permits: Arc<TenantPermits>,
+    /// What every tenant has in flight.
+    pub in_flight: InFlight,
     /// Every address's bucket.
     pub addresses: Arc<AddressLimiter>,
     /// Every address's bucket for logins.
@@ -101,6 +107,29 @@ impl AppState {
     pub(crate) fn admit_credential_attempt(&self, request: &actix_web::HttpRequest) -> Result<(), ApiError> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
         self.take(&self.attempts, address)
+    }
+
+    /// Finds a place among the requests in flight, and room for the bytes that the request will hold.
+    pub(crate) async fn enter(&self, party: Party, bytes: usize) -> Result<Entered, ApiError> {
+        let unavailable = || ApiError::Unavailable("the bytes in flight are used up".into());
+        self.in_flight.enter(party, bytes).await.map_err(|crowded| match (crowded, party) {
+            (Crowded::Requests, _) | (Crowded::Share, Party::Tenant(_)) => ApiError::TooManyInFlight,
+            (Crowded::Share | Crowded::Whole, _) => unavailable(),
+        })
+    }
+
+    /// What a request's body will hold in memory: as much as is announced, and for one that comes in pieces a first piece.
+    /// A body over the limit is refused before it is read.
+    pub(crate) fn body_bytes(&self, request: &ServiceRequest) -> usize {
+        let headers = request.headers();
+        if headers.contains_key(header::TRANSFER_ENCODING) {
+            return body::COPIES * body::PIECE;
+        }
+        let announced = headers.get(header::CONTENT_LENGTH);
+        let announced: Option<usize> = announced.and_then(|value| value.to_str().ok()?.parse().ok());
+        announced
+            .filter(|length| *length <= self.options.body_limit)
+            .map_or(0, |length| body::COPIES * length)
     }
 
     fn take(&self, buckets: &AddressLimiter, address: IpAddr) -> Result<(), ApiError> {

@@ -86,8 +86,10 @@ pub enum Purpose {
     RefreshToken,
     /// The secret of the refresh token that replaces another.
     RefreshSuccessor,
-    /// What is stored of a request's body beside its idempotency key.
+    /// What is stored of a request beside its idempotency key.
     Fingerprint,
+    /// Which lock a transaction takes for its idempotency key.
+    IdempotencyLock,
     /// The signature in a pagination cursor.
     Cursor,
 }
@@ -99,6 +101,7 @@ impl Purpose {
             Self::RefreshToken => "refresh_token_mac",
             Self::RefreshSuccessor => "refresh_token_successor",
             Self::Fingerprint => "fingerprint",
+            Self::IdempotencyLock => "idempotency_lock",
             Self::Cursor => "cursor",
         }
     }
@@ -111,6 +114,7 @@ pub struct Keyring {
     refresh_token: hmac::Key,
     refresh_successor: hmac::Key,
     fingerprint: hmac::Key,
+    idempotency_lock: hmac::Key,
     cursor: hmac::Key,
 }
 
@@ -127,6 +131,7 @@ impl Keyring {
             refresh_token: mac(Purpose::RefreshToken)?,
             refresh_successor: mac(Purpose::RefreshSuccessor)?,
             fingerprint: mac(Purpose::Fingerprint)?,
+            idempotency_lock: mac(Purpose::IdempotencyLock)?,
             cursor: mac(Purpose::Cursor)?,
         })
     }
@@ -151,20 +156,23 @@ impl Keyring {
 
     /// HMAC-SHA-256 of `bytes` under the key of `purpose`.
     pub fn mac(&self, purpose: Purpose, bytes: &[u8]) -> [u8; 32] {
-        let tag = hmac::sign(self.mac_key(purpose), bytes);
-        let mut out = [0; 32];
-        out.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
-        out
+        array(hmac::sign(self.mac_key(purpose), bytes))
+    }
+
+    /// HMAC-SHA-256 of several texts under the key of `purpose`, each behind its length: so where one ends and the next
+    /// begins counts too.
+    pub fn mac_of_parts(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(self.mac_key(purpose));
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        array(context.sign())
     }
 
     /// Whether `expected` is the whole of [`Self::mac`] of these bytes, in constant time.
     pub fn mac_matches(&self, purpose: Purpose, bytes: &[u8], expected: &[u8]) -> bool {
         hmac::verify(self.mac_key(purpose), bytes, expected).is_ok()
-    }
-
-    /// What may be kept of a request's body to recognise the same request again.
-    pub fn fingerprint(&self, body: &[u8]) -> [u8; 32] {
-        self.mac(Purpose::Fingerprint, body)
     }
 
     const fn mac_key(&self, purpose: Purpose) -> &hmac::Key {
@@ -173,6 +181,7 @@ impl Keyring {
             Purpose::RefreshToken => &self.refresh_token,
             Purpose::RefreshSuccessor => &self.refresh_successor,
             Purpose::Fingerprint => &self.fingerprint,
+            Purpose::IdempotencyLock => &self.idempotency_lock,
             Purpose::Cursor => &self.cursor,
         }
     }
@@ -182,6 +191,12 @@ impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keyring(..)")
     }
+}
+
+fn array(tag: hmac::Tag) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+    out
 }
 
 fn derive(prk: &Prk, label: &str) -> Result<[u8; 32], KeyringError> {
@@ -196,11 +211,12 @@ mod tests {
 
     use super::*;
 
-    const PURPOSES: [Purpose; 5] = [
+    const PURPOSES: [Purpose; 6] = [
         Purpose::ApiKey,
         Purpose::RefreshToken,
         Purpose::RefreshSuccessor,
         Purpose::Fingerprint,
+        Purpose::IdempotencyLock,
         Purpose::Cursor,
     ];
 
@@ -241,6 +257,15 @@ mod tests {
             [1, 2].into_iter().flat_map(|key| PURPOSES.map(|p| keyring(key).mac(p, b"same bytes"))).collect();
         for (at, mac) in macs.iter().enumerate() {
             assert!(!macs[at + 1..].contains(mac));
+        }
+    }
+
+    #[test]
+    fn where_a_part_ends_counts() {
+        let mac = |parts: &[&[u8]]| keyring(1).mac_of_parts(Purpose::Fingerprint, parts);
+        assert_eq!(mac(&[b"ab", b"c"]), mac(&[b"ab", b"c"]));
+        for other in [&[b"a".as_slice(), b"bc"][..], &[b"abc"], &[b"ab", b"c", b""]] {
+            assert_ne!(mac(&[b"ab", b"c"]), mac(other));
         }
     }
 

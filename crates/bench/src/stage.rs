@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use bulkhead_auth::{Keyring, MasterKey, api_key};
 use bulkhead_db::{
-    Authority, Db, DbError, Owner,
+    Authority, Db, DbError, JsonText, Owner,
     migrate::TENANT_MIGRATIONS,
     platform::tenants::{self, NewTenant},
     provision::{provision_tenant, schema_pool::build_ahead},
@@ -433,6 +433,7 @@ impl Builder {
         let key_id = ApiKeyId::mint(at);
         let (key, mac) = api_key::issue(&self.keyring, "test", id, key_id)?;
         let resource = ResourceId::mint(at);
+        let data = JsonText::of(&json!({ "pages": 12 }))?;
         let furnish = async |tx: &mut _| {
             let new = NewApiKey {
                 id: key_id,
@@ -445,7 +446,6 @@ impl Builder {
                 expires_at: None,
             };
             api_keys::insert(tx, &new).await?;
-            let data = json!({ "pages": 12 });
             let (name, kind, owner) = ("A resource", "document", "bench");
             resources::insert(tx, &NewResource { id: resource, name, kind, data: &data, owner, at }).await
         };

@@ -6,9 +6,9 @@ use anyhow::Result;
 use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, block_on, serve};
 use bulkhead_auth::{AccessTokens, Authenticator, Keyring, MasterKey, PasswordHasher};
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
-use bulkhead_db::{Db, platform::nodes::NodeKind};
+use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
-use bulkhead_limits::{AddressLimiter, Limiter, LimiterOptions, TenantPermits};
+use bulkhead_limits::{AddressLimiter, InFlight, InFlightOptions, Limiter, LimiterOptions};
 use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_usage::Recorder;
 use chrono::TimeDelta;
@@ -27,7 +27,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
     block_on(async move {
         let stop = stop::signal_of(stop_with_stdin)?;
         let shared = shared(&settings)?;
-        let databases = wiring::databases(&settings, &shared.metrics)?;
+        let databases = wiring::databases(&settings, &shared.metrics, Shares::PerSide)?;
         let node = wiring::node(&settings, NodeKind::Api);
         let threads = wiring::threads(&settings);
         let state = thread_state(&settings, &shared, databases.clone())?;
@@ -36,6 +36,10 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
             metrics: (settings.http.metrics_bind, settings.http.metrics_port).into(),
             threads,
             keep_alive: settings.http.keep_alive,
+            connections: settings.http.connections,
+            connections_per_address: (settings.http.trusted_proxy_hops == 0)
+                .then_some(settings.http.connections_per_address),
+            write_timeout: settings.http.write_timeout,
             drain_delay: settings.http.drain_delay,
             shutdown: settings.http.shutdown,
         };
@@ -45,6 +49,17 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         let served = serve(options, shared, state, databases(), node, stop).await;
         served.map_err(|error| wiring::name_port(error, &settings))
     })
+}
+
+/// What may be in flight.
+fn in_flight(settings: &Settings) -> InFlightOptions {
+    let limits = &settings.limits;
+    InFlightOptions {
+        requests: limits.tenant_concurrency,
+        share: limits.tenant_bytes_in_flight,
+        whole: limits.bytes_in_flight,
+        wait: settings.database.wait_timeout,
+    }
 }
 
 /// What all threads share.
@@ -68,6 +83,7 @@ fn shared(settings: &Settings) -> Result<Shared> {
     Ok(Shared {
         options: Arc::new(ApiOptions {
             body_limit: http.body_limit_bytes,
+            data_limit: http.data_limit_bytes,
             request_timeout: http.request_timeout,
             trusted_proxy_hops: http.trusted_proxy_hops,
             issuer: settings.issuer().to_owned(),
@@ -82,7 +98,7 @@ fn shared(settings: &Settings) -> Result<Shared> {
         )),
         keyring,
         passwords,
-        permits: Arc::new(TenantPermits::new(settings.limits.tenant_concurrency, metrics.clone())),
+        in_flight: InFlight::new(in_flight(settings), metrics.clone()),
         addresses: Arc::new(AddressLimiter::new(http.ip_requests_per_minute, metrics.clone())),
         attempts: Arc::new(AddressLimiter::new(CREDENTIAL_ATTEMPTS, metrics.clone())),
         limiter: Limiter::new(redis, limits, metrics.clone()),

@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use anyhow::{Context, Result, bail};
 use bulkhead_auth::{Password, PasswordHasher};
 use bulkhead_config::Settings;
-use bulkhead_db::{Authority, DbError, platform::operators};
+use bulkhead_db::{Authority, DbError, Shares, platform::operators};
 use bulkhead_domain::{Clock, Email, OperatorId, OperatorRole, SystemClock};
 use bulkhead_telemetry::Metrics;
 
@@ -20,7 +20,7 @@ pub(crate) async fn create(settings: &Settings, email: &Email, role: OperatorRol
     };
     let password: Password = password.parse().context("the password")?;
     let hash = PasswordHasher::new(1, 0).hash(password).await?;
-    let db = wiring::databases(settings, &Metrics::new()?)?();
+    let db = wiring::databases(settings, &Metrics::new()?, Shares::Whole)?();
     let now = SystemClock.now();
     let id = OperatorId::mint(now);
     let insert = async |tx: &mut _| operators::insert(tx, id, email.as_str(), &hash, role, now).await;

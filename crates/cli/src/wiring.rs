@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use bulkhead_api::ServeError;
 use bulkhead_config::{Database, DatabaseTls, ServerUrl, Settings};
 use bulkhead_db::{
-    Connector, Db, Owner, Pool, PoolOptions, Timeouts, Tls,
+    Connector, Db, Owner, Pool, PoolOptions, Shares, Timeouts, Tls,
     platform::nodes::{Node, NodeKind},
 };
 use bulkhead_domain::{Clock, JobId, SystemClock};
@@ -61,9 +61,10 @@ pub(crate) fn timeouts(database: &Database) -> Timeouts {
     }
 }
 
-fn pool_options(database: &Database, connections: u16) -> PoolOptions {
+fn pool_options(database: &Database, connections: u16, shares: Shares) -> PoolOptions {
     PoolOptions {
         connections: usize::from(connections),
+        shares,
         max_age: database.connection_max_age,
         statements: database.statements_per_connection,
         wait: database.wait_timeout,
@@ -71,16 +72,18 @@ fn pool_options(database: &Database, connections: u16) -> PoolOptions {
     }
 }
 
-/// Makes one thread's way to the database, as often as there are threads.
+/// Makes one thread's way to the database, as often as there are threads. `platform_shares` says who shares its connections for the
+/// platform's own data.
 pub(crate) fn databases(
     settings: &Settings,
     metrics: &Metrics,
+    platform_shares: Shares,
 ) -> Result<impl Fn() -> Db + Clone + Send + 'static> {
     let database = &settings.database;
     let tenants = connector(database, database.require_tenant()?)?;
     let platform = connector(database, database.require_platform()?)?;
-    let tenant_options = pool_options(database, database.connections_per_thread);
-    let platform_options = pool_options(database, database.platform_connections);
+    let tenant_options = pool_options(database, database.connections_per_thread, Shares::HalfPerTenant);
+    let platform_options = pool_options(database, database.platform_connections_per_thread, platform_shares);
     let (timeouts, metrics) = (timeouts(database), metrics.clone());
     Ok(move || {
         let tenants = Pool::measured(tenants.clone(), tenant_options, metrics.database.pool("tenant"));
@@ -94,8 +97,10 @@ pub(crate) fn owner(settings: &Settings, connections: u16) -> Result<Owner> {
     let database = &settings.database;
     let connector = connector(database, database.require_provisioner()?)?;
     // Building and migrating schemas takes longer than answering requests: a minute per statement.
-    let options =
-        PoolOptions { answer: Duration::from_mins(1) + MARGIN, ..pool_options(database, connections) };
+    let options = PoolOptions {
+        answer: Duration::from_mins(1) + MARGIN,
+        ..pool_options(database, connections, Shares::Whole)
+    };
     let timeouts = Timeouts { statement_ms: 60_000, ..timeouts(database) };
     Ok(Owner::new(Pool::new(connector, options), timeouts))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use bulkhead_api::{block_on, probes};
 use bulkhead_config::{PLATFORM_URL, PROVISIONER_URL, Settings, TENANT_URL};
+use bulkhead_db::Shares;
 use bulkhead_domain::SystemClock;
 use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_worker::{Reaches, Registry, WorkerOptions, run as work};
@@ -22,7 +23,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         let mut stop = stop::signal_of(stop_with_stdin)?;
         let metrics = Metrics::new()?;
         let health = Arc::new(Health::default());
-        let databases = wiring::databases(&settings, &metrics)?;
+        let databases = wiring::databases(&settings, &metrics, Shares::Whole)?;
         let reaches = Reaches {
             threads: (0..wiring::threads(&settings)).map(|_| databases()).collect(),
             own: databases(),

@@ -38,6 +38,14 @@ pub enum ConfigError {
         /// The variable.
         variable: &'static str,
     },
+    /// A value that does not go with another setting's.
+    #[error("{variable}: {reason}")]
+    Inconsistent {
+        /// The variable.
+        variable: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
     /// A server on another host would be spoken to in plain text.
     #[error(
         "{variable}: leads to another host without TLS (BULKHEAD_DANGEROUSLY_ALLOW_PLAINTEXT=true would allow it)"

@@ -30,9 +30,22 @@ pub struct Http {
     /// Largest request body, in bytes.
     #[arg(env = "BULKHEAD_BODY_LIMIT_BYTES", default_value = "1048576", value_parser = number(1024..=67_108_864_usize))]
     pub body_limit_bytes: usize,
+    /// Largest content of a resource, in bytes of JSON; a quarter of the largest body at least stays for what is around it.
+    #[arg(env = "BULKHEAD_DATA_LIMIT_BYTES", default_value = "262144", value_parser = number(1024..=1_048_576_usize))]
+    pub data_limit_bytes: usize,
     /// Longest time for a whole request, its body included, in milliseconds.
     #[arg(env = "BULKHEAD_REQUEST_TIMEOUT_MS", default_value = "10000", value_parser = millis(100..=300_000))]
     pub request_timeout: Duration,
+    /// Connections that a process may have; further ones wait until one is closed.
+    #[arg(env = "BULKHEAD_CONNECTIONS", default_value = "8192", value_parser = number(64..=1_000_000_usize))]
+    pub connections: usize,
+    /// Connections that one address (IPv6: one /64) may have; further ones are closed. At most half of
+    /// `BULKHEAD_CONNECTIONS`. Not counted behind trusted proxies, which gather everybody's requests in a few connections.
+    #[arg(env = "BULKHEAD_CONNECTIONS_PER_ADDRESS", default_value = "512", value_parser = number(1..=500_000_usize))]
+    pub connections_per_address: usize,
+    /// How long the reader of an answer may make no progress before its connection is cut, in seconds.
+    #[arg(env = "BULKHEAD_WRITE_TIMEOUT_SECS", default_value = "30", value_parser = seconds(1..=600))]
+    pub write_timeout: Duration,
     /// How long an idle connection is kept, in seconds; longer than the load balancer's idle time (60 at AWS).
     #[arg(env = "BULKHEAD_KEEP_ALIVE_SECS", default_value = "75", value_parser = seconds(1..=3600))]
     pub keep_alive: Duration,

@@ -97,12 +97,37 @@ impl Settings {
         let settings =
             Self::from_arg_matches(&matches).map_err(|error| ConfigError::new(&command, &error))?;
         settings.refuse_plaintext()?;
+        settings.refuse_whole_shares()?;
         Ok(settings)
     }
 
     /// Who the access tokens say has issued them.
     pub fn issuer(&self) -> &str {
         self.auth.issuer.as_ref().unwrap_or(&self.http.public_url).as_str()
+    }
+
+    /// What one tenant may have must be less than there is.
+    fn refuse_whole_shares(&self) -> Result<(), ConfigError> {
+        let refuse = |variable, reason| Err(ConfigError::Inconsistent { variable, reason });
+        if self.http.data_limit_bytes > self.http.body_limit_bytes / 4 * 3 {
+            return refuse(
+                "BULKHEAD_DATA_LIMIT_BYTES",
+                "must be at most three quarters of BULKHEAD_BODY_LIMIT_BYTES",
+            );
+        }
+        if self.limits.tenant_bytes_in_flight > self.limits.bytes_in_flight / 2 {
+            return refuse(
+                "BULKHEAD_TENANT_BYTES_IN_FLIGHT",
+                "must be at most half of BULKHEAD_BYTES_IN_FLIGHT",
+            );
+        }
+        if self.http.connections_per_address > self.http.connections / 2 {
+            return refuse(
+                "BULKHEAD_CONNECTIONS_PER_ADDRESS",
+                "must be at most half of BULKHEAD_CONNECTIONS",
+            );
+        }
+        Ok(())
     }
 
     fn refuse_plaintext(&self) -> Result<(), ConfigError> {

@@ -31,7 +31,7 @@ const OLDEST: i32 = 150_000;
 const MAINTENANCE: &str = "postgres";
 
 /// Names the advisory lock that keeps two bootstraps apart.
-const LOCK: i64 = 0x6275_6c6b_626f_6f74;
+pub(crate) const LOCK: i64 = 0x6275_6c6b_626f_6f74;
 
 /// All of it together; each step takes milliseconds.
 const LIMIT: Duration = Duration::from_mins(2);

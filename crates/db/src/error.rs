@@ -13,6 +13,10 @@ pub enum DbError {
     #[error("no database connection became free in time")]
     Busy,
 
+    /// The tenant has as many connections as it may, and none of them became free in time; nothing was written.
+    #[error("no connection of the tenant's share became free in time")]
+    OverShare,
+
     /// No answer came in time. A transaction that was being committed may or may not have happened.
     #[error("the database did not answer in time")]
     Timeout,
@@ -76,6 +80,7 @@ impl DbError {
             self,
             Self::Unavailable(_)
                 | Self::Busy
+                | Self::OverShare
                 | Self::Timeout
                 | Self::Cancelled(_)
                 | Self::Conflict

@@ -20,6 +20,25 @@ pub struct Key<'a> {
     pub key: &'a str,
     /// An HMAC of the request, to notice a key that is used for something else.
     pub fingerprint: &'a [u8],
+    /// The lock that keeps two requests with this key apart.
+    pub lock: LockId,
+}
+
+/// An advisory lock of this module's own class: none that another part of the product takes can be one of these, and which of
+/// them it is comes from a keyed hash, never from a client's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockId(pub(crate) i64);
+
+impl LockId {
+    /// The class, which the upper 16 bits of the lock's number say.
+    pub(crate) const CLASS: i64 = 0x6964;
+
+    /// The lock of what has this HMAC. Two intentions share one by chance with a probability of 2^-48: then the second is told
+    /// to come back.
+    pub const fn of(mac: [u8; 32]) -> Self {
+        let [a, b, c, d, e, f, ..] = mac;
+        Self(Self::CLASS << 48 | i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
 }
 
 /// An answer as it is kept.
@@ -65,7 +84,7 @@ macro_rules! idempotency_queries {
     ($tx:ty, $table:path) => {
         use chrono::{DateTime, Utc};
         use diesel::prelude::*;
-        use diesel::sql_types::{Bool, Text};
+        use diesel::sql_types::{BigInt, Bool};
         use $table as keys;
 
         use crate::{
@@ -81,15 +100,8 @@ macro_rules! idempotency_queries {
 
         /// Claims a key for this transaction and tells what is known about it.
         pub async fn claim(tx: &mut $tx, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
-            // The schema is part of the lock's name, so tenants do not meet in it.
-            let lock = diesel::sql_query(
-                "SELECT pg_try_advisory_xact_lock(hashtextextended(\
-                 concat_ws(E'\\x1f', current_schema(), $1, $2, $3), 0)) AS locked",
-            )
-            .bind::<Text, _>(key.principal)
-            .bind::<Text, _>(key.route)
-            .bind::<Text, _>(key.key);
-            let lock: Locked = tx.tx.one(lock).await?;
+            let lock = diesel::sql_query("SELECT pg_try_advisory_xact_lock($1) AS locked");
+            let lock: Locked = tx.tx.one(lock.bind::<BigInt, _>(key.lock.0)).await?;
             if !lock.locked {
                 return Ok(Seen::InProgress);
             }
@@ -135,3 +147,26 @@ macro_rules! idempotency_queries {
     };
 }
 pub(crate) use idempotency_queries;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_lock_of_a_key_is_one_that_something_else_takes() {
+        for mac in [[0; 32], [0xff; 32], [0x62; 32]] {
+            assert_eq!(LockId::of(mac).0 >> 48, LockId::CLASS);
+        }
+        for other in [crate::bootstrap::LOCK, crate::migrate::PLATFORM_LOCK, crate::migrate::FLEET_LOCK] {
+            assert_ne!(other >> 48, LockId::CLASS);
+        }
+    }
+
+    #[test]
+    fn different_hashes_are_different_locks() {
+        let (mut one, two) = ([7; 32], [7; 32]);
+        assert_eq!(LockId::of(one), LockId::of(two));
+        one[5] = 8;
+        assert_ne!(LockId::of(one), LockId::of(two));
+    }
+}

@@ -9,6 +9,7 @@ mod connect;
 mod error;
 pub mod idempotency;
 pub mod inspect;
+mod json;
 pub mod migrate;
 mod page;
 pub mod platform;
@@ -22,6 +23,7 @@ mod transaction;
 
 pub use connect::{Connector, Tls};
 pub use error::{DbError, DbResult};
-pub use page::{Page, PageRequest};
-pub use pool::{Pool, PoolOptions};
+pub use json::JsonText;
+pub use page::{PAGE_BYTES, Page, PageRequest};
+pub use pool::{Pool, PoolOptions, Shares};
 pub use scope::{Authority, CredentialTx, Db, Owner, OwnerTx, PlatformTx, TenantTx, Timeouts};

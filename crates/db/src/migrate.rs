@@ -32,7 +32,7 @@ pub static TENANT_MIGRATIONS: &[TenantMigration] =
     include!(concat!(env!("OUT_DIR"), "/tenant_migrations.rs"));
 
 /// Names the advisory lock that keeps two runs of the platform's set apart.
-const PLATFORM_LOCK: i64 = 0x6275_6c6b_6d69_6772;
+pub(crate) const PLATFORM_LOCK: i64 = 0x6275_6c6b_6d69_6772;
 
 /// Names the advisory lock that a migration takes alone and the building of a tenant shares, so that no tenant is left
 /// behind at the version that an older program has built it with.

@@ -3,6 +3,10 @@
 
 use uuid::Uuid;
 
+/// How many bytes the rows of a page may have before its last row, in lists whose rows can be large: the row that goes over
+/// this ends the page. So a page has at least one row, and at most this much and one row.
+pub const PAGE_BYTES: u32 = 1 << 20;
+
 /// Which page is wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct PageRequest {
@@ -35,5 +39,14 @@ impl<T> Page<T> {
         let more = rows.len() > limit;
         rows.truncate(limit);
         Self { rows, more }
+    }
+
+    /// The same for rows of which the last ones may be over [`PAGE_BYTES`]: those come as `None`.
+    pub(crate) fn cut_by_bytes(rows: Vec<Option<T>>, request: PageRequest) -> Self {
+        let found = rows.len();
+        let within: Vec<T> = rows.into_iter().map_while(|row| row).collect();
+        let is_over = within.len() < found;
+        let page = Self::cut(within, request);
+        Self { more: page.more || is_over, ..page }
     }
 }

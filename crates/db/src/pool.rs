@@ -3,12 +3,16 @@
 //! A pool belongs to one runtime thread: its connections are opened and driven there, because waking another thread
 //! costs more than a query. It has a fixed number of slots, each with at most one connection and a queue of those who
 //! wait for it. A tenant has a slot of its own, so that few backends learn its tables and statements, and may use as many
-//! as it has requests at once; nobody waits long for one slot while others are free. A connection leaves its slot as a
+//! as it has requests at once, up to its share; nobody waits long for one slot while others are free. A connection leaves its slot as a
 //! [`Lease`] and comes back only if it is known to be clean; anything else is cancelled and dropped. Refuses to ask the
 //! server whether a connection still lives: its driver knows when it has ended.
+//!
+//! `share.rs` says how many of the connections one claimant may have, and who waits for its own to come back.
+
+mod share;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    cell::Cell,
     fmt,
     sync::{
         Arc,
@@ -25,6 +29,10 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use share::Shares;
+pub(crate) use share::{Claimant, Side};
+use share::{Right, Rights};
+
 use crate::{
     connect::{Connector, Opened},
     error::{DbError, DbResult},
@@ -39,8 +47,10 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// How a pool behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolOptions {
-    /// Connections at most, at least 1.
+    /// Connections at most. Fewer than the shares need are taken for as many as they need.
     pub connections: usize,
+    /// What one claimant may have of them.
+    pub shares: Shares,
     /// How long a connection may serve. Each draws its own age from the upper half of this, so that they do not all
     /// end at once. Age is what gives a backend's memory back: the catalog entries of every tenant it has touched.
     pub max_age: Duration,
@@ -63,8 +73,7 @@ struct Shared {
     connector: Connector,
     options: PoolOptions,
     slots: Vec<Slot>,
-    /// By affinity, how many have a connection or wait for one.
-    present: Mutex<HashMap<u64, usize>>,
+    rights: Rights,
     metrics: Option<PoolMetrics>,
     /// Failures in a row to connect; each makes the next attempts wait longer.
     failures: AtomicU32,
@@ -124,12 +133,12 @@ impl Pool {
     }
 
     fn build(connector: Connector, options: PoolOptions, metrics: Option<PoolMetrics>) -> Self {
-        let slots = (0..options.connections.max(1)).map(Slot::new).collect();
+        let connections = options.connections.max(options.shares.least_connections());
         let shared = Shared {
             connector,
             options,
-            slots,
-            present: Mutex::default(),
+            slots: (0..connections).map(Slot::new).collect(),
+            rights: Rights::new(options.shares, connections),
             metrics,
             failures: AtomicU32::new(0),
             closed_until: Mutex::new(None),
@@ -147,14 +156,21 @@ impl Pool {
         self.shared.options.answer
     }
 
-    /// Takes a connection. The same `affinity` prefers the same slots; `None` takes whichever is free.
-    pub(crate) async fn lease(&self, affinity: Option<u64>) -> DbResult<Lease> {
+    /// Takes a connection. A tenant prefers its own slots; others take whichever is free.
+    pub(crate) async fn lease(&self, claimant: Claimant) -> DbResult<Lease> {
         let started = Instant::now();
-        let present = Present::new(&self.shared, affinity);
-        let (slot, turn) =
-            tokio::time::timeout(self.shared.options.wait, self.shared.turn(affinity, present.count))
-                .await
-                .map_err(|_elapsed| DbError::Busy)??;
+        let is_within_share = Cell::new(false);
+        let waiting = async {
+            let right = self.shared.rights.acquire(claimant).await?;
+            is_within_share.set(true);
+            let (slot, turn) = self.shared.turn(claimant, right.at_once()).await?;
+            DbResult::Ok((right, slot, turn))
+        };
+        let taken = tokio::time::timeout(self.shared.options.wait, waiting).await;
+        let (right, slot, turn) = taken.map_err(|_elapsed| match claimant {
+            Claimant::Tenant(_) if !is_within_share.get() => DbError::OverShare,
+            _ => DbError::Busy,
+        })??;
         let idle = slot.idle.lock().take();
         let connection = match idle.and_then(|idle| self.shared.reuse(idle)) {
             Some(connection) => connection,
@@ -171,7 +187,7 @@ impl Pool {
             index: slot.index,
             shared: Arc::clone(&self.shared),
             _turn: turn,
-            _present: present,
+            _right: right,
         })
     }
 }
@@ -191,42 +207,10 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// One that has a connection or waits for one, for as long as it does.
-struct Present {
-    shared: Arc<Shared>,
-    affinity: Option<u64>,
-    /// How many have the same affinity, with this one.
-    count: usize,
-}
-
-impl Present {
-    fn new(shared: &Arc<Shared>, affinity: Option<u64>) -> Self {
-        let count = affinity.map_or(1, |affinity| {
-            let mut present = shared.present.lock();
-            let count = present.entry(affinity).or_default();
-            *count += 1;
-            *count
-        });
-        Self { shared: Arc::clone(shared), affinity, count }
-    }
-}
-
-impl Drop for Present {
-    fn drop(&mut self) {
-        let Some(affinity) = self.affinity else { return };
-        if let Entry::Occupied(mut entry) = self.shared.present.lock().entry(affinity) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
-    }
-}
-
 impl Shared {
-    /// The turn at a slot, for one of `at_once` who have this affinity.
-    async fn turn(&self, affinity: Option<u64>, at_once: usize) -> DbResult<(&Slot, OwnedSemaphorePermit)> {
-        let chosen = self.choose(affinity, at_once).ok_or(DbError::Busy)?;
+    /// The turn at a slot, for one of `at_once` that the claimant has or wants.
+    async fn turn(&self, claimant: Claimant, at_once: usize) -> DbResult<(&Slot, OwnedSemaphorePermit)> {
+        let chosen = self.choose(claimant, at_once).ok_or(DbError::Busy)?;
         // Its place in this queue is kept while it waits for others too.
         let mut own = std::pin::pin!(chosen.take());
         if let Ok(turn) = tokio::time::timeout(PATIENCE, own.as_mut()).await {
@@ -240,13 +224,15 @@ impl Shared {
         }
     }
 
-    /// The slot with the shortest queue among as many as may be used: one for each that wants one at once, from the tenant's
-    /// own on; without a tenant all.
-    fn choose(&self, affinity: Option<u64>, at_once: usize) -> Option<&Slot> {
+    /// The slot with the shortest queue. A tenant that has or wants `n` connections at once chooses among `n` slots, the first
+    /// of which its id decides; other claimants choose among all.
+    fn choose(&self, claimant: Claimant, at_once: usize) -> Option<&Slot> {
         let all = self.slots.len();
-        let (own, some) = match affinity {
-            Some(hash) => (usize::try_from(hash % all as u64).unwrap_or_default(), at_once.min(all)),
-            None => (0, all),
+        let (own, some) = match claimant {
+            Claimant::Tenant(hash) => {
+                (usize::try_from(hash % all as u64).unwrap_or_default(), at_once.min(all))
+            }
+            Claimant::Side(_) | Claimant::Owner => (0, all),
         };
         (own..own + some).filter_map(|index| self.slots.get(index % all)).min_by_key(|slot| slot.pressure())
     }
@@ -321,7 +307,8 @@ pub(crate) struct Lease {
     shared: Arc<Shared>,
     /// Held until the drop is over, so that nobody opens a second connection for the slot.
     _turn: OwnedSemaphorePermit,
-    _present: Present,
+    /// Given back after the slot, so that what takes it over finds one.
+    _right: Right,
 }
 
 impl Lease {

@@ -16,7 +16,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
 use crate::{
     error::{DbError, DbResult},
-    pool::Pool,
+    pool::{Claimant, Pool, Side},
     transaction::{Extent, Tx},
 };
 
@@ -84,14 +84,6 @@ scopes! {
     OwnerTx;
 }
 
-/// Whose work a transaction on the platform's tables is. Each side has a share of the connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Operators,
-    Credentials,
-    Machinery,
-}
-
 /// The right to open a transaction on the platform's own tables. A tenant's principal cannot be made into one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Authority {
@@ -113,10 +105,6 @@ impl Authority {
     /// The product's own machinery: usage, the queue, nodes, keys. `cargo xtask graph` lists the files that may ask for it.
     pub const fn machinery() -> Self {
         Self { side: Side::Machinery }
-    }
-
-    pub(crate) const fn side(self) -> Side {
-        self.side
     }
 }
 
@@ -211,7 +199,7 @@ impl Db {
         let schema = SchemaName::of(tenant);
         // The low half of a UUIDv7 is random, which is all that affinity needs.
         let (_time, affinity) = tenant.uuid().as_u64_pair();
-        let lease = self.tenants.lease(Some(affinity)).await?;
+        let lease = self.tenants.lease(Claimant::Tenant(affinity)).await?;
         let opening = if is_left_out(Step::Walls) {
             "BEGIN".to_owned()
         } else {
@@ -220,8 +208,8 @@ impl Db {
         Ok(Tx::new(lease, opening, self.tenants.answer_timeout()).in_schema(schema))
     }
 
-    async fn platform_tx(&self, _authority: Authority, access: Access) -> DbResult<Tx> {
-        let lease = self.platform.lease(None).await?;
+    async fn platform_tx(&self, authority: Authority, access: Access) -> DbResult<Tx> {
+        let lease = self.platform.lease(Claimant::Side(authority.side)).await?;
         let opening = opening(access, "bulkhead_platform_rw", "platform", self.timeouts);
         Ok(Tx::new(lease, opening, self.platform.answer_timeout()))
     }
@@ -245,7 +233,7 @@ impl Owner {
         &self,
         work: impl AsyncFnOnce(&mut OwnerTx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let lease = self.pool.lease(None).await?;
+        let lease = self.pool.lease(Claimant::Owner).await?;
         let opening = opening(Access::Write, "bulkhead_owner", "platform", self.timeouts);
         let mut scope = OwnerTx { tx: Tx::new(lease, opening, self.pool.answer_timeout()) };
         let result = work(&mut scope).await;
@@ -257,7 +245,7 @@ impl Owner {
         &self,
         work: impl AsyncFnOnce(&mut OwnerTx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let lease = self.pool.lease(None).await?;
+        let lease = self.pool.lease(Claimant::Owner).await?;
         let opening = opening(Access::Snapshot, "bulkhead_owner", "platform", self.timeouts);
         let mut scope = OwnerTx { tx: Tx::new(lease, opening, self.pool.answer_timeout()) };
         let result = work(&mut scope).await;
@@ -277,7 +265,7 @@ impl Owner {
     /// A connection for the migration harness of the platform's own schemas, with the owner's role and path for the
     /// whole session: the harness opens its own transactions and the connection is closed afterwards.
     pub(crate) async fn session(&self) -> DbResult<AsyncPgConnection> {
-        let lease = self.pool.lease(None).await?;
+        let lease = self.pool.lease(Claimant::Owner).await?;
         let mut pg = lease.into_pg()?;
         pg.batch_execute("SET ROLE bulkhead_owner; SET search_path = platform").await?;
         Ok(pg)

@@ -9,6 +9,8 @@
 //!   more than one message, and COMMIT would get in between.
 //! - A connection is dirty from before BEGIN until COMMIT or ROLLBACK is answered. A future dropped in between drops
 //!   the connection with it.
+//! - A connection that has not answered in time is never waited for again: it is dropped, and nothing is sent to end its
+//!   transaction.
 //! - A transaction that has seen an error refuses to commit: PostgreSQL would answer COMMIT with success and keep nothing.
 
 use std::time::Duration;
@@ -48,7 +50,7 @@ pub(crate) struct Tx {
     /// Whose own statements it uses; `None` for shared ones.
     marks: Option<SchemaName>,
     failed: bool,
-    /// Whether the server has ended it.
+    /// Whether there is nothing left to end: the server has ended it, or has not answered in time.
     over: bool,
     answer: Duration,
 }
@@ -206,6 +208,8 @@ impl Tx {
             }
             Err(error) => {
                 self.failed = true;
+                // Dirty as it is, the connection is closed with the lease.
+                self.over |= matches!(error, DbError::Timeout);
                 if error.is_about_stale_plans() {
                     self.lease.retire();
                 }

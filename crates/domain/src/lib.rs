@@ -7,6 +7,7 @@
 pub mod api_key;
 pub mod clock;
 pub mod id;
+pub mod json;
 pub mod limit;
 pub mod proven;
 pub mod role;
@@ -17,6 +18,7 @@ pub mod usage;
 
 pub use clock::{Clock, SystemClock};
 pub use id::{ApiKeyId, IdError, JobId, OperatorId, ResourceId, SessionId, TenantId, UserId};
+pub use json::{JsonFault, JsonObject};
 pub use limit::{Limit, Plan};
 pub use proven::{Evidence, Proven};
 pub use role::{OperatorPermission, OperatorRole, Permission, Role};

@@ -28,13 +28,13 @@ pub struct AddressLimiter {
 
 /// What counts as one sender: an IPv4 address, or the /64 that a single IPv6 customer is given at least.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Network {
+pub(crate) enum Network {
     V4(Ipv4Addr),
     V6([u16; 4]),
 }
 
 impl Network {
-    fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::V4(v4),
             IpAddr::V6(v6) => Self::V6(prefix(v6)),

@@ -1,7 +1,7 @@
 //! Admission: how many requests are let in.
 //!
 //! Owns token buckets (a tenant's, shared by all processes through Redis; an address's, local), tokens taken ahead, the
-//! buckets that take over when Redis is away, the cap on a tenant's requests in flight, and the response headers that
+//! buckets that take over when Redis is away, what a tenant may have in flight (requests, and their bytes in memory), and the response headers that
 //! tell clients about limits. Refuses to fail: a broken Redis makes a decision local, never absent and never an error.
 //!
 //! # What holds
@@ -23,17 +23,20 @@
 
 mod address;
 pub mod bucket;
+mod connections;
 mod decision;
+mod in_flight;
 mod lease;
 mod limiter;
 mod link;
 mod local;
-mod permits;
+
 mod script;
 
 pub use address::AddressLimiter;
+pub use connections::{AddressConnections, OpenConnection};
 pub use decision::{Ahead, Decision, Demand, Source, TENANT, rate_limit, rate_limit_policy, retry_after};
+pub use in_flight::{Crowded, Entered, InFlight, InFlightOptions, Party};
 pub use limiter::{Limiter, LimiterOptions};
 pub use link::{ClientError, client};
 pub use local::LocalBuckets;
-pub use permits::{TenantPermit, TenantPermits};

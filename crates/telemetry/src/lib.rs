@@ -9,7 +9,7 @@ mod line;
 pub mod metrics;
 pub mod price;
 
-pub use health::Health;
+pub use health::{Health, Phase};
 pub use line::LogFormat;
 pub use metrics::Metrics;
 

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
-    Connector, Owner, Pool, PoolOptions, Tls,
+    Connector, Owner, Pool, PoolOptions, Shares, Tls,
     bootstrap::{Logins, bootstrap, prepare_database},
     migrate::{MigrateOptions, migrate_platform},
 };
@@ -161,6 +161,7 @@ impl Cluster {
         bootstrap(&login(Login::Admin)?, &logins).await.context("bootstrap")?;
         let options = PoolOptions {
             connections: 1,
+            shares: Shares::Whole,
             max_age: Duration::from_mins(10),
             statements: 1_000,
             wait: CONNECT,

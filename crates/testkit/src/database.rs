@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
-    Authority, Connector, Db, DbError, Owner, Pool, PoolOptions, Timeouts,
+    Authority, Connector, Db, DbError, Owner, Pool, PoolOptions, Shares, Timeouts,
     migrate::{TENANT_MIGRATIONS, TenantMigration},
     platform::tenants::{self, NewTenant},
     provision::{Provisioned, provision_tenant},
@@ -99,6 +99,7 @@ impl TestDb {
     pub const fn pool_options(connections: usize) -> PoolOptions {
         PoolOptions {
             connections,
+            shares: Shares::Whole,
             max_age: Duration::from_hours(1),
             statements: 1_000,
             wait: Duration::from_secs(10),

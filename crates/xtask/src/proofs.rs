@@ -8,9 +8,11 @@ use std::{fs, path::Path};
 
 use anyhow::Context;
 
-/// What begins a proof, and for each kind the files of `crates/` that may make it. A path that ends with a slash stands
-/// for everything below it.
-const MAY_SAY: [(&str, &[(&str, &[&str])]); 2] = [
+/// A kind of proof, and the files of `crates/` that may make it. A path that ends with a slash stands for everything below it.
+type Kind = (&'static str, &'static [&'static str]);
+
+/// What begins a proof, and its kinds.
+const MAY_SAY: [(&str, &[Kind]); 2] = [
     (
         "Proven::on(",
         &[

@@ -1,4 +1,8 @@
 //! JSON bodies: bounded, declared as JSON, without unknown fields (the request types refuse them).
+//!
+//! A body's bytes count among those that the tenant has in flight: those announced since the request's admission, those of a
+//! body that comes in pieces before each piece is taken. No memory is set aside for what is only announced. Refuses to build
+//! a tree of what a tenant sends; a field of any JSON is a `RawValue`.
 
 use std::{fmt, future::Future, marker::PhantomData, pin::Pin};
 
@@ -14,6 +18,11 @@ use serde::{
 use serde_json::error::Category;
 
 use crate::{context, error::ApiError, state::AppState};
+
+/// How often a body lies in memory: as it came, as the statement holds it, and as the driver sends it.
+pub(crate) const COPIES: usize = 3;
+/// By how much a body that was not announced grows at a time.
+pub(crate) const PIECE: usize = 64 << 10;
 
 /// A request body, parsed.
 #[derive(Debug)]
@@ -39,8 +48,12 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                 .app_data::<Data<AppState>>()
                 .map(|state| state.options.body_limit)
                 .ok_or_else(|| ApiError::internal("no state"))?;
+            context::with(&request, |context| context.is_reading.set(true));
             let bytes = read(&request, payload, limit).await?;
-            context::with(&request, |context| context.ingress.set(bytes.len() as u64));
+            context::with(&request, |context| {
+                context.is_reading.set(false);
+                context.ingress.set(bytes.len() as u64);
+            });
             let value = parse(&bytes)?;
             Ok(Self { value, bytes })
         })
@@ -54,15 +67,29 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
     if announced.is_some_and(|length| length > limit) {
         return Err(ApiError::BodyTooLarge { limit });
     }
-    let mut body = BytesMut::with_capacity(announced.unwrap_or_default());
+    let mut granted = announced.unwrap_or(PIECE);
+    let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_broken| ApiError::MalformedJson("it did not arrive whole".to_owned()))?;
-        if body.len() + chunk.len() > limit {
+        let length = body.len() + chunk.len();
+        if length > limit {
             return Err(ApiError::BodyTooLarge { limit });
+        }
+        while granted < length {
+            grow(request)?;
+            granted += PIECE;
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// Takes room for one more piece of a body.
+fn grow(request: &HttpRequest) -> Result<(), ApiError> {
+    let is_granted = context::with(request, |context| {
+        context.entered.borrow_mut().as_mut().is_some_and(|entered| entered.grow(COPIES * PIECE))
+    });
+    if is_granted == Some(true) { Ok(()) } else { Err(ApiError::TooManyInFlight) }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {

@@ -81,6 +81,8 @@ fn read_version(text: &str) -> Option<IfMatch> {
 pub(crate) struct Intent {
     pub(crate) operation: &'static str,
     pub(crate) key: Option<String>,
+    /// The method, the path and the query; empty without a key.
+    pub(crate) target: String,
 }
 
 impl Intent {
@@ -100,7 +102,11 @@ impl FromRequest for Intent {
             (Some(value), None) => read_key(value.as_bytes()).map(Some),
             (Some(_), Some(_)) => Err("must be sent once"),
         };
-        ready(key.map(|key| Self { operation, key }).map_err(|detail| ApiError::InvalidParameter {
+        let target = match &key {
+            Ok(Some(_)) => format!("{} {}", request.method(), request.uri()),
+            _ => String::new(),
+        };
+        ready(key.map(|key| Self { operation, key, target }).map_err(|detail| ApiError::InvalidParameter {
             name: "Idempotency-Key",
             detail: detail.to_owned(),
         }))

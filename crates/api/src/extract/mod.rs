@@ -1,6 +1,6 @@
 //! What handlers take from a request, checked before they run.
 
-mod body;
+pub(crate) mod body;
 mod caller;
 mod headers;
 mod page;

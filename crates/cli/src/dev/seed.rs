@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use bulkhead_auth::{Keyring, MasterKey, PasswordHasher, api_key};
 use bulkhead_config::Settings;
 use bulkhead_db::{
-    Authority, Db, DbError, Owner,
+    Authority, Db, DbError, JsonText, Owner, Shares,
     migrate::TENANT_MIGRATIONS,
     platform::{
         operators,
@@ -39,7 +39,7 @@ pub(crate) async fn run(environment: &[(&'static str, String)], credentials: &Cr
         anyhow::bail!("tenant {tenant} could not be migrated: {error}");
     }
     let seed = Seed {
-        db: wiring::databases(&settings, &Metrics::new()?)?(),
+        db: wiring::databases(&settings, &Metrics::new()?, Shares::Whole)?(),
         owner: wiring::owner(&settings, 1)?,
         hasher: PasswordHasher::new(2, 16),
         keyring: Keyring::new(&credentials.master_key.parse::<MasterKey>()?)?,
@@ -117,6 +117,7 @@ impl Seed {
         let hash = self.hasher.hash(demo.owner.password.parse()?).await?;
         let now = SystemClock.now();
         let email = format!("developer@{}.example", demo.slug);
+        let data = JsonText::of(&json!({ "demo": true }))?;
         let furnish = async |tx: &mut _| -> Result<(), DbError> {
             users::insert(tx, UserId::mint(now), &email, &hash, Role::Developer, now).await?;
             let new = NewApiKey {
@@ -131,7 +132,6 @@ impl Seed {
             };
             api_keys::insert(tx, &new).await?;
             for (name, kind) in [("Welcome", "note"), ("Price list", "document"), ("Warehouse", "site")] {
-                let data = json!({ "demo": true });
                 let owner = key_id.to_string();
                 let new = NewResource {
                     id: ResourceId::mint(now),

@@ -45,6 +45,7 @@ diesel::table! {
         name -> Text,
         kind -> Text,
         data -> Jsonb,
+        data_bytes -> Int4,
         owner -> Text,
         version -> Int8,
         created_at -> Timestamptz,

@@ -2,12 +2,19 @@
 
 use bulkhead_domain::ResourceId;
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
-use serde_json::Value;
+use diesel::{
+    expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate},
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    result::QueryResult,
+    sql_types::{BigInt, Jsonb, Nullable},
+};
 
 use crate::{
     error::DbResult,
-    page::{Page, PageRequest},
+    json::JsonText,
+    page::{PAGE_BYTES, Page, PageRequest},
     schema::tenant::resources,
     scope::TenantTx,
 };
@@ -24,7 +31,7 @@ pub struct Resource {
     /// What it is, in the tenant's own terms.
     pub kind: String,
     /// Its content.
-    pub data: Value,
+    pub data: JsonText,
     /// Who made it: a user's or an API key's id.
     pub owner: String,
     /// Grows by one with every change.
@@ -45,7 +52,7 @@ pub struct NewResource<'a> {
     /// What it is.
     pub kind: &'a str,
     /// Its content.
-    pub data: &'a Value,
+    pub data: &'a JsonText,
     /// Who makes it.
     pub owner: &'a str,
     /// Now.
@@ -61,7 +68,7 @@ pub struct ResourceChange<'a> {
     /// The new kind.
     pub kind: Option<&'a str>,
     /// The new content, whole.
-    pub data: Option<&'a Value>,
+    pub data: Option<&'a JsonText>,
 }
 
 /// Adds an object.
@@ -84,20 +91,61 @@ pub async fn find(tx: &mut TenantTx, id: ResourceId) -> DbResult<Option<Resource
     tx.tx.first(resources::table.find(id.uuid()).select(Resource::as_select())).await
 }
 
-/// Objects in the order they were made, of one kind or of all.
+/// An object's content, unless the objects before it in the list have as many bytes as a page may have. Not written with
+/// `diesel::dsl::sql`, which keeps a statement from being prepared once for all its uses.
+#[derive(Clone, Copy, Debug, QueryId)]
+struct DataWithinPage;
+
+impl Expression for DataWithinPage {
+    type SqlType = Nullable<Jsonb>;
+}
+
+impl QueryFragment<Pg> for DataWithinPage {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        pass.push_sql(
+            "CASE WHEN sum(data_bytes) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - data_bytes < ",
+        );
+        pass.push_bind_param::<BigInt, _>(&const { PAGE_BYTES as i64 })?;
+        pass.push_sql(" THEN data END");
+        Ok(())
+    }
+}
+
+impl SelectableExpression<resources::table> for DataWithinPage {}
+impl AppearsOnTable<resources::table> for DataWithinPage {}
+
+impl ValidGrouping<()> for DataWithinPage {
+    type IsAggregate = is_aggregate::No;
+}
+
+type Listed = (uuid::Uuid, String, String, Option<JsonText>, String, i64, DateTime<Utc>, DateTime<Utc>);
+
+/// Objects in the order of their ids, of one kind or of all.
 pub async fn list(tx: &mut TenantTx, kind: Option<&str>, page: PageRequest) -> DbResult<Page<Resource>> {
-    let mut query = resources::table
-        .select(Resource::as_select())
-        .order(resources::id.asc())
-        .limit(page.probe())
-        .into_boxed();
+    let columns = (
+        resources::id,
+        resources::name,
+        resources::kind,
+        DataWithinPage,
+        resources::owner,
+        resources::version,
+        resources::created_at,
+        resources::updated_at,
+    );
+    let mut query =
+        resources::table.select(columns).order(resources::id.asc()).limit(page.probe()).into_boxed();
     if let Some(kind) = kind {
         query = query.filter(resources::kind.eq(kind));
     }
     if let Some(after) = page.after {
         query = query.filter(resources::id.gt(after));
     }
-    Ok(Page::cut(tx.tx.load(query).await?, page))
+    let rows: Vec<Listed> = tx.tx.load(query).await?;
+    let whole = |(id, name, kind, data, owner, version, created_at, updated_at): Listed| {
+        let id = ResourceId::from_uuid(id);
+        Some(Resource { id, name, kind, data: data?, owner, version, created_at, updated_at })
+    };
+    Ok(Page::cut_by_bytes(rows.into_iter().map(whole).collect(), page))
 }
 
 /// Changes an object that is still at `version`; `None` when it is not, or is gone.

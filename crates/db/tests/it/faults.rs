@@ -7,10 +7,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
-    Connector, Db, DbError, DbResult, Pool, PoolOptions,
+    Connector, Db, DbError, DbResult, JsonText, Pool, PoolOptions,
     tenant::{profile, resources},
 };
-use bulkhead_domain::{Clock as _, Plan, ResourceId, SystemClock};
+use bulkhead_domain::{Clock as _, JsonObject, Plan, ResourceId, SystemClock};
 use bulkhead_servers::Signal;
 use bulkhead_testkit::{Cluster, TestDb, TestTenant, timeouts};
 use futures::future::join_all;
@@ -18,7 +18,7 @@ use futures::future::join_all;
 async fn insert(db: &Db, tenant: &TestTenant) -> DbResult<ResourceId> {
     let at = SystemClock.now();
     let id = ResourceId::mint(at);
-    let data = serde_json::json!({});
+    let data = JsonText::from(JsonObject::empty());
     db.write(tenant.proven(), async |tx| {
         let new = resources::NewResource { id, name: "row", kind: "k", data: &data, owner: "o", at };
         resources::insert(tx, &new).await

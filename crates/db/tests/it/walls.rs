@@ -8,10 +8,10 @@ mod roles;
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
-    Db, DbError, DbResult, PageRequest, TenantTx,
+    Db, DbError, DbResult, JsonText, PageRequest, TenantTx,
     tenant::{profile, resources},
 };
-use bulkhead_domain::{Clock as _, Plan, ResourceId, SystemClock, TenantId};
+use bulkhead_domain::{Clock as _, JsonObject, Plan, ResourceId, SystemClock, TenantId};
 use bulkhead_testkit::{TestDb, TestTenant};
 
 /// Tenants that each hold one row whose name tells whose it is.
@@ -33,7 +33,7 @@ fn mark(tenant: TenantId) -> String {
 /// Adds a row with the tenant's mark.
 async fn put(tx: &mut TenantTx, tenant: TenantId, kind: &str) -> DbResult<ResourceId> {
     let at = SystemClock.now();
-    let (id, name, data) = (ResourceId::mint(at), mark(tenant), serde_json::json!({}));
+    let (id, name, data) = (ResourceId::mint(at), mark(tenant), JsonText::from(JsonObject::empty()));
     let new = resources::NewResource { id, name: &name, kind, data: &data, owner: "test", at };
     resources::insert(tx, &new).await?;
     Ok(id)

@@ -2,12 +2,12 @@
 
 use actix_web::web::Data;
 use bulkhead_db::tenant::resources::{self, NewResource};
-use bulkhead_domain::ResourceId;
+use bulkhead_domain::{JsonObject, ResourceId};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{json, value::RawValue};
 use utoipa::ToSchema;
 
-use super::{ResourceResponse, check};
+use super::{ResourceResponse, check, content};
 use crate::{
     answer::Answer,
     error::ApiError,
@@ -25,14 +25,15 @@ pub(crate) struct CreateResourceRequest {
     /// What it is, in your own terms.
     #[schema(min_length = 1, max_length = 64, example = "document")]
     kind: String,
-    /// Its content: any JSON object.
+    /// Its content: any JSON object of at most 256 KiB, unless configured otherwise. It is kept as you send it, but for order
+    /// and white space; what cannot be kept so is refused.
     #[serde(default = "empty")]
     #[schema(value_type = Object, example = json!({"pages": 12}))]
-    data: Value,
+    data: Box<RawValue>,
 }
 
-fn empty() -> Value {
-    json!({})
+fn empty() -> Box<RawValue> {
+    JsonObject::empty().into_raw()
 }
 
 /// Create a resource
@@ -48,14 +49,20 @@ pub(crate) async fn create_resource(
     intent: Intent,
     body: Json<CreateResourceRequest>,
 ) -> Result<Answer, ApiError> {
-    let CreateResourceRequest { name, kind, data } = &body.value;
-    let errors = check(Some(name), Some(kind), Some(data));
-    if !errors.is_empty() {
-        return Err(ApiError::Validation(errors));
-    }
+    let Json { value: CreateResourceRequest { name, kind, data }, bytes } = body;
+    let mut errors = check(Some(&name), Some(&kind));
+    let data = content(data, state.options.data_limit, &mut errors);
+    let (Some(data), true) = (data, errors.is_empty()) else { return Err(ApiError::Validation(errors)) };
     let at = state.clock.now();
-    let new = NewResource { id: ResourceId::mint(at), name, kind, data, owner: &caller.subject, at };
-    let once = state.once(&intent, &caller.subject, &body.bytes, at);
+    let new = NewResource {
+        id: ResourceId::mint(at),
+        name: &name,
+        kind: &kind,
+        data: &data,
+        owner: &caller.subject,
+        at,
+    };
+    let once = state.once(&intent, &caller.subject, &bytes, at);
     let create = async |tx: &mut _| {
         let resource = resources::insert(tx, &new).await?;
         caller.audit(tx, at, &resource.id, json!({ "name": name, "kind": kind })).await?;

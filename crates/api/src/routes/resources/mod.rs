@@ -6,11 +6,11 @@ mod get;
 mod list;
 mod update;
 
-use bulkhead_db::tenant::resources::Resource;
-use bulkhead_domain::{Permission, ResourceId, Text};
+use bulkhead_db::{JsonText, tenant::resources::Resource};
+use bulkhead_domain::{JsonObject, Permission, ResourceId, Text};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::{
@@ -19,14 +19,14 @@ use crate::{
 };
 
 operations! {
-    list::list_resources => Access::Tenant(Permission::ReadResources), [];
+    list::list_resources => Access::Tenant(Permission::ReadResources), [], Page;
     create::create_resource => Access::Tenant(Permission::WriteResources), [
         ApiError::Validation(Vec::new()),
-    ];
-    get::get_resource => Access::Tenant(Permission::ReadResources), [];
+    ], Content;
+    get::get_resource => Access::Tenant(Permission::ReadResources), [], Content;
     update::update_resource => Access::Tenant(Permission::WriteResources), [
         ApiError::Validation(Vec::new()),
-    ];
+    ], Content;
     delete::delete_resource => Access::Tenant(Permission::WriteResources), [];
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct ResourceResponse {
     kind: String,
     /// Its content.
     #[schema(value_type = Object, example = json!({"pages": 12}))]
-    data: Value,
+    data: JsonText,
     /// Who made it: a user or an API key.
     #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")]
     owner: String,
@@ -69,8 +69,8 @@ type Name = Text<200>;
 /// A resource's kind: 1 to 64 characters.
 type Kind = Text<64>;
 
-/// Checks the fields that are given; complains about all of them at once.
-fn check(name: Option<&str>, kind: Option<&str>, data: Option<&Value>) -> Vec<FieldError> {
+/// Checks the name and the kind, where they are given.
+fn check(name: Option<&str>, kind: Option<&str>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if let Some(Err(error)) = name.map(str::parse::<Name>) {
         errors.push(FieldError::new("/name", error));
@@ -78,21 +78,16 @@ fn check(name: Option<&str>, kind: Option<&str>, data: Option<&Value>) -> Vec<Fi
     if let Some(Err(error)) = kind.map(str::parse::<Kind>) {
         errors.push(FieldError::new("/kind", error));
     }
-    if data.is_some_and(|data| !data.is_object()) {
-        errors.push(FieldError::new("/data", "must be an object"));
-    }
-    // PostgreSQL's jsonb cannot hold the NUL character.
-    if data.is_some_and(holds_nul) {
-        errors.push(FieldError::new("/data", "must not contain the character U+0000"));
-    }
     errors
 }
 
-fn holds_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+/// The content, if it can be kept as it was sent; otherwise what is wrong with it is added to `errors`.
+fn content(data: Box<RawValue>, limit: usize, errors: &mut Vec<FieldError>) -> Option<JsonText> {
+    match JsonObject::new(data, limit) {
+        Ok(object) => Some(object.into()),
+        Err(fault) => {
+            errors.push(FieldError::new(&format!("/data{}", fault.pointer), &fault));
+            None
+        }
     }
 }

@@ -4,10 +4,10 @@ use actix_web::web::Data;
 use bulkhead_db::tenant::resources::{self, ResourceChange};
 use bulkhead_domain::ResourceId;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{json, value::RawValue};
 use utoipa::ToSchema;
 
-use super::{ResourceResponse, check};
+use super::{ResourceResponse, check, content};
 use crate::{
     answer::Answer,
     error::ApiError,
@@ -27,7 +27,7 @@ pub(crate) struct UpdateResourceRequest {
     kind: Option<String>,
     /// The new content, whole.
     #[schema(value_type = Option<Object>, example = json!({"pages": 14}))]
-    data: Option<Value>,
+    data: Option<Box<RawValue>>,
 }
 
 /// Change a resource
@@ -45,8 +45,9 @@ pub(crate) async fn update_resource(
     if_match: IfMatch,
     body: Json<UpdateResourceRequest>,
 ) -> Result<Answer, ApiError> {
-    let UpdateResourceRequest { name, kind, data } = &body.value;
-    let errors = check(name.as_deref(), kind.as_deref(), data.as_ref());
+    let UpdateResourceRequest { name, kind, data } = body.value;
+    let mut errors = check(name.as_deref(), kind.as_deref());
+    let data = data.and_then(|data| content(data, state.options.data_limit, &mut errors));
     if !errors.is_empty() {
         return Err(ApiError::Validation(errors));
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 operations! {
-    get::get_usage => Access::Tenant(Permission::ReadUsage), [];
+    get::get_usage => Access::Tenant(Permission::ReadUsage), [], Page;
     report::get_usage_report => Access::Tenant(Permission::ReadUsage), [];
 }
 

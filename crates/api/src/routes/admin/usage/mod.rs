@@ -8,6 +8,6 @@ use bulkhead_domain::OperatorPermission;
 use crate::operation::{Access, operations};
 
 operations! {
-    report_all::get_all_usage_report => Access::Operator(OperatorPermission::ReadAllUsage), [];
+    report_all::get_all_usage_report => Access::Operator(OperatorPermission::ReadAllUsage), [], Page;
     report_tenant::get_tenant_usage_report => Access::Operator(OperatorPermission::ReadAllUsage), [];
 }
