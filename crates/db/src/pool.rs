@@ -12,11 +12,10 @@
 mod share;
 
 use std::{
-    cell::Cell,
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -159,16 +158,16 @@ impl Pool {
     /// Takes a connection. A tenant prefers its own slots; others take whichever is free.
     pub(crate) async fn lease(&self, claimant: Claimant) -> DbResult<Lease> {
         let started = Instant::now();
-        let is_within_share = Cell::new(false);
+        let is_within_share = AtomicBool::new(false);
         let waiting = async {
             let right = self.shared.rights.acquire(claimant).await?;
-            is_within_share.set(true);
+            is_within_share.store(true, Ordering::Relaxed);
             let (slot, turn) = self.shared.turn(claimant, right.at_once()).await?;
             DbResult::Ok((right, slot, turn))
         };
         let taken = tokio::time::timeout(self.shared.options.wait, waiting).await;
         let (right, slot, turn) = taken.map_err(|_elapsed| match claimant {
-            Claimant::Tenant(_) if !is_within_share.get() => DbError::OverShare,
+            Claimant::Tenant(_) if !is_within_share.load(Ordering::Relaxed) => DbError::OverShare,
             _ => DbError::Busy,
         })??;
         let idle = slot.idle.lock().take();

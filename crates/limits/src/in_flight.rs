@@ -108,7 +108,10 @@ impl InFlight {
         match tokio::time::timeout(self.inner.options.wait, turn).await {
             // The sender lives as long as the request is among the waiters.
             Ok(_granted) => Ok(entered),
-            Err(_elapsed) => Err(self.obstacle(&entered)),
+            Err(_elapsed) => {
+                self.inner.metrics.limiter.decided(LimitKind::Bytes, LimitSource::Local, false);
+                Err(self.obstacle(&entered))
+            }
         }
     }
 
@@ -135,6 +138,7 @@ impl InFlight {
             |number| Entered { party, bytes, is_request: true, number, inner: Arc::clone(&self.inner) };
         if state.waiting.is_empty() && state.fits(options, party, bytes) {
             state.take(party, bytes);
+            self.inner.tell(&state);
             return Some((entered(None), None));
         }
         let (granted, turn) = oneshot::channel();
@@ -143,6 +147,7 @@ impl InFlight {
         state.waiting.push_back(Waiter { number, party, bytes, granted });
         state.accounts.entry(party).or_default().waiting += 1;
         state.grant(options);
+        self.inner.tell(&state);
         let entered = entered(Some(number));
         drop(state);
         Some((entered, Some(turn)))
@@ -157,6 +162,12 @@ impl InFlight {
     /// How many bytes are in flight.
     pub fn bytes(&self) -> usize {
         self.inner.state.lock().bytes
+    }
+}
+
+impl Inner {
+    fn tell(&self, state: &State) {
+        self.metrics.limiter.bytes_in_flight.set(i64::try_from(state.bytes).unwrap_or(i64::MAX));
     }
 }
 
@@ -234,6 +245,9 @@ impl Entered {
         if fits {
             state.take(self.party, bytes);
             self.bytes += bytes;
+            // It may no longer be the party that holds least, which others wait for.
+            state.grant(&self.inner.options);
+            self.inner.tell(&state);
         }
         fits
     }
@@ -245,6 +259,7 @@ impl Entered {
         state.give_back(self.party, surplus, u32::from(std::mem::take(&mut self.is_request)));
         self.bytes -= surplus;
         state.grant(&self.inner.options);
+        self.inner.tell(&state);
     }
 }
 
@@ -267,6 +282,7 @@ impl Drop for Entered {
         if !state.waiting.is_empty() {
             state.grant(&self.inner.options);
         }
+        self.inner.tell(&state);
     }
 }
 

@@ -138,6 +138,17 @@ impl Postgres {
         self.running.as_mut().ok_or(Error::NotRunning(SERVER))?.signal(signal)
     }
 
+    /// Holds the postmaster and every backend still, as a host that has frozen does; a stopped postmaster alone leaves the
+    /// backends answering. [`Self::thaw`] lets them go on.
+    pub fn freeze(&mut self) -> Result<(), Error> {
+        self.running.as_mut().ok_or(Error::NotRunning(SERVER))?.freeze(true)
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&mut self) -> Result<(), Error> {
+        self.running.as_mut().ok_or(Error::NotRunning(SERVER))?.freeze(false)
+    }
+
     /// Stops the server if it runs, waits for the last of its processes, and starts it again on its port.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.stop()?;

@@ -127,6 +127,19 @@ impl Running {
         self.wait_for_end()
     }
 
+    /// Holds the server and its children still, or lets them go on: what a client sees of a host that has frozen.
+    pub(crate) fn freeze(&mut self, is_frozen: bool) -> Result<(), Error> {
+        let signal = if is_frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
+        let refused = |errno: nix::errno::Errno| Error::io("signal", self.server)(errno.into());
+        // The parent first, so that it has no further children when it is held still.
+        kill(self.pid, signal).map_err(refused)?;
+        for child in children(self.pid) {
+            // One that has just ended needs no signal.
+            let _ = kill(child, signal);
+        }
+        Ok(())
+    }
+
     /// Stops the server in order.
     pub(crate) fn stop(&mut self) -> Result<(), Error> {
         if let Some(mut pipe) = self.supervisor.stdin.take() {

@@ -52,6 +52,8 @@ mod pages;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
+mod shares;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod tour;

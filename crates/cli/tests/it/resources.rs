@@ -236,7 +236,7 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
         },
         {
           "detail": "must not contain the character U+0000",
-          "pointer": "/data"
+          "pointer": "/data/deep/0"
         }
       ],
       "request_id": "req_…",

@@ -1,8 +1,8 @@
 //! Admission.
 
-use prometheus::{Registry, Result};
+use prometheus::{IntGauge, Registry, Result};
 
-use super::family::{Counters, counters, label};
+use super::family::{Counters, counters, gauge, label};
 
 label! {
     /// What is limited.
@@ -13,6 +13,8 @@ label! {
         Ip = "ip",
         /// A tenant's requests in flight.
         Concurrency = "concurrency",
+        /// Bytes of requests and answers in memory.
+        Bytes = "bytes",
     }
 }
 
@@ -33,6 +35,8 @@ type Decision = (LimitKind, LimitSource, bool);
 /// Decisions of admission.
 pub struct Limiter {
     decisions: Counters<Decision>,
+    /// Bytes that requests and answers hold in memory, as they are counted.
+    pub bytes_in_flight: IntGauge,
 }
 
 impl Limiter {
@@ -49,6 +53,7 @@ impl Limiter {
             (LimitKind::Tenant, LimitSource::Local),
             (LimitKind::Ip, LimitSource::Local),
             (LimitKind::Concurrency, LimitSource::Local),
+            (LimitKind::Bytes, LimitSource::Local),
         ];
         let decisions = known.into_iter().flat_map(|(kind, source)| {
             [(true, "admitted"), (false, "refused")].map(|(admitted, outcome)| {
@@ -56,10 +61,15 @@ impl Limiter {
                 ((kind, source, admitted), family.with_label_values(&labels))
             })
         });
-        Ok(Self { decisions: Counters::new(decisions) })
+        let bytes_in_flight = gauge(
+            registry,
+            "bulkhead_bytes_in_flight",
+            "Bytes that requests and answers hold in memory, as they are counted",
+        )?;
+        Ok(Self { decisions: Counters::new(decisions), bytes_in_flight })
     }
 
-    /// A request was admitted or refused. Addresses and concurrency are always decided locally.
+    /// A request was admitted or refused. Addresses, concurrency and bytes are always decided locally.
     pub fn decided(&self, kind: LimitKind, source: LimitSource, admitted: bool) {
         self.decisions.inc(&(kind, source, admitted));
     }

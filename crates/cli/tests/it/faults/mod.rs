@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bulkhead_servers::Signal;
 
-use self::{load::Load, world::World};
+use self::load::Load;
+pub(crate) use self::world::World;
 
 /// How long the load runs before something is killed, how long it stays dead, and how long the load goes on after.
 const STRETCH: Duration = Duration::from_millis(1_200);

@@ -16,17 +16,17 @@ const OPERATOR: &str = "operator@bulkhead.example";
 /// How long the system may take to settle after a fault: reconnections, leases and re-sends included.
 const SETTLING: Duration = Duration::from_secs(60);
 
-pub(super) struct World {
+pub(crate) struct World {
     api: Option<Service>,
     worker: Option<Service>,
     pub(super) redis: Redis,
-    pub(super) postgres: Postgres,
+    pub(crate) postgres: Postgres,
     port: u16,
     master_key: String,
     http: Client,
     token: String,
     /// One API key of each tenant under load.
-    pub(super) keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
     tenants: Vec<String>,
     /// Everything that the clients have counted so far.
     expected: Counted,
@@ -35,7 +35,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let scratch = Scratch::new().unwrap();
         let binaries = Binaries::find().unwrap();
         let mut options = PostgresOptions::new(scratch.path().join("postgres"));
@@ -92,7 +92,7 @@ impl World {
         answer.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned()
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
@@ -204,13 +204,18 @@ impl World {
         self.log_in(&login).await;
     }
 
+    /// So many billable answers were given besides.
+    pub(crate) fn expect_answered(&mut self, count: u64) {
+        self.expected.answered += count;
+    }
+
     pub(super) fn tally(&mut self, counted: &Counted) {
         self.expected.answered += counted.answered;
         self.expected.unknown += counted.unknown;
     }
 
     /// The bill comes to what was answered, plus at most the requests whose answer never came; and stays there.
-    pub(super) async fn await_billed(&mut self, after: &str) {
+    pub(crate) async fn await_billed(&mut self, after: &str) {
         let Counted { answered, unknown } = self.expected;
         let start = Instant::now();
         let mut billed = 0;

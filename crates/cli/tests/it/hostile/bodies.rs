@@ -86,10 +86,18 @@ async fn what_is_no_json_of_the_right_shape_is_refused() {
         let call = aim.call(system.contract.operation("create_resource"), "/v1/resources");
         call.body("application/json", body).await.refused(400, "malformed-json");
     }
-    for number in ["1e999999", "-1e999999", "0x10", "01", ".5", "1."] {
+    let (malformed, invalid) = ((400, "malformed-json"), (422, "validation-failed"));
+    for (number, (status, code)) in [
+        ("1e999999", invalid),
+        ("-1e999999", invalid),
+        ("0x10", malformed),
+        ("01", malformed),
+        (".5", malformed),
+        ("1.", malformed),
+    ] {
         let body = format!("{{\"name\":\"a\",\"kind\":\"b\",\"data\":{{\"a\":{number}}}}}");
         let call = aim.call(system.contract.operation("create_resource"), "/v1/resources");
-        call.body("application/json", body).await.refused(400, "malformed-json");
+        call.body("application/json", body).await.refused(status, code);
     }
     aim.assert_missed();
 }

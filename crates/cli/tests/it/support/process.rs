@@ -73,6 +73,19 @@ impl Service {
         self.child.kill().unwrap();
     }
 
+    /// How much memory it has resident now, in bytes.
+    pub(crate) fn resident(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    }
+
+    /// Asks it to stop, as an orchestrator does, and waits until it has.
+    pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        self.child.wait().unwrap()
+    }
+
     /// Everything it has logged so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()

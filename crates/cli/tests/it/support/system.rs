@@ -274,6 +274,11 @@ impl System {
         self.services.lock().unwrap().iter().map(Service::log).collect()
     }
 
+    /// How much memory the API has resident now, in bytes.
+    pub(crate) fn api_memory(&self) -> usize {
+        self.services.lock().unwrap().first().unwrap().resident()
+    }
+
     /// Fails when a process under test has ended or panicked.
     pub(crate) fn assert_alive(&self) {
         self.services.lock().unwrap().iter_mut().for_each(Service::assert_alive);
@@ -288,6 +293,10 @@ impl System {
 
     /// Remembers what is secret in a request's or an answer's body.
     pub(crate) fn note_secrets(&self, body: &str) {
+        // Bodies of megabytes hold what a test wants to be large, and parsing them would hold its other requests up.
+        if body.len() > 65_536 {
+            return;
+        }
         let Ok(body) = serde_json::from_str::<Value>(body) else { return };
         for place in ["/password", "/owner/password", "/access_token", "/refresh_token", "/key"] {
             let secret = body.pointer(place).and_then(Value::as_str);
@@ -298,6 +307,13 @@ impl System {
                 self.secrets.lock().unwrap().insert(secret.to_owned());
             }
         }
+    }
+
+    /// The value of a gauge or a counter without labels.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let metrics = self.metrics().await;
+        let line = metrics.lines().find(|line| line.split(' ').next() == Some(name));
+        line.unwrap_or_else(|| panic!("no {name} in {metrics}")).split(' ').nth(1).unwrap().parse().unwrap()
     }
 
     /// What the API tells the machines.
