@@ -7,7 +7,11 @@ use bulkhead_db::{Db, DbError, PoolOptions, Shares, tenant::users};
 use bulkhead_domain::Plan;
 use bulkhead_testkit::{TestDb, TestTenant, timeouts};
 use futures::future::join_all;
-use tokio::{sync::oneshot, task::JoinSet, time::timeout};
+use tokio::{
+    sync::oneshot,
+    task::{JoinSet, LocalSet},
+    time::timeout,
+};
 
 /// Of two connections, tenants whose own is the first.
 async fn neighbours(database: &TestDb) -> Result<[TestTenant; 2]> {
@@ -67,7 +71,7 @@ impl Holders {
         for _ in 0..count {
             let ((begun, has_begun), (end, may_end)) = (oneshot::channel(), oneshot::channel::<()>());
             let (db, tenant, owner) = (db.clone(), tenant.proven(), tenant.owner_id);
-            holders.reads.spawn(async move {
+            holders.reads.spawn_local(async move {
                 db.read(tenant, async move |tx| {
                     users::find(tx, owner).await?;
                     let _told = (begun.send(()), may_end.await);
@@ -84,6 +88,10 @@ impl Holders {
 
 #[tokio::test]
 async fn a_tenant_with_more_requests_than_there_are_connections_has_half_of_them() -> Result<()> {
+    LocalSet::new().run_until(a_crowd_and_its_neighbour()).await
+}
+
+async fn a_crowd_and_its_neighbour() -> Result<()> {
     let database = TestDb::new().await?;
     let [crowd, neighbour] = neighbours(&database).await?;
     let wait = Duration::from_millis(200);
