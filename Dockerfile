@@ -6,6 +6,7 @@ WORKDIR /src
 RUN cargo install --locked cargo-auditable@0.7.7
 # The manifests alone first, with empty crates in place of ours.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/ablation/Cargo.toml crates/ablation/build.rs crates/ablation/
 COPY crates/api/Cargo.toml crates/api/
 COPY crates/auth/Cargo.toml crates/auth/
 COPY crates/bench/Cargo.toml crates/bench/

@@ -35,7 +35,8 @@ bench: setup ## Measure the product beside the limits of what it is made of (QUI
 	@cargo build --locked --release --package bulkhead-cli --package bulkhead-bench
 ifndef QUICK
 	@command -v oha >/dev/null || cargo install --locked oha
-	@cargo build --locked --profile profiling --package bulkhead-cli --features price-walls --target-dir $(target)/priced
+	@RUSTFLAGS="$(RUSTFLAGS) --cfg bulkhead_ablation" cargo build --locked --profile profiling --package bulkhead-cli \
+		--target-dir $(target)/ablation
 endif
 	@$(target)/release/bench run $(if $(TENANTS),--tenants $(TENANTS)) \
-		$(if $(QUICK),--quick,--priced $(target)/priced/profiling/bulkhead)
+		$(if $(QUICK),--quick,--ablation $(target)/ablation/profiling/bulkhead)

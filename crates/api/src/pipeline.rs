@@ -27,14 +27,12 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
+use bulkhead_ablation::{self as ablation, Step};
 use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
 use bulkhead_limits::{Decision, Entered, Party, rate_limit, rate_limit_policy};
-use bulkhead_telemetry::{
-    Phase,
-    price::{Step, is_left_out},
-};
+use bulkhead_telemetry::Phase;
 use bulkhead_usage::Outcome;
 use futures::FutureExt;
 use tracing::Instrument;
@@ -112,7 +110,8 @@ async fn answer(
         response.headers_mut().insert(header::ALLOW, allow);
     }
     let status = response.status();
-    if let Some(tenant) = admitted.tenant.filter(|_| is_billable(status) && !is_left_out(Step::Metering)) {
+    let is_metered = is_billable(status) && ablation::is_taken(Step::Metering);
+    if let Some(tenant) = admitted.tenant.filter(|_| is_metered) {
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let ingress = context::with(&kept, |context| context.ingress.get()).unwrap_or_default();
         let body = if method == Method::HEAD { BodySize::None } else { response.response().body().size() };
@@ -198,13 +197,14 @@ async fn admit(
         return Ok(());
     }
     let credential = credential(request.headers())?;
-    let Authenticated { principal, tenant } = state.authenticate(request, credential).await?;
+    let verification = state.authenticate(request, credential);
+    let Authenticated { principal, tenant } = ablation::authentication(credential, verification).await?;
     if let Some(tenant) = tenant {
         tracing::Span::current().record("tenant.id", tracing::field::display(tenant.id));
         refuse_other_tenant(request.headers(), &tenant)?;
         admitted.tenant = Some(tenant);
     }
-    if let Some(tenant) = tenant.filter(|_| !is_left_out(Step::Admission)) {
+    if let Some(tenant) = tenant.filter(|_| ablation::is_taken(Step::Admission)) {
         let decision = state.limiter.check(tenant.id, tenant.limit, 1, state.clock.now()).await;
         admitted.decision = Some(decision);
         if !decision.allowed {

@@ -92,9 +92,9 @@ struct Run {
     /// Only these goals: 1 to 10.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=10))]
     only: Vec<u8>,
-    /// A `bulkhead` that was built with the feature `price-walls`: for goal 7 and what each step costs.
-    #[arg(long)]
-    priced: Option<PathBuf>,
+    /// A `bulkhead` that was built with `--cfg bulkhead_ablation`: for goal 7 and what each step costs.
+    #[arg(long, value_parser = tools::built_for_ablation)]
+    ablation: Option<PathBuf>,
     #[command(flatten)]
     given: Given,
     /// Where the results go.
@@ -220,11 +220,13 @@ impl Run {
         if self.wants(2) {
             found.rows.extend(rows::write(stage, effort).await?);
         }
-        if let Some(priced) = self.priced.as_deref().filter(|_| self.wants(7)) {
-            found.rows.extend(rows::metering(stage, effort, priced).await?);
-            found.prices = rows::steps(stage, effort, priced).await?;
+        if let Some(program) = self.ablation.as_deref().filter(|_| self.wants(7)) {
+            found.rows.extend(rows::metering(stage, effort, program).await?);
+            found.prices = rows::steps(stage, effort, program).await?;
         } else if self.wants(7) {
-            found.left_out.push("goal 7 and the steps' prices: they need a program built for it (--priced)");
+            found
+                .left_out
+                .push("goal 7 and the steps' prices: they need a program built for it (--ablation)");
         }
         if self.wants(4) && stage.is_own() {
             found.rows.extend(rows::backends(stage, effort, stage::THREADS.into()).await?);

@@ -273,7 +273,8 @@ impl Stage {
     /// Starts one more API, of another program.
     pub(crate) async fn serve_beside(&self, program: Program<'_>) -> Result<Api> {
         let Program { path, without, log } = program;
-        self.api(path, &[("BENCH_WITHOUT", without.to_owned()), ("BULKHEAD_LOG", log.to_owned())]).await
+        self.api(path, &[(bulkhead_ablation::VARIABLE, without.to_owned()), ("BULKHEAD_LOG", log.to_owned())])
+            .await
     }
 
     async fn api(&self, program: &Path, more: &[(&'static str, String)]) -> Result<Api> {

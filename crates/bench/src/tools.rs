@@ -54,6 +54,17 @@ pub(crate) struct Latency {
     pub(crate) p99: f64,
 }
 
+/// The program at a path that can leave steps out. Any other would be measured with all of them, and every step would
+/// seem to cost nothing.
+pub(crate) fn built_for_ablation(path: &str) -> Result<PathBuf> {
+    let program = fs::read(path).with_context(|| format!("cannot read {path}"))?;
+    let switch = bulkhead_ablation::VARIABLE.as_bytes();
+    if !program.windows(switch.len()).any(|bytes| bytes == switch) {
+        bail!("it was not built with --cfg bulkhead_ablation");
+    }
+    Ok(PathBuf::from(path))
+}
+
 /// Whether oha is there; building it takes minutes, so a run can do without.
 pub(crate) fn has_oha() -> bool {
     Command::new("oha").arg("--version").output().is_ok_and(|output| output.status.success())

@@ -11,7 +11,6 @@
 use std::fmt;
 
 use bulkhead_domain::{OperatorId, Proven, SchemaName, TenantId};
-use bulkhead_telemetry::price::{Step, is_left_out};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
 use crate::{
@@ -200,11 +199,7 @@ impl Db {
         // The low half of a UUIDv7 is random, which is all that affinity needs.
         let (_time, affinity) = tenant.uuid().as_u64_pair();
         let lease = self.tenants.lease(Claimant::Tenant(affinity)).await?;
-        let opening = if is_left_out(Step::Walls) {
-            "BEGIN".to_owned()
-        } else {
-            opening(access, schema.as_str(), schema.as_str(), self.timeouts)
-        };
+        let opening = opening(access, schema.as_str(), schema.as_str(), self.timeouts);
         Ok(Tx::new(lease, opening, self.tenants.answer_timeout()).in_schema(schema))
     }
 

@@ -93,6 +93,7 @@ impl Tx {
 
     /// Says whose it is, for statements of its own.
     pub(crate) fn in_schema(mut self, schema: SchemaName) -> Self {
+        self.opening = self.opening.map(bulkhead_ablation::opening);
         self.marks = self.lease.count_use(schema).then_some(schema);
         self
     }

@@ -7,7 +7,6 @@
 pub mod health;
 mod line;
 pub mod metrics;
-pub mod price;
 
 pub use health::{Health, Phase};
 pub use line::LogFormat;

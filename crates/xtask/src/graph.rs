@@ -13,16 +13,17 @@ use crate::{proofs, rust_version};
 const PREFIX: &str = "bulkhead-";
 
 /// Each product crate and those of ours that it may depend on.
-const GRAPH: [(&str, &[&str]); 12] = [
+const GRAPH: [(&str, &[&str]); 13] = [
+    ("ablation", &[]),
     ("domain", &[]),
     ("config", &["domain"]),
     ("telemetry", &[]),
     ("jobs", &["domain"]),
-    ("db", &["domain", "jobs", "telemetry"]),
+    ("db", &["ablation", "domain", "jobs", "telemetry"]),
     ("auth", &["domain", "db"]),
     ("limits", &["domain", "telemetry"]),
     ("usage", &["domain", "db", "telemetry"]),
-    ("api", &["domain", "config", "telemetry", "jobs", "db", "auth", "limits", "usage"]),
+    ("api", &["ablation", "domain", "config", "telemetry", "jobs", "db", "auth", "limits", "usage"]),
     ("worker", &["domain", "config", "telemetry", "jobs", "db", "auth", "usage"]),
     ("servers", &[]),
     (

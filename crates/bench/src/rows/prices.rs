@@ -14,11 +14,11 @@ use crate::{
     tools::{script, wrk},
 };
 
-/// `7`: requests per second with and without metering, the answer waiting for the flush. `priced` is a build that can leave
+/// `7`: requests per second with and without metering, the answer waiting for the flush. `program` is a build that can leave
 /// it out.
-pub(crate) async fn metering(stage: &Stage, effort: Effort, priced: &Path) -> Result<Vec<Row>> {
-    let on = stage.serve_beside(Program { path: priced, without: "", log: QUIET }).await?;
-    let off = stage.serve_beside(Program { path: priced, without: "metering", log: QUIET }).await?;
+pub(crate) async fn metering(stage: &Stage, effort: Effort, program: &Path) -> Result<Vec<Row>> {
+    let on = stage.serve_beside(Program { path: program, without: "", log: QUIET }).await?;
+    let off = stage.serve_beside(Program { path: program, without: "metering", log: QUIET }).await?;
     let order = Mix::Zipf.sequence(stage.tenants.len());
     let path = script(stage.scratch(), "metering.lua", &wrk_script(&stage.tenants, &order, Request::Read))?;
     for api in [&on, &off] {
@@ -31,10 +31,10 @@ pub(crate) async fn metering(stage: &Stage, effort: Effort, priced: &Path) -> Re
 }
 
 /// What each step costs, of one tenant's reads.
-pub(crate) async fn steps(stage: &Stage, effort: Effort, priced: &Path) -> Result<Vec<Price>> {
+pub(crate) async fn steps(stage: &Stage, effort: Effort, program: &Path) -> Result<Vec<Price>> {
     let Some(tenant) = stage.tenants.first() else { return Ok(Vec::new()) };
     let path = script(stage.scratch(), "one.lua", &wrk_script(&stage.tenants, &[0], Request::Read))?;
-    let usual = Program { path: priced, without: "", log: QUIET };
+    let usual = Program { path: program, without: "", log: QUIET };
     let mut prices = Vec::new();
     for step in ["authentication", "admission", "metering"] {
         prices.push(price(stage, effort, &path, step, usual, Program { without: step, ..usual }).await?);
