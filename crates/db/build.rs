@@ -7,7 +7,9 @@
 use std::{error::Error, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+    // Asked at run time: a build script that was compiled in another checkout would read that one's migrations.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo sets CARGO_MANIFEST_DIR")?;
+    let migrations = Path::new(&manifest).join("../../migrations");
     println!("cargo::rerun-if-changed={}", migrations.display());
 
     let mut directories = fs::read_dir(migrations.join("tenant"))?

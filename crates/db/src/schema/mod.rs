@@ -1,4 +1,5 @@
-//! The tables as diesel knows them. `tests/it/schema.rs` compares them with a migrated database.
+//! The tables as diesel knows them. `tests/it/schema.rs` compares every one of them with a migrated database: columns,
+//! types, what may be null, keys; and refuses columns of the database that neither stand here nor in its own list.
 
 pub(crate) mod gate;
 pub(crate) mod platform;

@@ -1,5 +1,5 @@
-//! The platform's tables. `usage_batches`, `schema_pool` and the leasing columns of `jobs` are not here: they are handled
-//! in SQL (`platform/usage.rs`, `platform/tenants.rs` and `provision/`, `platform/queue.rs`).
+//! The platform's tables. `databases`, `job_kinds`, `schema_pool`, `usage_batches` and the columns by which `jobs` are
+//! queued and leased are not here: they are handled in SQL, and `tests/it/schema.rs` lists them.
 
 diesel::table! {
     platform.plans (name) {

@@ -6,6 +6,7 @@ mod inspect;
 mod migrations;
 mod pool;
 mod provision;
+mod schema;
 mod schema_pool;
 mod support;
 mod tls;
