@@ -78,7 +78,8 @@ impl JobContext {
     }
 
     /// The tenant whose job this is. It is proven by the row of `platform.jobs` that was claimed: only a transaction of
-    /// that tenant, or the platform, can have written it. This is the only place that takes a row for a proof.
+    /// that tenant, or the platform, can have written it. `cargo xtask graph` refuses a second file that takes a row for a
+    /// proof.
     pub fn tenant(&self) -> Result<Proven<TenantId>, JobError> {
         let tenant = self.job.tenant.ok_or_else(|| JobError::abort("the job belongs to no tenant"))?;
         Ok(Proven::on(Evidence::JobRow, tenant))

@@ -4,7 +4,7 @@
 //! platform's own tables. The compiler cannot tell a credential that was verified from one that was not, so the files that
 //! may say so are listed here, by what they may say. Tests are not looked at: they prove nothing to the product.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Context;
 
@@ -49,10 +49,16 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
     ),
 ];
 
-/// One line for each proof that a file may not make.
+/// Ways to say the same without its name; with them nothing could be checked.
+const DISGUISES: [&str; 6] =
+    ["Proven as ", "Proven::<", "Evidence as ", "Evidence::{", "Evidence::*", "Authority as "];
+/// What may have no other name either.
+const NO_ALIAS: [&str; 3] = ["= Proven", "= Evidence", "= Authority"];
+
+/// One line for each proof that a file may not make, and for each leave that no file takes.
 pub(crate) fn violations(root: &Path) -> anyhow::Result<Vec<String>> {
     let crates = root.join("crates");
-    let mut found = Vec::new();
+    let (mut found, mut taken) = (Vec::new(), BTreeSet::new());
     for file in crate::sources::below(&crates)? {
         let path = file.strip_prefix(&crates)?.to_string_lossy().into_owned();
         // This file names what it looks for.
@@ -60,27 +66,82 @@ pub(crate) fn violations(root: &Path) -> anyhow::Result<Vec<String>> {
             continue;
         }
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {path}"))?;
-        found.extend(judge(&path, &text));
+        let code = without_comments(&text);
+        found.extend(judge(&path, &code, &mut taken));
+        found.extend(disguises(&path, &code));
+        found.extend(misplaced_evidence(&path, &code));
     }
+    found.extend(needless(&taken));
     Ok(found)
 }
 
-fn judge(path: &str, text: &str) -> Vec<String> {
+/// The text with the lines blank that are comments as a whole: they may name what they like.
+fn without_comments(text: &str) -> String {
+    let code =
+        |line: &'_ str| if line.trim_start().starts_with("//") { String::new() } else { line.to_owned() };
+    text.lines().map(code).collect::<Vec<_>>().join("\n")
+}
+
+/// A leave: what begins the proof, its kind, and the path that may make it.
+type Leave = (&'static str, &'static str, &'static str);
+
+fn judge(path: &str, text: &str, taken: &mut BTreeSet<Leave>) -> Vec<String> {
     let mut found = Vec::new();
     for (begin, kinds) in MAY_SAY {
-        for (at, _) in text.match_indices(begin) {
-            let (before, said) = text.split_at(at + begin.len());
-            let line = before.lines().count();
-            let said = said.trim_start();
-            match kinds.iter().find(|(kind, _)| said.starts_with(kind)) {
-                Some((_, allowed)) if allowed.iter().any(|one| covers(one, path)) => {}
-                Some((kind, _)) => found.push(format!(
-                    "crates/{path}:{line}: may not say {begin}{kind}; who may is listed in {}",
-                    file!()
-                )),
+        for (at, _) in text.match_indices(begin.trim_end_matches('(')) {
+            let (before, said) = text.split_at(at);
+            let line = before.lines().count().max(1);
+            let said = said.strip_prefix(begin).map(str::trim_start);
+            match kinds.iter().find(|(kind, _)| said.is_some_and(|said| said.starts_with(kind))) {
+                Some((kind, allowed)) => match allowed.iter().find(|one| covers(one, path)) {
+                    Some(one) => drop(taken.insert((begin, kind, one))),
+                    None => found.push(format!(
+                        "crates/{path}:{line}: may not say {begin}{kind}; who may is listed in {}",
+                        file!()
+                    )),
+                },
                 None => found.push(format!(
                     "crates/{path}:{line}: {begin} must name what it rests on right there, so that it can be checked"
                 )),
+            }
+        }
+    }
+    found
+}
+
+fn disguises(path: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        let is_alias = line.split_whitespace().any(|word| word == "type");
+        let aliases = NO_ALIAS.iter().filter(|_| is_alias);
+        if let Some(disguise) = DISGUISES.iter().chain(aliases).find(|disguise| line.contains(**disguise)) {
+            found.push(format!("crates/{path}:{number}: `{disguise}` hides who proves something"));
+        }
+    }
+    found
+}
+
+/// Evidence stands only where the proof that rests on it does: nothing else can be done with it.
+fn misplaced_evidence(path: &str, text: &str) -> Vec<String> {
+    let kinds = MAY_SAY.iter().flat_map(|(_, kinds)| kinds.iter());
+    let misplaced = kinds.filter(|(kind, allowed)| {
+        kind.starts_with("Evidence::") && text.contains(kind) && !allowed.iter().any(|one| covers(one, path))
+    });
+    misplaced
+        .map(|(kind, _)| format!("crates/{path}: may not name {kind}; who may is listed in {}", file!()))
+        .collect()
+}
+
+/// Leaves that are not taken any more.
+fn needless(taken: &BTreeSet<Leave>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (begin, kinds) in MAY_SAY {
+        for (kind, allowed) in kinds {
+            for path in allowed.iter().filter(|path| !taken.contains(&(begin, *kind, **path))) {
+                found.push(format!(
+                    "{}: crates/{path} does not say {begin}{kind}; take it off the list",
+                    file!()
+                ));
             }
         }
     }
@@ -95,23 +156,59 @@ fn covers(allowed: &str, path: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn judged(path: &str, text: &str) -> usize {
+        let code = without_comments(text);
+        let judged = judge(path, &code, &mut BTreeSet::new());
+        judged.len() + disguises(path, &code).len() + misplaced_evidence(path, &code).len()
+    }
+
     #[test]
     fn a_proof_is_made_where_the_list_says_and_nowhere_else() {
         let proof = "let t = Proven::on(\n    Evidence::ApiKey, id);";
-        assert!(judge("auth/src/authenticator.rs", proof).is_empty());
-        assert_eq!(judge("api/src/routes/me/get.rs", proof).len(), 1);
-        assert_eq!(judge("worker/src/context.rs", "Proven::on(Evidence::ApiKey, id)").len(), 1);
+        assert_eq!(judged("auth/src/authenticator.rs", proof), 0);
+        assert!(judged("api/src/routes/me/get.rs", proof) > 0);
+        assert!(judged("worker/src/context.rs", "Proven::on(Evidence::ApiKey, id)") > 0);
+        assert_eq!(judged("worker/src/context.rs", "Proven::on(Evidence::JobRow, id)"), 0);
+        assert_eq!(judged("api/src/routes/me/get.rs", "/// See [`Proven::on`] and Evidence::ApiKey."), 0);
     }
 
     #[test]
     fn evidence_cannot_hide_behind_a_name() {
-        assert_eq!(judge("auth/src/jwt.rs", "Proven::on(why, id)").len(), 1);
+        for hidden in [
+            "Proven::on(why, id)",
+            "ids.map(Proven::on)",
+            "Proven::<TenantId>::on(Evidence::AccessToken, id)",
+            "use bulkhead_domain::Proven as P;",
+            "type P = Proven<TenantId>;",
+            "use Evidence::*;",
+            "use bulkhead_domain::Evidence::{self, ApiKey};",
+            "type E = Evidence;",
+            "let e = Evidence::ApiKey;",
+        ] {
+            assert!(judged("auth/src/jwt.rs", hidden) > 0, "{hidden}");
+        }
+        assert_eq!(judged("auth/src/jwt.rs", "id: Proven<OperatorId>, x = Provenance"), 0);
     }
 
     #[test]
     fn the_right_to_the_platforms_tables_is_guarded_alike() {
-        assert!(judge("worker/src/jobs/keep_house.rs", "Authority::machinery()").is_empty());
-        assert_eq!(judge("api/src/routes/users/get.rs", "Authority::machinery()").len(), 1);
-        assert_eq!(judge("api/src/routes/users/get.rs", "Authority::operator(proof)").len(), 1);
+        assert_eq!(judged("worker/src/jobs/keep_house.rs", "Authority::machinery()"), 0);
+        for said in [
+            "Authority::machinery()",
+            "Authority::operator(proof)",
+            "proof.map(Authority::operator)",
+            "use bulkhead_db::Authority as A;",
+            "type A = Authority;",
+        ] {
+            assert!(judged("api/src/routes/users/get.rs", said) > 0, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_leave_that_is_not_taken_is_taken_back() {
+        let all: usize = MAY_SAY.iter().flat_map(|(_, kinds)| *kinds).map(|(_, allowed)| allowed.len()).sum();
+        let mut taken = BTreeSet::new();
+        judge("worker/src/context.rs", "Proven::on(Evidence::JobRow, id)", &mut taken);
+        assert_eq!(needless(&taken).len(), all - 1);
     }
 }

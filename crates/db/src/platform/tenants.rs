@@ -166,8 +166,8 @@ pub struct TenantChange<'a> {
     pub status: Option<TenantStatus>,
 }
 
-/// Changes a tenant that is still at `version`; `None` when it is not. Call `revocations::revoke_tenant` in the same
-/// transaction when nodes must hear of it.
+/// Changes a tenant that is still at `version`; `None` when it is not. Nodes hear of it only
+/// through [`announce_tenant_change`](super::revocations::announce_tenant_change) in the same transaction.
 pub async fn update(
     tx: &mut PlatformTx,
     id: TenantId,

@@ -24,7 +24,8 @@ label! {
 pub struct Jobs {
     /// Jobs handed to the queue and not finished.
     pub outstanding: IntGauge,
-    /// Jobs that are due and not handed out.
+    /// Jobs that are due and that no worker has begun, whether handed to the queue or not; of those that are not, up to
+    /// 100,000 are counted.
     pub due: IntGauge,
     /// For how many seconds the job that has waited longest has been due.
     pub oldest_due_seconds: IntGauge,
@@ -40,7 +41,7 @@ impl Jobs {
                 "bulkhead_jobs_outstanding",
                 "Jobs handed to the queue and not finished",
             )?,
-            due: gauge(registry, "bulkhead_jobs_due", "Jobs that are due and not handed out")?,
+            due: gauge(registry, "bulkhead_jobs_due", "Jobs that are due and not begun")?,
             oldest_due_seconds: gauge(
                 registry,
                 "bulkhead_jobs_oldest_due_seconds",

@@ -19,7 +19,7 @@ use crate::{
     registry::Entry,
 };
 
-/// How long a job's owner is told to wait, in words.
+/// What a job's owner is told of a run that failed; the reason itself is for the log.
 const TRIED_AGAIN: &str = "the run failed; it will be tried again";
 const GIVEN_UP: &str = "every attempt failed";
 
