@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
-use crate::{proofs, rust_version};
+use crate::{features, proofs, rust_version};
 
 /// What the name of each of our crates begins with, but for `xtask`.
 const PREFIX: &str = "bulkhead-";
@@ -77,6 +77,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let crates: Vec<Crate> = packages.iter().map(|package| Crate::of(package)).collect();
     let mut found = violations(&crates);
     found.extend(impurities(&closure(&metadata, "bulkhead-domain")?));
+    found.extend(features::violations(&metadata, &closure(&metadata, "bulkhead-cli")?)?);
     let pinned = packages.iter().find_map(|package| package.rust_version.as_ref());
     let pinned = pinned.context("no crate has a rust-version")?;
     found.extend(rust_version::mismatches(

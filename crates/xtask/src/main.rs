@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod features;
 mod generated;
 mod graph;
 mod proofs;
@@ -15,7 +16,8 @@ mod sources;
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Task {
-    /// Check which crate depends on what, who may say that something is proven, and that every file names the same Rust.
+    /// Check which crate depends on what and with which features, who may say that something is proven, and that every file
+    /// names the same Rust.
     Graph,
     /// Write `openapi/v1.json` from the code.
     Openapi {
