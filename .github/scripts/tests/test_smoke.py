@@ -60,7 +60,7 @@ class Product:
 
 def pages(site: Site, product: Product) -> None:
     site.pages = {
-        "GET /readyz": lambda _seen: Page(200, {"status": "ready", "database": True, "redis": True}),
+        "GET /readyz": lambda _seen: Page(200, {"status": "ready"}),
         "POST /v1/auth/login": product.login,
         "GET /v1/me": product.me,
         "GET /v1/usage": product.usage,
@@ -188,13 +188,6 @@ def test_says_that_nobody_answers(deploy: Deploy, clock: FastClock) -> None:
     assert result.code == 1
     assert "GET /readyz of 127.0.0.1:1 had no answer in 60 s: " in result.err
     assert 60 <= clock.seconds < 70
-
-
-def test_a_missing_redis_is_a_warning(deploy: Deploy, site: Site) -> None:
-    site.pages["GET /readyz"] = lambda _seen: Page(200, {"status": "ready", "redis": False})
-    result = deploy("smoke", "--url", site.url, SMOKE_CREDENTIALS=CREDENTIALS)
-    assert result.code == 0
-    assert "warning: Redis is away" in result.err
 
 
 @pytest.mark.parametrize("secret", [TOKEN, REFRESH])

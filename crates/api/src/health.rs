@@ -1,36 +1,53 @@
-//! How the state of the process is told.
+//! How the state of the process is told: to the public, whether it serves; to probes on the port that is not for the
+//! public, also what it lacks. Which dependency is down is for operators: to an attacker it says when to press on.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use bulkhead_telemetry::{Health, health::Phase};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What a probe is told.
+/// What the public is told.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readiness {
     /// `ready`, `starting`, `draining` or `degraded`.
     #[schema(example = "ready")]
     status: &'static str,
+}
+
+/// What a probe of ours is told.
+#[derive(Debug, Serialize)]
+struct Dependencies {
+    status: &'static str,
     /// Whether PostgreSQL has answered lately. Without it nothing can be served.
-    #[schema(example = true)]
     database: bool,
     /// Whether Redis has answered lately. Without it limits are enforced node by node and usage goes straight to
     /// PostgreSQL.
-    #[schema(example = true)]
     redis: bool,
 }
 
 impl From<&Health> for Readiness {
     fn from(health: &Health) -> Self {
-        Self { status: health.phase().as_str(), database: health.database(), redis: health.redis() }
+        Self { status: health.phase().as_str() }
     }
 }
 
-/// Whether the process should be sent requests: 200 or 503.
-pub(crate) fn respond(health: &Health) -> HttpResponse {
-    let mut response = match health.phase() {
+/// Tells the public whether the process should be sent requests: 200 or 503.
+pub(crate) fn tell_public(health: &Health) -> HttpResponse {
+    judged(health).json(Readiness::from(health))
+}
+
+/// Tells a machine of ours the same, and what is missing.
+pub(crate) fn tell_machine(health: &Health) -> HttpResponse {
+    judged(health).json(Dependencies {
+        status: health.phase().as_str(),
+        database: health.database(),
+        redis: health.redis(),
+    })
+}
+
+fn judged(health: &Health) -> HttpResponseBuilder {
+    match health.phase() {
         Phase::Ready => HttpResponse::Ok(),
         Phase::Starting | Phase::Degraded | Phase::Draining => HttpResponse::ServiceUnavailable(),
-    };
-    response.json(Readiness::from(health))
+    }
 }

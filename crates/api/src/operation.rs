@@ -11,7 +11,7 @@ use std::{
     slice,
 };
 
-use actix_web::{Route, http::Method, middleware::from_fn, web};
+use actix_web::{Resource, Route, http::Method, middleware::from_fn, web};
 use bulkhead_db::PAGE_BYTES;
 use bulkhead_domain::{OperatorPermission, Permission};
 use bulkhead_telemetry::{Metrics, metrics};
@@ -182,33 +182,38 @@ impl Catalog {
     /// Serves every operation, each behind the request pipeline.
     pub(crate) fn configure(&self, config: &mut web::ServiceConfig) {
         for (path, operations) in &self.paths {
-            let mut resource = web::resource(path.as_str());
-            let mut allow = Vec::new();
-            for (method, operation) in operations {
-                // Whatever can be read can be asked about (RFC 9110 section 9.3.2); actix leaves the body out.
-                let methods: &[Method] = if *method == Method::GET {
-                    &[Method::GET, Method::HEAD]
-                } else {
-                    slice::from_ref(method)
-                };
-                for method in methods {
-                    let takes_query = self.with_query.contains(operation.id);
-                    let served = Served::new(*operation, Some(method), takes_query, String::new());
-                    resource = resource.route(piped(served, Some(method)));
-                    allow.push(method.as_str());
-                }
-            }
-            let refused = Operation {
-                id: "method_not_allowed",
-                access: Access::Public,
-                errors: Vec::new,
-                weight: Weight::Small,
-                route: || web::to(no_method),
-            };
-            let refused = Served::new(refused, None, false, allow.join(", "));
-            config.service(resource.default_service(piped(refused, None)));
+            config.service(resource(path, operations, &self.with_query));
         }
     }
+}
+
+/// The operations of one path, and a refusal for every other method.
+fn resource(path: &str, operations: &[(Method, Operation)], with_query: &BTreeSet<&'static str>) -> Resource {
+    let mut resource = web::resource(path);
+    let mut allow = Vec::new();
+    for (method, operation) in operations {
+        // Whatever can be read can be asked about (RFC 9110 section 9.3.2); actix leaves the body out.
+        let methods: &[Method] =
+            if *method == Method::GET { &[Method::GET, Method::HEAD] } else { slice::from_ref(method) };
+        for method in methods {
+            let takes_query = with_query.contains(operation.id);
+            let served = Served::new(*operation, Some(method), takes_query, String::new());
+            resource = resource.route(piped(served, Some(method)));
+            allow.push(method.as_str());
+        }
+    }
+    let refused = public("method_not_allowed", || web::to(no_method));
+    resource.default_service(piped(Served::new(refused, None, false, allow.join(", ")), None))
+}
+
+/// What anybody may ask for outside of the route table. `id` names it in metrics and in the log.
+const fn public(id: &'static str, route: fn() -> Route) -> Operation {
+    Operation { id, access: Access::Public, errors: Vec::new, weight: Weight::Small, route }
+}
+
+/// A page about the API: like an operation behind the pipeline, but not in the document.
+pub(crate) fn page(path: &str, id: &'static str, route: fn() -> Route) -> Resource {
+    resource(path, &[(Method::GET, public(id, route))], &BTreeSet::new())
 }
 
 /// An operation as one thread serves it.
@@ -250,14 +255,7 @@ fn piped(served: Served, method: Option<&Method>) -> Route {
 
 /// What is served where nothing else is.
 pub(crate) fn unknown_route() -> Route {
-    let unknown = Operation {
-        id: "unknown_route",
-        access: Access::Public,
-        errors: Vec::new,
-        weight: Weight::Small,
-        route: || web::to(no_route),
-    };
-    piped(Served::new(unknown, None, false, String::new()), None)
+    piped(Served::new(public("unknown_route", || web::to(no_route)), None, false, String::new()), None)
 }
 
 async fn no_route() -> Result<&'static str, ApiError> {

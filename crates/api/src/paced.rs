@@ -32,19 +32,42 @@ pub(crate) fn pace(body: BoxBody, entered: Option<Entered>) -> BoxBody {
     }
     entered.answered(size);
     match body.try_into_bytes() {
-        Ok(rest) => BoxBody::new(Paced { rest, _entered: entered }),
+        Ok(bytes) => BoxBody::new(Paced { rest: InPieces::new(bytes), _entered: entered }),
         Err(body) => BoxBody::new(Streamed { body, _entered: entered }),
     }
 }
 
 /// An answer that lies in memory.
 struct Paced {
-    rest: Bytes,
+    rest: InPieces,
     /// All of it is in memory until the last piece is written.
     _entered: Entered,
 }
 
 impl MessageBody for Paced {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        self.rest.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Pin::new(&mut self.rest).poll_next(cx)
+    }
+}
+
+/// Bytes that are handed to the server piece by piece. By itself for what lies in memory anyway, whoever reads it.
+pub(crate) struct InPieces {
+    rest: Bytes,
+}
+
+impl InPieces {
+    pub(crate) const fn new(bytes: Bytes) -> Self {
+        Self { rest: bytes }
+    }
+}
+
+impl MessageBody for InPieces {
     type Error = Infallible;
 
     fn size(&self) -> BodySize {

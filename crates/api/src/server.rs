@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use crate::{
     background,
     connections::Arrivals,
-    docs, health, openapi, operation, routes,
+    docs::{self, Pages},
+    health, openapi, operation, routes,
     state::{AppState, Shared},
 };
 
@@ -92,8 +93,8 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
     background::prepare(&shared, &db, &node).await?;
-    let catalog = Arc::new(routes::catalog()?);
-    let document = Arc::new(openapi::document(&catalog)?);
+    let catalog = routes::catalog()?;
+    let pages = web::Data::new(Pages::new(&openapi::document(&catalog)?));
     let arrivals = Arrivals {
         addresses: options.connections_per_address.map(AddressConnections::new),
         write_timeout: options.write_timeout,
@@ -104,7 +105,7 @@ pub async fn serve(
             if let Ok(catalog) = routes::catalog() {
                 catalog.configure(config);
             }
-            docs::configure(&document, config);
+            docs::configure(pages.clone(), config);
         };
         App::new()
             .app_data(web::Data::new(state()))
@@ -179,7 +180,7 @@ pub fn probes(address: SocketAddr, metrics: Metrics, health: Arc<Health>) -> Res
                 }
             };
             let ready = move || {
-                let response = health::respond(&health);
+                let response = health::tell_machine(&health);
                 async move { response }
             };
             App::new()

@@ -72,6 +72,22 @@ async fn one_address(system: &System) {
     assert_eq!((refused.code().as_str(), refused.header("ratelimit")), ("rate-limited", ""));
     flooder.get("/v1/nothing").await.refused(429, "rate-limited");
     other.get("/livez").await.expect(200);
+    // The pages cost more than most operations, and are read by the same machines.
+    for page in [
+        "/docs",
+        "/docs/",
+        "/docs/swagger-ui-bundle.js",
+        "/redoc",
+        "/redoc/redoc.standalone.js",
+        "/openapi.json",
+    ] {
+        assert_eq!(
+            flooder.get(page).unchecked().await.refused(429, "rate-limited").header("ratelimit"),
+            "",
+            "{page}"
+        );
+        assert!(other.get(page).unchecked().await.status < 400, "{page}");
+    }
     // What a caller writes further left is its own word, and changes nothing.
     let forged = format!("203.0.113.7, {}", flooder.address);
     flooder.get("/livez").header("x-forwarded-for", forged).await.refused(429, "rate-limited");
@@ -179,12 +195,15 @@ async fn without_redis(system: &System) {
     // The other tenant is served all the same, and writes are kept.
     let body = json!({ "name": "without Redis", "kind": "thing" });
     tenants[1].owner.caller.post("/v1/resources", &body).await.expect(201);
-    let anybody = system.anonymous();
-    let away =
-        eventually(async || anybody.get("/readyz").await, |answer| answer.at("/redis") == "false").await;
-    assert_eq!(away.at("/status"), "ready");
+    let told = eventually(async || system.readiness().await, |told| told["redis"] == false).await;
+    assert_eq!(told, json!({ "status": "ready", "database": true, "redis": false }));
+    // It serves, so nobody outside learns that anything is away.
+    for path in ["/readyz", "/health"] {
+        let public = system.anonymous().get(path).await.expect(200);
+        assert_eq!(public.json(), json!({ "status": "ready" }), "{path}");
+    }
 
     system.redis.lock().unwrap().restart().unwrap();
-    eventually(async || anybody.get("/readyz").await, |answer| answer.at("/redis") == "true").await;
+    eventually(async || system.readiness().await, |told| told["redis"] == true).await;
     tenants[1].owner.caller.get("/v1/me").await.expect(200);
 }

@@ -19,11 +19,8 @@ async fn everything_works_on_strict_servers_and_nothing_behind_another_authority
     let report = format!("/v1/usage/report?period={}", this_month());
     let billed = async || tenant.owner.caller.get(&report).await.expect(200);
     eventually(billed, |answer| answer.body.contains("api_requests")).await;
-    let health = eventually(
-        async || system.anonymous().get("/health").await.expect(200),
-        |answer| answer.at("/redis") == "true",
-    );
-    assert_eq!(health.await.at("/status"), "ready");
+    let told = eventually(async || system.readiness().await, |told| told["redis"] == true).await;
+    assert_eq!(told["status"], "ready");
     assert_eq!(system.users.as_ref().unwrap().refusals().await, "");
     let doctor = bulkhead(&["doctor"], &system.migrator(), "");
     assert!(doctor.success, "{doctor:?}");

@@ -1,4 +1,4 @@
-//! How the service and what it needs are doing, for people.
+//! How the service is doing, for people.
 
 use actix_web::{HttpResponse, web::Data};
 
@@ -6,7 +6,7 @@ use crate::{health::Readiness, state::AppState};
 
 /// How is it doing
 ///
-/// The state of the node and of what it needs. Always 200 while the process answers; machines ask `/readyz`.
+/// The state of the node. Always 200 while the process answers; machines ask `/readyz`.
 #[utoipa::path(
     get, path = "/health", tag = "service",
     responses((status = 200, description = "The state.", body = Readiness)),

@@ -3,13 +3,13 @@
 use actix_web::{HttpResponse, web::Data};
 
 use crate::{
-    health::{Readiness, respond},
+    health::{Readiness, tell_public},
     state::AppState,
 };
 
 /// Is this node ready
 ///
-/// Not while it starts, drains, or has lost PostgreSQL. Redis may be away: limits and usage go on without it.
+/// Not while it starts, drains, or has lost what it cannot serve without.
 #[utoipa::path(
     get, path = "/readyz", tag = "service",
     responses(
@@ -18,5 +18,5 @@ use crate::{
     ),
 )]
 pub(crate) async fn get_readyz(state: Data<AppState>) -> HttpResponse {
-    respond(&state.health)
+    tell_public(&state.health)
 }

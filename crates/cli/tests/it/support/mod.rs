@@ -21,7 +21,10 @@ pub(crate) use raw::Raw;
 pub(crate) use system::{Options, System, free_port};
 pub(crate) use tenant::{Tenant, create_tenant};
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Debug,
+    time::{Duration, Instant},
+};
 
 use bulkhead_domain::{Clock, SystemClock, TenantId};
 
@@ -41,14 +44,14 @@ pub(crate) fn this_month() -> String {
 }
 
 /// Asks until the answer is as wanted; fails with the last answer when that takes more than seconds.
-pub(crate) async fn eventually(ask: impl AsyncFn() -> Answer, wanted: impl Fn(&Answer) -> bool) -> Answer {
+pub(crate) async fn eventually<T: Debug>(ask: impl AsyncFn() -> T, wanted: impl Fn(&T) -> bool) -> T {
     let start = Instant::now();
     loop {
         let answer = ask().await;
         if wanted(&answer) {
             return answer;
         }
-        assert!(start.elapsed() < SECONDS, "still answered so after {SECONDS:?}:\n{}", answer.show());
+        assert!(start.elapsed() < SECONDS, "still answered so after {SECONDS:?}:\n{answer:#?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -322,6 +322,12 @@ impl System {
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 
+    /// What the API tells probes of ours: `status`, `database`, `redis`.
+    pub(crate) async fn readiness(&self) -> Value {
+        let url = format!("http://127.0.0.1:{}/readyz", self.metrics_port);
+        reqwest::get(url).await.unwrap().json().await.unwrap()
+    }
+
     /// Somebody without a credential.
     pub(crate) fn anonymous(&self) -> Caller<'_> {
         Caller::new(self)
