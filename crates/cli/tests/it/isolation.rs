@@ -9,7 +9,7 @@ use bulkhead_domain::{ApiKeyId, Clock, JobId, ResourceId, Role, SystemClock, Ten
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Caller, Operation, System, Tenant, this_month};
+use crate::support::{Answer, Caller, Operation, System, Tenant};
 
 /// What an operation's `{id}` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,45 +41,62 @@ fn by_id() -> Vec<(&'static str, Kind, Option<Value>)> {
     ]
 }
 
-/// For each operation without an `{id}` that reads a tenant's data: the query it needs, and where in the answer the
-/// tenant's own things are found.
-fn readers() -> Vec<(&'static str, String, &'static str)> {
+/// For each operation without an `{id}` that reads a tenant's data: the query it needs, and the text of the tenant's own
+/// that has to be in the answer.
+fn readers() -> Vec<(&'static str, String, fn(&Furnished<'_>) -> String)> {
+    let (month, hours) =
+        (format!("?period={PERIOD}"), format!("?from={PERIOD}-01T00:00:00Z&until={PERIOD}-02T00:00:00Z"));
     vec![
-        ("list_users", String::new(), "/data/0/email"),
-        ("list_api_keys", String::new(), "/data/0/hint"),
-        ("list_resources", String::new(), "/data/0/name"),
-        ("list_jobs", String::new(), "/data/0/id"),
-        ("list_scaling_decisions", String::new(), "/data/0/reason"),
-        ("get_me", String::new(), "/tenant/slug"),
-        ("get_usage", String::new(), "/window"),
-        ("get_usage_report", format!("?period={}", this_month()), "/tenant"),
+        ("list_users", String::new(), |of| of.user.clone()),
+        ("list_api_keys", String::new(), |of| of.key.clone()),
+        ("list_resources", String::new(), |of| of.resource.clone()),
+        ("list_jobs", String::new(), |of| of.tenant.operation.clone()),
+        ("list_scaling_decisions", String::new(), |of| of.tenant.slug.clone()),
+        ("get_me", String::new(), |of| of.tenant.slug.clone()),
+        ("get_usage", hours, |of| of.usage.clone()),
+        ("get_usage_report", month, |of| of.usage.clone()),
     ]
 }
+
+/// When furnished tenants have used something. Before there were any, so nothing else is in it.
+const PERIOD: &str = "2026-03";
 
 /// Operations that make something, which is the caller's own by construction: what they make is looked for in the
 /// other tenant's rows.
 const MAKERS: [(&str, &str); 3] =
     [("create_user", "users"), ("create_api_key", "api_keys"), ("create_resource", "resources")];
 
-/// A tenant that has something of everything.
+/// A tenant that has two of everything that can be listed.
 struct Furnished<'a> {
     tenant: Tenant<'a>,
     user: String,
     key: String,
     resource: String,
+    /// How much it has used in [`PERIOD`]: a number like nobody else's.
+    usage: String,
 }
 
 async fn furnished(system: &System) -> Furnished<'_> {
     let tenant = system.tenant().await;
     let (user, key) = (tenant.person(Role::ReadOnly).await.id, tenant.key(Role::Developer).await.id);
+    tenant.key(Role::Developer).await;
     let resource = tenant.resource(&format!("of {}", tenant.slug)).await;
+    tenant.resource(&format!("also of {}", tenant.slug)).await;
     let id = tenant.id.parse::<TenantId>().unwrap().uuid();
+    // The low half of the id is random.
+    let usage = format!("{:09}", id.as_u64_pair().1 % 900_000_000 + 100_000_000);
+    let mint = || JobId::mint(SystemClock.now()).uuid();
+    let (job, first, second, slug) = (mint(), mint(), mint(), &tenant.slug);
     system.sql(&format!(
-        "INSERT INTO platform.scaling_decisions VALUES \
-         (gen_random_uuid(), '{id}', '2026-11-01 00:00Z', 'hold', 2, 2, 0, NULL, 'of {}')",
-        tenant.slug
+        "INSERT INTO platform.jobs (id, kind, tenant_id, payload, state, max_attempts, created_at, finished_at) \
+         VALUES ('{job}', 'purge_expired', '{id}', '{{}}', 'succeeded', 1, now(), now()); \
+         INSERT INTO platform.scaling_decisions VALUES \
+         ('{first}', '{id}', '2026-11-01 00:00Z', 'hold', 2, 2, 0, NULL, 'of {slug}'), \
+         ('{second}', '{id}', '2026-11-01 00:01Z', 'hold', 2, 2, 0, NULL, 'also of {slug}'); \
+         INSERT INTO platform.usage_hours VALUES ('{id}', 'api_requests', '{PERIOD}-01 00:00Z', {usage}); \
+         INSERT INTO platform.usage_days VALUES ('{id}', 'api_requests', '{PERIOD}-01', {usage})",
     ));
-    Furnished { tenant, user, key, resource }
+    Furnished { tenant, user, key, resource, usage }
 }
 
 impl Furnished<'_> {
@@ -95,9 +112,9 @@ impl Furnished<'_> {
     }
 
     /// Texts that nobody else may be shown.
-    fn marks(&self) -> [&str; 6] {
-        let Self { tenant, user, key, resource } = self;
-        [&tenant.id, &tenant.slug, &tenant.operation, user, key, resource]
+    fn marks(&self) -> [&str; 7] {
+        let Self { tenant, user, key, resource, usage } = self;
+        [&tenant.id, &tenant.slug, &tenant.operation, user, key, resource, usage]
     }
 }
 
@@ -197,7 +214,8 @@ fn platform_rows(tenant: &Tenant<'_>) -> String {
 #[tokio::test]
 async fn whatever_a_tenant_reads_is_its_own() {
     let system = System::shared().await;
-    let (ours, theirs) = (furnished(system).await, furnished(system).await);
+    // Lists are in the order of time, one way or the other: what is ours lies between what is theirs.
+    let (before, ours, after) = (furnished(system).await, furnished(system).await, furnished(system).await);
     let table = readers();
     let covered: BTreeSet<&str> = table.iter().map(|(id, ..)| *id).collect();
     let documented: BTreeSet<&str> = system
@@ -212,32 +230,45 @@ async fn whatever_a_tenant_reads_is_its_own() {
         "the table has to have a line for each operation that reads without an {{id}}"
     );
 
+    let mut lists = 0;
     for (id, query, own) in &table {
         let operation = system.contract.operation(id);
         let path = format!("{}{query}", operation.path);
         let seen = ours.tenant.owner.caller.get(&path).await.expect(200);
         // There is something to see, or nothing would be proven by what is missing.
-        assert!(!seen.at(own).is_empty(), "{id}");
-        for mark in theirs.marks() {
+        assert!(seen.body.contains(&own(&ours)), "{id}: {}", seen.body);
+        for mark in [&before, &after].iter().flat_map(|theirs| theirs.marks()) {
             assert!(!seen.body.contains(mark), "{id} shows {mark}: {}", seen.body);
         }
         if operation.takes("cursor") {
-            // A cursor of the other tenant's list is a place in the order, and leads to nothing of theirs.
-            let cursor = match *id {
-                "list_users" => theirs.user.clone(),
-                "list_api_keys" => theirs.key.clone(),
-                "list_resources" => theirs.resource.clone(),
-                "list_jobs" => theirs.tenant.operation.clone(),
-                _ => continue,
-            };
-            let page = ours.tenant.owner.caller.get(&format!("{path}?cursor={cursor}")).await.expect(200);
-            assert!(
-                theirs.marks().iter().all(|mark| !page.at("/data").contains(mark)),
-                "{id}: {}",
-                page.body
-            );
+            assert!(query.is_empty(), "{id}: a cursor is asked for with no other parameters");
+            at_their_place_in_the_order(operation, &path, own, &ours, [&before, &after]).await;
+            lists += 1;
         }
     }
+    assert!(lists >= 5, "{lists}");
+}
+
+/// A cursor of another tenant's list is a place in the order, and leads to nothing of theirs.
+async fn at_their_place_in_the_order(
+    operation: &Operation,
+    path: &str,
+    own: &fn(&Furnished<'_>) -> String,
+    ours: &Furnished<'_>,
+    others: [&Furnished<'_>; 2],
+) {
+    let mut shows_ours = false;
+    for theirs in others {
+        let first = theirs.tenant.owner.caller.get(&format!("{path}?limit=1")).await.expect(200);
+        let cursor = first.at("/next_cursor");
+        assert!(!cursor.is_empty(), "{}: {}", operation.id, first.body);
+        let page = ours.tenant.owner.caller.get(&format!("{path}?cursor={cursor}")).await.expect(200);
+        let data = page.at("/data");
+        assert!(theirs.marks().iter().all(|mark| !data.contains(mark)), "{}: {data}", operation.id);
+        shows_ours |= data.contains(&own(ours));
+    }
+    // From one side or the other there is something to see.
+    assert!(shows_ours, "{}", operation.id);
 }
 
 #[tokio::test]
