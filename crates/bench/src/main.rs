@@ -5,6 +5,7 @@
 //! anything, so it cannot harm or measure anybody's data.
 
 mod cpu;
+mod crowd;
 mod mix;
 mod model;
 mod report;
@@ -89,8 +90,8 @@ struct Run {
     /// Tenants on the stage.
     #[arg(long)]
     tenants: Option<usize>,
-    /// Only these goals: 1 to 10.
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=10))]
+    /// Only these goals: 1 to 11 (12 is measured with 11).
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=11))]
     only: Vec<u8>,
     /// A `bulkhead` that was built with `--cfg bulkhead_ablation`: for goal 7 and what each step costs.
     #[arg(long, value_parser = tools::built_for_ablation)]
@@ -236,6 +237,9 @@ impl Run {
             found.rows.retain(|row| row.id != "1b");
         }
         stage.stop();
+        if self.wants(11) {
+            found.rows.extend(rows::crowds(stage, effort).await?);
+        }
         if self.wants(5) {
             let few = if stage.is_own() && effort.tenants > rows::FEW {
                 Some(Stage::build(rows::FEW, &Given::default()).await?)

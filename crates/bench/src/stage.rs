@@ -277,6 +277,11 @@ impl Stage {
             .await
     }
 
+    /// Starts one more API, with other settings.
+    pub(crate) async fn serve_with(&self, settings: &[(&'static str, String)]) -> Result<Api> {
+        self.api(&binary()?, settings).await
+    }
+
     async fn api(&self, program: &Path, more: &[(&'static str, String)]) -> Result<Api> {
         let port = free_port()?;
         let mut settings = self.settings()?;

@@ -1,6 +1,7 @@
 //! The goals, one file each.
 
 mod auth;
+mod crowds;
 mod growth;
 mod latency;
 mod limits;
@@ -12,6 +13,7 @@ mod read;
 mod write;
 
 pub(crate) use auth::auth;
+pub(crate) use crowds::crowds;
 pub(crate) use growth::{growth, sizes};
 pub(crate) use latency::latency;
 pub(crate) use limits::limits;

@@ -151,7 +151,7 @@ async fn crowds_of_one_tenant_take_bounded_memory_and_its_neighbour_is_served() 
         let mut answer = Vec::new();
         let ended = timeout(Duration::from_secs(30), socket.read_to_end(&mut answer)).await.unwrap();
         let text = String::from_utf8_lossy(&answer);
-        cut += usize::from(text.starts_with("HTTP/1.1 200") && (ended.is_err() || !text.ends_with("}")));
+        cut += usize::from(text.starts_with("HTTP/1.1 200") && (ended.is_err() || !text.ends_with('}')));
     }
     assert!(cut > 0, "no reader of a page was cut");
     system.assert_alive();

@@ -1,0 +1,234 @@
+//! Goals 11 and 12: what a neighbour notices of a crowd, and what the crowd costs the API in memory.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::Effort;
+use crate::{
+    cpu,
+    crowd::{Client, Crowd, Reader, ask_evenly},
+    report::{Better, Row},
+    slices::compare,
+    stage::{Api, Stage, Tenant},
+};
+
+/// What the neighbour asks for: so little that it is never in its own way.
+const PER_SECOND: u32 = 200;
+
+/// How many members a list must have to be as wide as content may be: `{"":0},` is written with two blanks.
+const WIDEST: usize = (256 << 10) / 11;
+
+/// A crowd and the name of its row.
+struct Kind {
+    letter: char,
+    what: &'static str,
+    clients: Vec<Client>,
+    /// Credentials that its tenant takes back meanwhile.
+    revocations_per_minute: u32,
+    /// Whether its memory has a bound of its own.
+    is_large: bool,
+}
+
+/// Takes credentials of a tenant back, by the door that its requests use, until it is dropped; why it could not.
+async fn revoke(stage: &Stage, tenant: &Tenant, per_minute: u32) -> anyhow::Error {
+    const PER_SECOND: u32 = 10;
+    let some = per_minute / 60 / PER_SECOND;
+    if some == 0 {
+        return std::future::pending().await;
+    }
+    let sql = format!(
+        "BEGIN; SET LOCAL ROLE {}; SELECT gate.revoke('session', gen_random_uuid()) FROM generate_series(1, {some}); COMMIT",
+        tenant.schema
+    );
+    loop {
+        if let Err(error) = stage.db.sql(&sql).await {
+            return error;
+        }
+        tokio::time::sleep(Duration::from_secs(1) / PER_SECOND).await;
+    }
+}
+
+/// `11a` to `11f`: the slowest hundredth of a neighbour's answers beside each crowd, by the same without it. `12a` to `12d`:
+/// the memory of the API beside the large ones, over what it has when idle.
+pub(crate) async fn crowds(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
+    let settings = [("BULKHEAD_TRUSTED_PROXY_HOPS", "1".to_owned())];
+    let api = stage.serve_with(&settings).await?;
+    let idle = cpu::resident_mb(api.pid());
+    let address: SocketAddr = api.url().trim_start_matches("http://").parse()?;
+    let [crowd, neighbour, ..] = &stage.tenants[..] else { return Ok(Vec::new()) };
+    let read = Arc::new(request(neighbour, "GET", &neighbour.path, ""));
+    let mut rows = Vec::new();
+    for kind in kinds(crowd) {
+        let memory = Memory::watch(&api, idle);
+        let mut asked = 0;
+        let errors = AtomicUsize::new(0);
+        let neighbour = async || {
+            // The crowd gathers, or what it has left is answered or cut.
+            tokio::time::sleep(effort.slice / 4).await;
+            let (read, slice) = (Arc::clone(&read), effort.slice);
+            let asking = move || ask_evenly(address, &read, PER_SECOND, slice);
+            let served = tokio::task::spawn_blocking(asking).await?;
+            errors.fetch_add(served.errors, Ordering::Relaxed);
+            Ok(served.p99)
+        };
+        let beside = async || {
+            let gathered = Crowd::gather(address, kind.clients.clone());
+            let p99 = tokio::select! {
+                p99 = neighbour() => p99,
+                failed = revoke(stage, crowd, kind.revocations_per_minute) => Err(failed),
+            };
+            asked += gathered.asked();
+            p99
+        };
+        let compared = compare(effort.pairs, beside, &neighbour).await?;
+        let errors = errors.into_inner();
+        let what = format!("a neighbour's p99 beside {} / alone", kind.what);
+        let mut row =
+            Row::compared(&format!("11{}", kind.letter), &what, &compared, (Better::Less, 2.0, 1.3), "ms");
+        row.detail =
+            format!("{}; {asked} requests of the crowd, {errors} errors of the neighbour", row.detail);
+        rows.push(row);
+        if kind.is_large {
+            let most = memory.most();
+            let what = format!("memory of the API over idle beside {}, in MB", kind.what);
+            let figure = (most, most, most);
+            let detail = format!("idle {idle:.0} MB");
+            rows.push(Row::figure(
+                &format!("12{}", kind.letter),
+                &what,
+                figure,
+                (Better::Less, 200.0, 100.0),
+                detail,
+            ));
+        }
+    }
+    Ok(rows)
+}
+
+fn kinds(crowd: &Tenant) -> Vec<Kind> {
+    let wide = vec![r#"{"":0}"#; WIDEST].join(",");
+    let body = format!(r#"{{"name":"wide","kind":"wide","data":{{"a":[{wide}]}}}}"#);
+    let write = Arc::new(request(crowd, "POST", "/v1/resources", &body));
+    let page = Arc::new(request(crowd, "GET", "/v1/resources?limit=100", ""));
+    let of = |requests: &[Arc<Vec<u8>>], reader, count: usize, rest| {
+        vec![Client { requests: requests.to_vec(), reader, rest }; count]
+    };
+    let none = Duration::ZERO;
+    let attempts: Vec<_> = (0..3).map(log_in).collect();
+    let logins = attempts.iter().flat_map(|attempt| of(&[Arc::clone(attempt)], Reader::Whole, 8, none));
+    vec![
+        Kind {
+            letter: 'a',
+            what: "32 writers of the widest content",
+            clients: of(&[write], Reader::Whole, 32, none),
+            revocations_per_minute: 0,
+            is_large: true,
+        },
+        Kind {
+            letter: 'b',
+            what: "32 readers of the widest pages",
+            clients: of(&[Arc::clone(&page)], Reader::Whole, 32, none),
+            revocations_per_minute: 0,
+            is_large: true,
+        },
+        Kind {
+            letter: 'c',
+            what: "200 readers that do not read",
+            clients: of(&[Arc::clone(&page)], Reader::Never, 200, none),
+            revocations_per_minute: 0,
+            is_large: true,
+        },
+        Kind {
+            letter: 'd',
+            what: "32 slow readers",
+            clients: of(&[page], Reader::Slow, 32, none),
+            revocations_per_minute: 0,
+            is_large: true,
+        },
+        Kind {
+            letter: 'e',
+            what: "log-ins from 3 addresses",
+            clients: logins.collect(),
+            revocations_per_minute: 0,
+            is_large: false,
+        },
+        Kind {
+            letter: 'f',
+            what: "5,000 revocations a minute",
+            clients: Vec::new(),
+            revocations_per_minute: 5_000,
+            is_large: false,
+        },
+    ]
+}
+
+/// A wrong password, from one of a few addresses.
+fn log_in(address: u8) -> Arc<Vec<u8>> {
+    let body = json!({ "tenant": "tenant-0", "email": "a@example.com", "password": "not the password" });
+    let body = body.to_string();
+    let head = format!(
+        "POST /v1/auth/login HTTP/1.1\r\nHost: bench\r\nX-Forwarded-For: 198.51.100.{address}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    Arc::new([head.as_bytes(), body.as_bytes()].concat())
+}
+
+fn request(tenant: &Tenant, method: &str, path: &str, body: &str) -> Vec<u8> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: bench\r\nX-API-Key: {}\r\n", tenant.key);
+    if !body.is_empty() {
+        head += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    }
+    [head.as_bytes(), b"\r\n", body.as_bytes()].concat()
+}
+
+/// The most memory that a process has, watched until it is asked for.
+struct Memory {
+    stop: Arc<AtomicBool>,
+    most_kb: Arc<AtomicU64>,
+    idle: f64,
+}
+
+impl Memory {
+    fn watch(api: &Api, idle: f64) -> Self {
+        let memory = Self { stop: Arc::default(), most_kb: Arc::default(), idle };
+        let (stop, most_kb, pid) = (Arc::clone(&memory.stop), Arc::clone(&memory.most_kb), api.pid());
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                most_kb.fetch_max(kilobytes(cpu::resident_mb(pid)), Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        memory
+    }
+
+    /// Megabytes over idle.
+    fn most(&self) -> f64 {
+        self.most_kb.load(Ordering::Relaxed) as f64 / 1024.0 - self.idle
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "memory is positive, and far below 2^53"
+)]
+fn kilobytes(megabytes: f64) -> u64 {
+    (megabytes * 1024.0) as u64
+}
