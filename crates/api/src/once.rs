@@ -92,3 +92,40 @@ impl<'a> Once<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use bulkhead_domain::{Clock, SystemClock};
+
+    use super::*;
+
+    fn once<'a>(keyring: &Keyring, intent: &'a Intent, body: &[u8]) -> Once<'a> {
+        Once::new(keyring, intent, "usr_1", body, SystemClock.now())
+    }
+
+    fn intent(target: &str) -> Intent {
+        Intent { operation: "rotate_api_key", key: Some("key".to_owned()), target: target.to_owned() }
+    }
+
+    #[test]
+    fn the_same_key_on_another_path_or_query_is_another_request_behind_the_same_lock() {
+        let keyring = Keyring::new(&STANDARD.encode([1; 32]).parse().unwrap()).unwrap();
+        let here = intent("POST /v1/api-keys/key_1/rotate");
+        let first = once(&keyring, &here, b"{}");
+        assert_eq!(first.fingerprint, once(&keyring, &here, b"{}").fingerprint);
+        for other in [
+            "POST /v1/api-keys/key_2/rotate",
+            "POST /v1/api-keys/key_1/rotate?at=1",
+            "PUT /v1/api-keys/key_1/rotate",
+        ] {
+            let other = intent(other);
+            let other = once(&keyring, &other, b"{}");
+            assert_ne!(first.fingerprint, other.fingerprint);
+            assert_eq!(first.lock, other.lock);
+        }
+        assert_ne!(first.fingerprint, once(&keyring, &here, b"{ }").fingerprint);
+        let elsewhere = Keyring::new(&STANDARD.encode([2; 32]).parse().unwrap()).unwrap();
+        assert_ne!(first.lock, once(&elsewhere, &here, b"{}").lock);
+    }
+}

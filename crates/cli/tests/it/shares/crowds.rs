@@ -135,15 +135,11 @@ async fn crowds_of_one_tenant_take_bounded_memory_and_its_neighbour_is_served() 
         socket.write_all(ask.as_bytes()).await.unwrap();
         readers.push(socket);
     }
-    while system.metric("bulkhead_bytes_in_flight").await < f64::from(1 << 20) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    system.await_metric("bulkhead_bytes_in_flight", |bytes| bytes > f64::from(1 << 20)).await;
     for _ in 0..20 {
         neighbour.owner.caller.get("/v1/me").await.expect(200);
     }
-    while system.metric("bulkhead_bytes_in_flight").await > 0.0 {
-        neighbour.owner.caller.get("/v1/me").await.expect(200);
-    }
+    system.await_metric("bulkhead_bytes_in_flight", |bytes| bytes < 1.0).await;
     watch.assert_bounded("readers");
     // They were cut, not answered: nobody has the whole of an answer.
     let mut cut = 0;

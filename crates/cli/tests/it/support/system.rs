@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::{
-    Caller, Users,
+    Caller, SECONDS, Users,
     contract::Contract,
     process::{Service, Variables, bulkhead},
     unique,
@@ -314,6 +314,19 @@ impl System {
         let metrics = self.metrics().await;
         let line = metrics.lines().find(|line| line.split(' ').next() == Some(name));
         line.unwrap_or_else(|| panic!("no {name} in {metrics}")).split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Waits until a gauge or a counter is as wanted.
+    pub(crate) async fn await_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
+        let start = Instant::now();
+        loop {
+            let value = self.metric(name).await;
+            if wanted(value) {
+                return;
+            }
+            assert!(start.elapsed() < SECONDS, "{name} is {value}, still");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// What the API tells the machines.
