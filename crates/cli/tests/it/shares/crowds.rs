@@ -17,6 +17,9 @@ use tokio::{
 
 use crate::support::{Options, System, Tenant};
 
+/// What one tenant's requests and answers may hold in this system, in bytes.
+const SHARE: u32 = 16 << 20;
+
 /// What crowds of one tenant may take beside what the process has when it does nothing.
 const SURPLUS: usize = 200 << 20;
 
@@ -64,6 +67,7 @@ impl Drop for Watch {
 async fn crowded() -> &'static System {
     let api = vec![
         ("BULKHEAD_WRITE_TIMEOUT_SECS", "1".to_owned()),
+        ("BULKHEAD_TENANT_BYTES_IN_FLIGHT", SHARE.to_string()),
         ("BULKHEAD_TRUSTED_PROXY_HOPS", "0".to_owned()),
         ("BULKHEAD_CONNECTIONS_PER_ADDRESS", "300".to_owned()),
         ("BULKHEAD_IP_REQUESTS_PER_MINUTE", "1000000".to_owned()),
@@ -79,14 +83,17 @@ fn request(tenant: &Tenant<'_>, line: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n", tenant.owner.caller.authorization())
 }
 
-/// A neighbour is served, again and again, until `enough` is set; how often.
-async fn is_served(neighbour: &Tenant<'_>, enough: &AtomicBool) -> usize {
+/// A neighbour is served, again and again, until `enough` is set; at no time do crowd and neighbour hold more than their
+/// shares.
+async fn is_served(neighbour: &Tenant<'_>, enough: &AtomicBool) {
     let mut served = 0;
     while !enough.load(Ordering::Relaxed) {
         neighbour.owner.caller.get("/v1/me").await.expect(200);
+        let bytes = neighbour.system.metric("bulkhead_bytes_in_flight").await;
+        assert!(bytes <= f64::from(2 * SHARE), "{bytes} bytes in flight");
         served += 1;
     }
-    served
+    assert!(served > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,10 +114,9 @@ async fn crowds_of_one_tenant_take_bounded_memory_and_its_neighbour_is_served() 
         enough.store(true, Ordering::Relaxed);
         statuses
     };
-    let (statuses, served) = tokio::join!(writes, is_served(&neighbour, &enough));
+    let (statuses, ()) = tokio::join!(writes, is_served(&neighbour, &enough));
     assert!(statuses.iter().all(|status| [201, 429].contains(status)), "{statuses:?}");
     assert!(statuses.iter().filter(|status| **status == 201).count() >= 8, "{statuses:?}");
-    assert!(served > 0);
     watch.assert_bounded("bodies");
 
     // Pages: each as large as a page may be.
@@ -121,10 +127,9 @@ async fn crowds_of_one_tenant_take_bounded_memory_and_its_neighbour_is_served() 
         enough.store(true, Ordering::Relaxed);
         answers
     };
-    let (answers, served) = tokio::join!(reads, is_served(&neighbour, &enough));
+    let (answers, ()) = tokio::join!(reads, is_served(&neighbour, &enough));
     assert!(answers.iter().all(|answer| [200, 429].contains(&answer.status)));
     assert!(answers.iter().any(|answer| answer.status == 200 && answer.body.len() > 1 << 20));
-    assert!(served > 0);
     watch.assert_bounded("pages");
 
     // Readers that do not read: what they asked for waits in memory until they are cut.
@@ -136,10 +141,12 @@ async fn crowds_of_one_tenant_take_bounded_memory_and_its_neighbour_is_served() 
         readers.push(socket);
     }
     system.await_metric("bulkhead_bytes_in_flight", |bytes| bytes > f64::from(1 << 20)).await;
-    for _ in 0..20 {
-        neighbour.owner.caller.get("/v1/me").await.expect(200);
-    }
-    system.await_metric("bulkhead_bytes_in_flight", |bytes| bytes < 1.0).await;
+    let enough = AtomicBool::new(false);
+    let readers_are_cut = async {
+        system.await_metric("bulkhead_bytes_in_flight", |bytes| bytes < f64::from(1 << 20)).await;
+        enough.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(readers_are_cut, is_served(&neighbour, &enough));
     watch.assert_bounded("readers");
     // They were cut, not answered: nobody has the whole of an answer.
     let mut cut = 0;
