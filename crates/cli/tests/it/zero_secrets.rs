@@ -1,13 +1,13 @@
 //! Secrets are neither kept nor logged.
 //!
-//! Tests begin in the order of their names, and this one's comes last: it looks for every secret that any test before it
-//! was given or has sent, besides those that it makes itself.
+//! The test uses secrets of every kind itself, in every operation of the document that takes or gives one. What other
+//! tests of this process have used until then is looked for besides.
 
 use aho_corasick::AhoCorasick;
 use bulkhead_domain::OperatorRole;
 use serde_json::json;
 
-use crate::support::{System, Tenant, eventually, unique};
+use crate::support::{System, Tenant, eventually, secrets::noting, unique};
 
 /// A secret that was used, and what it is.
 type Secrets = Vec<(&'static str, String)>;
@@ -95,8 +95,7 @@ async fn exercise(system: &System) -> (Secrets, Tenant<'_>) {
 #[tokio::test]
 async fn no_secret_is_found_in_tables_redis_or_logs() {
     let system = System::shared().await;
-    let (secrets, tenant) = exercise(system).await;
-    assert!(secrets.len() >= 15);
+    let ((secrets, tenant), used) = noting(exercise(system)).await;
     let logins: Vec<_> = system.migrator().into_iter().filter(|(name, _)| name.ends_with("_URL")).collect();
     let passwords =
         logins.iter().filter_map(|(_, url)| Some(url.split_once('@')?.0.rsplit_once(':')?.1.to_owned()));
@@ -106,6 +105,14 @@ async fn no_secret_is_found_in_tables_redis_or_logs() {
     let secrets: Secrets =
         secrets.into_iter().chain(given.into_iter().map(|text| ("secret of a test", text))).collect();
 
+    // Passwords of three kinds, both tokens back and forth, keys.
+    let documented = system.contract.places_of_secrets();
+    assert!(documented.len() >= 9, "{documented:?}");
+    for place in documented {
+        let of_place = used.get(&place);
+        let is_sought = |used: &String| secrets.iter().any(|(_, secret)| secret == used);
+        assert!(of_place.is_some_and(|all| all.iter().any(is_sought)), "no secret was used in {place:?}");
+    }
     for (what, secret) in &secrets {
         assert!(secret.len() > 16, "the {what} is too short to be looked for");
     }

@@ -158,8 +158,9 @@ impl Call<'_> {
         let Self { caller, method, path, headers, body, checked } = self;
         let url = format!("http://127.0.0.1:{}{path}", caller.system.api_port);
         let mut request = caller.http.request(method.clone(), url).headers(headers);
+        let operation = caller.system.contract.id_of(method.as_str(), &path);
         if let Some(body) = body {
-            caller.system.note_secrets(&String::from_utf8_lossy(&body));
+            caller.system.note_secrets(operation, &String::from_utf8_lossy(&body));
             request = request.body(body);
         }
         let response = match request.send().await {
@@ -171,7 +172,7 @@ impl Call<'_> {
             headers: response.headers().clone(),
             body: response.text().await.unwrap(),
         };
-        caller.system.note_secrets(&answer.body);
+        caller.system.note_secrets(operation, &answer.body);
         if checked {
             caller.system.contract.check(method.as_str(), &path, &answer);
             if !matches!(caller.credential, Credential::None) {

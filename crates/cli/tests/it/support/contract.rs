@@ -1,8 +1,10 @@
 //! What the OpenAPI document promises, held against every answer that a test gets.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
-use super::{Answer, schema};
+use super::{Answer, schema, secrets};
 
 /// One operation of the document.
 #[derive(Clone, Debug)]
@@ -117,6 +119,28 @@ impl Contract {
             return Err("unknown-route");
         }
         of_path.find(|operation| operation.method == method).ok_or("method-not-allowed")
+    }
+
+    /// The id of the operation that answers there.
+    pub(crate) fn id_of(&self, method: &str, path: &str) -> Option<&str> {
+        self.find(method, path).ok().map(|operation| operation.id.as_str())
+    }
+
+    /// Every place where an operation takes or gives a secret.
+    pub(crate) fn places_of_secrets(&self) -> BTreeSet<secrets::Place> {
+        let mut places = BTreeSet::new();
+        for operation in &self.operations {
+            let responses = operation.document["responses"].as_object().into_iter().flatten();
+            let successes =
+                responses.filter(|(status, _)| status.starts_with('2')).map(|(_, response)| response);
+            for body in successes.chain([&operation.document["requestBody"]]) {
+                for (_, content) in body["content"].as_object().into_iter().flatten() {
+                    let found = secrets::in_schema(&self.document, &content["schema"]);
+                    places.extend(found.into_iter().map(|place| (operation.id.clone(), place)));
+                }
+            }
+        }
+        places
     }
 
     /// Fails when an answer is not one that the document describes.

@@ -9,6 +9,7 @@ mod process;
 mod raw;
 mod redact;
 mod schema;
+pub(crate) mod secrets;
 mod system;
 mod tenant;
 

@@ -22,7 +22,7 @@ use super::{
     Caller, SECONDS, Users,
     contract::Contract,
     process::{Service, Variables, bulkhead},
-    unique,
+    secrets, unique,
 };
 
 pub(crate) static BINARIES: LazyLock<Binaries> = LazyLock::new(|| Binaries::find().unwrap());
@@ -291,22 +291,21 @@ impl System {
         assert_eq!(self.logs().lines().find(|line| line.contains("\"level\":\"ERROR\"")), None);
     }
 
-    /// Remembers what is secret in a request's or an answer's body.
-    pub(crate) fn note_secrets(&self, body: &str) {
+    /// Remembers what is secret in the body of a request to this operation, or of its answer.
+    pub(crate) fn note_secrets(&self, operation: Option<&str>, body: &str) {
         // Bodies of megabytes hold what a test wants to be large, and parsing them would hold its other requests up.
         if body.len() > 65_536 {
             return;
         }
         let Ok(body) = serde_json::from_str::<Value>(body) else { return };
-        for place in ["/password", "/owner/password", "/access_token", "/refresh_token", "/key"] {
-            let secret = body.pointer(place).and_then(Value::as_str);
-            // What tests send to surprise is in the place of every field, and no secret.
-            let is_plain = |c: char| c.is_ascii_alphanumeric() || " -_.".contains(c);
-            let is_one = |text: &&str| (17..1_000).contains(&text.len()) && text.chars().all(is_plain);
-            if let Some(secret) = secret.filter(is_one) {
-                self.secrets.lock().unwrap().insert(secret.to_owned());
-            }
+        if let Some(operation) = operation {
+            secrets::note(operation, &body);
         }
+        // What tests send to surprise is in the place of every field, and no secret.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || " -_.".contains(c);
+        let is_one = |text: &String| (17..1_000).contains(&text.len()) && text.chars().all(is_plain);
+        let found = secrets::in_body(&body).into_iter().map(|(_, secret)| secret).filter(is_one);
+        self.secrets.lock().unwrap().extend(found);
     }
 
     /// The value of a gauge or a counter without labels.
