@@ -6,45 +6,53 @@ use bulkhead_domain::{Clock, Limit, SystemClock};
 use bulkhead_limits::{Limiter, LimiterOptions, Source, client};
 use bulkhead_servers::Signal;
 use bulkhead_telemetry::Metrics;
-use futures::future::join_all;
+use futures::{FutureExt, future::join_all};
+use tokio::time::timeout;
 
-use crate::support::{Server, TIMEOUT, admitted, ask, at_most, back_to_redis, burst, tenant};
+use crate::support::{PATIENCE, Server, TIMEOUT, admitted, ask, at_most, back_to_redis, burst, tenant};
 
-/// What a busy machine may add to a time-out.
-const SLACK: Duration = Duration::from_millis(250);
+/// How often a limiter with these metrics had no answer from Redis.
+fn failures(metrics: &Metrics) -> u32 {
+    let text = metrics.render();
+    let line =
+        text.lines().find_map(|line| line.strip_prefix("bulkhead_redis_errors_total{use=\"limiter\"} "));
+    line.map_or(0, |count| count.parse().unwrap())
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_frozen_redis_is_left_within_the_time_out_and_found_again() {
+async fn a_frozen_redis_is_left_and_found_again() {
     let mut server = Server::start();
-    let limiter = server.limiter(4);
+    let metrics = Metrics::new().unwrap();
+    let options = LimiterOptions { timeout: TIMEOUT, nodes: 4 };
+    let limiter = Limiter::new(client(&server.redis.url(), None).unwrap(), options, metrics.clone());
     let (tenant, limit) = (tenant(), burst(100));
     assert_eq!(ask(&limiter, tenant, limit).await.source, Source::Redis);
 
+    // It answers nobody from here on: who comes back has stopped waiting.
     server.redis.kill(Signal::SIGSTOP).unwrap();
     let callers = (0..50).map(|_| {
         let limiter = limiter.clone();
         tokio::spawn(async move {
-            let start = Instant::now();
-            let decision = ask(&limiter, tenant, limit).await;
+            let decision = timeout(PATIENCE, ask(&limiter, tenant, limit)).await.unwrap();
             assert_eq!(decision.source, Source::Local);
             assert_eq!(decision.limit, limit);
-            assert!(start.elapsed() < TIMEOUT + SLACK, "{:?}", start.elapsed());
             decision.allowed
         })
     });
     let local = join_all(callers).await.into_iter().filter(|allowed| *allowed.as_ref().unwrap()).count();
     assert_eq!(local, 25, "one of four nodes grants a quarter of 100");
 
-    // From now on nobody waits for Redis, not even who finds that it is time to try again.
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(3) {
-        let asked = Instant::now();
-        ask(&limiter, tenant, limit).await;
-        assert!(asked.elapsed() < TIMEOUT / 2, "{:?}", asked.elapsed());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    // From now on nobody waits for Redis, not even who finds that it is time to try again: each answer is there at once.
+    let attempts = failures(&metrics) + 3;
+    let tried = async {
+        while failures(&metrics) < attempts {
+            assert!(ask(&limiter, tenant, limit).now_or_never().is_some(), "a caller waits for Redis");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, tried).await.unwrap();
     server.redis.kill(Signal::SIGCONT).unwrap();
-    back_to_redis(&limiter, Duration::from_secs(5)).await;
+    back_to_redis(&limiter).await;
 }
 
 #[tokio::test]
@@ -57,15 +65,13 @@ async fn a_killed_redis_comes_back_empty_and_costs_one_burst() {
     assert_eq!(total, 50);
 
     server.redis.kill(Signal::SIGKILL).unwrap();
-    let asked = Instant::now();
     assert_eq!(ask(&limiter, tenant, limit).await.source, Source::Local);
-    assert!(asked.elapsed() < TIMEOUT + SLACK);
     // Redis had said that nothing was left, so there is nothing to grant alone either.
     total += admitted(&limiter, tenant, limit, 200).await;
     assert!(total <= at_most(limit, start) + 1, "{total}");
 
     server.redis.restart().unwrap();
-    back_to_redis(&limiter, Duration::from_secs(5)).await;
+    back_to_redis(&limiter).await;
     total += admitted(&limiter, tenant, limit, 200).await;
     assert!(total <= 50 + at_most(limit, start) + 1, "{total}");
 }
@@ -90,20 +96,24 @@ async fn a_limit_holds_however_often_redis_comes_and_goes() {
     let nodes = [server.limiter(2), server.limiter(2)];
     let (tenant, limit) = (tenant(), Limit { per_minute: 600, burst: 40 });
     let start = Instant::now();
-    let (mut total, mut redis, mut local) = (0, 0, 0);
+    let mut total = 0;
     for round in 0..12 {
-        server.redis.kill(if round % 2 == 0 { Signal::SIGCONT } else { Signal::SIGSTOP }).unwrap();
-        let until = Instant::now() + Duration::from_millis(700);
-        while Instant::now() < until {
-            for node in &nodes {
+        let (signal, expected) =
+            [(Signal::SIGCONT, Source::Redis), (Signal::SIGSTOP, Source::Local)][round % 2];
+        server.redis.kill(signal).unwrap();
+        // Each node decides this way for a while before Redis changes again.
+        let mut decided = [0; 2];
+        let begun = Instant::now();
+        while decided.iter().any(|decided| *decided < 30) {
+            assert!(begun.elapsed() < PATIENCE, "round {round}: {decided:?}");
+            for (node, decided) in nodes.iter().zip(&mut decided) {
                 let decision = ask(node, tenant, limit).await;
                 total += u32::from(decision.allowed);
-                *(if decision.source == Source::Redis { &mut redis } else { &mut local }) += 1;
+                *decided += u32::from(decision.source == expected);
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
-    assert!(redis > 100 && local > 100, "both ways were meant to be taken: {redis}, {local}");
     let fluid = at_most(limit, start);
     assert!(total <= 2 * fluid + 2, "{total} were admitted; twice the limit is {}", 2 * fluid);
     assert!(total > fluid / 2, "{total}");
@@ -129,7 +139,7 @@ async fn a_process_that_starts_without_redis_enforces_its_share_and_finds_redis_
         assert!(text.contains(line), "{line} is missing:\n{text}");
     }
     server.redis.restart().unwrap();
-    back_to_redis(&limiter, Duration::from_secs(5)).await;
+    back_to_redis(&limiter).await;
     assert_eq!(admitted(&limiter, tenant(), limit, 20).await, 10);
     assert!(metrics.render().contains("bulkhead_redis_up 1"));
     // Another thread has lost its connection and has nothing to ask: a sign of life here counts for the process.
@@ -196,5 +206,5 @@ async fn an_error_of_redis_is_an_outage_too() {
     let decision = limiter.check(tenant(), burst(5), 1, SystemClock.now()).await;
     assert_eq!((decision.source, decision.allowed), (Source::Local, true));
     config("maxmemory", "0");
-    back_to_redis(&limiter, Duration::from_secs(5)).await;
+    back_to_redis(&limiter).await;
 }
