@@ -20,10 +20,11 @@ run: setup ## Run everything here: API, worker, PostgreSQL, Redis, two demo tena
 test: setup ## Run all tests, against real servers
 	@cargo test --locked --workspace --all-targets --no-fail-fast
 
-check: ## Check format, lints, the dependency graph and the OpenAPI document
+check: ## Check format, lints, the dependency graph, named files and the OpenAPI document
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cargo xtask graph
+	@cargo xtask paths
 	@cargo xtask openapi --check
 	@cargo xtask settings --check
 

@@ -1,7 +1,7 @@
 //! The one source of the current time.
 //!
 //! Code that needs the time takes a [`Clock`] (or the time itself) as a parameter, so that tests can choose it;
-//! `clippy.toml` refuses `Utc::now` everywhere else.
+//! `.clippy.toml` refuses `Utc::now` everywhere else.
 
 use std::{
     fmt,

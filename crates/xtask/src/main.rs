@@ -8,6 +8,7 @@ use clap::Parser;
 mod features;
 mod generated;
 mod graph;
+mod paths;
 mod proofs;
 mod rust_version;
 mod sources;
@@ -25,6 +26,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Check that the files which comments and documents name exist.
+    Paths,
     /// Write the README's table of settings from the code.
     Settings {
         /// Only check that it is up to date.
@@ -37,6 +40,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Task::parse() {
         Task::Graph => graph::run(),
         Task::Openapi { check } => generated::openapi(check),
+        Task::Paths => paths::run(),
         Task::Settings { check } => generated::settings(check),
     }
 }

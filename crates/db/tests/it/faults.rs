@@ -104,7 +104,8 @@ async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
     let cluster = Cluster::start(|_| {}, None).await?;
     let database = TestDb::on(cluster.clone()).await?;
     let tenant = database.create_tenant("acme", Plan::Free).await?;
-    let answer = Duration::from_secs(1);
+    // Long beside what a busy machine adds, so that waiting once can be told from waiting twice.
+    let answer = Duration::from_secs(3);
     let options = PoolOptions { answer, wait: Duration::from_millis(200), ..TestDb::pool_options(2) };
     // Whoever comes after the first has to connect anew, which a frozen server does not answer either.
     let connector = |url: &str| Connector::new(url, None, answer);
@@ -128,7 +129,7 @@ async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
         (insert(&db, &tenant).await.map(|_id| true), began.elapsed())
     };
     let both = async { futures::join!(write, requests) };
-    let (write, mut outcomes) = tokio::time::timeout(Duration::from_secs(10), both).await?;
+    let (write, mut outcomes) = tokio::time::timeout(Duration::from_secs(60), both).await?;
     assert!(matches!(write.0, Err(DbError::Timeout)), "{write:?}");
     outcomes.push(write);
     assert!(outcomes.iter().any(|(result, _)| matches!(result, Err(DbError::Timeout))), "{outcomes:?}");
@@ -137,7 +138,7 @@ async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
             matches!(result, Err(DbError::Timeout | DbError::Busy | DbError::Unavailable(_))),
             "{result:?}"
         );
-        assert!(took < answer + Duration::from_millis(600), "{took:?}");
+        assert!(took < 2 * answer, "{took:?}");
     }
     cluster.server().context("this cluster was given")?.thaw()?;
     healed(&db, &tenant).await?;

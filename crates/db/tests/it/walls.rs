@@ -70,7 +70,7 @@ async fn next_is_clean(db: &Db, next: &TestTenant) -> Result<()> {
 async fn all_quiet(db: &TestDb) -> Result<()> {
     let open = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND usename LIKE 'bulkhead%' AND state <> 'idle'";
-    for _ in 0..200 {
+    for _ in 0..3_000 {
         if db.value(open).await? == "0" {
             return Ok(());
         }

