@@ -88,7 +88,7 @@ impl Holders {
 
 #[tokio::test]
 async fn a_tenant_with_more_requests_than_there_are_connections_has_half_of_them() -> Result<()> {
-    LocalSet::new().run_until(a_crowd_and_its_neighbour()).await
+    LocalSet::new().run_until(Box::pin(a_crowd_and_its_neighbour())).await
 }
 
 async fn a_crowd_and_its_neighbour() -> Result<()> {
