@@ -20,7 +20,7 @@ use utoipa::openapi::{
     path::{Parameter, ParameterIn},
 };
 
-use crate::{error::ApiError, paced::SMALL, pipeline};
+use crate::{error::ApiError, pipeline};
 
 /// Who may call an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +66,17 @@ pub(crate) enum Weight {
 }
 
 impl Weight {
+    /// What a request and the fields of its answer take, in bytes.
+    const FIELDS: usize = 16 << 10;
     /// How often an answer lies in memory.
     const COPIES: usize = 3;
 
     /// In bytes, where the largest content has `data_limit` bytes.
     pub(crate) const fn bytes(self, data_limit: usize) -> usize {
         match self {
-            Self::Small => SMALL,
-            Self::Content => SMALL + Self::COPIES * data_limit,
-            Self::Page => SMALL + Self::COPIES * (PAGE_BYTES as usize + data_limit),
+            Self::Small => Self::FIELDS,
+            Self::Content => Self::FIELDS + Self::COPIES * data_limit,
+            Self::Page => Self::FIELDS + Self::COPIES * (PAGE_BYTES as usize + data_limit),
         }
     }
 }

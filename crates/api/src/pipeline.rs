@@ -188,12 +188,7 @@ async fn admit(
 ) -> Result<(), ApiError> {
     let operation = &served.operation;
     state.admit_address(request)?;
-    let bytes = operation.weight.bytes(state.options.data_limit) + state.body_bytes(request);
     if operation.access == Access::Public {
-        // Without a body it holds next to nothing, and must answer when all else is taken: it may ask whether we live.
-        if bytes > paced::SMALL {
-            admitted.entered = Some(state.enter(Party::Strangers, bytes).await?);
-        }
         return Ok(());
     }
     let credential = credential(request.headers())?;
@@ -211,6 +206,7 @@ async fn admit(
             return Err(ApiError::RateLimited { retry_after: decision.retry_after });
         }
     }
+    let bytes = operation.weight.bytes(state.options.data_limit) + state.body_bytes(request);
     let party = tenant.map_or(Party::Operators, |tenant| Party::Tenant(tenant.id));
     admitted.entered = Some(state.enter(party, bytes).await?);
     authorize(operation.access, &principal)?;

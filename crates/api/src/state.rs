@@ -113,7 +113,7 @@ impl AppState {
         let unavailable = || ApiError::Unavailable("the bytes in flight are used up".into());
         self.in_flight.enter(party, bytes).await.map_err(|crowded| match (crowded, party) {
             (Crowded::Requests, _) | (Crowded::Share, Party::Tenant(_)) => ApiError::TooManyInFlight,
-            (Crowded::Share | Crowded::Whole, _) => unavailable(),
+            (Crowded::Share, Party::Operators) | (Crowded::Whole, _) => unavailable(),
         })
     }
 

@@ -1,8 +1,7 @@
 //! What a tenant has in flight: requests, and the bytes that they hold in memory.
 //!
 //! A token bucket does not keep slow requests from piling up; this does. Counted per process, because what it protects
-//! (connections, threads, memory) is the process's. A party (a tenant, the operators together, callers without a credential
-//! together) has a share of the bytes that is below the whole; what it wants beyond waits for its own to be given back,
+//! (connections, threads, memory) is the process's. A party (a tenant, or the operators together) has a share of the bytes that is below the whole; what it wants beyond waits for its own to be given back,
 //! behind nobody else and in nobody's way. When the whole is taken, the party that holds least comes first. Holds an account
 //! of each party that has something in flight, and nothing of the others. Refuses to measure: bytes are what its callers say,
 //! and are to be said before the memory is used.
@@ -29,8 +28,6 @@ pub enum Party {
     Tenant(TenantId),
     /// An operator's.
     Operators,
-    /// Somebody's who has shown no credential.
-    Strangers,
 }
 
 /// What may be in flight in a process.
@@ -392,12 +389,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn strangers_and_operators_have_a_share_like_a_tenant() {
+    async fn operators_have_a_share_like_a_tenant_and_no_number() {
         let accounts = in_flight(1, 10, 20);
-        let strangers = now(accounts.enter(Party::Strangers, 10)).unwrap();
-        assert!(now(accounts.enter(Party::Strangers, 1)).is_none());
-        assert!(now(accounts.enter(Party::Operators, 10)).is_some());
-        drop(strangers);
+        let held = [(); 2].map(|()| now(accounts.enter(Party::Operators, 5)).unwrap());
+        assert!(now(accounts.enter(Party::Operators, 1)).is_none());
+        assert!(now(accounts.enter(party(1), 10)).is_some());
+        drop(held);
     }
 
     #[tokio::test(start_paused = true)]
@@ -405,10 +402,10 @@ mod tests {
         let accounts = in_flight(1, 10, 20);
         let first = accounts.enter(party(1), 10).await.unwrap();
         assert_eq!(accounts.enter(party(1), 0).await.unwrap_err(), Crowded::Requests);
-        let strangers = accounts.enter(Party::Strangers, 8).await.unwrap();
-        assert_eq!(accounts.enter(Party::Strangers, 3).await.unwrap_err(), Crowded::Share);
+        let operators = accounts.enter(Party::Operators, 8).await.unwrap();
+        assert_eq!(accounts.enter(Party::Operators, 3).await.unwrap_err(), Crowded::Share);
         assert_eq!(accounts.enter(party(2), 3).await.unwrap_err(), Crowded::Whole);
-        drop((first, strangers));
+        drop((first, operators));
         assert_eq!(accounts.bytes(), 0);
     }
 

@@ -1,7 +1,8 @@
 //! JSON bodies: bounded, declared as JSON, without unknown fields (the request types refuse them).
 //!
 //! A body's bytes count among those that the tenant has in flight: those announced since the request's admission, those of a
-//! body that comes in pieces before each piece is taken. No memory is set aside for what is only announced. Refuses to build
+//! body that comes in pieces before each piece is taken. Without a credential nobody has a share to count in; there a body
+//! is so small that a connection holds more by itself. No memory is set aside for what is only announced. Refuses to build
 //! a tree of what a tenant sends; a field of any JSON is a `RawValue`.
 
 use std::{fmt, future::Future, marker::PhantomData, pin::Pin};
@@ -23,6 +24,9 @@ use crate::{context, error::ApiError, state::AppState};
 pub(crate) const COPIES: usize = 3;
 /// By how much a body that was not announced grows at a time.
 pub(crate) const PIECE: usize = 64 << 10;
+
+/// The largest body that is taken without a credential, in bytes.
+const PUBLIC_LIMIT: usize = 16 << 10;
 
 /// A request body, parsed.
 #[derive(Debug)]
@@ -48,7 +52,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                 .app_data::<Data<AppState>>()
                 .map(|state| state.options.body_limit)
                 .ok_or_else(|| ApiError::internal("no state"))?;
-            context::with(&request, |context| context.is_reading.set(true));
+            let is_public = context::with(&request, |context| {
+                context.is_reading.set(true);
+                context.principal.is_none()
+            });
+            let limit = if is_public == Some(true) { limit.min(PUBLIC_LIMIT) } else { limit };
             let bytes = read(&request, payload, limit).await?;
             context::with(&request, |context| {
                 context.is_reading.set(false);
@@ -87,7 +95,7 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
 /// Takes room for one more piece of a body.
 fn grow(request: &HttpRequest) -> Result<(), ApiError> {
     let is_granted = context::with(request, |context| {
-        context.entered.borrow_mut().as_mut().is_some_and(|entered| entered.grow(COPIES * PIECE))
+        context.entered.borrow_mut().as_mut().is_none_or(|entered| entered.grow(COPIES * PIECE))
     });
     if is_granted == Some(true) { Ok(()) } else { Err(ApiError::TooManyInFlight) }
 }
