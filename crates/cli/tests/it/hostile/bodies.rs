@@ -24,7 +24,7 @@ fn unfit() -> Vec<(&'static str, Vec<u8>, (u16, &'static str))> {
         ("UTF-16", b"\xff\xfe{\0}\0".to_vec(), MALFORMED),
         ("not a number", text("NaN"), MALFORMED),
         ("nesting", vec![b'['; 10_000], INVALID),
-        ("closed nesting", [vec![b'['; 10_000], vec![b']'; 10_000]].concat(), INVALID),
+        ("closed nesting", [vec![b'['; 8_000], vec![b']'; 8_000]].concat(), INVALID),
         ("null", text("null"), INVALID),
         ("a number", text("42"), INVALID),
         ("a string", text("\"name\""), INVALID),
@@ -248,7 +248,8 @@ async fn whatever_stands_in_a_field_is_kept_as_it_is_or_refused() {
                     assert_kept(&body, &answer.body);
                 } else {
                     refused += 1;
-                    let expected = [400, 401, 403, 409, 422].contains(&answer.status);
+                    // Without a credential a body is small.
+                    let expected = [400, 401, 403, 409, 413, 422].contains(&answer.status);
                     assert!(expected, "{}: {body}: {}", operation.id, answer.show());
                 }
             }
