@@ -1,6 +1,7 @@
 # One image for every command of `bulkhead`. Built in two stages: dependencies are a layer of their own, so that a change
-# of our code does not build them again.
-FROM rust:1.95-slim-bookworm AS build
+# of our code does not build them again. Base images are named by what is in them, the digest of the index over all
+# platforms, and not by tag alone; Dependabot renews both together.
+FROM rust:1.95-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS build
 WORKDIR /src
 # The binary carries the list of what it was built from: stripped, it would tell a scanner nothing.
 RUN cargo install --locked cargo-auditable@0.7.7
@@ -32,7 +33,7 @@ COPY crates crates
 RUN find crates -name '*.rs' -exec touch {} + \
     && cargo auditable build --locked --release --package bulkhead-cli
 
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM gcr.io/distroless/cc-debian12:nonroot@sha256:9dac0a79194e45a7da0158a9c6da57b217585af0786db3845d1f0ec1a0dd182f
 COPY --from=build /src/target/release/bulkhead /usr/local/bin/bulkhead
 # The authorities of Amazon RDS, which no system knows: BULKHEAD_DATABASE_CA_FILE names the file there.
 COPY terraform/rds-global-bundle.pem /etc/ssl/certs/rds-global-bundle.pem

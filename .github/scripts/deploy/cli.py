@@ -84,9 +84,6 @@ def _secrets(parsed: argparse.Namespace, tools: Tools) -> None:
 
 def _check_approval(parsed: argparse.Namespace, tools: Tools) -> None:
     _, deployment = tools.find(parsed.deployment)
-    if not deployment.approval_required:
-        tools.console.say(f"{deployment.name} needs no approval.")
-        return
     github = GitHub(parsed.repository, tools.environ, tools.console, tools.clock)
     approval.check(deployment, parsed.environment, github, tools.console)
 
@@ -176,7 +173,9 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     _add_secrets(add("secrets", _secrets, "Give a value to each secret that has none."))
-    _add_check_approval(add("check-approval", _check_approval, "Refuse when nobody would have to approve."))
+    _add_check_approval(
+        add("check-approval", _check_approval, "Refuse when GitHub leaves the environment open.")
+    )
     _add_push(add("push", _push, "Bring the image that was built to the environment's registry."))
     migrate = add("migrate", _migrate, "Migrate the databases, as a task of its own.")
     _add_image(migrate)

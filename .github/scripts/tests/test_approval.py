@@ -1,4 +1,4 @@
-"""Somebody has to approve, or nothing starts."""
+"""Only the branches that deploy may, and somebody has to approve, or nothing starts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +9,11 @@ from tests.conftest import Account, Deploy, FastClock, Result, put_parameter
 from tests.site import Page, Site, serve
 
 KEY = "GET /repos/acme/bulkhead/environments/production"
+BRANCHES = f"{KEY}/deployment-branch-policies"
 TOKEN = "ghs_secret"
 REVIEWERS = {"type": "required_reviewers", "reviewers": [{"type": "User"}, {"type": "Team"}]}
+PROTECTED = {"protected_branches": True, "custom_branch_policies": False}
+NAMED = {"protected_branches": False, "custom_branch_policies": True}
 
 
 @pytest.fixture
@@ -33,8 +36,16 @@ def check(
     )
 
 
-def rules(*rules: Any) -> Page:
-    return Page(200, {"name": "production", "protection_rules": list(rules)})
+def rules(*rules: Any, branches: Any = PROTECTED) -> Page:
+    return Page(
+        200,
+        {"name": "production", "protection_rules": list(rules), "deployment_branch_policy": branches},
+    )
+
+
+def policies(*policies: Any, total: int | None = None) -> Page:
+    count = len(policies) if total is None else total
+    return Page(200, {"total_count": count, "branch_policies": list(policies)})
 
 
 def test_passes_when_somebody_has_to_approve(deploy: Deploy, github: Site) -> None:
@@ -54,8 +65,7 @@ def test_passes_when_somebody_has_to_approve(deploy: Deploy, github: Site) -> No
         rules({"type": "wait_timer", "wait_timer": 5}, {"type": "branch_policy"}),
         rules({"type": "required_reviewers", "reviewers": []}),
         rules({"type": "required_reviewers"}),
-        Page(200, {"name": "production"}),
-        Page(200, ["something else"]),
+        Page(200, {"name": "production", "deployment_branch_policy": PROTECTED}),
     ],
 )
 def test_refuses_when_nobody_has_to(deploy: Deploy, github: Site, page: Page) -> None:
@@ -74,7 +84,8 @@ def test_refuses_an_environment_that_is_not_there(deploy: Deploy, github: Site) 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 500])
 def test_refuses_when_github_does_not_say(deploy: Deploy, github: Site, status: int) -> None:
-    github.pages[KEY] = lambda _seen: Page(status, {"protection_rules": [REVIEWERS]})
+    told = {"protection_rules": [REVIEWERS], "deployment_branch_policy": PROTECTED}
+    github.pages[KEY] = lambda _seen: Page(status, told)
     result = check(deploy, github)
     assert result.code == 1
     assert f"GitHub answered {status}" in result.err
@@ -95,12 +106,74 @@ def test_refuses_when_github_stays_away(deploy: Deploy, github: Site, clock: Fas
     assert 30 <= clock.seconds < 40
 
 
-def test_asks_nobody_where_no_approval_is_required(account: Account, deploy: Deploy, github: Site) -> None:
+def test_asks_for_no_reviewers_where_no_approval_is_required(
+    account: Account, deploy: Deploy, github: Site
+) -> None:
     put_parameter(account, approval_required=False)
-    result = check(deploy, github, GITHUB_TOKEN="")
-    assert result.code == 0
+    github.pages[KEY] = lambda _seen: rules()
+    result = check(deploy, github)
+    assert result.code == 0, result.err
+    assert "production may be used by protected branches" in result.out
     assert "needs no approval" in result.out
-    assert not github.seen
+
+
+@pytest.mark.parametrize("approval_required", [True, False])
+def test_passes_when_branches_are_named(
+    account: Account, deploy: Deploy, github: Site, approval_required: bool
+) -> None:
+    put_parameter(account, approval_required=approval_required)
+    github.pages[KEY] = lambda _seen: rules(REVIEWERS, branches=NAMED)
+    github.pages[BRANCHES] = lambda _seen: policies(
+        {"name": "main", "type": "branch"}, {"name": "develop", "type": "branch"}
+    )
+    result = check(deploy, github)
+    assert result.code == 0, result.err
+    assert "production may be used by develop, main" in result.out
+    assert [seen.query for seen in github.asked(BRANCHES)] == ["per_page=100"]
+
+
+@pytest.mark.parametrize("approval_required", [True, False])
+@pytest.mark.parametrize(
+    ("branches", "named"),
+    [
+        (None, policies({"name": "main", "type": "branch"})),
+        ({}, policies({"name": "main", "type": "branch"})),
+        ("main", policies({"name": "main", "type": "branch"})),
+        ({"protected_branches": False, "custom_branch_policies": False}, policies()),
+        (NAMED, policies()),
+        (NAMED, policies({"name": "*", "type": "branch"})),
+        (NAMED, policies({"name": "main", "type": "branch"}, {"name": "release/*", "type": "branch"})),
+        (NAMED, policies({"name": "m[a]in", "type": "branch"})),
+        (NAMED, policies({"name": "", "type": "branch"})),
+        (NAMED, policies({"name": None, "type": "branch"})),
+        (NAMED, policies({"name": "v1", "type": "tag"})),
+        # There are more than were told.
+        (NAMED, policies({"name": "main", "type": "branch"}, total=101)),
+        (NAMED, Page(200, {"branch_policies": "main"})),
+    ],
+)
+def test_refuses_when_any_branch_may_deploy(
+    account: Account, deploy: Deploy, github: Site, branches: Any, named: Page, approval_required: bool
+) -> None:
+    put_parameter(account, approval_required=approval_required)
+    github.pages[KEY] = lambda _seen: rules(REVIEWERS, branches=branches)
+    github.pages[BRANCHES] = lambda _seen: named
+    result = check(deploy, github)
+    assert result.code == 1
+    assert "Any branch that somebody pushes may use the environment production of acme/bulkhead" in result.err
+
+
+def test_refuses_when_github_does_not_say_which_branches(deploy: Deploy, github: Site) -> None:
+    github.pages[KEY] = lambda _seen: rules(REVIEWERS, branches=NAMED)
+    github.pages[BRANCHES] = lambda _seen: Page(403, {})
+    result = check(deploy, github)
+    assert result.code == 1
+    assert "GitHub answered 403" in result.err
+
+
+def test_refuses_an_answer_that_is_no_environment(deploy: Deploy, github: Site) -> None:
+    github.pages[KEY] = lambda _seen: Page(200, ["something else"])
+    assert check(deploy, github).code == 1
 
 
 def test_refuses_without_a_token(deploy: Deploy, github: Site) -> None:

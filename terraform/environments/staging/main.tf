@@ -46,6 +46,7 @@ module "bulkhead" {
     repository        = var.github_repository
     repository_ids    = var.github_repository_ids
     environment       = "staging"
+    deploy_branches   = ["develop", "main"]
     create_provider   = var.github_provider_arn == null
     provider_arn      = var.github_provider_arn
     state_bucket_arn  = "arn:aws:s3:::${var.state_bucket}"

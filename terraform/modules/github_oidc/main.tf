@@ -3,7 +3,7 @@
 #
 # Owns the provider and the roles. `deploy` brings out images and fills secrets; `plan` reads what `terraform plan` reads.
 # Refuses a role that applies Terraform: whoever may change every policy is a person, not a workflow. Leaves to GitHub who
-# may start a deployment: protect the environment there, with reviewers and with the branches that may use it.
+# may start a deployment: protect the environment there with reviewers, and the branches from being pushed to.
 
 data "aws_region" "current" {}
 data "aws_partition" "current" {}
@@ -17,6 +17,10 @@ locals {
   owner          = split("/", var.repository)[0]
   repository     = split("/", var.repository)[1]
   subject_prefix = var.repository_ids == null ? "repo:${var.repository}" : "repo:${local.owner}@${var.repository_ids.owner}/${local.repository}@${var.repository_ids.repository}"
+
+  # As GitHub's tokens say them: the branch, and the workflow that the job is written in as it stands on that branch.
+  deploy_refs          = [for branch in var.deploy_branches : "refs/heads/${branch}"]
+  deploy_workflow_refs = [for pair in setproduct(var.deploy_workflows, local.deploy_refs) : "${var.repository}/.github/workflows/${pair[0]}@${pair[1]}"]
 
   arn_prefixes = {
     for service in ["acm", "application-autoscaling", "cloudwatch", "cognito-idp", "ecs", "elasticache", "elasticloadbalancing", "kms", "rds", "sns", "wafv2"] :
@@ -50,9 +54,11 @@ resource "aws_iam_openid_connect_provider" "this" {
 # Deploy role
 ################################################################################
 
-# Both conditions are needed. Every workflow of every repository on GitHub can have a token with this audience: the audience
+# All conditions are needed. Every workflow of every repository on GitHub can have a token with this audience: the audience
 # alone would open the role to all of them. The subject says which repository and which environment asks, and GitHub puts an
-# environment there only after its reviewers have agreed.
+# environment there only after its reviewers have agreed. But which branches may use the environment is a setting at GitHub,
+# and what a branch's workflow does is what the branch says: so the branch is compared here too, and the workflow, which may
+# be called from a branch other than its own. STS knows both claims of GitHub's tokens since February 2026.
 data "aws_iam_policy_document" "deploy_assume" {
   statement {
     actions = ["sts:AssumeRoleWithWebIdentity"]
@@ -72,6 +78,18 @@ data "aws_iam_policy_document" "deploy_assume" {
       test     = "StringEquals"
       variable = "token.actions.githubusercontent.com:sub"
       values   = ["${local.subject_prefix}:environment:${var.environment}"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "token.actions.githubusercontent.com:ref"
+      values   = local.deploy_refs
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "token.actions.githubusercontent.com:job_workflow_ref"
+      values   = local.deploy_workflow_refs
     }
   }
 }

@@ -79,6 +79,34 @@ variable "provider_arn" {
 # Deploy role
 ################################################################################
 
+variable "deploy_branches" {
+  description = "The branches whose workflows may deploy, each taken as it stands."
+  type        = list(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.deploy_branches) > 0 && alltrue([for branch in var.deploy_branches : can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", branch))])
+    error_message = "Set deploy_branches to the names of one or more branches, without wildcards and without refs/heads/, for example [\"main\"]."
+  }
+
+  validation {
+    condition     = alltrue([for branch in var.deploy_branches : !startswith(branch, "refs/")])
+    error_message = "Set deploy_branches to names of branches without refs/heads/, for example [\"main\"]."
+  }
+}
+
+variable "deploy_workflows" {
+  description = "The files of the workflows whose jobs deploy; a job counts with the file that it is written in, not with the one that calls it."
+  type        = list(string)
+  nullable    = false
+  default     = ["deploy-environment.yml", "rollback.yml"]
+
+  validation {
+    condition     = length(var.deploy_workflows) > 0 && alltrue([for file in var.deploy_workflows : can(regex("^[A-Za-z0-9._-]+\\.ya?ml$", file))])
+    error_message = "Set deploy_workflows to names of files in .github/workflows, without wildcards, for example [\"deploy-environment.yml\"]."
+  }
+}
+
 variable "environment" {
   description = "Environment of the repository whose jobs may deploy, such as `production`. Protect it in the repository's settings."
   type        = string

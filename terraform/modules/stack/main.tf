@@ -445,6 +445,7 @@ module "github_oidc" {
   repository      = var.github.repository
   repository_ids  = var.github.repository_ids
   environment     = var.github.environment
+  deploy_branches = var.github.deploy_branches
   create_provider = var.github.create_provider
   provider_arn    = var.github.provider_arn
 

@@ -197,11 +197,12 @@ variable "approval_required" {
 }
 
 variable "github" {
-  description = "The repository that deploys, its environment there, and where the state lies. The provider is made once an account: create_provider in the first environment, provider_arn in others."
+  description = "The repository that deploys, its environment there, the branches that deploy to it, and where the state lies. The provider is made once an account: create_provider in the first environment, provider_arn in others."
   type = object({
     repository        = string
     repository_ids    = optional(object({ owner = string, repository = string }))
     environment       = string
+    deploy_branches   = list(string)
     create_provider   = bool
     provider_arn      = optional(string)
     state_bucket_arn  = string

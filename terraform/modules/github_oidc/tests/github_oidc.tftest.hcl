@@ -31,6 +31,7 @@ variables {
   repository = "example/bulkhead"
 
   environment              = "test"
+  deploy_branches          = ["main"]
   repository_arn           = "arn:aws:ecr:eu-central-1:111122223333:repository/bulkhead-test"
   cluster_arn              = "arn:aws:ecs:eu-central-1:111122223333:cluster/bulkhead-test"
   service_arns             = { api = "arn:aws:ecs:eu-central-1:111122223333:service/bulkhead-test/api" }
@@ -206,6 +207,46 @@ run "refuses_ids_that_are_no_numbers" {
   }
 
   expect_failures = [var.repository_ids]
+}
+
+run "refuses_to_let_no_branch_deploy" {
+  command = plan
+
+  variables {
+    deploy_branches = []
+  }
+
+  expect_failures = [var.deploy_branches]
+}
+
+run "refuses_to_let_every_branch_deploy" {
+  command = plan
+
+  variables {
+    deploy_branches = ["main", "*"]
+  }
+
+  expect_failures = [var.deploy_branches]
+}
+
+run "refuses_a_branch_as_tokens_write_it" {
+  command = plan
+
+  variables {
+    deploy_branches = ["refs/heads/main"]
+  }
+
+  expect_failures = [var.deploy_branches]
+}
+
+run "refuses_to_let_every_workflow_deploy" {
+  command = plan
+
+  variables {
+    deploy_workflows = ["*.yml"]
+  }
+
+  expect_failures = [var.deploy_workflows]
 }
 
 run "refuses_every_environment" {

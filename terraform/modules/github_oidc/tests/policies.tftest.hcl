@@ -10,6 +10,7 @@ variables {
   repository = "example/bulkhead"
 
   environment              = "production"
+  deploy_branches          = ["main"]
   repository_arn           = "arn:aws:ecr:eu-central-1:111122223333:repository/bulkhead-test"
   deployment_parameter_arn = "arn:aws:ssm:eu-central-1:111122223333:parameter/bulkhead-test/deployment"
   releases_parameter_arn   = "arn:aws:ssm:eu-central-1:111122223333:parameter/bulkhead-test/releases"
@@ -44,7 +45,7 @@ variables {
 # Who may take the roles
 ################################################################################
 
-run "a_deployment_shows_its_audience_and_its_environment" {
+run "a_deployment_shows_its_audience_its_environment_its_branch_and_its_workflow" {
   command = plan
 
   assert {
@@ -56,10 +57,38 @@ run "a_deployment_shows_its_audience_and_its_environment" {
         StringEquals = {
           "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
           "token.actions.githubusercontent.com:sub" = "repo:example/bulkhead:environment:production"
+          "token.actions.githubusercontent.com:ref" = "refs/heads/main"
+          "token.actions.githubusercontent.com:job_workflow_ref" = [
+            "example/bulkhead/.github/workflows/deploy-environment.yml@refs/heads/main",
+            "example/bulkhead/.github/workflows/rollback.yml@refs/heads/main",
+          ]
         }
       }
     }]
-    error_message = "Only a job of this repository in this environment may deploy: the audience and the whole subject must be compared, and nothing else may open the role."
+    error_message = "Only the workflows that deploy, on a branch that deploys, may do so in this environment: the audience, the whole subject, the branch and the workflow must be compared, and nothing else may open the role."
+  }
+}
+
+run "each_branch_that_deploys_does_so_with_its_own_workflows" {
+  command = plan
+
+  variables {
+    deploy_branches = ["develop", "main"]
+  }
+
+  assert {
+    condition     = toset(jsondecode(data.aws_iam_policy_document.deploy_assume.json).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:ref"]) == toset(["refs/heads/develop", "refs/heads/main"])
+    error_message = "Both branches deploy to staging."
+  }
+
+  assert {
+    condition = toset(jsondecode(data.aws_iam_policy_document.deploy_assume.json).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:job_workflow_ref"]) == toset([
+      "example/bulkhead/.github/workflows/deploy-environment.yml@refs/heads/develop",
+      "example/bulkhead/.github/workflows/deploy-environment.yml@refs/heads/main",
+      "example/bulkhead/.github/workflows/rollback.yml@refs/heads/develop",
+      "example/bulkhead/.github/workflows/rollback.yml@refs/heads/main",
+    ])
+    error_message = "A workflow deploys as it stands on one of the branches, and on no other."
   }
 }
 

@@ -156,6 +156,7 @@ variables {
   github = {
     repository       = "example/bulkhead"
     environment      = "test"
+    deploy_branches  = ["main"]
     create_provider  = true
     state_bucket_arn = "arn:aws:s3:::example-bulkhead-state"
     state_key_prefix = "bulkhead/test"
