@@ -52,7 +52,7 @@ async fn an_operation_is_refused_exactly_when_the_role_lacks_its_permission() {
         callers.push((format!("operator {}", role.as_str()), system.operator_with(role).await));
     }
     let rows = tenant.rows();
-    let operations = system.contract.operations().iter().filter(|operation| !operation.is_public());
+    let operations = system.contract.those(|operation| !operation.is_public());
     for operation in operations {
         for (role, caller) in &callers {
             let holds = |permission: &String| holders(permission).contains(&role.as_str());

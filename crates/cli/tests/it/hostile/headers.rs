@@ -10,9 +10,7 @@ async fn a_key_that_is_none_is_refused() {
     let system = System::shared().await;
     let aim = Aim::take(system).await;
     let mut asked = 0;
-    for operation in
-        system.contract.operations().iter().filter(|operation| operation.takes("Idempotency-Key"))
-    {
+    for operation in system.contract.those(|operation| operation.takes("Idempotency-Key")) {
         let path = aim.path(operation);
         let call = || aim.call(operation, &path).json(&sound_body(operation));
         let long = "x".repeat(256);
@@ -34,7 +32,7 @@ async fn a_version_that_is_none_is_refused() {
     let system = System::shared().await;
     let aim = Aim::take(system).await;
     let mut asked = 0;
-    for operation in system.contract.operations().iter().filter(|operation| operation.takes("If-Match")) {
+    for operation in system.contract.those(|operation| operation.takes("If-Match")) {
         let path = aim.path(operation);
         let call = || {
             let call = aim.call(operation, &path);

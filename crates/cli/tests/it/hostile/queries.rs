@@ -9,7 +9,7 @@ async fn a_page_that_cannot_be_is_refused() {
     let aim = Aim::take(system).await;
     let long = format!("cursor={}", "x".repeat(10_000));
     let mut asked = 0;
-    for operation in system.contract.operations().iter().filter(|operation| operation.takes("cursor")) {
+    for operation in system.contract.those(|operation| operation.takes("cursor")) {
         let period =
             if operation.takes("period") { format!("period={}&", this_month()) } else { String::new() };
         for bad in [
@@ -54,7 +54,7 @@ async fn a_page_that_cannot_be_is_refused() {
 async fn a_parameter_that_is_not_there_is_refused() {
     let system = System::shared().await;
     let aim = Aim::take(system).await;
-    for operation in system.contract.operations().iter().filter(|operation| !operation.is_public()) {
+    for operation in system.contract.those(|operation| !operation.is_public()) {
         let period =
             if operation.takes("period") { format!("period={}&", this_month()) } else { String::new() };
         for bad in ["colour=red", "tenant=another", "period=2026-11&period=2026-12", "%00=1", "&&&=&"] {
@@ -69,7 +69,7 @@ async fn a_parameter_that_is_not_there_is_refused() {
 async fn what_is_no_id_names_nothing() {
     let system = System::shared().await;
     let aim = Aim::take(system).await;
-    for operation in system.contract.operations().iter().filter(|operation| operation.takes_id()) {
+    for operation in system.contract.those(|operation| operation.takes_id()) {
         let id = aim.id(operation);
         let (prefix, digits) = id.split_at(4);
         let query =

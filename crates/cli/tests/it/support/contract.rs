@@ -105,6 +105,14 @@ impl Contract {
         &self.operations
     }
 
+    /// The operations that a test goes through, of which there are some: one that looks at none would pass.
+    #[track_caller]
+    pub(crate) fn those(&self, wanted: impl Fn(&Operation) -> bool) -> impl Iterator<Item = &Operation> {
+        let those: Vec<_> = self.operations.iter().filter(|operation| wanted(operation)).collect();
+        assert!(!those.is_empty(), "the document has no such operation");
+        those.into_iter()
+    }
+
     /// The operation with this id.
     #[track_caller]
     pub(crate) fn operation(&self, id: &str) -> &Operation {
