@@ -1,7 +1,7 @@
 //! What exists in Bulkhead, as plain types.
 //!
 //! Owns the vocabulary that every other crate speaks: ids, tenants, roles and permissions, API keys, plans and
-//! limits, meters, scaling decisions, the clock. Values are parsed once, at the edge, into types that cannot hold
+//! limits, networks, meters, scaling decisions, the clock. Values are parsed once, at the edge, into types that cannot hold
 //! anything invalid. Refuses all I/O: nothing here knows of tokio, PostgreSQL, Redis or HTTP.
 
 pub mod api_key;
@@ -9,6 +9,7 @@ pub mod clock;
 pub mod id;
 pub mod json;
 pub mod limit;
+pub mod network;
 pub mod proven;
 pub mod role;
 pub mod scaling;
@@ -20,6 +21,7 @@ pub use clock::{Clock, SystemClock};
 pub use id::{ApiKeyId, IdError, JobId, OperatorId, ResourceId, SessionId, TenantId, UserId};
 pub use json::{JsonFault, JsonObject};
 pub use limit::{Limit, Plan};
+pub use network::Network;
 pub use proven::{Evidence, Proven};
 pub use role::{OperatorPermission, OperatorRole, Permission, Role};
 pub use tenant::{SchemaName, Slug, TenantStatus};

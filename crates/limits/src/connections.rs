@@ -10,9 +10,8 @@ use std::{
     sync::Arc,
 };
 
+use bulkhead_domain::Network;
 use parking_lot::Mutex;
-
-use crate::address::Network;
 
 /// How many connections each address has, shared by the threads of a process.
 #[derive(Clone)]

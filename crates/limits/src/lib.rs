@@ -30,10 +30,9 @@ mod lease;
 mod limiter;
 mod link;
 mod local;
-
 mod script;
 
-pub use address::AddressLimiter;
+pub use address::{AddressLimiter, FailureBudget};
 pub use connections::{AddressConnections, OpenConnection};
 pub use decision::{Ahead, Decision, Demand, Source, TENANT, rate_limit, rate_limit_policy, retry_after};
 pub use in_flight::{Crowded, Entered, InFlight, InFlightOptions, Party};

@@ -68,6 +68,15 @@ impl<O: Copy + Eq + Hash> LocalBuckets<O> {
         })
     }
 
+    /// What a bucket says about a demand. Takes nothing and remembers nothing.
+    pub fn look(&self, owner: O, demand: Demand, now: DateTime<Utc>) -> Decision {
+        let now = now.timestamp_millis();
+        self.with_shard(owner, |shard| {
+            let said = current(shard, owner, demand, now).assess(demand.limit, demand.cost);
+            Decision::new(demand, said, Source::Local)
+        })
+    }
+
     /// Cuts a bucket to `tokens`, its part of what is known to be left. It never gains by this.
     pub(crate) fn cap(&self, owner: O, demand: Demand, tokens: u32, now: DateTime<Utc>) {
         let now = now.timestamp_millis();
