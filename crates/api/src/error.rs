@@ -100,6 +100,14 @@ pub enum ApiError {
         /// What it is the name of.
         what: &'static str,
     },
+    /// The tenant has as many of something as its plan allows.
+    #[error("The plan allows {most} {what}, and there are as many. Remove one, or have the plan changed.")]
+    PlanLimitReached {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        most: i64,
+    },
     /// The tenant would be left without an owner.
     #[error("A tenant keeps at least one owner. Make somebody else an owner first.")]
     LastOwner,
@@ -167,6 +175,7 @@ impl ApiError {
             Self::UnknownRoute => "unknown-route",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Taken { .. } => "already-taken",
+            Self::PlanLimitReached { .. } => "plan-limit-reached",
             Self::LastOwner => "last-owner",
             Self::WrongState(_) => "wrong-state",
             Self::Conflict => "conflict",
@@ -198,6 +207,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Taken { .. }
+            | Self::PlanLimitReached { .. }
             | Self::LastOwner
             | Self::WrongState(_)
             | Self::Conflict

@@ -12,6 +12,8 @@ use crate::{answer::Answer, error::ApiError, extract::Intent};
 
 /// A transaction that keeps answers: a tenant's, or the platform's for operators.
 pub(crate) trait Keeps {
+    /// Looks what is known about a key, without claiming it.
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen>;
     /// Claims a key for this transaction and tells what is known about it.
     async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen>;
     /// Keeps an answer.
@@ -19,6 +21,10 @@ pub(crate) trait Keeps {
 }
 
 impl Keeps for TenantTx {
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+        tenant::idempotency::look(self, key, now).await
+    }
+
     async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
         tenant::idempotency::claim(self, key, now).await
     }
@@ -29,6 +35,10 @@ impl Keeps for TenantTx {
 }
 
 impl Keeps for PlatformTx {
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+        platform::idempotency::look(self, key, now).await
+    }
+
     async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
         platform::idempotency::claim(self, key, now).await
     }
@@ -66,30 +76,50 @@ impl<'a> Once<'a> {
         Self { intent, principal, fingerprint, lock, now }
     }
 
+    /// The answer, if the request was answered before: a look ahead of work that is dear and would be for nothing. Whether
+    /// the request is to be answered now is still for [`Self::run`] to say.
+    pub(crate) async fn answered<Tx: Keeps>(&self, tx: &mut Tx) -> Result<Option<Answer>, ApiError> {
+        let Some(key) = self.key() else { return Ok(None) };
+        match tx.look(&key, self.now).await? {
+            Seen::Never => Ok(None),
+            seen => replayed(seen).map(Some),
+        }
+    }
+
     /// Runs the work, unless it was done before.
     pub(crate) async fn run<Tx: Keeps>(
         &self,
         tx: &mut Tx,
         work: impl AsyncFnOnce(&mut Tx) -> Result<Answer, ApiError>,
     ) -> Result<Answer, ApiError> {
-        let Some(key) = self.intent.key.as_deref() else { return work(tx).await };
-        let key = Key {
-            principal: self.principal,
-            route: self.intent.operation,
-            key,
-            fingerprint: &self.fingerprint,
-            lock: self.lock,
-        };
+        let Some(key) = self.key() else { return work(tx).await };
         match tx.claim(&key, self.now).await? {
-            Seen::InProgress => Err(ApiError::IdempotencyInProgress),
-            Seen::Differently => Err(ApiError::IdempotencyKeyReused),
-            Seen::Answered(stored) => Answer::replay(stored),
             Seen::Never => {
                 let answer = work(tx).await?;
                 tx.store(&key, &answer.to_stored(), self.now).await?;
                 Ok(answer)
             }
+            seen => replayed(seen),
         }
+    }
+
+    fn key(&self) -> Option<Key<'_>> {
+        Some(Key {
+            principal: self.principal,
+            route: self.intent.operation,
+            key: self.intent.key.as_deref()?,
+            fingerprint: &self.fingerprint,
+            lock: self.lock,
+        })
+    }
+}
+
+/// What a request is told whose key is known.
+fn replayed(seen: Seen) -> Result<Answer, ApiError> {
+    match seen {
+        Seen::InProgress | Seen::Never => Err(ApiError::IdempotencyInProgress),
+        Seen::Differently => Err(ApiError::IdempotencyKeyReused),
+        Seen::Answered(stored) => Answer::replay(stored),
     }
 }
 

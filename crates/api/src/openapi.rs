@@ -72,7 +72,7 @@ fn describe_service(document: &mut Value) -> Result<(), serde_json::Error> {
 
 fn describe_operation(documented: &mut Map<String, Value>, operation: &Operation, path: &str) {
     let needs = match operation.access {
-        Access::Public => Vec::new(),
+        Access::Public | Access::Session => Vec::new(),
         Access::AnyTenant => vec!["any principal of a tenant".to_owned()],
         Access::Tenant(permission) => vec![permission.to_string()],
         Access::Operator(permission) => vec![format!("operator {permission}")],
@@ -108,7 +108,8 @@ fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str)
         unavailable(),
         ApiError::internal(""),
     ];
-    if operation.access != Access::Public {
+    let is_public = matches!(operation.access, Access::Public | Access::Session);
+    if !is_public {
         errors.extend([
             ApiError::MissingCredentials,
             ApiError::InvalidCredentials,
@@ -121,7 +122,7 @@ fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str)
     if path.contains("{id}") {
         errors.push(ApiError::NotFound);
     }
-    if takes("query") || takes("header") || operation.access != Access::Public {
+    if takes("query") || takes("header") || !is_public {
         errors.push(ApiError::InvalidParameter {
             name: "The query string",
             detail: "does not fit: unknown field `colour`".to_owned(),
@@ -183,7 +184,7 @@ fn headers(access: Access) -> Value {
     let mut headers = Map::new();
     headers
         .insert("X-Request-Id".into(), header("Names the request in our logs.", "req_0193a5c4b7e07c9a8d21"));
-    if !matches!(access, Access::Public | Access::Operator(_)) {
+    if !matches!(access, Access::Public | Access::Session | Access::Operator(_)) {
         headers.insert("RateLimit-Policy".into(), header("The tenant's limit.", "\"tenant\";q=1000;w=60"));
         headers.insert("RateLimit".into(), header("What is left of it.", "\"tenant\";r=998;t=1"));
     }

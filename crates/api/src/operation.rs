@@ -27,6 +27,9 @@ use crate::{error::ApiError, pipeline};
 pub enum Access {
     /// Anybody, without a credential.
     Public,
+    /// Anybody, with a password or a refresh token in the body. The handler asks the address's budget of failures before it
+    /// looks anything up (`AppState::presented`); nothing that turns out to be good is charged to the address.
+    Session,
     /// Any tenant principal, whatever its role.
     AnyTenant,
     /// A tenant principal with this permission.

@@ -1,7 +1,8 @@
 //! What every request goes through, in this order.
 //!
-//! 1. Its id and trace, its address's bucket (no I/O).
-//! 2. Who calls: the credential is verified, and any other tenant named beside it refused.
+//! 1. Its id and trace; where no credential is shown, its address's bucket (no I/O).
+//! 2. Who calls: the credential is verified, and any other tenant named beside it refused. Its address is asked before
+//!    anything is looked up, and charged when it was no good.
 //! 3. Admission: the tenant's bucket, then a place among its requests in flight and room for the bytes that it will hold.
 //! 4. Permission, as the operation's line in the route table declares it; then that no parameters are sent to an
 //!    operation that takes none.
@@ -187,11 +188,18 @@ async fn admit(
     admitted: &mut Admitted,
 ) -> Result<(), ApiError> {
     let operation = &served.operation;
-    state.admit_address(request)?;
-    if operation.access == Access::Public {
-        return Ok(());
+    match operation.access {
+        Access::Public => return state.admit_address(request),
+        Access::Session => return Ok(()),
+        Access::AnyTenant | Access::Tenant(_) | Access::Operator(_) | Access::Either(..) => {}
     }
-    let credential = credential(request.headers())?;
+    let credential = match credential(request.headers()) {
+        Ok(credential) => credential,
+        Err(error) => {
+            state.admit_address(request)?;
+            return Err(error);
+        }
+    };
     let verification = state.authenticate(request, credential);
     let Authenticated { principal, tenant } = ablation::authentication(credential, verification).await?;
     if let Some(tenant) = tenant {
@@ -249,7 +257,7 @@ fn refuse_other_tenant(headers: &HeaderMap, tenant: &DirectoryEntry) -> Result<(
 fn authorize(access: Access, principal: &Principal) -> Result<(), ApiError> {
     let is_operator = matches!(principal, Principal::Operator { .. });
     match access {
-        Access::Public => Ok(()),
+        Access::Public | Access::Session => Ok(()),
         Access::AnyTenant if !is_operator => Ok(()),
         Access::AnyTenant => Err(ApiError::Forbidden { needs: "of a tenant's principal" }),
         Access::Tenant(permission) => principal

@@ -1,14 +1,14 @@
 //! What handlers work with: one [`AppState`] per thread, sharing what may be shared.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{cell::Cell, net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::{dev::ServiceRequest, http::header};
 use bulkhead_auth::{
-    AuthError, Authenticated, Authenticator, Keyring, Password, PasswordError, PasswordHasher,
+    AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher, Turn,
 };
-use bulkhead_db::Db;
+use bulkhead_db::{Db, platform::tenants::DirectoryEntry};
 use bulkhead_domain::{ApiKeyId, Clock, TenantId, api_key::ApiKey};
-use bulkhead_limits::{AddressLimiter, Crowded, Entered, InFlight, Limiter, Party};
+use bulkhead_limits::{AddressLimiter, Crowded, Entered, FailureBudget, InFlight, Limiter, Party};
 use bulkhead_telemetry::{
     Health, Metrics,
     metrics::{AuthOutcome, Credential},
@@ -16,6 +16,7 @@ use bulkhead_telemetry::{
 use bulkhead_usage::Recorder;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::{
     error::ApiError,
@@ -57,10 +58,10 @@ pub struct Shared {
     pub metrics: Metrics,
     /// What every tenant has in flight.
     pub in_flight: InFlight,
-    /// Every address's bucket.
+    /// Every address's bucket for requests that show no credential.
     pub addresses: Arc<AddressLimiter>,
-    /// Every address's bucket for logins.
-    pub attempts: Arc<AddressLimiter>,
+    /// Every address's budget for credentials that turn out to be no good.
+    pub failures: Arc<FailureBudget>,
     /// Whether the node should be sent requests.
     pub health: Arc<Health>,
     /// The tenants' buckets; threads make their own from it.
@@ -96,16 +97,36 @@ impl AppState {
         Self { shared, db, limiter, recorder }
     }
 
-    /// Takes a token from the address's bucket. No I/O, so a flood costs us next to nothing.
+    /// Takes a token from the address's bucket, for a public request: one that shows no credential. No I/O, so a flood costs
+    /// us next to nothing.
     pub(crate) fn admit_address(&self, request: &ServiceRequest) -> Result<(), ApiError> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
-        self.take(&self.addresses, address)
+        let decision = self.addresses.check(address, self.clock.now());
+        if decision.allowed {
+            Ok(())
+        } else {
+            Err(ApiError::RateLimited { retry_after: decision.retry_after })
+        }
     }
 
-    /// Takes a token from the address's bucket for logins.
-    pub(crate) fn admit_credential_attempt(&self, request: &actix_web::HttpRequest) -> Result<(), ApiError> {
+    /// Lets a credential in a request's body be looked at, if the address has not failed too often. Say what became of it;
+    /// one whose sender goes away before that has failed.
+    pub(crate) fn presented(&self, request: &actix_web::HttpRequest) -> Result<Presented<'_>, ApiError> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
-        self.take(&self.attempts, address)
+        let presented = Presented { state: self, address, settled: Cell::new(false) };
+        match presented.ask() {
+            Ok(()) => Ok(presented),
+            Err(retry_after) => {
+                presented.settled.set(true);
+                Err(ApiError::RateLimited { retry_after })
+            }
+        }
+    }
+
+    /// Takes a token from the bucket of a tenant whose person or program has shown a good password or refresh token.
+    pub(crate) async fn admit_session(&self, tenant: &DirectoryEntry) -> Result<(), Duration> {
+        let decision = self.limiter.check(tenant.id, tenant.limit, 1, self.clock.now()).await;
+        if decision.allowed { Ok(()) } else { Err(decision.retry_after) }
     }
 
     /// Finds a place among the requests in flight, and room for the bytes that the request will hold.
@@ -131,15 +152,6 @@ impl AppState {
             .map_or(0, |length| body::COPIES * length)
     }
 
-    fn take(&self, buckets: &AddressLimiter, address: IpAddr) -> Result<(), ApiError> {
-        let decision = buckets.check(address, self.clock.now());
-        if decision.allowed {
-            Ok(())
-        } else {
-            Err(ApiError::RateLimited { retry_after: decision.retry_after })
-        }
-    }
-
     /// The caller's address: the peer's, or the one that the outermost proxy we trust has seen. Entries further left
     /// in `X-Forwarded-For` are the caller's own words.
     fn address(&self, peer: Option<IpAddr>, headers: &actix_web::http::header::HeaderMap) -> IpAddr {
@@ -150,23 +162,27 @@ impl AppState {
         entries.iter().rev().nth(skipped).and_then(|entry| entry.parse().ok()).unwrap_or(peer)
     }
 
-    /// Verifies a request's credential. A failure takes one more token from the address's bucket for logins: guessing
-    /// keys is no cheaper than guessing passwords.
+    /// Verifies a request's credential. One that is no good is charged to the address's budget: guessing keys is no
+    /// cheaper than guessing passwords.
     pub(crate) async fn authenticate(
         &self,
         request: &ServiceRequest,
         credential: &str,
     ) -> Result<Authenticated, ApiError> {
-        let result = self.authenticator.authenticate(&self.db, credential, self.clock.now()).await;
+        let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
+        // Only what was looked up, or has been found wrong, can be charged.
+        let presented = Presented { state: self, address, settled: Cell::new(true) };
+        let ask = || {
+            presented.ask()?;
+            presented.settled.set(false);
+            Ok(())
+        };
+        let result = self.authenticator.authenticate(&self.db, credential, ask, self.clock.now()).await;
         let kind = if ApiKey::looks_like(credential) { Credential::ApiKey } else { Credential::AccessToken };
         self.count(kind, &result);
-        if matches!(result, Err(AuthError::Invalid)) {
-            let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
-            self.take(&self.attempts, address)?;
-        }
-        result.map_err(|error| match error {
-            AuthError::Invalid => ApiError::InvalidCredentials,
-            other => other.into(),
+        presented.settle(result).map_err(|error| match error {
+            ApiError::LoginFailed => ApiError::InvalidCredentials,
+            other => other,
         })
     }
 
@@ -174,7 +190,8 @@ impl AppState {
     pub(crate) fn count<T>(&self, credential: Credential, result: &Result<T, AuthError>) {
         let outcome = match result {
             Ok(_) => AuthOutcome::Accepted,
-            Err(AuthError::Invalid | AuthError::Suspended) => AuthOutcome::Refused,
+            Err(AuthError::Invalid | AuthError::Lapsed | AuthError::Suspended) => AuthOutcome::Refused,
+            Err(AuthError::Limited { .. }) => AuthOutcome::Limited,
             Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => {
                 AuthOutcome::Unavailable
             }
@@ -182,9 +199,12 @@ impl AppState {
         self.metrics.auth.presented(credential, outcome);
     }
 
-    /// Hashes a password that is to be stored.
-    pub(crate) async fn hash(&self, password: Password) -> Result<String, ApiError> {
-        self.passwords.hash(password).await.map_err(|error| match error {
+    /// Hashes a password that is to be stored, for a principal of `group`: a tenant's id, or an operator's. No transaction
+    /// may be open meanwhile, for this waits in a queue.
+    pub(crate) async fn hash(&self, group: Uuid, password: Password) -> Result<String, ApiError> {
+        let turn = Turn { lane: Lane::Creations, group: group.as_u128(), network: None };
+        self.metrics.auth.stored_passwords.inc();
+        self.passwords.hash(turn, password).await.map_err(|error| match error {
             PasswordError::Busy => ApiError::Unavailable(Box::new(error)),
             PasswordError::StoredHash | PasswordError::Failed => ApiError::internal(error),
         })
@@ -212,12 +232,52 @@ impl AppState {
     }
 }
 
+/// A credential that an address has presented, until it is known whether the address is to be charged for it.
+pub(crate) struct Presented<'a> {
+    state: &'a AppState,
+    address: IpAddr,
+    settled: Cell<bool>,
+}
+
+impl Presented<'_> {
+    /// From where.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Whether the address may fail once more; otherwise when it may.
+    fn ask(&self) -> Result<(), Duration> {
+        let decision = self.state.failures.ask(self.address, self.state.clock.now());
+        if decision.allowed { Ok(()) } else { Err(decision.retry_after) }
+    }
+
+    /// Charges the address if the credential was no good. Who has spent the budget is told to wait instead of why.
+    pub(crate) fn settle<T>(self, result: Result<T, AuthError>) -> Result<T, ApiError> {
+        self.settled.set(true);
+        if matches!(result, Err(AuthError::Invalid)) {
+            let asked = self.ask();
+            self.state.failures.charge(self.address, self.state.clock.now());
+            asked.map_err(|retry_after| ApiError::RateLimited { retry_after })?;
+        }
+        Ok(result?)
+    }
+}
+
+impl Drop for Presented<'_> {
+    fn drop(&mut self) {
+        if !self.settled.get() {
+            self.state.failures.charge(self.address, self.state.clock.now());
+        }
+    }
+}
+
 /// What a failed login is told; a failed credential of any other request is [`ApiError::InvalidCredentials`].
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
-            AuthError::Invalid => Self::LoginFailed,
+            AuthError::Invalid | AuthError::Lapsed => Self::LoginFailed,
             AuthError::Suspended => Self::TenantSuspended,
+            AuthError::Limited { retry_after } => Self::RateLimited { retry_after },
             AuthError::Busy => Self::Unavailable(Box::new(error)),
             AuthError::Database(error) => error.into(),
             AuthError::Internal(_) => Self::internal(error),

@@ -1,50 +1,61 @@
 //! From the text of a credential to a principal, and what a node must know to judge one.
 //!
 //! Owns the order of the steps: what was verified lately, then the checksum, then the signature or the stored HMAC, then
-//! revocations, then the tenant's state. A credential is never judged by a view of the revocations that is too old: the
-//! view is read anew first, and if it cannot be, the caller is told to come back.
+//! revocations, then the tenant's state. A cached credential is never judged by a view of the revocations that is too old:
+//! the view is read anew first, once for all who wait; if that fails, or the view lacks what would decide, each credential
+//! is looked up by itself. No lock is held while the database is asked, and every wait here may be broken off.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bulkhead_db::{
     Authority, Db, DbError,
     platform::{
-        revocations::{self, Horizon, RevocationRow},
+        operators::{self, OperatorSession},
         signing_keys,
         tenants::DirectoryEntry,
     },
-    tenant::credentials,
+    tenant::credentials::{self, ApiKeyCredential, SessionCredential},
 };
 use bulkhead_domain::{Evidence, Proven, TenantId, TenantStatus, api_key::ApiKey};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::RwLock;
-use tokio::sync::Mutex;
 
 use crate::{
     api_key,
+    attempts::Attempts,
     cache::CredentialCache,
-    directory::Directory,
     jwt::{AccessTokens, IssueError, MAX_LIFETIME},
     keyring::Keyring,
+    node_view::NodeView,
     password::{PasswordError, PasswordHasher},
     principal::{Principal, Verified},
     random::NoEntropy,
-    revocation::{Revocation, Revocations, RevokedSubject, Standing},
+    revocation::{Bounds, Since, Standing},
     signing_keys::{KeySet, SigningKey, SigningKeyError, VerifyingKey},
 };
 
-/// How many credentials, and how many tenants, a node remembers.
+/// How many credentials a node remembers.
 const REMEMBERED: usize = 100_000;
 
 /// Why nobody is logged in, or let in.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// The credential is not good, for whatever reason.
+    /// The credential is not good, and never was as far as can be told: a guess.
     #[error("the credential is not good")]
     Invalid,
+    /// It is one of ours and was good once; it has expired or was revoked. The caller learns no more than with
+    /// [`Self::Invalid`], but has guessed nothing.
+    #[error("the credential is not good any more")]
+    Lapsed,
     /// The credential is good, but its tenant is closed.
     #[error("the tenant is suspended")]
     Suspended,
+    /// It was not looked at, because too much was tried before.
+    #[error("too many attempts")]
+    Limited {
+        /// When it makes sense to come back.
+        retry_after: Duration,
+    },
     /// Too many passwords are being checked.
     #[error("too many passwords are being checked")]
     Busy,
@@ -92,12 +103,10 @@ pub struct Authenticator {
     pub(crate) passwords: PasswordHasher,
     pub(crate) tokens: AccessTokens,
     pub(crate) session_life: TimeDelta,
-    pub(crate) directory: Directory,
+    pub(crate) attempts: Attempts,
+    pub(crate) view: Arc<NodeView>,
     keys: RwLock<Option<Arc<KeySet>>>,
     cache: CredentialCache,
-    revocations: Revocations,
-    /// Where the last read of the revocations has got to; held while one is going on.
-    horizon: Mutex<Option<Horizon>>,
 }
 
 impl Authenticator {
@@ -108,100 +117,138 @@ impl Authenticator {
         passwords: PasswordHasher,
         tokens: AccessTokens,
         session_life: TimeDelta,
+        bounds: Bounds,
     ) -> Self {
         Self {
             keyring,
             passwords,
             tokens,
             session_life,
-            directory: Directory::new(REMEMBERED),
+            attempts: Attempts::default(),
+            view: Arc::new(NodeView::new(bounds)),
             keys: RwLock::new(None),
             cache: CredentialCache::new(REMEMBERED),
-            revocations: Revocations::new(),
-            horizon: Mutex::new(None),
         }
     }
 
     /// Lets a credential's holder in, or not.
+    ///
+    /// `ask` is called before the database is asked about somebody who has shown nothing good yet, and may refuse that by
+    /// saying when to come back. It is not called for a credential that is cached, nor for a token that we have signed.
     pub async fn authenticate(
         &self,
         db: &Db,
         text: &str,
+        ask: impl FnOnce() -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Authenticated, AuthError> {
-        if !self.revocations.fresh(now) {
-            let mut horizon = self.horizon.lock().await;
-            // Of many requests that find the view too old, the first reads it for all of them.
-            if !self.revocations.fresh(now) {
-                self.read_from(&mut horizon, db, now).await?;
-            }
-        }
-        let principal = match self.cache.get(text, now, &self.revocations) {
+        let is_fresh = self.view.freshen(db, now).await;
+        let principal = match self.cache.get(text, now, &self.view.revocations) {
             Ok(verified) => verified.principal,
+            Err(miss) if self.cache.has_lapsed(&miss, now) => return Err(AuthError::Lapsed),
             Err(miss) => {
-                let verified = self.verify(db, text, now).await?;
+                let verified = if ApiKey::looks_like(text) {
+                    let verified = self.verify_api_key(db, text, is_fresh, ask, now).await;
+                    // Tokens need no such memory: nothing is asked about one that has lapsed.
+                    if matches!(verified, Err(AuthError::Lapsed)) {
+                        self.cache.put_lapsed(miss, now);
+                    }
+                    verified?
+                } else {
+                    self.verify_token(db, text, is_fresh, now).await?
+                };
                 self.cache.put(miss, verified, now);
                 verified.principal
             }
         };
         let tenant = match principal.tenant() {
-            Some(tenant) => Some(self.in_service(db, tenant.get(), now).await?),
+            Some(tenant) => Some(self.in_service(db, tenant.get(), is_fresh, now).await?),
             None => None,
         };
         Ok(Authenticated { principal, tenant })
     }
 
     /// The tenant, if its principals may be let in.
-    pub(crate) async fn in_service(
+    async fn in_service(
         &self,
         db: &Db,
         tenant: TenantId,
+        is_fresh: bool,
         now: DateTime<Utc>,
     ) -> Result<DirectoryEntry, AuthError> {
-        let entry = self.directory.find(db, tenant, now).await?.ok_or(AuthError::Invalid)?;
-        match entry.status {
-            TenantStatus::Active => Ok(entry),
-            TenantStatus::Suspended => Err(AuthError::Suspended),
-            TenantStatus::Provisioning | TenantStatus::Deleted => Err(AuthError::Invalid),
-        }
+        let entry = self.view.directory.find(db, tenant, is_fresh, now).await?.ok_or(AuthError::Invalid)?;
+        may_be_let_in(&entry)?;
+        Ok(entry)
     }
 
-    async fn verify(&self, db: &Db, text: &str, now: DateTime<Utc>) -> Result<Verified, AuthError> {
-        if ApiKey::looks_like(text) {
-            return self.verify_api_key(db, text, now).await;
-        }
+    async fn verify_token(
+        &self,
+        db: &Db,
+        text: &str,
+        is_fresh: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Verified, AuthError> {
         let keys = self.keys()?;
         let verified = self.tokens.verify(&keys, text, now).map_err(|error| {
             tracing::debug!(%error, "an access token was refused");
-            AuthError::Invalid
+            if error.is_genuine() { AuthError::Lapsed } else { AuthError::Invalid }
         })?;
-        match self.revocations.standing(&verified.principal, verified.issued_at, now) {
-            Standing::Good => Ok(verified),
-            Standing::Revoked => Err(AuthError::Invalid),
+        let standing = || self.view.revocations.standing(&verified.principal, verified.since, now);
+        let is_good = match standing() {
+            Standing::Good => true,
+            Standing::Revoked => false,
             Standing::Unknown => {
-                Err(DbError::Unavailable("what was revoked is not known well enough".to_owned()).into())
+                // A tenant that is out of service may have no schema to look into.
+                if let Some(tenant) = verified.principal.tenant() {
+                    self.in_service(db, tenant.get(), is_fresh, now).await?;
+                }
+                match still_stands(db, &verified.principal).await? {
+                    Some(stands) => stands,
+                    // There is nothing but the view to go by.
+                    None => {
+                        self.view.read(db, now).await?;
+                        match standing() {
+                            Standing::Good => true,
+                            Standing::Revoked => false,
+                            Standing::Unknown => return Err(not_known()),
+                        }
+                    }
+                }
             }
-        }
+        };
+        is_good.then_some(verified).ok_or(AuthError::Lapsed)
     }
 
-    async fn verify_api_key(&self, db: &Db, text: &str, now: DateTime<Utc>) -> Result<Verified, AuthError> {
+    async fn verify_api_key(
+        &self,
+        db: &Db,
+        text: &str,
+        is_fresh: bool,
+        ask: impl FnOnce() -> Result<(), Duration>,
+        now: DateTime<Utc>,
+    ) -> Result<Verified, AuthError> {
         let key = ApiKey::parse(text).map_err(|_malformed| AuthError::Invalid)?;
-        let entry = self.directory.find(db, key.tenant, now).await?.ok_or(AuthError::Invalid)?;
+        ask().map_err(|retry_after| AuthError::Limited { retry_after })?;
+        // Before the first look: whatever is learnt from here on may not be in what the looks see.
+        let since = Since::LookedUp(self.view.revocations.knowledge());
+        let entry =
+            self.view.directory.find(db, key.tenant, is_fresh, now).await?.ok_or(AuthError::Invalid)?;
         if matches!(entry.status, TenantStatus::Provisioning | TenantStatus::Deleted) {
             return Err(AuthError::Invalid);
         }
         let stored =
             db.credentials(key.tenant, async |tx| credentials::find_api_key(tx, key.id).await).await?;
         let stored = stored.ok_or(AuthError::Invalid)?;
-        let alive = stored.revoked_at.is_none() && stored.expires_at.is_none_or(|end| now < end);
-        if !api_key::matches(&self.keyring, &key, &stored.mac) || !alive {
+        if !api_key::matches(&self.keyring, &key, &stored.mac) {
             return Err(AuthError::Invalid);
+        }
+        if stored.revoked_at.is_some() || stored.expires_at.is_some_and(|end| end <= now) {
+            return Err(AuthError::Lapsed);
         }
         let tenant = Proven::on(Evidence::ApiKey, key.tenant);
         let principal = Principal::ApiKey { tenant, id: key.id, role: stored.role };
-        // Good as of the moment before the database was asked: a revocation since then is a later one.
         let expires_at = stored.expires_at.unwrap_or(now + MAX_LIFETIME);
-        Ok(Verified { principal, issued_at: now, expires_at })
+        Ok(Verified { principal, since, expires_at })
     }
 
     /// The keys that are trusted now.
@@ -251,33 +298,45 @@ impl Authenticator {
         Ok(KeySet::new(active_key, others.collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// Reads what was revoked since the last time. Called every two seconds.
+    /// Reads what was revoked since the last time, or waits for the request that is doing so. Called every two seconds.
     pub async fn read_revocations(&self, db: &Db, now: DateTime<Utc>) -> Result<(), DbError> {
-        self.read_from(&mut *self.horizon.lock().await, db, now).await
+        self.view.read(db, now).await
     }
+}
 
-    async fn read_from(
-        &self,
-        horizon: &mut Option<Horizon>,
-        db: &Db,
-        now: DateTime<Utc>,
-    ) -> Result<(), DbError> {
-        let (from, since) = (*horizon, now - Revocations::horizon());
-        let read = async |tx: &mut _| revocations::read(tx, from, since).await;
-        let (rows, next) = db.platform_read(Authority::credentials(), read).await?;
-        let (tenants, credentials): (Vec<_>, Vec<_>) =
-            rows.into_iter().partition(|row| row.subject == "tenant");
-        if !tenants.is_empty() {
-            self.directory.forget_all();
-        }
-        let read_row = |row: RevocationRow| {
-            let subject = RevokedSubject::from_columns(row.tenant_id, &row.subject, row.subject_id);
-            let unreadable = || DbError::Unreadable(format!("revocation of a {}", row.subject));
-            Ok(Revocation { subject: subject.ok_or_else(unreadable)?, at: row.at })
-        };
-        let credentials = credentials.into_iter().map(read_row).collect::<Result<Vec<_>, DbError>>()?;
-        self.revocations.apply(credentials, now);
-        *horizon = Some(next);
-        Ok(())
+/// Whether the principals of a tenant may be let in.
+pub(crate) const fn may_be_let_in(tenant: &DirectoryEntry) -> Result<(), AuthError> {
+    match tenant.status {
+        TenantStatus::Active => Ok(()),
+        TenantStatus::Suspended => Err(AuthError::Suspended),
+        TenantStatus::Provisioning | TenantStatus::Deleted => Err(AuthError::Invalid),
     }
+}
+
+fn not_known() -> AuthError {
+    DbError::Unavailable("what was revoked is not known well enough".to_owned()).into()
+}
+
+/// Asks the database whether what a token of ours says still holds: that its session or key is alive and its holder has the
+/// role. One look-up, for a node that cannot tell by itself; `None` for a token without a session, for which no row
+/// answers. We issue none.
+async fn still_stands(db: &Db, principal: &Principal) -> Result<Option<bool>, DbError> {
+    Ok(Some(match *principal {
+        Principal::User { tenant, id, role, session: Some(session) } => {
+            let look = async |tx: &mut _| credentials::find_session(tx, session).await;
+            let found: Option<SessionCredential> = db.credentials(tenant.get(), look).await?;
+            found.is_some_and(|row| row.revoked_at.is_none() && row.user == id && row.role == role)
+        }
+        Principal::ApiKey { tenant, id, role } => {
+            let look = async |tx: &mut _| credentials::find_api_key(tx, id).await;
+            let found: Option<ApiKeyCredential> = db.credentials(tenant.get(), look).await?;
+            found.is_some_and(|row| row.revoked_at.is_none() && row.role == role)
+        }
+        Principal::Operator { id, role, session: Some(session) } => {
+            let look = async |tx: &mut _| operators::find_session(tx, session).await;
+            let found: Option<OperatorSession> = db.platform_read(Authority::credentials(), look).await?;
+            found.is_some_and(|row| row.revoked_at.is_none() && row.operator == id.get() && row.role == role)
+        }
+        Principal::User { session: None, .. } | Principal::Operator { session: None, .. } => return Ok(None),
+    }))
 }

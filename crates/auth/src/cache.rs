@@ -2,8 +2,10 @@
 //!
 //! Owns the shortcut from a credential's text to its principal: verifying a signature takes tens of microseconds and an
 //! API key a query, finding the digest of its text again one. Keeps digests, never texts, and only of credentials that
-//! were good; it is bounded, so remembering cannot be made expensive from outside. Refuses to answer for a credential
-//! that has expired, was revoked, was verified too long ago, or cannot be judged by what the node knows of revocations.
+//! are good, or were: those of ours that have expired or were revoked are remembered for a minute as such, so that a
+//! program which goes on using one costs no query each time. What was never good is not kept. It is bounded, so remembering
+//! cannot be made expensive from outside. Refuses to answer for a credential that was verified too long ago, or cannot be
+//! judged by what the node knows of revocations.
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -24,6 +26,8 @@ type Digest = [u8; 32];
 #[derive(Debug)]
 pub struct CredentialCache {
     entries: Cache<Digest, Entry>,
+    /// Since when credentials of ours are known to be good no more.
+    lapsed: Cache<Digest, DateTime<Utc>>,
     /// Grows when everything is to be verified anew, so that a verification begun before is not kept.
     generation: AtomicU64,
 }
@@ -45,19 +49,20 @@ pub struct Miss {
 impl CredentialCache {
     /// Keeps up to `capacity` credentials, about 300 bytes each.
     pub fn new(capacity: usize) -> Self {
-        Self { entries: Cache::new(capacity), generation: AtomicU64::new(0) }
+        let lapsed = Cache::new(capacity.div_ceil(10));
+        Self { entries: Cache::new(capacity), lapsed, generation: AtomicU64::new(0) }
     }
 
     /// What an earlier verification of this text has shown, if it still holds at `now`.
     pub fn get(&self, text: &str, now: DateTime<Utc>, revocations: &Revocations) -> Result<Verified, Miss> {
         let miss = Miss { digest: sha256(text), generation: self.generation.load(Ordering::Acquire) };
         let entry = self.entries.get(&miss.digest).ok_or(miss)?;
-        let Verified { principal, issued_at, expires_at } = &entry.verified;
+        let Verified { principal, since, expires_at } = &entry.verified;
         // A clock that was set back makes an entry come from the future: then it is as good as too old.
         let holds = entry.generation == miss.generation
             && now < *expires_at
             && (now - entry.cached_at).abs() < MAX_AGE
-            && revocations.standing(principal, *issued_at, now) == Standing::Good;
+            && revocations.standing(principal, *since, now) == Standing::Good;
         if holds { Ok(entry.verified) } else { Err(miss) }
     }
 
@@ -67,10 +72,22 @@ impl CredentialCache {
         self.entries.insert(digest, Entry { verified, cached_at: now, generation });
     }
 
+    /// Whether a credential that missed is known to be good no more. What has lapsed does not come back; a minute is for the
+    /// case that somebody changes the database by hand.
+    pub fn has_lapsed(&self, miss: &Miss, now: DateTime<Utc>) -> bool {
+        self.lapsed.get(&miss.digest).is_some_and(|since| (now - since).abs() < MAX_AGE)
+    }
+
+    /// Remembers that a credential of ours is good no more.
+    pub fn put_lapsed(&self, miss: Miss, now: DateTime<Utc>) {
+        self.lapsed.insert(miss.digest, now);
+    }
+
     /// Forgets everything, and what is being verified right now too: for a change of the trusted signing keys.
     pub fn invalidate_all(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.entries.clear();
+        self.lapsed.clear();
     }
 }
 
@@ -88,20 +105,28 @@ mod tests {
     use super::*;
     use crate::{
         principal::{Principal, tests::user},
-        revocation::{Revocation, RevokedSubject},
+        revocation::{Batch, Group, Revocation, Since, Target},
     };
 
     const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_800_000_000_500).unwrap();
 
     fn verified(expires_in: TimeDelta) -> Verified {
-        Verified { principal: user(1, Role::Owner, None), issued_at: NOW, expires_at: NOW + expires_in }
+        Verified {
+            principal: user(1, Role::Owner, None),
+            since: Since::Proven(NOW),
+            expires_at: NOW + expires_in,
+        }
     }
 
     /// A view that stays fresh around `at`.
     fn fresh(at: DateTime<Utc>) -> Revocations {
-        let revocations = Revocations::new();
-        revocations.apply([], at);
+        let revocations = Revocations::default();
+        read(&revocations, [], at);
         revocations
+    }
+
+    fn read<const N: usize>(revocations: &Revocations, rows: [Revocation; N], at: DateTime<Utc>) {
+        revocations.apply(Batch { rows: rows.into(), left_out: None, now: at, read_at: at });
     }
 
     fn filled(expires_in: TimeDelta) -> CredentialCache {
@@ -139,10 +164,11 @@ mod tests {
         let late = NOW + TimeDelta::seconds(6);
         assert!(cache.get("token", late, &fresh(NOW)).is_err());
         assert!(cache.get("token", late, &fresh(late)).is_ok());
-        assert!(cache.get("token", NOW, &Revocations::new()).is_err());
+        assert!(cache.get("token", NOW, &Revocations::default()).is_err());
         let revoked = fresh(NOW);
         let Principal::User { tenant, id, .. } = user(1, Role::Owner, None) else { panic!("not a user") };
-        revoked.apply([Revocation { subject: RevokedSubject::User(tenant.get(), id), at: NOW }], NOW);
+        let row = Revocation { group: Group::Tenant(tenant.get()), target: Target::User(id), at: NOW };
+        read(&revoked, [row], NOW);
         assert!(cache.get("token", NOW, &revoked).is_err());
     }
 
@@ -157,6 +183,20 @@ mod tests {
             cache.put(miss, verified(TimeDelta::minutes(10)), NOW);
             assert!(cache.get(text, NOW, &fresh(NOW)).is_ok());
         }
+    }
+
+    #[test]
+    fn what_has_lapsed_is_remembered_for_a_minute_and_is_no_other() {
+        let cache = filled(TimeDelta::minutes(10));
+        let miss = |text| cache.get(text, NOW + TimeDelta::minutes(10), &fresh(NOW)).unwrap_err();
+        assert!(!cache.has_lapsed(&miss("token"), NOW));
+        cache.put_lapsed(miss("token"), NOW);
+        assert!(!cache.has_lapsed(&miss("other"), NOW));
+        let end = NOW + TimeDelta::seconds(60);
+        assert!(cache.has_lapsed(&miss("token"), end - TimeDelta::milliseconds(1)));
+        assert!(!cache.has_lapsed(&miss("token"), end));
+        cache.invalidate_all();
+        assert!(!cache.has_lapsed(&miss("token"), NOW));
     }
 
     #[test]

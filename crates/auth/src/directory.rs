@@ -1,17 +1,20 @@
 //! What a node remembers of tenants: state, plan, limit.
 //!
 //! Owns a bounded copy of the platform's directory. An entry is believed for a minute at most, and only until somebody
-//! announces a change (`platform::revocations::announce_tenant_change`), which every node reads within seconds.
+//! announces a change (`platform::revocations::announce_tenant_change`), which every node reads within seconds; a node that
+//! has not read announcements for a while believes none.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bulkhead_db::{
     Authority, Db, DbResult,
-    platform::tenants::{self, DirectoryEntry},
+    platform::tenants::{self, DirectoryEntry, LoginTenant},
 };
-use bulkhead_domain::{Slug, TenantId};
+use bulkhead_domain::TenantId;
 use chrono::{DateTime, TimeDelta, Utc};
 use quick_cache::sync::Cache;
+
+use crate::flight::Flights;
 
 /// How long an entry is believed at most.
 const MAX_AGE: TimeDelta = TimeDelta::seconds(60);
@@ -22,6 +25,8 @@ pub struct Directory {
     entries: Cache<TenantId, Remembered>,
     /// Grows with every announced change: what was read before one is not believed after it.
     generation: AtomicU64,
+    /// By the generation, too: who knows of a change does not share a read that was begun before.
+    reading: Flights<(TenantId, u64), Option<DirectoryEntry>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,29 +39,42 @@ struct Remembered {
 impl Directory {
     /// Remembers up to `capacity` tenants.
     pub fn new(capacity: usize) -> Self {
-        Self { entries: Cache::new(capacity), generation: AtomicU64::new(0) }
+        Self { entries: Cache::new(capacity), generation: AtomicU64::new(0), reading: Flights::default() }
     }
 
-    /// The tenant with this id, remembered or read.
-    pub async fn find(&self, db: &Db, id: TenantId, now: DateTime<Utc>) -> DbResult<Option<DirectoryEntry>> {
+    /// The tenant with this id: remembered, if the node `is_fresh`, that is, has read announcements lately; or read.
+    pub async fn find(
+        &self,
+        db: &Db,
+        id: TenantId,
+        is_fresh: bool,
+        now: DateTime<Utc>,
+    ) -> DbResult<Option<DirectoryEntry>> {
         let generation = self.generation.load(Ordering::Acquire);
         if let Some(Remembered { entry, at, generation: then }) = self.entries.get(&id)
+            && is_fresh
             && then == generation
             && (now - at).abs() < MAX_AGE
         {
             return Ok(Some(entry));
         }
-        let found =
-            db.platform_read(Authority::credentials(), async |tx| tenants::entry(tx, id).await).await?;
+        let read = || {
+            let db = db.clone();
+            async move {
+                db.platform_read(Authority::credentials(), async |tx| tenants::entry(tx, id).await).await
+            }
+        };
+        let found = self.reading.join((id, generation), read).await?;
         if let Some(entry) = found {
             self.entries.insert(id, Remembered { entry, at: now, generation });
         }
         Ok(found)
     }
 
-    /// The tenant with this slug. Always read: only logins ask.
-    pub async fn find_by_slug(&self, db: &Db, slug: &Slug) -> DbResult<Option<DirectoryEntry>> {
-        db.platform_read(Authority::credentials(), async |tx| tenants::entry_by_slug(tx, slug).await).await
+    /// The tenant against which a login is checked that names one by `slug`. Always read.
+    pub async fn find_for_login(&self, db: &Db, slug: &str, decoy: &str) -> DbResult<Option<LoginTenant>> {
+        let read = async |tx: &mut _| tenants::login_tenant(tx, slug, decoy).await;
+        db.platform_read(Authority::credentials(), read).await
     }
 
     /// Believes nothing that was read before now: a tenant has changed. Changes are rare, so all are read anew rather

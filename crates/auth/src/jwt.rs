@@ -17,12 +17,13 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::{
     principal::{Principal, Verified},
+    revocation::Since,
     signing_keys::{KeySet, SigningKeyError},
 };
 
 /// The longest token that is looked at, in bytes. Ours have about 900.
 pub const MAX_LENGTH: usize = 8 * 1024;
-/// How far the clocks of two nodes may be apart.
+/// How far a node's clock and the database's, by which tokens are issued, may be apart.
 pub const LEEWAY: TimeDelta = TimeDelta::seconds(5);
 /// The longest life a token may have, whoever issued it: revocations are remembered for this long and no longer.
 pub const MAX_LIFETIME: TimeDelta = TimeDelta::hours(1);
@@ -69,6 +70,23 @@ pub enum TokenError {
     Contradiction(&'static str),
 }
 
+impl TokenError {
+    /// Whether one of our keys has signed the token: then it is no guess, whatever is wrong with it.
+    pub const fn is_genuine(self) -> bool {
+        match self {
+            Self::Issuer | Self::Audience | Self::Expired | Self::NotYetValid | Self::Contradiction(_) => {
+                true
+            }
+            Self::TooLong
+            | Self::Malformed(_)
+            | Self::Algorithm
+            | Self::Type
+            | Self::UnknownKey
+            | Self::Signature => false,
+        }
+    }
+}
+
 /// Why no token can be issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssueError {
@@ -91,8 +109,8 @@ pub enum IssueError {
 pub struct Issue {
     /// Whom it speaks for.
     pub principal: Principal,
-    /// When the database was asked whether the credential behind it is good; not the moment of signing. A revocation
-    /// that commits between the two hits the token only because of this.
+    /// When the database proved the credential behind it, by the database's clock and under the lock that a revocation has
+    /// to take: not the moment of signing. Only so is a later revocation sure to hit the token.
     pub proven_at: DateTime<Utc>,
     /// When that credential ends; the token ends no later.
     pub credential_expires_at: Option<DateTime<Utc>>,
@@ -250,7 +268,7 @@ impl AccessTokens {
             return Err(TokenError::Contradiction("client_id"));
         }
         let principal = principal(claims).ok_or(TokenError::Contradiction("subject"))?;
-        Ok(Verified { principal, issued_at, expires_at: exp })
+        Ok(Verified { principal, since: Since::Proven(issued_at), expires_at: exp })
     }
 }
 

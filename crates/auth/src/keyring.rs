@@ -92,6 +92,8 @@ pub enum Purpose {
     IdempotencyLock,
     /// The signature in a pagination cursor.
     Cursor,
+    /// What failed logins to an account are counted under.
+    LoginAttempt,
 }
 
 impl Purpose {
@@ -103,6 +105,7 @@ impl Purpose {
             Self::Fingerprint => "fingerprint",
             Self::IdempotencyLock => "idempotency_lock",
             Self::Cursor => "cursor",
+            Self::LoginAttempt => "login_attempt",
         }
     }
 }
@@ -116,6 +119,7 @@ pub struct Keyring {
     fingerprint: hmac::Key,
     idempotency_lock: hmac::Key,
     cursor: hmac::Key,
+    login_attempt: hmac::Key,
 }
 
 impl Keyring {
@@ -133,6 +137,7 @@ impl Keyring {
             fingerprint: mac(Purpose::Fingerprint)?,
             idempotency_lock: mac(Purpose::IdempotencyLock)?,
             cursor: mac(Purpose::Cursor)?,
+            login_attempt: mac(Purpose::LoginAttempt)?,
         })
     }
 
@@ -183,6 +188,7 @@ impl Keyring {
             Purpose::Fingerprint => &self.fingerprint,
             Purpose::IdempotencyLock => &self.idempotency_lock,
             Purpose::Cursor => &self.cursor,
+            Purpose::LoginAttempt => &self.login_attempt,
         }
     }
 }
@@ -211,13 +217,14 @@ mod tests {
 
     use super::*;
 
-    const PURPOSES: [Purpose; 6] = [
+    const PURPOSES: [Purpose; 7] = [
         Purpose::ApiKey,
         Purpose::RefreshToken,
         Purpose::RefreshSuccessor,
         Purpose::Fingerprint,
         Purpose::IdempotencyLock,
         Purpose::Cursor,
+        Purpose::LoginAttempt,
     ];
 
     fn keyring(byte: u8) -> Keyring {

@@ -5,15 +5,20 @@
 //! secret in a log: whatever holds one has a `Debug` that hides it. `README.md` records the decisions.
 
 pub mod api_key;
+pub mod attempts;
 pub mod authenticator;
 pub mod cache;
 pub mod directory;
+mod flight;
+pub mod hash_queue;
 pub mod jwt;
 pub mod keyring;
 pub mod login;
+mod node_view;
 pub mod password;
 pub mod principal;
 mod random;
+pub mod refresh;
 pub mod revocation;
 pub mod self_test;
 pub mod session;
@@ -22,13 +27,14 @@ pub mod signing_keys;
 pub use authenticator::{AuthError, Authenticated, Authenticator};
 pub use cache::{CredentialCache, Miss};
 pub use directory::Directory;
+pub use hash_queue::{Lane, Turn};
 pub use jwt::{AccessToken, AccessTokens, Issue, TokenError};
 pub use keyring::{Keyring, KeyringError, MasterKey, Purpose};
-pub use login::Tokens;
+pub use login::{LoginAttempt, Tokens};
 pub use password::{Password, PasswordError, PasswordHasher};
 pub use principal::{Forbidden, Principal, Verified};
 pub use random::{NoEntropy, word as random_word};
-pub use revocation::{Revocation, Revocations, RevokedSubject, Standing};
+pub use revocation::{Batch, Bounds, Revocation, Revocations, Since, Standing};
 pub use self_test::self_test;
 pub use session::{RefreshToken, SessionOwner};
 pub use signing_keys::{KeySet, SigningKey, SigningKeyError, VerifyingKey};

@@ -1,37 +1,53 @@
-//! Logging in, staying logged in, logging out.
+//! Logging in with a password.
 //!
-//! Whoever does not know a password learns nothing from the answer, nor from how long it takes: every failed login runs
-//! one password hash and the same number of queries. A refresh token works once; whoever uses one again either lost the
-//! answer a moment ago, and gets the same successor, or holds a stolen token, and ends the session.
+//! Whoever does not know a password learns nothing from the answer, nor from how long it takes: every failed login asks the
+//! same queries and runs one hash, whether tenant, account and password exist or not, and is counted against the account it
+//! names. The session is opened, and its first token proven, under a lock on the account's row: whatever changes or removes
+//! the account comes before, and is seen, or after, and hits the token.
+
+use std::{net::IpAddr, time::Duration};
 
 use bulkhead_db::{
     Authority, Db, DbError,
-    platform::{operators, revocations},
-    tenant::{
-        credentials,
-        revocations::{Revoked, revoke},
-        sessions, users,
+    platform::{
+        operators,
+        tenants::{DirectoryEntry, LoginTenant},
     },
+    tenant::{credentials, sessions, users},
 };
-use bulkhead_domain::{Email, Evidence, Proven, SessionId, Slug, TenantId, TenantStatus, TextError};
-use chrono::{DateTime, TimeDelta, Utc};
+use bulkhead_domain::{
+    Email, Evidence, Network, OperatorId, Proven, SessionId, Slug, TenantId, TextError, UserId,
+};
+use chrono::{DateTime, Utc};
 
 use crate::{
-    authenticator::{AuthError, Authenticator},
+    attempts::{AccountKey, Attempt},
+    authenticator::{AuthError, Authenticator, may_be_let_in},
+    hash_queue::{Lane, Turn},
     jwt::{AccessToken, Issue},
+    keyring::Purpose,
     password::{Password, PasswordError, needs_rehash},
     principal::Principal,
     session::{RefreshToken, SessionOwner},
 };
 
-/// How long after its replacement a refresh token is taken for a client's repetition rather than a thief's use.
-const GRACE: TimeDelta = TimeDelta::seconds(10);
-
-/// How many rotations back a used token is recognised: a year of ten-minute tokens would be 52,000, a day is 144.
-const CHAIN: usize = 1_000;
-
 /// What is hashed in place of a text that cannot be a password.
 const STAND_IN: &str = "not a password";
+
+/// How often a login is checked whose account changes at the same moment.
+const TRIES: usize = 3;
+
+/// What somebody sends who wants to log in.
+pub struct LoginAttempt<'a> {
+    /// The tenant's slug as it was sent; `None` for operators.
+    pub tenant: Option<&'a str>,
+    /// The e-mail address as it was sent.
+    pub email: &'a str,
+    /// The password as it was sent.
+    pub password: &'a str,
+    /// From where.
+    pub from: IpAddr,
+}
 
 /// The tokens of a session.
 #[derive(Debug)]
@@ -42,303 +58,267 @@ pub struct Tokens {
     pub refresh: RefreshToken,
 }
 
+/// Whose password it is, once it has matched.
+#[derive(Clone, Copy)]
+enum Account {
+    User { tenant: Proven<TenantId>, entry: DirectoryEntry, id: UserId },
+    Operator { id: Proven<OperatorId> },
+}
+
 /// A stored hash that is good but no longer as dear as new ones, and what takes its place.
 struct Renewal {
     stored: String,
     renewed: String,
 }
 
-/// A session as it is stored, whoever's it is.
-struct Stored {
-    principal: Principal,
-    token_mac: Vec<u8>,
-    previous_mac: Option<Vec<u8>>,
-    rotated_at: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-    revoked: bool,
+/// What is checked, in the form in which it is looked up. What cannot be a slug, an address or a password is taken as empty
+/// or replaced: it is wrong like any other, after the same work.
+struct Checked {
+    /// `None` for operators.
+    slug: Option<String>,
+    email: String,
+    password: Password,
+    /// Whether what was sent can be a password at all.
+    is_password: bool,
+    /// Which other tenant is asked when there is none of that name.
+    decoy: String,
+    turn: Turn,
 }
 
 impl Authenticator {
-    /// Logs a person of a tenant in, or an operator when no tenant is named. `None` inside stands for what was sent but
-    /// cannot be a slug, an address or a password: it fails like a wrong one.
+    /// Logs a person of a tenant in, or an operator when no tenant is named.
+    ///
+    /// `admit` is called once the password has matched, before anything is written, and may refuse by saying when to
+    /// come back: from here on it is the tenant's own limit that counts.
     pub async fn login(
         &self,
         db: &Db,
-        tenant: Option<Option<Slug>>,
-        email: Option<Email>,
-        password: Option<Password>,
+        attempt: &LoginAttempt<'_>,
+        admit: impl AsyncFnOnce(&DirectoryEntry) -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Tokens, AuthError> {
-        let session = SessionId::mint(now);
-        let (principal, hash) = match tenant {
-            Some(slug) => self.tenant_credential(db, slug, email, session).await?,
-            None => self.operator_credential(db, email, session).await?,
+        let account = account_key(self, attempt);
+        let network = Network::of(attempt.from);
+        let counted = self
+            .attempts
+            .begin(&self.keyring, account, network, now)
+            .map_err(|retry_after| AuthError::Limited { retry_after })?;
+        let checked = self.checked(attempt, network, &counted)?;
+        let result = self.check_and_open(db, &checked, admit, now).await;
+        match &result {
+            // The password was right, whatever came then.
+            Ok(_) | Err(AuthError::Suspended | AuthError::Limited { .. }) => counted.succeeded(),
+            Err(AuthError::Invalid | AuthError::Lapsed) => drop(counted),
+            Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => counted.withdrawn(),
         }
-        .map_or((None, None), |(principal, hash)| (Some(principal), Some(hash)));
-        let known = password.is_some();
-        let password = password
-            .map_or_else(|| STAND_IN.parse(), Ok)
-            .map_err(|error: TextError| AuthError::Internal(error.to_string()))?;
-        let matches = self.passwords.verify(password.clone(), hash.clone()).await?;
-        let principal = principal.filter(|_| matches && known).ok_or(AuthError::Invalid)?;
-        if let Some(tenant) = principal.tenant() {
-            self.in_service(db, tenant.get(), now).await?;
+        result
+    }
+
+    fn checked(
+        &self,
+        attempt: &LoginAttempt<'_>,
+        network: Network,
+        counted: &Attempt<'_>,
+    ) -> Result<Checked, AuthError> {
+        let parsed = attempt.password.parse::<Password>();
+        let is_password = parsed.is_ok();
+        let password = parsed.or_else(|_not_one| STAND_IN.parse());
+        let password = password.map_err(|error: TextError| AuthError::Internal(error.to_string()))?;
+        let lane = match attempt.tenant {
+            None => Lane::Operators,
+            Some(_) if counted.is_returning() => Lane::Returning,
+            Some(_) => Lane::Logins,
+        };
+        let named = attempt.tenant.unwrap_or_default().as_bytes();
+        let group = self.keyring.mac(Purpose::LoginAttempt, named);
+        let both = [named, attempt.email.as_bytes()].join(&0);
+        Ok(Checked {
+            slug: attempt
+                .tenant
+                .map(|slug| slug.parse::<Slug>().map_or_else(|_| String::new(), |s| s.to_string())),
+            email: attempt.email.parse::<Email>().map_or_else(|_| String::new(), |email| email.to_string()),
+            password,
+            is_password,
+            decoy: letters(&self.keyring.mac(Purpose::LoginAttempt, &both)),
+            turn: Turn { lane, group: number(&group), network: Some(network) },
+        })
+    }
+
+    async fn check_and_open(
+        &self,
+        db: &Db,
+        checked: &Checked,
+        admit: impl AsyncFnOnce(&DirectoryEntry) -> Result<(), Duration>,
+        now: DateTime<Utc>,
+    ) -> Result<Tokens, AuthError> {
+        let mut admit = Some(admit);
+        for _ in 0..TRIES {
+            let (account, stored) = self.verify_password(db, checked).await?;
+            if let Account::User { entry, .. } = &account {
+                may_be_let_in(entry)?;
+                if let Some(admit) = admit.take() {
+                    admit(entry).await.map_err(|retry_after| AuthError::Limited { retry_after })?;
+                }
+            }
+            let renewal = self.renewal(checked, &stored).await?;
+            if let Some(tokens) = self.open_session(db, account, &stored, renewal, now).await? {
+                return Ok(tokens);
+            }
+            // The account was changed while its password was checked.
         }
-        let renewal = self.renewal(password, hash).await?;
-        self.open_session(db, principal, session, renewal, now).await
+        Err(AuthError::Invalid)
+    }
+
+    /// The account whose password this is, and the stored hash that it matches.
+    async fn verify_password(&self, db: &Db, checked: &Checked) -> Result<(Account, String), AuthError> {
+        if self.passwords.is_full(checked.turn) {
+            return Err(AuthError::Busy);
+        }
+        let found = match &checked.slug {
+            Some(slug) => self.tenant_credential(db, slug, checked).await?,
+            None => operator_credential(db, &checked.email).await?,
+        };
+        let stored = found.as_ref().map(|(_, stored)| stored.clone());
+        let matches = self.passwords.verify(checked.turn, checked.password.clone(), stored).await?;
+        found.filter(|_| matches && checked.is_password).ok_or(AuthError::Invalid)
+    }
+
+    /// One query of the directory and one of a tenant's schema, always.
+    async fn tenant_credential(
+        &self,
+        db: &Db,
+        slug: &str,
+        checked: &Checked,
+    ) -> Result<Option<(Account, String)>, AuthError> {
+        let tenant = self.view.directory.find_for_login(db, slug, &checked.decoy).await?;
+        // In another tenant nobody is looked up: nobody has an empty address.
+        let (id, email) = match &tenant {
+            Some(LoginTenant::Named(entry)) => (entry.id, checked.email.as_str()),
+            Some(LoginTenant::Decoy(id)) => (*id, ""),
+            // Nor is there anything to be found out where there is no tenant at all.
+            None => return Ok(None),
+        };
+        let found = db.credentials(id, async |tx| credentials::find_user(tx, email).await).await?;
+        Ok(match (tenant, found) {
+            (Some(LoginTenant::Named(entry)), Some(user)) => {
+                // Proven only once the password has matched; nothing is opened with it before.
+                let tenant = Proven::on(Evidence::Password, entry.id);
+                Some((Account::User { tenant, entry, id: user.id }, user.password_hash))
+            }
+            _ => None,
+        })
     }
 
     /// Today's hash of a password that has matched, if the stored one was made with other parameters: only now is the
     /// password at hand. It can wait for another login when many passwords are being checked.
-    async fn renewal(
-        &self,
-        password: Password,
-        stored: Option<String>,
-    ) -> Result<Option<Renewal>, AuthError> {
-        let Some(stored) = stored.filter(|stored| needs_rehash(stored)) else { return Ok(None) };
-        match self.passwords.hash(password).await {
-            Ok(renewed) => Ok(Some(Renewal { stored, renewed })),
+    async fn renewal(&self, checked: &Checked, stored: &str) -> Result<Option<Renewal>, AuthError> {
+        if !needs_rehash(stored) {
+            return Ok(None);
+        }
+        match self.passwords.hash(checked.turn, checked.password.clone()).await {
+            Ok(renewed) => Ok(Some(Renewal { stored: stored.to_owned(), renewed })),
             Err(PasswordError::Busy) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn tenant_credential(
-        &self,
-        db: &Db,
-        slug: Option<Slug>,
-        email: Option<Email>,
-        session: SessionId,
-    ) -> Result<Option<(Principal, String)>, AuthError> {
-        let entry = match &slug {
-            Some(slug) => self.directory.find_by_slug(db, slug).await?,
-            None => None,
-        };
-        let entry =
-            entry.filter(|entry| matches!(entry.status, TenantStatus::Active | TenantStatus::Suspended));
-        let (Some(entry), Some(email)) = (entry, email) else { return Ok(None) };
-        let found =
-            db.credentials(entry.id, async |tx| credentials::find_user(tx, email.as_str()).await).await?;
-        Ok(found.map(|user| {
-            // Proven only once the password has matched; nothing is opened with it before.
-            let tenant = Proven::on(Evidence::Password, entry.id);
-            let principal = Principal::User { tenant, id: user.id, role: user.role, session: Some(session) };
-            (principal, user.password_hash)
-        }))
-    }
-
-    async fn operator_credential(
-        &self,
-        db: &Db,
-        email: Option<Email>,
-        session: SessionId,
-    ) -> Result<Option<(Principal, String)>, AuthError> {
-        let Some(email) = email else { return Ok(None) };
-        let read = async |tx: &mut _| operators::find_credential(tx, email.as_str()).await;
-        let found = db.platform_read(Authority::credentials(), read).await?;
-        Ok(found.map(|operator| {
-            // Proven only once the password has matched.
-            let id = Proven::on(Evidence::Password, operator.id);
-            let principal = Principal::Operator { id, role: operator.role, session: Some(session) };
-            (principal, operator.password_hash)
-        }))
-    }
-
+    /// Opens a session, if the account still has the hash that was matched.
     async fn open_session(
         &self,
         db: &Db,
-        principal: Principal,
-        session: SessionId,
+        account: Account,
+        stored: &str,
         renewal: Option<Renewal>,
         now: DateTime<Utc>,
-    ) -> Result<Tokens, AuthError> {
+    ) -> Result<Option<Tokens>, AuthError> {
+        let session = SessionId::mint(now);
         let ends = now + self.session_life;
-        let owner =
-            principal.tenant().map_or(SessionOwner::Operator, |tenant| SessionOwner::Tenant(tenant.get()));
+        let owner = match account {
+            Account::User { tenant, .. } => SessionOwner::Tenant(tenant.get()),
+            Account::Operator { .. } => SessionOwner::Operator,
+        };
         let refresh = RefreshToken::issue(owner, session)?;
         let mac = refresh.mac(&self.keyring);
-        match principal {
-            Principal::User { tenant, id, .. } => {
+        let opened: Option<(Principal, DateTime<Utc>)> = match account {
+            Account::User { tenant, id, .. } => {
                 let open = async |tx: &mut _| {
+                    let Some(role) = users::lock_for_proof(tx, id, Some(stored)).await? else {
+                        return Ok::<_, DbError>(None);
+                    };
                     if let Some(Renewal { stored, renewed }) = &renewal {
                         users::renew_password_hash(tx, id, stored, renewed).await?;
                     }
-                    sessions::insert(tx, session, id, &mac, now, ends).await
+                    let at = sessions::insert(tx, session, id, &mac, ends).await?;
+                    Ok(Some((Principal::User { tenant, id, role, session: Some(session) }, at)))
                 };
-                db.write(tenant, open).await?;
+                db.write(tenant, open).await?
             }
-            Principal::Operator { id, .. } => {
+            Account::Operator { id } => {
                 let open = async |tx: &mut _| {
+                    let Some(role) = operators::lock_for_proof(tx, id.get(), Some(stored)).await? else {
+                        return Ok::<_, DbError>(None);
+                    };
                     if let Some(Renewal { stored, renewed }) = &renewal {
                         operators::renew_password_hash(tx, id.get(), stored, renewed).await?;
                     }
-                    operators::insert_session(tx, session, id.get(), &mac, now, ends).await
+                    let at = operators::insert_session(tx, session, id.get(), &mac, ends).await?;
+                    Ok(Some((Principal::Operator { id, role, session: Some(session) }, at)))
                 };
-                db.platform_write(Authority::credentials(), open).await?;
+                db.platform_write(Authority::credentials(), open).await?
             }
-            Principal::ApiKey { .. } => return Err(AuthError::Invalid),
-        }
-        self.tokens_for(principal, refresh, ends, now)
+        };
+        opened.map(|(principal, at)| self.tokens_for(principal, refresh, ends, at)).transpose()
     }
 
-    fn tokens_for(
+    /// The pair that a session's holder gets, for what the database has proven at `proven_at`.
+    pub(crate) fn tokens_for(
         &self,
         principal: Principal,
         refresh: RefreshToken,
         ends: DateTime<Utc>,
-        now: DateTime<Utc>,
+        proven_at: DateTime<Utc>,
     ) -> Result<Tokens, AuthError> {
-        let issue = Issue { principal, proven_at: now, credential_expires_at: Some(ends) };
+        let issue = Issue { principal, proven_at, credential_expires_at: Some(ends) };
         Ok(Tokens { access: self.tokens.issue(&*self.keys()?, &issue)?, refresh })
-    }
-
-    /// Exchanges a refresh token for the next pair.
-    pub async fn refresh(&self, db: &Db, text: &str, now: DateTime<Utc>) -> Result<Tokens, AuthError> {
-        let token = RefreshToken::parse(text).map_err(|_malformed| AuthError::Invalid)?;
-        let stored = self.stored_session(db, &token, now).await?.ok_or(AuthError::Invalid)?;
-        if stored.revoked || stored.expires_at <= now {
-            return Err(AuthError::Invalid);
-        }
-        let in_force = token.matches(&self.keyring, &stored.token_mac);
-        let previous = stored.previous_mac.as_deref().is_some_and(|mac| token.matches(&self.keyring, mac));
-        if in_force || (previous && now - stored.rotated_at < GRACE) {
-            return self.succeed(db, &token, stored, in_force, now).await;
-        }
-        // Whoever used it the first time has gone on from there, however often.
-        if token.leads_to(&self.keyring, &stored.token_mac, CHAIN) {
-            tracing::warn!(session = %token.session, "a refresh token was used again; its session is ended");
-            self.end_session(db, &token, &stored, now).await?;
-        }
-        Err(AuthError::Invalid)
-    }
-
-    /// The pair that follows a good refresh token, which is replaced if it is the one in force.
-    async fn succeed(
-        &self,
-        db: &Db,
-        token: &RefreshToken,
-        stored: Stored,
-        in_force: bool,
-        now: DateTime<Utc>,
-    ) -> Result<Tokens, AuthError> {
-        if let Some(tenant) = stored.principal.tenant() {
-            self.in_service(db, tenant.get(), now).await?;
-        }
-        let successor = token.successor(&self.keyring);
-        if in_force {
-            let (current, next) = (token.mac(&self.keyring), successor.mac(&self.keyring));
-            let session = token.session;
-            match stored.principal.tenant() {
-                Some(tenant) => {
-                    db.write(tenant, async |tx| sessions::rotate(tx, session, &current, &next, now).await)
-                        .await?;
-                }
-                None => {
-                    let rotate =
-                        async |tx: &mut _| operators::rotate_session(tx, session, &current, &next, now).await;
-                    db.platform_write(Authority::credentials(), rotate).await?;
-                }
-            }
-        }
-        // Whoever lost the race for this rotation holds the same token, and gets the same successor.
-        self.tokens_for(stored.principal, successor, stored.expires_at, now)
-    }
-
-    /// Ends the session of a refresh token, a suspended tenant's too. One that is not good is left alone, without a word.
-    pub async fn logout(&self, db: &Db, text: &str, now: DateTime<Utc>) -> Result<(), AuthError> {
-        let Ok(token) = RefreshToken::parse(text) else { return Ok(()) };
-        let stored = self.stored_session(db, &token, now).await?;
-        match stored.filter(|stored| token.matches(&self.keyring, &stored.token_mac)) {
-            Some(stored) => self.end_session(db, &token, &stored, now).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn end_session(
-        &self,
-        db: &Db,
-        token: &RefreshToken,
-        stored: &Stored,
-        now: DateTime<Utc>,
-    ) -> Result<(), AuthError> {
-        let session = token.session;
-        match stored.principal.tenant() {
-            Some(tenant) => {
-                let end = async |tx: &mut _| {
-                    sessions::revoke(tx, session, now).await?;
-                    revoke(tx, Revoked::Session(session)).await
-                };
-                db.write(tenant, end).await?;
-            }
-            None => {
-                let end = async |tx: &mut _| {
-                    operators::revoke_session(tx, session, now).await?;
-                    revocations::revoke_operator_session(tx, session).await
-                };
-                db.platform_write(Authority::credentials(), end).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The session that a token names. Whether the token is one of its tokens is for the caller to see.
-    async fn stored_session(
-        &self,
-        db: &Db,
-        token: &RefreshToken,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Stored>, AuthError> {
-        match token.owner {
-            SessionOwner::Tenant(tenant) => self.tenant_session(db, tenant, token.session, now).await,
-            SessionOwner::Operator => Ok(operator_session(db, token.session).await?),
-        }
-    }
-
-    async fn tenant_session(
-        &self,
-        db: &Db,
-        tenant: TenantId,
-        session: SessionId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Stored>, AuthError> {
-        // A tenant without a schema has no sessions.
-        let entry = self.directory.find(db, tenant, now).await?;
-        if !entry.is_some_and(|entry| matches!(entry.status, TenantStatus::Active | TenantStatus::Suspended))
-        {
-            return Ok(None);
-        }
-        let found = db.credentials(tenant, async |tx| credentials::find_session(tx, session).await).await?;
-        Ok(found.map(|row| Stored {
-            // Used only after the token's HMAC has matched.
-            principal: Principal::User {
-                tenant: Proven::on(Evidence::RefreshToken, tenant),
-                id: row.user,
-                role: row.role,
-                session: Some(session),
-            },
-            token_mac: row.token_mac,
-            previous_mac: row.previous_mac,
-            rotated_at: row.rotated_at,
-            expires_at: row.expires_at,
-            revoked: row.revoked_at.is_some(),
-        }))
     }
 }
 
-async fn operator_session(db: &Db, session: SessionId) -> Result<Option<Stored>, DbError> {
-    let read = async |tx: &mut _| operators::find_session(tx, session).await;
+/// Always one query.
+async fn operator_credential(db: &Db, email: &str) -> Result<Option<(Account, String)>, AuthError> {
+    let read = async |tx: &mut _| operators::find_credential(tx, email).await;
     let found = db.platform_read(Authority::credentials(), read).await?;
-    Ok(found.map(|row| Stored {
-        // Used only after the token's HMAC has matched.
-        principal: Principal::Operator {
-            id: Proven::on(Evidence::RefreshToken, row.operator),
-            role: row.role,
-            session: Some(session),
-        },
-        token_mac: row.token_mac,
-        previous_mac: row.previous_mac,
-        rotated_at: row.rotated_at,
-        expires_at: row.expires_at,
-        revoked: row.revoked_at.is_some(),
+    Ok(found.map(|operator| {
+        // Proven only once the password has matched.
+        let id = Proven::on(Evidence::Password, operator.id);
+        (Account::Operator { id }, operator.password_hash)
     }))
+}
+
+/// The account that is named, written as it is stored if it can be.
+fn account_key(authenticator: &Authenticator, attempt: &LoginAttempt<'_>) -> AccountKey {
+    let email = attempt.email.parse::<Email>();
+    let email = email.as_ref().map_or(attempt.email, Email::as_str);
+    AccountKey::of(&authenticator.keyring, attempt.tenant, email)
+}
+
+fn number(mac: &[u8; 32]) -> u128 {
+    mac.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte))
+}
+
+/// Where among the slugs a keyed hash falls.
+fn letters(mac: &[u8; 32]) -> String {
+    mac.iter().take(8).map(|byte| char::from(b'a' + byte % 26)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoys_are_spread_over_all_slugs() {
+        let first = |byte| letters(&[byte; 32]).chars().next().unwrap();
+        let found: std::collections::BTreeSet<char> = (0..=255).map(first).collect();
+        assert_eq!(found.len(), 26);
+        assert_eq!(letters(&[0; 32]), "aaaaaaaa");
+    }
 }

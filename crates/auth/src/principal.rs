@@ -9,6 +9,8 @@ use bulkhead_domain::{
 };
 use chrono::{DateTime, Utc};
 
+use crate::revocation::Since;
+
 /// A caller whose credential was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Principal {
@@ -103,9 +105,8 @@ impl Principal {
 pub struct Verified {
     /// Who calls.
     pub principal: Principal,
-    /// Since when: for a token, when it was issued; for an API key, when its row was read from the database. Trust taken
-    /// back at or after this moment ends it.
-    pub issued_at: DateTime<Utc>,
+    /// Since when: trust that was taken back later ends it.
+    pub since: Since,
     /// When the credential ends by itself; [`DateTime::<Utc>::MAX_UTC`] when it does not.
     pub expires_at: DateTime<Utc>,
 }

@@ -1,13 +1,18 @@
 //! What this node knows of trust that was taken back.
 //!
 //! The database holds the truth; every node reads it every other second and judges verified credentials by what it read.
-//! A credential is revoked when it was issued at or before the moment of the revocation, compared to the millisecond: a
-//! login right after a password change is a later one and works. Moments come from the clocks of the database and of
-//! the nodes, which are taken to agree to the millisecond or so (NTP); in doubt, that is in the same millisecond, the
-//! credential is refused.
+//! Proofs and revocations are ordered without comparing the clocks of two machines ([`Since`]): a token carries the moment
+//! at which the database proved it, under the lock that a revocation has to take before its own moment; an API key
+//! that was looked up carries how much the node knew when the look-up began, and what is learnt later may not have been in
+//! what the look-up saw. In doubt, that is in the same millisecond, a credential is refused.
 //!
-//! Refuses to judge from old or incomplete knowledge: the answer is then [`Standing::Unknown`], and the database has to
-//! be asked.
+//! What is kept is bounded, group by group: a tenant, or the operators. Over its bound a group's revocations are coarsened to
+//! one, of everything up to the newest of them; that costs its people a refresh and its API keys a look-up, and no
+//! other group anything. Over the bound of the process the largest groups are coarsened, and when that is not enough the
+//! oldest revocations are forgotten.
+//!
+//! Refuses to judge from old knowledge, or by what it has forgotten: the answer is then [`Standing::Unknown`], and
+//! the database has to be asked about this one credential.
 
 use std::collections::HashMap;
 
@@ -24,47 +29,86 @@ use crate::{
 /// How old the last successful read may be for its knowledge to count.
 pub const FRESH_FOR: TimeDelta = TimeDelta::seconds(5);
 
-/// How many revocations are kept; about 10 MB. A view that would need more stops judging until the surplus is history.
-const CAPACITY: usize = 100_000;
-
-/// Whose credentials are no longer good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RevokedSubject {
-    /// A person, with every session.
-    User(TenantId, UserId),
-    /// An API key, and the tokens issued for it.
-    ApiKey(TenantId, ApiKeyId),
-    /// One login of a person.
-    Session(TenantId, SessionId),
-    /// An operator, with every session.
-    Operator(OperatorId),
-    /// One login of an operator.
-    OperatorSession(SessionId),
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Revocations of one tenant, or of the operators; the database coarsens at the same number.
+    pub group: usize,
+    /// Revocations in all.
+    pub total: usize,
 }
 
-impl RevokedSubject {
-    /// Reads the columns of a stored revocation. `None` when they make no sense together: a reader must then treat its
-    /// read as failed, not skip the row.
-    pub fn from_columns(tenant: Option<Uuid>, kind: &str, id: Uuid) -> Option<Self> {
-        match (kind, tenant.map(TenantId::from_uuid)) {
-            ("user", Some(tenant)) => Some(Self::User(tenant, UserId::from_uuid(id))),
-            ("api_key", Some(tenant)) => Some(Self::ApiKey(tenant, ApiKeyId::from_uuid(id))),
-            ("session", Some(tenant)) => Some(Self::Session(tenant, SessionId::from_uuid(id))),
-            ("session", None) => Some(Self::OperatorSession(SessionId::from_uuid(id))),
-            ("operator", None) => Some(Self::Operator(OperatorId::from_uuid(id))),
-            _ => None,
-        }
+impl Default for Bounds {
+    /// A thousand of each group, 100,000 in all: about 10 MB.
+    fn default() -> Self {
+        Self { group: 1_000, total: 100_000 }
     }
+}
+
+/// Who is revoked together, and bounded together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// The principals of a tenant.
+    Tenant(TenantId),
+    /// The operators.
+    Operators,
+}
+
+/// Whose credentials of a group are no longer good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Everybody's.
+    Everything,
+    /// A person's, with every session.
+    User(UserId),
+    /// An API key, and the tokens issued for it.
+    ApiKey(ApiKeyId),
+    /// One login of a person or of an operator.
+    Session(SessionId),
+    /// An operator's, with every session.
+    Operator(OperatorId),
 }
 
 /// Trust taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// Whose.
-    pub subject: RevokedSubject,
-    /// When: credentials issued up to this moment are no longer good.
+    /// Whose principal it was.
+    pub group: Group,
+    /// Which one.
+    pub target: Target,
+    /// When, by the database's clock: tokens proven up to this moment are no longer good.
     pub at: DateTime<Utc>,
 }
+
+impl Revocation {
+    /// Reads the columns of a stored revocation. `None` when they make no sense together: a reader must then treat its
+    /// read as failed, not skip the row.
+    pub fn from_columns(tenant: Option<Uuid>, kind: &str, id: Uuid, at: DateTime<Utc>) -> Option<Self> {
+        let group = tenant.map_or(Group::Operators, |tenant| Group::Tenant(TenantId::from_uuid(tenant)));
+        let target = match (kind, group) {
+            ("everything", _) => Target::Everything,
+            ("session", _) => Target::Session(SessionId::from_uuid(id)),
+            ("user", Group::Tenant(_)) => Target::User(UserId::from_uuid(id)),
+            ("api_key", Group::Tenant(_)) => Target::ApiKey(ApiKeyId::from_uuid(id)),
+            ("operator", Group::Operators) => Target::Operator(OperatorId::from_uuid(id)),
+            _ => return None,
+        };
+        Some(Self { group, target, at })
+    }
+}
+
+/// From when on a credential was known to be good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// A token: when the database proved what it stands for, by the database's clock.
+    Proven(DateTime<Utc>),
+    /// A credential whose row was looked up: how much the node knew before the look-up began.
+    LookedUp(Knowledge),
+}
+
+/// How much a node knew at some moment; grows with every read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Knowledge(u64);
 
 /// What the node's knowledge says about a verified credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,26 +121,71 @@ pub enum Standing {
     Unknown,
 }
 
+/// What one read of the database has returned. Together, reads must return every revocation within
+/// [`Revocations::horizon`] but those that `left_out` admits; in any order, and repeated if need be.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The revocations.
+    pub rows: Vec<Revocation>,
+    /// Those of this moment and before may be missing.
+    pub left_out: Option<DateTime<Utc>>,
+    /// When the read was made, by the database's clock.
+    pub now: DateTime<Utc>,
+    /// When it was begun, by the node's clock.
+    pub read_at: DateTime<Utc>,
+}
+
 /// The node's view of the revocations that can still matter.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Revocations {
     view: RwLock<View>,
-    capacity: usize,
+    bounds: Bounds,
 }
 
 #[derive(Debug, Default)]
 struct View {
-    latest: HashMap<RevokedSubject, DateTime<Utc>>,
+    groups: HashMap<Group, Entries>,
     /// When the last successful read began.
     read_at: Option<DateTime<Utc>>,
-    /// Until then the view lacks revocations that there was no room for.
-    incomplete_until: Option<DateTime<Utc>>,
+    knowledge: Knowledge,
+    /// Covers the revocations that the view does not hold.
+    forgotten: Option<Mark>,
+}
+
+/// The revocations of a group. Those in `targets` are younger than `everything`.
+#[derive(Debug, Default)]
+struct Entries {
+    everything: Option<Mark>,
+    targets: HashMap<Target, Mark>,
+}
+
+/// A revocation, as it is compared with proofs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    /// Milliseconds since the epoch: tokens have no finer times.
+    at: i64,
+    /// By which read it was learnt.
+    learnt: Knowledge,
+}
+
+impl Mark {
+    fn hits(self, since: Since) -> bool {
+        match since {
+            Since::Proven(at) => at.timestamp_millis() <= self.at,
+            Since::LookedUp(knowledge) => knowledge < self.learnt,
+        }
+    }
+
+    /// What hits whatever one of the two does.
+    fn and(self, other: Self) -> Self {
+        Self { at: self.at.max(other.at), learnt: self.learnt.max(other.learnt) }
+    }
 }
 
 impl Revocations {
     /// Knows nothing yet, and says so until the first read.
-    pub fn new() -> Self {
-        Self { view: RwLock::default(), capacity: CAPACITY }
+    pub fn new(bounds: Bounds) -> Self {
+        Self { view: RwLock::default(), bounds }
     }
 
     /// How long a revocation matters: for the longest life of a token, the leeway of its expiry, and a minute in case
@@ -105,247 +194,159 @@ impl Revocations {
         MAX_LIFETIME + LEEWAY + TimeDelta::minutes(1)
     }
 
-    /// Takes in what a read returned. `read_at` is when the read BEGAN. Together with earlier reads it must have
-    /// returned every revocation within [`Self::horizon`]; rows may be repeated and in any order.
-    pub fn apply(&self, rows: impl IntoIterator<Item = Revocation>, read_at: DateTime<Utc>) {
-        let mut view = self.view.write();
-        view.forget_before(read_at - Self::horizon());
-        for Revocation { subject, at } in rows {
-            if at < read_at - Self::horizon() {
-                continue;
-            }
-            if view.latest.len() < self.capacity || view.latest.contains_key(&subject) {
-                let latest = view.latest.entry(subject).or_insert(at);
-                *latest = at.max(*latest);
-            } else {
-                let gone = at.checked_add_signed(Self::horizon()).unwrap_or(DateTime::<Utc>::MAX_UTC);
-                view.incomplete_until = Some(view.incomplete_until.map_or(gone, |until| until.max(gone)));
-            }
-        }
-        view.read_at = Some(read_at);
+    /// How many rows a read needs to return at most.
+    pub fn capacity(&self) -> usize {
+        self.bounds.total
     }
 
-    /// Whether a principal's credential, issued at `issued_at`, is still trusted.
-    pub fn standing(&self, principal: &Principal, issued_at: DateTime<Utc>, now: DateTime<Utc>) -> Standing {
+    /// Takes in what a read has returned.
+    pub fn apply(&self, batch: Batch) {
+        let oldest = (batch.now - Self::horizon()).timestamp_millis();
+        let mut view = self.view.write();
+        view.knowledge.0 += 1;
+        let mark = |at: DateTime<Utc>| Mark { at: at.timestamp_millis(), learnt: view.knowledge };
+        let left_out = batch.left_out.map(mark);
+        let rows: Vec<_> = batch.rows.into_iter().map(|row| (row.group, row.target, mark(row.at))).collect();
+        for (group, target, mark) in rows.into_iter().filter(|(_, _, mark)| mark.at >= oldest) {
+            view.groups.entry(group).or_default().add(target, mark, self.bounds.group);
+        }
+        view.forget(left_out);
+        view.forget_before(oldest);
+        view.shrink_to(self.bounds.total);
+        view.read_at = Some(batch.read_at);
+    }
+
+    /// Whether a principal's credential is still trusted.
+    pub fn standing(&self, principal: &Principal, since: Since, now: DateTime<Utc>) -> Standing {
         let view = self.view.read();
-        if view.is_revoked(principal, issued_at) {
+        if view.is_revoked(principal, since) {
             Standing::Revoked
-        } else if view.can_judge(now) {
+        } else if view.is_fresh(now) && !view.forgotten.is_some_and(|mark| mark.hits(since)) {
             Standing::Good
         } else {
             Standing::Unknown
         }
     }
 
-    /// Whether the view is recent and complete enough to call a credential good.
-    pub fn fresh(&self, now: DateTime<Utc>) -> bool {
-        self.view.read().can_judge(now)
+    /// Whether the view is recent enough to call a credential good.
+    pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        self.view.read().is_fresh(now)
     }
-}
 
-impl Default for Revocations {
-    fn default() -> Self {
-        Self::new()
+    /// How much the node knows now. Take it before a look-up begins.
+    pub fn knowledge(&self) -> Knowledge {
+        self.view.read().knowledge
+    }
+
+    /// How many revocations are held; a group that was coarsened has one.
+    pub fn len(&self) -> usize {
+        self.view.read().len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
 impl View {
-    fn can_judge(&self, now: DateTime<Utc>) -> bool {
+    fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         // A clock that was set back makes the last read lie in the future: no better than a read too long ago.
-        let recent = self.read_at.is_some_and(|at| (now - at).abs() <= FRESH_FOR);
-        recent && self.incomplete_until.is_none_or(|until| until < now)
+        self.read_at.is_some_and(|at| (now - at).abs() <= FRESH_FOR)
     }
 
-    fn is_revoked(&self, principal: &Principal, issued_at: DateTime<Utc>) -> bool {
-        let hit = |subject| self.latest.get(&subject).is_some_and(|at| millis(issued_at) <= millis(*at));
-        match principal {
-            Principal::User { tenant, id, session, .. } => {
-                let tenant = tenant.get();
-                hit(RevokedSubject::User(tenant, *id))
-                    || session.is_some_and(|session| hit(RevokedSubject::Session(tenant, session)))
-            }
-            Principal::ApiKey { tenant, id, .. } => hit(RevokedSubject::ApiKey(tenant.get(), *id)),
-            Principal::Operator { id, session, .. } => {
-                hit(RevokedSubject::Operator(id.get()))
-                    || session.is_some_and(|session| hit(RevokedSubject::OperatorSession(session)))
-            }
+    fn is_revoked(&self, principal: &Principal, since: Since) -> bool {
+        let group = principal.tenant().map_or(Group::Operators, |tenant| Group::Tenant(tenant.get()));
+        let Some(entries) = self.groups.get(&group) else { return false };
+        let own = match principal {
+            Principal::User { id, .. } => Target::User(*id),
+            Principal::ApiKey { id, .. } => Target::ApiKey(*id),
+            Principal::Operator { id, .. } => Target::Operator(id.get()),
+        };
+        let hit = |target| entries.targets.get(&target).is_some_and(|mark| mark.hits(since));
+        entries.everything.is_some_and(|mark| mark.hits(since))
+            || hit(own)
+            || principal.session().is_some_and(|session| hit(Target::Session(session)))
+    }
+
+    fn len(&self) -> usize {
+        self.groups.values().map(Entries::len).sum()
+    }
+
+    /// Notes that revocations up to this mark are not held.
+    fn forget(&mut self, mark: Option<Mark>) {
+        self.forgotten = [self.forgotten, mark].into_iter().flatten().reduce(Mark::and);
+    }
+
+    fn forget_before(&mut self, moment: i64) {
+        let matters = |mark: &Mark| mark.at >= moment;
+        self.forgotten = self.forgotten.filter(matters);
+        self.groups.retain(|_, entries| {
+            entries.everything = entries.everything.filter(matters);
+            entries.targets.retain(|_, mark| matters(mark));
+            entries.len() > 0
+        });
+        // A flood is over: give its memory back.
+        if self.groups.capacity() > 1024 && self.groups.len() < self.groups.capacity() / 4 {
+            self.groups.shrink_to_fit();
         }
     }
 
-    fn forget_before(&mut self, moment: DateTime<Utc>) {
-        self.latest.retain(|_, at| *at >= moment);
-        // A flood is over: give its memory back.
-        if self.latest.capacity() > 1024 && self.latest.len() < self.latest.capacity() / 4 {
-            self.latest.shrink_to_fit();
+    /// Coarsens the largest groups, and when all are as small as can be forgets the oldest revocations.
+    fn shrink_to(&mut self, total: usize) {
+        let mut held = self.len();
+        if held <= total {
+            return;
+        }
+        let mut groups: Vec<&mut Entries> = self.groups.values_mut().collect();
+        groups.sort_unstable_by_key(|entries| std::cmp::Reverse(entries.len()));
+        for entries in groups {
+            if held <= total {
+                return;
+            }
+            held = held + 1 - entries.len();
+            entries.coarsen();
+        }
+        if held > total {
+            // An eighth more than needed, so that this is not done again for every revocation.
+            let mut moments: Vec<i64> =
+                self.groups.values().filter_map(|entries| entries.everything).map(|mark| mark.at).collect();
+            let (_, last, _) = moments.select_nth_unstable((held - total + total / 8).min(held - 1));
+            let last = *last;
+            let oldest = self.groups.values().filter_map(|entries| entries.everything);
+            let oldest = oldest.filter(|mark| mark.at <= last).reduce(Mark::and);
+            self.forget(oldest);
+            self.groups.retain(|_, entries| entries.everything.is_some_and(|mark| mark.at > last));
         }
     }
 }
 
-/// Issue times have milliseconds, the database has microseconds.
-fn millis(moment: DateTime<Utc>) -> i64 {
-    moment.timestamp_millis()
+impl Entries {
+    fn len(&self) -> usize {
+        self.targets.len() + usize::from(self.everything.is_some())
+    }
+
+    fn add(&mut self, target: Target, mark: Mark, bound: usize) {
+        if target == Target::Everything {
+            let everything = self.everything.map_or(mark, |known| known.and(mark));
+            self.everything = Some(everything);
+            self.targets.retain(|_, mark| mark.at > everything.at);
+            self.targets.shrink_to_fit();
+            return;
+        }
+        self.targets.entry(target).and_modify(|known| *known = known.and(mark)).or_insert(mark);
+        if self.targets.len() > bound {
+            self.coarsen();
+        }
+    }
+
+    /// Puts one mark in the place of all, which hits whatever they hit.
+    fn coarsen(&mut self) {
+        let marks = self.targets.drain().map(|(_, mark)| mark);
+        self.everything = marks.chain(self.everything).reduce(Mark::and);
+        self.targets.shrink_to_fit();
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use bulkhead_domain::{OperatorRole, Role};
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::principal::tests::{key, operator, user};
-
-    const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_800_000_000_500).unwrap();
-
-    fn session(byte: u8) -> SessionId {
-        SessionId::from_uuid(Uuid::from_bytes([byte; 16]))
-    }
-
-    fn ms(millis: i64) -> TimeDelta {
-        TimeDelta::milliseconds(millis)
-    }
-
-    /// What is revoked when a principal is, with every session.
-    fn whole(principal: &Principal) -> RevokedSubject {
-        match principal {
-            Principal::User { tenant, id, .. } => RevokedSubject::User(tenant.get(), *id),
-            Principal::ApiKey { tenant, id, .. } => RevokedSubject::ApiKey(tenant.get(), *id),
-            Principal::Operator { id, .. } => RevokedSubject::Operator(id.get()),
-        }
-    }
-
-    fn view(rows: impl IntoIterator<Item = (RevokedSubject, DateTime<Utc>)>) -> Revocations {
-        let revocations = Revocations::new();
-        revocations.apply(rows.into_iter().map(|(subject, at)| Revocation { subject, at }), NOW);
-        revocations
-    }
-
-    #[test]
-    fn a_node_that_has_read_nothing_knows_nothing() {
-        let person = user(1, Role::Owner, None);
-        assert_eq!(Revocations::new().standing(&person, NOW, NOW), Standing::Unknown);
-        assert_eq!(view([]).standing(&person, NOW, NOW), Standing::Good);
-    }
-
-    #[test]
-    fn knowledge_counts_for_five_seconds_and_revocations_longer() {
-        let (person, gone) = (user(1, Role::Owner, None), user(2, Role::Owner, None));
-        let revocations = view([(whole(&gone), NOW)]);
-        for (now, fresh) in [(0, true), (5_000, true), (5_001, false), (-5_000, true), (-5_001, false)] {
-            let now = NOW + ms(now);
-            assert_eq!(revocations.fresh(now), fresh, "{now}");
-            let expected = if fresh { Standing::Good } else { Standing::Unknown };
-            assert_eq!(revocations.standing(&person, NOW, now), expected, "{now}");
-            assert_eq!(revocations.standing(&gone, NOW, now), Standing::Revoked, "{now}");
-        }
-        revocations.apply([], NOW + ms(6_000));
-        assert_eq!(revocations.standing(&person, NOW, NOW + ms(6_001)), Standing::Good);
-    }
-
-    #[test]
-    fn a_login_in_the_same_second_but_after_the_revocation_works() {
-        let at = NOW;
-        let Principal::User { tenant, id, .. } = user(1, Role::Owner, None) else { panic!("not a user") };
-        let revocations = view([(RevokedSubject::User(tenant.get(), id), at)]);
-        let person = user(1, Role::Owner, Some(session(9)));
-        assert_eq!(revocations.standing(&person, at - ms(1), NOW), Standing::Revoked);
-        assert_eq!(revocations.standing(&person, at, NOW), Standing::Revoked);
-        assert_eq!(revocations.standing(&person, at + TimeDelta::microseconds(999), NOW), Standing::Revoked);
-        assert_eq!(revocations.standing(&person, at + ms(1), NOW), Standing::Good);
-    }
-
-    #[test]
-    fn each_subject_hits_exactly_its_own() {
-        let people = [
-            user(1, Role::Owner, None),
-            user(1, Role::Owner, Some(session(5))),
-            user(1, Role::Owner, Some(session(6))),
-            user(7, Role::Owner, Some(session(5))),
-            key(1, Role::Owner),
-            key(7, Role::Owner),
-            operator(OperatorRole::Admin),
-        ];
-        let ids = |byte: u8| Uuid::from_bytes([byte; 16]);
-        let tenant_id = Some(ids(1));
-        for (kind, tenant, id, hits) in [
-            ("user", tenant_id, ids(2), [true, true, true, false, false, false, false]),
-            ("session", tenant_id, ids(5), [false, true, false, false, false, false, false]),
-            ("api_key", tenant_id, ids(3), [false, false, false, false, true, false, false]),
-            ("operator", None, ids(4), [false, false, false, false, false, false, true]),
-            ("session", None, ids(5), [false; 7]),
-        ] {
-            let subject = RevokedSubject::from_columns(tenant, kind, id).unwrap();
-            let revocations = view([(subject, NOW)]);
-            let found = people.map(|person| revocations.standing(&person, NOW, NOW) == Standing::Revoked);
-            assert_eq!(found, hits, "{subject:?}");
-        }
-        for (tenant, kind) in [
-            (tenant_id, "tenant"),
-            (None, "user"),
-            (None, "api_key"),
-            (tenant_id, "operator"),
-            (tenant_id, "role"),
-        ] {
-            assert_eq!(RevokedSubject::from_columns(tenant, kind, ids(1)), None, "{kind} of {tenant:?}");
-        }
-    }
-
-    #[test]
-    fn an_operator_session_is_revoked_alone() {
-        let revocations = view([(RevokedSubject::OperatorSession(session(5)), NOW)]);
-        let Principal::Operator { id, role, .. } = operator(OperatorRole::Admin) else {
-            panic!("not an operator")
-        };
-        for (number, expected) in [(5, Standing::Revoked), (6, Standing::Good)] {
-            let person = Principal::Operator { id, role, session: Some(session(number)) };
-            assert_eq!(revocations.standing(&person, NOW, NOW), expected);
-        }
-    }
-
-    #[test]
-    fn what_is_over_is_forgotten_and_not_before() {
-        let person = user(1, Role::Owner, None);
-        let revocations = view([(whole(&person), NOW)]);
-        let last_moment = NOW + Revocations::horizon();
-        revocations.apply([], last_moment);
-        assert_eq!(revocations.standing(&person, NOW, last_moment), Standing::Revoked);
-        revocations.apply([], last_moment + ms(1));
-        assert_eq!(revocations.view.read().latest.len(), 0);
-        // No token from before the revocation can still be alive by then.
-        assert!(Revocations::horizon() > MAX_LIFETIME + LEEWAY);
-    }
-
-    #[test]
-    fn without_room_for_every_revocation_nothing_is_called_good() {
-        let revocations = Revocations { view: RwLock::default(), capacity: 2 };
-        let person = |byte| user(byte, Role::Owner, None);
-        let rows = (1..=3).map(|byte| Revocation { subject: whole(&person(byte)), at: NOW });
-        revocations.apply(rows, NOW);
-        assert_eq!(revocations.view.read().latest.len(), 2);
-        for byte in 1..=4 {
-            assert_ne!(revocations.standing(&person(byte), NOW, NOW), Standing::Good, "{byte}");
-        }
-        let later = NOW + Revocations::horizon() + ms(1);
-        revocations.apply([], later);
-        assert_eq!(revocations.standing(&person(3), later, later), Standing::Good);
-    }
-
-    proptest! {
-        #[test]
-        fn batches_order_and_repetition_do_not_matter(
-            rows in prop::collection::vec((0_u8..4, -5_000_i64..0), 0..20),
-            cut: prop::sample::Index,
-            who in 0_u8..4,
-            issued in -5_000_i64..0,
-        ) {
-            let row = |(byte, at): &(u8, i64)| Revocation { subject: whole(&key(*byte, Role::ReadOnly)), at: NOW + ms(*at) };
-            let expected = rows.iter().any(|(byte, at)| *byte == who && issued <= *at);
-            let (first, second) = rows.split_at(cut.index(rows.len() + 1));
-            let revocations = Revocations::new();
-            revocations.apply(second.iter().map(row), NOW);
-            revocations.apply(first.iter().rev().map(row), NOW);
-            revocations.apply(rows.iter().map(row), NOW);
-            let standing = revocations.standing(&key(who, Role::ReadOnly), NOW + ms(issued), NOW);
-            prop_assert_eq!(standing == Standing::Revoked, expected);
-        }
-    }
-}
+mod tests;

@@ -4,22 +4,16 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, block_on, serve};
-use bulkhead_auth::{AccessTokens, Authenticator, Keyring, MasterKey, PasswordHasher};
+use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, MasterKey, PasswordHasher};
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
-use bulkhead_limits::{AddressLimiter, InFlight, InFlightOptions, Limiter, LimiterOptions};
+use bulkhead_limits::{AddressLimiter, FailureBudget, InFlight, InFlightOptions, Limiter, LimiterOptions};
 use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_usage::Recorder;
 use chrono::TimeDelta;
 
 use crate::{stop, wiring};
-
-/// Logins that may wait for their turn to be hashed; the rest are told to come back.
-const PASSWORDS_WAITING: usize = 64;
-
-/// Logins, refreshes and wrong credentials that one address may try per minute.
-const CREDENTIAL_ATTEMPTS: u32 = 60;
 
 /// Serves until it is told to stop.
 pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
@@ -66,7 +60,7 @@ fn in_flight(settings: &Settings) -> InFlightOptions {
 fn shared(settings: &Settings) -> Result<Shared> {
     let (http, auth) = (&settings.http, &settings.auth);
     let keyring = Arc::new(Keyring::new(&MasterKey::from(*auth.require_master_key()?.expose()))?);
-    let passwords = PasswordHasher::new(usize::from(auth.password_hash_threads), PASSWORDS_WAITING);
+    let passwords = PasswordHasher::new(usize::from(auth.password_hash_threads));
     let tokens = AccessTokens::new(
         settings.issuer().to_owned(),
         auth.audience.clone(),
@@ -95,12 +89,13 @@ fn shared(settings: &Settings) -> Result<Shared> {
             passwords.clone(),
             tokens,
             session_life,
+            Bounds::default(),
         )),
         keyring,
         passwords,
         in_flight: InFlight::new(in_flight(settings), metrics.clone()),
         addresses: Arc::new(AddressLimiter::new(http.ip_requests_per_minute, metrics.clone())),
-        attempts: Arc::new(AddressLimiter::new(CREDENTIAL_ATTEMPTS, metrics.clone())),
+        failures: Arc::new(FailureBudget::new(http.ip_failed_credentials_per_minute, metrics.clone())),
         limiter: Limiter::new(redis, limits, metrics.clone()),
         health: Arc::new(Health::default()),
         recorders: Arc::default(),

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead};
 
 use anyhow::{Context, Result, bail};
-use bulkhead_auth::{Password, PasswordHasher};
+use bulkhead_auth::{Lane, Password, PasswordHasher, Turn};
 use bulkhead_config::Settings;
 use bulkhead_db::{Authority, DbError, Shares, platform::operators};
 use bulkhead_domain::{Clock, Email, OperatorId, OperatorRole, SystemClock};
@@ -19,7 +19,8 @@ pub(crate) async fn create(settings: &Settings, email: &Email, role: OperatorRol
         None => first_line()?,
     };
     let password: Password = password.parse().context("the password")?;
-    let hash = PasswordHasher::new(1, 0).hash(password).await?;
+    let turn = Turn { lane: Lane::Creations, group: 0, network: None };
+    let hash = PasswordHasher::new(1).hash(turn, password).await?;
     let db = wiring::databases(settings, &Metrics::new()?, Shares::Whole)?();
     let now = SystemClock.now();
     let id = OperatorId::mint(now);

@@ -98,13 +98,8 @@ macro_rules! idempotency_queries {
             locked: bool,
         }
 
-        /// Claims a key for this transaction and tells what is known about it.
-        pub async fn claim(tx: &mut $tx, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
-            let lock = diesel::sql_query("SELECT pg_try_advisory_xact_lock($1) AS locked");
-            let lock: Locked = tx.tx.one(lock.bind::<BigInt, _>(key.lock.0)).await?;
-            if !lock.locked {
-                return Ok(Seen::InProgress);
-            }
+        /// Looks whether a key was answered, before work that would be for nothing. Only `claim` tells whether to go ahead.
+        pub async fn look(tx: &mut $tx, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
             let found = keys::table.find((key.principal, key.route, key.key)).select((
                 keys::fingerprint,
                 keys::status,
@@ -114,6 +109,16 @@ macro_rules! idempotency_queries {
             ));
             let row: Option<Row> = tx.tx.first(found).await?;
             Ok(judge(row, key.fingerprint, now))
+        }
+
+        /// Claims a key for this transaction and tells what is known about it.
+        pub async fn claim(tx: &mut $tx, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+            let lock = diesel::sql_query("SELECT pg_try_advisory_xact_lock($1) AS locked");
+            let lock: Locked = tx.tx.one(lock.bind::<BigInt, _>(key.lock.0)).await?;
+            if !lock.locked {
+                return Ok(Seen::InProgress);
+            }
+            look(tx, key, now).await
         }
 
         /// Keeps the answer, in place of one that has expired.

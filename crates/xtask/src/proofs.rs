@@ -19,7 +19,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
             ("Evidence::AccessToken", &["auth/src/jwt.rs"]),
             ("Evidence::ApiKey", &["auth/src/authenticator.rs"]),
             ("Evidence::Password", &["auth/src/login.rs"]),
-            ("Evidence::RefreshToken", &["auth/src/login.rs"]),
+            ("Evidence::RefreshToken", &["auth/src/refresh.rs"]),
             ("Evidence::JobRow", &["worker/src/context.rs"]),
             // The second is inside the unit tests of that file.
             (
@@ -32,7 +32,18 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
         "Authority::",
         &[
             ("operator(", &["api/src/extract/caller.rs"]),
-            ("credentials(", &["auth/src/authenticator.rs", "auth/src/directory.rs", "auth/src/login.rs"]),
+            (
+                "credentials(",
+                &[
+                    "auth/src/authenticator.rs",
+                    "auth/src/directory.rs",
+                    "auth/src/login.rs",
+                    // Reads revocations for all requests.
+                    "auth/src/node_view.rs",
+                    // The other half of what `login.rs` was: operators' sessions.
+                    "auth/src/refresh.rs",
+                ],
+            ),
             (
                 "machinery(",
                 &[

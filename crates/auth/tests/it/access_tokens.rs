@@ -2,7 +2,8 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bulkhead_auth::{
-    AccessTokens, Issue, KeySet, Principal, SigningKey, TokenError, Verified, VerifyingKey, jwt::IssueError,
+    AccessTokens, Issue, KeySet, Principal, SigningKey, Since, TokenError, Verified, VerifyingKey,
+    jwt::IssueError,
 };
 use bulkhead_domain::{ApiKeyId, Evidence, OperatorId, OperatorRole, Proven, Role};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -52,7 +53,7 @@ fn every_kind_of_principal_comes_back_as_it_was() {
         let token = tokens().issue(keys(), &issue(principal)).unwrap();
         assert_eq!(token.expires_in, 600);
         let expires_at = DateTime::from_timestamp(NOW_SECONDS + 600, 0).unwrap();
-        let expected = Verified { principal, issued_at: NOW, expires_at };
+        let expected = Verified { principal, since: Since::Proven(NOW), expires_at };
         assert_eq!(tokens().verify(keys(), &token.text, NOW), Ok(expected));
     }
 }
@@ -165,7 +166,7 @@ proptest! {
         let proven_at = DateTime::from_timestamp_millis(millis).unwrap() + TimeDelta::microseconds(micros);
         let token = tokens().issue(keys(), &Issue { proven_at, ..issue(owner()) }).unwrap();
         let verified = tokens().verify(keys(), &token.text, proven_at).unwrap();
-        prop_assert_eq!(verified.issued_at.timestamp_millis(), millis);
+        prop_assert_eq!(verified.since, Since::Proven(DateTime::from_timestamp_millis(millis).unwrap()));
     }
 
     #[test]

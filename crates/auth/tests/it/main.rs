@@ -1,4 +1,4 @@
-//! Signing keys and access tokens, from outside: what is issued is accepted, and nothing else is.
+//! The crate from outside: keys and tokens alone, and logging in and being let in against a real PostgreSQL.
 
 #[cfg(test)]
 mod access_tokens;
@@ -7,4 +7,16 @@ mod forged_tokens;
 #[cfg(test)]
 mod forger;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
+mod node;
+#[cfg(test)]
+mod ordering;
+#[cfg(test)]
+mod revoking;
+#[cfg(test)]
 mod signing_keys;
+#[cfg(test)]
+mod stale;
+#[cfg(test)]
+mod wire;

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use bulkhead_auth::{
-    AccessTokens, CredentialCache, Issue, KeySet, Keyring, MasterKey, Principal, Revocations, SigningKey,
-    Verified, api_key,
+    AccessTokens, Batch, CredentialCache, Issue, KeySet, Keyring, MasterKey, Principal, Revocations,
+    SigningKey, Verified, api_key,
 };
 use bulkhead_domain::{ApiKeyId, Clock as _, Evidence, Proven, Role, SystemClock, TenantId, UserId};
 
@@ -57,8 +57,8 @@ pub(crate) async fn auth(effort: Effort) -> Result<Vec<Row>> {
 }
 
 fn cached(id: &str, what: &str, text: &str, verified: Verified, now: DateTime<Utc>, effort: Effort) -> Row {
-    let (cache, revocations) = (CredentialCache::new(1_000), Revocations::new());
-    revocations.apply([], now);
+    let (cache, revocations) = (CredentialCache::new(1_000), Revocations::default());
+    revocations.apply(Batch { rows: Vec::new(), left_out: None, now, read_at: now });
     if let Err(miss) = cache.get(text, now, &revocations) {
         cache.put(miss, verified, now);
     }

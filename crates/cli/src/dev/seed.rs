@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use anyhow::{Context, Result};
-use bulkhead_auth::{Keyring, MasterKey, PasswordHasher, api_key};
+use bulkhead_auth::{Keyring, Lane, MasterKey, PasswordHasher, Turn, api_key};
 use bulkhead_config::Settings;
 use bulkhead_db::{
     Authority, Db, DbError, JsonText, Owner, Shares,
@@ -41,7 +41,7 @@ pub(crate) async fn run(environment: &[(&'static str, String)], credentials: &Cr
     let seed = Seed {
         db: wiring::databases(&settings, &Metrics::new()?, Shares::Whole)?(),
         owner: wiring::owner(&settings, 1)?,
-        hasher: PasswordHasher::new(2, 16),
+        hasher: PasswordHasher::new(2),
         keyring: Keyring::new(&credentials.master_key.parse::<MasterKey>()?)?,
     };
     seed.operator(&credentials.operator).await.context("the operator")?;
@@ -50,6 +50,9 @@ pub(crate) async fn run(environment: &[(&'static str, String)], credentials: &Cr
     }
     Ok(())
 }
+
+/// Nobody else hashes in this process.
+const TURN: Turn = Turn { lane: Lane::Creations, group: 0, network: None };
 
 struct Seed {
     db: Db,
@@ -64,7 +67,7 @@ impl Seed {
         if self.db.platform_read(Authority::machinery(), find).await?.is_some() {
             return Ok(());
         }
-        let hash = self.hasher.hash(login.password.parse()?).await?;
+        let hash = self.hasher.hash(TURN, login.password.parse()?).await?;
         let now = SystemClock.now();
         let id = OperatorId::mint(now);
         let role = OperatorRole::Admin;
@@ -86,7 +89,7 @@ impl Seed {
     }
 
     async fn announce(&self, demo: &DemoTenant) -> Result<()> {
-        let hash = self.hasher.hash(demo.owner.password.parse()?).await?;
+        let hash = self.hasher.hash(TURN, demo.owner.password.parse()?).await?;
         let now = SystemClock.now();
         let (slug, plan) = (demo.slug.parse()?, demo.plan.parse::<Plan>()?);
         let new = NewTenant {
@@ -114,7 +117,7 @@ impl Seed {
         }
         let key = ApiKey::parse(&demo.api_key)?;
         let mac = api_key::mac(&self.keyring, &key);
-        let hash = self.hasher.hash(demo.owner.password.parse()?).await?;
+        let hash = self.hasher.hash(TURN, demo.owner.password.parse()?).await?;
         let now = SystemClock.now();
         let email = format!("developer@{}.example", demo.slug);
         let data = JsonText::of(&json!({ "demo": true }))?;

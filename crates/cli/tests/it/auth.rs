@@ -287,6 +287,24 @@ async fn logging_out_ends_the_session_and_no_other() {
 }
 
 #[tokio::test]
+async fn logging_out_with_a_token_that_was_exchanged_meanwhile_ends_the_session_too() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let anybody = system.anonymous();
+    let first = json!({ "refresh_token": tenant.owner.refresh_token });
+    let thiefs = anybody.post("/v1/auth/refresh", &first).await.expect(200);
+    let thiefs = json!({ "refresh_token": thiefs.at("/refresh_token") });
+    let thiefs = anybody.post("/v1/auth/refresh", &thiefs).await.expect(200);
+    anybody.post("/v1/auth/logout", &first).await.expect(204);
+    let next = json!({ "refresh_token": thiefs.at("/refresh_token") });
+    anybody.post("/v1/auth/refresh", &next).await.refused(401, "invalid-credentials");
+    let thief = anybody.with_token(&thiefs.at("/access_token"));
+    eventually(async || thief.get("/v1/me").await, |answer| answer.status != 200)
+        .await
+        .refused(401, "invalid-credentials");
+}
+
+#[tokio::test]
 async fn an_operator_stays_logged_in_and_logs_out() {
     let system = System::shared().await;
     let anybody = system.anonymous();

@@ -176,7 +176,7 @@ async fn another_tenants_id_is_answered_like_one_that_exists_nowhere() {
     let covered: BTreeSet<&str> = table.iter().map(|(id, ..)| *id).collect();
     let documented: BTreeSet<&str> = system
         .contract
-        .those(|operation| operation.takes_id())
+        .those(Operation::takes_id)
         .map(|operation| operation.id.as_str())
         .collect();
     assert_eq!(covered, documented, "the table has to have a line for each operation with an {{id}}");

@@ -4,12 +4,21 @@
 
 use std::time::{Duration, Instant};
 
+use bulkhead_auth::{AccessTokens, Issue, Principal};
+use bulkhead_domain::{Clock, Evidence, Proven, Role, SystemClock};
+use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::support::{Answer, Call, Options, Raw, System, create_tenant, eventually};
+use crate::{
+    hostile::credentials::stolen_keys,
+    support::{Answer, Call, Options, Raw, System, Tenant, create_tenant, eventually},
+};
 
-/// Requests that one address may send in a minute here.
+/// Requests without a credential that one address may send in a minute here.
 const BY_ADDRESS: u32 = 150;
+
+/// Credentials of one address that may turn out to be no good in a minute here.
+const FAILURES: u32 = 20;
 
 /// Requests that one tenant may have in flight here.
 const IN_FLIGHT: usize = 10;
@@ -50,12 +59,16 @@ async fn flood<'a>(requests: usize, call: impl Fn() -> Call<'a>) -> (u128, Optio
 async fn with_redis_and_without() {
     let api = vec![
         ("BULKHEAD_IP_REQUESTS_PER_MINUTE", BY_ADDRESS.to_string()),
+        ("BULKHEAD_IP_FAILED_CREDENTIALS_PER_MINUTE", FAILURES.to_string()),
         ("BULKHEAD_TENANT_CONCURRENCY", IN_FLIGHT.to_string()),
         ("BULKHEAD_REQUEST_TIMEOUT_MS", TIMEOUT.as_millis().to_string()),
     ];
     let system = System::start("limits", Options { api, ..Options::default() }).await;
     one_address(&system).await;
-    attempts_to_log_in(&system).await;
+    guesses(&system).await;
+    what_is_no_guess(&system).await;
+    what_a_plan_allows(&system).await;
+    what_is_not_hashed(&system).await;
     a_tenants_bucket(&system).await;
     requests_in_flight(&system).await;
     system.assert_sound();
@@ -91,31 +104,167 @@ async fn one_address(system: &System) {
     // What a caller writes further left is its own word, and changes nothing.
     let forged = format!("203.0.113.7, {}", flooder.address);
     flooder.get("/livez").header("x-forwarded-for", forged).await.refused(429, "rate-limited");
+    // No credential is none, and a header that holds none is not looked at twice.
+    flooder.get("/v1/me").await.refused(429, "rate-limited");
+    flooder.get("/v1/me").header("authorization", "Basic x").await.refused(429, "rate-limited");
+    // Whoever shows a good one is bounded by the tenant's limit alone.
+    let tenant = create_tenant(system, "enterprise").await;
+    let owner = flooder.with_token(&tenant.owner.access_token);
+    let (admitted, refused) = flood(BY_ADDRESS as usize + 40, || owner.get("/v1/me")).await;
+    assert!(admitted > u128::from(BY_ADDRESS) && refused.is_none(), "{refused:?}");
 }
 
-async fn attempts_to_log_in(system: &System) {
-    let guesser = system.anonymous();
-    let body = json!({ "refresh_token": "a guess" });
+async fn guesses(system: &System) {
+    let (guesser, tenant) = (system.anonymous(), create_tenant(system, "free").await);
+    let key = tenant.key(Role::Developer).await;
     let start = Instant::now();
-    let (admitted, refused) = flood(80, || guesser.post("/v1/auth/refresh", &body)).await;
-    assert!(60 <= admitted && admitted <= at_most(60, start), "{admitted}");
+    // Many more than are let through: what is over is owed, and paid back for a minute.
+    let (admitted, refused) =
+        flood(3 * FAILURES as usize, || guesser.with_key("bh_test_guess").get("/v1/me")).await;
+    assert!(u128::from(FAILURES) <= admitted && admitted <= at_most(FAILURES, start), "{admitted}");
     assert_eq!(refused.unwrap().code(), "rate-limited");
-    // A wrong key is a guess like a wrong password; whoever does not guess is not held up.
-    guesser.with_key("bh_test_guess").get("/v1/me").await.refused(429, "rate-limited");
+    // From here nothing is looked up any more that is not known to be good.
+    let body = json!({ "refresh_token": tenant.owner.refresh_token });
+    guesser.post("/v1/auth/refresh", &body).await.refused(429, "rate-limited");
+    guesser.post("/v1/auth/logout", &body).await.refused(429, "rate-limited");
+    guesser.post("/v1/auth/login", &login(&tenant)).await.refused(429, "rate-limited");
+    guesser.with_key(&key.text).get("/v1/me").await.refused(429, "rate-limited");
+    // What this node has verified before, or what its own signature proves, is no guess.
+    guesser.with_token(&tenant.owner.access_token).get("/v1/me").await.expect(200);
+    key.caller.get("/v1/me").await.expect(200);
+    guesser.with_key(&key.text).get("/v1/me").await.expect(200);
     guesser.get("/livez").await.expect(200);
+}
+
+fn login(tenant: &Tenant<'_>) -> serde_json::Value {
+    let (email, password) = (&tenant.owner.email, &tenant.owner.password);
+    json!({ "tenant": tenant.slug, "email": email, "password": password })
+}
+
+/// A token of ours whose time was over a minute ago.
+fn expired(system: &System, tenant: &Tenant<'_>) -> String {
+    let life = TimeDelta::minutes(1);
+    let tokens =
+        AccessTokens::new("https://api.example.com".to_owned(), "bulkhead".to_owned(), life).unwrap();
+    let principal = Principal::User {
+        tenant: Proven::on(Evidence::Fixture, tenant.id.parse().unwrap()),
+        id: tenant.owner.id.parse().unwrap(),
+        role: Role::Owner,
+        session: None,
+    };
+    let proven_at = SystemClock.now() - TimeDelta::minutes(2);
+    let issue = Issue { principal, proven_at, credential_expires_at: None };
+    tokens.issue(&stolen_keys(system), &issue).unwrap().text
+}
+
+async fn what_is_no_guess(system: &System) {
+    let (company, tenant) = (system.anonymous(), create_tenant(system, "enterprise").await);
+    let late = company.with_token(&expired(system, &tenant));
+    let mut refresh_token = tenant.owner.refresh_token.clone();
+    for _ in 0..2 * FAILURES {
+        late.get("/v1/me").await.refused(401, "invalid-credentials");
+        let body = json!({ "refresh_token": refresh_token });
+        refresh_token = company.post("/v1/auth/refresh", &body).await.expect(200).at("/refresh_token");
+    }
+    for _ in 0..FAILURES {
+        company.post("/v1/auth/login", &login(&tenant)).await.expect(200);
+    }
+    // All of the budget is left.
+    for _ in 0..FAILURES {
+        let body = json!({ "refresh_token": "a guess" });
+        company.post("/v1/auth/refresh", &body).await.refused(401, "invalid-credentials");
+    }
+}
+
+async fn what_a_plan_allows(system: &System) {
+    system.sql("UPDATE platform.plans SET max_users = 2, max_api_keys = 2 WHERE name = 'free'");
+    let tenant = create_tenant(system, "free").await;
+    let owner = &tenant.owner.caller;
+    tenant.person(Role::Developer).await;
+    let user = json!({ "email": "one.more@example.com", "password": "correct horse", "role": "admin" });
+    insta::assert_snapshot!(owner.post("/v1/users", &user).await.show(), @r#"
+    409
+    content-type: application/problem+json
+    {
+      "code": "plan-limit-reached",
+      "detail": "The plan allows 2 users, and there are as many. Remove one, or have the plan changed.",
+      "request_id": "req_…",
+      "status": 409,
+      "title": "Conflict",
+      "type": "urn:bulkhead:problem:plan-limit-reached"
+    }
+    "#);
+    let first = tenant.key(Role::Developer).await;
+    tenant.key(Role::Developer).await;
+    let key = json!({ "name": "one more", "role": "developer" });
+    insta::assert_snapshot!(owner.post("/v1/api-keys", &key).await.show(), @r#"
+    409
+    content-type: application/problem+json
+    {
+      "code": "plan-limit-reached",
+      "detail": "The plan allows 2 API keys that work, and there are as many. Remove one, or have the plan changed.",
+      "request_id": "req_…",
+      "status": 409,
+      "title": "Conflict",
+      "type": "urn:bulkhead:problem:plan-limit-reached"
+    }
+    "#);
+    owner.delete(&format!("/v1/api-keys/{}", first.id)).await.expect(204);
+    owner.post("/v1/api-keys", &key).await.expect(201);
+    let path = format!("/v1/admin/tenants/{}", tenant.id);
+    system.operator().await.patch(&path, &json!({ "plan": "pro" })).await.expect(200);
+    owner.post("/v1/users", &user).await.expect(201);
+    owner.post("/v1/api-keys", &key).await.expect(201);
+    system.sql("UPDATE platform.plans SET max_users = 100, max_api_keys = 50 WHERE name = 'free'");
+}
+
+/// A password is hashed for what is going to be stored, and for nothing that is known without it.
+async fn what_is_not_hashed(system: &System) {
+    let hashed = async || {
+        let metrics = system.metrics().await;
+        let line =
+            metrics.lines().find_map(|line| line.strip_prefix("bulkhead_auth_stored_passwords_total "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let (tenant, operator) = (create_tenant(system, "free").await, system.operator().await);
+    let owner = &tenant.owner.caller;
+    let user = json!({ "email": "grace@example.com", "password": "correct horse", "role": "admin" });
+    let before = hashed().await;
+    let add = || owner.post("/v1/users", &user).header("idempotency-key", "once");
+    let added = add().await.expect(201);
+    assert_eq!(hashed().await, before + 1);
+    assert_eq!(add().await.expect(201).body, added.body);
+    owner.post("/v1/users", &user).await.refused(409, "already-taken");
+    let other = json!({ "email": "ada@example.com", "password": "correct horse", "role": "admin" });
+    let reused = owner.post("/v1/users", &other).header("idempotency-key", "once").await;
+    reused.refused(422, "idempotency-key-reused");
+    system.sql("UPDATE platform.plans SET max_users = 2 WHERE name = 'free'");
+    owner.post("/v1/users", &other).await.refused(409, "plan-limit-reached");
+    system.sql("UPDATE platform.plans SET max_users = 100 WHERE name = 'free'");
+
+    let slug = format!("{}-again", tenant.slug);
+    let person = json!({ "email": "owner@example.com", "password": "correct horse" });
+    let order = json!({ "slug": slug, "name": "Acme", "plan": "free", "owner": person });
+    let sign_up = || operator.post("/v1/admin/tenants", &order).header("idempotency-key", &slug);
+    let accepted = sign_up().await.expect(202);
+    assert_eq!(sign_up().await.expect(202).body, accepted.body);
+    operator.post("/v1/admin/tenants", &order).await.refused(409, "already-taken");
+    assert_eq!(hashed().await, before + 2);
+    let path = accepted.header("location").to_owned();
+    eventually(async || operator.get(&path).await, |answer| answer.at("/done") == "true").await;
 }
 
 async fn a_tenants_bucket(system: &System) {
     let (tenant, neighbour) = (create_tenant(system, "free").await, create_tenant(system, "free").await);
     let owner = &tenant.owner.caller;
     let start = Instant::now();
-    // Signing in has asked for /v1/me once.
+    // Logging in counts as a request, and has asked for /v1/me once.
     let first = owner.get("/v1/me").await.expect(200);
     assert_eq!(first.header("ratelimit-policy"), "\"tenant\";q=100;w=60");
-    // One request may have flowed in again since.
-    assert!((98..=99).contains(&remaining(&first)), "{first:?}");
+    // Some may have flowed in again since.
+    assert!((97..=99).contains(&remaining(&first)), "{first:?}");
     let (admitted, refused) = flood(112, || owner.get("/v1/me")).await;
-    assert!(98 <= admitted && admitted <= at_most(100, start) - 2, "{admitted}");
+    assert!(97 <= admitted && admitted <= at_most(100, start) - 2, "{admitted}");
     let refused = refused.unwrap();
     let wait = refused.header("retry-after").to_owned();
     assert!(wait == "1", "{refused:?}");

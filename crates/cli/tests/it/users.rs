@@ -163,9 +163,17 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
       "type": "urn:bulkhead:problem:validation-failed"
     }
     "#);
-    let long = json!({ "email": "a@example.com", "password": "p".repeat(257), "role": "admin" });
-    owner.post("/v1/users", &long).await.refused(422, "validation-failed");
+    for long in ["p".repeat(257), "ä".repeat(257)] {
+        let long = json!({ "email": "a@example.com", "password": long, "role": "admin" });
+        let refused = owner.post("/v1/users", &long).await.refused(422, "validation-failed");
+        assert_eq!(refused.at("/errors/0/detail"), "must be at most 256 characters long");
+    }
     assert_eq!(tenant.count("users"), 1);
+    // Characters are counted, as the document says, and not bytes.
+    let longest = "ä".repeat(256);
+    let body = json!({ "email": "a@example.com", "password": longest, "role": "admin" });
+    owner.post("/v1/users", &body).await.expect(201);
+    tenant.log_in("a@example.com", &longest).await;
 }
 
 #[tokio::test]

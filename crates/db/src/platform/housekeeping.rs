@@ -31,7 +31,7 @@ pub enum Expired {
     UsageBatches,
     /// Scaling decisions, after 30 days.
     ScalingDecisions,
-    /// Revocations, after a day: no token lives that long.
+    /// Revocations, after two hours: no token lives for more than one.
     Revocations,
     /// Processes that were not heard of for a day.
     Nodes,
@@ -77,7 +77,7 @@ impl Expired {
             Self::ScalingDecisions => {
                 delete_from!("scaling_decisions", "minute < now() - interval '30 days'")
             }
-            Self::Revocations => delete_from!("revocations", "at < now() - interval '1 day'"),
+            Self::Revocations => delete_from!("revocations", "at < now() - interval '2 hours'"),
             Self::Nodes => delete_from!("nodes", "seen_at < now() - interval '1 day'"),
             Self::OperatorSessions => delete_from!("operator_sessions", "expires_at < now()"),
             Self::IdempotencyKeys => {

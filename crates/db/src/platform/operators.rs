@@ -1,4 +1,4 @@
-//! The people who run the platform, and their sessions.
+//! The people who run the platform, and their sessions. How a token of theirs is proven is said in `tenant::sessions`.
 
 use bulkhead_domain::{OperatorId, OperatorRole, SessionId};
 use chrono::{DateTime, Utc};
@@ -7,8 +7,12 @@ use std::fmt;
 
 use crate::{
     error::{DbError, DbResult},
-    schema::platform::{operator_sessions, operators},
+    schema::{
+        clock_timestamp,
+        platform::{operator_sessions, operators},
+    },
     scope::PlatformTx,
+    tenant::sessions::{Locked, Rotated},
 };
 
 /// What is needed to check an operator's password.
@@ -96,25 +100,52 @@ pub async fn renew_password_hash(
     Ok(())
 }
 
-/// Opens a session with its first refresh token.
+/// An operator's present role, their row locked until the transaction ends. `None` when they are gone or, with
+/// `password_hash`, when another one is stored.
+pub async fn lock_for_proof(
+    tx: &mut PlatformTx,
+    id: OperatorId,
+    password_hash: Option<&str>,
+) -> DbResult<Option<OperatorRole>> {
+    let role: Option<String> = match password_hash {
+        Some(hash) => {
+            let row = operators::table.find(id.uuid()).filter(operators::password_hash.eq(hash));
+            tx.tx.first(row.select(operators::role).for_share()).await?
+        }
+        None => tx.tx.first(operators::table.find(id.uuid()).select(operators::role).for_share()).await?,
+    };
+    role.map(read_role).transpose()
+}
+
+/// Locks an operator's row until the transaction ends, against those who prove a token of theirs.
+pub(crate) async fn lock_for_revocation(tx: &mut PlatformTx, id: OperatorId) -> DbResult<()> {
+    let row = operators::table.find(id.uuid()).select(operators::id).for_no_key_update();
+    let _locked: Option<uuid::Uuid> = tx.tx.first(row).await?;
+    Ok(())
+}
+
+fn read_role(role: String) -> DbResult<OperatorRole> {
+    role.parse().map_err(|error| DbError::Unreadable(format!("role of an operator: {error}")))
+}
+
+/// Opens a session with its first refresh token; when.
 pub async fn insert_session(
     tx: &mut PlatformTx,
     id: SessionId,
     operator: OperatorId,
     token_mac: &[u8],
-    at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-) -> DbResult<()> {
+) -> DbResult<DateTime<Utc>> {
     let row = (
         operator_sessions::id.eq(id.uuid()),
         operator_sessions::operator_id.eq(operator.uuid()),
         operator_sessions::token_mac.eq(token_mac),
-        operator_sessions::rotated_at.eq(at),
-        operator_sessions::created_at.eq(at),
+        operator_sessions::rotated_at.eq(clock_timestamp()),
+        operator_sessions::created_at.eq(clock_timestamp()),
         operator_sessions::expires_at.eq(expires_at),
     );
-    tx.tx.execute(diesel::insert_into(operator_sessions::table).values(row)).await?;
-    Ok(())
+    let insert = diesel::insert_into(operator_sessions::table).values(row);
+    tx.tx.one(insert.returning(operator_sessions::created_at)).await
 }
 
 type SessionRow =
@@ -136,39 +167,51 @@ pub async fn find_session(tx: &mut PlatformTx, id: SessionId) -> DbResult<Option
         ));
     let row: Option<SessionRow> = tx.tx.first(query).await?;
     row.map(|(operator, role, token_mac, previous_mac, rotated_at, expires_at, revoked_at)| {
-        let role =
-            role.parse().map_err(|error| DbError::Unreadable(format!("role of an operator: {error}")))?;
-        let operator = OperatorId::from_uuid(operator);
+        let (role, operator) = (read_role(role)?, OperatorId::from_uuid(operator));
         Ok(OperatorSession { operator, role, token_mac, previous_mac, rotated_at, expires_at, revoked_at })
     })
     .transpose()
 }
 
-/// Replaces the token in force; whether `current` still was it.
+/// Replaces the token in force; `None` when `current` is not that, or the session has ended.
 pub async fn rotate_session(
     tx: &mut PlatformTx,
     id: SessionId,
     current: &[u8],
     next: &[u8],
-    at: DateTime<Utc>,
-) -> DbResult<bool> {
+) -> DbResult<Option<Rotated>> {
     let row = operator_sessions::table
         .filter(operator_sessions::id.eq(id.uuid()))
         .filter(operator_sessions::token_mac.eq(current))
         .filter(operator_sessions::revoked_at.is_null())
-        .filter(operator_sessions::expires_at.gt(at));
+        .filter(operator_sessions::expires_at.gt(clock_timestamp()));
     let change = (
         operator_sessions::previous_mac.eq(current),
         operator_sessions::token_mac.eq(next),
-        operator_sessions::rotated_at.eq(at),
+        operator_sessions::rotated_at.eq(clock_timestamp()),
     );
-    Ok(tx.tx.execute(diesel::update(row).set(change)).await? > 0)
+    let rotated = (operator_sessions::rotated_at, operator_sessions::expires_at);
+    tx.tx.first(diesel::update(row).set(change).returning(rotated)).await
 }
 
-/// Ends a session; whether it was alive.
-pub async fn revoke_session(tx: &mut PlatformTx, id: SessionId, at: DateTime<Utc>) -> DbResult<bool> {
+/// The session, locked until the transaction ends.
+pub async fn lock_session(tx: &mut PlatformTx, id: SessionId) -> DbResult<Option<Locked>> {
+    let columns = (
+        operator_sessions::token_mac,
+        operator_sessions::previous_mac,
+        operator_sessions::rotated_at,
+        operator_sessions::expires_at,
+        operator_sessions::revoked_at,
+        clock_timestamp(),
+    );
+    tx.tx.first(operator_sessions::table.find(id.uuid()).select(columns).for_no_key_update()).await
+}
+
+/// Ends a session; whether it was alive. Call `revocations::revoke_operator_session` in the same transaction.
+pub async fn revoke_session(tx: &mut PlatformTx, id: SessionId) -> DbResult<bool> {
     let row = operator_sessions::table
         .filter(operator_sessions::id.eq(id.uuid()))
         .filter(operator_sessions::revoked_at.is_null());
-    Ok(tx.tx.execute(diesel::update(row).set(operator_sessions::revoked_at.eq(at))).await? > 0)
+    let ended = diesel::update(row).set(operator_sessions::revoked_at.eq(clock_timestamp().nullable()));
+    Ok(tx.tx.execute(ended).await? > 0)
 }

@@ -4,7 +4,7 @@ use bulkhead_domain::{Limit, Plan, SchemaName, Slug, TenantId, TenantStatus, Use
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Timestamptz, Uuid as SqlUuid},
+    sql_types::{Bool, Integer, Text, Timestamptz, Uuid as SqlUuid},
 };
 use std::fmt;
 use uuid::Uuid;
@@ -190,19 +190,64 @@ pub async fn update(
 
 type EntryRow = (Uuid, String, String, Option<i32>, Option<i32>, i32, i32);
 
-/// The directory's entry of the tenant with this slug.
-pub async fn entry_by_slug(tx: &mut PlatformTx, slug: &Slug) -> DbResult<Option<DirectoryEntry>> {
-    let query = tenants::table.inner_join(plans::table).filter(tenants::slug.eq(slug.as_str())).select((
-        tenants::id,
-        tenants::status,
-        tenants::plan,
-        tenants::requests_per_minute,
-        tenants::burst,
-        plans::requests_per_minute,
-        plans::burst,
-    ));
-    let row: Option<EntryRow> = tx.tx.first(query).await?;
-    row.map(read_entry).transpose()
+/// A row of the directory that a login is checked against.
+#[derive(QueryableByName)]
+struct LoginRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Text)]
+    status: String,
+    #[diesel(sql_type = Text)]
+    plan: String,
+    #[diesel(sql_type = Integer)]
+    requests_per_minute: i32,
+    #[diesel(sql_type = Integer)]
+    burst: i32,
+    #[diesel(sql_type = Bool)]
+    is_it: bool,
+}
+
+/// Against which tenant a login is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginTenant {
+    /// The one that was named; it has a schema.
+    Named(DirectoryEntry),
+    /// Some other one: none of that name has a schema, and the same queries are to be asked all the same.
+    Decoy(TenantId),
+}
+
+/// The tenant that a login names by `slug`, or, with the same query, another one: the active one whose slug follows
+/// `decoy`. `None` when there is no tenant at all.
+pub async fn login_tenant(tx: &mut PlatformTx, slug: &str, decoy: &str) -> DbResult<Option<LoginTenant>> {
+    let query = diesel::sql_query(
+        "WITH found AS ( \
+             (SELECT 0 AS rank, tenants.* FROM tenants WHERE slug = $1 AND status IN ('active', 'suspended')) \
+             UNION ALL \
+             (SELECT 1, tenants.* FROM tenants WHERE status = 'active' AND slug >= $2 ORDER BY slug LIMIT 1) \
+             UNION ALL \
+             (SELECT 2, tenants.* FROM tenants WHERE status = 'active' ORDER BY slug LIMIT 1)) \
+         SELECT found.id, found.status, found.plan, \
+                coalesce(found.requests_per_minute, plans.requests_per_minute) AS requests_per_minute, \
+                coalesce(found.burst, plans.burst) AS burst, rank = 0 AS is_it \
+         FROM found JOIN plans ON plans.name = found.plan ORDER BY rank LIMIT 1",
+    );
+    let row: Option<LoginRow> = tx.tx.first(query.bind::<Text, _>(slug).bind::<Text, _>(decoy)).await?;
+    row.map(|row| {
+        let LoginRow { id, status, plan, requests_per_minute, burst, is_it } = row;
+        if !is_it {
+            return Ok(LoginTenant::Decoy(TenantId::from_uuid(id)));
+        }
+        let entry = read_entry((id, status, plan, None, None, requests_per_minute, burst))?;
+        Ok(LoginTenant::Named(entry))
+    })
+    .transpose()
+}
+
+/// Whether a slug is taken. A look before the work: [`insert`] is what decides.
+pub async fn is_taken(tx: &mut PlatformTx, slug: &Slug) -> DbResult<bool> {
+    let found: Option<Uuid> =
+        tx.tx.first(tenants::table.filter(tenants::slug.eq(slug.as_str())).select(tenants::id)).await?;
+    Ok(found.is_some())
 }
 
 /// The directory's entry of the tenant with this id.

@@ -69,3 +69,10 @@ diesel::table! {
         created_at -> Timestamptz,
     }
 }
+
+diesel::table! {
+    gate.plan_limits (max_users) {
+        max_users -> Int4,
+        max_api_keys -> Int4,
+    }
+}

@@ -4,3 +4,8 @@
 pub(crate) mod gate;
 pub(crate) mod platform;
 pub(crate) mod tenant;
+
+diesel::define_sql_function! {
+    /// The moment at which the statement asks for it, by the server's clock.
+    fn clock_timestamp() -> diesel::sql_types::Timestamptz;
+}

@@ -6,6 +6,8 @@ diesel::table! {
         name -> Text,
         requests_per_minute -> Int4,
         burst -> Int4,
+        max_users -> Int4,
+        max_api_keys -> Int4,
     }
 }
 

@@ -73,7 +73,8 @@ pub async fn list(tx: &mut TenantTx, page: PageRequest) -> DbResult<Page<JobRow>
     Ok(Page::cut(tx.tx.load(query).await?, page))
 }
 
-/// Deletes expired sessions and idempotency keys, at most `limit` of each; how many it were.
+/// Deletes expired sessions and idempotency keys, and API keys that were revoked or have expired thirty days ago, at most
+/// `limit` of each; how many it were. What was done with a key stays in the audit log.
 pub async fn purge_expired(tx: &mut TenantTx, limit: u16) -> DbResult<usize> {
     let limit = i64::from(limit);
     let sessions = diesel::sql_query(
@@ -85,7 +86,13 @@ pub async fn purge_expired(tx: &mut TenantTx, limit: u16) -> DbResult<usize> {
              SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '24 hours' \
              LIMIT $1 FOR UPDATE SKIP LOCKED))",
     );
+    let api_keys = diesel::sql_query(
+        "DELETE FROM api_keys WHERE ctid = ANY (ARRAY( \
+             SELECT ctid FROM api_keys WHERE least(revoked_at, expires_at) < now() - interval '30 days' \
+             LIMIT $1 FOR UPDATE SKIP LOCKED))",
+    );
     let sessions = tx.tx.execute(sessions.bind::<BigInt, _>(limit)).await?;
     let keys = tx.tx.execute(keys.bind::<BigInt, _>(limit)).await?;
-    Ok(sessions + keys)
+    let api_keys = tx.tx.execute(api_keys.bind::<BigInt, _>(limit)).await?;
+    Ok(sessions + keys + api_keys)
 }

@@ -1,9 +1,19 @@
 //! Taking trust back: credentials that other nodes may have cached.
+//!
+//! A token is proven under a lock on its person's row and counts from the database's time then; so a revocation has to
+//! lock that row, too, before its time is taken. [`revoke`] does, whatever its caller has locked before.
 
 use bulkhead_domain::{ApiKeyId, SessionId, UserId};
-use diesel::sql_types::{Text, Uuid as SqlUuid};
+use diesel::{
+    prelude::*,
+    sql_types::{Text, Uuid as SqlUuid},
+};
 
-use crate::{error::DbResult, scope::TenantTx};
+use crate::{
+    error::DbResult,
+    schema::tenant::{api_keys, sessions, users},
+    scope::TenantTx,
+};
 
 /// Whose credentials are no longer good.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +26,22 @@ pub enum Revoked {
     Session(SessionId),
 }
 
-/// Tells every node, within seconds of the commit, to stop trusting what it has cached.
+/// Tells every node, within seconds of the commit, to stop trusting what it has cached. A row that is gone was locked by
+/// the statement of this transaction that has deleted it.
 pub async fn revoke(tx: &mut TenantTx, revoked: Revoked) -> DbResult<()> {
     let (kind, id) = match revoked {
         Revoked::User(id) => ("user", id.uuid()),
         Revoked::ApiKey(id) => ("api_key", id.uuid()),
         Revoked::Session(id) => ("session", id.uuid()),
+    };
+    let _locked: Option<uuid::Uuid> = match revoked {
+        Revoked::User(_) => tx.tx.first(users::table.find(id).select(users::id).for_no_key_update()).await?,
+        Revoked::ApiKey(_) => {
+            tx.tx.first(api_keys::table.find(id).select(api_keys::id).for_no_key_update()).await?
+        }
+        Revoked::Session(_) => {
+            tx.tx.first(sessions::table.find(id).select(sessions::id).for_no_key_update()).await?
+        }
     };
     let call = diesel::sql_query("SELECT gate.revoke($1, $2)").bind::<Text, _>(kind).bind::<SqlUuid, _>(id);
     tx.tx.execute(call).await?;

@@ -95,6 +95,34 @@ pub async fn delete(tx: &mut TenantTx, id: UserId, version: i64) -> DbResult<boo
     Ok(tx.tx.execute(diesel::delete(row)).await? > 0)
 }
 
+/// Whether an address is taken. A look before the work: [`insert`] is what decides.
+pub async fn is_taken(tx: &mut TenantTx, email: &str) -> DbResult<bool> {
+    let found: Option<uuid::Uuid> =
+        tx.tx.first(users::table.filter(users::email.eq(email)).select(users::id)).await?;
+    Ok(found.is_some())
+}
+
+/// A person's present role, their row locked until the transaction ends: what is proven from now on is proven before or
+/// after any change of them, never beside it. `None` when they are gone or, with `password_hash`, when another one is
+/// stored.
+pub async fn lock_for_proof(
+    tx: &mut TenantTx,
+    id: UserId,
+    password_hash: Option<&str>,
+) -> DbResult<Option<Role>> {
+    let role: Option<String> = match password_hash {
+        Some(hash) => {
+            let row = users::table.find(id.uuid()).filter(users::password_hash.eq(hash));
+            tx.tx.first(row.select(users::role).for_share()).await?
+        }
+        None => tx.tx.first(users::table.find(id.uuid()).select(users::role).for_share()).await?,
+    };
+    let read = |role: String| {
+        role.parse().map_err(|error| crate::DbError::Unreadable(format!("role of a user: {error}")))
+    };
+    role.map(read).transpose()
+}
+
 /// Ids of the owners, locked until the transaction ends: the last owner must not be removed, and two requests must not
 /// remove the last two at once.
 pub async fn lock_owners(tx: &mut TenantTx) -> DbResult<Vec<UserId>> {

@@ -1,6 +1,7 @@
 //! The crate against real servers.
 
 mod bootstrap;
+mod caps;
 mod faults;
 mod inspect;
 mod migrations;

@@ -1,8 +1,8 @@
 //! Credentials.
 
-use prometheus::{Registry, Result};
+use prometheus::{IntCounter, Registry, Result};
 
-use super::family::{Counters, counters, label};
+use super::family::{Counters, counter, counters, label};
 
 label! {
     /// What was presented.
@@ -35,6 +35,8 @@ label! {
 /// Credentials presented.
 pub struct Auth {
     attempts: Counters<(Credential, AuthOutcome)>,
+    /// Passwords hashed to be stored; those of logins are counted as attempts.
+    pub stored_passwords: IntCounter,
 }
 
 impl Auth {
@@ -47,7 +49,9 @@ impl Auth {
                 ((*credential, *outcome), family.with_label_values(&labels))
             })
         });
-        Ok(Self { attempts: Counters::new(attempts) })
+        let stored_passwords =
+            counter(registry, "bulkhead_auth_stored_passwords_total", "Passwords hashed to be stored")?;
+        Ok(Self { attempts: Counters::new(attempts), stored_passwords })
     }
 
     /// A credential was presented.

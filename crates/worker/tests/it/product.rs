@@ -180,8 +180,12 @@ async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
              (gen_random_uuid(), '{id}', now() - interval '29 days', 'hold', 1, 1, 0, NULL, ''); \
              INSERT INTO platform.usage_batches VALUES (gen_random_uuid(), 'n', '{{}}', now() - interval '36 days'), \
              (gen_random_uuid(), 'n', '{{}}', now()); \
-             INSERT INTO platform.revocations (subject, subject_id, at) VALUES ('user', '{id}', now() - interval '2 days'), \
-             ('user', '{id}', now()); \
+             INSERT INTO platform.revocations (subject, subject_id, at) VALUES ('user', '{id}', now() - interval '3 hours'), \
+             ('user', '{id}', now() - interval '1 hour'); \
+             INSERT INTO {schema}.api_keys SELECT gen_random_uuid(), name, '', '', 'owner', '', now(), expires, revoked \
+             FROM (VALUES ('works', NULL::timestamptz, NULL::timestamptz), ('just revoked', NULL, now() - interval '29 days'), \
+             ('revoked', now() + interval '1 day', now() - interval '31 days'), \
+             ('expired', now() - interval '31 days', NULL)) keys (name, expires, revoked); \
              INSERT INTO {schema}.idempotency_keys VALUES ('p', 'r', 'old', '', 200, NULL, NULL, now() - interval '25 hours'), \
              ('p', 'r', 'new', '', 200, NULL, NULL, now()); \
              INSERT INTO {schema}.sessions SELECT gen_random_uuid(), id, '', NULL, now(), now(), now() + age, NULL \
@@ -202,9 +206,9 @@ async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
              (SELECT count(*) FROM platform.jobs WHERE tenant_id IS NULL AND kind = 'purge_expired'), \
              (SELECT count(*) FROM platform.scaling_decisions), (SELECT count(*) FROM platform.usage_batches), \
              (SELECT count(*) FROM platform.revocations), (SELECT string_agg(key, ',') FROM {schema}.idempotency_keys), \
-             (SELECT count(*) FROM {schema}.sessions))"
+             (SELECT count(*) FROM {schema}.sessions), (SELECT string_agg(name, ',' ORDER BY name) FROM {schema}.api_keys))"
         );
-        assert_eq!(db.value(&rows).await?, "1 1 1 1 1 new 1");
+        assert_eq!(db.value(&rows).await?, "1 1 1 1 1 new 1 just revoked,works");
         // The next hour's run does not ask again.
         db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", KeepHouse::KIND))
             .await?;

@@ -1,7 +1,10 @@
 //! Make an API key. The only answer that shows it.
 
 use actix_web::web::Data;
-use bulkhead_db::tenant::api_keys::{self, NewApiKey};
+use bulkhead_db::tenant::{
+    api_keys::{self, NewApiKey},
+    caps::{self, Capped},
+};
 use bulkhead_domain::{ApiKeyId, Role, Text};
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
@@ -42,7 +45,8 @@ pub(crate) struct CreatedApiKeyResponse {
 
 /// Make an API key
 ///
-/// The answer shows the key once; store it. A repeated request with the same `Idempotency-Key` does not show it again.
+/// The answer shows the key once; store it. A repeated request with the same `Idempotency-Key` does not show it again. A
+/// plan allows so many keys that work; entries of revoked and expired ones are kept for 30 days, the latest thousand at most.
 #[utoipa::path(
     post, path = "/v1/api-keys", tag = "api-keys", params(IdempotencyKeyHeader), request_body = CreateApiKeyRequest,
     responses((status = 201, description = "Made.", body = CreatedApiKeyResponse)),
@@ -72,6 +76,10 @@ pub(crate) async fn create_api_key(
     };
     let once = state.once(&intent, &caller.subject, &body.bytes, at);
     let create = async |tx: &mut _| {
+        let cap = caps::claim(tx, Capped::ApiKeys).await?;
+        if cap.is_reached() {
+            return Err(ApiError::PlanLimitReached { what: "API keys that work", most: cap.most });
+        }
         let row = api_keys::insert(tx, &new).await?;
         caller.audit(tx, at, &row.id, json!({ "name": row.name, "role": row.role })).await?;
         let location = format!("/v1/api-keys/{}", row.id);

@@ -17,7 +17,7 @@ use crate::{
 
 /// Revoke an API key
 ///
-/// It stops working within seconds, on every node. Its entry stays, so that the audit log can be read.
+/// It stops working within seconds, on every node. Its entry stays for 30 days, unless a thousand others are revoked after it.
 #[utoipa::path(
     delete, path = "/v1/api-keys/{id}", tag = "api-keys",
     params(("id" = String, Path, description = "The key's id.", example = "key_01jd3e2x6m7k9v4q8t5b2n0c1d")),

@@ -21,6 +21,7 @@ operations! {
     create::create_api_key => Access::Tenant(Permission::WriteApiKeys), [
         ApiError::Validation(Vec::new()),
         ApiError::RoleNotGrantable { role: "owner" },
+        ApiError::PlanLimitReached { what: "API keys that work", most: 50 },
     ];
     get::get_api_key => Access::Tenant(Permission::ReadApiKeys), [];
     delete::delete_api_key => Access::Tenant(Permission::WriteApiKeys), [

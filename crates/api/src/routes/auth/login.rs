@@ -1,8 +1,7 @@
 //! Log in with a password.
 
 use actix_web::{HttpRequest, web::Data};
-use bulkhead_auth::Password;
-use bulkhead_domain::{Email, Slug};
+use bulkhead_auth::LoginAttempt;
 use bulkhead_telemetry::metrics::Credential;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -28,7 +27,8 @@ pub(crate) struct LoginRequest {
 /// Log in
 ///
 /// With a tenant's slug as one of its people, without as an operator of the platform. A wrong tenant, address or
-/// password is answered alike, and in the same time.
+/// password is answered alike, and in the same time. After ten failures an account takes one attempt at a time, after a
+/// wait that doubles up to a quarter of an hour; addresses from which it was logged in to before are counted apart.
 #[utoipa::path(
     post, path = "/v1/auth/login", tag = "auth", request_body = LoginRequest,
     responses((status = 200, description = "Logged in.", body = TokenResponse)),
@@ -38,13 +38,16 @@ pub(crate) async fn login(
     request: HttpRequest,
     body: Json<LoginRequest>,
 ) -> Result<Answer, ApiError> {
-    state.admit_credential_attempt(&request)?;
+    let presented = state.presented(&request)?;
     let LoginRequest { tenant, email, password } = body.value;
-    // What cannot be a tenant, an address or a password is wrong like any other, after the same work.
-    let tenant = tenant.map(|slug| slug.parse::<Slug>().ok());
-    let email = email.parse::<Email>().ok();
-    let password = Password::try_from(password).ok();
-    let result = state.authenticator.login(&state.db, tenant, email, password, state.clock.now()).await;
+    let attempt = LoginAttempt {
+        tenant: tenant.as_deref(),
+        email: &email,
+        password: &password,
+        from: presented.address(),
+    };
+    let admit = async |tenant: &_| state.admit_session(tenant).await;
+    let result = state.authenticator.login(&state.db, &attempt, admit, state.clock.now()).await;
     state.count(Credential::Password, &result);
-    Answer::ok(&TokenResponse::from(result?))
+    Answer::ok(&TokenResponse::from(presented.settle(result)?))
 }

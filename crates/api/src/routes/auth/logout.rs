@@ -7,8 +7,8 @@ use crate::{answer::Answer, error::ApiError, extract::Json, state::AppState};
 
 /// Log out
 ///
-/// Ends the session; its access tokens stop working within seconds. A token that is not good any more is answered
-/// alike.
+/// Ends the session; its access tokens stop working within seconds. Any refresh token that the session has had will do, also
+/// one that was exchanged meanwhile. A token of no living session is answered alike.
 #[utoipa::path(
     post, path = "/v1/auth/logout", tag = "auth", request_body = RefreshRequest,
     responses((status = 204, description = "Logged out.")),
@@ -18,7 +18,12 @@ pub(crate) async fn logout(
     request: HttpRequest,
     body: Json<RefreshRequest>,
 ) -> Result<Answer, ApiError> {
-    state.admit_credential_attempt(&request)?;
-    state.authenticator.logout(&state.db, &body.value.refresh_token, state.clock.now()).await?;
-    Ok(Answer::no_content())
+    let presented = state.presented(&request)?;
+    let token = &body.value.refresh_token;
+    let result = state.authenticator.logout(&state.db, token, state.clock.now()).await;
+    match presented.settle(result) {
+        // Whoever logs out is not told whether they were logged in.
+        Ok(()) | Err(ApiError::LoginFailed) => Ok(Answer::no_content()),
+        Err(error) => Err(error),
+    }
 }

@@ -14,9 +14,9 @@ use crate::{
 };
 
 operations! {
-    login::login => Access::Public, [ApiError::LoginFailed, ApiError::TenantSuspended];
-    refresh::refresh => Access::Public, [ApiError::InvalidCredentials, ApiError::TenantSuspended];
-    logout::logout => Access::Public, [];
+    login::login => Access::Session, [ApiError::LoginFailed, ApiError::TenantSuspended];
+    refresh::refresh => Access::Session, [ApiError::InvalidCredentials, ApiError::TenantSuspended];
+    logout::logout => Access::Session, [];
 }
 
 /// Tokens of a session.

@@ -1,7 +1,6 @@
 //! Exchange a refresh token for the next pair of tokens.
 
 use actix_web::{HttpRequest, web::Data};
-use bulkhead_auth::AuthError;
 use bulkhead_telemetry::metrics::Credential;
 
 use super::{RefreshRequest, TokenResponse};
@@ -19,13 +18,15 @@ pub(crate) async fn refresh(
     request: HttpRequest,
     body: Json<RefreshRequest>,
 ) -> Result<Answer, ApiError> {
-    state.admit_credential_attempt(&request)?;
-    let result = state.authenticator.refresh(&state.db, &body.value.refresh_token, state.clock.now()).await;
+    let presented = state.presented(&request)?;
+    let admit = async |tenant: &_| state.admit_session(tenant).await;
+    let now = state.clock.now();
+    let result = state.authenticator.refresh(&state.db, &body.value.refresh_token, admit, now).await;
     state.count(Credential::RefreshToken, &result);
-    let tokens = result.map_err(|error| match error {
+    let tokens = presented.settle(result).map_err(|error| match error {
         // Nobody has sent a password that could be wrong.
-        AuthError::Invalid => ApiError::InvalidCredentials,
-        other => other.into(),
+        ApiError::LoginFailed => ApiError::InvalidCredentials,
+        other => other,
     })?;
     Answer::ok(&TokenResponse::from(tokens))
 }

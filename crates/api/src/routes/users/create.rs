@@ -2,7 +2,13 @@
 
 use actix_web::web::Data;
 use bulkhead_auth::Password;
-use bulkhead_db::{DbError, tenant::users};
+use bulkhead_db::{
+    DbError, TenantTx,
+    tenant::{
+        caps::{self, Cap, Capped},
+        users,
+    },
+};
 use bulkhead_domain::{Email, Role, UserId};
 use serde::Deserialize;
 use serde_json::json;
@@ -23,7 +29,7 @@ pub(crate) struct CreateUserRequest {
     /// Their address; they log in with it.
     #[schema(max_length = 254, example = "grace@example.com")]
     email: String,
-    /// Their first password, 8 to 256 bytes.
+    /// Their first password, 8 to 256 characters.
     #[schema(min_length = 8, max_length = 256, format = Password, example = "correct horse battery staple")]
     password: String,
     /// What they may do: `owner`, `admin`, `developer` or `read_only`.
@@ -32,6 +38,8 @@ pub(crate) struct CreateUserRequest {
 }
 
 /// Add a user
+///
+/// A plan allows so many users.
 #[utoipa::path(
     post, path = "/v1/users", tag = "users", params(IdempotencyKeyHeader), request_body = CreateUserRequest,
     responses((status = 201, description = "Added.", body = UserResponse)),
@@ -46,10 +54,24 @@ pub(crate) async fn create_user(
     if !caller.role.may_grant(role) {
         return Err(ApiError::RoleNotGrantable { role: role.as_str() });
     }
-    let hash = state.hash(password).await?;
     let at = state.clock.now();
     let once = state.once(&intent, &caller.subject, &body.bytes, at);
+    // A hash is dear: not for an answer that is known without it.
+    let look = async |tx: &mut TenantTx| {
+        if let Some(answer) = once.answered(tx).await? {
+            return Ok(Some(answer));
+        }
+        if users::is_taken(tx, email.as_str()).await? {
+            return Err(ApiError::Taken { what: "e-mail address" });
+        }
+        has_room(&caps::look(tx, Capped::Users).await?).map(|()| None)
+    };
+    if let Some(answer) = state.db.snapshot(caller.tenant, look).await? {
+        return Ok(answer);
+    }
+    let hash = state.hash(caller.tenant.get().uuid(), password).await?;
     let create = async |tx: &mut _| {
+        has_room(&caps::claim(tx, Capped::Users).await?)?;
         let user =
             users::insert(tx, UserId::mint(at), email.as_str(), &hash, role, at).await.map_err(taken)?;
         caller.audit(tx, at, &user.id, json!({ "email": user.email, "role": user.role })).await?;
@@ -57,6 +79,14 @@ pub(crate) async fn create_user(
         Ok(Answer::created(location, &UserResponse::from(user))?.version(version))
     };
     state.db.write(caller.tenant, async |tx| once.run(tx, create).await).await
+}
+
+const fn has_room(users: &Cap) -> Result<(), ApiError> {
+    if users.is_reached() {
+        Err(ApiError::PlanLimitReached { what: "users", most: users.most })
+    } else {
+        Ok(())
+    }
 }
 
 fn parse(request: CreateUserRequest) -> Result<(Email, Password, Role), ApiError> {

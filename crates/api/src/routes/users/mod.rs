@@ -23,6 +23,7 @@ operations! {
         ApiError::Validation(Vec::new()),
         ApiError::RoleNotGrantable { role: "owner" },
         ApiError::Taken { what: "e-mail address" },
+        ApiError::PlanLimitReached { what: "users", most: 100 },
     ];
     get::get_user => Access::Tenant(Permission::ReadUsers), [];
     update::update_user => Access::Tenant(Permission::WriteUsers), [

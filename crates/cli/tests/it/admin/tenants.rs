@@ -276,6 +276,9 @@ async fn a_suspended_tenants_credentials_are_refused_within_seconds_until_it_is_
       "version": 3
     }
     "#);
+    // Who logs in is told at once, whatever the node remembers of the tenant.
+    let login_now = anybody.post("/v1/auth/login", &login(&tenant.owner.password)).await;
+    login_now.refused(403, "tenant-suspended");
     let refused = eventually(async || key.caller.get("/v1/me").await, |answer| answer.status != 200).await;
     insta::assert_snapshot!(refused.show(), @r#"
     403

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Aim, sound_body};
-use crate::support::{Raw, System, unique};
+use crate::support::{Operation, Raw, System, unique};
 
 /// The largest body that is taken, unless configured otherwise.
 const LIMIT: usize = 1 << 20;
@@ -64,7 +64,7 @@ async fn what_is_no_json_of_the_right_shape_is_refused() {
     let system = System::shared().await;
     let aim = Aim::take(system).await;
     let mut refused = 0;
-    for operation in system.contract.those(|operation| operation.takes_body()) {
+    for operation in system.contract.those(Operation::takes_body) {
         let path = aim.path(operation);
         let spoilt = spoilt(&sound_body(operation).to_string());
         for (what, body, (status, code)) in unfit().into_iter().chain(spoilt) {
@@ -106,7 +106,7 @@ async fn what_is_no_json_of_the_right_shape_is_refused() {
 async fn only_declared_json_is_read() {
     let system = System::shared().await;
     let aim = Aim::take(system).await;
-    for operation in system.contract.those(|operation| operation.takes_body()) {
+    for operation in system.contract.those(Operation::takes_body) {
         let (path, body) = (aim.path(operation), sound_body(operation).to_string());
         for media_type in [
             "",
@@ -132,7 +132,7 @@ async fn a_body_over_the_limit_is_not_read_to_its_end() {
     let system = System::shared().await;
     let aim = Aim::take(system).await;
     let authorization = aim.tenant.owner.caller.authorization();
-    for operation in system.contract.those(|operation| operation.takes_body()) {
+    for operation in system.contract.those(Operation::takes_body) {
         let body = format!("{{\"name\": \"{}\"}}", "a".repeat(LIMIT));
         let answer = aim.call(operation, &aim.path(operation)).body("application/json", body).await;
         answer.refused(413, "body-too-large");
@@ -230,7 +230,7 @@ async fn whatever_stands_in_a_field_is_kept_as_it_is_or_refused() {
     let system = System::shared().await;
     let aim = Aim::take(system).await;
     let (mut kept, mut refused) = (0, 0);
-    for operation in system.contract.those(|operation| operation.takes_body()) {
+    for operation in system.contract.those(Operation::takes_body) {
         let path = aim.path(operation);
         for surprise in surprises() {
             for mut body in variations(&sound_body(operation), &surprise) {

@@ -146,7 +146,7 @@ async fn a_token_that_was_tampered_with_is_refused() {
 }
 
 /// The system's own signing key, as a thief of the master key and the database would have it.
-fn stolen_keys(system: &System) -> KeySet {
+pub(crate) fn stolen_keys(system: &System) -> KeySet {
     let row = system.sql(
         "SELECT public_jwk, encode(sealed_private, 'hex') FROM platform.signing_keys WHERE state = 'active'",
     );

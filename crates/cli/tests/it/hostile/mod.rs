@@ -4,7 +4,7 @@
 //! documented problem, and none a failure of ours, is checked for every request of every test.
 
 mod bodies;
-mod credentials;
+pub(crate) mod credentials;
 mod headers;
 mod queries;
 mod socket;

@@ -1,7 +1,7 @@
 //! Query strings, and ids in paths.
 
 use super::{Aim, sound_body};
-use crate::support::{System, this_month};
+use crate::support::{Operation, System, this_month};
 
 #[tokio::test]
 async fn a_page_that_cannot_be_is_refused() {
@@ -69,7 +69,7 @@ async fn a_parameter_that_is_not_there_is_refused() {
 async fn what_is_no_id_names_nothing() {
     let system = System::shared().await;
     let aim = Aim::take(system).await;
-    for operation in system.contract.those(|operation| operation.takes_id()) {
+    for operation in system.contract.those(Operation::takes_id) {
         let id = aim.id(operation);
         let (prefix, digits) = id.split_at(4);
         let query =

@@ -1,0 +1,343 @@
+//! How often an account was tried in vain.
+//!
+//! Owns the growing delay between attempts to log in to one account: ten failures are free, after that one attempt is let
+//! through at a time, after a second, two, four, up to a quarter of an hour. So nobody guesses one account's password from
+//! ever new addresses, and nobody is locked out for good. Accounts are told apart by a keyed hash of what was sent, so one
+//! that does not exist is counted, and refused, like one that does.
+//!
+//! Whoever hammers an account must not lock its owner out: addresses from which somebody has logged in to the account
+//! lately are counted apart, each for itself, and the attempts of strangers are nothing to them.
+//!
+//! A node counts for itself and forgets when it is started anew: `n` nodes let `n` times as many attempts through.
+//! Refuses to say whether an account exists, and to grow: over the bound those with the fewest failures are forgotten.
+
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    fmt,
+    time::Duration,
+};
+
+use bulkhead_domain::Network;
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+
+use crate::keyring::{Keyring, Purpose};
+
+/// Failures, and attempts under way, that cost no waiting.
+const FREE: u32 = 10;
+
+/// The longest wait before the next attempt.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// How long after the last failure an account has a clean slate.
+const REMEMBERED: TimeDelta = TimeDelta::hours(1);
+
+/// How many accounts, and how many addresses of accounts, are remembered: some 5 MB each.
+const ACCOUNTS: usize = 65_536;
+
+/// How long somebody waits who is one of too many at once.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
+/// An account as it is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct AccountKey([u8; 16]);
+
+impl AccountKey {
+    /// The account that a login names, whether it exists or not. `tenant` is `None` for operators.
+    pub(crate) fn of(keyring: &Keyring, tenant: Option<&str>, email: &str) -> Self {
+        // The length keeps apart what would otherwise read alike.
+        let realm =
+            tenant.map_or_else(|| "operators".to_owned(), |slug| format!("tenant {} {slug}", slug.len()));
+        Self::mac(keyring, &[realm.as_bytes(), email.as_bytes()])
+    }
+
+    /// The account, counted for one address alone.
+    fn from(self, keyring: &Keyring, network: Network) -> Self {
+        Self::mac(keyring, &[&self.0, &network.bytes()])
+    }
+
+    fn mac(keyring: &Keyring, parts: &[&[u8]]) -> Self {
+        let mac = keyring.mac(Purpose::LoginAttempt, &parts.join(&0));
+        let mut key = [0; 16];
+        key.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
+        Self(key)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    failures: u32,
+    under_way: u32,
+    last_failure: DateTime<Utc>,
+}
+
+impl Count {
+    /// What is left of it after a while.
+    fn at(self, now: DateTime<Utc>) -> Self {
+        // A clock that was set back forgives nothing for longer than it has to.
+        let forgotten = (now - self.last_failure).abs() >= REMEMBERED;
+        Self { failures: if forgotten { 0 } else { self.failures }, ..self }
+    }
+
+    /// How long the next attempt has to wait; `None` when it has not.
+    fn wait(self, now: DateTime<Utc>) -> Option<Duration> {
+        let Some(doublings) = self.failures.checked_sub(FREE) else {
+            return (self.failures + self.under_way >= FREE).then_some(A_MOMENT);
+        };
+        let delay = Duration::from_secs(1 << doublings.min(10)).min(LONGEST_WAIT);
+        let passed = (now - self.last_failure).abs().to_std().unwrap_or_default();
+        match delay.checked_sub(passed).filter(|left| !left.is_zero()) {
+            Some(left) => Some(left),
+            None => (self.under_way > 0).then_some(A_MOMENT),
+        }
+    }
+
+    const fn is_nothing(self) -> bool {
+        self.failures == 0 && self.under_way == 0
+    }
+}
+
+/// Counts failed attempts, account by account. Shared by the threads of a process.
+pub(crate) struct Attempts {
+    counts: Mutex<HashMap<AccountKey, Count, RandomState>>,
+    /// Accounts with addresses that somebody has logged in from.
+    known: Cache<AccountKey, ()>,
+    capacity: usize,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self::new(ACCOUNTS)
+    }
+}
+
+impl Attempts {
+    fn new(capacity: usize) -> Self {
+        Self { counts: Mutex::default(), known: Cache::new(capacity), capacity }
+    }
+
+    /// Lets an attempt through, or says how long to wait. What becomes of it has to be said to the [`Attempt`]; one that
+    /// is dropped without a word has failed.
+    pub(crate) fn begin(
+        &self,
+        keyring: &Keyring,
+        account: AccountKey,
+        network: Network,
+        now: DateTime<Utc>,
+    ) -> Result<Attempt<'_>, Duration> {
+        let here = account.from(keyring, network);
+        let is_returning = self.known.get(&here).is_some();
+        let counted = if is_returning { here } else { account };
+        let mut counts = self.counts.lock();
+        let mut count = counts.get(&counted).copied().unwrap_or_default().at(now);
+        if let Some(wait) = count.wait(now) {
+            return Err(wait);
+        }
+        count.under_way += 1;
+        if counts.len() >= self.capacity && !counts.contains_key(&counted) {
+            make_room(&mut counts, self.capacity, now);
+        }
+        counts.insert(counted, count);
+        Ok(Attempt { attempts: self, counted, here, is_returning, now, ended: false })
+    }
+
+    fn end(&self, counted: AccountKey, change: impl FnOnce(Count) -> Count) {
+        let mut counts = self.counts.lock();
+        let count = counts.get(&counted).copied().unwrap_or_default();
+        let after = change(Count { under_way: count.under_way.saturating_sub(1), ..count });
+        if after.is_nothing() {
+            counts.remove(&counted);
+        } else {
+            counts.insert(counted, after);
+        }
+    }
+}
+
+impl fmt::Debug for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Attempts({} accounts)", self.counts.lock().len())
+    }
+}
+
+/// Forgets what is over, and beyond that an eighth: those with the fewest failures.
+fn make_room(counts: &mut HashMap<AccountKey, Count, RandomState>, capacity: usize, now: DateTime<Utc>) {
+    counts.retain(|_, count| !count.at(now).is_nothing());
+    let Some(too_many) = (counts.len() + capacity / 8 + 1).checked_sub(capacity).filter(|count| *count > 0)
+    else {
+        return;
+    };
+    let mut fewest: Vec<_> = counts.iter().map(|(key, count)| (count.failures, *key)).collect();
+    let last = too_many.min(fewest.len()) - 1;
+    fewest.select_nth_unstable_by_key(last, |(failures, _)| *failures);
+    for (_, key) in fewest.iter().take(too_many) {
+        counts.remove(key);
+    }
+}
+
+/// An attempt under way.
+#[must_use = "an attempt that is dropped has failed"]
+pub(crate) struct Attempt<'a> {
+    attempts: &'a Attempts,
+    counted: AccountKey,
+    here: AccountKey,
+    is_returning: bool,
+    now: DateTime<Utc>,
+    ended: bool,
+}
+
+impl Attempt<'_> {
+    /// Whether somebody has logged in to the account from the same address lately.
+    pub(crate) const fn is_returning(&self) -> bool {
+        self.is_returning
+    }
+
+    /// The password was right.
+    pub(crate) fn succeeded(mut self) {
+        self.ended = true;
+        self.attempts.known.insert(self.here, ());
+        self.attempts.end(self.counted, |count| Count { failures: 0, ..count });
+    }
+
+    /// It came to nothing, and that says nothing about the password.
+    pub(crate) fn withdrawn(mut self) {
+        self.ended = true;
+        self.attempts.end(self.counted, |count| count);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let now = self.now;
+            self.attempts.end(self.counted, |count| {
+                let count = count.at(now);
+                Count { failures: count.failures.saturating_add(1), last_failure: now, ..count }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyring::MasterKey;
+
+    const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_800_000_000_000).unwrap();
+
+    fn keyring() -> Keyring {
+        Keyring::new(&MasterKey::from([1; 32])).unwrap()
+    }
+
+    fn network(number: u32) -> Network {
+        Network::V4(number.into())
+    }
+
+    struct Given {
+        keyring: Keyring,
+        attempts: Attempts,
+    }
+
+    impl Given {
+        fn new(capacity: usize) -> Self {
+            Self { keyring: keyring(), attempts: Attempts::new(capacity) }
+        }
+
+        fn begin(&self, email: &str, from: u32, now: DateTime<Utc>) -> Result<Attempt<'_>, Duration> {
+            let account = AccountKey::of(&self.keyring, Some("acme"), email);
+            self.attempts.begin(&self.keyring, account, network(from), now)
+        }
+
+        /// Fails as often as is let through at this moment.
+        fn fail(&self, email: &str, now: DateTime<Utc>) -> u32 {
+            (0..100).map_while(|from| self.begin(email, from, now).ok().map(drop)).count().try_into().unwrap()
+        }
+    }
+
+    #[test]
+    fn after_ten_failures_from_anywhere_the_wait_doubles_up_to_a_quarter_of_an_hour() {
+        let given = Given::new(100);
+        assert_eq!(given.fail("a", NOW), FREE);
+        let (mut now, mut waits) = (NOW, Vec::new());
+        for _ in 0..13 {
+            let wait = given.begin("a", 99, now).err().unwrap();
+            waits.push(wait.as_secs());
+            let almost = now + wait - TimeDelta::milliseconds(1);
+            assert!(given.begin("a", 99, almost).is_err(), "{wait:?}");
+            now += wait;
+            assert_eq!(given.fail("a", now), 1, "one at a time");
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]);
+        assert!(given.begin("b", 99, now).is_ok(), "another account is not held up");
+        assert_eq!(given.fail("a", now + TimeDelta::hours(1)), FREE, "an hour later it is forgotten");
+    }
+
+    #[test]
+    fn attempts_at_once_are_no_way_around() {
+        let given = Given::new(100);
+        let under_way: Vec<_> = (0..FREE).map(|from| given.begin("a", from, NOW).unwrap()).collect();
+        assert_eq!(given.begin("a", 99, NOW).err(), Some(A_MOMENT));
+        drop(under_way);
+        let later = NOW + TimeDelta::seconds(1);
+        let one = given.begin("a", 99, later).unwrap();
+        assert_eq!(given.begin("a", 98, later).err(), Some(A_MOMENT), "after the free ones one at a time");
+        one.withdrawn();
+        assert!(given.begin("a", 98, later).is_ok(), "what was withdrawn has not failed");
+    }
+
+    #[test]
+    fn who_hammers_an_account_does_not_lock_out_those_who_have_logged_in_before() {
+        let given = Given::new(100);
+        given.begin("a", 7, NOW).unwrap().succeeded();
+        // One of these is from the owner's address, and counts there.
+        assert_eq!(given.fail("a", NOW), FREE + 1);
+        assert!(given.begin("a", 99, NOW).is_err());
+        let owner = given.begin("a", 7, NOW).unwrap();
+        assert!(owner.is_returning());
+        owner.succeeded();
+        // Their own mistakes count, for their own address.
+        for _ in 0..FREE {
+            drop(given.begin("a", 7, NOW).unwrap());
+        }
+        assert!(given.begin("a", 7, NOW).is_err());
+    }
+
+    #[test]
+    fn a_success_wipes_the_slate_and_leaves_nothing_behind() {
+        let given = Given::new(100);
+        for _ in 0..FREE - 1 {
+            drop(given.begin("a", 1, NOW).unwrap());
+        }
+        given.begin("a", 1, NOW).unwrap().succeeded();
+        assert_eq!(given.attempts.counts.lock().len(), 0);
+        // One of these is from the address of the success, and counts there.
+        assert_eq!(given.fail("a", NOW), FREE + 1, "strangers begin anew");
+    }
+
+    #[test]
+    fn a_flood_of_made_up_accounts_does_not_wash_a_victims_failures_away() {
+        let given = Given::new(64);
+        given.fail("victim", NOW);
+        for number in 0..10_000 {
+            drop(given.begin(&number.to_string(), 1, NOW).unwrap());
+        }
+        assert!(given.begin("victim", 99, NOW).is_err());
+        assert!(given.attempts.counts.lock().len() <= 64);
+    }
+
+    #[test]
+    fn accounts_are_told_apart_by_all_that_names_them() {
+        let of = |tenant, email| AccountKey::of(&keyring(), tenant, email).0;
+        let all = [
+            of(None, "a"),
+            of(Some(""), "a"),
+            of(Some("a"), ""),
+            of(Some("a\0b"), "c"),
+            of(Some("a"), "b\0c"),
+            of(Some("operators"), "a"),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(!all[at + 1..].contains(one), "{at}");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Who hashes next.
+//!
+//! Hashing a password is dear on purpose: few run at once. Owns the waiting for it. There are four lanes, each with places
+//! of its own, and they take turns: operators who log in, people who come back to an address they have logged in from,
+//! everybody else who logs in, and principals who create people or tenants. Inside a lane tenants take turns, too; when a
+//! lane is full, the tenant that has the most waiting gives up its last place to one that has fewer. So no tenant, no
+//! address and no import of users keeps others from logging in.
+//!
+//! Refuses to queue without bound: who finds no place is told at once.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::Arc,
+};
+
+use bulkhead_domain::Network;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+/// Why somebody wants to hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// An operator logs in.
+    Operators,
+    /// Somebody logs in to an account from an address that it was logged in to before.
+    Returning,
+    /// Somebody else logs in.
+    Logins,
+    /// A verified principal stores a new password.
+    Creations,
+}
+
+const LANES: usize = 4;
+
+impl Lane {
+    /// How many may wait.
+    const fn places(self) -> usize {
+        match self {
+            Self::Operators => 16,
+            Self::Returning | Self::Logins => 64,
+            Self::Creations => 32,
+        }
+    }
+
+    /// How many of those may be of one address. An address is no measure for principals that were verified, nor for people
+    /// who have been here before: a company has one for all.
+    const fn places_of_one_address(self) -> usize {
+        match self {
+            Self::Operators => 4,
+            Self::Logins => 16,
+            Self::Returning | Self::Creations => usize::MAX,
+        }
+    }
+
+    /// How many may run at once, of `slots`. One slot is kept from those who are logged in already.
+    fn slots(self, slots: usize) -> usize {
+        match self {
+            Self::Creations => slots.saturating_sub(1).max(1),
+            Self::Operators | Self::Returning | Self::Logins => slots,
+        }
+    }
+
+    const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// For whom a turn is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// Why.
+    pub lane: Lane,
+    /// Who takes turns with others in the lane: a tenant, as a number that tells it from others.
+    pub group: u128,
+    /// From where, if that is a measure.
+    pub network: Option<Network>,
+}
+
+/// As many are waiting as may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// The queue. Clones share it.
+#[derive(Clone)]
+pub(crate) struct HashQueue {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    slots: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: usize,
+    lanes: [LaneState; LANES],
+    /// The lane whose turn it is.
+    next: usize,
+    /// Tells waiters apart.
+    last_id: u64,
+}
+
+#[derive(Default)]
+struct LaneState {
+    running: usize,
+    waiting: usize,
+    /// Never holds a group that nobody waits in.
+    groups: HashMap<u128, VecDeque<Waiter>>,
+    /// The groups, in the order of their turns.
+    order: VecDeque<u128>,
+}
+
+struct Waiter {
+    id: u64,
+    network: Option<Network>,
+    /// Its turn; dropped without one when it has to go.
+    wake: oneshot::Sender<Slot>,
+}
+
+/// The right to hash once. Given back when dropped, so it has to go where the work goes.
+pub(crate) struct Slot {
+    inner: Arc<Inner>,
+    lane: Lane,
+}
+
+impl HashQueue {
+    /// Lets as many run at once.
+    pub(crate) fn new(slots: usize) -> Self {
+        Self { inner: Arc::new(Inner { slots: slots.max(1), state: Mutex::default() }) }
+    }
+
+    /// Waits for a turn. Who goes away gives their place back.
+    pub(crate) async fn wait(&self, turn: Turn) -> Result<Slot, Full> {
+        let (id, woken) = self.inner.queue_up(turn)?;
+        let place = Place { inner: &self.inner, turn, id };
+        self.inner.dispatch();
+        let slot = woken.await.map_err(|_pushed_out| Full);
+        drop(place);
+        slot
+    }
+
+    /// Whether nobody could queue up for this turn now: a look before work that would be for nothing.
+    pub(crate) fn is_full(&self, turn: Turn) -> bool {
+        !self.inner.state.lock().lane(turn.lane).has_room(turn)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.inner.state.lock();
+        (state.running, state.lanes.iter().map(|lane| lane.waiting).sum())
+    }
+}
+
+impl fmt::Debug for HashQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HashQueue({} slots)", self.inner.slots)
+    }
+}
+
+impl Inner {
+    fn queue_up(&self, turn: Turn) -> Result<(u64, oneshot::Receiver<Slot>), Full> {
+        let (wake, woken) = oneshot::channel();
+        let mut state = self.state.lock();
+        state.last_id += 1;
+        let id = state.last_id;
+        let lane = state.lane_mut(turn.lane);
+        if !lane.has_room(turn) {
+            return Err(Full);
+        }
+        if lane.waiting >= turn.lane.places() {
+            lane.push_out();
+        }
+        let waiting = lane.groups.entry(turn.group).or_default();
+        if waiting.is_empty() {
+            lane.order.push_back(turn.group);
+        }
+        waiting.push_back(Waiter { id, network: turn.network, wake });
+        lane.waiting += 1;
+        Ok((id, woken))
+    }
+
+    /// Gives free slots to those whose turn it is.
+    fn dispatch(self: &Arc<Self>) {
+        loop {
+            let Some((lane, waiter)) = self.state.lock().take_turn(self.slots) else { return };
+            // Outside of the lock: a slot that nobody takes any more is given back by its drop.
+            let _nobody_waits_for_it = waiter.wake.send(Slot { inner: Arc::clone(self), lane });
+        }
+    }
+}
+
+impl State {
+    fn lane(&self, lane: Lane) -> &LaneState {
+        let [operators, returning, logins, creations] = &self.lanes;
+        match lane {
+            Lane::Operators => operators,
+            Lane::Returning => returning,
+            Lane::Logins => logins,
+            Lane::Creations => creations,
+        }
+    }
+
+    fn lane_mut(&mut self, lane: Lane) -> &mut LaneState {
+        let [operators, returning, logins, creations] = &mut self.lanes;
+        match lane {
+            Lane::Operators => operators,
+            Lane::Returning => returning,
+            Lane::Logins => logins,
+            Lane::Creations => creations,
+        }
+    }
+
+    /// Takes a free slot for who is next.
+    fn take_turn(&mut self, slots: usize) -> Option<(Lane, Waiter)> {
+        if self.running >= slots {
+            return None;
+        }
+        let all = [Lane::Operators, Lane::Returning, Lane::Logins, Lane::Creations];
+        let first = self.next;
+        for lane in all.into_iter().cycle().skip(first).take(LANES) {
+            let state = self.lane_mut(lane);
+            if state.running >= lane.slots(slots) {
+                continue;
+            }
+            if let Some(waiter) = state.pop() {
+                state.running += 1;
+                self.running += 1;
+                self.next = (lane.index() + 1) % LANES;
+                return Some((lane, waiter));
+            }
+        }
+        None
+    }
+}
+
+impl LaneState {
+    /// Whether one more can wait, be it in the place of another.
+    fn has_room(&self, turn: Turn) -> bool {
+        let of_its_address = |network| {
+            let waiting = self.groups.values().flatten();
+            waiting.filter(|waiter| waiter.network == Some(network)).count()
+        };
+        if turn.network.is_some_and(|network| of_its_address(network) >= turn.lane.places_of_one_address()) {
+            return false;
+        }
+        if self.waiting < turn.lane.places() {
+            return true;
+        }
+        let own = self.groups.get(&turn.group).map_or(0, VecDeque::len);
+        // A place that the largest group can spare: it still has no fewer than this one then.
+        self.largest().is_some_and(|(_, most)| most > own + 1)
+    }
+
+    fn largest(&self) -> Option<(u128, usize)> {
+        self.groups.iter().map(|(group, waiting)| (*group, waiting.len())).max_by_key(|(_, waiting)| *waiting)
+    }
+
+    /// Turns the last of the largest group away.
+    fn push_out(&mut self) {
+        if let Some((group, _)) = self.largest()
+            && let Some(last) = self.groups.get(&group).and_then(|waiting| waiting.back()).map(|last| last.id)
+        {
+            self.remove(group, last);
+        }
+    }
+
+    /// The next of the group whose turn it is.
+    fn pop(&mut self) -> Option<Waiter> {
+        let group = self.order.pop_front()?;
+        let waiting = self.groups.get_mut(&group)?;
+        let waiter = waiting.pop_front()?;
+        if waiting.is_empty() {
+            self.groups.remove(&group);
+        } else {
+            self.order.push_back(group);
+        }
+        self.waiting -= 1;
+        Some(waiter)
+    }
+
+    fn remove(&mut self, group: u128, id: u64) {
+        let Some(waiting) = self.groups.get_mut(&group) else { return };
+        let before = waiting.len();
+        waiting.retain(|waiter| waiter.id != id);
+        self.waiting -= before - waiting.len();
+        if waiting.is_empty() {
+            self.groups.remove(&group);
+            self.order.retain(|other| *other != group);
+        }
+    }
+}
+
+/// A place in the queue, given back when its holder goes away. Nothing is left of it once its turn has come.
+struct Place<'a> {
+    inner: &'a Arc<Inner>,
+    turn: Turn,
+    id: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.inner.state.lock().lane_mut(self.turn.lane).remove(self.turn.group, self.id);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        {
+            let mut state = self.inner.state.lock();
+            state.running -= 1;
+            state.lane_mut(self.lane).running -= 1;
+        }
+        self.inner.dispatch();
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot({:?})", self.lane)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! What a node has read of the platform's state: what was revoked, and how its tenants stand.
+//!
+//! Owns the reading: from where the last one got to, one at a time for all who wait for it, and so that no lock is held
+//! while the database is asked.
+
+use std::{sync::Arc, time::Duration};
+
+use bulkhead_db::{
+    Authority, Db, DbError, DbResult,
+    platform::revocations::{self, Horizon, RevocationRow},
+};
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+
+use crate::{
+    directory::Directory,
+    flight::Flights,
+    revocation::{Batch, Bounds, Revocation, Revocations},
+};
+
+/// How long a request waits for the view to be read anew, before it asks the database about its own credential.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many tenants a node remembers.
+const TENANTS: usize = 100_000;
+
+/// A node's view. One per process, shared by its threads.
+#[derive(Debug)]
+pub(crate) struct NodeView {
+    pub(crate) revocations: Revocations,
+    pub(crate) directory: Directory,
+    /// Where the last read has got to.
+    horizon: Mutex<Option<Horizon>>,
+    reading: Flights<(), ()>,
+}
+
+impl NodeView {
+    /// Has read nothing yet.
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            revocations: Revocations::new(bounds),
+            directory: Directory::new(TENANTS),
+            horizon: Mutex::new(None),
+            reading: Flights::default(),
+        }
+    }
+
+    /// Reads what has changed since the last time, or waits for somebody who is doing so.
+    pub(crate) async fn read(self: &Arc<Self>, db: &Db, now: DateTime<Utc>) -> DbResult<()> {
+        let read = || {
+            let (view, db) = (Arc::clone(self), db.clone());
+            async move { view.read_now(&db, now).await }
+        };
+        self.reading.join((), read).await
+    }
+
+    /// Whether the view may be judged by at `now`, after an attempt to read it anew when it is too old.
+    pub(crate) async fn freshen(self: &Arc<Self>, db: &Db, now: DateTime<Utc>) -> bool {
+        if self.revocations.is_fresh(now) {
+            return true;
+        }
+        if self.reading.is_slow((), PATIENCE) {
+            return false;
+        }
+        match tokio::time::timeout(PATIENCE, self.read(db, now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "revocations could not be read when they were needed"),
+            Err(_elapsed) => tracing::debug!("revocations were not read in time"),
+        }
+        self.revocations.is_fresh(now)
+    }
+
+    async fn read_now(&self, db: &Db, now: DateTime<Utc>) -> DbResult<()> {
+        let from = self.horizon.lock().clone();
+        let most = u32::try_from(self.revocations.capacity()).unwrap_or(u32::MAX);
+        let read =
+            async |tx: &mut _| revocations::read(tx, from.as_ref(), Revocations::horizon(), most).await;
+        let read = db.platform_read(Authority::credentials(), read).await?;
+        let (changes, rows): (Vec<_>, Vec<_>) =
+            read.rows.into_iter().partition(|row| row.subject == "tenant");
+        // A read of everything leaves changes of tenants out.
+        if read.is_whole || !changes.is_empty() {
+            self.directory.forget_all();
+        }
+        let rows = rows.into_iter().map(understood).collect::<Result<Vec<_>, DbError>>()?;
+        let batch = Batch { rows, left_out: read.left_out, now: read.now, read_at: now };
+        self.revocations.apply(batch);
+        *self.horizon.lock() = Some(read.next);
+        Ok(())
+    }
+}
+
+fn understood(row: RevocationRow) -> DbResult<Revocation> {
+    let RevocationRow { tenant_id, subject, subject_id, at } = row;
+    let unreadable = || DbError::Unreadable(format!("revocation of a {subject}"));
+    Revocation::from_columns(tenant_id, &subject, subject_id, at).ok_or_else(unreadable)
+}

@@ -1,0 +1,289 @@
+//! Staying logged in, and logging out.
+//!
+//! A refresh token works once; whoever uses one again either lost the answer a moment ago, and gets the same successor, or
+//! holds a stolen token, and ends the session. Everything that is said about a session is said from its row under lock, its
+//! person's row locked before: a refresh that meets a revocation, a demotion or a logout half-way waits for it and says
+//! what is true then. Times are the database's, so it does not matter what a node's clock says.
+
+use std::time::Duration;
+
+use bulkhead_db::{
+    Authority, Db, DbError, DbResult, PlatformTx, TenantTx,
+    platform::{operators, revocations, tenants::DirectoryEntry},
+    tenant::{
+        credentials,
+        revocations::{Revoked, revoke},
+        sessions::{self, Locked, Rotated},
+        users,
+    },
+};
+use bulkhead_domain::{
+    Evidence, OperatorId, OperatorRole, Proven, Role, SessionId, TenantId, TenantStatus, UserId,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    authenticator::{AuthError, Authenticator, may_be_let_in},
+    keyring::Keyring,
+    login::Tokens,
+    principal::Principal,
+    session::{RefreshToken, SessionOwner},
+};
+
+/// How long after its replacement a refresh token is taken for a client's repetition rather than a thief's use.
+const GRACE: TimeDelta = TimeDelta::seconds(10);
+
+/// How many rotations back a used token is recognised: a year of ten-minute tokens would be 52,000, a day is 144.
+const CHAIN: usize = 1_000;
+
+/// The holder of a genuine refresh token: one that its session has, or had.
+#[derive(Clone, Copy)]
+enum Holder {
+    User { tenant: Proven<TenantId>, entry: DirectoryEntry, id: UserId },
+    Operator { id: Proven<OperatorId> },
+}
+
+/// What a genuine token is to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    /// The one in force, or the one that it has replaced.
+    Latest,
+    /// An earlier one: whoever used it the first time has gone on from there.
+    Spent,
+}
+
+/// What became of a refresh.
+enum Outcome<R> {
+    /// The session goes on, for a holder with this role.
+    GoesOn { role: R, expires_at: DateTime<Utc>, proven_at: DateTime<Utc> },
+    /// It was ended now, because a spent token was used.
+    Ended,
+    /// It had ended before, or its holder is gone.
+    Over,
+}
+
+/// A transaction in which a session's row can be changed: a tenant's, or the platform's for operators.
+trait SessionTx {
+    type Holder: Copy;
+    type Role;
+
+    /// Locks the holder's row; their present role.
+    async fn lock_holder(&mut self, holder: Self::Holder) -> DbResult<Option<Self::Role>>;
+    async fn rotate(&mut self, id: SessionId, current: &[u8], next: &[u8]) -> DbResult<Option<Rotated>>;
+    async fn lock(&mut self, id: SessionId) -> DbResult<Option<Locked>>;
+    /// Ends a session and revokes its tokens, if it was alive.
+    async fn end(&mut self, id: SessionId) -> DbResult<()>;
+}
+
+impl SessionTx for TenantTx {
+    type Holder = UserId;
+    type Role = Role;
+
+    async fn lock_holder(&mut self, holder: UserId) -> DbResult<Option<Role>> {
+        users::lock_for_proof(self, holder, None).await
+    }
+
+    async fn rotate(&mut self, id: SessionId, current: &[u8], next: &[u8]) -> DbResult<Option<Rotated>> {
+        sessions::rotate(self, id, current, next).await
+    }
+
+    async fn lock(&mut self, id: SessionId) -> DbResult<Option<Locked>> {
+        sessions::lock(self, id).await
+    }
+
+    async fn end(&mut self, id: SessionId) -> DbResult<()> {
+        if sessions::revoke(self, id).await? {
+            revoke(self, Revoked::Session(id)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl SessionTx for PlatformTx {
+    type Holder = OperatorId;
+    type Role = OperatorRole;
+
+    async fn lock_holder(&mut self, holder: OperatorId) -> DbResult<Option<OperatorRole>> {
+        operators::lock_for_proof(self, holder, None).await
+    }
+
+    async fn rotate(&mut self, id: SessionId, current: &[u8], next: &[u8]) -> DbResult<Option<Rotated>> {
+        operators::rotate_session(self, id, current, next).await
+    }
+
+    async fn lock(&mut self, id: SessionId) -> DbResult<Option<Locked>> {
+        operators::lock_session(self, id).await
+    }
+
+    async fn end(&mut self, id: SessionId) -> DbResult<()> {
+        if operators::revoke_session(self, id).await? {
+            revocations::revoke_operator_session(self, id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A token that is being exchanged.
+struct Exchange<'a> {
+    keyring: &'a Keyring,
+    token: &'a RefreshToken,
+    successor: &'a RefreshToken,
+}
+
+impl Exchange<'_> {
+    async fn run<Tx: SessionTx>(&self, tx: &mut Tx, holder: Tx::Holder) -> DbResult<Outcome<Tx::Role>> {
+        let session = self.token.session;
+        let Some(role) = tx.lock_holder(holder).await? else { return Ok(Outcome::Over) };
+        let (current, next) = (self.token.mac(self.keyring), self.successor.mac(self.keyring));
+        if let Some(Rotated { at, expires_at }) = tx.rotate(session, &current, &next).await? {
+            return Ok(Outcome::GoesOn { role, expires_at, proven_at: at });
+        }
+        // It is not the one in force any more, or the session has ended: the row says which.
+        let Some(row) = tx.lock(session).await? else { return Ok(Outcome::Over) };
+        if row.revoked_at.is_some() || row.expires_at <= row.now {
+            return Ok(Outcome::Over);
+        }
+        let previous = row.previous_mac.as_deref();
+        if previous.is_some_and(|mac| self.token.matches(self.keyring, mac))
+            && row.now - row.rotated_at < GRACE
+        {
+            // Whoever lost the race for this rotation holds the same token, and gets the same successor.
+            return Ok(Outcome::GoesOn { role, expires_at: row.expires_at, proven_at: row.now });
+        }
+        tx.end(session).await?;
+        Ok(Outcome::Ended)
+    }
+}
+
+impl Authenticator {
+    /// Exchanges a refresh token for the next pair.
+    ///
+    /// `admit` is called once the token is known to be one of its session's, before anything is written, and may refuse
+    /// by saying when to come back: from here on it is the tenant's own limit that counts.
+    pub async fn refresh(
+        &self,
+        db: &Db,
+        text: &str,
+        admit: impl AsyncFnOnce(&DirectoryEntry) -> Result<(), Duration>,
+        now: DateTime<Utc>,
+    ) -> Result<Tokens, AuthError> {
+        let token = RefreshToken::parse(text).map_err(|_malformed| AuthError::Invalid)?;
+        let (holder, relation) = self.holder(db, &token, now).await?.ok_or(AuthError::Invalid)?;
+        if let (Holder::User { entry, .. }, Relation::Latest) = (&holder, relation) {
+            may_be_let_in(entry)?;
+            admit(entry).await.map_err(|retry_after| AuthError::Limited { retry_after })?;
+        }
+        let successor = token.successor(&self.keyring);
+        let exchange = Exchange { keyring: &self.keyring, token: &token, successor: &successor };
+        let session = Some(token.session);
+        let (goes_on, ended) = match holder {
+            Holder::User { tenant, id, .. } => {
+                let run = async |tx: &mut TenantTx| exchange.run(tx, id).await;
+                let outcome = db.write::<_, DbError>(tenant, run).await?;
+                outcome.split(|role| Principal::User { tenant, id, role, session })
+            }
+            Holder::Operator { id } => {
+                let run = async |tx: &mut PlatformTx| exchange.run(tx, id.get()).await;
+                let outcome = db.platform_write::<_, DbError>(Authority::credentials(), run).await?;
+                outcome.split(|role| Principal::Operator { id, role, session })
+            }
+        };
+        if ended {
+            tracing::warn!(session = %token.session, "a refresh token was used again; its session is ended");
+        }
+        let (principal, ends, proven_at) = goes_on.ok_or(AuthError::Invalid)?;
+        self.tokens_for(principal, successor, ends, proven_at)
+    }
+
+    /// Ends the session of a refresh token, a suspended tenant's too, and whether or not the token is still in force:
+    /// whoever has had one of its tokens may end it, also beside a refresh. [`AuthError::Invalid`] for one that no living
+    /// session has or had.
+    pub async fn logout(&self, db: &Db, text: &str, now: DateTime<Utc>) -> Result<(), AuthError> {
+        let token = RefreshToken::parse(text).map_err(|_malformed| AuthError::Invalid)?;
+        let session = token.session;
+        match self.holder(db, &token, now).await?.ok_or(AuthError::Invalid)? {
+            (Holder::User { tenant, .. }, _) => {
+                db.write::<_, DbError>(tenant, async |tx| tx.end(session).await).await?;
+            }
+            (Holder::Operator { .. }, _) => {
+                let end = async |tx: &mut PlatformTx| tx.end(session).await;
+                db.platform_write::<_, DbError>(Authority::credentials(), end).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose token it is; `None` unless its session is alive and has, or had, this very token. That stays true whatever
+    /// happens next, so nothing else has to be decided about the token under a lock.
+    async fn holder(
+        &self,
+        db: &Db,
+        token: &RefreshToken,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(Holder, Relation)>, AuthError> {
+        match token.owner {
+            SessionOwner::Tenant(tenant) => self.user(db, tenant, token, now).await,
+            SessionOwner::Operator => Ok(self.operator(db, token).await?),
+        }
+    }
+
+    async fn user(
+        &self,
+        db: &Db,
+        tenant: TenantId,
+        token: &RefreshToken,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(Holder, Relation)>, AuthError> {
+        let is_fresh = self.view.revocations.is_fresh(now);
+        // A tenant without a schema has no sessions.
+        let entry = self.view.directory.find(db, tenant, is_fresh, now).await?;
+        let entry =
+            entry.filter(|entry| matches!(entry.status, TenantStatus::Active | TenantStatus::Suspended));
+        let Some(entry) = entry else { return Ok(None) };
+        let session = token.session;
+        let found = db.credentials(tenant, async |tx| credentials::find_session(tx, session).await).await?;
+        let Some(row) = found.filter(|row| row.revoked_at.is_none()) else { return Ok(None) };
+        let relation = self.relation(token, &row.token_mac, row.previous_mac.as_deref());
+        Ok(relation.map(|relation| {
+            let tenant = Proven::on(Evidence::RefreshToken, tenant);
+            (Holder::User { tenant, entry, id: row.user }, relation)
+        }))
+    }
+
+    async fn operator(&self, db: &Db, token: &RefreshToken) -> Result<Option<(Holder, Relation)>, DbError> {
+        let session = token.session;
+        let read = async |tx: &mut _| operators::find_session(tx, session).await;
+        let found = db.platform_read(Authority::credentials(), read).await?;
+        let Some(row) = found.filter(|row| row.revoked_at.is_none()) else { return Ok(None) };
+        let relation = self.relation(token, &row.token_mac, row.previous_mac.as_deref());
+        Ok(relation.map(|relation| {
+            (Holder::Operator { id: Proven::on(Evidence::RefreshToken, row.operator) }, relation)
+        }))
+    }
+
+    /// What a token is to a session with these HMACs; `None` when it is not and never was one of its tokens.
+    fn relation(&self, token: &RefreshToken, current: &[u8], previous: Option<&[u8]>) -> Option<Relation> {
+        let is_latest = token.matches(&self.keyring, current)
+            || previous.is_some_and(|mac| token.matches(&self.keyring, mac));
+        if is_latest {
+            Some(Relation::Latest)
+        } else {
+            token.leads_to(&self.keyring, current, CHAIN).then_some(Relation::Spent)
+        }
+    }
+}
+
+type GoesOn = (Principal, DateTime<Utc>, DateTime<Utc>);
+
+impl<R> Outcome<R> {
+    /// Who goes on, until when, proven when; and whether the session was ended now.
+    fn split(self, principal: impl FnOnce(R) -> Principal) -> (Option<GoesOn>, bool) {
+        match self {
+            Self::GoesOn { role, expires_at, proven_at } => {
+                (Some((principal(role), expires_at, proven_at)), false)
+            }
+            Self::Ended => (None, true),
+            Self::Over => (None, false),
+        }
+    }
+}

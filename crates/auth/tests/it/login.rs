@@ -1,0 +1,234 @@
+//! Logging in: what it tells to whom, and what it costs.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bulkhead_auth::{AuthError, Bounds, LoginAttempt};
+use bulkhead_db::platform::tenants::DirectoryEntry;
+use bulkhead_domain::{Plan, api_key::ApiKey};
+use bulkhead_testkit::{OWNER_PASSWORD, TestDb};
+use tokio::task::LocalSet;
+
+use crate::{
+    node::Node,
+    wire::{Passed, watched},
+};
+
+fn passed(all: &[Passed; 2]) -> [u32; 2] {
+    [all[0].take(), all[1].take()]
+}
+
+#[tokio::test]
+async fn every_failed_login_asks_the_same_queries() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let other = db.create_tenant("zeppelin", Plan::Free).await?;
+        let closed = db.create_tenant("closed", Plan::Free).await?;
+        let building = db.sign_up("building", Plan::Free).await?;
+        db.sql(&format!(
+            "UPDATE platform.tenants SET status = 'suspended' WHERE id = '{}'",
+            closed.id.uuid()
+        ))
+        .await?;
+        let (own, counts) = watched(&db).await?;
+        let node = Node::with(own, Bounds::default()).await?;
+        let long = "x".repeat(100_000);
+        let owner = tenant.owner_email.as_str();
+        let attempts = [
+            ("acme", owner, "a wrong password"),
+            ("acme", owner, "short"),
+            ("acme", owner, long.as_str()),
+            ("acme", "nobody@example.com", OWNER_PASSWORD),
+            ("acme", "no address", OWNER_PASSWORD),
+            ("acme", "nul\0@example.com", OWNER_PASSWORD),
+            ("acme", other.owner_email.as_str(), OWNER_PASSWORD),
+            ("closed", closed.owner_email.as_str(), "a wrong password"),
+            ("building", building.owner_email.as_str(), OWNER_PASSWORD),
+            ("unknown", owner, OWNER_PASSWORD),
+            ("zzz-behind-all-others", owner, OWNER_PASSWORD),
+            ("", owner, OWNER_PASSWORD),
+            ("Not a slug; --", owner, OWNER_PASSWORD),
+            (&long, &long, &long),
+        ];
+        let fail = async |(slug, email, password)| {
+            let refused = node.try_login(Some(slug), email, password).await;
+            assert!(matches!(refused, Err(AuthError::Invalid)), "{slug} {email}: {refused:?}");
+        };
+        // Each connection has prepared what it needs after some.
+        for attempt in attempts.into_iter().take(6).chain(attempts.into_iter().rev().take(3)) {
+            fail(attempt).await;
+        }
+        passed(&counts);
+        for attempt in attempts {
+            fail(attempt).await;
+            // BEGIN, the look-up, and the end of the transaction, at the directory and in a tenant's schema.
+            assert_eq!(passed(&counts), [3, 3], "{} {}", attempt.0, attempt.1);
+        }
+        // Operators: one look-up, whatever is sent.
+        for (email, password) in
+            [("nobody@example.com", OWNER_PASSWORD), ("no address", OWNER_PASSWORD), ("a@b", "short")]
+        {
+            assert!(node.try_login(None, email, password).await.is_err());
+            assert_eq!(passed(&counts), [0, 3], "{email}");
+        }
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// A program that goes on with a key that was revoked guesses nothing, and is not looked up each time.
+#[tokio::test]
+async fn a_key_that_has_lapsed_is_no_guess_and_looked_up_once() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let (own, counts) = watched(&db).await?;
+        let node = Node::with(own, Bounds::default()).await?;
+        let (id, key) = node.key(&tenant).await?;
+        node.let_in(&key).await?;
+        node.revoke_key(&tenant, id).await?;
+        node.read().await?;
+        let refused = node.let_in(&key).await;
+        assert!(matches!(refused, Err(AuthError::Lapsed)), "{refused:?}");
+        passed(&counts);
+        for _ in 0..10 {
+            let refused = node.let_in(&key).await;
+            assert!(matches!(refused, Err(AuthError::Lapsed)), "{refused:?}");
+        }
+        assert_eq!(passed(&counts), [0, 0]);
+        // One with another secret is a guess, each time.
+        let guess = ApiKey::issue("test", tenant.id, id, || 7).reveal().to_owned();
+        for _ in 0..3 {
+            let refused = node.let_in(&guess).await;
+            assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+        }
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// Whether an address may have more looked up is asked before, and not for what needs no look-up.
+#[tokio::test]
+async fn who_may_not_guess_any_more_is_refused_before_the_look_up_and_not_when_none_is_needed() -> Result<()>
+{
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let (own, counts) = watched(&db).await?;
+        let node = Node::with(own, Bounds::default()).await?;
+        let tokens = node.log_in(&tenant).await?;
+        let (_, cached) = node.key(&tenant).await?;
+        let (_, uncached) = node.key(&tenant).await?;
+        node.let_in(&cached).await?;
+        let wait = Duration::from_secs(9);
+        let let_in = async |credential: &str| {
+            node.authenticator.authenticate(&node.db, credential, || Err(wait), node.now()).await
+        };
+        passed(&counts);
+        // Never seen by this node, signed by us.
+        let_in(&tokens.access.text).await?;
+        let_in(&cached).await?;
+        let refused = let_in(&uncached).await;
+        assert!(
+            matches!(refused, Err(AuthError::Limited { retry_after }) if retry_after == wait),
+            "{refused:?}"
+        );
+        let refused = let_in("bh_test_nonsense").await;
+        assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+        assert_eq!(passed(&counts), [0, 0]);
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+#[tokio::test]
+async fn a_login_right_after_a_suspension_is_told_so_and_a_wrong_password_is_not() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let node = Node::on(&db).await?;
+        // Remembered as in service.
+        let tokens = node.log_in(&tenant).await?;
+        node.let_in(&tokens.access.text).await?;
+        db.sql("UPDATE platform.tenants SET status = 'suspended'").await?;
+        let refused = node.log_in(&tenant).await;
+        assert!(matches!(refused, Err(AuthError::Suspended)), "{refused:?}");
+        let wrong = node.try_login(Some("acme"), &tenant.owner_email, "a wrong password").await;
+        assert!(matches!(wrong, Err(AuthError::Invalid)), "{wrong:?}");
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+#[tokio::test]
+async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_comes_back() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let (own, counts) = watched(&db).await?;
+        let node = Node::with(own, Bounds::default()).await?;
+        // From 192.0.2.1.
+        node.log_in(&tenant).await?;
+        let now = node.now();
+        let from = async |slug: &str, email: &str, password: &str, number: u8, now| {
+            let from = [198, 51, 100, number].into();
+            let attempt = LoginAttempt { tenant: Some(slug), email, password, from };
+            let admit = async |_: &DirectoryEntry| Ok(());
+            node.authenticator.login(&node.db, &attempt, admit, now).await
+        };
+        let accounts = [
+            ("acme", tenant.owner_email.as_str()),
+            ("acme", "nobody@example.com"),
+            ("nowhere", "a@example.com"),
+        ];
+        for (slug, email) in accounts {
+            for number in 0..10 {
+                let refused = from(slug, email, "a wrong password", number, now).await;
+                assert!(matches!(refused, Err(AuthError::Invalid)), "{slug} {email}: {refused:?}");
+            }
+            passed(&counts);
+            // The right password would be refused, too: what is refused tells nothing.
+            let refused = from(slug, email, OWNER_PASSWORD, 99, now).await;
+            let Err(AuthError::Limited { retry_after }) = refused else { anyhow::bail!("{refused:?}") };
+            assert_eq!(retry_after, Duration::from_secs(1), "{slug} {email}");
+            assert_eq!(passed(&counts), [0, 0], "nothing is asked for it");
+        }
+        node.log_in(&tenant).await?;
+        // And from elsewhere after the wait.
+        let later = now + Duration::from_secs(1);
+        from("acme", &tenant.owner_email, OWNER_PASSWORD, 99, later).await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+#[tokio::test]
+async fn a_tenant_at_its_limit_is_told_after_the_password_and_before_a_session() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let node = Node::on(&db).await?;
+        let tokens = node.log_in(&tenant).await?;
+        let wait = Duration::from_secs(7);
+        let limit = async |_: &DirectoryEntry| Err(wait);
+        let attempt = LoginAttempt {
+            tenant: Some("acme"),
+            email: &tenant.owner_email,
+            password: OWNER_PASSWORD,
+            from: [192, 0, 2, 1].into(),
+        };
+        let login = node.authenticator.login(&node.db, &attempt, limit, node.now()).await;
+        let refresh = node.authenticator.refresh(&node.db, tokens.refresh.reveal(), limit, node.now()).await;
+        for refused in [login, refresh] {
+            assert!(
+                matches!(refused, Err(AuthError::Limited { retry_after }) if retry_after == wait),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(db.value(&format!("SELECT count(*) FROM {}.sessions", tenant.schema())).await?, "1");
+        node.refresh(tokens.refresh.reveal()).await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}

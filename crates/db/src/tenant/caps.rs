@@ -1,0 +1,96 @@
+//! How much of something the tenant's plan allows.
+//!
+//! Owns the counting: two who add at the same moment are counted one after the other, so the cap cannot be passed.
+//! Refuses to say what a caller is told: that is the API's.
+
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Integer, Text},
+};
+
+use crate::{error::DbResult, scope::TenantTx};
+
+/// The class of the advisory locks that this module takes: `bkcp`. Locks of two numbers are apart from those of one, and
+/// nobody outside chooses either number.
+const LOCKS: i32 = 0x626b_6370;
+
+/// How many API keys that no longer work are kept at least; older ones make room when a new key is made.
+const DEAD_KEYS_KEPT: i64 = 1_000;
+
+/// What a plan caps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capped {
+    /// People.
+    Users,
+    /// API keys that work: neither revoked nor expired.
+    ApiKeys,
+}
+
+impl Capped {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::ApiKeys => "api_keys",
+        }
+    }
+
+    /// Counts both sides. A plan that cannot be seen allows nothing.
+    const fn statement(self) -> &'static str {
+        match self {
+            Self::Users => {
+                "SELECT coalesce((SELECT max_users FROM gate.plan_limits), 0)::bigint AS most, \
+                 (SELECT count(*) FROM users) AS used, 0::bigint AS dead"
+            }
+            Self::ApiKeys => {
+                "SELECT coalesce((SELECT max_api_keys FROM gate.plan_limits), 0)::bigint AS most, \
+                 count(*) FILTER (WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())) AS used, \
+                 count(*) FILTER (WHERE revoked_at IS NOT NULL OR expires_at <= now()) AS dead FROM api_keys"
+            }
+        }
+    }
+}
+
+/// How much there is of something, and may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName)]
+pub struct Cap {
+    /// As much as the plan allows.
+    #[diesel(sql_type = BigInt)]
+    pub most: i64,
+    /// As much as there is.
+    #[diesel(sql_type = BigInt)]
+    pub used: i64,
+    #[diesel(sql_type = BigInt)]
+    dead: i64,
+}
+
+impl Cap {
+    /// Whether there is no room for one more.
+    pub const fn is_reached(&self) -> bool {
+        self.used >= self.most
+    }
+}
+
+/// Looks, before work that would be for nothing. Says nothing about what is there a moment later.
+pub async fn look(tx: &mut TenantTx, what: Capped) -> DbResult<Cap> {
+    tx.tx.one(diesel::sql_query(what.statement())).await
+}
+
+/// Counts for one that this transaction is going to add. Nobody else can add before it has ended. Keys that no longer
+/// work are deleted beyond a thousand, the oldest first, so that a tenant which makes and revokes them all day does not
+/// fill its table.
+pub async fn claim(tx: &mut TenantTx, what: Capped) -> DbResult<Cap> {
+    let lock = diesel::sql_query("SELECT pg_advisory_xact_lock($1, hashtext(current_schema() || '.' || $2))")
+        .bind::<Integer, _>(LOCKS)
+        .bind::<Text, _>(what.name());
+    tx.tx.execute(lock).await?;
+    let cap = look(tx, what).await?;
+    if cap.dead > DEAD_KEYS_KEPT {
+        let oldest = diesel::sql_query(
+            "DELETE FROM api_keys WHERE id IN ( \
+                 SELECT id FROM api_keys WHERE revoked_at IS NOT NULL OR expires_at <= now() \
+                 ORDER BY least(revoked_at, expires_at), id LIMIT $1)",
+        );
+        tx.tx.execute(oldest.bind::<BigInt, _>(cap.dead - DEAD_KEYS_KEPT)).await?;
+    }
+    Ok(cap)
+}

@@ -1,0 +1,151 @@
+//! As much as a plan allows, and not one more.
+
+use anyhow::{Context as _, Result};
+use bulkhead_db::{
+    Db, DbError,
+    tenant::{
+        api_keys::{self, NewApiKey},
+        caps::{self, Capped},
+        users,
+    },
+};
+use bulkhead_domain::{ApiKeyId, Clock as _, Plan, Role, SystemClock, UserId};
+use bulkhead_testkit::{Login, TestDb, TestTenant};
+use tokio::sync::oneshot;
+
+/// A transaction that says when it has added, and ends when it is told to.
+struct Open {
+    added: oneshot::Sender<()>,
+    go: oneshot::Receiver<()>,
+}
+
+/// Adds a person or a key, if there is room; whether there was.
+async fn add(db: &Db, tenant: &TestTenant, what: Capped, open: Option<Open>) -> Result<bool> {
+    let at = SystemClock.now();
+    let added = db
+        .write::<_, DbError>(tenant.proven(), async |tx| {
+            if caps::claim(tx, what).await?.is_reached() {
+                return Ok(false);
+            }
+            match what {
+                Capped::Users => {
+                    let id = UserId::mint(at);
+                    users::insert(tx, id, &id.to_string(), "hash", Role::ReadOnly, at).await?;
+                }
+                Capped::ApiKeys => {
+                    let new = NewApiKey {
+                        id: ApiKeyId::mint(at),
+                        name: "a program",
+                        hint: "bh_test_",
+                        mac: &[],
+                        role: Role::ReadOnly,
+                        created_by: "usr_",
+                        at,
+                        expires_at: None,
+                    };
+                    api_keys::insert(tx, &new).await?;
+                }
+            }
+            if let Some(Open { added, go }) = open {
+                added.send(()).map_err(|()| DbError::Busy)?;
+                go.await.map_err(|_gone| DbError::Busy)?;
+            }
+            Ok(true)
+        })
+        .await?;
+    Ok(added)
+}
+
+#[tokio::test]
+async fn two_at_once_do_not_pass_the_cap() -> Result<()> {
+    let db = TestDb::new().await?;
+    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let other = db.create_tenant("other", Plan::Free).await?;
+    // The owner is there already.
+    db.sql("UPDATE platform.plans SET max_users = 2, max_api_keys = 1 WHERE name = 'free'").await?;
+    let pool = db.db()?;
+    for what in [Capped::Users, Capped::ApiKeys] {
+        let ((added, is_added), (tell, go)) = (oneshot::channel(), oneshot::channel());
+        let second = async {
+            is_added.await?;
+            add(&pool, &tenant, what, None).await
+        };
+        let release = async {
+            let waiting = "SELECT count(*) FROM pg_stat_activity \
+                WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while db.value(waiting).await? != "1" {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            // Nobody else waits for this tenant.
+            anyhow::ensure!(add(&pool, &other, what, None).await?);
+            tell.send(()).ok().context("it did not wait")?;
+            anyhow::Ok(())
+        };
+        let first = add(&pool, &tenant, what, Some(Open { added, go }));
+        let (first, second, released) = tokio::join!(first, second, release);
+        released?;
+        assert_eq!((first?, second?), (true, false), "{what:?}");
+        assert!(!add(&pool, &tenant, what, None).await?);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_plan_has_its_own_caps_and_keys_that_do_not_work_take_no_room() -> Result<()> {
+    let db = TestDb::new().await?;
+    let pool = db.db()?;
+    for (plan, most) in
+        [(Plan::Free, [100, 50]), (Plan::Pro, [5_000, 500]), (Plan::Enterprise, [100_000, 5_000])]
+    {
+        let tenant = db.create_tenant(plan.as_str(), plan).await?;
+        for (what, most) in [Capped::Users, Capped::ApiKeys].into_iter().zip(most) {
+            let look = async |tx: &mut _| caps::look(tx, what).await;
+            let cap = pool.read::<_, DbError>(tenant.proven(), look).await?;
+            assert_eq!((cap.most, cap.used), (most, i64::from(what == Capped::Users)));
+        }
+    }
+    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    db.sql("UPDATE platform.plans SET max_api_keys = 1 WHERE name = 'free'").await?;
+    let schema = tenant.schema();
+    for gone in ["revoked_at = now()", "expires_at = now()"] {
+        assert!(add(&pool, &tenant, Capped::ApiKeys, None).await?);
+        assert!(!add(&pool, &tenant, Capped::ApiKeys, None).await?);
+        db.sql(&format!("UPDATE {schema}.api_keys SET {gone}")).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_that_makes_and_revokes_keys_all_day_does_not_fill_its_table() -> Result<()> {
+    let db = TestDb::new().await?;
+    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let schema = tenant.schema();
+    db.sql(&format!(
+        "INSERT INTO {schema}.api_keys SELECT gen_random_uuid(), n::text, '', '', 'owner', '', now(), NULL, \
+         now() - n * interval '1 second' FROM generate_series(1, 1500) n"
+    ))
+    .await?;
+    assert!(add(&db.db()?, &tenant, Capped::ApiKeys, None).await?);
+    let left = format!(
+        "SELECT concat_ws(' ', count(*), max(name::int)) FROM {schema}.api_keys WHERE revoked_at < now()"
+    );
+    assert_eq!(db.value(&left).await?, "1000 1000", "the oldest go first");
+    Ok(())
+}
+
+/// What the door shows is the tenant's own plan, and nothing without a tenant.
+#[tokio::test]
+async fn nobody_sees_or_changes_another_tenants_caps() -> Result<()> {
+    let db = TestDb::new().await?;
+    let (free, pro) =
+        (db.create_tenant("free", Plan::Free).await?, db.create_tenant("pro", Plan::Pro).await?);
+    let client = db.session(Login::Tenant).await?;
+    for (tenant, most) in [(&free, 100), (&pro, 5_000)] {
+        client.batch_execute(&format!("SET ROLE {}", tenant.schema())).await?;
+        let rows = client.query("SELECT max_users FROM gate.plan_limits", &[]).await?;
+        assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [most]);
+        assert!(client.batch_execute("UPDATE gate.plan_limits SET max_users = 1000000").await.is_err());
+        assert!(client.batch_execute("SELECT platform.revocations_kept()").await.is_err());
+    }
+    Ok(())
+}
