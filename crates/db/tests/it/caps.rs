@@ -1,5 +1,7 @@
 //! As much as a plan allows, and not one more.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Db, DbError,
@@ -12,6 +14,9 @@ use bulkhead_db::{
 use bulkhead_domain::{ApiKeyId, Clock as _, Plan, Role, SystemClock, UserId};
 use bulkhead_testkit::{Login, TestDb, TestTenant};
 use tokio::sync::oneshot;
+
+/// How long something may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A transaction that says when it has added, and ends when it is told to.
 struct Open {
@@ -73,8 +78,10 @@ async fn two_at_once_do_not_pass_the_cap() -> Result<()> {
         let release = async {
             let waiting = "SELECT count(*) FROM pg_stat_activity \
                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            let begun = Instant::now();
             while db.value(waiting).await? != "1" {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                anyhow::ensure!(begun.elapsed() < PATIENCE, "the second does not wait for the first");
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
             // Nobody else waits for this tenant.
             anyhow::ensure!(add(&pool, &other, what, None).await?);
