@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use bulkhead_auth::{AuthError, Bounds, LoginAttempt};
+use bulkhead_auth::{AuthError, Bounds, LoginAttempt, attempts::LONGEST_WAIT};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::{Plan, api_key::ApiKey};
 use bulkhead_testkit::{OWNER_PASSWORD, TestDb};
@@ -194,10 +194,21 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
             assert_eq!(retry_after, Duration::from_secs(1), "{slug} {email}");
             assert_eq!(passed(&counts), [0, 0], "nothing is asked for it");
         }
+        // Somebody goes on, each time after the wait.
+        let (mut later, mut wait) = (now, Duration::from_secs(1));
+        for number in 0..10 {
+            later += wait;
+            let refused = from("acme", &tenant.owner_email, "a wrong password", number, later).await;
+            assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+            let refused = from("acme", &tenant.owner_email, OWNER_PASSWORD, 99, later).await;
+            let Err(AuthError::Limited { retry_after }) = refused else { anyhow::bail!("{refused:?}") };
+            assert!(retry_after > wait || wait == LONGEST_WAIT, "{retry_after:?} after {wait:?}");
+            wait = retry_after;
+        }
+        assert_eq!(wait, LONGEST_WAIT);
+        // The owner does not notice where they have logged in before, and elsewhere waits no longer than that.
         node.log_in(&tenant).await?;
-        // And from elsewhere after the wait.
-        let later = now + Duration::from_secs(1);
-        from("acme", &tenant.owner_email, OWNER_PASSWORD, 99, later).await?;
+        from("acme", &tenant.owner_email, OWNER_PASSWORD, 99, later + wait).await?;
         anyhow::Ok(())
     };
     LocalSet::new().run_until(Box::pin(test)).await
