@@ -1,7 +1,8 @@
 //! The documentation pages: Swagger UI to try things out, ReDoc to read, and the document they show.
 //!
 //! The pages and all that they load come from this process, and browsers are told to load nothing from elsewhere: whoever
-//! could change a script that runs here could use the credentials of everybody who tries something out. They go through
+//! could change a script that runs here could use the credentials of everybody who tries something out. Nor do the pages
+//! tell anybody else that they are looked at: Swagger UI would have the document checked by its makers. They go through
 //! the pipeline like every operation, so an address has the same budget for them; they hold no memory of their own while
 //! they are sent, so they take no share of the bytes in flight.
 
@@ -36,12 +37,13 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// The pages that show this document.
-    pub(crate) fn new(document: &Value) -> Self {
-        let swagger = Config::new(["/openapi.json"]);
+    /// The pages that show this document, for clients that reach them below `public_path`.
+    pub(crate) fn new(document: &Value, public_path: &str) -> Self {
+        let redoc = REDOC_PAGE.replace("=\"/", &format!("=\"{public_path}/"));
+        let swagger = Config::new([format!("{public_path}/openapi.json")]).validator_url("none");
         Self {
             document: Bytes::from(document.to_string()),
-            redoc: Bytes::from(Redoc::new(document.clone()).custom_html(REDOC_PAGE).to_html()),
+            redoc: Bytes::from(Redoc::new(document.clone()).custom_html(redoc).to_html()),
             swagger: Arc::new(swagger.try_it_out_enabled(false).persist_authorization(false).filter(true)),
         }
     }

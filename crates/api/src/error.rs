@@ -38,6 +38,9 @@ pub enum ApiError {
     /// The body is JSON of another shape than the operation takes.
     #[error("The request body does not fit: {0}")]
     InvalidBody(String),
+    /// A field of the body is of another shape than the operation takes.
+    #[error("The request body does not fit: {} {}.", .0.pointer, .0.detail)]
+    UnfitField(FieldError),
     /// Fields hold values that are not allowed.
     #[error("Some fields hold values that are not allowed.")]
     Validation(Vec<FieldError>),
@@ -47,14 +50,22 @@ pub enum ApiError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The body is not declared as JSON.
-    #[error("Send the request body as application/json.")]
+    /// The body is not declared as JSON, or is compressed.
+    #[error("Send the request body as application/json, without a Content-Encoding.")]
     UnsupportedMediaType,
     /// A header or a query parameter holds a value that is not allowed.
     #[error("{name} {detail}.")]
     InvalidParameter {
         /// The header or parameter.
         name: &'static str,
+        /// What is wrong with it, a phrase that follows its name.
+        detail: String,
+    },
+    /// A query parameter cannot be read.
+    #[error("{parameter} {detail}.")]
+    InvalidQuery {
+        /// The parameter, as the caller has named it.
+        parameter: String,
         /// What is wrong with it, a phrase that follows its name.
         detail: String,
     },
@@ -114,9 +125,6 @@ pub enum ApiError {
     /// The thing is in a state in which this cannot be done.
     #[error("{0}")]
     WrongState(&'static str),
-    /// Somebody else changed the same thing at the same moment.
-    #[error("The resource was changed at the same moment. Read it again and repeat.")]
-    Conflict,
     /// A request with the same idempotency key is being answered.
     #[error("A request with this Idempotency-Key is being answered right now. Repeat it shortly.")]
     IdempotencyInProgress,
@@ -159,11 +167,11 @@ impl ApiError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::MalformedJson(_) => "malformed-json",
-            Self::InvalidBody(_) => "invalid-body",
+            Self::InvalidBody(_) | Self::UnfitField(_) => "invalid-body",
             Self::Validation(_) => "validation-failed",
             Self::BodyTooLarge { .. } => "body-too-large",
             Self::UnsupportedMediaType => "unsupported-media-type",
-            Self::InvalidParameter { .. } => "invalid-parameter",
+            Self::InvalidParameter { .. } | Self::InvalidQuery { .. } => "invalid-parameter",
             Self::MissingCredentials => "missing-credentials",
             Self::InvalidCredentials => "invalid-credentials",
             Self::LoginFailed => "login-failed",
@@ -178,7 +186,6 @@ impl ApiError {
             Self::PlanLimitReached { .. } => "plan-limit-reached",
             Self::LastOwner => "last-owner",
             Self::WrongState(_) => "wrong-state",
-            Self::Conflict => "conflict",
             Self::IdempotencyInProgress => "idempotency-in-progress",
             Self::IdempotencyKeyReused => "idempotency-key-reused",
             Self::AlreadyCompleted { .. } => "already-completed",
@@ -194,9 +201,10 @@ impl ApiError {
     /// The status.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::MalformedJson(_) | Self::InvalidParameter { .. } | Self::TenantMismatch => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::MalformedJson(_)
+            | Self::InvalidParameter { .. }
+            | Self::InvalidQuery { .. }
+            | Self::TenantMismatch => StatusCode::BAD_REQUEST,
             Self::MissingCredentials | Self::InvalidCredentials | Self::LoginFailed => {
                 StatusCode::UNAUTHORIZED
             }
@@ -210,13 +218,12 @@ impl ApiError {
             | Self::PlanLimitReached { .. }
             | Self::LastOwner
             | Self::WrongState(_)
-            | Self::Conflict
             | Self::IdempotencyInProgress
             | Self::AlreadyCompleted { .. } => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::InvalidBody(_) | Self::Validation(_) | Self::IdempotencyKeyReused => {
+            Self::InvalidBody(_) | Self::UnfitField(_) | Self::Validation(_) | Self::IdempotencyKeyReused => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::RateLimited { .. } | Self::TooManyInFlight => StatusCode::TOO_MANY_REQUESTS,
@@ -247,10 +254,11 @@ impl ApiError {
     }
 }
 
+/// What may pass is 503, a lost race (serialization failure, deadlock) too: nothing is known to have been written, and the
+/// same request may be repeated.
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Conflict => Self::Conflict,
             DbError::OverShare => Self::TooManyInFlight,
             transient if transient.is_transient() => Self::Unavailable(Box::new(transient)),
             other => Self::Internal(Box::new(other)),

@@ -4,10 +4,12 @@
 //! (`bulkhead-auth`'s) and everything that outlives a request. A handler extracts, makes one call, and responds; who may
 //! call it stands in the route table.
 
+mod address;
 mod answer;
 mod background;
 mod connections;
 mod context;
+mod cors;
 mod docs;
 mod error;
 mod extract;

@@ -5,6 +5,8 @@
 //! ones stand beside its access in the route table. That nothing else is answered is checked in the tests of `cli`, where
 //! every answer is held against this document (`cli/tests/it/support/contract.rs`).
 
+use std::collections::BTreeSet;
+
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
@@ -15,10 +17,18 @@ use crate::{
     problem::Problem,
 };
 
+mod headers;
+
+/// What is said of every list's `cursor`.
+const CURSOR: &str = "The `next_cursor` of the page before. Every row that is there when you read the first page, and is not \
+                      removed before its place comes, is shown exactly once; of rows that are added meanwhile some may be \
+                      shown. *Lists*, at the top, says how to follow a list.";
+
 /// The finished document of a catalog.
 pub fn document(catalog: &Catalog) -> Result<Value, serde_json::Error> {
     let mut document = serde_json::to_value(catalog.docs())?;
     describe_service(&mut document)?;
+    let versioned = headers::versioned(&document);
     for (path, method, operation) in catalog.operations() {
         let pointer = format!(
             "/paths/{}/{}",
@@ -26,10 +36,18 @@ pub fn document(catalog: &Catalog) -> Result<Value, serde_json::Error> {
             method.as_str().to_lowercase()
         );
         if let Some(Value::Object(documented)) = document.pointer_mut(&pointer) {
-            describe_operation(documented, operation, path);
+            describe_operation(documented, operation, path, &versioned);
         }
     }
     Ok(document)
+}
+
+/// Says in a document that the API is reached below a path, which the proxy in front takes off.
+pub(crate) fn place_below(public_path: &str, document: &mut Value) {
+    let url = document.pointer_mut("/servers/0/url");
+    if let Some(url) = url.filter(|_| !public_path.is_empty()) {
+        *url = json!(public_path);
+    }
 }
 
 fn describe_service(document: &mut Value) -> Result<(), serde_json::Error> {
@@ -63,6 +81,7 @@ fn describe_service(document: &mut Value) -> Result<(), serde_json::Error> {
         },
     });
     components.insert("securitySchemes".to_owned(), schemes);
+    components.insert("headers".to_owned(), headers::components());
     if let Some(Value::Object(schemas)) = components.get_mut("schemas") {
         schemas.insert("Problem".to_owned(), serde_json::to_value(Problem::schema())?);
         schemas.insert("FieldError".to_owned(), serde_json::to_value(FieldError::schema())?);
@@ -70,10 +89,17 @@ fn describe_service(document: &mut Value) -> Result<(), serde_json::Error> {
     Ok(())
 }
 
-fn describe_operation(documented: &mut Map<String, Value>, operation: &Operation, path: &str) {
+fn describe_operation(
+    documented: &mut Map<String, Value>,
+    operation: &Operation,
+    path: &str,
+    versioned: &BTreeSet<String>,
+) {
     let needs = match operation.access {
         Access::Public | Access::Session => Vec::new(),
-        Access::AnyTenant => vec!["any principal of a tenant".to_owned()],
+        Access::AnyPrincipal => {
+            vec!["any principal of a tenant".to_owned(), "operator of any role".to_owned()]
+        }
         Access::Tenant(permission) => vec![permission.to_string()],
         Access::Operator(permission) => vec![format!("operator {permission}")],
         Access::Either(tenant, operator) => vec![tenant.to_string(), format!("operator {operator}")],
@@ -84,13 +110,19 @@ fn describe_operation(documented: &mut Map<String, Value>, operation: &Operation
         documented.insert("security".into(), json!([{ "bearer": [] }, { "api_key": [] }]));
         documented.insert("x-permission".into(), json!(needs));
     }
+    for parameter in documented.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if parameter["name"] == "cursor" {
+            parameter["description"] = json!(CURSOR);
+        }
+    }
+    let takes = headers::Takes::of(documented);
     let errors = errors_of(documented, operation, path);
     let Some(Value::Object(responses)) = documented.get_mut("responses") else { return };
-    for response in responses.values_mut() {
-        response["headers"] = headers(operation.access);
+    for (status, response) in responses.iter_mut() {
+        response["headers"] = headers::of_answer(status, response, operation.access, takes, versioned);
     }
     for (status, errors) in by_status(errors) {
-        responses.insert(status.as_str().to_owned(), problem(status, &errors));
+        responses.insert(status.as_str().to_owned(), problem(status, &errors, operation.access));
     }
 }
 
@@ -123,13 +155,13 @@ fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str)
         errors.push(ApiError::NotFound);
     }
     if takes("query") || takes("header") || !is_public {
-        errors.push(ApiError::InvalidParameter {
-            name: "The query string",
-            detail: "does not fit: unknown field `colour`".to_owned(),
+        errors.push(ApiError::InvalidQuery {
+            parameter: "colour".to_owned(),
+            detail: "is unknown: expected one of `limit`, `cursor`".to_owned(),
         });
     }
     if takes("If-Match") {
-        errors.extend([ApiError::PreconditionFailed, ApiError::Conflict]);
+        errors.push(ApiError::PreconditionFailed);
     }
     if takes("Idempotency-Key") {
         errors.extend([
@@ -141,7 +173,7 @@ fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str)
     if documented.contains_key("requestBody") {
         errors.extend([
             ApiError::MalformedJson("EOF while parsing an object at line 1 column 7".to_owned()),
-            ApiError::InvalidBody("unknown field `colour`".to_owned()),
+            ApiError::UnfitField(FieldError::new("/name", "must be a string, not null")),
             ApiError::BodyTooLarge { limit: 1_048_576 },
             ApiError::UnsupportedMediaType,
             ApiError::RequestTimeout,
@@ -162,7 +194,7 @@ fn by_status(errors: Vec<ApiError>) -> Vec<(StatusCode, Vec<ApiError>)> {
     grouped
 }
 
-fn problem(status: StatusCode, errors: &[ApiError]) -> Value {
+fn problem(status: StatusCode, errors: &[ApiError], access: Access) -> Value {
     let examples: Map<String, Value> = errors
         .iter()
         .map(|error| {
@@ -172,23 +204,11 @@ fn problem(status: StatusCode, errors: &[ApiError]) -> Value {
     let codes: Vec<&str> = errors.iter().map(ApiError::code).collect();
     json!({
         "description": format!("{}: `{}`.", status.canonical_reason().unwrap_or("Error"), codes.join("`, `")),
-        "headers": headers(Access::Public),
+        "headers": headers::of_problem(status, errors, access),
         "content": {
             "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" }, "examples": examples },
         },
     })
-}
-
-fn headers(access: Access) -> Value {
-    let header = |description: &str, example: &str| json!({ "description": description, "schema": { "type": "string" }, "example": example });
-    let mut headers = Map::new();
-    headers
-        .insert("X-Request-Id".into(), header("Names the request in our logs.", "req_0193a5c4b7e07c9a8d21"));
-    if !matches!(access, Access::Public | Access::Session | Access::Operator(_)) {
-        headers.insert("RateLimit-Policy".into(), header("The tenant's limit.", "\"tenant\";q=1000;w=60"));
-        headers.insert("RateLimit".into(), header("What is left of it.", "\"tenant\";r=998;t=1"));
-    }
-    Value::Object(headers)
 }
 
 #[cfg(test)]

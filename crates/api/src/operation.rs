@@ -30,8 +30,8 @@ pub enum Access {
     /// Anybody, with a password or a refresh token in the body. The handler asks the address's budget of failures before it
     /// looks anything up (`AppState::presented`); nothing that turns out to be good is charged to the address.
     Session,
-    /// Any tenant principal, whatever its role.
-    AnyTenant,
+    /// Any tenant principal and any operator, whatever their role.
+    AnyPrincipal,
     /// A tenant principal with this permission.
     Tenant(Permission),
     /// An operator with this permission.

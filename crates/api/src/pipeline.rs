@@ -10,6 +10,9 @@
 //! 6. Usage is recorded and stored outside this process. Only then is the answer given.
 //! 7. A large answer counts among the tenant's bytes until it is written.
 //!
+//! On its way out an answer gets the headers that all answers have. Addresses in it are paths of ours; where clients reach
+//! the API below a path of their own, they begin with that.
+//!
 //! Steps 1 to 5 share one deadline, which runs from the moment when the request's head is there; the head has a limit of its
 //! own (`server.rs`). A body that has not come by then is the client's fault (408), everything else ours (503).
 //!
@@ -39,8 +42,11 @@ use futures::FutureExt;
 use tracing::Instrument;
 
 use crate::{
+    address::ClientAddress,
     context::{self, Context},
+    cors,
     error::ApiError,
+    extract,
     operation::{Access, Served},
     paced, problem,
     state::AppState,
@@ -67,11 +73,15 @@ pub(crate) async fn run(
     };
     let operation = &served.operation;
     let context = Context::new(&request, operation.id, state.clock.now());
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let client = ClientAddress::of(peer, request.headers(), state.options.trusted_proxy_hops);
     let span = tracing::info_span!(
         "http",
         "otel.name" = operation.id,
         request_id = %context.id,
         trace_id = context::trace_id(request.headers()),
+        client.address = %client,
+        principal.id = tracing::field::Empty,
         tenant.id = tracing::field::Empty,
     );
     let _active = state.metrics.http.request_started();
@@ -102,6 +112,8 @@ async fn answer(
         entered.answered(held_by(response.response().body().size()));
     }
     describe(&mut response, &admitted, id.as_str());
+    place_below(&state.options.public_path, response.headers_mut());
+    cors::describe(&state.options.cors_origins, kept.headers(), response.headers_mut());
     if state.health.phase() == Phase::Draining {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
@@ -148,6 +160,9 @@ async fn admit_and_handle(
     if let Err(error) = admit(served, state, &request, admitted).await {
         return request.into_response(problem::respond(&error, id.as_str()));
     }
+    if let Some(answer) = cors::preflight(&state.options.cors_origins, &kept, &served.allow) {
+        return request.into_response(answer);
+    }
     context.principal = admitted.principal;
     context.entered.replace(admitted.entered.take());
     request.extensions_mut().insert(context);
@@ -191,7 +206,7 @@ async fn admit(
     match operation.access {
         Access::Public => return state.admit_address(request),
         Access::Session => return Ok(()),
-        Access::AnyTenant | Access::Tenant(_) | Access::Operator(_) | Access::Either(..) => {}
+        Access::AnyPrincipal | Access::Tenant(_) | Access::Operator(_) | Access::Either(..) => {}
     }
     let credential = match credential(request.headers()) {
         Ok(credential) => credential,
@@ -202,6 +217,7 @@ async fn admit(
     };
     let verification = state.authenticate(request, credential);
     let Authenticated { principal, tenant } = ablation::authentication(credential, verification).await?;
+    tracing::Span::current().record("principal.id", principal.subject());
     if let Some(tenant) = tenant {
         tracing::Span::current().record("tenant.id", tracing::field::display(tenant.id));
         refuse_other_tenant(request.headers(), &tenant)?;
@@ -219,8 +235,7 @@ async fn admit(
     admitted.entered = Some(state.enter(party, bytes).await?);
     authorize(operation.access, &principal)?;
     if !served.takes_query && !request.query_string().is_empty() {
-        let detail = "must be empty, for this operation takes no parameters".to_owned();
-        return Err(ApiError::InvalidParameter { name: "The query string", detail });
+        return Err(extract::no_parameters(request.query_string()));
     }
     admitted.principal = Some(principal);
     Ok(())
@@ -257,9 +272,7 @@ fn refuse_other_tenant(headers: &HeaderMap, tenant: &DirectoryEntry) -> Result<(
 fn authorize(access: Access, principal: &Principal) -> Result<(), ApiError> {
     let is_operator = matches!(principal, Principal::Operator { .. });
     match access {
-        Access::Public | Access::Session => Ok(()),
-        Access::AnyTenant if !is_operator => Ok(()),
-        Access::AnyTenant => Err(ApiError::Forbidden { needs: "of a tenant's principal" }),
+        Access::Public | Access::Session | Access::AnyPrincipal => Ok(()),
         Access::Tenant(permission) => principal
             .require(permission)
             .map_err(|_forbidden| ApiError::Forbidden { needs: permission.as_str() }),
@@ -300,5 +313,20 @@ fn describe(response: &mut ServiceResponse<BoxBody>, admitted: &Admitted, id: &s
     if let Some(decision) = &admitted.decision {
         set("ratelimit-policy", HeaderValue::from_str(&rate_limit_policy(&[*decision])));
         set("ratelimit", HeaderValue::from_str(&rate_limit(&[*decision])));
+    }
+}
+
+/// Writes the path below which clients reach the API in front of addresses that are paths of ours.
+fn place_below(public_path: &str, headers: &mut HeaderMap) {
+    if public_path.is_empty() {
+        return;
+    }
+    // A target in angle brackets, and one without.
+    for (name, before) in [(header::LINK, "<"), (header::LOCATION, "")] {
+        let own = headers.get(&name).and_then(|value| value.to_str().ok()?.strip_prefix(before));
+        let own = own.filter(|rest| rest.starts_with('/')).map(|rest| format!("{before}{public_path}{rest}"));
+        if let Some(Ok(placed)) = own.map(HeaderValue::try_from) {
+            headers.insert(name, placed);
+        }
     }
 }

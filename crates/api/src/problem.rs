@@ -57,6 +57,7 @@ impl Problem {
         };
         let errors = match error {
             ApiError::Validation(errors) => errors.clone(),
+            ApiError::UnfitField(error) => vec![error.clone()],
             _ => Vec::new(),
         };
         Self {

@@ -3,9 +3,9 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{
-    App, HttpResponse, HttpServer,
+    App, HttpResponse, HttpServer, Route,
     dev::{Server, ServerHandle},
-    web,
+    guard, web,
 };
 use bulkhead_auth::AuthError;
 use bulkhead_db::{Db, platform::nodes::Node};
@@ -93,8 +93,10 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
     background::prepare(&shared, &db, &node).await?;
-    let catalog = routes::catalog()?;
-    let pages = web::Data::new(Pages::new(&openapi::document(&catalog)?));
+    let public_path = &shared.options.public_path;
+    let mut document = openapi::document(&routes::catalog()?)?;
+    openapi::place_below(public_path, &mut document);
+    let pages = web::Data::new(Pages::new(&document, public_path));
     let arrivals = Arrivals {
         addresses: options.connections_per_address.map(AddressConnections::new),
         write_timeout: options.write_timeout,
@@ -167,6 +169,11 @@ pub fn block_on<F: Future>(work: F) -> F::Output {
     actix_web::rt::System::new().block_on(work)
 }
 
+/// What may be read by GET, and asked about by HEAD (RFC 9110 section 9.3.2); actix leaves the body out.
+fn read() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
 /// Serves metrics and machine probes, on a port that is not for the public.
 pub fn probes(address: SocketAddr, metrics: Metrics, health: Arc<Health>) -> Result<Server, ServeError> {
     let listen = |source| ServeError::Listen { address, source };
@@ -184,9 +191,9 @@ pub fn probes(address: SocketAddr, metrics: Metrics, health: Arc<Health>) -> Res
                 async move { response }
             };
             App::new()
-                .route("/metrics", web::get().to(render))
-                .route("/readyz", web::get().to(ready))
-                .route("/livez", web::get().to(|| async { HttpResponse::Ok().body("alive") }))
+                .route("/metrics", read().to(render))
+                .route("/readyz", read().to(ready))
+                .route("/livez", read().to(|| async { HttpResponse::Ok().body("alive") }))
         })
         .workers(1)
         .disable_signals()

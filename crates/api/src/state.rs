@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::{
+    address::ClientAddress,
     error::ApiError,
     extract::{Intent, body},
     once::Once,
@@ -37,6 +38,12 @@ pub struct ApiOptions {
     pub trusted_proxy_hops: u8,
     /// The `iss` of our tokens.
     pub issuer: String,
+    /// Where clients reach the API, without a slash at the end.
+    pub public_url: String,
+    /// The path in it, which the proxy in front takes off: empty, or a slash and more, without one at the end.
+    pub public_path: String,
+    /// The origins whose pages may call the API from a browser.
+    pub cors_origins: Vec<String>,
     /// The word in our API keys.
     pub environment: &'static str,
 }
@@ -152,14 +159,9 @@ impl AppState {
             .map_or(0, |length| body::COPIES * length)
     }
 
-    /// The caller's address: the peer's, or the one that the outermost proxy we trust has seen. Entries further left
-    /// in `X-Forwarded-For` are the caller's own words.
+    /// The address whose buckets the caller's requests are counted in.
     fn address(&self, peer: Option<IpAddr>, headers: &actix_web::http::header::HeaderMap) -> IpAddr {
-        let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        let Some(skipped) = usize::from(self.options.trusted_proxy_hops).checked_sub(1) else { return peer };
-        let forwarded = headers.get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
-        let entries: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
-        entries.iter().rev().nth(skipped).and_then(|entry| entry.parse().ok()).unwrap_or(peer)
+        ClientAddress::of(peer, headers, self.options.trusted_proxy_hops).bucket()
     }
 
     /// Verifies a request's credential. One that is no good is charged to the address's budget: guessing keys is no

@@ -131,7 +131,7 @@ pub(crate) fn redis_benchmark(url: &str, script: &str, arguments: &[&str]) -> Re
     let digest = redis_cli(url, &["SCRIPT", "LOAD", script])?;
     let output = Command::new("redis-benchmark")
         .args(["-u", url, "-c", &CONNECTIONS.to_string(), "-n", "100000", "-r", "10000", "--csv"])
-        .args(["EVALSHA", &digest, "1", "bh:{__rand_int__}:tb"])
+        .args(["EVALSHA", &digest, "1", "bh:{__rand_int__}:tb2"])
         .args(arguments)
         .output()
         .context("redis-benchmark cannot be run; it comes with Redis's tools")?;

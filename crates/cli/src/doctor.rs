@@ -13,7 +13,7 @@ use bulkhead_db::{
     migrate::TENANT_MIGRATIONS,
 };
 
-use crate::wiring;
+use crate::{out, wiring};
 
 /// Looks at roles, grants, walls and versions, and prints what it found. Fails when something is broken.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
@@ -28,7 +28,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
                 "BROKEN "
             }
         };
-        println!("{mark}  {}: {}", finding.check, finding.detail);
+        out::line(format_args!("{mark}  {}: {}", finding.check, finding.detail))?;
     }
     if broken > 0 {
         bail!("{broken} checks failed");

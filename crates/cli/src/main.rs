@@ -5,6 +5,7 @@ mod dev;
 mod doctor;
 mod migrate;
 mod operator;
+mod out;
 mod stop;
 mod wiring;
 mod worker;
@@ -82,7 +83,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line: the causes in order, outermost first.
-            eprintln!("bulkhead: {error:#}");
+            out::note(format_args!("bulkhead: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -92,8 +93,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Openapi => {
             let document = bulkhead_api::openapi::document(&bulkhead_api::routes::catalog()?)?;
-            println!("{}", serde_json::to_string_pretty(&document)?);
-            Ok(())
+            Ok(out::line(serde_json::to_string_pretty(&document)?)?)
         }
         Command::Dev => dev::run(),
         command => run_with(command, &Settings::from_env()?),

@@ -10,25 +10,25 @@ use bulkhead_db::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::wiring;
+use crate::{out, wiring};
 
 /// Brings everything to the newest version and says so. Fails when a tenant could not be migrated.
 pub(crate) async fn run(settings: &Settings, connections: u16) -> Result<()> {
     prepare(settings).await?;
     let report = migrate_all(settings, connections).await?;
     for name in &report.platform_applied {
-        println!("platform  {name}");
+        out::line(format_args!("platform  {name}"))?;
     }
     for (tenant, error) in &report.failed {
-        println!("FAILED    {tenant}  {error}");
+        out::line(format_args!("FAILED    {tenant}  {error}"))?;
     }
-    println!(
+    out::line(format_args!(
         "{} migrated, {} up to date, {} failed, in {:.1?}",
         report.migrated,
         report.already,
         report.failed.len(),
         report.elapsed
-    );
+    ))?;
     if !report.failed.is_empty() {
         bail!("{} tenants could not be migrated; mend the cause and run this again", report.failed.len());
     }
@@ -38,8 +38,7 @@ pub(crate) async fn run(settings: &Settings, connections: u16) -> Result<()> {
 /// Takes the newest migration of the platform back.
 pub(crate) async fn revert(settings: &Settings) -> Result<()> {
     let name = revert_platform_once(&wiring::owner(settings, 1)?).await?;
-    println!("reverted  {name}");
-    Ok(())
+    Ok(out::line(format_args!("reverted  {name}"))?)
 }
 
 /// Roles and database, when the administrator's URL is set; otherwise they must be there.

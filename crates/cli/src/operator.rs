@@ -9,7 +9,7 @@ use bulkhead_db::{Authority, DbError, Shares, platform::operators};
 use bulkhead_domain::{Clock, Email, OperatorId, OperatorRole, SystemClock};
 use bulkhead_telemetry::Metrics;
 
-use crate::wiring;
+use crate::{out, wiring};
 
 /// Adds an operator whose password is the first line of standard input, not a flag: so it is in no process list and no
 /// shell history. A task that nobody can type into is given it as a setting, which its platform keeps as a secret.
@@ -26,10 +26,7 @@ pub(crate) async fn create(settings: &Settings, email: &Email, role: OperatorRol
     let id = OperatorId::mint(now);
     let insert = async |tx: &mut _| operators::insert(tx, id, email.as_str(), &hash, role, now).await;
     match db.platform_write(Authority::machinery(), insert).await {
-        Ok(()) => {
-            println!("{id}  {email}  {}", role.as_str());
-            Ok(())
-        }
+        Ok(()) => Ok(out::line(format_args!("{id}  {email}  {}", role.as_str()))?),
         Err(DbError::AlreadyExists { .. }) => bail!("there is an operator {email} already"),
         Err(error) => Err(error.into()),
     }

@@ -47,7 +47,8 @@ pub struct Auth {
     /// The key that seals signing keys and keys the digests of API keys: the base64 of 32 random bytes.
     #[arg(env = MASTER_KEY, hide_env_values = true)]
     master_key: Option<MasterKey>,
-    /// Issuer in access tokens; unset, `BULKHEAD_PUBLIC_URL`.
+    /// Issuer in access tokens; unset, `BULKHEAD_PUBLIC_URL`. Who verifies tokens looks for
+    /// `/.well-known/openid-configuration` below it: it leads here, or a copy of ours is served there.
     #[arg(env = "BULKHEAD_ISSUER")]
     pub(crate) issuer: Option<BaseUrl>,
     /// Audience in access tokens.

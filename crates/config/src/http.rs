@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use clap::Args;
 
-use crate::value::{BaseUrl, millis, number, seconds};
+use crate::value::{BaseUrl, Origin, millis, number, port, seconds};
 
 /// Where the API listens and what it lets in.
 #[derive(Clone, Debug, Args)]
@@ -13,17 +13,22 @@ pub struct Http {
     #[arg(env = "BULKHEAD_BIND", default_value = "0.0.0.0")]
     pub bind: IpAddr,
     /// Port the API listens on.
-    #[arg(env = "BULKHEAD_PORT", default_value = "8080", value_parser = number(1..=u16::MAX))]
+    #[arg(env = "BULKHEAD_PORT", default_value = "8080", value_parser = port)]
     pub port: u16,
     /// Address that metrics and machine probes are served on.
     #[arg(env = "BULKHEAD_METRICS_BIND", default_value = "0.0.0.0")]
     pub metrics_bind: IpAddr,
     /// Port that metrics and machine probes are served on; not for the public.
-    #[arg(env = "BULKHEAD_METRICS_PORT", default_value = "9090", value_parser = number(1..=u16::MAX))]
+    #[arg(env = "BULKHEAD_METRICS_PORT", default_value = "9090", value_parser = port)]
     pub metrics_port: u16,
-    /// Where clients reach the API, without a slash at the end; also the default issuer of tokens.
+    /// Where clients reach the API, without a slash at the end; also the default issuer of tokens. A path in it is one that
+    /// the proxy in front takes off: addresses in answers, in the OpenAPI document and in the documentation begin with it.
     #[arg(env = "BULKHEAD_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
     pub public_url: BaseUrl,
+    /// Origins whose pages may call the API from a browser (CORS), with commas between them: `https://app.example.com`.
+    /// Unset, none may.
+    #[arg(env = "BULKHEAD_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<Origin>,
     /// Threads that serve requests; 0 means one per core.
     #[arg(env = "BULKHEAD_HTTP_THREADS", default_value = "0", value_parser = number(0..=1024_u16))]
     pub http_threads: u16,
@@ -50,7 +55,7 @@ pub struct Http {
     #[arg(env = "BULKHEAD_KEEP_ALIVE_SECS", default_value = "75", value_parser = seconds(1..=3600))]
     pub keep_alive: Duration,
     /// Trusted proxies in front of the API: the client's address is that many entries from the end of
-    /// `X-Forwarded-For`. 0 ignores the header.
+    /// `X-Forwarded-For`, or the first one when there are fewer. 0 ignores the header.
     #[arg(env = "BULKHEAD_TRUSTED_PROXY_HOPS", default_value = "0", value_parser = number(0..=8_u8))]
     pub trusted_proxy_hops: u8,
     /// Requests per minute from one address (IPv6: one /64) that show no credential, counted by each process. Requests with

@@ -11,6 +11,7 @@ mod auth;
 mod database;
 mod error;
 mod http;
+mod kubernetes;
 mod limits;
 mod log;
 mod redis;
@@ -20,7 +21,7 @@ mod usage;
 mod value;
 mod worker;
 
-use std::ffi::OsString;
+use std::{collections::BTreeSet, ffi::OsString};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
@@ -34,7 +35,7 @@ pub use redis::Redis;
 pub use secret::{MasterKey, Password};
 pub use server_url::ServerUrl;
 pub use usage::Usage;
-pub use value::{BaseUrl, CertificateBundle};
+pub use value::{BaseUrl, CertificateBundle, Origin};
 pub use worker::Worker;
 
 /// What every variable begins with.
@@ -166,10 +167,13 @@ fn argv(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Vec<OsSt
     let mut ours = Vec::new();
     for (name, value) in vars {
         let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-        if value.to_str().is_none() {
+        let Some(text) = value.to_str() else {
             return Err(ConfigError::NotUnicode { variable: name.to_owned() });
+        };
+        let is_known = known.iter().any(|known| known == name);
+        if is_known || !kubernetes::is_service_link(name, text) {
+            ours.push((is_known, name.to_owned(), value));
         }
-        ours.push((known.iter().any(|known| known == name), name.to_owned(), value));
     }
     ours.sort();
     let options = ours.into_iter().map(|(_, name, value)| {
@@ -178,6 +182,15 @@ fn argv(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Vec<OsSt
         option
     });
     Ok(std::iter::once(OsString::from("bulkhead")).chain(options).collect())
+}
+
+/// The settings that are set in the process's environment, whatever their values.
+pub fn names_set() -> BTreeSet<String> {
+    let known: BTreeSet<String> = Settings::command().get_arguments().filter_map(variable).collect();
+    std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| known.contains(name))
+        .collect()
 }
 
 /// Every variable with its default and its meaning, as a Markdown table.

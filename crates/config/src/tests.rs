@@ -239,6 +239,87 @@ fn a_ca_file_is_read_at_start() {
 }
 
 #[test]
+fn what_kubernetes_sets_for_a_service_of_our_name_is_no_setting() {
+    for service in ["BULKHEAD", "BULKHEAD_API", "BULKHEAD_WORKER_METRICS"] {
+        let variables: Vec<(String, &str)> = [
+            ("SERVICE_HOST", "10.0.0.1"),
+            ("SERVICE_PORT", "80"),
+            ("SERVICE_PORT_HTTP", "80"),
+            ("SERVICE_PORT_HTTP_METRICS", "9090"),
+            ("PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+            ("PORT_8080_TCP_PROTO", "tcp"),
+            ("PORT_8080_TCP_PORT", "8080"),
+            ("PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("PORT_53_UDP", "udp://10.0.0.1:53"),
+        ]
+        .map(|(name, value)| (format!("{service}_{name}"), value))
+        .to_vec();
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(load(&variables).unwrap().http.port, 8080);
+    }
+    assert!(load(&[("BULKHEAD_API_PORT", "tcp://10.0.0.1:80")]).is_ok());
+    for (name, value) in [
+        ("BULKHEAD_API_PORT", "80"),
+        ("BULKHEAD_PORT_HTTP_TCP", "tcp://10.0.0.1:80"),
+        ("BULKHEAD_PORT_80_TCP_NAME", "x"),
+        ("BULKHEAD_SERVICE_NAME", "x"),
+    ] {
+        assert!(matches!(load(&[(name, value)]), Err(ConfigError::Unknown { .. })), "{name}");
+    }
+    // Where the name is that of a setting, the value of a Service is told apart from a mistake.
+    for name in ["BULKHEAD_PORT", "BULKHEAD_METRICS_PORT"] {
+        assert_eq!(
+            refusal(name, "tcp://10.0.0.1:80"),
+            format!(
+                "{name}: invalid value 'tcp://10.0.0.1:80': set by Kubernetes for a Service of that name; set it to a \
+                 port in the pod's own environment, or turn the pod's enableServiceLinks off"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_path_in_the_public_url_is_found_without_a_slash_at_its_end() {
+    let path = |url: &str| load(&[("BULKHEAD_PUBLIC_URL", url)]).unwrap().http.public_url.path().to_owned();
+    assert_eq!([path("https://a.example"), path("https://a.example/")], ["", ""]);
+    assert_eq!(path("https://a.example:8443/p/q/"), "/p/q");
+}
+
+#[test]
+fn origins_are_written_as_browsers_write_them() {
+    let origins =
+        |text: &str| load(&[("BULKHEAD_CORS_ORIGINS", text)]).map(|settings| settings.http.cors_origins);
+    assert_eq!(load(&[]).unwrap().http.cors_origins, []);
+    let two = origins("https://app.example.com,http://localhost:3000").unwrap();
+    assert_eq!(
+        two.iter().map(Origin::as_str).collect::<Vec<_>>(),
+        ["https://app.example.com", "http://localhost:3000"]
+    );
+    for bad in [
+        "*",
+        "null",
+        "app.example.com",
+        "https://app.example.com/",
+        "https://app.example.com:443",
+        "https://App.example.com",
+        "https://*.example.com",
+        "https://a.example, https://b.example",
+        "https://a.example,",
+        "ftp://a.example",
+    ] {
+        assert!(origins(bad).is_err(), "{bad} was accepted");
+    }
+}
+
+/// `crates/api/src/openapi.md` tells how far to go back when one follows a list: no write takes ten minutes.
+#[test]
+fn no_request_may_take_ten_minutes() {
+    assert!(load(&[("BULKHEAD_REQUEST_TIMEOUT_MS", "300000")]).is_ok());
+    assert!(load(&[("BULKHEAD_REQUEST_TIMEOUT_MS", "300001")]).is_err());
+}
+
+#[test]
 fn the_issuer_is_the_public_url_unless_set_and_has_no_slash_at_its_end() {
     let public = ("BULKHEAD_PUBLIC_URL", "https://api.example.com/");
     assert_eq!(load(&[public]).unwrap().issuer(), "https://api.example.com");

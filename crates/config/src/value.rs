@@ -7,6 +7,8 @@ use std::{fmt::Display, fs, io::Read, ops::RangeInclusive, path::PathBuf, str::F
 
 use url::Url;
 
+use crate::kubernetes::is_service_address;
+
 /// No bundle of certificates is longer (the system's own hold about 250 kB).
 const LONGEST_BUNDLE: u64 = 4 << 20;
 
@@ -16,6 +18,16 @@ where
     T: FromStr + PartialOrd + Display + Clone,
 {
     move |text| bounded(text, &range, "a number")
+}
+
+/// A port. For a Service named like the variable Kubernetes sets it to an address, which deserves a word of its own.
+pub(crate) fn port(text: &str) -> Result<u16, String> {
+    if is_service_address(text) {
+        return Err("set by Kubernetes for a Service of that name; set it to a port in the pod's own environment, or \
+                    turn the pod's enableServiceLinks off"
+            .to_owned());
+    }
+    bounded(text, &(1..=u16::MAX), "a number")
 }
 
 /// Milliseconds in a range.
@@ -62,6 +74,12 @@ impl BaseUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The path in it, which begins with a slash and does not end with one; empty when there is none.
+    pub fn path(&self) -> &str {
+        let after_scheme = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or_default()
+    }
 }
 
 impl FromStr for BaseUrl {
@@ -74,6 +92,35 @@ impl FromStr for BaseUrl {
             Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
         } else {
             Err("not an http or https address without user, query and fragment".to_owned())
+        }
+    }
+}
+
+/// The origin of a web page as browsers write it: scheme and host, and the port unless it is the scheme's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// The origin.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_written_so = Url::parse(text).is_ok_and(|url| {
+            // A pattern is no origin, though the rules for addresses allow an asterisk.
+            let is_one = matches!(url.scheme(), "http" | "https") && !text.contains('*');
+            is_one && url.origin().ascii_serialization() == text
+        });
+        if is_written_so {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("not an origin as browsers write it, like https://app.example.com or http://localhost:3000"
+                .to_owned())
         }
     }
 }

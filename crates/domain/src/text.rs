@@ -6,15 +6,22 @@ use serde::Serialize;
 
 /// Why a text was refused, in words for the person who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct TextError {
-    reason: &'static str,
+pub enum TextError {
+    /// It is not as it has to be: a phrase that follows the field's name ("must be …").
+    #[error("{0}")]
+    Unlike(&'static str),
+    /// It is too long.
+    #[error("must be at most {most} characters long")]
+    TooLong {
+        /// How many characters it may have.
+        most: usize,
+    },
 }
 
 impl TextError {
     /// A refusal with its reason, a phrase that follows the field's name ("must be …").
     pub const fn new(reason: &'static str) -> Self {
-        Self { reason }
+        Self::Unlike(reason)
     }
 }
 
@@ -42,7 +49,7 @@ impl<const MAX: usize> FromStr for Text<MAX> {
             return Err(TextError::new("must not contain control characters"));
         }
         if text.chars().count() > MAX {
-            return Err(TextError::new("is too long"));
+            return Err(TextError::TooLong { most: MAX });
         }
         Ok(Self(text.to_owned()))
     }
@@ -106,6 +113,8 @@ mod tests {
         for bad in ["", " a", "a ", "a\0b", "a\nb", "äöüäöü"] {
             assert!(bad.parse::<Text<5>>().is_err(), "{bad:?} was accepted");
         }
+        let refused = "äöüäöü".parse::<Text<5>>().unwrap_err().to_string();
+        assert_eq!(refused, "must be at most 5 characters long");
     }
 
     #[test]

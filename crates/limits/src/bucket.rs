@@ -35,6 +35,8 @@ pub struct Assessment {
     pub extra: u32,
     /// Until when the server counts these as lent, by its own clock, in milliseconds since the epoch.
     pub counted_until: u64,
+    /// The account in which it counts them; another limit opens another one.
+    pub account: u64,
 }
 
 impl Bucket {
@@ -43,8 +45,8 @@ impl Bucket {
         Self { level: capacity(limit), at: now }
     }
 
-    /// The bucket as it is now under `limit`, which may be another than before: it keeps what it has, up to the new
-    /// burst. A clock that has gone back adds nothing.
+    /// The bucket as it is now under `limit`, which was in force since `self` was looked at; under a smaller burst it keeps
+    /// no more than that. A clock that has gone back adds nothing.
     #[must_use]
     pub fn at(self, limit: Limit, now: i64) -> Self {
         let elapsed = u64::try_from(now.saturating_sub(self.at)).unwrap_or_default();

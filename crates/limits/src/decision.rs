@@ -40,6 +40,8 @@ pub struct Ahead {
     pub counted_until: u64,
     /// How many of them were never spent.
     pub unspent: u32,
+    /// The server's account in which they are counted.
+    pub account: u64,
 }
 
 impl Demand {

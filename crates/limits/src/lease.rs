@@ -5,11 +5,18 @@
 //! - **Tokens taken ahead.** With a request's own token a node may take a few more, which are gone from the bucket at once
 //!   and are spent here. Redis keeps their room in the bucket free for as long as it counts them as lent, so what is in
 //!   the bucket and what is lent is never more than the burst. A lease is [`LENGTH`] long; with its next demand the node
-//!   gives it back, and the tokens that it has not spent with it.
+//!   gives it back, and the tokens that it has not spent with it. A demand that Redis was not asked gives nothing back, so
+//!   the lease is kept for the next one; what an answer that was lost has given back is not known, and is not given back
+//!   again: Redis then keeps the room until the lease is over, a hundredth of the burst at most.
 //! - **A refusal.** Redis has said when there will be a token; until then there is none, whoever asks.
 //!
 //! Neither admits a request that the bucket itself would not have. Tokens ahead are at most a hundredth of the burst, over
 //! all nodes, and at most a sixteenth of what is left (`bucket.lua`), so that a bucket that runs dry is shared to the last.
+//!
+//! **Another limit ends a lease on both sides.** Redis closes the account in which it was counted, so the new bucket owes
+//! nothing for what was lent under the old limit; a node that has heard of the new one spends no token of the old one and
+//! gives none back. One that has not heard yet (for the seconds that its copy of the directory is good) may spend what it
+//! holds: at most a hundredth of the old burst, over all nodes, comes on top once for each change.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -51,13 +58,23 @@ struct Held {
     tokens: u32,
     /// When they are void.
     until: Instant,
-    /// Tokens that Redis counts as lent to this node, and until when.
+    /// Tokens that are to be given back with the next demand, and are not spent any more.
+    unspent: u32,
+    /// Tokens that Redis counts as lent to this node, until when, and in which account.
     lent: u32,
     counted_until: u64,
+    account: u64,
     /// What was left in the bucket besides, by the clock of [`Leases::millis`].
     left: Bucket,
     /// Until when there is no token.
     empty_until: Option<Instant>,
+}
+
+impl Held {
+    /// Holds no tokens any more, nor owes any.
+    fn forget_lease(&mut self) {
+        (self.tokens, self.unspent, self.lent) = (0, 0, 0);
+    }
 }
 
 /// What this process holds of the tenants' buckets.
@@ -103,9 +120,31 @@ impl Leases {
                 let said = Assessment { enough: false, remaining: 0, wait, ..left };
                 return Ok(Decision::new(demand, said, Source::Lease));
             }
+        } else {
+            held.forget_lease();
         }
-        let (over, unspent) = (std::mem::take(&mut held.lent), std::mem::take(&mut held.tokens));
-        Err(Demand { ahead: Ahead { over, counted_until: held.counted_until, unspent, ..ahead }, ..demand })
+        let (over, counted_until, account) = (held.lent, held.counted_until, held.account);
+        let unspent = held.tokens.saturating_add(held.unspent);
+        held.forget_lease();
+        Err(Demand { ahead: Ahead { over, counted_until, unspent, account, ..ahead }, ..demand })
+    }
+
+    /// Takes a demand back that Redis was not asked: it has given nothing back, so the next one is to do that.
+    pub(crate) fn keep(&self, tenant: TenantId, demand: Demand) {
+        let Ahead { over, counted_until, unspent, account, .. } = demand.ahead;
+        let Some(shard) = self.shard(tenant) else { return };
+        let mut shard = shard.lock();
+        let Some(held) = shard.get_mut(&tenant).filter(|held| over > 0 && held.limit == demand.limit) else {
+            return;
+        };
+        if held.lent == 0 {
+            (held.counted_until, held.account) = (counted_until, account);
+        } else if held.account != account {
+            return;
+        }
+        held.lent += over;
+        held.unspent += unspent;
+        held.counted_until = held.counted_until.min(counted_until);
     }
 
     /// Takes in what Redis has `said` to a demand that was sent at `asked` and answered `now`. Its times count from `asked`:
@@ -135,19 +174,25 @@ impl Leases {
             limit: demand.limit,
             tokens: 0,
             until,
+            unspent: 0,
             lent: 0,
             counted_until,
+            account: said.account,
             left,
             empty_until,
         });
         if held.limit != demand.limit {
-            held.tokens = 0;
+            held.forget_lease();
         }
         if said.extra > 0 {
+            if held.lent == 0 || held.account != said.account {
+                // Nothing was held, or only of an account that is closed.
+                held.forget_lease();
+                (held.until, held.counted_until, held.account) = (until, counted_until, said.account);
+            }
             // Others may have asked meanwhile. Of what is lent twice over, the earlier end counts for both.
-            let is_alone = held.lent == 0;
-            held.until = if is_alone { until } else { held.until.min(until) };
-            held.counted_until = if is_alone { counted_until } else { held.counted_until.min(counted_until) };
+            held.until = held.until.min(until);
+            held.counted_until = held.counted_until.min(counted_until);
             held.lent += said.extra;
             held.tokens += said.extra;
         }

@@ -18,8 +18,10 @@
 //!   was left and what has flowed in since.
 //!
 //! What Redis forgets (`FLUSHALL`, a restart without persistence, a fail-over to a replica that lags) costs at most one
-//! extra burst and what was lent per bucket each time, because a bucket that is not there is a full one. A changed limit is in force with
-//! the next request and adds no tokens to a bucket that is in use.
+//! extra burst and what was lent per bucket each time, because a bucket that is not there is a full one. A changed limit is
+//! in force with the next request and adds no tokens to a bucket that is in use; up to then the bucket has filled at the
+//! old rate. What nodes hold ahead under the old limit, a hundredth of its burst at most, is no debt of the new bucket:
+//! those that have not heard of the change may still spend it.
 
 mod address;
 pub mod bucket;

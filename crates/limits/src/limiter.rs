@@ -17,7 +17,7 @@ use crate::{
     bucket::Assessment,
     decision::{Decision, Demand, Source},
     lease::Leases,
-    link::Link,
+    link::{Link, Reply},
     local::LocalBuckets,
 };
 
@@ -85,9 +85,14 @@ impl Limiter {
                 decision
             }
             Err(demand) => {
-                let ([decision], said) = self.ask(tenant, [demand], now).await;
-                if let Some([said]) = said {
-                    self.shared.leases.note(tenant, demand, said, asked, Instant::now());
+                let ([decision], reply) = self.ask(tenant, [demand], now).await;
+                match reply {
+                    Reply::Said([said]) => {
+                        self.shared.leases.note(tenant, demand, said, asked, Instant::now());
+                    }
+                    Reply::NotAsked => self.shared.leases.keep(tenant, demand),
+                    // What it was to give back may have been given back, and must not be a second time.
+                    Reply::Lost => {}
                 }
                 decision
             }
@@ -105,23 +110,23 @@ impl Limiter {
         self.ask(tenant, demands, now).await.0
     }
 
-    /// Asks Redis, or decides alone; what Redis has said.
+    /// Asks Redis, or decides alone; and what came of asking.
     async fn ask<const N: usize>(
         &self,
         tenant: TenantId,
         demands: [Demand; N],
         now: DateTime<Utc>,
-    ) -> ([Decision; N], Option<[Assessment; N]>) {
+    ) -> ([Decision; N], Reply<N>) {
         let nodes = self.shared.nodes.load(Ordering::Relaxed);
-        let said = self.link.take(tenant, &demands).await;
-        let decisions = match said {
-            Some(said) => self.together(tenant, demands, said, nodes, now),
-            None => self.alone(tenant, demands, nodes, now),
+        let reply = self.link.take(tenant, &demands).await;
+        let decisions = match &reply {
+            Reply::Said(said) => self.together(tenant, demands, *said, nodes, now),
+            Reply::NotAsked | Reply::Lost => self.alone(tenant, demands, nodes, now),
         };
         let admitted = decisions.iter().all(|decision| decision.allowed);
         let source = decisions.first().map_or(Source::Local, |decision| decision.source);
         self.shared.metrics.limiter.decided(LimitKind::Tenant, source, admitted);
-        (decisions, said)
+        (decisions, reply)
     }
 
     /// Redis has decided. What it says is left also bounds what this process may grant when it decides alone next.

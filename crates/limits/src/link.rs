@@ -50,6 +50,16 @@ pub fn client(url: &str, ca: Option<&[u8]>) -> Result<Client, ClientError> {
     }
 }
 
+/// What came of asking Redis.
+pub(crate) enum Reply<const N: usize> {
+    /// It has answered.
+    Said([Assessment; N]),
+    /// There is no connection: it was not asked, so nothing of the demand has happened.
+    NotAsked,
+    /// It was asked and has not answered, or with an error: the demand may have been met.
+    Lost,
+}
+
 /// A connection that comes and goes.
 pub(crate) struct Link {
     client: Client,
@@ -82,25 +92,25 @@ impl Link {
         Self::new(self.client.clone(), self.timeout, self.metrics.clone())
     }
 
-    /// Asks Redis to take tokens. `None` when it is away, at the latest after the time-out.
+    /// Asks Redis to take tokens. Answers at the latest after the time-out.
     pub(crate) async fn take<const N: usize>(
         self: &Arc<Self>,
         tenant: TenantId,
         demands: &[Demand; N],
-    ) -> Option<[Assessment; N]> {
-        let (mut connection, number) = self.connection().await?;
+    ) -> Reply<N> {
+        let Some((mut connection, number)) = self.connection().await else { return Reply::NotAsked };
         let reason = match timeout(self.timeout, self.script.take(&mut connection, tenant, demands)).await {
             Ok(Ok(answer)) => {
                 if self.failures.load(Ordering::Relaxed) > 0 {
                     self.failures.store(0, Ordering::Relaxed);
                 }
-                return Some(answer);
+                return Reply::Said(answer);
             }
             Ok(Err(error)) => error.to_string(),
             Err(_elapsed) => self.no_answer(),
         };
         self.lost(number, &reason);
-        None
+        Reply::Lost
     }
 
     /// Asks Redis for a sign of life, on a new connection if there is none. Says whether it came.

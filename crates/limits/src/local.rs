@@ -121,7 +121,11 @@ impl<O: Copy + Eq + Hash> LocalBuckets<O> {
 
 fn current<O: Copy + Eq + Hash>(shard: &Shard<O>, owner: O, demand: Demand, now: i64) -> Bucket {
     let held = shard.get(&(owner, demand.bucket));
-    held.map_or_else(|| Bucket::full(demand.limit, now), |held| held.bucket.at(demand.limit, now))
+    // Up to now the limit was the one it was held under.
+    held.map_or_else(
+        || Bucket::full(demand.limit, now),
+        |held| held.bucket.at(held.limit, now).at(demand.limit, now),
+    )
 }
 
 /// Makes room: forgets all full buckets, and beyond that the fullest.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The numbers that the script returns for a bucket.
-const NUMBERS: usize = 6;
+const NUMBERS: usize = 7;
 
 /// The script and the digest by which Redis knows it.
 pub(crate) struct Script(redis::Script);
@@ -51,19 +51,22 @@ impl Script {
         }
         for demand in demands {
             call.arg(demand.limit.per_minute.max(1)).arg(demand.limit.burst.max(1));
-            let Ahead { wanted, most, over, counted_until, unspent } = demand.ahead;
-            call.arg(demand.cost).arg(wanted).arg(most).arg(over).arg(counted_until).arg(unspent);
+            let Ahead { wanted, most, over, counted_until, unspent, account } = demand.ahead;
+            call.arg(demand.cost).arg(wanted).arg(most);
+            call.arg(over).arg(counted_until).arg(unspent).arg(account);
         }
         call.arg(LENGTH.as_millis().to_string());
         call
     }
 }
 
-/// The key of a bucket. The tenant in braces is the hash tag: all its keys are on one node of a cluster.
+/// The key of a bucket. The tenant in braces is the hash tag: all its keys are on one node of a cluster. The digit is the
+/// version of what is stored: while two versions of the product run side by side, each keeps buckets of its own, so a
+/// tenant can have at most twice its limit, and neither takes the other's for broken ones and fills them.
 pub(crate) fn key(tenant: TenantId, bucket: &'static str) -> String {
     let text = tenant.to_string();
     let tenant = text.strip_prefix(TenantId::PREFIX).unwrap_or(&text);
-    if bucket == TENANT { format!("bh:{{{tenant}}}:tb") } else { format!("bh:{{{tenant}}}:tb:{bucket}") }
+    if bucket == TENANT { format!("bh:{{{tenant}}}:tb2") } else { format!("bh:{{{tenant}}}:tb2:{bucket}") }
 }
 
 fn read<const N: usize>(answer: &[u64]) -> RedisResult<[Assessment; N]> {
@@ -73,13 +76,14 @@ fn read<const N: usize>(answer: &[u64]) -> RedisResult<[Assessment; N]> {
     let buckets =
         <&[[u64; NUMBERS]; N]>::try_from(buckets).ok().filter(|_| rest.is_empty()).ok_or_else(malformed)?;
     let whole = |tokens| u32::try_from(tokens).unwrap_or(u32::MAX);
-    Ok(buckets.map(|[enough, remaining, wait, full_in, extra, counted_until]| Assessment {
+    Ok(buckets.map(|[enough, remaining, wait, full_in, extra, counted_until, account]| Assessment {
         enough: enough == 1,
         remaining: whole(remaining),
         wait,
         full_in,
         extra: whole(extra),
         counted_until,
+        account,
     }))
 }
 
@@ -92,14 +96,14 @@ mod tests {
     #[test]
     fn the_keys_of_a_tenant_share_its_hash_tag() {
         let tenant = TenantId::from_uuid(Uuid::nil());
-        assert_eq!(key(tenant, TENANT), "bh:{00000000000000000000000000}:tb");
-        assert_eq!(key(tenant, "writes"), "bh:{00000000000000000000000000}:tb:writes");
+        assert_eq!(key(tenant, TENANT), "bh:{00000000000000000000000000}:tb2");
+        assert_eq!(key(tenant, "writes"), "bh:{00000000000000000000000000}:tb2:writes");
     }
 
     #[test]
     fn an_answer_of_another_shape_is_refused() {
-        assert!(read::<1>(&[1, 9, 0, 6000, 0, 0]).is_ok_and(|[said]| said.enough && said.remaining == 9));
-        for wrong in [&[][..], &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5, 6, 7], &[0; 12]] {
+        assert!(read::<1>(&[1, 9, 0, 6000, 0, 0, 0]).is_ok_and(|[said]| said.enough && said.remaining == 9));
+        for wrong in [&[][..], &[1, 2, 3, 4, 5, 6], &[1, 2, 3, 4, 5, 6, 7, 8], &[0; 14]] {
             assert!(read::<1>(wrong).is_err(), "{wrong:?} was accepted");
         }
     }

@@ -40,7 +40,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                     "auth/src/login.rs",
                     // Reads revocations for all requests.
                     "auth/src/node_view.rs",
-                    // The other half of what `login.rs` was: operators' sessions.
+                    // Beside the log-in: operators' sessions.
                     "auth/src/refresh.rs",
                 ],
             ),

@@ -1,4 +1,4 @@
-//! JSON bodies: bounded, declared as JSON, without unknown fields (the request types refuse them).
+//! JSON bodies: bounded, declared as JSON, not compressed, without unknown fields (the request types refuse them).
 //!
 //! A body's bytes count among those that the tenant has in flight: those announced since the request's admission, those of a
 //! body that comes in pieces before each piece is taken. Without a credential nobody has a share to count in; there a body
@@ -8,7 +8,10 @@
 use std::{fmt, future::Future, marker::PhantomData, pin::Pin};
 
 use actix_web::{
-    FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::CONTENT_LENGTH, web::Data,
+    FromRequest, HttpMessage, HttpRequest,
+    dev::Payload,
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    web::Data,
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -16,8 +19,8 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::error::Category;
 
+use super::fields::parse_body;
 use crate::{context, error::ApiError, state::AppState};
 
 /// How often a body lies in memory: as it came, as the statement holds it, and as the driver sends it.
@@ -45,7 +48,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
-            if !request.content_type().eq_ignore_ascii_case("application/json") {
+            let is_coded = request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+            if is_coded || !request.content_type().eq_ignore_ascii_case("application/json") {
                 return Err(ApiError::UnsupportedMediaType);
             }
             let limit = request
@@ -62,7 +66,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                 context.is_reading.set(false);
                 context.ingress.set(bytes.len() as u64);
             });
-            let value = parse(&bytes)?;
+            let value = parse_body(&bytes)?;
             Ok(Self { value, bytes })
         })
     }
@@ -100,13 +104,6 @@ fn grow(request: &HttpRequest) -> Result<(), ApiError> {
     if is_granted == Some(true) { Ok(()) } else { Err(ApiError::TooManyInFlight) }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = object(&mut json).map_err(|error| refuse(&error))?;
-    json.end().map_err(|error| refuse(&error))?;
-    Ok(value)
-}
-
 /// Reads a struct from an object and nothing else: serde would also take a list, and fill the fields by their places. For
 /// the fields that hold a struct, with `#[serde(deserialize_with = "object")]`.
 pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
@@ -125,13 +122,4 @@ pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) ->
     }
 
     from.deserialize_map(Object(PhantomData))
-}
-
-fn refuse(error: &serde_json::Error) -> ApiError {
-    // serde_json repeats at most names and single values of what the caller has sent.
-    let detail: String = error.to_string().chars().filter(|c| !c.is_control()).take(300).collect();
-    match error.classify() {
-        Category::Data => ApiError::InvalidBody(detail),
-        Category::Syntax | Category::Eof | Category::Io => ApiError::MalformedJson(detail),
-    }
 }

@@ -9,7 +9,7 @@ use bulkhead_db::{
     Authority, DbResult, PlatformTx, TenantTx, platform,
     tenant::{self, audit::Entry},
 };
-use bulkhead_domain::{OperatorId, Proven, Role, TenantId};
+use bulkhead_domain::{OperatorId, OperatorRole, Proven, Role, TenantId};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -81,6 +81,8 @@ impl FromRequest for TenantCaller {
 pub(crate) struct OperatorCaller {
     /// Which one.
     pub(crate) id: Proven<OperatorId>,
+    /// What they may do.
+    pub(crate) role: OperatorRole,
     request: RequestId,
     operation: &'static str,
 }
@@ -123,8 +125,8 @@ impl FromRequest for OperatorCaller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let caller = context::with(request, |context| match context.principal.as_ref()? {
-            Principal::Operator { id, .. } => {
-                Some(Self { id: *id, request: context.id.clone(), operation: context.operation })
+            Principal::Operator { id, role, .. } => {
+                Some(Self { id: *id, role: *role, request: context.id.clone(), operation: context.operation })
             }
             Principal::User { .. } | Principal::ApiKey { .. } => None,
         });

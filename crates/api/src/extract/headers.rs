@@ -7,16 +7,17 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
 use crate::{context, error::ApiError};
 
 /// `If-Match`: the version the client has read, from the ETag it was given. Without it a change applies to whatever
-/// version is there.
+/// version is there, and the last one wins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IfMatch(pub(crate) Option<i64>);
 
 impl IfMatch {
-    /// The version to change: the one the client named, if it is still the `current` one.
-    pub(crate) fn choose(self, current: i64) -> Result<i64, ApiError> {
+    /// Refuses the request when the client has named another version than the `current` one. The row is locked before it is
+    /// asked: of several clients that have read the same version exactly one may go on.
+    pub(crate) fn check(self, current: i64) -> Result<(), ApiError> {
         match self.0 {
             Some(expected) if expected != current => Err(ApiError::PreconditionFailed),
-            _ => Ok(current),
+            _ => Ok(()),
         }
     }
 }
@@ -26,7 +27,8 @@ impl IfMatch {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes the header that `IfMatch` reads")]
 pub(crate) struct IfMatchHeader {
-    /// The ETag of the version you have read: the change is refused when there is a newer one.
+    /// The ETag of the version you have read: the change is refused when there is a newer one. Without it the last change
+    /// wins.
     #[param(rename = "If-Match", example = "\"v1\"")]
     if_match: Option<String>,
 }

@@ -1,11 +1,12 @@
 //! Pages of lists. A cursor is the id that the page before ended with: opaque to clients, and of no use in another
-//! tenant or another list.
+//! tenant or another list. `openapi.md` tells clients what it promises, `db/src/page.rs` says why not more.
 
 use std::{fmt::Display, str::FromStr};
 
 use actix_web::{HttpRequest, HttpResponse, http::header::LINK};
 use bulkhead_db::{Page, PageRequest};
 use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -85,8 +86,9 @@ impl<T: Serialize> PageResponse<T> {
 
 /// The same request with another cursor (RFC 8288).
 fn next_link(request: &HttpRequest, cursor: &str) -> String {
-    let kept =
-        request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    // As the query was read: a name may be written with escapes.
+    let is_cursor = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "cursor");
+    let kept = request.query_string().split('&').filter(|pair| !pair.is_empty() && !is_cursor(pair));
     let query: Vec<&str> = kept.collect();
     let separator = if query.is_empty() { "" } else { "&" };
     format!("<{}?{}{separator}cursor={cursor}>; rel=\"next\"", request.path(), query.join("&"))

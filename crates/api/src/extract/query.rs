@@ -2,9 +2,10 @@
 
 use std::future::{Ready, ready};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use serde::de::DeserializeOwned;
 
+use super::fields::parse_query;
 use crate::error::ApiError;
 
 /// Query parameters, parsed.
@@ -16,10 +17,6 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let parsed = web::Query::<T>::from_query(request.query_string()).map_err(|error| {
-            let detail: String = error.to_string().chars().filter(|c| !c.is_control()).take(300).collect();
-            ApiError::InvalidParameter { name: "The query string", detail: format!("does not fit: {detail}") }
-        });
-        ready(parsed.map(|query| Self(query.into_inner())))
+        ready(parse_query(request.query_string()).map(Self))
     }
 }

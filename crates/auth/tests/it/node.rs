@@ -130,8 +130,7 @@ impl Node {
     /// Gives a person another role, as the API does.
     pub(crate) async fn set_role(&self, tenant: &TestTenant, id: UserId, role: Role) -> Result<()> {
         let change = async |tx: &mut _| {
-            let version = users::find(tx, id).await?.map_or(0, |user| user.version);
-            users::set_role(tx, id, version, role, SystemClock.now()).await?;
+            users::set_role(tx, id, role, SystemClock.now()).await?;
             revoke(tx, Revoked::User(id)).await
         };
         Ok(self.db.write::<_, DbError>(tenant.proven(), change).await?)

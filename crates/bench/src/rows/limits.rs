@@ -18,7 +18,7 @@ pub(crate) fn limits(stage: &Stage, effort: Effort) -> Result<Vec<Limit>> {
     let plain = script(stage.scratch(), "plain.lua", &wrk_script(&stage.tenants, &[0], Request::Plain))?;
     let http = wrk(&stage.url(), &plain, effort.slice)?.per_second;
     // One bucket: 1,000,000 a minute, one token wanted, none ahead, nothing given back; leases of ten seconds.
-    let bucket = ["1000000", "1000000", "1", "0", "0", "0", "0", "0", "10000"];
+    let bucket = ["1000000", "1000000", "1", "0", "0", "0", "0", "0", "0", "10000"];
     let redis = redis_benchmark(&stage.redis_url(), BUCKETS, &bucket)?;
     let rsa = 1e6 / openssl_verify_micros()?;
     let limit = |what, per_second| Limit { what, per_second };

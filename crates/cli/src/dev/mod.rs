@@ -6,6 +6,7 @@
 
 mod children;
 mod credentials;
+mod environment;
 mod seed;
 mod show;
 
@@ -16,10 +17,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use bulkhead_config::Settings;
 use bulkhead_servers::{Binaries, Postgres, PostgresOptions, Redis, RedisOptions};
 
-use self::{children::Children, credentials::Credentials};
+use self::{
+    children::Children,
+    credentials::Credentials,
+    environment::{Choices, Servers, environment},
+};
 
 /// Where everything lives, relative to the current directory.
 const HOME: &str = ".bulkhead";
@@ -47,11 +51,8 @@ impl Addresses {
 /// Runs everything until a signal or a failure ends it.
 pub(crate) fn run() -> Result<()> {
     bulkhead_auth::self_test()?;
-    let api_port = Settings::from_env()?.http.port;
+    let choices = Choices::read()?;
     let home = home()?;
-    let api_port = free(api_port).with_context(|| {
-        format!("port {api_port} is taken. Choose another one for the API: BULKHEAD_PORT=8081 make run")
-    })?;
     let credentials = Credentials::load_or_make(&home.join("credentials.json"))?;
 
     show::step("PostgreSQL and Redis");
@@ -59,12 +60,16 @@ pub(crate) fn run() -> Result<()> {
     let mut postgres = Postgres::start(&binaries, PostgresOptions::new(home.join("postgres")))?;
     let mut redis =
         Redis::start(&binaries, RedisOptions { append_only: true, ..RedisOptions::new(home.join("redis")) })?;
-    let metrics_port = free(9090).or_else(|_taken| free(0))?;
+    let servers = Servers {
+        postgres_port: postgres.port(),
+        superuser_url: postgres.superuser_url(DATABASE),
+        redis_url: redis.url(),
+    };
     let addresses = Addresses {
-        api_port,
-        metrics_port,
+        api_port: choices.api_port,
+        metrics_port: choices.metrics_port,
         worker_metrics_port: free(0)?,
-        environment: environment(&credentials, &postgres, &redis, api_port, metrics_port),
+        environment: environment(&credentials, &servers, &choices),
     };
 
     show::step("migrations and demo data");
@@ -74,7 +79,7 @@ pub(crate) fn run() -> Result<()> {
 
     show::step("API and worker");
     let mut children = Children::start(&home, &addresses)?;
-    children.wait_until_ready(api_port)?;
+    children.wait_until_ready(choices.api_port)?;
     if !children.is_asked_to_stop() {
         credentials::keep(&home.join("dev.json"), &show::facts(&addresses, &credentials)?)?;
         show::table(&addresses, &credentials)?;
@@ -108,36 +113,4 @@ fn free(port: u16) -> Result<u16> {
         Ok(listener) => Ok(listener.local_addr()?.port()),
         Err(error) => bail!(error),
     }
-}
-
-/// The settings of every command that `dev` runs.
-fn environment(
-    credentials: &Credentials,
-    postgres: &Postgres,
-    redis: &Redis,
-    api_port: u16,
-    metrics_port: u16,
-) -> Vec<(&'static str, String)> {
-    let database = |role: &str, password: &str| {
-        format!("postgres://{role}:{password}@127.0.0.1:{}/{DATABASE}", postgres.port())
-    };
-    vec![
-        ("BULKHEAD_BIND", "127.0.0.1".to_owned()),
-        ("BULKHEAD_PORT", api_port.to_string()),
-        ("BULKHEAD_METRICS_BIND", "127.0.0.1".to_owned()),
-        ("BULKHEAD_METRICS_PORT", metrics_port.to_string()),
-        ("BULKHEAD_PUBLIC_URL", format!("http://127.0.0.1:{api_port}")),
-        ("BULKHEAD_DATABASE_ADMIN_URL", postgres.superuser_url(DATABASE)),
-        ("BULKHEAD_DATABASE_TENANT_URL", database("bulkhead_tenant", &credentials.tenant_role)),
-        ("BULKHEAD_DATABASE_PLATFORM_URL", database("bulkhead_platform", &credentials.platform_role)),
-        (
-            "BULKHEAD_DATABASE_PROVISIONER_URL",
-            database("bulkhead_provisioner", &credentials.provisioner_role),
-        ),
-        // Loopback only, which the settings allow without the flag for plaintext.
-        ("BULKHEAD_DATABASE_TLS", "off".to_owned()),
-        ("BULKHEAD_REDIS_CACHE_URL", redis.url()),
-        ("BULKHEAD_MASTER_KEY", credentials.master_key.clone()),
-        ("BULKHEAD_ENVIRONMENT", "dev".to_owned()),
-    ]
 }

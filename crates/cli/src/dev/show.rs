@@ -6,10 +6,11 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{Addresses, Credentials};
+use crate::out;
 
 /// Says what is going on.
 pub(crate) fn step(what: &str) {
-    eprintln!("bulkhead dev: {what}");
+    out::note(format_args!("bulkhead dev: {what}"));
 }
 
 /// The facts for scripts.
@@ -37,9 +38,12 @@ pub(crate) fn facts(addresses: &Addresses, credentials: &Credentials) -> Result<
 }
 
 /// The table, with three lines to paste.
-pub(crate) fn table(addresses: &Addresses, credentials: &Credentials) -> Result<()> {
+pub(crate) fn table(addresses: &Addresses, credentials: &Credentials) -> io::Result<()> {
+    out::unless_closed(write_table(io::stdout().lock(), addresses, credentials))
+}
+
+fn write_table(mut out: impl Write, addresses: &Addresses, credentials: &Credentials) -> io::Result<()> {
     let api = addresses.api();
-    let mut out = io::stdout().lock();
     writeln!(out, "\n  Bulkhead is running. Ctrl-C stops it; the data stays in .bulkhead/.\n")?;
     let mut row = |name: &str, value: &str| writeln!(out, "  {name:<10} {value}");
     row("API", &api)?;
@@ -70,6 +74,5 @@ pub(crate) fn table(addresses: &Addresses, credentials: &Credentials) -> Result<
             tenant.slug, tenant.owner.email, tenant.owner.password
         )?;
     }
-    out.flush()?;
-    Ok(())
+    out.flush()
 }

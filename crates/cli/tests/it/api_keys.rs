@@ -162,7 +162,7 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
     }
     "#);
     let endless = json!({ "name": "a", "role": "admin", "expires_at": "+10000-01-01T00:00:00Z" });
-    owner.post("/v1/api-keys", &endless).await.refused(422, "validation-failed");
+    owner.post("/v1/api-keys", &endless).await.refused(422, "invalid-body");
     let untimely = json!({ "name": "a", "role": "admin", "expires_at": "tomorrow" });
     owner.post("/v1/api-keys", &untimely).await.refused(422, "invalid-body");
     assert_eq!(tenant.count("api_keys"), 0);

@@ -91,7 +91,11 @@ async fn whatever_is_wrong_is_answered_alike() {
         (json!(slug), json!(email), json!(long)),
         (json!(long), json!(long), json!(long)),
     ] {
-        let login = json!({ "tenant": tenant, "email": email, "password": password });
+        let mut login = json!({ "tenant": tenant, "email": email, "password": password });
+        if tenant.is_null() {
+            // Operators leave it out.
+            login.as_object_mut().unwrap().remove("tenant");
+        }
         let answer = anybody.post("/v1/auth/login", &login).await;
         assert_eq!(answer.body_without_request_id(), wrong.body_without_request_id(), "{tenant} {email}");
     }

@@ -112,6 +112,18 @@ async fn one_address(system: &System) {
     let owner = flooder.with_token(&tenant.owner.access_token);
     let (admitted, refused) = flood(BY_ADDRESS as usize + 40, || owner.get("/v1/me")).await;
     assert!(admitted > u128::from(BY_ADDRESS) && refused.is_none(), "{refused:?}");
+    // Whatever the proxy writes with an address, it is the same caller; and nobody else's is held up by the proxy's own.
+    for (address, status) in [
+        (format!("{}:40001", flooder.address), 429),
+        (format!("{},", flooder.address), 429),
+        (format!("::ffff:{}", flooder.address), 429),
+        (format!("{}:40001", other.address), 200),
+        ("[2001:db8::1]:443".to_owned(), 200),
+        ("unknown".to_owned(), 200),
+    ] {
+        let answer = flooder.get("/livez").header("x-forwarded-for", &address).await;
+        assert_eq!(answer.status, status, "{address}");
+    }
 }
 
 async fn guesses(system: &System) {

@@ -38,6 +38,10 @@ mod users;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
+mod elsewhere;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod hostile;
@@ -47,6 +51,8 @@ mod idempotency;
 mod isolation;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod lists;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]

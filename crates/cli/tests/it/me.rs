@@ -1,6 +1,6 @@
 //! Who am I.
 
-use bulkhead_domain::Role;
+use bulkhead_domain::{OperatorRole, Role};
 
 use crate::support::System;
 
@@ -67,16 +67,17 @@ async fn a_person_and_a_program_see_themselves_and_their_tenant() {
 #[tokio::test]
 async fn an_operator_belongs_to_no_tenant() {
     let system = System::shared().await;
-    insta::assert_snapshot!(system.operator().await.get("/v1/me").await.show(), @r#"
-    403
-    content-type: application/problem+json
+    insta::assert_snapshot!(system.operator_with(OperatorRole::Support).await.get("/v1/me").await.show(), @r#"
+    200
     {
-      "code": "insufficient-permission",
-      "detail": "This needs the permission of a tenant's principal, which your role does not have.",
-      "request_id": "req_…",
-      "status": 403,
-      "title": "Forbidden",
-      "type": "urn:bulkhead:problem:insufficient-permission"
+      "permissions": [
+        "read:tenants",
+        "read:operations",
+        "read:all_usage"
+      ],
+      "role": "support",
+      "subject": "opr_…",
+      "tenant": null
     }
     "#);
 }

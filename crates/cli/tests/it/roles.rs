@@ -16,7 +16,7 @@ fn holders(permission: &str) -> &'static [&'static str] {
             &["owner", "admin", "developer"]
         }
         "write:users" => &["owner", "admin"],
-        "operator read:tenants" | "operator read:all_usage" => {
+        "operator of any role" | "operator read:tenants" | "operator read:all_usage" => {
             &["operator admin", "operator support", "operator billing"]
         }
         "operator read:operations" => &["operator admin", "operator support"],

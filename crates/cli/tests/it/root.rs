@@ -1,8 +1,11 @@
 //! What the service says about itself.
 
+use std::process::{Command, Stdio};
+
+use bulkhead_domain::Role;
 use serde_json::{Value, json};
 
-use crate::support::{System, bulkhead, eventually};
+use crate::support::{System, bulkhead, eventually, unique};
 
 #[tokio::test]
 async fn information_and_health() {
@@ -80,6 +83,22 @@ async fn the_document_is_served_printed_and_shown() {
     assert!(printed.success, "{printed:?}");
     assert_eq!(serde_json::from_str::<Value>(&printed.out).unwrap(), served);
 
+    // Who reads only the beginning is no failure.
+    for arguments in [&["openapi"][..], &["doctor"]] {
+        let (variables, program) = (system.migrator(), env!("CARGO_BIN_EXE_bulkhead"));
+        let mut child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .envs(variables)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{arguments:?}: {ended:?}");
+    }
+
     let moved = anybody.get("/docs").unchecked().await.expect(308);
     assert_eq!(moved.header("location"), "/docs/");
     for (page, shows) in [("/docs/", "swagger-ui"), ("/redoc", "redoc")] {
@@ -100,6 +119,9 @@ async fn the_document_is_served_printed_and_shown() {
     anybody.get("/docs/nothing.js").unchecked().await.refused(404, "unknown-route");
     let refused = anybody.call("POST", "/docs/").unchecked().await.refused(405, "method-not-allowed");
     assert_eq!(refused.header("allow"), "GET, HEAD");
+    // Nobody else is asked whether the document is valid.
+    let config = anybody.get("/docs/swagger-initializer.js").unchecked().await.expect(200);
+    assert!(config.body.contains("\"validatorUrl\": \"none\""), "{}", config.body);
 }
 
 #[tokio::test]
@@ -155,6 +177,24 @@ async fn whatever_can_be_read_can_be_asked_about_without_its_body() {
             assert_eq!(asked.header(header), read.header(header), "{header} of {path}");
         }
     }
+    let pages =
+        ["/openapi.json", "/docs", "/docs/", "/docs/swagger-ui.css", "/redoc", "/redoc/redoc.standalone.js"];
+    for path in pages {
+        let read = caller.get(path).unchecked().await;
+        let asked = caller.call("HEAD", path).unchecked().await;
+        assert!((200..309).contains(&read.status), "{path}: {}", read.status);
+        assert_eq!((asked.status, asked.body.as_str()), (read.status, ""), "{path}");
+        for header in
+            ["content-type", "content-length", "location", "content-security-policy", "cache-control"]
+        {
+            assert_eq!(asked.header(header), read.header(header), "{header} of {path}");
+        }
+    }
+    for path in ["/metrics", "/readyz", "/livez"] {
+        let url = format!("http://127.0.0.1:{}{path}", system.metrics_port);
+        let asked = reqwest::Client::new().head(&url).send().await.unwrap();
+        assert_eq!((asked.status().as_u16(), asked.text().await.unwrap().as_str()), (200, ""), "{path}");
+    }
     assert_eq!(caller.call("HEAD", "/v1/auth/login").unchecked().await.status, 405);
     assert_eq!(system.anonymous().call("HEAD", "/v1/me").unchecked().await.status, 401);
 }
@@ -168,6 +208,35 @@ async fn a_request_keeps_its_callers_id_when_it_is_harmless() {
     for bad in ["", "with blank", "\u{e4}", "<script>", &"a".repeat(65)] {
         let answer = anybody.get("/livez").header("x-request-id", bad).await;
         assert!(answer.header("x-request-id").starts_with("req_"), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_who_has_asked_and_from_where() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let key = tenant.key(Role::ReadOnly).await;
+    let operator = system.operator().await;
+    for (caller, path, principal) in [
+        (&tenant.owner.caller, "/v1/me", Some(tenant.owner.id.as_str())),
+        (&key.caller, "/v1/me", Some(&key.id)),
+        (&operator, "/v1/me", Some(&operator.get("/v1/me").await.at("/subject"))),
+        // Refused, which is what one looks for.
+        (&key.caller, "/v1/users", Some(&key.id)),
+        (&system.anonymous(), "/v1/me", None),
+        (&system.anonymous().with_key("bh_test_guess"), "/v1/me", None),
+        (&system.anonymous(), "/livez", None),
+    ] {
+        let id = format!("who-{}", unique());
+        let address = format!("{}:40001", caller.address);
+        caller.get(path).header("x-request-id", &id).header("x-forwarded-for", address).await;
+        let logs = system.logs();
+        let lines =
+            logs.lines().filter(|line| line.contains(&id) && line.contains("\"message\":\"request\""));
+        let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [line] = lines.as_slice() else { panic!("{path}: {lines:?}") };
+        assert_eq!(line["span"]["client.address"], caller.address.as_str(), "{line}");
+        assert_eq!(line["span"]["principal.id"].as_str(), principal, "{line}");
     }
 }
 

@@ -28,12 +28,13 @@ struct Dev {
 }
 
 impl Dev {
-    fn start(home: &Path, port: u16) -> Self {
+    fn start(home: &Path, port: u16, metrics_port: u16) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bulkhead"));
         command
             .arg("dev")
             .current_dir(home)
             .env("BULKHEAD_PORT", port.to_string())
+            .env("BULKHEAD_METRICS_PORT", metrics_port.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut dev = Self { child: command.spawn().unwrap(), table: String::new(), lines: None };
@@ -90,8 +91,10 @@ fn tour() -> String {
 #[test]
 fn a_newcomer_pastes_takes_the_tour_and_finds_the_data_again() {
     let scratch = Scratch::new().unwrap();
-    let port = free_port();
-    let dev = Dev::start(scratch.path(), port);
+    let (port, metrics_port) = (free_port(), free_port());
+    let dev = Dev::start(scratch.path(), port, metrics_port);
+    let metrics = shell(scratch.path(), &format!("curl -sf http://127.0.0.1:{metrics_port}/metrics"));
+    assert!(metrics.contains("bulkhead_"), "{metrics}");
     for line in pasted(&dev.table) {
         let answer = shell(scratch.path(), line);
         assert!(answer.starts_with("HTTP/1.1 20"), "{line}\n{answer}");
@@ -109,7 +112,7 @@ fn a_newcomer_pastes_takes_the_tour_and_finds_the_data_again() {
     dev.stop();
     assert_eq!(processes_that_name(&scratch.path().join(".bulkhead")), [""; 0], "left behind");
 
-    let again = Dev::start(scratch.path(), port);
+    let again = Dev::start(scratch.path(), port, metrics_port);
     assert_eq!(pasted(&again.table), pasted(&before), "the credentials have changed");
     let key = "key=$(jq -r .tenants[0].api_key .bulkhead/dev.json); api=$(jq -r .api .bulkhead/dev.json);";
     let list = shell(scratch.path(), &format!("{key} curl -sf \"$api/v1/resources\" -H \"X-API-Key: $key\""));

@@ -65,8 +65,8 @@ async fn the_report_equals_what_was_done_to_the_last_request_and_byte() {
     let csv = operator.get(&path).header("accept", "text/csv").await.expect(200);
     for line in report["lines"].as_array().unwrap() {
         let cells = ["meter", "unit", "quantity"].map(|cell| line[cell].as_str().unwrap());
-        let is_line =
-            |row: &str| row.starts_with(&tenant.id) && row.ends_with(&format!(",{}", cells.join(",")));
+        let end = format!(",{},{},Acme Corporation", cells.join(","), tenant.slug);
+        let is_line = |row: &str| row.starts_with(&tenant.id) && row.ends_with(&end);
         assert!(csv.body.lines().any(is_line), "{}", csv.body);
     }
 }
@@ -102,7 +102,9 @@ async fn a_report_has_every_meter_in_json_and_in_csv() {
           "unit": "byte"
         }
       ],
+      "name": "Acme Corporation",
       "period": "[month]",
+      "slug": "acme",
       "tenant": "ten_…"
     }
     "#);
@@ -111,20 +113,26 @@ async fn a_report_has_every_meter_in_json_and_in_csv() {
     200
     content-type: text/csv; charset=utf-8; header=present
     content-disposition: attachment; filename="usage-2020-02.csv"
-    tenant,period,as_of,meter,unit,quantity
-    ten_…,[month],[time],api_requests,request,0
-    ten_…,[month],[time],compute_ms,millisecond,0
-    ten_…,[month],[time],ingress_bytes,byte,0
-    ten_…,[month],[time],egress_bytes,byte,0
+    tenant,period,as_of,meter,unit,quantity,slug,name
+    ten_…,[month],[time],api_requests,request,0,acme,Acme Corporation
+    ten_…,[month],[time],compute_ms,millisecond,0,acme,Acme Corporation
+    ten_…,[month],[time],ingress_bytes,byte,0,acme,Acme Corporation
+    ten_…,[month],[time],egress_bytes,byte,0,acme,Acme Corporation
     "#);
     for (accept, media_type) in [
         ("*/*", "application/json"),
         ("application/json, text/csv", "application/json"),
         ("text/csv;q=0.9, application/json;q=0.1", "text/csv; charset=utf-8; header=present"),
+        ("text/csv;q=0, application/json", "application/json"),
+        ("application/json;q=0.2, text/*", "text/csv; charset=utf-8; header=present"),
+        ("image/png", "application/json"),
     ] {
         let answer = caller.get("/v1/usage/report?period=2020-02").header("accept", accept).await;
         assert_eq!(answer.header("content-type"), media_type, "{accept}");
     }
+    // To the microsecond, as all times are.
+    let as_of = caller.get("/v1/usage/report?period=2020-02").await.at("/as_of");
+    assert!(as_of.split_once('.').is_none_or(|(_, rest)| rest.len() <= "123456Z".len()), "{as_of}");
 }
 
 #[tokio::test]
@@ -149,7 +157,7 @@ async fn a_period_is_a_month() {
     content-type: application/problem+json
     {
       "code": "invalid-parameter",
-      "detail": "The query string does not fit: Query deserialize error: missing field `period`.",
+      "detail": "period must be given.",
       "request_id": "req_…",
       "status": 400,
       "title": "Bad Request",
@@ -222,6 +230,18 @@ async fn a_stretch_of_time_is_bounded_and_in_order() {
       "type": "urn:bulkhead:problem:invalid-parameter"
     }
     "#);
+    for (query, told) in [
+        ("from=2026-11-27", "from must be a time with its offset from UTC, like 2026-11-27T09:30:00Z or"),
+        ("until=2026-11-27T00:00:00+01:00", "in a query, + stands for a blank, so it is written %2B."),
+        ("window=minute", "window must be `hour` or `day`."),
+        ("meter=everything", "meter must be"),
+        ("colour=red", "colour is unknown: expected one of `meter`, `from`, `until`, `window`."),
+        ("window=hour&window=day", "window must be given once."),
+        ("meter=%ff", "meter must be UTF-8 once its % are decoded."),
+    ] {
+        let refused = owner.get(&format!("/v1/usage?{query}")).await.refused(400, "invalid-parameter");
+        assert!(refused.at("/detail").contains(told), "{query}: {}", refused.show());
+    }
     for query in [
         "from=2026-11-01T00:00:00Z&until=2026-11-01T00:00:00Z",
         "from=2026-01-01T00:00:00Z&until=2026-02-01T06:00:01Z",

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use crate::support::{Finished, System, Variables, bulkhead, free_port};
+use crate::support::{Finished, System, Variables, bulkhead, dev, free_port};
 
 /// A failed start: at once, with one line on standard error that names the culprit and tells no secret.
 #[track_caller]
@@ -101,6 +101,41 @@ async fn a_misspelt_variable_is_named_in_one_line() {
     assert!(finished.err.contains("BULKHEAD_PORT"), "{finished:?}");
     assert_refused(&bulkhead(&["api"], &with(&variables, "BULKHEAD_", "x"), ""), "BULKHEAD_");
     assert_refused(&bulkhead(&["api"], &with(&variables, "BULKHEAD_bind", "127.0.0.1"), ""), "BULKHEAD_bind");
+}
+
+#[tokio::test]
+async fn what_kubernetes_sets_for_a_service_of_our_name_stops_nothing() {
+    let mut variables = System::shared().await.commands();
+    for (name, value) in [
+        ("BULKHEAD_SERVICE_HOST", "10.0.0.1"),
+        ("BULKHEAD_SERVICE_PORT_HTTP", "80"),
+        ("BULKHEAD_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("BULKHEAD_PORT_8080_TCP_ADDR", "10.0.0.1"),
+    ] {
+        variables = with(&variables, name, value);
+    }
+    let live = bulkhead(&["doctor", "--live"], &variables, "");
+    assert!(live.success, "{live:?}");
+    let taken = bulkhead(&["api"], &with(&variables, "BULKHEAD_PORT", "tcp://10.0.0.1:80"), "");
+    assert_refused(&taken, "BULKHEAD_PORT");
+    assert!(taken.err.contains("set by Kubernetes") && taken.err.contains("enableServiceLinks"), "{taken:?}");
+}
+
+#[test]
+fn dev_refuses_what_it_would_pass_over() {
+    for (name, value) in [
+        ("BULKHEAD_BIND", "0.0.0.0"),
+        ("BULKHEAD_REDIS_QUEUE_URL", "rediss://cache.example.com"),
+        ("BULKHEAD_ENVIRONMENT", "live"),
+    ] {
+        assert_refused(&dev(&[(name, value.to_owned())]), name);
+    }
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for name in ["BULKHEAD_PORT", "BULKHEAD_METRICS_PORT"] {
+        let variables = with(&vec![("BULKHEAD_PORT", free_port().to_string())], name, &port);
+        assert_refused(&dev(&variables), name);
+    }
 }
 
 #[tokio::test]

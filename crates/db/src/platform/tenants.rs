@@ -137,17 +137,34 @@ pub async fn find(tx: &mut PlatformTx, id: TenantId) -> DbResult<Option<Tenant>>
     tx.tx.first(tenants::table.find(id.uuid()).select(Tenant::as_select())).await
 }
 
-/// Tenants in the order of their ids, in one state or in all. That is the order in which they signed up, except among those
-/// that signed up at the same moment or found a schema that was built before the last one's id was minted.
+/// The tenant with this id, locked until the transaction ends.
+pub async fn lock(tx: &mut PlatformTx, id: TenantId) -> DbResult<Option<Tenant>> {
+    tx.tx.first(tenants::table.find(id.uuid()).select(Tenant::as_select()).for_update()).await
+}
+
+/// Which tenants are listed; `None` means any.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TenantFilter<'a> {
+    /// Those in this state.
+    pub status: Option<TenantStatus>,
+    /// The one with this slug.
+    pub slug: Option<&'a Slug>,
+}
+
+/// Tenants in the order of their ids. That is the order in which they signed up, except among those that signed up at the
+/// same moment or found a schema that was built before the last one's id was minted.
 pub async fn list(
     tx: &mut PlatformTx,
-    status: Option<TenantStatus>,
+    filter: TenantFilter<'_>,
     page: PageRequest,
 ) -> DbResult<Page<Tenant>> {
     let mut query =
         tenants::table.select(Tenant::as_select()).order(tenants::id.asc()).limit(page.probe()).into_boxed();
-    if let Some(status) = status {
+    if let Some(status) = filter.status {
         query = query.filter(tenants::status.eq(status.as_str()));
+    }
+    if let Some(slug) = filter.slug {
+        query = query.filter(tenants::slug.eq(slug.as_str()));
     }
     if let Some(after) = page.after {
         query = query.filter(tenants::id.gt(after));
@@ -164,6 +181,15 @@ pub struct TenantChange<'a> {
     pub plan: Option<Plan>,
     /// The new state.
     pub status: Option<TenantStatus>,
+}
+
+impl TenantChange<'_> {
+    /// Whether it would leave the tenant as it is.
+    pub fn keeps(&self, tenant: &Tenant) -> bool {
+        self.name.is_none_or(|name| name == tenant.name)
+            && self.plan.is_none_or(|plan| plan == tenant.plan)
+            && self.status.is_none_or(|status| status == tenant.status)
+    }
 }
 
 /// Changes a tenant that is still at `version`; `None` when it is not. Nodes hear of it only

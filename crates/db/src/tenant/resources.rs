@@ -148,23 +148,48 @@ pub async fn list(tx: &mut TenantTx, kind: Option<&str>, page: PageRequest) -> D
     Ok(Page::cut_by_bytes(rows.into_iter().map(whole).collect(), page))
 }
 
-/// Changes an object that is still at `version`; `None` when it is not, or is gone.
+/// What a change is decided by.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = resources, check_for_backend(diesel::pg::Pg))]
+pub struct ResourceHead {
+    /// What people call it.
+    pub name: String,
+    /// What it is, in the tenant's own terms.
+    pub kind: String,
+    /// Its version.
+    pub version: i64,
+}
+
+impl ResourceHead {
+    /// Whether a change would leave the object as it is. Content that is sent is a change: one number may be written in
+    /// several ways, and is kept as it was sent.
+    pub fn is_kept_by(&self, change: &ResourceChange<'_>) -> bool {
+        change.name.is_none_or(|name| name == self.name)
+            && change.kind.is_none_or(|kind| kind == self.kind)
+            && change.data.is_none()
+    }
+}
+
+/// The object with this id, without its content, locked until the transaction ends: who wants to change it at the same time
+/// waits and then sees the version that this one has left.
+pub async fn lock(tx: &mut TenantTx, id: ResourceId) -> DbResult<Option<ResourceHead>> {
+    tx.tx.first(resources::table.find(id.uuid()).select(ResourceHead::as_select()).for_update()).await
+}
+
+/// Changes an object; `None` when it is gone.
 pub async fn update(
     tx: &mut TenantTx,
     id: ResourceId,
-    version: i64,
     change: &ResourceChange<'_>,
     at: DateTime<Utc>,
 ) -> DbResult<Option<Resource>> {
-    let row = resources::table.filter(resources::id.eq(id.uuid())).filter(resources::version.eq(version));
-    let statement = diesel::update(row)
-        .set((change, resources::version.eq(version + 1), resources::updated_at.eq(at)))
+    let statement = diesel::update(resources::table.find(id.uuid()))
+        .set((change, resources::version.eq(resources::version + 1), resources::updated_at.eq(at)))
         .returning(Resource::as_returning());
     tx.tx.first(statement).await
 }
 
-/// Removes an object that is still at `version`; whether it was there.
-pub async fn delete(tx: &mut TenantTx, id: ResourceId, version: i64) -> DbResult<bool> {
-    let row = resources::table.filter(resources::id.eq(id.uuid())).filter(resources::version.eq(version));
-    Ok(tx.tx.execute(diesel::delete(row)).await? > 0)
+/// Removes an object; whether it was there.
+pub async fn delete(tx: &mut TenantTx, id: ResourceId) -> DbResult<bool> {
+    Ok(tx.tx.execute(diesel::delete(resources::table.find(id.uuid()))).await? > 0)
 }

@@ -66,17 +66,15 @@ pub async fn list(tx: &mut TenantTx, page: PageRequest) -> DbResult<Page<User>> 
     Ok(Page::cut(tx.tx.load(query).await?, page))
 }
 
-/// Gives a person who is still at `version` another role; `None` when they are not, or are gone.
+/// Gives a person another role; `None` when they are gone.
 pub async fn set_role(
     tx: &mut TenantTx,
     id: UserId,
-    version: i64,
     role: Role,
     at: DateTime<Utc>,
 ) -> DbResult<Option<User>> {
-    let row = users::table.filter(users::id.eq(id.uuid())).filter(users::version.eq(version));
-    let statement = diesel::update(row)
-        .set((users::role.eq(role.as_str()), users::version.eq(version + 1), users::updated_at.eq(at)))
+    let statement = diesel::update(users::table.find(id.uuid()))
+        .set((users::role.eq(role.as_str()), users::version.eq(users::version + 1), users::updated_at.eq(at)))
         .returning(User::as_returning());
     tx.tx.first(statement).await
 }
@@ -89,10 +87,9 @@ pub async fn renew_password_hash(tx: &mut TenantTx, id: UserId, stored: &str, re
     Ok(())
 }
 
-/// Removes a person who is still at `version`, with their sessions; whether they were there.
-pub async fn delete(tx: &mut TenantTx, id: UserId, version: i64) -> DbResult<bool> {
-    let row = users::table.filter(users::id.eq(id.uuid())).filter(users::version.eq(version));
-    Ok(tx.tx.execute(diesel::delete(row)).await? > 0)
+/// Removes a person, with their sessions; whether they were there.
+pub async fn delete(tx: &mut TenantTx, id: UserId) -> DbResult<bool> {
+    Ok(tx.tx.execute(diesel::delete(users::table.find(id.uuid()))).await? > 0)
 }
 
 /// Whether an address is taken. A look before the work: [`insert`] is what decides.
@@ -123,14 +120,25 @@ pub async fn lock_for_proof(
     role.map(read).transpose()
 }
 
-/// Ids of the owners, locked until the transaction ends: the last owner must not be removed, and two requests must not
-/// remove the last two at once.
-pub async fn lock_owners(tx: &mut TenantTx) -> DbResult<Vec<UserId>> {
+/// A person who is about to be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// Who it is.
+    pub user: User,
+    /// Whether the tenant has an owner besides.
+    pub has_other_owners: bool,
+}
+
+/// The person with this id and every owner, locked until the transaction ends: who wants to change one of them at the same
+/// time waits, so that nobody's change is lost and two requests do not remove the last two owners at once. One statement
+/// locks them all, in the order of their ids, so that two such requests do not wait for each other.
+pub async fn lock(tx: &mut TenantTx, id: UserId) -> DbResult<Option<Locked>> {
     let query = users::table
-        .filter(users::role.eq(Role::Owner.as_str()))
+        .filter(users::id.eq(id.uuid()).or(users::role.eq(Role::Owner.as_str())))
         .order(users::id.asc())
-        .select(users::id)
+        .select(User::as_select())
         .for_update();
-    let ids: Vec<uuid::Uuid> = tx.tx.load(query).await?;
-    Ok(ids.into_iter().map(UserId::from_uuid).collect())
+    let locked: Vec<User> = tx.tx.load(query).await?;
+    let has_other_owners = locked.iter().any(|user| user.role == Role::Owner && user.id != id);
+    Ok(locked.into_iter().find(|user| user.id == id).map(|user| Locked { user, has_other_owners }))
 }

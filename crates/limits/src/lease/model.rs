@@ -12,32 +12,55 @@ const TOKEN: i128 = 60_000;
 pub(crate) struct Stored {
     level: i128,
     at: i64,
-    lent: u32,
+    pub(crate) lent: u32,
     lent_until: i64,
+    account: i64,
+    limit: Limit,
 }
 
 impl Stored {
     fn full(limit: Limit, now: i64) -> Self {
-        Self { level: i128::from(limit.burst) * TOKEN, at: now, lent: 0, lent_until: 0 }
+        let level = i128::from(limit.burst) * TOKEN;
+        Self { level, at: now, lent: 0, lent_until: 0, account: now, limit }
     }
 
-    fn room(&self, limit: Limit) -> i128 {
-        ((i128::from(limit.burst) - i128::from(self.lent)) * TOKEN).max(0)
+    fn room(&self) -> i128 {
+        ((i128::from(self.limit.burst) - i128::from(self.lent)) * TOKEN).max(0)
     }
 
-    fn flow(&mut self, limit: Limit, until: i64) {
-        let gained = i128::from((until - self.at).max(0)) * i128::from(limit.per_minute);
-        self.level = (self.level + gained).min(self.room(limit));
+    fn flow(&mut self, until: i64) {
+        let gained = i128::from((until - self.at).max(0)) * i128::from(self.limit.per_minute);
+        self.level = (self.level + gained).min(self.room());
         self.at = self.at.max(until);
     }
 
-    fn advance(&mut self, limit: Limit, now: i64) {
+    /// The bucket as it is at `now`, still under its own limit.
+    pub(crate) fn advance(&mut self, now: i64) {
         self.at = self.at.min(now);
         if self.lent_until <= now {
-            self.flow(limit, self.lent_until.max(self.at));
+            self.flow(self.lent_until.max(self.at));
             (self.lent, self.lent_until) = (0, 0);
         }
-        self.flow(limit, now);
+        self.flow(now);
+    }
+
+    /// Another limit: the account is closed.
+    fn change(&mut self, limit: Limit, now: i64) {
+        self.limit = limit;
+        (self.lent, self.lent_until, self.account) = (0, 0, now.max(self.account + 1));
+        self.level = self.level.min(self.room());
+    }
+
+    /// How long until it holds so much, found by looking at each moment at which what flows in changes.
+    fn time_until(&self, needed: i128) -> i128 {
+        let missing = |bucket: &Self| (needed - bucket.level).max(0);
+        let rate = i128::from(self.limit.per_minute);
+        if missing(self) == 0 || needed <= self.room() || self.lent_until <= self.at {
+            return div_ceil(missing(self), rate);
+        }
+        let mut later = *self;
+        later.advance(self.lent_until);
+        i128::from(self.lent_until - self.at) + div_ceil(missing(&later), rate)
     }
 }
 
@@ -50,22 +73,27 @@ pub(crate) fn ask(
     lease: i64,
     now: i64,
 ) -> Assessment {
-    let rate = i128::from(limit.per_minute);
     let mut bucket = stored.unwrap_or_else(|| Stored::full(limit, now));
     let mut is_changed = bucket.at > now;
-    bucket.advance(limit, now);
-    if ahead.over > 0 && now < i64::try_from(ahead.counted_until).unwrap_or(i64::MAX) {
+    bucket.advance(now);
+    if bucket.limit != limit {
+        bucket.change(limit, now);
+        is_changed = true;
+    }
+    let is_counted = i64::try_from(ahead.account).is_ok_and(|account| account == bucket.account)
+        && now < i64::try_from(ahead.counted_until).unwrap_or(i64::MAX);
+    if ahead.over > 0 && is_counted {
         bucket.lent = bucket.lent.saturating_sub(ahead.over);
-        let returned = (bucket.level + i128::from(ahead.unspent) * TOKEN).min(bucket.room(limit));
+        let returned = (bucket.level + i128::from(ahead.unspent) * TOKEN).min(bucket.room());
         bucket.level = bucket.level.max(returned);
         is_changed = true;
     }
-    let cost = i128::from(cost) * TOKEN;
-    let enough = bucket.level >= cost;
-    let wait = whole(div_ceil((cost - bucket.level).max(0), rate));
+    let needed = i128::from(cost) * TOKEN;
+    let enough = bucket.level >= needed;
+    let wait = whole(bucket.time_until(needed));
     let mut extra = 0;
     if enough {
-        bucket.level -= cost;
+        bucket.level -= needed;
         let sixteenth = u32::try_from(bucket.level / TOKEN / 16).unwrap_or(u32::MAX);
         extra = ahead.wanted.min(ahead.most.saturating_sub(bucket.lent)).min(sixteenth);
         bucket.level -= i128::from(extra) * TOKEN;
@@ -78,13 +106,15 @@ pub(crate) fn ask(
     if is_changed {
         *stored = Some(bucket);
     }
+    let named = |moment: i64| if extra > 0 { u64::try_from(moment).unwrap_or_default() } else { 0 };
     Assessment {
         enough,
         remaining: u32::try_from(bucket.level / TOKEN).unwrap_or(u32::MAX),
         wait,
-        full_in: whole(div_ceil(i128::from(limit.burst) * TOKEN - bucket.level, rate)),
+        full_in: whole(bucket.time_until(i128::from(limit.burst) * TOKEN)),
         extra,
-        counted_until: if extra > 0 { u64::try_from(bucket.lent_until).unwrap_or_default() } else { 0 },
+        counted_until: named(bucket.lent_until),
+        account: named(bucket.account),
     }
 }
 

@@ -33,6 +33,18 @@ fn a_bucket_admits_its_burst_and_then_its_rate() {
 }
 
 #[test]
+fn a_bucket_has_filled_at_the_old_rate_until_its_limit_is_changed() {
+    let buckets = LocalBuckets::new(100);
+    let fast = Demand { limit: Limit { per_minute: 6_000, burst: 100 }, ..want(1) };
+    assert!(buckets.take(1_u32, [want(10)], start())[0].allowed);
+    // A second at one a second, not at a hundred; and from then on at a hundred.
+    let changed = buckets.take(1_u32, [fast], later(1000))[0];
+    assert_eq!((changed.allowed, changed.remaining), (true, 0));
+    assert!(!buckets.take(1_u32, [fast], later(1009))[0].allowed);
+    assert!(buckets.take(1_u32, [fast], later(1010))[0].allowed);
+}
+
+#[test]
 fn owners_and_names_are_apart() {
     let buckets = LocalBuckets::new(100);
     let all = Demand { cost: 10, ..want(0) };

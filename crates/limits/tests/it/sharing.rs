@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use bulkhead_domain::{Clock, Limit, SystemClock};
-use bulkhead_limits::{Ahead, Demand, Source, TENANT};
+use bulkhead_domain::{Clock, Limit, SystemClock, TenantId};
+use bulkhead_limits::{Ahead, Demand, Limiter, Source, TENANT};
 use futures::future::join_all;
 
-use crate::support::{Server, admitted, ask, at_most, burst, tenant};
+use crate::support::{Server, admitted, ask, at_most, back_to_redis, burst, tenant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_callers_on_four_nodes_get_what_one_bucket_holds() {
@@ -135,6 +135,69 @@ async fn a_changed_plan_is_in_force_with_the_next_request_and_grants_no_second_b
     assert!(granted >= 19 && granted <= 200 + at_most(pro, start) - pro.burst, "{granted}");
 }
 
+/// Whether the node lets a request in, as the API asks; and who says so.
+async fn check(node: &Limiter, tenant: TenantId, limit: Limit) -> (bool, Source) {
+    let decision = node.check(tenant, limit, 1, SystemClock.now()).await;
+    (decision.allowed, decision.source)
+}
+
+/// How many of 150 requests Redis lets in.
+async fn let_in(node: &Limiter, tenant: TenantId, limit: Limit) -> u32 {
+    let mut let_in = 0;
+    for _ in 0..150 {
+        let_in += u32::from(check(node, tenant, limit).await == (true, Source::Redis));
+    }
+    let_in
+}
+
+#[tokio::test]
+async fn a_smaller_plan_owes_nothing_for_what_was_lent_under_a_larger_one() {
+    let server = Server::start();
+    let large = Limit { per_minute: 10_000, burst: 10_000 };
+    let small = Limit { per_minute: 100, burst: 100 };
+    let nodes = [server.limiter(2), server.limiter(2)];
+    // The node that holds tokens of the larger plan, and another one.
+    for after in [0, 1] {
+        let tenant = tenant();
+        assert_eq!(check(&nodes[0], tenant, large).await, (true, Source::Redis));
+        assert_eq!(check(&nodes[0], tenant, large).await, (true, Source::Lease));
+        let start = Instant::now();
+        let admitted = let_in(&nodes[after], tenant, small).await;
+        assert!((100..=at_most(small, start)).contains(&admitted), "{admitted}");
+    }
+    // The same, when the connection is cut before the lease could be given back.
+    let (tenant, node) = (tenant(), &nodes[0]);
+    check(node, tenant, large).await;
+    redis::cmd("CLIENT")
+        .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
+        .exec(&mut server.connection())
+        .unwrap();
+    let start = Instant::now();
+    assert_eq!(check(node, tenant, small).await.1, Source::Local);
+    back_to_redis(node).await;
+    let admitted = let_in(node, tenant, small).await;
+    assert!((100..=at_most(small, start)).contains(&admitted), "{admitted}");
+}
+
+#[tokio::test]
+async fn a_lease_that_redis_was_not_asked_to_take_back_is_given_back_when_it_is_found_again() {
+    let server = Server::start();
+    let (node, tenant, limit) = (server.limiter(1), tenant(), burst(10_000));
+    let take = async |cost| node.check(tenant, limit, cost, SystemClock.now()).await;
+    assert_eq!(take(1).await.remaining, 9_999);
+    redis::cmd("CLIENT")
+        .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
+        .exec(&mut server.connection())
+        .unwrap();
+    // Somebody else finds out; then there is no connection, and more is wanted than was taken ahead.
+    assert_eq!(ask(&node, crate::support::tenant(), limit).await.source, Source::Local);
+    assert_eq!(take(150).await.source, Source::Local);
+    back_to_redis(&node).await;
+    let found = take(150).await;
+    // None of the hundred that were taken ahead is lost.
+    assert_eq!((found.source, found.remaining), (Source::Redis, 9_849));
+}
+
 #[tokio::test]
 async fn tenants_and_buckets_are_apart_and_a_request_takes_from_all_its_buckets_or_none() {
     let server = Server::start();
@@ -216,7 +279,10 @@ async fn every_key_belongs_to_a_tenant_and_expires() {
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
     assert_eq!(keys.len(), 40);
     for key in keys {
-        assert!(key.starts_with("bh:{") && (key.ends_with("}:tb") || key.ends_with("}:tb:writes")), "{key}");
+        assert!(
+            key.starts_with("bh:{") && (key.ends_with("}:tb2") || key.ends_with("}:tb2:writes")),
+            "{key}"
+        );
         let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut connection).unwrap();
         assert!((1..=60_000).contains(&left), "{key}: {left}");
     }

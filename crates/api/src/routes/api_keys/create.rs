@@ -15,7 +15,7 @@ use super::ApiKeyResponse;
 use crate::{
     answer::Answer,
     error::{ApiError, FieldError},
-    extract::{IdempotencyKeyHeader, Intent, Json, TenantCaller},
+    extract::{IdempotencyKeyHeader, Intent, Json, TenantCaller, optional_time},
     state::AppState,
 };
 
@@ -29,7 +29,8 @@ pub(crate) struct CreateApiKeyRequest {
     /// What it may do: `owner`, `admin`, `developer` or `read_only`.
     #[schema(example = "developer")]
     role: String,
-    /// When it stops working by itself; never, if left out.
+    /// When it stops working by itself, to the microsecond; never, if left out or null.
+    #[serde(default, deserialize_with = "optional_time")]
     expires_at: Option<DateTime<Utc>>,
 }
 

@@ -7,14 +7,20 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::TokenResponse;
-use crate::{answer::Answer, error::ApiError, extract::Json, state::AppState};
+use crate::{
+    answer::Answer,
+    error::ApiError,
+    extract::{Json, present},
+    state::AppState,
+};
 
 /// Who logs in.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LoginRequest {
     /// The tenant's slug. Operators leave it out.
-    #[schema(example = "acme")]
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, example = "acme")]
     tenant: Option<String>,
     /// The e-mail address.
     #[schema(example = "owner@acme.example")]

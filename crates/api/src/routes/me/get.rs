@@ -1,27 +1,32 @@
 //! The caller, its permissions and its tenant.
 
-use actix_web::web::Data;
+use actix_web::{Either, web::Data};
 use bulkhead_db::tenant::profile;
-use bulkhead_domain::{Permission, Plan, Role, TenantId};
+use bulkhead_domain::{OperatorPermission, Permission, Plan, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{answer::Answer, error::ApiError, extract::TenantCaller, state::AppState};
+use crate::{
+    answer::Answer,
+    error::ApiError,
+    extract::{OperatorCaller, TenantCaller},
+    state::AppState,
+};
 
 /// The caller.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MeResponse {
-    /// Your user's or your key's id.
+    /// Your user's, your key's or your operator's id.
     #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")]
     subject: String,
     /// Your role.
-    #[schema(value_type = String, example = "owner")]
-    role: Role,
+    #[schema(example = "owner")]
+    role: &'static str,
     /// What your role allows.
     #[schema(example = json!(["read:resources", "write:resources"]))]
     permissions: Vec<&'static str>,
-    /// Your tenant.
-    tenant: TenantProfileResponse,
+    /// Your tenant; `null` for an operator, who belongs to none.
+    tenant: Option<TenantProfileResponse>,
 }
 
 /// A tenant, as it sees itself.
@@ -54,20 +59,36 @@ pub(crate) struct TenantProfileResponse {
     get, path = "/v1/me", tag = "me",
     responses((status = 200, description = "The caller.", body = MeResponse)),
 )]
-pub(crate) async fn get_me(state: Data<AppState>, caller: TenantCaller) -> Result<Answer, ApiError> {
+pub(crate) async fn get_me(
+    state: Data<AppState>,
+    caller: Either<TenantCaller, OperatorCaller>,
+) -> Result<Answer, ApiError> {
+    let caller = match caller {
+        Either::Left(caller) => caller,
+        Either::Right(operator) => {
+            let permissions = OperatorPermission::ALL.iter().filter(|held| operator.role.allows(**held));
+            return Answer::ok(&MeResponse {
+                subject: operator.subject(),
+                role: operator.role.as_str(),
+                permissions: permissions.map(|held| held.as_str()).collect(),
+                tenant: None,
+            });
+        }
+    };
     let profile = state.db.read(caller.tenant, async |tx| profile::find(tx).await).await?;
     let profile = profile.ok_or(ApiError::NotFound)?;
+    let permissions = Permission::ALL.iter().filter(|held| caller.role.allows(**held));
     Answer::ok(&MeResponse {
         subject: caller.subject,
-        role: caller.role,
-        permissions: Permission::ALL.iter().filter(|p| caller.role.allows(**p)).map(|p| p.as_str()).collect(),
-        tenant: TenantProfileResponse {
+        role: caller.role.as_str(),
+        permissions: permissions.map(|held| held.as_str()).collect(),
+        tenant: Some(TenantProfileResponse {
             id: profile.id,
             slug: profile.slug,
             name: profile.name,
             plan: profile.plan,
             requests_per_minute: profile.requests_per_minute,
             burst: profile.burst,
-        },
+        }),
     })
 }

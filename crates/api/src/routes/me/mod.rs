@@ -5,5 +5,5 @@ mod get;
 use crate::operation::{Access, operations};
 
 operations! {
-    get::get_me => Access::AnyTenant, [];
+    get::get_me => Access::AnyPrincipal, [];
 }

@@ -28,10 +28,9 @@ pub(crate) async fn delete_resource(
     state
         .db
         .write(caller.tenant, async |tx| {
-            let current = resources::find(tx, id).await?.ok_or(ApiError::NotFound)?;
-            if !resources::delete(tx, id, if_match.choose(current.version)?).await? {
-                return Err(ApiError::Conflict);
-            }
+            let current = resources::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
+            if_match.check(current.version)?;
+            resources::delete(tx, id).await?;
             caller.audit(tx, at, &id, json!({ "name": current.name, "version": current.version })).await?;
             Ok(Answer::no_content())
         })

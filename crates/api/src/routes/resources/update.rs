@@ -11,7 +11,7 @@ use super::{ResourceResponse, check, content};
 use crate::{
     answer::Answer,
     error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, Json, TenantCaller},
+    extract::{Id, IfMatch, IfMatchHeader, Json, TenantCaller, present},
     state::AppState,
 };
 
@@ -20,19 +20,23 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateResourceRequest {
     /// The new name.
-    #[schema(min_length = 1, max_length = 200, example = "Quarterly report, final")]
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 200, example = "Quarterly report, final")]
     name: Option<String>,
     /// The new kind.
-    #[schema(min_length = 1, max_length = 64, example = "document")]
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 64, example = "document")]
     kind: Option<String>,
     /// The new content, whole.
-    #[schema(value_type = Option<Object>, example = json!({"pages": 14}))]
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, value_type = Option<Object>, example = json!({"pages": 14}))]
     data: Option<Box<RawValue>>,
 }
 
 /// Change a resource
 ///
-/// Send the ETag you were given in `If-Match`, and nobody else's change is overwritten unseen.
+/// Send the ETag you were given in `If-Match`, and nobody else's change is overwritten unseen. Without it the last change
+/// wins. A change that leaves everything as it is leaves the version, too.
 #[utoipa::path(
     patch, path = "/v1/resources/{id}", tag = "resources", request_body = UpdateResourceRequest,
     params(("id" = String, Path, description = "The resource's id.", example = "res_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
@@ -56,13 +60,18 @@ pub(crate) async fn update_resource(
     state
         .db
         .write(caller.tenant, async |tx| {
-            let current = resources::find(tx, id).await?.ok_or(ApiError::NotFound)?;
-            let version = if_match.choose(current.version)?;
-            let updated = resources::update(tx, id, version, &change, at).await?.ok_or(ApiError::Conflict)?;
-            let changes = json!({ "version": updated.version, "name": name, "kind": kind });
-            caller.audit(tx, at, &id, changes).await?;
-            let version = updated.version;
-            Ok(Answer::ok(&ResourceResponse::from(updated))?.version(version))
+            let current = resources::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
+            if_match.check(current.version)?;
+            let resource = if current.is_kept_by(&change) {
+                resources::find(tx, id).await?.ok_or(ApiError::NotFound)?
+            } else {
+                let updated = resources::update(tx, id, &change, at).await?.ok_or(ApiError::NotFound)?;
+                let changes = json!({ "version": updated.version, "name": name, "kind": kind });
+                caller.audit(tx, at, &id, changes).await?;
+                updated
+            };
+            let version = resource.version;
+            Ok(Answer::ok(&ResourceResponse::from(resource))?.version(version))
         })
         .await
 }

@@ -1,8 +1,10 @@
 //! What this is.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::state::AppState;
 
 /// What this is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -15,13 +17,13 @@ pub(crate) struct ServiceInfo {
     version: &'static str,
     /// Where to try it out.
     #[schema(example = "/docs")]
-    docs: &'static str,
+    docs: String,
     /// Where to read about it.
     #[schema(example = "/redoc")]
-    reference: &'static str,
+    reference: String,
     /// Where programs read about it.
     #[schema(example = "/openapi.json")]
-    openapi: &'static str,
+    openapi: String,
 }
 
 /// What is this
@@ -29,12 +31,13 @@ pub(crate) struct ServiceInfo {
     get, path = "/", tag = "service",
     responses((status = 200, description = "Name, version and where to read on.", body = ServiceInfo)),
 )]
-pub(crate) async fn get_service_info() -> HttpResponse {
+pub(crate) async fn get_service_info(state: Data<AppState>) -> HttpResponse {
+    let at = &state.options.public_path;
     HttpResponse::Ok().json(ServiceInfo {
         name: "bulkhead",
         version: env!("CARGO_PKG_VERSION"),
-        docs: "/docs",
-        reference: "/redoc",
-        openapi: "/openapi.json",
+        docs: format!("{at}/docs"),
+        reference: format!("{at}/redoc"),
+        openapi: format!("{at}/openapi.json"),
     })
 }

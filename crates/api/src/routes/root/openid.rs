@@ -13,8 +13,10 @@ pub(crate) struct OpenidConfiguration {
     #[schema(example = "https://api.example.com")]
     issuer: String,
     /// Where the public keys are.
+    #[schema(example = "https://api.example.com/.well-known/jwks.json")]
     jwks_uri: String,
     /// Where tokens are had.
+    #[schema(example = "https://api.example.com/v1/auth/refresh")]
     token_endpoint: String,
     /// How tokens are signed.
     #[schema(example = json!(["RS256"]))]
@@ -31,12 +33,13 @@ pub(crate) struct OpenidConfiguration {
     responses((status = 200, description = "The metadata.", body = OpenidConfiguration)),
 )]
 pub(crate) async fn get_openid_configuration(state: Data<AppState>) -> HttpResponse {
-    let issuer = &state.options.issuer;
+    // The issuer may be a name under which nothing of this is served.
+    let (issuer, served_at) = (&state.options.issuer, &state.options.public_url);
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(
         OpenidConfiguration {
             issuer: issuer.clone(),
-            jwks_uri: format!("{issuer}/.well-known/jwks.json"),
-            token_endpoint: format!("{issuer}/v1/auth/refresh"),
+            jwks_uri: format!("{served_at}/.well-known/jwks.json"),
+            token_endpoint: format!("{served_at}/v1/auth/refresh"),
             id_token_signing_alg_values_supported: ["RS256"],
             response_types_supported: ["token"],
             subject_types_supported: ["public"],

@@ -11,7 +11,7 @@ use super::plain;
 use crate::{
     answer::Answer,
     error::ApiError,
-    extract::{Query, TenantCaller},
+    extract::{Query, TenantCaller, optional_time},
     state::AppState,
 };
 
@@ -26,18 +26,21 @@ pub(crate) struct UsageQuery {
     /// Only this meter.
     #[param(value_type = Option<String>, example = "api_requests")]
     meter: Option<Meter>,
-    /// The beginning, inclusive; a day ago if left out.
+    /// The beginning, inclusive; a day ago if left out. An offset's + is written %2B.
+    #[serde(default, deserialize_with = "optional_time")]
     from: Option<DateTime<Utc>>,
-    /// The end, exclusive; now if left out.
+    /// The end, exclusive; now if left out. An offset's + is written %2B.
+    #[serde(default, deserialize_with = "optional_time")]
     until: Option<DateTime<Utc>>,
     /// How finely: `hour` or `day`.
-    #[param(inline, default = "hour")]
+    #[param(inline)]
     window: Option<Window>,
 }
 
 /// How finely usage is cut.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(default = json!("hour"))]
 pub(crate) enum Window {
     /// By the hour.
     #[default]

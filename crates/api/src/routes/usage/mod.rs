@@ -5,6 +5,7 @@ mod get;
 pub(crate) mod report;
 
 use bigdecimal::BigDecimal;
+use bulkhead_db::platform::usage::TenantTotals;
 use bulkhead_domain::{Permission, usage::Meter};
 use chrono::{DateTime, Months, NaiveDate, Utc};
 use serde::Serialize;
@@ -26,6 +27,12 @@ pub(crate) struct UsageReport {
     /// Whose usage it is.
     #[schema(example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d")]
     pub(crate) tenant: String,
+    /// The name that the tenant logs in with.
+    #[schema(example = "acme")]
+    pub(crate) slug: String,
+    /// The name that people read.
+    #[schema(example = "Acme Corporation")]
+    pub(crate) name: String,
     /// The month, UTC.
     #[schema(example = "2026-11")]
     pub(crate) period: String,
@@ -51,15 +58,15 @@ pub(crate) struct UsageLine {
 
 impl UsageReport {
     /// A report with a line for every meter, in a fixed order.
-    pub(crate) fn new(
-        tenant: &impl ToString,
-        period: Period,
-        as_of: DateTime<Utc>,
-        quantity: impl Fn(Meter) -> BigDecimal,
-    ) -> Self {
-        let line = |meter: Meter| UsageLine { meter, unit: meter.unit(), quantity: plain(&quantity(meter)) };
+    pub(crate) fn new(totals: TenantTotals, period: Period, as_of: DateTime<Utc>) -> Self {
+        let TenantTotals { tenant, slug, name, quantities } = totals;
+        let used = |meter| quantities.iter().find(|total| total.meter == meter);
+        let line = |meter: Meter| {
+            let quantity = used(meter).map_or_else(|| "0".to_owned(), |total| plain(&total.quantity));
+            UsageLine { meter, unit: meter.unit(), quantity }
+        };
         let lines = Meter::ALL.into_iter().map(line).collect();
-        Self { tenant: tenant.to_string(), period: period.to_string(), as_of, lines }
+        Self { tenant: tenant.to_string(), slug, name, period: period.to_string(), as_of, lines }
     }
 }
 

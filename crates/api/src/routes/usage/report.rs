@@ -1,15 +1,17 @@
 //! A month's usage, for billing.
 
-use actix_web::{HttpRequest, HttpResponse, http::header::ACCEPT, web::Data};
-use bigdecimal::BigDecimal;
-use bulkhead_db::tenant::usage;
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use bulkhead_db::{
+    platform::usage::TenantTotals,
+    tenant::{profile, usage},
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Period, UsageReport, csv};
 use crate::{
     error::ApiError,
-    extract::{Query, TenantCaller},
+    extract::{Query, TenantCaller, preferred},
     state::AppState,
 };
 
@@ -23,15 +25,12 @@ pub(crate) struct UsageReportQuery {
     pub(crate) period: String,
 }
 
-/// Whether the client prefers CSV to JSON. The first of the two that it names wins; quality values are not weighed.
+/// Whether the client prefers CSV to JSON.
 pub(crate) fn wants_csv(request: &HttpRequest) -> bool {
-    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match (accept.find("text/csv"), accept.find("application/json")) {
-        (Some(csv), Some(json)) => csv < json,
-        (Some(_), None) => true,
-        (None, _) => false,
-    }
+    preferred(request.headers(), &["application/json", CSV]) == CSV
 }
+
+const CSV: &str = "text/csv";
 
 /// Report a month's usage
 ///
@@ -40,7 +39,7 @@ pub(crate) fn wants_csv(request: &HttpRequest) -> bool {
     get, path = "/v1/usage/report", tag = "usage", params(UsageReportQuery),
     responses((status = 200, description = "The report.", content(
         (UsageReport = "application/json"),
-        (String = "text/csv", example = "tenant,period,as_of,meter,unit,quantity\n"),
+        (String = "text/csv", example = "tenant,period,as_of,meter,unit,quantity,slug,name\n"),
     ))),
 )]
 pub(crate) async fn get_usage_report(
@@ -51,13 +50,18 @@ pub(crate) async fn get_usage_report(
 ) -> Result<HttpResponse, ApiError> {
     let period = Period::parse(&query.period)?;
     let as_of = state.clock.now();
-    let read = async |tx: &mut _| usage::totals(tx, period.from, period.until).await;
-    let totals = state.db.read(caller.tenant, read).await?;
-    let quantity = |meter| {
-        let found = totals.iter().find(|total| total.meter == meter);
-        found.map_or_else(BigDecimal::default, |total| total.quantity.clone())
+    let read = async |tx: &mut _| {
+        let profile = profile::find(tx).await?.ok_or(ApiError::NotFound)?;
+        let quantities = usage::totals(tx, period.from, period.until).await?;
+        Ok::<_, ApiError>(TenantTotals {
+            tenant: profile.id,
+            slug: profile.slug,
+            name: profile.name,
+            quantities,
+        })
     };
-    let report = UsageReport::new(&caller.tenant.get(), period, as_of, quantity);
+    let totals = state.db.snapshot(caller.tenant, read).await?;
+    let report = UsageReport::new(totals, period, as_of);
     if wants_csv(&request) {
         let file = format!("usage-{period}");
         return csv::respond(&[report], &file);

@@ -35,9 +35,8 @@ pub(crate) async fn delete_user(
         .db
         .write(caller.tenant, async |tx| {
             let current = changeable(tx, &caller, id, false).await?;
-            if !users::delete(tx, id, if_match.choose(current.version)?).await? {
-                return Err(ApiError::Conflict);
-            }
+            if_match.check(current.version)?;
+            users::delete(tx, id).await?;
             revoke(tx, Revoked::User(id)).await?;
             caller.audit(tx, at, &id, json!({ "email": current.email, "role": current.role })).await?;
             Ok(Answer::no_content())

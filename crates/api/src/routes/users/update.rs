@@ -5,7 +5,7 @@ use bulkhead_db::{
     TenantTx,
     tenant::{
         revocations::{Revoked, revoke},
-        users::{self, User},
+        users::{self, Locked, User},
     },
 };
 use bulkhead_domain::{Role, UserId};
@@ -32,7 +32,8 @@ pub(crate) struct UpdateUserRequest {
 
 /// Change a user's role
 ///
-/// Tokens issued under the old role stop working within seconds; the user logs in again.
+/// Tokens issued under the old role stop working within seconds; the user logs in again. The role that they have already
+/// is no change.
 #[utoipa::path(
     patch, path = "/v1/users/{id}", tag = "users", request_body = UpdateUserRequest,
     params(("id" = String, Path, description = "The user's id.", example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
@@ -54,29 +55,34 @@ pub(crate) async fn update_user(
             if !caller.role.may_grant(role) {
                 return Err(ApiError::RoleNotGrantable { role: role.as_str() });
             }
-            let version = if_match.choose(current.version)?;
-            let user = users::set_role(tx, id, version, role, at).await?.ok_or(ApiError::Conflict)?;
-            revoke(tx, Revoked::User(id)).await?;
-            caller.audit(tx, at, &id, json!({ "role": { "from": current.role, "to": role } })).await?;
+            if_match.check(current.version)?;
+            let user = if current.role == role {
+                current
+            } else {
+                let user = users::set_role(tx, id, role, at).await?.ok_or(ApiError::NotFound)?;
+                revoke(tx, Revoked::User(id)).await?;
+                caller.audit(tx, at, &id, json!({ "role": { "from": current.role, "to": role } })).await?;
+                user
+            };
             let version = user.version;
             Ok(Answer::ok(&UserResponse::from(user))?.version(version))
         })
         .await
 }
 
-/// The person, if the caller may take their role away and an owner is left afterwards.
+/// The person, locked, if the caller may take their role away and an owner is left afterwards.
 pub(super) async fn changeable(
     tx: &mut TenantTx,
     caller: &TenantCaller,
     id: UserId,
     stays_owner: bool,
 ) -> Result<User, ApiError> {
-    let current = users::find(tx, id).await?.ok_or(ApiError::NotFound)?;
-    if !caller.role.may_grant(current.role) {
-        return Err(ApiError::RoleNotGrantable { role: current.role.as_str() });
+    let Locked { user, has_other_owners } = users::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
+    if !caller.role.may_grant(user.role) {
+        return Err(ApiError::RoleNotGrantable { role: user.role.as_str() });
     }
-    if current.role == Role::Owner && !stays_owner && users::lock_owners(tx).await? == [id] {
+    if user.role == Role::Owner && !stays_owner && !has_other_owners {
         return Err(ApiError::LastOwner);
     }
-    Ok(current)
+    Ok(user)
 }

@@ -209,7 +209,7 @@ async fn a_tenant_is_changed_under_its_version() {
       "detail": "Some fields hold values that are not allowed.",
       "errors": [
         {
-          "detail": "is too long",
+          "detail": "must be at most 200 characters long",
           "pointer": "/name"
         }
       ],
@@ -367,6 +367,30 @@ async fn tenants_are_listed_in_pages_and_by_state() {
     let one = operator.get("/v1/admin/tenants?limit=1").await.expect(200);
     assert_eq!(one.at("/next_cursor"), one.at("/data/0/id"));
     assert!(one.header("link").contains("limit=1&cursor=ten_"));
+
+    let found = operator.get(&format!("/v1/admin/tenants?slug={}", tenants[0].slug)).await.expect(200);
+    assert_eq!(
+        (found.at("/data/0/id"), found.json()["data"].as_array().unwrap().len()),
+        (tenants[0].id.clone(), 1)
+    );
+    let both = format!("/v1/admin/tenants?slug={}&status=suspended", tenants[0].slug);
+    assert_eq!(operator.get(&both).await.expect(200).at("/data"), "[]");
+    assert_eq!(
+        operator.get("/v1/admin/tenants?slug=nobody-is-called-so").await.expect(200).at("/data"),
+        "[]"
+    );
+    insta::assert_snapshot!(operator.get("/v1/admin/tenants?slug=No%20slug").await.show(), @r#"
+    400
+    content-type: application/problem+json
+    {
+      "code": "invalid-parameter",
+      "detail": "slug must be 3 to 40 characters: a lower-case letter, then lower-case letters, digits or hyphens, ending in a letter or digit.",
+      "request_id": "req_…",
+      "status": 400,
+      "title": "Bad Request",
+      "type": "urn:bulkhead:problem:invalid-parameter"
+    }
+    "#);
 
     let deleted = operator.get("/v1/admin/tenants?status=deleted&limit=100").await.expect(200).json();
     assert!(deleted["data"].as_array().unwrap().iter().all(|row| row["status"] == "deleted"));

@@ -1,9 +1,11 @@
 //! Usage of all tenants, for billing.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use bulkhead_domain::OperatorRole;
 
 use crate::{
-    support::{System, eventually, this_month},
+    support::{Options, Raw, System, eventually, this_month},
     usage::quantity,
 };
 
@@ -39,7 +41,9 @@ async fn a_tenants_month_in_json_and_in_csv() {
           "unit": "byte"
         }
       ],
+      "name": "Acme Corporation",
       "period": "[month]",
+      "slug": "acme",
       "tenant": "ten_…"
     }
     "#);
@@ -47,11 +51,11 @@ async fn a_tenants_month_in_json_and_in_csv() {
     200
     content-type: text/csv; charset=utf-8; header=present
     content-disposition: attachment; filename="usage-ten_…-2020-02.csv"
-    tenant,period,as_of,meter,unit,quantity
-    ten_…,[month],[time],api_requests,request,0
-    ten_…,[month],[time],compute_ms,millisecond,0
-    ten_…,[month],[time],ingress_bytes,byte,0
-    ten_…,[month],[time],egress_bytes,byte,0
+    tenant,period,as_of,meter,unit,quantity,slug,name
+    ten_…,[month],[time],api_requests,request,0,acme,Acme Corporation
+    ten_…,[month],[time],compute_ms,millisecond,0,acme,Acme Corporation
+    ten_…,[month],[time],ingress_bytes,byte,0,acme,Acme Corporation
+    ten_…,[month],[time],egress_bytes,byte,0,acme,Acme Corporation
     "#);
     let unknown = "/v1/admin/tenants/ten_01jd3e2x6m7k9v4q8t5b2n0c1c/usage/report?period=2020-02";
     insta::assert_snapshot!(billing.get(unknown).await.show(), @r#"
@@ -92,13 +96,10 @@ async fn everybodys_month_page_by_page() {
     assert_eq!(page.json()["data"].as_array().unwrap().len(), 1);
     let cursor = page.at("/next_cursor");
     assert_eq!(page.at("/data/0/tenant"), cursor);
-    let next = billing.get(&format!("{base}&cursor={cursor}")).await.expect(200);
+    let path = format!("{base}&cursor={cursor}");
+    assert_eq!(page.header("link"), format!("<{path}>; rel=\"next\""));
+    let next = billing.get(&path).await.expect(200);
     assert!(next.at("/data/0/tenant") > cursor);
-
-    let csv = billing.get(&base).header("accept", "text/csv").await.expect(200);
-    assert_eq!(csv.header("x-next-cursor"), cursor);
-    assert_eq!(csv.body.lines().count(), 5);
-    assert!(csv.body.contains(&cursor) && csv.body.starts_with("tenant,period,as_of,meter,unit,quantity"));
     let last = billing.get(&format!("{base}&cursor=ten_7zzzzzzzzzzzzzzzzzzzzzzzzw")).await.expect(200);
     insta::assert_snapshot!(last.show(), @r#"
     200
@@ -107,4 +108,66 @@ async fn everybodys_month_page_by_page() {
       "next_cursor": null
     }
     "#);
+}
+
+/// A cell of a CSV row that holds no quotes.
+fn cell(row: &str, place: usize) -> &str {
+    row.split(',').nth(place).unwrap()
+}
+
+#[tokio::test]
+async fn everybodys_month_in_one_file_is_whole_or_visibly_not() {
+    let system = System::start("export", Options::default()).await;
+    let tenant = system.tenant().await;
+    let billing = system.operator_with(OperatorRole::Billing).await;
+    // More than are read at a time, some with usage, and one with a name that is a formula.
+    system.sql(
+        "INSERT INTO platform.tenants (id, slug, name, role_name, status, plan, created_at, updated_at) \
+         SELECT gen_random_uuid(), 'bulk-' || n, CASE n WHEN 7 THEN '=1+1' ELSE 'Bulk ' || n END, \
+             't_' || lpad(n::text, 26, '0'), 'suspended', 'free', now(), now() FROM generate_series(1, 250) n; \
+         INSERT INTO platform.usage_days (tenant_id, meter, day, quantity) \
+         SELECT id, 'ingress_bytes', '2020-02-29', 7 FROM platform.tenants WHERE slug LIKE 'bulk-%'",
+    );
+    let path = "/v1/admin/usage/report?period=2020-02";
+    let file = billing.get(path).header("accept", "text/csv").await.expect(200);
+    assert_eq!(file.header("content-disposition"), "attachment; filename=\"usage-2020-02.csv\"");
+    assert_eq!((file.header("link"), file.header("x-next-cursor")), ("", ""));
+    let mut rows = file.body.lines();
+    assert_eq!(rows.next(), Some("tenant,period,as_of,meter,unit,quantity,slug,name"));
+    let rows: Vec<&str> = rows.collect();
+    let tenants = system.sql("SELECT count(*) FROM platform.tenants").parse::<usize>().unwrap();
+    assert_eq!(rows.len(), 4 * tenants);
+    let slugs: BTreeSet<&str> = rows.iter().map(|row| cell(row, 6)).collect();
+    assert_eq!(slugs.len(), tenants);
+    assert!(slugs.contains(tenant.slug.as_str()));
+    let used: u32 = rows.iter().map(|row| cell(row, 5).parse::<u32>().unwrap()).sum();
+    assert_eq!(used, 7 * 250);
+    // All of it was read in one moment.
+    assert_eq!(rows.iter().map(|row| cell(row, 2)).collect::<BTreeSet<_>>().len(), 1);
+    assert_eq!(rows.iter().filter(|row| row.ends_with(",bulk-7,'=1+1")).count(), 4);
+
+    // A file has no pages.
+    for (cut, name) in [("limit=5", "limit"), ("cursor=ten_7zzzzzzzzzzzzzzzzzzzzzzzzw", "cursor")] {
+        let refused = billing.get(&format!("{path}&{cut}")).header("accept", "text/csv").await;
+        let refused = refused.refused(400, "invalid-parameter");
+        assert!(refused.at("/detail").starts_with(name), "{}", refused.show());
+    }
+
+    // What cannot be read comes up when much of the file has been sent.
+    system.sql(
+        "UPDATE platform.usage_days SET meter = 'nonsense' \
+         WHERE tenant_id = (SELECT id FROM platform.tenants ORDER BY id DESC LIMIT 1)",
+    );
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nAccept: text/csv\r\nX-Forwarded-For: 10.9.9.9\r\n\r\n",
+        billing.authorization()
+    );
+    let cut = Raw::send_and_wait(&system, request.as_bytes(), Duration::from_secs(30)).await;
+    assert_eq!(cut.statuses(), [200]);
+    assert!(cut.text.contains("bulk-") && !cut.text.ends_with("0\r\n\r\n"), "{cut:?}");
+    // In the first piece it is a failure like any other.
+    system.sql("UPDATE platform.usage_days SET meter = 'nonsense'");
+    let failed = Raw::send(&system, request.as_bytes()).await;
+    assert_eq!(failed.statuses(), [500], "{failed:?}");
+    system.assert_alive();
 }

@@ -199,7 +199,9 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
         session: None,
     };
     // An operator's token opens no tenant, whoever signed it.
-    ask(&sign(issuer, audience, operator, now)).await.refused(403, "insufficient-permission");
+    let operator = system.anonymous().with_token(&sign(issuer, audience, operator, now));
+    operator.get("/v1/users").await.refused(403, "insufficient-permission");
+    assert_eq!(operator.get("/v1/me").await.expect(200).at("/tenant"), "null");
 }
 
 #[tokio::test]

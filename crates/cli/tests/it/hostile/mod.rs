@@ -6,6 +6,7 @@
 mod bodies;
 pub(crate) mod credentials;
 mod headers;
+mod nulls;
 mod queries;
 mod socket;
 

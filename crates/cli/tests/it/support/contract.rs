@@ -46,6 +46,26 @@ impl Operation {
         self.parameters().any(|parameter| parameter["name"] == name)
     }
 
+    /// The schema of its body.
+    pub(crate) fn body_schema(&self) -> &Value {
+        &self.document["requestBody"]["content"]["application/json"]["schema"]
+    }
+
+    /// What the document says of an answer with this status.
+    pub(crate) fn response(&self, status: &str) -> &Value {
+        &self.document["responses"][status]
+    }
+
+    /// Its parameter of this name.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {
+        self.parameters().find(|parameter| parameter["name"] == name)
+    }
+
+    /// Whether somebody of a tenant may call it, with the right role.
+    pub(crate) fn is_open_to_tenants(&self) -> bool {
+        self.permissions.iter().any(|permission| !permission.starts_with("operator "))
+    }
+
     /// The path with an id in its place.
     pub(crate) fn path_of(&self, id: &str) -> String {
         self.path.replace("{id}", id)
@@ -74,6 +94,21 @@ impl Operation {
 }
 
 const PROBLEM: &str = "application/problem+json";
+
+/// Headers that tell a client something about what it has asked for.
+const TELLING: [&str; 11] = [
+    "x-request-id",
+    "ratelimit",
+    "ratelimit-policy",
+    "etag",
+    "location",
+    "link",
+    "idempotent-replayed",
+    "content-disposition",
+    "x-next-cursor",
+    "retry-after",
+    "www-authenticate",
+];
 
 /// The document.
 #[derive(Default)]
@@ -160,6 +195,10 @@ impl Contract {
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{}", shown());
         assert!(!answer.header("cache-control").is_empty(), "{}", shown());
         let operation = self.find(method, path);
+        if let Ok(operation) = &operation {
+            let response = &operation.document["responses"][answer.status.to_string()];
+            assert_eq!(self.wrong_headers(response, answer), Vec::<String>::new(), "{}", shown());
+        }
         if answer.status >= 400 {
             check_problem(answer);
             match operation {
@@ -186,6 +225,37 @@ impl Contract {
             let wrong = schema::check(&self.document, &documented["schema"], &answer.json(), "");
             assert_eq!(wrong, Vec::<String>::new(), "{}", shown());
         }
+    }
+
+    /// Headers that say something and are not documented, or are documented for every such answer and are missing.
+    fn wrong_headers(&self, response: &Value, answer: &Answer) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let documented = response["headers"].as_object();
+        let is_documented = |name: &str| {
+            documented.is_some_and(|headers| headers.keys().any(|key| key.eq_ignore_ascii_case(name)))
+        };
+        for name in TELLING.iter().filter(|name| answer.headers.contains_key(**name) && !is_documented(name))
+        {
+            wrong.push(format!("{name} is not documented"));
+        }
+        for (name, header) in documented.into_iter().flatten() {
+            if self.resolved(header)["required"] == true && !answer.headers.contains_key(name) {
+                wrong.push(format!("{name} is missing"));
+            }
+        }
+        wrong
+    }
+
+    /// The document.
+    pub(crate) fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// What a reference refers to, or the value itself.
+    pub(crate) fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
+        let target = value["$ref"].as_str().map(|path| self.document.pointer(path.trim_start_matches('#')));
+        target
+            .map_or(value, |target| target.unwrap_or_else(|| panic!("the document has no {}", value["$ref"])))
     }
 
     /// Fails when an answer to somebody of a tenant does not tell what is left of its limit.

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bulkhead_servers::Scratch;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -32,14 +33,26 @@ fn command(arguments: &[&str], variables: &[(&'static str, String)]) -> Command 
     command
 }
 
-/// Runs a command to its end, with this on its standard input.
-pub(crate) fn bulkhead(arguments: &[&str], variables: &[(&'static str, String)], input: &str) -> Finished {
-    let start = Instant::now();
-    let mut command = command(arguments, variables);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A command that ends without reading breaks the pipe; that is its answer's business.
-    let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
+/// Runs `bulkhead dev` in a directory of its own until it refuses to. One that starts instead is stopped.
+pub(crate) fn dev(variables: &[(&'static str, String)]) -> Finished {
+    let (start, home) = (Instant::now(), Scratch::new().unwrap());
+    let mut command = command(&["dev"], variables);
+    command.current_dir(home.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    while child.try_wait().unwrap().is_none() {
+        if start.elapsed() > PATIENCE {
+            kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    finished(start, child)
+}
+
+/// How long a refusal may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn finished(start: Instant, child: Child) -> Finished {
     let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Finished {
@@ -48,6 +61,17 @@ pub(crate) fn bulkhead(arguments: &[&str], variables: &[(&'static str, String)],
         err: text(&output.stderr),
         took: start.elapsed(),
     }
+}
+
+/// Runs a command to its end, with this on its standard input.
+pub(crate) fn bulkhead(arguments: &[&str], variables: &[(&'static str, String)], input: &str) -> Finished {
+    let start = Instant::now();
+    let mut command = command(arguments, variables);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that ends without reading breaks the pipe; that is its answer's business.
+    let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
+    finished(start, child)
 }
 
 /// A process that serves until it is dropped. It holds a pipe of ours as its standard input and stops when that ends,

@@ -25,6 +25,9 @@ pub(crate) fn check(document: &Value, schema: &Value, value: &Value, at: &str) -
         wrong.push(format!("{at}: {value} is not {}", schema["type"]));
         return wrong;
     }
+    if schema["enum"].is_array() && !list(&schema["enum"]).any(|choice| choice == value) {
+        wrong.push(format!("{at}: {value} is none of {}", schema["enum"]));
+    }
     for name in list(&schema["required"]).filter_map(Value::as_str) {
         if value.get(name).is_none() {
             wrong.push(format!("{at}: {name} is missing"));

@@ -50,7 +50,8 @@ pub(crate) async fn create_tenant<'a>(system: &'a System, plan: &str) -> Tenant<
     let order = json!({ "slug": slug, "name": "Acme Corporation", "plan": plan, "owner": owner });
     let accepted = system.operator().await.post("/v1/admin/tenants", &order).await.expect(202);
     let (id, operation) = (accepted.at("/result/tenant"), accepted.at("/id"));
-    let path = accepted.header("location").to_owned();
+    // Not its `Location`, which may be below a path that a proxy would take off.
+    let path = format!("/v1/operations/{operation}");
     let operator = system.operator().await;
     let done =
         eventually(async || operator.get(&path).await.expect(200), |answer| answer.at("/done") == "true")

@@ -15,7 +15,7 @@ use crate::{
 
 /// Activate a tenant
 ///
-/// Its credentials work again within seconds.
+/// Its credentials work again within seconds. One that is active already stays as it is.
 #[utoipa::path(
     post, path = "/v1/admin/tenants/{id}/activate", tag = "tenants",
     params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),

@@ -1,8 +1,8 @@
 //! List tenants.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use bulkhead_db::platform::tenants;
-use bulkhead_domain::{TenantId, TenantStatus};
+use bulkhead_db::platform::tenants::{self, TenantFilter};
+use bulkhead_domain::{Slug, TenantId, TenantStatus};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -21,6 +21,9 @@ pub(crate) struct ListTenantsQuery {
     /// Only tenants in this state.
     #[param(value_type = Option<String>, example = "active")]
     status: Option<TenantStatus>,
+    /// Only the tenant with this slug.
+    #[param(example = "acme")]
+    slug: Option<String>,
     /// How many rows to return, 1 to 100.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u16>,
@@ -30,7 +33,8 @@ pub(crate) struct ListTenantsQuery {
 
 /// List tenants
 ///
-/// In the order they signed up.
+/// In the order of their ids, which is nearly the order in which they signed up: a tenant may be given an id that was made
+/// ahead of it, so a new one may appear anywhere in the list. One is found by its `slug`.
 #[utoipa::path(
     get, path = "/v1/admin/tenants", tag = "tenants", params(ListTenantsQuery),
     responses((status = 200, description = "A page of tenants.", body = PageResponse<TenantResponse>)),
@@ -42,7 +46,11 @@ pub(crate) async fn list_tenants(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let page = page_request(query.limit, query.cursor.as_deref(), TenantId::uuid)?;
-    let read = async |tx: &mut _| tenants::list(tx, query.status, page).await;
+    let slug = query.slug.as_deref().map(str::parse::<Slug>).transpose();
+    let slug =
+        slug.map_err(|error| ApiError::InvalidParameter { name: "slug", detail: error.to_string() })?;
+    let filter = TenantFilter { status: query.status, slug: slug.as_ref() };
+    let read = async |tx: &mut _| tenants::list(tx, filter, page).await;
     let rows = state.db.platform_read(caller.authority(), read).await?;
     Ok(PageResponse::respond(&request, rows, |row| row.id, TenantResponse::from))
 }

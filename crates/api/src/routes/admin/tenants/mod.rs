@@ -73,7 +73,7 @@ impl From<Tenant> for TenantResponse {
     }
 }
 
-/// Changes a tenant, and makes every node forget what it knew of it.
+/// Changes a tenant, and makes every node forget what it knew of it; unless nothing changes.
 async fn change(
     state: &AppState,
     caller: &OperatorCaller,
@@ -86,12 +86,17 @@ async fn change(
     state
         .db
         .platform_write(caller.authority(), async |tx| {
-            let current = tenants::find(tx, id).await?.ok_or(ApiError::NotFound)?;
+            let current = tenants::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
             check_transition(current.status, change.status)?;
-            let version = if_match.choose(current.version)?;
-            let tenant = tenants::update(tx, id, version, change, at).await?.ok_or(ApiError::Conflict)?;
-            announce_tenant_change(tx, id).await?;
-            caller.audit(tx, at, &id, changes).await?;
+            if_match.check(current.version)?;
+            let tenant = if change.keeps(&current) {
+                current
+            } else {
+                let changed = tenants::update(tx, id, current.version, change, at).await?;
+                announce_tenant_change(tx, id).await?;
+                caller.audit(tx, at, &id, changes).await?;
+                changed.ok_or(ApiError::NotFound)?
+            };
             let version = tenant.version;
             Ok(Answer::ok(&TenantResponse::from(tenant))?.version(version))
         })

@@ -15,7 +15,7 @@ use crate::{
 
 /// Suspend a tenant
 ///
-/// Its credentials are refused within seconds, on every node; its data is kept.
+/// Its credentials are refused within seconds, on every node; its data is kept. One that is suspended already stays as it is.
 #[utoipa::path(
     post, path = "/v1/admin/tenants/{id}/suspend", tag = "tenants",
     params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),

@@ -11,7 +11,7 @@ use super::TenantResponse;
 use crate::{
     answer::Answer,
     error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, Json, OperatorCaller},
+    extract::{Id, IfMatch, IfMatchHeader, Json, OperatorCaller, present},
     state::AppState,
 };
 
@@ -20,16 +20,19 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateTenantRequest {
     /// The new name.
-    #[schema(min_length = 1, max_length = 200, example = "Acme International")]
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 200, example = "Acme International")]
     name: Option<String>,
     /// The new plan: `free`, `pro` or `enterprise`.
-    #[schema(example = "enterprise")]
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, example = "enterprise")]
     plan: Option<String>,
 }
 
 /// Change a tenant
 ///
-/// A new plan's limits are in force on every node within seconds.
+/// A new plan's limits are in force on every node within seconds. A change that leaves everything as it is leaves the
+/// version, too.
 #[utoipa::path(
     patch, path = "/v1/admin/tenants/{id}", tag = "tenants", request_body = UpdateTenantRequest,
     params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),

@@ -1,5 +1,6 @@
 //! Usage of all tenants, for billing.
 
+mod export;
 mod report_all;
 mod report_tenant;
 

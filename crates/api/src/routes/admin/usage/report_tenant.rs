@@ -1,8 +1,10 @@
 //! One tenant's month.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use bigdecimal::BigDecimal;
-use bulkhead_db::platform::{tenants, usage};
+use bulkhead_db::platform::{
+    tenants,
+    usage::{self, TenantTotals},
+};
 use bulkhead_domain::TenantId;
 
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
     params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), UsageReportQuery),
     responses((status = 200, description = "The report.", content(
         (UsageReport = "application/json"),
-        (String = "text/csv", example = "tenant,period,as_of,meter,unit,quantity\n"),
+        (String = "text/csv", example = "tenant,period,as_of,meter,unit,quantity,slug,name\n"),
     ))),
 )]
 pub(crate) async fn get_tenant_usage_report(
@@ -36,15 +38,12 @@ pub(crate) async fn get_tenant_usage_report(
     let period = Period::parse(&query.period)?;
     let as_of = state.clock.now();
     let read = async |tx: &mut _| {
-        tenants::find(tx, id).await?.ok_or(ApiError::NotFound)?;
-        Ok::<_, ApiError>(usage::totals(tx, id, period.from, period.until).await?)
+        let tenant = tenants::find(tx, id).await?.ok_or(ApiError::NotFound)?;
+        let quantities = usage::totals(tx, id, period.from, period.until).await?;
+        Ok::<_, ApiError>(TenantTotals { tenant: id, slug: tenant.slug, name: tenant.name, quantities })
     };
     let totals = state.db.platform_read(caller.authority(), read).await?;
-    let quantity = |meter| {
-        let found = totals.iter().find(|total| total.meter == meter);
-        found.map_or_else(BigDecimal::default, |total| total.quantity.clone())
-    };
-    let report = UsageReport::new(&id, period, as_of, quantity);
+    let report = UsageReport::new(totals, period, as_of);
     if wants_csv(&request) {
         let file = format!("usage-{id}-{period}");
         return csv::respond(&[report], &file);
