@@ -172,7 +172,8 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
         node.log_in(&tenant).await?;
         let now = node.now();
         let from = async |slug: &str, email: &str, password: &str, number: u8, now| {
-            let from = [198, 51, 100, number].into();
+            // The owner has number 1.
+            let from = [192, 0, 2, number].into();
             let attempt = LoginAttempt { tenant: Some(slug), email, password, from };
             let admit = async |_: &DirectoryEntry| Ok(());
             node.authenticator.login(&node.db, &attempt, admit, now).await
@@ -183,7 +184,7 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
             ("nowhere", "a@example.com"),
         ];
         for (slug, email) in accounts {
-            for number in 0..10 {
+            for number in 2..12 {
                 let refused = from(slug, email, "a wrong password", number, now).await;
                 assert!(matches!(refused, Err(AuthError::Invalid)), "{slug} {email}: {refused:?}");
             }
@@ -196,7 +197,7 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
         }
         // Somebody goes on, each time after the wait.
         let (mut later, mut wait) = (now, Duration::from_secs(1));
-        for number in 0..10 {
+        for number in 2..12 {
             later += wait;
             let refused = from("acme", &tenant.owner_email, "a wrong password", number, later).await;
             assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
@@ -207,7 +208,7 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
         }
         assert_eq!(wait, LONGEST_WAIT);
         // The owner does not notice where they have logged in before, and elsewhere waits no longer than that.
-        node.log_in(&tenant).await?;
+        from("acme", &tenant.owner_email, OWNER_PASSWORD, 1, later).await?;
         from("acme", &tenant.owner_email, OWNER_PASSWORD, 99, later + wait).await?;
         anyhow::Ok(())
     };
