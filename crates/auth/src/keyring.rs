@@ -3,7 +3,7 @@
 //! Owns sealing (AES-256-GCM) and keyed hashing (HMAC-SHA-256). Each purpose has a key of its own (HKDF-SHA-256, RFC
 //! 5869), so what is made for one purpose is worthless for another. Refuses to give any key away.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey},
@@ -12,6 +12,7 @@ use aws_lc_rs::{
     hmac,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bulkhead_domain::Mac;
 
 use crate::random::{self, NoEntropy};
 
@@ -94,6 +95,10 @@ pub enum Purpose {
     Cursor,
     /// What failed logins to an account are counted under.
     LoginAttempt,
+    /// The tag of a batch of usage in the Redis stream.
+    UsageEntry,
+    /// The tag of a job's id in the Redis queue.
+    QueuedJob,
 }
 
 impl Purpose {
@@ -106,6 +111,8 @@ impl Purpose {
             Self::IdempotencyLock => "idempotency_lock",
             Self::Cursor => "cursor",
             Self::LoginAttempt => "login_attempt",
+            Self::UsageEntry => "usage_entry",
+            Self::QueuedJob => "queued_job",
         }
     }
 }
@@ -120,6 +127,8 @@ pub struct Keyring {
     idempotency_lock: hmac::Key,
     cursor: hmac::Key,
     login_attempt: hmac::Key,
+    usage_entry: hmac::Key,
+    queued_job: hmac::Key,
 }
 
 impl Keyring {
@@ -138,6 +147,8 @@ impl Keyring {
             idempotency_lock: mac(Purpose::IdempotencyLock)?,
             cursor: mac(Purpose::Cursor)?,
             login_attempt: mac(Purpose::LoginAttempt)?,
+            usage_entry: mac(Purpose::UsageEntry)?,
+            queued_job: mac(Purpose::QueuedJob)?,
         })
     }
 
@@ -180,6 +191,11 @@ impl Keyring {
         hmac::verify(self.mac_key(purpose), bytes, expected).is_ok()
     }
 
+    /// Signing and checking for one purpose alone, for crates that must not see the keyring.
+    pub fn for_purpose(self: &Arc<Self>, purpose: Purpose) -> Arc<dyn Mac> {
+        Arc::new(PurposeMac { keyring: Arc::clone(self), purpose })
+    }
+
     const fn mac_key(&self, purpose: Purpose) -> &hmac::Key {
         match purpose {
             Purpose::ApiKey => &self.api_key,
@@ -189,6 +205,8 @@ impl Keyring {
             Purpose::IdempotencyLock => &self.idempotency_lock,
             Purpose::Cursor => &self.cursor,
             Purpose::LoginAttempt => &self.login_attempt,
+            Purpose::UsageEntry => &self.usage_entry,
+            Purpose::QueuedJob => &self.queued_job,
         }
     }
 }
@@ -205,6 +223,23 @@ fn array(tag: hmac::Tag) -> [u8; 32] {
     out
 }
 
+/// See [`Keyring::for_purpose`].
+#[derive(Debug)]
+struct PurposeMac {
+    keyring: Arc<Keyring>,
+    purpose: Purpose,
+}
+
+impl Mac for PurposeMac {
+    fn sign(&self, bytes: &[u8]) -> [u8; 32] {
+        self.keyring.mac(self.purpose, bytes)
+    }
+
+    fn verify(&self, bytes: &[u8], tag: &[u8]) -> bool {
+        self.keyring.mac_matches(self.purpose, bytes, tag)
+    }
+}
+
 fn derive(prk: &Prk, label: &str) -> Result<[u8; 32], KeyringError> {
     let mut key = [0; 32];
     prk.expand(&[label.as_bytes()], HKDF_SHA256)?.fill(&mut key)?;
@@ -217,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    const PURPOSES: [Purpose; 7] = [
+    const PURPOSES: [Purpose; 9] = [
         Purpose::ApiKey,
         Purpose::RefreshToken,
         Purpose::RefreshSuccessor,
@@ -225,6 +260,8 @@ mod tests {
         Purpose::IdempotencyLock,
         Purpose::Cursor,
         Purpose::LoginAttempt,
+        Purpose::UsageEntry,
+        Purpose::QueuedJob,
     ];
 
     fn keyring(byte: u8) -> Keyring {
@@ -286,6 +323,20 @@ mod tests {
             assert!(!keyring.mac_matches(Purpose::ApiKey, b"secret", wrong), "{} bytes matched", wrong.len());
         }
         assert!(!keyring.mac_matches(Purpose::RefreshToken, b"secret", &mac));
+    }
+
+    #[test]
+    fn what_is_signed_for_one_purpose_is_recognised_for_that_one_alone() {
+        let keyring = Arc::new(keyring(1));
+        let mac = keyring.for_purpose(Purpose::UsageEntry);
+        let tag = mac.sign(b"bytes");
+        assert!(
+            mac.verify(b"bytes", &tag) && !mac.verify(b"other", &tag) && !mac.verify(b"bytes", &tag[1..])
+        );
+        for other in PURPOSES.into_iter().filter(|purpose| *purpose != Purpose::UsageEntry) {
+            assert!(!keyring.for_purpose(other).verify(b"bytes", &tag), "{other:?}");
+        }
+        assert_eq!(tag, keyring.mac(Purpose::UsageEntry, b"bytes"));
     }
 
     #[test]

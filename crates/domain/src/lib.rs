@@ -10,6 +10,7 @@ pub mod id;
 pub mod json;
 pub mod limit;
 pub mod network;
+pub mod mac;
 pub mod proven;
 pub mod role;
 pub mod scaling;
@@ -22,6 +23,7 @@ pub use id::{ApiKeyId, IdError, JobId, OperatorId, ResourceId, SessionId, Tenant
 pub use json::{JsonFault, JsonObject};
 pub use limit::{Limit, Plan};
 pub use network::Network;
+pub use mac::Mac;
 pub use proven::{Evidence, Proven};
 pub use role::{OperatorPermission, OperatorRole, Permission, Role};
 pub use tenant::{SchemaName, Slug, TenantStatus};

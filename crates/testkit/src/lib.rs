@@ -8,9 +8,11 @@
 mod certificates;
 mod cluster;
 mod database;
+mod mac;
 mod redis;
 
 pub use certificates::CertificateAuthority;
 pub use cluster::{Cluster, Login};
 pub use database::{OWNER_PASSWORD, TestDb, TestTenant, Urls, timeouts};
+pub use mac::{mac, mac_of};
 pub use redis::TestRedis;
