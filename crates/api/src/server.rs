@@ -29,7 +29,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// the connection ends, and does not send its next request into it.
 const FAREWELL: Duration = Duration::from_millis(250);
 
-/// How long a recorder's last batches may take to reach PostgreSQL.
+/// How long the last usage of all threads may take to reach PostgreSQL.
 const USAGE_AT_THE_END: Duration = Duration::from_secs(2);
 
 /// Where and how the servers listen.
@@ -132,20 +132,17 @@ pub async fn serve(
     shared.health.mark_started();
     let result = try_join(api, metrics).await;
     tasks.shutdown().await;
-    settle_usage(&shared, &db).await;
+    settle_usage(&shared).await;
     background::leave(&db, &node).await;
     result?;
     Ok(())
 }
 
-/// Brings what PostgreSQL has not confirmed of the threads' usage to it.
-async fn settle_usage(shared: &Shared, db: &Db) {
-    let recorders = std::mem::take(&mut *shared.recorders.lock());
-    for recorder in recorders {
-        let left = recorder.shutdown(db, USAGE_AT_THE_END).await;
-        if left > 0 {
-            tracing::error!(batches = left, "usage was left behind; what Redis holds of it is billed later");
-        }
+/// Brings what PostgreSQL has not confirmed of the process's usage to it.
+async fn settle_usage(shared: &Shared) {
+    let left = shared.usage.settle(USAGE_AT_THE_END).await;
+    if left > 0 {
+        tracing::error!(batches = left, "usage was left behind; what Redis holds of it is billed later");
     }
 }
 

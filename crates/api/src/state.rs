@@ -13,9 +13,8 @@ use bulkhead_telemetry::{
     Health, Metrics,
     metrics::{AuthOutcome, Credential},
 };
-use bulkhead_usage::Recorder;
+use bulkhead_usage::{Flusher, Recorder};
 use chrono::{DateTime, Utc};
-use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::{
@@ -73,8 +72,8 @@ pub struct Shared {
     pub health: Arc<Health>,
     /// The tenants' buckets; threads make their own from it.
     pub limiter: Limiter,
-    /// Every thread's recorder, for the end: the threads are gone by then.
-    pub recorders: Arc<Mutex<Vec<Recorder>>>,
+    /// Stores what the threads record of usage, on a thread of its own.
+    pub usage: Arc<Flusher>,
 }
 
 /// What one thread works with.
@@ -84,7 +83,7 @@ pub struct AppState {
     pub db: Db,
     /// This thread's way to the tenants' buckets.
     pub limiter: Limiter,
-    /// This thread's usage recorder.
+    /// Records usage.
     pub recorder: Recorder,
 }
 
@@ -98,9 +97,8 @@ impl std::ops::Deref for AppState {
 
 impl AppState {
     /// The state of the thread that calls this.
-    pub fn new(shared: Shared, db: Db, recorder: Recorder) -> Self {
-        let limiter = shared.limiter.for_thread();
-        shared.recorders.lock().push(recorder.clone());
+    pub fn new(shared: Shared, db: Db) -> Self {
+        let (limiter, recorder) = (shared.limiter.for_thread(), shared.usage.recorder());
         Self { shared, db, limiter, recorder }
     }
 

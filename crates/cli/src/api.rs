@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, block_on, serve};
-use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, MasterKey, PasswordHasher};
+use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, Purpose};
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
 use bulkhead_limits::{AddressLimiter, FailureBudget, InFlight, InFlightOptions, Limiter, LimiterOptions};
 use bulkhead_telemetry::{Health, Metrics};
-use bulkhead_usage::Recorder;
+use bulkhead_usage::Flusher;
 use chrono::TimeDelta;
 
 use crate::{stop, wiring};
@@ -24,7 +24,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         let databases = wiring::databases(&settings, &shared.metrics, Shares::PerSide)?;
         let node = wiring::node(&settings, NodeKind::Api);
         let threads = wiring::threads(&settings);
-        let state = thread_state(&settings, &shared, databases.clone())?;
+        let state = thread_state(&shared, databases.clone());
         let options = ServerOptions {
             api: (settings.http.bind, settings.http.port).into(),
             metrics: (settings.http.metrics_bind, settings.http.metrics_port).into(),
@@ -59,7 +59,7 @@ fn in_flight(settings: &Settings) -> InFlightOptions {
 /// What all threads share.
 fn shared(settings: &Settings) -> Result<Shared> {
     let (http, auth) = (&settings.http, &settings.auth);
-    let keyring = Arc::new(Keyring::new(&MasterKey::from(*auth.require_master_key()?.expose()))?);
+    let keyring = wiring::keyring(settings)?;
     let passwords = PasswordHasher::new(usize::from(auth.password_hash_threads));
     let tokens = AccessTokens::new(
         settings.issuer().to_owned(),
@@ -94,32 +94,30 @@ fn shared(settings: &Settings) -> Result<Shared> {
             session_life,
             Bounds::default(),
         )),
-        keyring,
         passwords,
         in_flight: InFlight::new(in_flight(settings), metrics.clone()),
         addresses: Arc::new(AddressLimiter::new(http.ip_requests_per_minute, metrics.clone())),
         failures: Arc::new(FailureBudget::new(http.ip_failed_credentials_per_minute, metrics.clone())),
         limiter: Limiter::new(redis, limits, metrics.clone()),
         health: Arc::new(Health::default()),
-        recorders: Arc::default(),
+        usage: Arc::new(flusher(settings, &keyring, &metrics)?),
+        keyring,
         metrics,
     })
 }
 
+/// Starts what stores usage.
+fn flusher(settings: &Settings, keyring: &Arc<Keyring>, metrics: &Metrics) -> Result<Flusher> {
+    let stores = wiring::usage_stores(settings, metrics)?;
+    let mac = keyring.for_purpose(Purpose::UsageEntry);
+    Ok(Flusher::start(wiring::flusher_options(settings), stores, mac, metrics.clone())?)
+}
+
 /// Makes a thread's state, on that thread.
 fn thread_state(
-    settings: &Settings,
     shared: &Shared,
     databases: impl Fn() -> Db + Clone + Send + 'static,
-) -> Result<impl Fn() -> AppState + Clone + Send + 'static> {
-    let options = wiring::recorder_options(settings);
-    let redis = wiring::queue_redis(settings)?;
+) -> impl Fn() -> AppState + Clone + Send + 'static {
     let shared = shared.clone();
-    Ok(move || {
-        let db = databases();
-        let (recorder, work) =
-            Recorder::new(options.clone(), db.clone(), redis.clone(), shared.metrics.clone());
-        tokio::task::spawn_local(work);
-        AppState::new(shared.clone(), db, recorder)
-    })
+    move || AppState::new(shared.clone(), databases())
 }

@@ -1,9 +1,10 @@
 //! From settings to handles: the one place that knows both the configuration and what it configures.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use bulkhead_api::ServeError;
+use bulkhead_auth::{Keyring, MasterKey};
 use bulkhead_config::{Database, DatabaseTls, ServerUrl, Settings};
 use bulkhead_db::{
     Connector, Db, Owner, Pool, PoolOptions, Shares, Timeouts, Tls,
@@ -11,7 +12,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock, JobId, SystemClock};
 use bulkhead_telemetry::Metrics;
-use bulkhead_usage::{RecorderOptions, RedisServer};
+use bulkhead_usage::{FlusherOptions, RedisServer, Stores};
 
 /// How much longer than the server's own time-out a client waits for an answer before it gives the connection up.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -20,6 +21,15 @@ const MARGIN: Duration = Duration::from_secs(2);
 const REDIS_CONNECT: Duration = Duration::from_secs(1);
 /// How long to wait for its answer. Longer than a limiter may: what is sent here matters more than when.
 const REDIS_ANSWER: Duration = Duration::from_millis(500);
+
+/// Connections that storing usage may use: for what answers wait for, and for what is made up for beside it.
+const USAGE_CONNECTIONS: u16 = 2;
+
+/// The keys that are derived from the master key.
+pub(crate) fn keyring(settings: &Settings) -> Result<Arc<Keyring>> {
+    let master = settings.auth.require_master_key()?;
+    Ok(Arc::new(Keyring::new(&MasterKey::from(*master.expose()))?))
+}
 
 /// How to reach the database as one login role.
 pub(crate) fn connector(database: &Database, url: &ServerUrl) -> Result<Connector> {
@@ -130,16 +140,30 @@ pub(crate) fn queue_redis(settings: &Settings) -> Result<RedisServer> {
     )?)
 }
 
-/// How a recorder behaves.
-pub(crate) fn recorder_options(settings: &Settings) -> RecorderOptions {
+/// Where a process stores its usage, apart from what requests and the platform's own work use.
+pub(crate) fn usage_stores(settings: &Settings, metrics: &Metrics) -> Result<Stores> {
+    let database = &settings.database;
+    let postgres = connector(database, database.require_platform()?)?;
+    let pool = |connector, connections, label| {
+        let options = pool_options(database, connections, Shares::Whole);
+        Pool::measured(connector, options, metrics.database.pool(label))
+    };
+    // Usage is never a tenant's transaction, so the first pool opens nothing.
+    let tenants = pool(connector(database, database.require_tenant()?)?, 1, "tenant");
+    let db = Db::new(tenants, pool(postgres.clone(), USAGE_CONNECTIONS, "platform"), timeouts(database));
+    Ok(Stores { db, postgres, redis: queue_redis(settings)? })
+}
+
+/// How usage is stored.
+pub(crate) fn flusher_options(settings: &Settings) -> FlusherOptions {
     let usage = &settings.usage;
-    RecorderOptions {
+    FlusherOptions {
         node: usage.node_name(),
         stream_max: u64::from(usage.usage_stream_max),
         buffer_bytes: usage.usage_buffer_bytes,
         buffer_age: usage.usage_buffer_age,
         resend_after: usage.usage_resend,
-        ..RecorderOptions::default()
+        ..FlusherOptions::default()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bulkhead_api::{block_on, probes};
+use bulkhead_auth::Purpose;
 use bulkhead_config::{PLATFORM_URL, PROVISIONER_URL, Settings, TENANT_URL};
 use bulkhead_db::Shares;
 use bulkhead_domain::SystemClock;
@@ -24,11 +25,14 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         let metrics = Metrics::new()?;
         let health = Arc::new(Health::default());
         let databases = wiring::databases(&settings, &metrics, Shares::Whole)?;
+        let keyring = wiring::keyring(&settings)?;
         let reaches = Reaches {
             threads: (0..wiring::threads(&settings)).map(|_| databases()).collect(),
             own: databases(),
             owner: wiring::owner(&settings, PROVISIONERS)?,
             redis: wiring::queue_redis(&settings)?,
+            usage_mac: keyring.for_purpose(Purpose::UsageEntry),
+            queue_mac: keyring.for_purpose(Purpose::QueuedJob),
             metrics: metrics.clone(),
             health: Arc::clone(&health),
             clock: Arc::new(SystemClock),

@@ -189,7 +189,7 @@ impl UsageDelta {
 /// Names a batch for all time: it is applied at most once, however often it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BatchId {
-    /// The recorder that made the batch; new at every start of a process, for each of its threads.
+    /// The recorder that made the batch: a process, new at every start.
     pub boot: Uuid,
     /// The batch's number at that recorder, from 1 without gaps.
     pub seq: u64,

@@ -98,6 +98,11 @@ pub(crate) fn encode(batch: &UsageBatch) -> Result<Vec<u8>, CodecError> {
     Ok(serde_json::to_vec(&Wire { v: VERSION, boot, seq, node: batch.node.as_str().into(), keys })?)
 }
 
+/// As much of an entry as a batch can have. What is longer is none of ours, and is not kept whole.
+pub(crate) fn head(bytes: &[u8]) -> &[u8] {
+    bytes.get(..MAX_BYTES).unwrap_or(bytes)
+}
+
 /// Reads a batch.
 pub(crate) fn decode(bytes: &[u8]) -> Result<UsageBatch, CodecError> {
     if bytes.len() > MAX_BYTES {

@@ -2,11 +2,18 @@
 //!
 //! The stream is read from its start, so nothing has to be remembered about where the last run stopped. Entries are
 //! deleted after their batches are committed; dying in between only means that they are read again and found applied.
+//!
+//! Refuses to believe Redis: an entry whose tag is not ours is set aside before anything in it is looked at, so it can
+//! neither bill anybody nor claim the number of a batch that is still to come. A genuine entry may be written again by
+//! whoever has copied it; its number says that it is applied, and its minutes, which its tag covers, that it is too old.
 
 use std::{collections::HashSet, time::Duration};
 
 use bulkhead_db::{Authority, Db, platform::usage};
-use bulkhead_domain::usage::{UsageBatch, UsageKey};
+use bulkhead_domain::{
+    Mac,
+    usage::{UsageBatch, UsageKey},
+};
 use bulkhead_telemetry::Metrics;
 use chrono::{DateTime, TimeDelta, Utc};
 use redis::{RedisResult, aio::MultiplexedConnection};
@@ -50,8 +57,8 @@ pub struct Drained {
     pub left: u64,
 }
 
-/// The set of applied batches is kept for 35 days after a recorder's last one (`bulkhead_db::platform::housekeeping`). An
-/// entry that has waited for longer than this could not be told from one that was applied, so it is set aside.
+/// The set of applied batches is kept for 35 days after a recorder's last one (`bulkhead_db::platform::housekeeping`). A
+/// batch whose last request is longer ago than this could not be told from one that was applied, so it is set aside.
 const TOO_OLD: TimeDelta = TimeDelta::days(30);
 
 /// Moves what is in the stream at `now`, or as much of it as there is time for. What comes in meanwhile waits for the next
@@ -61,6 +68,7 @@ pub async fn drain(
     connection: &mut MultiplexedConnection,
     db: &Db,
     metrics: &Metrics,
+    mac: &dyn Mac,
     options: DrainOptions,
     now: DateTime<Utc>,
 ) -> Result<Drained, UsageError> {
@@ -72,7 +80,7 @@ pub async fn drain(
             metrics.usage.stream_length.set(0);
             return Ok(drained);
         }
-        for chunk in chunks(entries, options.keys, now) {
+        for chunk in chunks(entries, options.keys, mac, now) {
             move_chunk(connection, db, metrics, chunk, &mut drained).await?;
         }
         if is_last {
@@ -115,11 +123,11 @@ struct Chunk {
     keys: HashSet<UsageKey>,
 }
 
-fn chunks(entries: Vec<Entry>, most_keys: usize, now: DateTime<Utc>) -> Vec<Chunk> {
+fn chunks(entries: Vec<Entry>, most_keys: usize, mac: &dyn Mac, now: DateTime<Utc>) -> Vec<Chunk> {
     let mut chunks = vec![];
     let mut chunk = Chunk::default();
     for entry in entries {
-        match readable(&entry, now) {
+        match readable(&entry, mac, now) {
             Ok(batch) => {
                 let fresh = batch.entries.iter().filter(|(key, _)| !chunk.keys.contains(key)).count();
                 if !chunk.keys.is_empty() && chunk.keys.len() + fresh > most_keys {
@@ -139,12 +147,18 @@ fn chunks(entries: Vec<Entry>, most_keys: usize, now: DateTime<Utc>) -> Vec<Chun
     chunks
 }
 
-fn readable(entry: &Entry, now: DateTime<Utc>) -> Result<UsageBatch, String> {
-    let oldest = (now - TOO_OLD).timestamp_millis();
-    if entry.written_at_ms().is_none_or(|millis| millis < oldest) {
-        return Err("the entry is too old to be told from one that was applied".to_owned());
+/// The batch of an entry, or why it cannot be applied.
+fn readable(entry: &Entry, mac: &dyn Mac, now: DateTime<Utc>) -> Result<UsageBatch, String> {
+    if !mac.verify(&entry.bytes, &entry.tag) {
+        return Err("its tag is missing or wrong: an older release wrote it, or somebody else".to_owned());
     }
-    codec::decode(&entry.bytes).map_err(|error| error.to_string())
+    let batch = codec::decode(&entry.bytes).map_err(|error| error.to_string())?;
+    let oldest = (now - TOO_OLD).timestamp().div_euclid(60);
+    if batch.entries.iter().map(|(key, _)| i64::from(key.minute)).max().is_some_and(|newest| newest < oldest)
+    {
+        return Err("it is too old to be told from one that was applied".to_owned());
+    }
+    Ok(batch)
 }
 
 async fn move_chunk(
@@ -158,7 +172,7 @@ async fn move_chunk(
     let applied = db
         .platform_write(Authority::machinery(), async |tx| {
             for (entry, reason) in &bad {
-                usage::reject(tx, &entry.id, &entry.bytes, reason).await?;
+                usage::reject(tx, &entry.id, codec::head(&entry.bytes), reason).await?;
             }
             usage::apply(tx, &batches).await
         })

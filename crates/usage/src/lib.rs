@@ -1,7 +1,8 @@
 //! Usage: what API nodes record, and how it reaches PostgreSQL exactly once.
 //!
-//! Owns the recorder that runs in every API thread, the Redis stream that batches wait in, and the draining of that
-//! stream by the worker. Refuses to decide what is billable: it counts what it is told, all of it, once.
+//! Owns the recorder that all threads of an API process share, the flusher that stores what they record, the Redis stream
+//! that batches wait in, and the draining of that stream by the worker. Refuses to decide what is billable: it counts what
+//! it is told, all of it, once.
 //!
 //! # The promise, and what keeps it
 //!
@@ -10,15 +11,17 @@
 //!
 //! | step | what happens | why the promise holds |
 //! |---|---|---|
-//! | record | [`Recorder::record`] folds the request into the open batch, before its answer is sent | Whether the request's future goes on living does not matter: the batch belongs to the recorder. |
-//! | flush | The open batch gets its number, goes into the ledger, then into the stream; only then [`Ticket::flushed`] resolves | At the answer the record is in this process (ledger) and in Redis (stream). |
-//! | Redis does not answer | The same batch, under the same number, goes into the rollups directly | It is in PostgreSQL. The stream may or may not have it: the number tells. |
-//! | nobody answers | The batch stays in the ledger and is tried again; the answer goes out as [`Outcome::Unsafe`], which is counted | Two faults at once; lost only if this process dies now too. |
+//! | record | [`Recorder::record`] folds the request into the open batch, before its answer is sent | Whether the request's future goes on living does not matter: the batch belongs to the process. |
+//! | flush | The flusher, on a thread of its own, takes the open batch, numbers it, keeps it in the ledger, and appends it to the stream; only then [`Ticket::flushed`] resolves | At the answer the record is in this process (ledger) and in Redis (stream). No request runs on that thread, so none can hold up another's record. |
+//! | Redis does not answer | The same batch, under the same number, goes into the rollups directly, in transactions that PostgreSQL can finish in time | It is in PostgreSQL. The stream may or may not have it: the number tells. |
+//! | we do not run | A server is silent when the flusher has looked for its answer ten times in a row and found nothing; a look that came late does not count. What PostgreSQL may have done when we stopped listening is asked of it again | Threads without processor time, of requests or the flusher's own, make no answer unsafe while Redis or PostgreSQL answers. |
+//! | nobody answers | Redis was asked and did not take the batch, PostgreSQL was asked and refused it or let nobody in, both after the record was put down: the answer goes out as [`Outcome::Unsafe`], which is counted, and the record stays in the process and is tried again | Two faults at once; lost only if this process dies now too. |
 //! | drain | The worker reads the stream from its start, applies, commits, then deletes what it has read | Dying in between only means that entries are read again. |
-//! | apply | One transaction adds a batch to the rollups and its number to the recorder's set of applied numbers, under a lock on that set (`bulkhead_db::platform::usage`) | Never twice, whoever applies: worker, two workers, the recorder itself. |
-//! | confirm | The ledger keeps a batch until PostgreSQL says that it is applied | If Redis loses the stream, the process still has all of it: a batch that is neither applied nor in the stream is appended again. |
+//! | believe | An entry carries a tag, an HMAC of all its bytes; one without the right tag is set aside unread | Who can write to Redis bills nobody, and claims no number of a batch that is still to come. |
+//! | apply | One transaction adds a batch to the rollups and its number to the recorder's set of applied numbers, under a lock on that set (`bulkhead_db::platform::usage`) | Never twice, whoever applies: worker, two workers, the flusher itself, or somebody who writes a copied entry again. |
+//! | confirm | The ledger keeps a batch until PostgreSQL says that it is applied | If Redis loses the stream, or the worker did not believe an entry, the process still has all of it: a batch that is neither applied nor in the stream is appended again. |
 //! | give up waiting | What is not confirmed in time, or too much of it, is applied directly, and its entry deleted | Without a worker the stream stays as short as the ledger is old, and the process's memory bounded. |
-//! | shut down | [`Recorder::shutdown`] applies everything that is not confirmed | After an orderly end nothing depends on Redis. |
+//! | shut down | [`Flusher::settle`] applies everything that is not confirmed, of all threads, until its one deadline | After an orderly end nothing depends on Redis. What PostgreSQL did not take in time is still in the stream. |
 //!
 //! A record's minute is that of the request's start, fixed when it is recorded: it is billed in that period however late
 //! it arrives.
@@ -26,6 +29,8 @@
 mod backoff;
 mod codec;
 mod drain;
+mod flusher;
+mod patience;
 mod recorder;
 mod server;
 mod stream;
@@ -33,7 +38,8 @@ mod stream;
 pub use backoff::{Backoff, pause};
 pub use codec::{CodecError, MAX_KEYS};
 pub use drain::{DrainOptions, Drained, drain};
-pub use recorder::{Outcome, Recorder, RecorderOptions, Ticket};
+pub use flusher::{Flusher, FlusherOptions, Stores};
+pub use recorder::{Outcome, Recorder, Ticket};
 pub use server::RedisServer;
 pub use stream::{STREAM, length};
 

@@ -1,12 +1,8 @@
-//! What a thread of the API has served, on its way out of the process.
+//! What the threads that serve requests see of usage: they put records down, and wait until these are stored.
 //!
-//! Every thread has its own recorder: its own name (a new one at every start), its own numbers, its own connection. A
-//! record is folded into the open batch without leaving the thread; when the flush before it has returned, the open
-//! batch is sealed and sent, with the records of all requests that were finished meanwhile: natural group commit, without
-//! a timer. The rules are in the crate's documentation.
-
-mod flusher;
-mod ledger;
+//! Owns the batch that is being filled, and what became of it. One batch is filled by all threads of the process, so a
+//! tenant's requests of a minute are one entry, whichever threads served them. Refuses to judge whether a record is
+//! safe: only the flusher knows what Redis and PostgreSQL have said (`flusher.rs`).
 
 use std::{
     collections::HashMap,
@@ -18,115 +14,36 @@ use std::{
     time::Duration,
 };
 
-use bulkhead_db::{Authority, Db, DbError, platform::usage};
 use bulkhead_domain::{
     TenantId,
-    usage::{StatusClass, UsageBatch, UsageDelta},
+    usage::{StatusClass, UsageDelta, UsageKey},
 };
-use bulkhead_telemetry::Metrics;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::sync::Notify;
 
-use crate::{codec, server::RedisServer};
-use flusher::{APPLY_AT_ONCE, Flusher};
-
-/// How a recorder behaves.
-#[derive(Clone, Debug)]
-pub struct RecorderOptions {
-    /// The name of this node, for people who look into the tables: 1 to 64 visible ASCII characters.
-    pub node: String,
-    /// How long an answer waits for its record to be stored.
-    pub wait: Duration,
-    /// Entries in the stream beyond which batches go to PostgreSQL directly.
-    pub stream_max: u64,
-    /// Unconfirmed bytes beyond which batches are applied directly.
-    pub buffer_bytes: usize,
-    /// Age beyond which an unconfirmed batch is applied directly.
-    pub buffer_age: Duration,
-    /// Age beyond which an unconfirmed batch is looked for in the stream, and appended again when it is not there.
-    pub resend_after: Duration,
-    /// How often PostgreSQL is asked what it has applied.
-    pub confirm_every: Duration,
-}
-
-impl Default for RecorderOptions {
-    fn default() -> Self {
-        Self {
-            node: "local".to_owned(),
-            wait: Duration::from_secs(1),
-            stream_max: 100_000,
-            buffer_bytes: 16 << 20,
-            buffer_age: Duration::from_secs(30),
-            resend_after: Duration::from_secs(10),
-            confirm_every: Duration::from_millis(1_500),
-        }
-    }
-}
+use crate::{codec, patience};
 
 /// Whether a record was stored before its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is stored outside this process.
     Stored,
-    /// Neither Redis nor PostgreSQL took it in time. It is kept in this process and will be stored as soon as one of them
-    /// does.
+    /// Neither Redis nor PostgreSQL took it, each having been asked. It is kept in this process and will be stored as soon
+    /// as one of them does.
     Unsafe,
 }
 
-/// Records what a thread serves.
+/// Records what a process serves. Clones record into the same batch, from any thread.
 #[derive(Clone)]
 pub struct Recorder {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    wait: Duration,
-    open: Mutex<Open>,
-    /// Wakes the flusher.
-    wake: Notify,
-    stop: watch::Sender<bool>,
-    /// What the flusher had not seen confirmed when it ended.
-    left: watch::Sender<Option<Vec<UsageBatch>>>,
-}
-
-/// The batch that is being filled.
-#[derive(Default)]
-struct Open {
-    slots: HashMap<Slot, UsageDelta>,
-    signal: Arc<Signal>,
-}
-
-/// What [`bulkhead_domain::usage::UsageKey`] says, without an allocation per request.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Slot {
-    tenant: TenantId,
-    route: &'static str,
-    status: StatusClass,
-    minute: u32,
+    desk: Arc<Desk>,
+    longest_wait: Duration,
 }
 
 impl Recorder {
-    /// A recorder, and the future that does its work. The future is to be run on the same thread, for as long as the
-    /// process lives; it ends after [`Recorder::shutdown`]. `db` and `redis` are the thread's own.
-    pub fn new(
-        options: RecorderOptions,
-        db: Db,
-        redis: RedisServer,
-        metrics: Metrics,
-    ) -> (Self, impl Future<Output = ()>) {
-        let shared = Arc::new(Shared {
-            wait: options.wait,
-            open: Mutex::default(),
-            wake: Notify::new(),
-            stop: watch::Sender::new(false),
-            left: watch::Sender::new(None),
-        });
-        let flusher = Flusher::new(Arc::clone(&shared), options, db, redis, metrics);
-        (Self { shared }, flusher.run())
+    pub(crate) const fn new(desk: Arc<Desk>, longest_wait: Duration) -> Self {
+        Self { desk, longest_wait }
     }
 
     /// Counts a request that is about to be answered. From here on it is counted, whatever becomes of the caller. Await
@@ -145,47 +62,18 @@ impl Recorder {
         let minute = u32::try_from(started_at.timestamp().div_euclid(60)).unwrap_or_default();
         let slot = Slot { tenant, route, status, minute };
         let signal = {
-            let mut open = self.shared.open.lock();
+            let mut open = self.desk.open.lock();
             open.slots.entry(slot).or_default().merge(&codec::clamp(delta));
             Arc::clone(&open.signal)
         };
-        self.shared.wake.notify_one();
-        Ticket { signal, wait: self.shared.wait }
-    }
-
-    /// Stores everything in PostgreSQL through `db`, for at most `limit`; how many batches could not be. Call it when the
-    /// last request has been answered, on whichever thread is left: the recorder's own may have ended by then.
-    pub async fn shutdown(&self, db: &Db, limit: Duration) -> usize {
-        let deadline = Instant::now() + limit;
-        self.shared.stop.send_replace(true);
-        let mut handed_over = self.shared.left.subscribe();
-        if tokio::time::timeout(limit, handed_over.wait_for(Option::is_some)).await.is_err() {
-            return self.shared.open.lock().slots.len().max(1);
-        }
-        let mut left = self.shared.left.send_replace(Some(Vec::new())).unwrap_or_default();
-        while !left.is_empty() {
-            let some = left.get(..left.len().min(APPLY_AT_ONCE)).unwrap_or_default();
-            let work = async |tx: &mut _| usage::apply(tx, some.iter()).await;
-            let applied: Result<_, DbError> = db.platform_write(Authority::machinery(), work).await;
-            match applied {
-                Ok(_) => drop(left.drain(..left.len().min(APPLY_AT_ONCE))),
-                Err(error) if Instant::now() < deadline => {
-                    tracing::warn!(%error, "usage could not be stored in PostgreSQL; it will be tried again");
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                Err(error) => {
-                    tracing::error!(%error, batches = left.len(), "the process ends before PostgreSQL has taken all usage");
-                    break;
-                }
-            }
-        }
-        left.len()
+        self.desk.wake.notify_one();
+        Ticket { signal, longest_wait: self.longest_wait }
     }
 }
 
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Recorder({} open keys)", self.shared.open.lock().slots.len())
+        write!(f, "Recorder({} open keys)", self.desk.open.lock().slots.len())
     }
 }
 
@@ -194,27 +82,120 @@ impl fmt::Debug for Recorder {
 #[must_use = "the answer must wait until its usage is stored"]
 pub struct Ticket {
     signal: Arc<Signal>,
-    wait: Duration,
+    longest_wait: Duration,
 }
 
 impl Ticket {
-    /// Waits until the batch that holds the record is stored outside this process, or it is clear that it cannot be now.
+    /// Waits until the flusher says what became of the batch that holds the record. Ends without its word only when the
+    /// flusher has said nothing for the longest wait: then the record is as unsafe as it gets.
     pub async fn flushed(self) -> Outcome {
         let told = self.signal.told.notified();
         let mut told = std::pin::pin!(told);
         // Enrolled before looking, so that what is told in between is not missed.
         told.as_mut().enable();
-        if let Some(outcome) = self.signal.outcome() {
-            return outcome;
+        if self.signal.outcome().is_none() {
+            // What counts is not how the wait ended: the word may have been said while this thread did not run.
+            let _ended = patience::within(self.longest_wait, told).await;
         }
-        match tokio::time::timeout(self.wait, told).await {
-            Ok(()) => self.signal.outcome().unwrap_or(Outcome::Unsafe),
-            Err(_elapsed) => Outcome::Unsafe,
-        }
+        self.signal.outcome().unwrap_or(Outcome::Unsafe)
     }
 }
 
-/// What became of one open batch, for all who wait for it.
+/// Where recorders put records down and the flusher picks them up.
+#[derive(Default)]
+pub(crate) struct Desk {
+    open: Mutex<Open>,
+    /// Wakes the flusher.
+    pub(crate) wake: Notify,
+}
+
+/// The batch that is being filled.
+#[derive(Default)]
+struct Open {
+    slots: Slots,
+    signal: Arc<Signal>,
+    /// Whether the flusher has ended.
+    closed: bool,
+}
+
+type Slots = HashMap<Slot, UsageDelta>;
+
+/// What [`UsageKey`] says, without an allocation per request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Slot {
+    tenant: TenantId,
+    route: &'static str,
+    status: StatusClass,
+    minute: u32,
+}
+
+impl Desk {
+    /// Whether no record waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.lock().slots.is_empty()
+    }
+
+    /// Takes all records, and who waits for them.
+    pub(crate) fn take(&self) -> (Vec<(UsageKey, UsageDelta)>, Waiting) {
+        let (slots, signal) = self.open.lock().take();
+        (slots.into_iter().map(named).collect(), Waiting(signal))
+    }
+
+    /// Takes those who wait and leaves their records, which then go with the next batch.
+    pub(crate) fn take_waiting(&self) -> Waiting {
+        Waiting(self.open.lock().next_signal())
+    }
+
+    /// Takes all records for the last time: who puts one down from now on is told at once that it is unsafe.
+    pub(crate) fn close(&self) -> (Vec<(UsageKey, UsageDelta)>, Waiting) {
+        let (slots, signal) = {
+            let mut open = self.open.lock();
+            open.closed = true;
+            open.take()
+        };
+        (slots.into_iter().map(named).collect(), Waiting(signal))
+    }
+}
+
+impl Open {
+    fn take(&mut self) -> (Slots, Arc<Signal>) {
+        // As much room as was needed, so that filling the next batch does not grow it step by step.
+        let room = Slots::with_capacity(self.slots.len());
+        (std::mem::replace(&mut self.slots, room), self.next_signal())
+    }
+
+    fn next_signal(&mut self) -> Arc<Signal> {
+        let next = Arc::<Signal>::default();
+        if self.closed {
+            next.tell(Outcome::Unsafe);
+        }
+        std::mem::replace(&mut self.signal, next)
+    }
+}
+
+fn named((slot, delta): (Slot, UsageDelta)) -> (UsageKey, UsageDelta) {
+    let Slot { tenant, route, status, minute } = slot;
+    (UsageKey { tenant, route: route.to_owned(), status, minute }, delta)
+}
+
+/// Requests that wait for the same word. When it is dropped without one, the word is [`Outcome::Unsafe`]: the flusher has
+/// ended half-way.
+pub(crate) struct Waiting(Arc<Signal>);
+
+impl Waiting {
+    /// Says what became of their records.
+    pub(crate) fn tell(self, outcome: Outcome) {
+        self.0.tell(outcome);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.tell(Outcome::Unsafe);
+    }
+}
+
+/// What became of one batch, for all who wait for it. The first word counts.
 #[derive(Debug, Default)]
 struct Signal {
     state: AtomicU8,
@@ -222,6 +203,7 @@ struct Signal {
 }
 
 impl Signal {
+    const OPEN: u8 = 0;
     const STORED: u8 = 1;
     const UNSAFE: u8 = 2;
 
@@ -238,7 +220,59 @@ impl Signal {
             Outcome::Stored => Self::STORED,
             Outcome::Unsafe => Self::UNSAFE,
         };
-        self.state.store(state, Ordering::Release);
-        self.told.notify_waiters();
+        if self.state.compare_exchange(Self::OPEN, state, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.told.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_domain::{Clock as _, SystemClock};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn desk() -> (Arc<Desk>, Recorder) {
+        let desk = Arc::new(Desk::default());
+        (Arc::clone(&desk), Recorder::new(desk, Duration::from_secs(10)))
+    }
+
+    fn record(recorder: &Recorder) -> Ticket {
+        let delta = UsageDelta { requests: 1, ..UsageDelta::default() };
+        let tenant = TenantId::from_uuid(Uuid::from_u128(1));
+        recorder.record(tenant, "get_me", StatusClass::of(200), SystemClock.now(), &delta)
+    }
+
+    #[tokio::test]
+    async fn the_first_word_about_a_batch_counts_for_all_its_records() {
+        let (desk, recorder) = desk();
+        let (first, second) = (record(&recorder), record(&recorder));
+        let (entries, waiting) = desk.take();
+        assert_eq!(entries.iter().map(|(_, delta)| delta.requests).sum::<u64>(), 2);
+        let later = record(&recorder);
+        waiting.tell(Outcome::Stored);
+        assert_eq!((first.flushed().await, second.flushed().await), (Outcome::Stored, Outcome::Stored));
+        assert!(!desk.is_empty());
+        drop(desk.take_waiting());
+        assert_eq!(later.flushed().await, Outcome::Unsafe);
+        assert!(!desk.is_empty(), "who waits was taken, the record was not");
+    }
+
+    #[tokio::test]
+    async fn without_a_flusher_nobody_waits() {
+        let (desk, recorder) = desk();
+        let before = record(&recorder);
+        drop(desk.close());
+        assert_eq!(
+            (before.flushed().await, record(&recorder).flushed().await),
+            (Outcome::Unsafe, Outcome::Unsafe)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flusher_that_says_nothing_ends_the_wait_at_last() {
+        let (_desk, recorder) = desk();
+        assert_eq!(record(&recorder).flushed().await, Outcome::Unsafe);
     }
 }

@@ -39,12 +39,35 @@ impl RedisServer {
     }
 
     /// Opens a connection that the current runtime drives. It does not reconnect: when it fails, its user knows what
-    /// was under way, drops it and opens another.
+    /// was under way, drops it and opens another. Its waits are bounded by the clock, so a thread that did not run for a
+    /// while takes its own absence for the server's.
     pub async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect))
-            .set_response_timeout(Some(self.answer));
+        self.open(Some(self.connect), Some(self.answer)).await
+    }
+
+    /// The same without a bound to any wait, for those who count silence themselves (`patience.rs`).
+    pub(crate) async fn connect_untimed(&self) -> RedisResult<MultiplexedConnection> {
+        self.open(None, None).await
+    }
+
+    async fn open(
+        &self,
+        connect: Option<Duration>,
+        answer: Option<Duration>,
+    ) -> RedisResult<MultiplexedConnection> {
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(connect).set_response_timeout(answer);
         self.client.get_multiplexed_async_connection_with_config(&config).await
+    }
+
+    /// How long to wait for a connection.
+    pub(crate) const fn connect_timeout(&self) -> Duration {
+        self.connect
+    }
+
+    /// How long to wait for an answer.
+    pub(crate) const fn answer_timeout(&self) -> Duration {
+        self.answer
     }
 }
 

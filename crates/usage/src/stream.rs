@@ -1,6 +1,9 @@
 //! The Redis stream that batches wait in.
+//!
+//! An entry is a batch and its tag: who can write to Redis cannot write a batch that is believed. Refuses to say what
+//! becomes of an entry without the right tag; that is for whoever reads (`drain.rs`).
 
-use bulkhead_domain::usage::UsageBatch;
+use bulkhead_domain::{Mac, usage::UsageBatch};
 use redis::{RedisResult, aio::MultiplexedConnection, streams::StreamRangeReply};
 
 use crate::codec;
@@ -9,7 +12,10 @@ use crate::codec;
 pub const STREAM: &str = "bh:usage";
 
 /// The field of an entry that holds the batch.
-const FIELD: &str = "b";
+const BATCH: &str = "b";
+
+/// The field that holds the tag of the batch's bytes.
+const TAG: &str = "m";
 
 /// Entries read or deleted at a time; the server does nothing else meanwhile, for about half a millisecond.
 pub(crate) const PAGE: usize = 500;
@@ -18,12 +24,14 @@ pub(crate) const PAGE: usize = 500;
 /// they may or may not be in the stream.
 pub(crate) async fn append(
     connection: &mut MultiplexedConnection,
+    mac: &dyn Mac,
     batches: &[impl AsRef<UsageBatch>],
 ) -> RedisResult<Vec<String>> {
     let mut pipe = redis::pipe();
     for batch in batches {
         let bytes = codec::encode(batch.as_ref()).map_err(|error| unwritable(&error))?;
-        pipe.cmd("XADD").arg(STREAM).arg("*").arg(FIELD).arg(bytes);
+        let tag = mac.sign(&bytes);
+        pipe.cmd("XADD").arg(STREAM).arg("*").arg(BATCH).arg(bytes).arg(TAG).arg(&tag);
     }
     pipe.query_async(connection).await
 }
@@ -56,13 +64,8 @@ pub(crate) struct Entry {
     pub(crate) id: String,
     /// The batch, as it was written; empty when the entry has no such field.
     pub(crate) bytes: Vec<u8>,
-}
-
-impl Entry {
-    /// When it was written, by the clock of Redis, in milliseconds since the Unix epoch.
-    pub(crate) fn written_at_ms(&self) -> Option<i64> {
-        self.id.split_once('-').and_then(|(millis, _)| millis.parse().ok())
-    }
+    /// The tag, as it was written; empty when the entry has none.
+    pub(crate) tag: Vec<u8>,
 }
 
 /// The oldest entries, or the oldest behind one, at most `count`.
@@ -80,8 +83,11 @@ pub(crate) async fn oldest(
         .query_async(connection)
         .await?;
     let entry = |mut found: redis::streams::StreamId| {
-        let bytes = found.map.remove(FIELD).and_then(|value| redis::from_redis_value(value).ok());
-        Entry { id: found.id, bytes: bytes.unwrap_or_default() }
+        let mut field = |name| {
+            let value = found.map.remove(name).and_then(|value| redis::from_redis_value(value).ok());
+            value.unwrap_or_default()
+        };
+        Entry { bytes: field(BATCH), tag: field(TAG), id: found.id }
     };
     Ok(reply.ids.into_iter().map(entry).collect())
 }

@@ -7,7 +7,7 @@ use bulkhead_db::{
     platform::queue::lease::{self, ClaimedJob},
     tenant,
 };
-use bulkhead_domain::{Clock, Evidence, JobId, Proven, TenantId};
+use bulkhead_domain::{Clock, Evidence, JobId, Mac, Proven, TenantId};
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::RedisServer;
 use chrono::{DateTime, Utc};
@@ -21,6 +21,7 @@ pub(crate) struct Reach {
     pub(crate) db: Db,
     pub(crate) owner: Owner,
     pub(crate) redis: RedisServer,
+    pub(crate) usage_mac: Arc<dyn Mac>,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) schema_pool: u16,
@@ -50,6 +51,11 @@ impl JobContext {
     /// The Redis of the usage stream.
     pub const fn redis(&self) -> &RedisServer {
         &self.reach.redis
+    }
+
+    /// What recognises the entries of the usage stream.
+    pub fn usage_mac(&self) -> &dyn Mac {
+        &*self.reach.usage_mac
     }
 
     /// The metrics of the process.

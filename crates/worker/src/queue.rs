@@ -1,7 +1,10 @@
 //! apalis on Redis, as a dispatcher that may be lost at any moment.
 //!
 //! It carries ids, spread over the worker processes, and nothing else: what a job is, whether it is to run, and what came
-//! of it, stands in PostgreSQL. That makes the faults of apalis-redis 1.0.0 harmless, and these are the ones we step
+//! of it, stands in PostgreSQL. What is put in carries a tag, and what comes out without the right one is dropped before
+//! it costs a look-up or a place: who can write to Redis can delay jobs, but not have one run, nor fill a tenant's lane. A
+//! genuine task that is written again is an id delivered twice, and the job's row says whether there is anything to run.
+//! That makes the faults of apalis-redis 1.0.0 harmless, and these are the ones we step
 //! around:
 //!
 //! - Its scripts fail for good when about 8,000 tasks are due: [`Queue::room`] keeps the queue far below that.
@@ -15,6 +18,7 @@
 //! - An idempotency key without a time to live does not work: one is set, though no task has a key.
 
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -29,9 +33,10 @@ use apalis_core::{
 };
 use apalis_redis::{Config, RedisStorage};
 use bulkhead_db::platform::queue::dispatch::DueJob;
-use bulkhead_domain::JobId;
+use bulkhead_domain::{JobId, Mac};
 use bulkhead_telemetry::{Metrics, metrics::RedisUse};
 use bulkhead_usage::{Backoff, RedisServer};
+use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
 use redis::{RedisResult, aio::MultiplexedConnection};
 use serde::{Deserialize, Serialize};
@@ -58,11 +63,34 @@ const TRIM: usize = 500;
 struct Task {
     job: JobId,
     lane: String,
+    /// The tag of both, in hexadecimal. A release that knew none left it out; the sweeper hands such a job out again.
+    #[serde(default)]
+    tag: String,
+}
+
+impl Task {
+    fn signed(due: &DueJob, mac: &dyn Mac) -> Self {
+        let tag = HEXLOWER.encode(&mac.sign(&Self::covered(due)));
+        Self { job: due.id, lane: due.lane.clone(), tag }
+    }
+
+    /// The job to deliver, if we have put it in.
+    fn verified(self, mac: &dyn Mac) -> Option<DueJob> {
+        let due = DueJob { id: self.job, lane: self.lane };
+        let tag = HEXLOWER.decode(self.tag.as_bytes()).ok()?;
+        mac.verify(&Self::covered(&due), &tag).then_some(due)
+    }
+
+    /// The id has a fixed length, so nothing else reads the same.
+    fn covered(due: &DueJob) -> Vec<u8> {
+        [due.id.uuid().as_bytes().as_slice(), due.lane.as_bytes()].concat()
+    }
 }
 
 /// The queue in Redis.
 pub(crate) struct Queue {
     server: RedisServer,
+    mac: Arc<dyn Mac>,
     config: Config,
     poll: Duration,
     /// Tasks that one worker holds at a time.
@@ -80,7 +108,13 @@ struct State {
 }
 
 impl Queue {
-    pub(crate) fn new(server: RedisServer, poll: Duration, concurrency: usize, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        server: RedisServer,
+        mac: Arc<dyn Mac>,
+        poll: Duration,
+        concurrency: usize,
+        metrics: Metrics,
+    ) -> Self {
         // An orphaned task is only a second delivery of a job that the sweeper delivers again anyway.
         let config = Config::default()
             .queue(QUEUE)
@@ -91,7 +125,7 @@ impl Queue {
             .emit_events(false)
             .idempotency_ttl(Some(Duration::from_mins(1)));
         let state = State { down_since: Some(Instant::now()), generation: 0 };
-        Self { server, config, poll, concurrency, metrics, state: Mutex::new(state) }
+        Self { server, mac, config, poll, concurrency, metrics, state: Mutex::new(state) }
     }
 
     /// For how long no worker of this process has been able to fetch; `None` while one is.
@@ -139,7 +173,7 @@ impl Queue {
         connection: &MultiplexedConnection,
         jobs: &[DueJob],
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let tasks = jobs.iter().map(|due| Task { job: due.id, lane: due.lane.clone() }).collect();
+        let tasks = jobs.iter().map(|due| Task::signed(due, &*self.mac)).collect();
         let mut storage = RedisStorage::<Task, _>::new(connection.clone()).with_config(self.config.clone());
         Ok(storage.push_bulk(tasks).await?)
     }
@@ -180,7 +214,7 @@ impl Queue {
         };
         let worker = WorkerBuilder::new(name)
             .backend(storage.poll_with_strategy(EverySoOften::new(self.poll)))
-            .data(executor)
+            .data(Arrivals { executor, mac: Arc::clone(&self.mac), metrics: self.metrics.clone() })
             .concurrency(self.concurrency)
             .on_event(heard)
             .build(deliver);
@@ -297,8 +331,49 @@ impl PollStrategy for EverySoOften {
     }
 }
 
+/// Where what comes out of the queue goes.
+#[derive(Clone)]
+struct Arrivals {
+    executor: Executor,
+    mac: Arc<dyn Mac>,
+    metrics: Metrics,
+}
+
 /// Resolves when the job has left the executor, which is what bounds the tasks that a worker takes. Never fails: apalis
 /// must not try again by itself.
-async fn deliver(task: Task, executor: Data<Executor>) {
-    executor.deliver(DueJob { id: task.job, lane: task.lane }).await;
+async fn deliver(task: Task, arrivals: Data<Arrivals>) {
+    let job = task.job;
+    let Some(due) = task.verified(&*arrivals.mac) else {
+        arrivals.metrics.jobs.forged.inc();
+        tracing::error!(job.id = %job, "the queue held an id that no release with this master key has put in");
+        return;
+    };
+    arrivals.executor.deliver(due).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_testkit::mac;
+
+    use super::*;
+
+    #[test]
+    fn a_task_is_believed_only_as_it_was_signed() {
+        let mac = mac();
+        let due = DueJob { id: JobId::from_uuid(Uuid::from_u128(7)), lane: "lane".to_owned() };
+        let good = Task::signed(&due, &*mac);
+        let read = serde_json::to_string(&good).unwrap();
+        assert_eq!(serde_json::from_str::<Task>(&read).unwrap().verified(&*mac), Some(due));
+        let forged = [
+            Task { job: JobId::from_uuid(Uuid::from_u128(8)), ..good.clone() },
+            Task { lane: "another".to_owned(), ..good.clone() },
+            Task { tag: String::new(), ..good.clone() },
+            Task { tag: good.tag[2..].to_owned(), ..good.clone() },
+            Task { tag: good.tag.to_uppercase(), ..good.clone() },
+            Task { tag: format!("{}00", good.tag), ..good },
+        ];
+        for task in forged {
+            assert_eq!(task.clone().verified(&*mac), None, "{task:?}");
+        }
+    }
 }

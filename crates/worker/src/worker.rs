@@ -12,7 +12,7 @@ use bulkhead_db::{
         },
     },
 };
-use bulkhead_domain::{Clock, JobId};
+use bulkhead_domain::{Clock, JobId, Mac};
 use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_usage::RedisServer;
 use tokio::time::{sleep, timeout};
@@ -90,6 +90,10 @@ pub struct Reaches {
     pub owner: Owner,
     /// The Redis of the queue and of the usage stream.
     pub redis: RedisServer,
+    /// Recognises the entries of the usage stream.
+    pub usage_mac: Arc<dyn Mac>,
+    /// Signs what is put into the queue, and recognises it.
+    pub queue_mac: Arc<dyn Mac>,
     /// The metrics of the process.
     pub metrics: Metrics,
     /// Kept up to date: whether PostgreSQL and Redis answer.
@@ -119,7 +123,7 @@ pub async fn run(
     if reaches.threads.is_empty() {
         return Err(WorkerError::NoThreads);
     }
-    let Reaches { threads, own: db, owner, redis, metrics, health, clock } = reaches;
+    let Reaches { threads, own: db, owner, redis, usage_mac, queue_mac, metrics, health, clock } = reaches;
     for kind in registry.kinds() {
         metrics.jobs.expect(kind);
     }
@@ -127,6 +131,7 @@ pub async fn run(
         db,
         owner: owner.clone(),
         redis: redis.clone(),
+        usage_mac: Arc::clone(&usage_mac),
         metrics: metrics.clone(),
         clock: Arc::clone(&clock),
         schema_pool: options.schema_pool,
@@ -134,7 +139,7 @@ pub async fn run(
     let outstanding = options.outstanding.clamp(1, 1_000);
     let executor =
         Executor::new(executor_options(&options), registry, threads.into_iter().map(reach).collect());
-    let queue = Arc::new(Queue::new(redis, options.poll, outstanding.into(), metrics.clone()));
+    let queue = Arc::new(Queue::new(redis, queue_mac, options.poll, outstanding.into(), metrics.clone()));
     let relay = Relay::new(
         db.clone(),
         Arc::clone(&queue),

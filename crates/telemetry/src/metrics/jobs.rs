@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec, IntGauge, Registry, Result};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, Result};
 
-use super::family::{counters, gauge, histograms, label};
+use super::family::{counter, counters, gauge, histograms, label};
 
 const SECONDS: [f64; 12] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
 
@@ -29,6 +29,8 @@ pub struct Jobs {
     pub due: IntGauge,
     /// For how many seconds the job that has waited longest has been due.
     pub oldest_due_seconds: IntGauge,
+    /// Ids in the queue that were not ours: somebody else writes to Redis, or nodes have different master keys.
+    pub forged: IntCounter,
     runs: IntCounterVec,
     duration: HistogramVec,
 }
@@ -46,6 +48,11 @@ impl Jobs {
                 registry,
                 "bulkhead_jobs_oldest_due_seconds",
                 "Seconds for which the job that has waited longest has been due",
+            )?,
+            forged: counter(
+                registry,
+                "bulkhead_jobs_forged_total",
+                "Ids in the queue without the right tag",
             )?,
             runs: counters(registry, "bulkhead_jobs_total", "Runs of jobs", &["kind", "outcome"])?,
             duration: histograms(

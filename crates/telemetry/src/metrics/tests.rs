@@ -39,6 +39,7 @@ fn every_family_is_exposed_under_its_name() {
         ("bulkhead_usage_buffer_bytes", "gauge"),
         ("bulkhead_usage_rejected_total", "counter"),
         ("bulkhead_jobs_total", "counter"),
+        ("bulkhead_jobs_forged_total", "counter"),
         ("bulkhead_job_duration_seconds", "histogram"),
         ("bulkhead_jobs_outstanding", "gauge"),
         ("bulkhead_jobs_due", "gauge"),

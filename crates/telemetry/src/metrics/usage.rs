@@ -26,7 +26,7 @@ pub struct Usage {
     pub unsafe_answers: IntCounter,
     /// Batches in the Redis stream, as this process last saw it.
     pub stream_length: IntGauge,
-    /// Batches set aside because they could not be read: somebody has to look at them.
+    /// Entries set aside because they could not be read, or were not ours: somebody has to look at them.
     pub rejected: IntCounter,
     batches: Counters<UsagePath>,
 }
@@ -59,7 +59,7 @@ impl Usage {
             rejected: counter(
                 registry,
                 "bulkhead_usage_rejected_total",
-                "Usage batches set aside as unreadable",
+                "Usage entries set aside as unreadable or not ours",
             )?,
             batches: Counters::new(paths),
         })

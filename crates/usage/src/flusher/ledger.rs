@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, ops::RangeInclusive, rc::Rc, time::Duration};
 use bulkhead_domain::usage::{UsageBatch, UsageDelta, UsageKey};
 use tokio::time::Instant;
 
+use super::rollups::{MOST_KEYS, share};
+
 /// A batch and what is known about its whereabouts.
 #[derive(Debug)]
 struct Held {
@@ -15,7 +17,7 @@ struct Held {
     entry: Option<(String, Instant)>,
 }
 
-/// The batches of one recorder that must not be forgotten, by their numbers.
+/// The batches of one process that must not be forgotten, by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     held: BTreeMap<u64, Held>,
@@ -67,15 +69,14 @@ impl Ledger {
         Some((first, seqs.next_back().unwrap_or(first)))
     }
 
-    /// The oldest batches with numbers below `below`, at most `count`.
-    pub(super) fn oldest(&self, below: u64, count: usize) -> Vec<Rc<UsageBatch>> {
-        self.held.range(..below).take(count).map(|(_, held)| Rc::clone(&held.batch)).collect()
+    /// The oldest batches with numbers below `below`, as many as are moved at a time.
+    pub(super) fn oldest(&self, below: u64) -> Vec<Rc<UsageBatch>> {
+        some(self.held.range(..below).map(|(_, held)| held))
     }
 
-    /// Batches with numbers below `below` that are not known to be in the stream, at most `count`.
-    pub(super) fn unsent(&self, below: u64, count: usize) -> Vec<Rc<UsageBatch>> {
-        let unsent = self.held.range(..below).filter(|(_, held)| held.entry.is_none());
-        unsent.take(count).map(|(_, held)| Rc::clone(&held.batch)).collect()
+    /// The oldest batches with numbers below `below` that are not known to be in the stream, as many as are moved at a time.
+    pub(super) fn unsent(&self, below: u64) -> Vec<Rc<UsageBatch>> {
+        some(self.held.range(..below).map(|(_, held)| held).filter(|held| held.entry.is_none()))
     }
 
     /// Batches that have been in the stream for longer than `age`, with their entries.
@@ -98,6 +99,15 @@ impl Ledger {
     pub(super) fn is_older_than(&self, age: Duration) -> bool {
         self.held.values().next().is_some_and(|held| held.sealed_at.elapsed() >= age)
     }
+}
+
+/// Batches moved at a time, at most; their keys are bounded too.
+const MOST_BATCHES: usize = 1_000;
+
+fn some<'a>(held: impl Iterator<Item = &'a Held>) -> Vec<Rc<UsageBatch>> {
+    let mut batches: Vec<_> = held.take(MOST_BATCHES).map(|held| Rc::clone(&held.batch)).collect();
+    batches.truncate(share(&batches, MOST_KEYS));
+    batches
 }
 
 /// What a batch takes in memory, about: an entry, the text of its route, and the nodes that hold them.
@@ -123,15 +133,15 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.keep(batch(1));
         ledger.keep(batch(2));
-        assert_eq!(ledger.unsent(9, 9).len(), 2);
+        assert_eq!(ledger.unsent(9).len(), 2);
         ledger.sent(1, "1-0".to_owned());
         let age = Duration::from_secs(5);
-        assert_eq!((ledger.unsent(9, 9).len(), ledger.overdue(age, 9).len()), (1, 0));
+        assert_eq!((ledger.unsent(9).len(), ledger.overdue(age, 9).len()), (1, 0));
         tokio::time::advance(age).await;
         assert_eq!(ledger.overdue(age, 9), [(1, "1-0".to_owned())]);
         assert!(ledger.is_older_than(age));
         ledger.lost(1);
-        assert_eq!((ledger.unsent(9, 9).len(), ledger.overdue(age, 9).len()), (2, 0));
+        assert_eq!((ledger.unsent(9).len(), ledger.overdue(age, 9).len()), (2, 0));
         ledger.sent(2, "2-0".to_owned());
         assert_eq!(
             (ledger.settled(1), ledger.settled(2), ledger.settled(2)),

@@ -4,8 +4,16 @@
 #[cfg(test)]
 mod apply;
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
-mod recorder;
+mod forged;
+#[cfg(test)]
+mod node;
+#[cfg(test)]
+mod outages;
+#[cfg(test)]
+mod stalls;
 #[cfg(test)]
 mod support;

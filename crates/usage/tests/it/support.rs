@@ -4,14 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 use bulkhead_domain::{
-    Clock as _, SystemClock, TenantId,
+    TenantId,
     usage::{BatchId, LatencyHistogram, StatusClass, UsageBatch, UsageDelta, UsageKey},
 };
 use bulkhead_telemetry::Metrics;
-use bulkhead_testkit::{TestDb, TestRedis};
-use bulkhead_usage::{DrainOptions, Drained, RedisServer, drain};
-use chrono::{DateTime, Utc};
+use bulkhead_testkit::{TestDb, TestRedis, mac};
+use bulkhead_usage::{DrainOptions, Drained, RedisServer, STREAM, drain};
+use chrono::{DateTime, TimeDelta, Utc};
 use rand::{RngExt as _, rngs::StdRng};
+use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
 pub(crate) const ROUTES: [&str; 3] = ["list_resources", "get_resource", "create_resource"];
@@ -19,6 +20,11 @@ pub(crate) const ROUTES: [&str; 3] = ["list_resources", "get_resource", "create_
 /// A time in the middle of an hour, near a day's end.
 pub(crate) fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_794_009_570, 0).unwrap()
+}
+
+/// The worker's clock: soon after everything that tests record.
+pub(crate) fn now() -> DateTime<Utc> {
+    noon() + TimeDelta::days(1)
 }
 
 pub(crate) fn tenant(n: u128) -> TenantId {
@@ -151,5 +157,14 @@ pub(crate) fn server(redis: &TestRedis) -> RedisServer {
 /// What the worker's job does.
 pub(crate) async fn drain_all(db: &TestDb, redis: &TestRedis) -> Result<Drained> {
     let mut connection = server(redis).connect().await?;
-    Ok(drain(&mut connection, &db.db()?, &metrics(), DrainOptions::default(), SystemClock.now()).await?)
+    Ok(drain(&mut connection, &db.db()?, &metrics(), &*mac(), DrainOptions::default(), now()).await?)
+}
+
+/// Writes an entry as a recorder does, whatever it holds.
+pub(crate) async fn add(connection: &mut MultiplexedConnection, batch: &str) -> Result<()> {
+    let tag = mac().sign(batch.as_bytes());
+    let mut add = redis::cmd("XADD");
+    add.arg(STREAM).arg("*").arg("b").arg(batch).arg("m").arg(&tag);
+    let _id: String = add.query_async(connection).await?;
+    Ok(())
 }

@@ -29,7 +29,8 @@ impl Handle for AggregateUsage {
         let mut connection =
             context.redis().connect().await.map_err(UsageError::from).map_err(JobError::retry)?;
         let options = DrainOptions::default();
-        let drained = drain(&mut connection, context.db(), context.metrics(), options, context.now())
+        let (db, metrics, mac) = (context.db(), context.metrics(), context.usage_mac());
+        let drained = drain(&mut connection, db, metrics, mac, options, context.now())
             .await
             .map_err(JobError::retry)?;
         if drained.left > 0 {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use bulkhead_db::{Connector, Db, Owner, Pool};
 use bulkhead_domain::SystemClock;
 use bulkhead_telemetry::Metrics;
-use bulkhead_testkit::{TestDb, TestRedis, timeouts};
+use bulkhead_testkit::{TestDb, TestRedis, mac, timeouts};
 use bulkhead_worker::{Reaches, run};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -46,6 +46,8 @@ async fn worker_process() -> Result<()> {
         own: db()?,
         owner: Owner::new(pool(&addresses.provisioner)?, timeouts()),
         redis: server(&addresses.redis),
+        usage_mac: mac(),
+        queue_mac: mac(),
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: std::sync::Arc::new(SystemClock),

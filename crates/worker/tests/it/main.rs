@@ -8,6 +8,8 @@ mod failures;
 #[cfg(test)]
 mod fairness;
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 mod product;
 #[cfg(test)]
 mod queries;

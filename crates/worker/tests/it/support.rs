@@ -11,7 +11,7 @@ use bulkhead_db::{
 use bulkhead_domain::{Clock as _, JobId, SystemClock, TenantId};
 use bulkhead_jobs::{Job, TenantJob};
 use bulkhead_telemetry::Metrics;
-use bulkhead_testkit::{TestDb, TestRedis};
+use bulkhead_testkit::{TestDb, TestRedis, mac};
 use bulkhead_usage::RedisServer;
 use bulkhead_worker::{
     Finished, Handle, JobContext, JobError, Reaches, Registry, WorkerError, WorkerOptions, run,
@@ -131,6 +131,8 @@ pub(crate) fn reaches(db: &TestDb, redis_url: &str) -> Result<Reaches> {
         own: db.db()?,
         owner: db.owner()?,
         redis: server(redis_url),
+        usage_mac: mac(),
+        queue_mac: mac(),
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: Arc::new(SystemClock),

@@ -1,0 +1,355 @@
+//! What the flusher's thread does: it sends sealed batches out and sees to it that none is forgotten.
+//!
+//! Two loops in one task. One flushes: it is what answers wait for, so it never waits for anything but the answer of
+//! Redis or PostgreSQL to the batches at hand. The other maintains: it mends the connection, asks what is confirmed, and
+//! rescues what is not.
+//!
+//! That a record is unsafe is said on evidence alone: after the record was put down Redis was asked and did not take it,
+//! and PostgreSQL was asked and refused it or let nobody in. A time-out that says more about us than about a server is
+//! none.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use bulkhead_domain::{
+    Mac,
+    usage::{BatchId, UsageBatch, UsageDelta, UsageKey},
+};
+use bulkhead_telemetry::{Metrics, metrics::UsagePath};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+use uuid::Uuid;
+
+use super::{
+    FlusherOptions, Order, Stores,
+    ledger::Ledger,
+    link::Link,
+    rollups::{MOST_KEYS, Rollups, Trouble, share},
+};
+use crate::{
+    backoff::Backoff,
+    codec::MAX_KEYS,
+    recorder::{Desk, Outcome},
+};
+
+/// Entries that are looked for in the stream at a time.
+const LOOKED_FOR_AT_ONCE: usize = 200;
+/// Batches forgotten at a time: so few that flushing does not wait for thousands to be dropped.
+const FORGET_AT_ONCE: usize = 200;
+/// The pause before PostgreSQL, which answers, is asked once more.
+const AGAIN: Duration = Duration::from_millis(100);
+
+pub(super) struct Work {
+    desk: Arc<Desk>,
+    options: FlusherOptions,
+    boot: Uuid,
+    last_seq: Cell<u64>,
+    /// The lowest number that the flushing loop is busy with; what is below is for the maintenance.
+    in_flight: Cell<u64>,
+    metrics: Metrics,
+    /// What the gauges were told last.
+    told: Cell<(i64, i64)>,
+    ledger: RefCell<Ledger>,
+    link: Link,
+    rollups: Rollups,
+    /// How long ago, and how often in a row, neither server took anything.
+    nobody: RefCell<Backoff>,
+}
+
+impl Work {
+    pub(super) fn new(
+        desk: Arc<Desk>,
+        options: FlusherOptions,
+        stores: Stores,
+        mac: Arc<dyn Mac>,
+        metrics: Metrics,
+    ) -> Self {
+        let Stores { db, postgres, redis } = stores;
+        Self {
+            desk,
+            boot: Uuid::now_v7(),
+            last_seq: Cell::new(0),
+            in_flight: Cell::new(u64::MAX),
+            told: Cell::default(),
+            ledger: RefCell::default(),
+            link: Link::new(redis, mac, metrics.clone()),
+            rollups: Rollups::new(db, postgres, options.postgres_silence),
+            nobody: RefCell::new(Backoff::new(Duration::from_millis(50), Duration::from_secs(1))),
+            metrics,
+            options,
+        }
+    }
+
+    /// Works until it is told to stop; how many batches are left then.
+    pub(super) async fn run(self, orders: &mut watch::Receiver<Order>) -> usize {
+        let work = async { futures::join!(self.flush_for_ever(), self.maintain_for_ever()) };
+        tokio::select! {
+            ((), ()) = work => {}
+            // An error means that nobody is left who could tell it.
+            _told = orders.wait_for(|order| !matches!(order, Order::Work)) => {}
+        }
+        let order = *orders.borrow();
+        if let Order::Settle(deadline) = order {
+            self.settle(deadline).await;
+        }
+        self.ledger.borrow().len()
+    }
+
+    async fn flush_for_ever(&self) {
+        loop {
+            self.desk.wake.notified().await;
+            while !self.desk.is_empty() {
+                self.flush().await;
+            }
+        }
+    }
+
+    /// Stores what has been put down.
+    ///
+    /// While nobody takes anything, records stay in the open batch, where those of a minute share a place; batches that
+    /// were numbered already must stay as they are, for they may have been taken without our hearing of it.
+    async fn flush(&self) {
+        let mut earlier = None;
+        let resting = self.nobody.borrow().until();
+        if let Some(until) = resting {
+            sleep_until(until).await;
+            let waiting = self.desk.take_waiting();
+            if !self.is_somebody_back().await {
+                self.nobody.borrow_mut().failed();
+                return waiting.tell(Outcome::Unsafe);
+            }
+            earlier = Some(waiting);
+        }
+        self.in_flight.set(self.last_seq.get() + 1);
+        let (entries, waiting) = self.desk.take();
+        let batches = self.number(entries);
+        self.keep(&batches);
+        let outcome = self.store(&batches).await;
+        self.in_flight.set(u64::MAX);
+        match outcome {
+            Outcome::Stored => self.nobody.borrow_mut().succeeded(),
+            Outcome::Unsafe => drop(self.nobody.borrow_mut().failed()),
+        }
+        for waiting in earlier.into_iter().chain([waiting]) {
+            waiting.tell(outcome);
+        }
+    }
+
+    /// Usually one batch; more when there are more keys than an entry may have.
+    fn number(&self, entries: Vec<(UsageKey, UsageDelta)>) -> Vec<Rc<UsageBatch>> {
+        let mut entries = entries.into_iter().peekable();
+        let mut batches = vec![];
+        while entries.peek().is_some() {
+            let seq = self.last_seq.get() + 1;
+            self.last_seq.set(seq);
+            let entries = entries.by_ref().take(MAX_KEYS).collect();
+            let id = BatchId { boot: self.boot, seq };
+            batches.push(Rc::new(UsageBatch { id, node: self.options.node.clone(), entries }));
+        }
+        batches
+    }
+
+    /// Keeps batches until PostgreSQL has them.
+    fn keep(&self, batches: &[Rc<UsageBatch>]) {
+        let mut ledger = self.ledger.borrow_mut();
+        for batch in batches {
+            ledger.keep(Rc::clone(batch));
+        }
+    }
+
+    /// Whether Redis or PostgreSQL takes usage again; asked side by side, after neither did.
+    async fn is_somebody_back(&self) -> bool {
+        let postgres = async {
+            // What it was asked for last shows best whether it takes it.
+            let pending = self.ledger.borrow().oldest(u64::MAX);
+            match self.apply(&pending).await {
+                Ok(()) if !pending.is_empty() => true,
+                Err(Trouble::Certain) => false,
+                Ok(()) | Err(Trouble::Unclear) => self.rollups.is_there().await,
+            }
+        };
+        let (redis, postgres) = futures::join!(self.link.look(), postgres);
+        redis || postgres
+    }
+
+    /// Stores batches outside this process: in the stream, or where that cannot be, in the rollups. A stream that is full
+    /// is the last resort.
+    async fn store(&self, batches: &[Rc<UsageBatch>]) -> Outcome {
+        let mut rest = batches;
+        while !rest.is_empty() {
+            let (some, others) = rest.split_at(share(rest, MOST_KEYS));
+            if self.store_some(some).await == Outcome::Unsafe {
+                return Outcome::Unsafe;
+            }
+            rest = others;
+        }
+        Outcome::Stored
+    }
+
+    async fn store_some(&self, batches: &[Rc<UsageBatch>]) -> Outcome {
+        loop {
+            let is_full = self.link.length() >= self.options.stream_max;
+            if !is_full && self.append(batches, UsagePath::Stream).await {
+                return Outcome::Stored;
+            }
+            let Err(trouble) = self.apply(batches).await else { return Outcome::Stored };
+            // Redis may have come back since it was lost, whatever its pause.
+            if self.link.look().await && self.append(batches, UsagePath::Stream).await {
+                return Outcome::Stored;
+            }
+            if matches!(trouble, Trouble::Certain) || !self.rollups.is_there().await {
+                return Outcome::Unsafe;
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Appends to the stream; whether that is known to have happened.
+    async fn append(&self, batches: &[Rc<UsageBatch>], path: UsagePath) -> bool {
+        let Some(entries) = self.link.append(batches).await else { return false };
+        let mut ledger = self.ledger.borrow_mut();
+        for (batch, entry) in batches.iter().zip(entries) {
+            ledger.sent(batch.id.seq, entry);
+            self.metrics.usage.sent(path);
+        }
+        true
+    }
+
+    /// Adds to the rollups.
+    async fn apply(&self, batches: &[Rc<UsageBatch>]) -> Result<(), Trouble> {
+        let settled = async |batches: &[Rc<UsageBatch>]| {
+            for _ in batches {
+                self.metrics.usage.sent(UsagePath::Direct);
+            }
+            let entries: Vec<String> = {
+                let mut ledger = self.ledger.borrow_mut();
+                batches.iter().filter_map(|batch| ledger.settled(batch.id.seq)).collect()
+            };
+            self.link.delete(&entries).await;
+        };
+        // On the heap, for it is large and seldom needed.
+        Box::pin(self.rollups.apply(batches, settled)).await
+    }
+
+    async fn maintain_for_ever(&self) {
+        loop {
+            self.link.mend().await;
+            let held = self.ledger.borrow().span(self.in_flight.get());
+            self.confirm(held).await;
+            self.rescue().await;
+            self.report();
+            tokio::select! {
+                () = sleep_until(self.next_maintenance()) => {}
+                () = self.link.lost.notified() => {}
+            }
+        }
+    }
+
+    fn next_maintenance(&self) -> Instant {
+        let usual = Instant::now() + self.options.confirm_every;
+        self.link.next_try().map_or(usual, |until| until.min(usual))
+    }
+
+    /// Forgets what PostgreSQL has of the batches from the first to the last of these numbers; whether it could be asked.
+    async fn confirm(&self, span: Option<(u64, u64)>) -> bool {
+        let Some((first, last)) = span else { return true };
+        let first = BatchId { boot: self.boot, seq: first };
+        let Some(confirmed) = self.rollups.confirmed(first, last).await else { return false };
+        for seqs in confirmed {
+            while self.ledger.borrow_mut().settle_some(&seqs, FORGET_AT_ONCE) {
+                tokio::task::yield_now().await;
+            }
+        }
+        true
+    }
+
+    /// Moves on what is stuck. Without Redis, everything to PostgreSQL; with it, what is not in the stream into the
+    /// stream, and what is too old or too much to PostgreSQL.
+    async fn rescue(&self) {
+        let is_stuck = || {
+            let ledger = self.ledger.borrow();
+            !self.link.is_there()
+                || ledger.bytes() > self.options.buffer_bytes
+                || ledger.is_older_than(self.options.buffer_age)
+        };
+        while is_stuck() && self.rollups.is_ready() {
+            let batches = self.ledger.borrow().oldest(self.in_flight.get());
+            if batches.is_empty() || self.apply(&batches).await.is_err() {
+                break;
+            }
+        }
+        self.send_again().await;
+    }
+
+    /// Appends what the stream does not hold. An entry is missing because the worker has applied and deleted it, or
+    /// because Redis has lost it, or because the worker did not believe that it is ours; PostgreSQL knows whether it was
+    /// applied, when it is asked after the entry was missed.
+    async fn send_again(&self) {
+        let overdue = self.ledger.borrow().overdue(self.options.resend_after, LOOKED_FOR_AT_ONCE);
+        let (seqs, entries): (Vec<u64>, Vec<String>) = overdue.into_iter().unzip();
+        let Some(missing) = self.link.missing(&entries).await else { return };
+        let missing: Vec<u64> = missing.into_iter().filter_map(|place| seqs.get(place).copied()).collect();
+        // They come in order.
+        let span = missing.first().copied().zip(missing.last().copied());
+        if !self.confirm(span).await {
+            return;
+        }
+        for seq in missing {
+            self.ledger.borrow_mut().lost(seq);
+        }
+        let unsent = self.ledger.borrow().unsent(self.in_flight.get());
+        if !unsent.is_empty() {
+            self.append(&unsent, UsagePath::Resent).await;
+        }
+    }
+
+    /// Applies everything until the deadline.
+    async fn settle(&self, deadline: Instant) {
+        let (entries, waiting) = self.desk.close();
+        self.keep(&self.number(entries));
+        let settling = async {
+            loop {
+                let batches = self.ledger.borrow().oldest(u64::MAX);
+                if batches.is_empty() {
+                    return;
+                }
+                if self.apply(&batches).await.is_err() {
+                    sleep(AGAIN).await;
+                }
+            }
+        };
+        if timeout_at(deadline, settling).await.is_ok() {
+            waiting.tell(Outcome::Stored);
+        } else {
+            let batches = self.ledger.borrow().len();
+            tracing::error!(batches, "the process ends before PostgreSQL has taken all usage");
+        }
+    }
+
+    /// Brings the gauges up to date.
+    fn report(&self) {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let now = {
+            let ledger = self.ledger.borrow();
+            (count(ledger.len()), count(ledger.bytes()))
+        };
+        let before = self.told.replace(now);
+        self.metrics.usage.in_flight.add(now.0 - before.0);
+        self.metrics.usage.buffer_bytes.add(now.1 - before.1);
+    }
+}
+
+impl Drop for Work {
+    /// However the thread ends, nobody waits for its word any more.
+    fn drop(&mut self) {
+        drop(self.desk.close());
+        *self.ledger.get_mut() = Ledger::default();
+        self.report();
+    }
+}
