@@ -3,6 +3,7 @@
 //!
 //! A world of its own: here every server and process is the test's to kill.
 
+mod large_writes;
 mod load;
 mod world;
 
@@ -64,6 +65,6 @@ async fn whatever_is_killed_usage_stays_exact_and_jobs_take_effect_once() {
         async |world| world.postgres.restart().unwrap(),
     )
     .await;
-    through(&mut world, "api", async |world| world.kill_api(), async |world| world.start_api()).await;
+    through(&mut world, "api", async |world| drop(world.kill_api()), async |world| world.start_api()).await;
     world.assert_no_orphans();
 }

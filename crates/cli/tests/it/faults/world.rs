@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bulkhead_domain::{Clock, SystemClock};
 use bulkhead_servers::{Binaries, Durability, Postgres, PostgresOptions, Redis, RedisOptions, Scratch};
+use nix::sys::signal::Signal;
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -134,12 +135,17 @@ impl World {
         self.worker = Some(Service::start("worker", &self.variables(), &self.logs()));
     }
 
-    pub(super) fn kill_api(&mut self) {
-        self.api.take().unwrap().kill();
+    /// What it has logged.
+    pub(super) fn kill_api(&mut self) -> String {
+        self.api.take().unwrap().kill()
+    }
+
+    pub(super) fn signal_api(&self, signal: Signal) {
+        self.api.as_ref().unwrap().signal(signal);
     }
 
     pub(super) fn kill_worker(&mut self) {
-        self.worker.take().unwrap().kill();
+        drop(self.worker.take().unwrap().kill());
     }
 
     /// Redis forgets everything it knows, and answers on.
@@ -147,6 +153,21 @@ impl World {
         let client = redis::Client::open(self.redis.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
+    }
+
+    /// What was in the stream is in the rollups: entries are deleted after their batches are committed.
+    pub(super) async fn await_drained(&self) {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let start = Instant::now();
+        loop {
+            let left: u64 = redis::cmd("XLEN").arg("bh:usage").query_async(&mut connection).await.unwrap();
+            if left == 0 {
+                return;
+            }
+            assert!(start.elapsed() < SETTLING, "{left} entries are left in the stream; {}", self.tails());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub(super) async fn wait_until_ready(&self) {
@@ -243,15 +264,20 @@ impl World {
     }
 
     async fn billed(&self) -> u64 {
-        let mut sum = 0;
+        self.billed_by_tenant().await.into_iter().sum()
+    }
+
+    /// In the order of their keys.
+    pub(super) async fn billed_by_tenant(&self) -> Vec<u64> {
+        let mut billed = Vec::new();
         for tenant in &self.tenants {
             let period = SystemClock.now().format("%Y-%m");
             let report = self.ask(&format!("/v1/admin/tenants/{tenant}/usage/report?period={period}")).await;
             let lines = report["lines"].as_array().unwrap();
             let line = lines.iter().find(|line| line["meter"] == "api_requests").unwrap();
-            sum += line["quantity"].as_str().unwrap().parse::<u64>().unwrap();
+            billed.push(line["quantity"].as_str().unwrap().parse().unwrap());
         }
-        sum
+        billed
     }
 
     /// As many schemas and roles as tenants: nothing was built twice, nothing half.

@@ -92,9 +92,16 @@ impl Service {
         Self { child, log }
     }
 
-    /// Ends it without a word of warning.
-    pub(crate) fn kill(mut self) {
+    /// Ends it without a word of warning; everything it has logged.
+    pub(crate) fn kill(mut self) -> String {
         self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.log()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
     /// How much memory it has resident now, in bytes.
