@@ -254,8 +254,8 @@ impl ApiError {
     }
 }
 
-/// What may pass is 503, a lost race (serialization failure, deadlock) too: nothing is known to have been written, and the
-/// same request may be repeated.
+/// What may pass is 503: nothing is known to have been written, and the same request may be repeated. That holds for a lost
+/// race (serialization failure, deadlock), too; [`ApiError::Conflict`] is for a change that somebody else has made before.
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         match error {
@@ -274,5 +274,32 @@ impl ResponseError for ApiError {
     /// Only the status: `problem::render`, which knows the request's id, writes the body.
     fn error_response(&self) -> HttpResponse {
         HttpResponse::new(self.status())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_telemetry::metrics::DbFailure;
+
+    use super::*;
+
+    #[test]
+    fn whatever_may_pass_is_503_with_the_time_to_come_back() {
+        let refused = |why| DbError::Refused { why, message: String::new() };
+        let passing = DbFailure::ALL.iter().map(|why| refused(*why)).chain([
+            DbError::Unavailable(String::new()),
+            DbError::Busy,
+            DbError::Timeout,
+            DbError::Cancelled(String::new()),
+            // A serialization failure or a deadlock.
+            DbError::Conflict,
+        ]);
+        for error in passing {
+            let error = ApiError::from(error);
+            assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE, "{error:?}");
+            assert!(error.retry_after().is_some(), "{error:?}");
+        }
+        let ours = ApiError::from(DbError::Denied(String::new()));
+        assert_eq!((ours.status(), ours.retry_after()), (StatusCode::INTERNAL_SERVER_ERROR, None));
     }
 }

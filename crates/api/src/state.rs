@@ -14,7 +14,7 @@ use bulkhead_telemetry::{
     metrics::{AuthOutcome, Credential},
 };
 use bulkhead_usage::{Flusher, Recorder};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::{
@@ -45,6 +45,8 @@ pub struct ApiOptions {
     pub cors_origins: Vec<String>,
     /// The word in our API keys.
     pub environment: &'static str,
+    /// How long a deleted tenant is kept.
+    pub tenant_grace: TimeDelta,
 }
 
 /// What all threads share.

@@ -85,6 +85,7 @@ fn shared(settings: &Settings) -> Result<Shared> {
             public_path: http.public_url.path().to_owned(),
             cors_origins: http.cors_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
             environment: auth.environment.as_str(),
+            tenant_grace: TimeDelta::from_std(settings.tenants.tenant_grace)?,
         }),
         clock: Arc::new(SystemClock),
         authenticator: Arc::new(Authenticator::new(

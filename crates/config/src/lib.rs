@@ -17,6 +17,7 @@ mod log;
 mod redis;
 mod secret;
 mod server_url;
+mod tenants;
 mod usage;
 mod value;
 mod worker;
@@ -34,6 +35,7 @@ pub use log::{Log, LogFormat};
 pub use redis::Redis;
 pub use secret::{MasterKey, Password};
 pub use server_url::ServerUrl;
+pub use tenants::Tenants;
 pub use usage::Usage;
 pub use value::{BaseUrl, CertificateBundle, Origin};
 pub use worker::Worker;
@@ -63,6 +65,9 @@ pub struct Settings {
     /// Admission.
     #[command(flatten)]
     pub limits: Limits,
+    /// Tenants.
+    #[command(flatten)]
+    pub tenants: Tenants,
     /// Usage on its way to PostgreSQL.
     #[command(flatten)]
     pub usage: Usage,

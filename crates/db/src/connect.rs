@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::
 use tokio_postgres::{Client, NoTls, Socket, config::SslMode, tls::TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::error::{DbError, DbResult};
+use crate::error::{DbError, DbResult, refusal};
 
 /// How to reach the server as one login role.
 #[derive(Clone)]
@@ -144,6 +144,11 @@ impl fmt::Debug for Connector {
 fn unreachable(error: tokio_postgres::Error) -> DbError {
     use std::error::Error as _;
     // tokio-postgres keeps the reason ("password authentication failed", "connection refused") in the source.
+    if let Some(server) = error.as_db_error()
+        && let Some(why) = refusal(server.message())
+    {
+        return DbError::Refused { why, message: server.message().to_owned() };
+    }
     match error.source() {
         Some(source) => DbError::Unavailable(format!("{error}: {source}")),
         None => DbError::Unavailable(error.to_string()),

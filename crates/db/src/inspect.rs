@@ -13,9 +13,11 @@ use diesel::{
 use crate::{
     bootstrap::GRANT_OPTIONS,
     error::{DbError, DbResult},
-    migrate::{TenantMigration, newest},
+    migrate::TenantMigration,
     scope::{Owner, OwnerTx},
 };
+
+mod tenants;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,53 +151,6 @@ const CHECKS: &[Check] = &[
                    OR (nspname = 'gate' AND name = 'bulkhead_tenant'))",
     },
     Check {
-        name: "tenants",
-        level: Level::Broken,
-        well: "every tenant that was built has its role and its schema",
-        sql: "SELECT t.slug || CASE WHEN r.oid IS NULL THEN ' has no role' WHEN n.oid IS NULL THEN ' has no schema'
-                                    ELSE ' has no recorded version' END AS offender
-            FROM tenants t LEFT JOIN pg_roles r ON r.rolname = t.role_name
-            LEFT JOIN pg_namespace n ON n.nspname = t.role_name
-            LEFT JOIN tenant_schema_versions v ON v.tenant_id = t.id
-            WHERE (r.oid IS NULL OR n.oid IS NULL OR v.tenant_id IS NULL)
-              AND (v.tenant_id IS NOT NULL OR NOT EXISTS (SELECT FROM pending_owners p WHERE p.tenant_id = t.id))
-              AND NOT (t.status = 'deleted' AND v.tenant_id IS NULL)",
-    },
-    Check {
-        name: "schema pool",
-        level: Level::Broken,
-        well: "every schema that was built ahead is there with its role, and no tenant in service is among them",
-        sql: "SELECT s.role_name || CASE WHEN r.oid IS NULL THEN ' has no role' WHEN n.oid IS NULL THEN ' has no schema'
-                                         WHEN v.tenant_id IS NOT NULL THEN ' is in service'
-                                         WHEN t.id IS NULL THEN ' was taken by nobody' ELSE ' is not marked as taken'
-                                    END AS offender
-            FROM schema_pool s LEFT JOIN pg_roles r ON r.rolname = s.role_name
-            LEFT JOIN pg_namespace n ON n.nspname = s.role_name
-            LEFT JOIN tenant_schema_versions v ON v.tenant_id = s.tenant_id
-            LEFT JOIN tenants t ON t.id = s.tenant_id
-            WHERE r.oid IS NULL OR n.oid IS NULL OR v.tenant_id IS NOT NULL
-               OR (t.id IS NULL) <> (s.taken_at IS NULL)",
-    },
-    Check {
-        name: "orphan schemas",
-        level: Level::Broken,
-        well: "every tenant schema belongs to a tenant, or to the pool",
-        sql: "SELECT nspname::text AS offender FROM pg_namespace
-            WHERE nspname ~ '^t_[0-9a-z]{26}$' AND NOT EXISTS (SELECT FROM tenants WHERE role_name = nspname)
-              AND NOT EXISTS (SELECT FROM schema_pool WHERE role_name = nspname)",
-    },
-    Check {
-        name: "orphan roles",
-        level: Level::Broken,
-        well: "every tenant role belongs to a tenant or to the pool of this database, or has rights in another",
-        sql: "SELECT rolname::text AS offender FROM pg_roles r
-            WHERE rolname ~ '^t_[0-9a-z]{26}$' AND NOT EXISTS (SELECT FROM tenants WHERE role_name = rolname)
-              AND NOT EXISTS (SELECT FROM schema_pool WHERE role_name = rolname)
-              AND NOT EXISTS (
-                SELECT FROM pg_shdepend d JOIN pg_database b ON b.oid = d.dbid
-                WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid AND b.datname <> current_database())",
-    },
-    Check {
         name: "tenant roles",
         level: Level::Broken,
         well: "tenant roles cannot log in, own nothing and are members of bulkhead_tenants only",
@@ -267,13 +222,6 @@ const CHECKS: &[Check] = &[
               AND NOT (relkind = 'v' AND reloptions && ARRAY['security_barrier=true', 'security_barrier=on', 'security_barrier'])",
     },
     Check {
-        name: "failed migrations",
-        level: Level::Broken,
-        well: "no tenant is stuck at an old version",
-        sql: "SELECT slug || ': ' || error AS offender FROM tenant_schema_versions JOIN tenants ON id = tenant_id
-            WHERE error IS NOT NULL ORDER BY failed_at DESC",
-    },
-    Check {
         name: "failed jobs",
         level: Level::Warning,
         well: "no job has failed for good in the last seven days",
@@ -329,8 +277,9 @@ pub async fn inspect(owner: &Owner, migrations: &[TenantMigration]) -> DbResult<
     let language = language(owner).await?;
     owner
         .read(async |tx| {
-            let mut findings = vec![server(tx).await?, language, versions(tx, newest(migrations)).await?];
-            for check in CHECKS {
+            let mut findings = vec![server(tx).await?, language];
+            findings.extend(tenants::versions(tx, migrations).await?);
+            for check in CHECKS.iter().chain(tenants::CHECKS) {
                 let offenders = tx.tx.load(diesel::sql_query(check.sql)).await?;
                 findings.push(judge(check.name, check.level, check.well, offenders));
             }
@@ -347,15 +296,6 @@ fn judge(check: &'static str, level: Level, well: &str, offenders: Vec<Offender>
     let named: Vec<String> = offenders.into_iter().take(NAMED).map(|row| row.offender).collect();
     let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
     Finding { check, level, detail: named.join("; ") + &more }
-}
-
-async fn versions(tx: &mut OwnerTx, newest: &str) -> DbResult<Finding> {
-    let query = diesel::sql_query(
-        "SELECT slug || ' is at ' || v.version AS offender FROM tenant_schema_versions v JOIN tenants ON id = tenant_id \
-         WHERE v.version < $1 ORDER BY v.version",
-    );
-    let behind = tx.tx.load(query.bind::<Text, _>(newest)).await?;
-    Ok(judge("tenant versions", Level::Broken, "every tenant has the newest version", behind))
 }
 
 /// Makes the server complain, to hear in which language: `lc_messages` may be empty, or name a language that the server

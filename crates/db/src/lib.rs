@@ -15,6 +15,7 @@ mod page;
 pub mod platform;
 mod pool;
 pub mod provision;
+pub mod purge;
 mod schema;
 mod scope;
 mod statement;

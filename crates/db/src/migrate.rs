@@ -5,11 +5,13 @@
 //! recorded in the transaction that changes its schema, so a run that is killed anywhere leaves each tenant at one
 //! version or another and the next run goes on from there. Tenants are claimed with `FOR UPDATE SKIP LOCKED`, so two
 //! runs share the work. One bad tenant does not stop the others: the tenants of a failing batch are tried one by one,
-//! and who still fails is marked and reported.
+//! and who still fails is marked and reported. Before it looks at any tenant, a run says at which version tenants are
+//! built from now on ([`target`]).
 
 use std::time::{Duration, Instant};
 
 use bulkhead_domain::TenantId;
+use bulkhead_telemetry::metrics::DbFailure;
 use diesel::{migration::Migration, pg::Pg};
 use diesel_async::{
     AsyncPgConnection, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper,
@@ -23,6 +25,7 @@ use crate::{
     scope::{Owner, Timeouts},
 };
 
+pub(crate) mod target;
 mod tenants;
 
 const PLATFORM_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/platform");
@@ -34,8 +37,8 @@ pub static TENANT_MIGRATIONS: &[TenantMigration] =
 /// Names the advisory lock that keeps two runs of the platform's set apart.
 pub(crate) const PLATFORM_LOCK: i64 = 0x6275_6c6b_6d69_6772;
 
-/// Names the advisory lock that a migration takes alone and the building of a tenant shares, so that no tenant is left
-/// behind at the version that an older program has built it with.
+/// Names the advisory lock that a migration takes alone to raise the version that tenants are built at, and that the
+/// building of a tenant shares: no tenant is left behind at the version before.
 pub(crate) const FLEET_LOCK: i64 = 0x6275_6c6b_666c_6565;
 
 /// How often a tenant, or the platform, whose tables are in use is tried again.
@@ -190,6 +193,16 @@ fn apply_pending(harness: &mut Harness) -> (Vec<String>, DbResult<()>) {
 
 fn setup(error: &(dyn std::error::Error + Send + Sync)) -> DbError {
     DbError::Setup(error.to_string())
+}
+
+/// Whether a run cannot go on: the server is away or takes no writes, rather than one tenant's schema in the way. Memory is
+/// not among it: twenty tenants at once may lock more than there is room for, where one would not.
+const fn is_fatal(error: &DbError) -> bool {
+    match error {
+        DbError::Unavailable(_) | DbError::Busy | DbError::Timeout => true,
+        DbError::Refused { why, .. } => !matches!(why, DbFailure::OutOfMemory),
+        _ => false,
+    }
 }
 
 fn is_lock_timeout(error: &DbError) -> bool {

@@ -279,6 +279,9 @@ impl Shared {
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(6);
                 let pause = Duration::from_millis(50 << failures).mul_f64(rand::random_range(0.0..=1.0));
                 *self.closed_until.lock() = Some(Instant::now() + pause);
+                if let (Some(metrics), Some(why)) = (&self.metrics, error.failure()) {
+                    metrics.failed(why);
+                }
                 // Who has asked for the connection tells what could not be done without it.
                 tracing::debug!(%error, "cannot connect to PostgreSQL");
                 Err(error)
@@ -324,6 +327,13 @@ impl Lease {
     /// Keeps the connection from being used again.
     pub(crate) const fn retire(&mut self) {
         self.retired = true;
+    }
+
+    /// Counts what the server has failed or refused to do on the connection.
+    pub(crate) fn failed(&self, error: &DbError) {
+        if let (Some(metrics), Some(why)) = (&self.shared.metrics, error.failure()) {
+            metrics.failed(why);
+        }
     }
 
     /// Counts a tenant's transaction on the connection; whether it shall have statements of its own there.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{DbError, DbResult},
-    migrate::{FLEET_LOCK, TenantMigration, newest, schema_script},
+    migrate::{FLEET_LOCK, TenantMigration, target::Blueprint},
     scope::{LEAVE_SCHEMA, OwnerTx, enter_schema},
     tenant::audit::Entry,
 };
@@ -30,7 +30,7 @@ pub enum Provisioned {
     Built,
     /// It had been built before; nothing was done.
     AlreadyActive,
-    /// It was deleted before it was built; what had been built ahead for it is gone.
+    /// It was deleted before it was built: nothing was done, what there is of it is the purge's to remove.
     Withdrawn,
 }
 
@@ -45,14 +45,12 @@ struct Order {
     /// The version of the schema that was built ahead for it, if one was.
     #[diesel(sql_type = Nullable<Text>)]
     ahead: Option<String>,
-    /// Whether schemas have been built or migrated further than this program knows.
-    #[diesel(sql_type = Bool)]
-    outdated: bool,
 }
 
-/// Builds a tenant that `platform.tenants` and `platform.pending_owners` describe, with `migrations`, on behalf of
-/// `job`. Two that build the same tenant wait for each other. A tenant that does not exist is
-/// [`DbError::Query`] with "not found"; [`DbError::Outdated`] when a newer program should do it.
+/// Builds a tenant that `platform.tenants` and `platform.pending_owners` describe, at the version that tenants are built at
+/// now, for a program that knows `migrations`, on behalf of `job`. Two that build the same tenant wait for each other. A
+/// tenant that does not exist is [`DbError::Query`] with "not found"; [`DbError::Outdated`] when only a newer program can
+/// do it, [`DbError::NotMigrated`] when no `migrate` has run yet.
 pub async fn provision_tenant(
     tx: &mut OwnerTx,
     migrations: &[TenantMigration],
@@ -60,8 +58,8 @@ pub async fn provision_tenant(
     job: JobId,
     at: DateTime<Utc>,
 ) -> DbResult<Provisioned> {
-    // The locks first: only a later statement sees what those who held them have done. The shared one keeps a migration
-    // from finishing before this tenant is there to be seen.
+    // The locks first: only a later statement sees what those who held them have done. The fleet's is held to the end, so
+    // a migration that raises the version waits until this tenant is there to be seen.
     let locks = format!(
         "SELECT pg_advisory_xact_lock_shared({FLEET_LOCK}); SELECT FROM tenants WHERE id = '{id}' FOR UPDATE; \
          SELECT FROM schema_pool WHERE tenant_id = '{id}' FOR UPDATE",
@@ -69,48 +67,42 @@ pub async fn provision_tenant(
     );
     tx.tx.batch(&locks).await?;
     let query = diesel::sql_query(
-        "SELECT t.status, v.tenant_id IS NOT NULL AS built, p.user_id AS owner, s.version AS ahead, \
-         EXISTS (SELECT FROM tenant_schema_versions WHERE version > $2) OR coalesce(s.version > $2, false) AS outdated \
+        "SELECT t.status, v.tenant_id IS NOT NULL AS built, p.user_id AS owner, s.version AS ahead \
          FROM tenants t LEFT JOIN pending_owners p ON p.tenant_id = t.id \
          LEFT JOIN schema_pool s ON s.tenant_id = t.id \
          LEFT JOIN tenant_schema_versions v ON v.tenant_id = t.id WHERE t.id = $1",
     );
-    let query = query.bind::<SqlUuid, _>(tenant.uuid()).bind::<Text, _>(newest(migrations));
-    let order: Order = tx.tx.one(query).await?;
+    let order: Order = tx.tx.one(query.bind::<SqlUuid, _>(tenant.uuid())).await?;
     if order.built {
         return Ok(Provisioned::AlreadyActive);
     }
     if order.status == TenantStatus::Deleted.as_str() {
-        if order.ahead.is_some() {
-            tx.tx.batch(&drop_script(tenant)).await?;
-        }
         return Ok(Provisioned::Withdrawn);
-    }
-    if order.outdated {
-        return Err(DbError::Outdated);
     }
     let owner = order
         .owner
         .map(UserId::from_uuid)
         .ok_or_else(|| DbError::Unreadable(format!("tenant {tenant} has no pending owner")))?;
+    let blueprint = Blueprint::read(tx, migrations).await?;
     let name = SchemaName::of(tenant);
     let schema = match order.ahead {
-        Some(version) if version == newest(migrations) => enter_schema(name),
-        Some(_behind) => drop_script(tenant) + &build_script(name, migrations),
-        None => build_script(name, migrations),
+        Some(version) if version == blueprint.version() => enter_schema(name),
+        Some(_behind) => drop_script(tenant) + &build_script(name, &blueprint),
+        None => build_script(name, &blueprint),
     };
-    let sql = schema + &owner_script(tenant, owner, job, at) + &record_script(tenant, newest(migrations), at);
+    let sql =
+        schema + &owner_script(tenant, owner, job, at) + &record_script(tenant, blueprint.version(), at);
     tx.tx.batch(&sql).await?;
     Ok(Provisioned::Built)
 }
 
-/// Role and schema with every migration; stays inside the schema.
-fn build_script(name: SchemaName, migrations: &[TenantMigration]) -> String {
-    role_script(name) + &schema_script(name, migrations, "")
+/// Role and schema with every migration of the blueprint; stays inside the schema.
+fn build_script(name: SchemaName, blueprint: &Blueprint<'_>) -> String {
+    role_script(name) + &blueprint.script(name)
 }
 
-/// Takes back what was built ahead.
-fn drop_script(tenant: TenantId) -> String {
+/// Takes back what was built ahead: schema, role, and the row of the pool.
+pub(crate) fn drop_script(tenant: TenantId) -> String {
     let name = SchemaName::of(tenant);
     format!(
         "DROP SCHEMA IF EXISTS {name} CASCADE; SELECT tenant_roles.remove('{name}'); DELETE FROM schema_pool WHERE tenant_id = '{}';\n",
@@ -119,7 +111,7 @@ fn drop_script(tenant: TenantId) -> String {
 }
 
 /// The role (`bootstrap/tenant_roles.rs` says who makes it) and the empty schema.
-fn role_script(name: SchemaName) -> String {
+pub(crate) fn role_script(name: SchemaName) -> String {
     format!(
         "SELECT tenant_roles.make('{name}'); CREATE SCHEMA {name}; GRANT USAGE ON SCHEMA {name} TO {name};\n"
     )

@@ -46,6 +46,8 @@ pub(crate) struct Tx {
     lease: Lease,
     /// BEGIN and the walls, until they have been sent.
     opening: Option<String>,
+    /// Whether BEGIN itself refuses writes.
+    read_only: bool,
     extent: Extent,
     /// Whose own statements it uses; `None` for shared ones.
     marks: Option<SchemaName>,
@@ -73,9 +75,10 @@ struct Outcome<T> {
 }
 
 impl Tx {
-    pub(crate) const fn new(lease: Lease, opening: String, answer: Duration) -> Self {
+    pub(crate) fn new(lease: Lease, opening: String, answer: Duration) -> Self {
         Self {
             lease,
+            read_only: opening.contains("READ ONLY;"),
             opening: Some(opening),
             extent: Extent::Open,
             marks: None,
@@ -201,6 +204,7 @@ impl Tx {
 
     fn noted<T>(&mut self, key: Option<StatementKey>, outcome: Outcome<T>) -> DbResult<T> {
         let Outcome { result, over } = outcome;
+        let result = result.map_err(|error| if self.read_only { error.in_read_only() } else { error });
         match &result {
             Ok(_) => {
                 if let Some(key) = key {
@@ -209,6 +213,7 @@ impl Tx {
             }
             Err(error) => {
                 self.failed = true;
+                self.lease.failed(error);
                 // Dirty as it is, the connection is closed with the lease.
                 self.over |= matches!(error, DbError::Timeout);
                 if error.is_about_stale_plans() {
@@ -244,9 +249,13 @@ impl Tx {
             return Ok(());
         }
         let mut connection = self.lease.pg()?;
-        answered(self.answer, connection.batch_execute(word)).await?;
-        self.lease.mark_clean();
-        Ok(())
+        let ended = answered(self.answer, connection.batch_execute(word)).await;
+        if let Err(error) = &ended {
+            self.lease.failed(error);
+        } else {
+            self.lease.mark_clean();
+        }
+        ended
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Job;
 
-/// Delete expired platform rows and enqueue a [`crate::PurgeExpired`] for every active tenant.
+/// Delete expired platform rows and enqueue a [`crate::PurgeExpired`] for every tenant that has a schema.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct KeepHouse {}
 

@@ -10,6 +10,8 @@ mod fill_schema_pool;
 mod keep_house;
 mod provision_tenant;
 mod purge_expired;
+mod purge_tenant;
+mod sweep_tenants;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -19,6 +21,8 @@ pub use fill_schema_pool::FillSchemaPool;
 pub use keep_house::KeepHouse;
 pub use provision_tenant::ProvisionTenant;
 pub use purge_expired::PurgeExpired;
+pub use purge_tenant::PurgeTenant;
+pub use sweep_tenants::SweepTenants;
 
 /// A kind of background job.
 pub trait Job: Serialize + DeserializeOwned {

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Connector, Owner, Pool, PoolOptions, Shares, Tls,
     bootstrap::{Logins, bootstrap, prepare_database},
-    migrate::{MigrateOptions, migrate_platform},
+    migrate::{MigrateOptions, migrate},
 };
 use bulkhead_servers::{Binaries, Durability, Postgres, PostgresOptions, Scratch};
 use parking_lot::{Mutex, MutexGuard};
@@ -168,7 +168,7 @@ impl Cluster {
             answer: Duration::from_mins(1),
         };
         let owner = Owner::new(Pool::new(provisioner, options), timeouts());
-        migrate_platform(&owner, &MigrateOptions::default()).await.context("migrations")?;
+        migrate(&owner, &MigrateOptions::default(), &|_progress| {}).await.context("migrations")?;
         Ok(())
     }
 

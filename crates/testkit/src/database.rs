@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Authority, Connector, Db, DbError, Owner, Pool, PoolOptions, Shares, Timeouts,
-    migrate::{TENANT_MIGRATIONS, TenantMigration},
+    migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
     platform::tenants::{self, NewTenant},
     provision::{Provisioned, provision_tenant},
 };
@@ -134,7 +134,7 @@ impl TestDb {
         self.create_tenant_with(TENANT_MIGRATIONS, slug, plan).await
     }
 
-    /// The same, with other migrations than the product's.
+    /// The same, with other migrations than the product's: as a release that has them and has migrated.
     pub async fn create_tenant_with(
         &self,
         migrations: &[TenantMigration],
@@ -143,6 +143,7 @@ impl TestDb {
     ) -> Result<TestTenant> {
         let tenant = self.sign_up(slug, plan).await?;
         let owner = self.owner_with(Self::pool_options(1))?;
+        migrate_tenants(&owner, migrations, &MigrateOptions::default(), &|_progress| {}).await?;
         let job = JobId::mint(SystemClock.now());
         let built = owner
             .write(async |tx| provision_tenant(tx, migrations, tenant.id, job, SystemClock.now()).await)

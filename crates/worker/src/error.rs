@@ -12,6 +12,12 @@ pub enum JobError {
     #[error("the run failed")]
     Retry(#[source] Box<dyn Error + Send + Sync>),
 
+    /// It cannot be begun by this program, or not yet, which says nothing about the job: it goes back into the queue as if it
+    /// had not been started, without an attempt used up or an error told, and is due again after a pause. So it waits for a
+    /// worker that can, however long that takes. The source is for the log.
+    #[error("the run could not begin")]
+    Postpone(#[source] Box<dyn Error + Send + Sync>),
+
     /// It will never work: the job is given up at once. The reason is shown to the job's owner, so it names nothing
     /// internal.
     #[error("{0}")]
@@ -30,10 +36,14 @@ impl JobError {
     }
 }
 
-/// A database that refuses today may be mended tomorrow; what is truly hopeless, a job says itself.
+/// A database that refuses today may be mended tomorrow; what is truly hopeless, a job says itself. A program that is older
+/// than the schema, as after a rollback, is no failure of the job.
 impl From<DbError> for JobError {
     fn from(error: DbError) -> Self {
-        Self::retry(error)
+        match error {
+            DbError::Outdated | DbError::NotMigrated => Self::Postpone(Box::new(error)),
+            other => Self::retry(other),
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct ExecutorOptions {
     pub(crate) lease: Duration,
     pub(crate) first_pause: Duration,
     pub(crate) longest_pause: Duration,
+    /// The pause before a job is due again that could not be begun.
+    pub(crate) postponement: Duration,
 }
 
 /// Runs jobs; clones share the places.

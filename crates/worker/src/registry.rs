@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bulkhead_jobs::{
     AggregateUsage, DecideScaling, FillSchemaPool, Job, KeepHouse, ProvisionTenant, PurgeExpired,
+    PurgeTenant, SweepTenants,
 };
 use futures::future::LocalBoxFuture;
 use serde_json::Value;
@@ -54,6 +55,8 @@ impl Registry {
             .with::<FillSchemaPool>()
             .with::<KeepHouse>()
             .with::<PurgeExpired>()
+            .with::<PurgeTenant>()
+            .with::<SweepTenants>()
     }
 
     /// Adds a kind.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bulkhead_db::{DbResult, PlatformTx, platform::queue};
-use bulkhead_jobs::{AggregateUsage, DecideScaling, FillSchemaPool, KeepHouse};
+use bulkhead_jobs::{AggregateUsage, DecideScaling, FillSchemaPool, KeepHouse, SweepTenants};
 use chrono::{DateTime, Utc};
 
 /// The pause between the end of one run and the start of the next.
@@ -15,5 +15,6 @@ pub(crate) async fn ensure(tx: &mut PlatformTx, at: DateTime<Utc>) -> DbResult<(
     // A decision is made once per tenant and minute; looking three times a minute catches usage that came late.
     queue::ensure_recurring::<DecideScaling>(tx, Duration::from_secs(20), at).await?;
     queue::ensure_recurring::<FillSchemaPool>(tx, Duration::from_secs(5), at).await?;
-    queue::ensure_recurring::<KeepHouse>(tx, Duration::from_hours(1), at).await
+    queue::ensure_recurring::<KeepHouse>(tx, Duration::from_hours(1), at).await?;
+    queue::ensure_recurring::<SweepTenants>(tx, Duration::from_secs(30), at).await
 }

@@ -54,6 +54,8 @@ pub struct WorkerOptions {
     pub first_pause: Duration,
     /// The longest pause between two attempts.
     pub longest_pause: Duration,
+    /// The pause before a job is due again that this program could not begin, and another may.
+    pub postponement: Duration,
     /// How many schemas are kept ready for tenants to come.
     pub schema_pool: u16,
     /// How long running jobs are waited for when the process is to end. What is not done then is handed back.
@@ -74,6 +76,7 @@ impl Default for WorkerOptions {
             redis_grace: Duration::from_secs(3),
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_mins(5),
+            postponement: Duration::from_secs(5),
             schema_pool: 8,
             drain: Duration::from_secs(20),
         }
@@ -187,6 +190,7 @@ fn executor_options(options: &WorkerOptions) -> ExecutorOptions {
         lease: options.lease,
         first_pause: options.first_pause,
         longest_pause: options.longest_pause,
+        postponement: options.postponement,
     }
 }
 

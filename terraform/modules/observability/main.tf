@@ -458,6 +458,17 @@ locals {
       # Tasks that are gone are told of by service-tasks.
       missing = "notBreaching"
     } },
+    # Only refusals are published of these. The first minute of a fail-over may have some; what lasts needs a person.
+    { for command, dimensions in local.product : "database-refuses-${command}" => {
+      runbook     = "database-refuses"
+      description = "PostgreSQL answers ${command} and refuses: it takes no writes, or a disk, its memory or its connections are used up."
+      metric      = { namespace = "Bulkhead", name = "bulkhead_db_failures_total", dimensions = dimensions, statistic = "Sum" }
+      above       = 0
+      period      = 60
+      datapoints  = [2, 5]
+      # It has never refused.
+      missing = "notBreaching"
+    } },
     # A message comes here after it has failed as often as it may, and stays: there are no blips.
     { for queue in var.dead_letter_queue_name[*] : "dead-letters" => {
       description = "Messages that could not be delivered lie in the queue ${queue}."
@@ -636,6 +647,9 @@ locals {
       } },
       { title = "Redis, where every process reaches it: 1", statistic = "Minimum", limit = 1, lines = {
         for command, dimensions in local.product : command => { namespace = "Bulkhead", name = "bulkhead_redis_up", dimensions = dimensions }
+      } },
+      { title = "Refused by PostgreSQL", statistic = "Sum", lines = {
+        for command, dimensions in local.product : command => { namespace = "Bulkhead", name = "bulkhead_db_failures_total", dimensions = dimensions }
       } },
     ],
     [

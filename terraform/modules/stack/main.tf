@@ -88,8 +88,12 @@ locals {
 
   secret_keys = { secrets = module.secret_key.arn }
 
+  # Why PostgreSQL may refuse although it is there: what somebody has to look at, and no time-out passes by itself.
+  refusals = { reason = "read_only|disk_full|out_of_memory|too_many_connections|limit|io_error" }
+
   # Published by each task, for scaling and alarms, with the values of labels that count where not all of them do.
   worker_metrics = {
+    bulkhead_db_failures_total       = local.refusals
     bulkhead_jobs_due                = {}
     bulkhead_jobs_oldest_due_seconds = {}
     bulkhead_jobs_total              = { outcome = "failed" }
@@ -97,6 +101,7 @@ locals {
     bulkhead_usage_rejected_total    = {}
   }
   api_metrics = {
+    bulkhead_db_failures_total          = local.refusals
     bulkhead_redis_up                   = {}
     bulkhead_usage_buffer_bytes         = {}
     bulkhead_usage_unsafe_answers_total = {}

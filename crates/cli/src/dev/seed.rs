@@ -20,8 +20,8 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{
-    Clock, Evidence, JobId, OperatorId, OperatorRole, Plan, Proven, ResourceId, Role, SystemClock, UserId,
-    api_key::ApiKey,
+    Clock, Evidence, JobId, OperatorId, OperatorRole, Plan, Proven, ResourceId, Role, SystemClock,
+    TenantStatus, UserId, api_key::ApiKey,
 };
 use bulkhead_telemetry::Metrics;
 use serde_json::json;
@@ -78,8 +78,11 @@ impl Seed {
     async fn tenant(&self, demo: &DemoTenant) -> Result<()> {
         let id = demo.id;
         let find = async |tx: &mut _| tenants::find(tx, id).await;
-        if self.db.platform_read(Authority::machinery(), find).await?.is_none() {
-            self.announce(demo).await?;
+        match self.db.platform_read(Authority::machinery(), find).await? {
+            None => self.announce(demo).await?,
+            // Somebody has tried out how that is done.
+            Some(tenant) if tenant.status == TenantStatus::Deleted => return Ok(()),
+            Some(_) => {}
         }
         let now = SystemClock.now();
         let build =

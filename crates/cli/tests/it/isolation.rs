@@ -37,6 +37,9 @@ fn by_id() -> Vec<(&'static str, Kind, Option<Value>)> {
         ("update_tenant", Kind::Tenant, Some(json!({ "name": "mine now" }))),
         ("suspend_tenant", Kind::Tenant, None),
         ("activate_tenant", Kind::Tenant, None),
+        ("delete_tenant", Kind::Tenant, None),
+        ("restore_tenant", Kind::Tenant, None),
+        ("retry_tenant", Kind::Tenant, None),
         ("get_tenant_usage_report", Kind::Tenant, None),
     ]
 }

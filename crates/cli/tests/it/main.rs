@@ -56,6 +56,8 @@ mod lists;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod refusing_database;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod shares;

@@ -11,10 +11,10 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{
-    ATTEMPTS, FLEET_LOCK, Listener, MigrateOptions, MigrationReport, Progress, TenantMigration, pause,
+    ATTEMPTS, Listener, MigrateOptions, MigrationReport, Progress, TenantMigration, is_fatal, pause, target,
 };
 use crate::{
-    error::{DbError, DbResult},
+    error::DbResult,
     scope::{LEAVE_SCHEMA, Owner, enter_schema},
 };
 
@@ -47,8 +47,9 @@ struct Run<'a> {
     listener: Listener<'a>,
 }
 
-/// Applies what each tenant lacks of `migrations`, oldest first. Does not return before every tenant that needed it
-/// was migrated or has failed, whoever did it.
+/// Raises the version that tenants are built at to the newest of `migrations`, and applies what each tenant lacks of them,
+/// oldest first. Does not return before every tenant that needed it was migrated or has failed, whoever did it. A program
+/// older than that version raises nothing, and brings its own tenants as far as it knows.
 pub async fn migrate_tenants(
     owner: &Owner,
     migrations: &[TenantMigration],
@@ -58,6 +59,8 @@ pub async fn migrate_tenants(
     let began = Instant::now();
     let newest = newest(migrations);
     let owner = owner.with_timeouts(options.timeouts());
+    // From here on nobody builds at an older version, and whatever was being built is there to be seen.
+    target::raise(&owner, migrations).await?;
     let fleet = survey(&owner, newest, None).await?;
     let count = |rows: i64| usize::try_from(rows).unwrap_or_default();
     let mut report = MigrationReport { already: count(fleet.already), ..MigrationReport::default() };
@@ -87,11 +90,6 @@ async fn survey(owner: &Owner, newest: &str, since: Option<DateTime<Utc>>) -> Db
     owner.read(async |tx| tx.tx.one(query).await).await
 }
 
-/// Whether the run cannot go on: the server is away, rather than one tenant's schema in the way.
-const fn is_fatal(error: &DbError) -> bool {
-    matches!(error, DbError::Unavailable(_) | DbError::Busy | DbError::Timeout)
-}
-
 impl Run<'_> {
     async fn until_done(&self, workers: usize, report: &mut MigrationReport) -> DbResult<()> {
         for round in 0.. {
@@ -100,11 +98,10 @@ impl Run<'_> {
                 report.migrated += part.migrated;
                 report.failed.extend(part.failed);
             }
-            self.wait_for_builders().await?;
             if survey(&self.owner, self.newest, Some(self.started)).await?.pending == 0 {
                 break;
             }
-            // Somebody else's run has claimed them, or an older program was still building them.
+            // Another run has claimed them.
             pause(round).await;
         }
         Ok(())
@@ -216,7 +213,9 @@ impl Run<'_> {
         let mut sql = String::new();
         for tenant in claimed {
             let schema = SchemaName::of(TenantId::from_uuid(tenant.tenant_id));
-            sql += &schema_script(schema, self.migrations, &tenant.version);
+            let lacks =
+                self.migrations.iter().filter(|migration| migration.version > tenant.version.as_str());
+            sql += &schema_script(schema, lacks.map(|migration| migration.up));
         }
         let ids: Vec<String> = claimed.iter().map(|tenant| format!("'{}'", tenant.tenant_id)).collect();
         sql + &format!(
@@ -226,28 +225,14 @@ impl Run<'_> {
             ids.join(", ")
         )
     }
-
-    /// Waits until every tenant that was being built when this is called is there to be seen.
-    async fn wait_for_builders(&self) -> DbResult<()> {
-        let lock = format!("SELECT pg_advisory_xact_lock({FLEET_LOCK})");
-        for attempt in 1.. {
-            match self.owner.write(async |tx| tx.tx.batch(&lock).await).await {
-                Err(error) if error.is_transient() && !is_fatal(&error) && attempt < ATTEMPTS => {
-                    pause(attempt).await;
-                }
-                outcome => return outcome,
-            }
-        }
-        Ok(())
-    }
 }
 
-/// What a schema at `version` lacks, as SQL that enters the schema first.
-pub(crate) fn schema_script(schema: SchemaName, migrations: &[TenantMigration], version: &str) -> String {
+/// Migrations as SQL that enters the schema first.
+pub(crate) fn schema_script<'a>(schema: SchemaName, ups: impl Iterator<Item = &'a str>) -> String {
     let mut sql = enter_schema(schema);
-    for migration in migrations.iter().filter(|migration| migration.version > version) {
+    for up in ups {
         sql.push('\n');
-        sql += &migration.up.replace(":\"tenant\"", schema.as_str());
+        sql += &up.replace(":\"tenant\"", schema.as_str());
         // Ends a last statement without a semicolon, and a last line that is a comment.
         sql += "\n;\n";
     }

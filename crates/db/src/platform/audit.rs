@@ -1,11 +1,26 @@
-//! What operators did. Rows are only ever added.
+//! What operators and the machinery did. Rows are only ever added.
 
 use diesel::prelude::*;
 
-use crate::{error::DbResult, schema::platform::audit_log, scope::PlatformTx, tenant::audit::Entry};
+use crate::{
+    error::DbResult,
+    schema::platform::audit_log,
+    scope::{OwnerTx, PlatformTx},
+    tenant::audit::Entry,
+    transaction::Tx,
+};
 
 /// Adds an entry.
 pub async fn record(tx: &mut PlatformTx, entry: &Entry<'_>) -> DbResult<()> {
+    record_in(&mut tx.tx, entry).await
+}
+
+/// [`record`] for what needs the owner of all schemas.
+pub(crate) async fn record_as_owner(tx: &mut OwnerTx, entry: &Entry<'_>) -> DbResult<()> {
+    record_in(&mut tx.tx, entry).await
+}
+
+async fn record_in(tx: &mut Tx, entry: &Entry<'_>) -> DbResult<()> {
     let row = (
         audit_log::id.eq(entry.mint_id()),
         audit_log::at.eq(entry.at),
@@ -15,6 +30,6 @@ pub async fn record(tx: &mut PlatformTx, entry: &Entry<'_>) -> DbResult<()> {
         audit_log::request_id.eq(entry.request_id),
         audit_log::changes.eq(&entry.changes),
     );
-    tx.tx.execute(diesel::insert_into(audit_log::table).values(row)).await?;
+    tx.execute(diesel::insert_into(audit_log::table).values(row)).await?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod housekeeping;
 pub mod idempotency;
+pub mod lifecycle;
 pub mod nodes;
 pub mod operators;
 pub mod queue;

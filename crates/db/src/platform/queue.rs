@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     error::{DbError, DbResult},
     page::{Page, PageRequest},
-    schema::platform::{jobs, tenants},
+    schema::platform::jobs,
     scope::PlatformTx,
 };
 
@@ -245,22 +245,6 @@ pub async fn list(tx: &mut PlatformTx, filter: JobFilter<'_>, page: PageRequest)
         query = query.filter(jobs::id.lt(before));
     }
     Ok(Page::cut(tx.tx.load(query).await?, page))
-}
-
-/// Ids of active tenants after `after`, in order, at most `limit`.
-pub async fn active_tenants(
-    tx: &mut PlatformTx,
-    after: Option<TenantId>,
-    limit: u16,
-) -> DbResult<Vec<TenantId>> {
-    let query = tenants::table
-        .filter(tenants::status.eq("active"))
-        .filter(tenants::id.gt(after.map_or(Uuid::nil(), TenantId::uuid)))
-        .order(tenants::id.asc())
-        .limit(limit.into())
-        .select(tenants::id);
-    let ids: Vec<Uuid> = tx.tx.load(query).await?;
-    Ok(ids.into_iter().map(TenantId::from_uuid).collect())
 }
 
 pub(crate) fn payload<J: Job>(job: &J) -> DbResult<serde_json::Value> {

@@ -1,4 +1,4 @@
-//! The tenants, and the directory that authentication looks them up in.
+//! The tenants, and the directory that authentication looks them up in. How one leaves is in `lifecycle.rs`.
 
 use bulkhead_domain::{Limit, Plan, SchemaName, Slug, TenantId, TenantStatus, UserId};
 use chrono::{DateTime, Utc};
@@ -12,7 +12,8 @@ use uuid::Uuid;
 use crate::{
     error::DbResult,
     page::{Page, PageRequest},
-    schema::platform::{pending_owners, plans, tenants},
+    purge::Receipt,
+    schema::platform::{pending_owners, plans, tenant_purges, tenant_schema_versions, tenants},
     scope::PlatformTx,
 };
 
@@ -23,7 +24,7 @@ pub struct Tenant {
     /// Its id.
     #[diesel(deserialize_as = Uuid)]
     pub id: TenantId,
-    /// The name it is known by outside.
+    /// The name it is known by outside. A purged tenant's is in its [`Purge`].
     pub slug: String,
     /// The name people read.
     pub name: String,
@@ -39,6 +40,25 @@ pub struct Tenant {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+    /// When it was deleted, if it is.
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// Until when it is kept, if it is deleted. It is purged soon after.
+    pub purge_after: Option<DateTime<Utc>>,
+}
+
+/// The purge of a tenant, begun or finished.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = tenant_purges, check_for_backend(diesel::pg::Pg))]
+pub struct Purge {
+    /// The slug that the tenant had; when the purge is finished, another may have it.
+    pub slug: String,
+    /// When it began.
+    pub begun_at: DateTime<Utc>,
+    /// When the last of the tenant was removed.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What was removed so far.
+    #[diesel(deserialize_as = serde_json::Value)]
+    pub receipt: Receipt,
 }
 
 /// What a new tenant is made of.
@@ -151,15 +171,46 @@ pub struct TenantFilter<'a> {
     pub slug: Option<&'a Slug>,
 }
 
-/// Tenants in the order of their ids. That is the order in which they signed up, except among those that signed up at the
-/// same moment or found a schema that was built before the last one's id was minted.
+/// Ids after `after`, in order, at most `limit`, of the tenants that have a schema to be looked after: those in service, the
+/// suspended ones, and the deleted ones until their purge begins.
+pub async fn with_schema(
+    tx: &mut PlatformTx,
+    after: Option<TenantId>,
+    limit: u16,
+) -> DbResult<Vec<TenantId>> {
+    let purge = tenant_purges::table.filter(tenant_purges::tenant_id.eq(tenant_schema_versions::tenant_id));
+    let query = tenant_schema_versions::table
+        .filter(diesel::dsl::not(diesel::dsl::exists(purge)))
+        .filter(tenant_schema_versions::tenant_id.gt(after.map_or(Uuid::nil(), TenantId::uuid)))
+        .order(tenant_schema_versions::tenant_id.asc())
+        .limit(limit.into())
+        .select(tenant_schema_versions::tenant_id);
+    let ids: Vec<Uuid> = tx.tx.load(query).await?;
+    Ok(ids.into_iter().map(TenantId::from_uuid).collect())
+}
+
+/// The tenant with this id, and its purge if that has begun.
+pub async fn find_with_purge(tx: &mut PlatformTx, id: TenantId) -> DbResult<Option<(Tenant, Option<Purge>)>> {
+    let query = tenants::table
+        .left_join(tenant_purges::table)
+        .filter(tenants::id.eq(id.uuid()))
+        .select((Tenant::as_select(), Option::<Purge>::as_select()));
+    tx.tx.first(query).await
+}
+
+/// Tenants in the order of their ids, each with its purge if that has begun. That is the order in which they signed up, except
+/// among those that signed up at the same moment or found a schema that was built before the last one's id was minted.
 pub async fn list(
     tx: &mut PlatformTx,
     filter: TenantFilter<'_>,
     page: PageRequest,
-) -> DbResult<Page<Tenant>> {
-    let mut query =
-        tenants::table.select(Tenant::as_select()).order(tenants::id.asc()).limit(page.probe()).into_boxed();
+) -> DbResult<Page<(Tenant, Option<Purge>)>> {
+    let mut query = tenants::table
+        .left_join(tenant_purges::table)
+        .select((Tenant::as_select(), Option::<Purge>::as_select()))
+        .order(tenants::id.asc())
+        .limit(page.probe())
+        .into_boxed();
     if let Some(status) = filter.status {
         query = query.filter(tenants::status.eq(status.as_str()));
     }

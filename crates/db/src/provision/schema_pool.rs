@@ -9,22 +9,16 @@ use bulkhead_domain::{SchemaName, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{BigInt, Bool, Text, Uuid as SqlUuid},
+    sql_types::{BigInt, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
 use super::{build_script, drop_script, timestamp};
 use crate::{
-    error::{DbError, DbResult},
-    migrate::{FLEET_LOCK, TenantMigration, newest},
+    error::DbResult,
+    migrate::{FLEET_LOCK, TenantMigration, target::Blueprint},
     scope::{LEAVE_SCHEMA, OwnerTx},
 };
-
-#[derive(QueryableByName)]
-struct Site {
-    #[diesel(sql_type = Bool)]
-    outdated: bool,
-}
 
 #[derive(QueryableByName)]
 struct Ready {
@@ -38,60 +32,52 @@ struct Surplus {
     tenant_id: Uuid,
 }
 
-/// Builds role and schema with `migrations` for a tenant to come, under an id that was minted for it.
-/// [`DbError::Outdated`] when a newer program should do it.
+/// Builds role and schema for a tenant to come, under an id that was minted for it, at the version that tenants are built
+/// at now, for a program that knows `migrations`. Errors as those of [`super::provision_tenant`].
 pub async fn build_ahead(
     tx: &mut OwnerTx,
     migrations: &[TenantMigration],
     tenant: TenantId,
     at: DateTime<Utc>,
 ) -> DbResult<()> {
-    // A migration that has seen its last tenant knows that nobody still builds with what was before.
+    // Held to the end: a migration that raises the version waits for what was begun before it.
     tx.tx.batch(&format!("SELECT pg_advisory_xact_lock_shared({FLEET_LOCK})")).await?;
-    let query = diesel::sql_query(
-        "SELECT EXISTS (SELECT FROM tenant_schema_versions WHERE version > $1) \
-         OR EXISTS (SELECT FROM schema_pool WHERE version > $1) AS outdated",
-    );
-    let site: Site = tx.tx.one(query.bind::<Text, _>(newest(migrations))).await?;
-    if site.outdated {
-        return Err(DbError::Outdated);
-    }
+    let blueprint = Blueprint::read(tx, migrations).await?;
     let name = SchemaName::of(tenant);
-    let sql = build_script(name, migrations)
+    let sql = build_script(name, &blueprint)
         + &format!(
             "{LEAVE_SCHEMA} INSERT INTO schema_pool (tenant_id, role_name, version, built_at) \
              VALUES ('{}', '{name}', '{}', {})",
             tenant.uuid(),
-            newest(migrations),
+            blueprint.version(),
             timestamp(at)
         );
     tx.tx.batch(&sql).await
 }
 
-/// How many schemas are ready to be taken. One that a newer program has built is as good, one that is behind is not.
-pub async fn count_ready(tx: &mut OwnerTx, migrations: &[TenantMigration]) -> DbResult<usize> {
+/// How many schemas are ready to be taken. One that is behind the version that tenants are built at is not.
+pub async fn count_ready(tx: &mut OwnerTx) -> DbResult<usize> {
     let query = diesel::sql_query(
-        "SELECT count(*) AS ready FROM schema_pool WHERE taken_at IS NULL AND version >= $1",
+        "SELECT count(*) AS ready FROM schema_pool p JOIN tenant_schema_target t ON t.version = p.version \
+         WHERE p.taken_at IS NULL",
     );
-    let row: Ready = tx.tx.one(query.bind::<Text, _>(newest(migrations))).await?;
+    let row: Ready = tx.tx.one(query).await?;
     Ok(usize::try_from(row.ready).unwrap_or_default())
 }
 
-/// Drops one schema that nobody will move into, and its role: it is behind, or there are more than `wanted`, or its
-/// tenant was deleted before it was built. Whether there was one; call it again until there is not.
-pub async fn drop_surplus(tx: &mut OwnerTx, migrations: &[TenantMigration], wanted: u16) -> DbResult<bool> {
-    // When a sign-up takes the row while it is being locked, its new version is judged beside the other tables as they were
-    // before. So a row's being taken has to speak for itself, and that a tenant is missing proves nothing.
+/// Drops one schema that nobody will move into, and its role: it is behind, or there are more than `wanted`. Whether there
+/// was one; call it again until there is not.
+pub async fn drop_surplus(tx: &mut OwnerTx, wanted: u16) -> DbResult<bool> {
+    // A sign-up may take the row while it is being locked; then it is judged anew, and is not dropped.
     let query = diesel::sql_query(
-        "SELECT tenant_id FROM schema_pool p \
-         WHERE NOT EXISTS (SELECT FROM tenant_schema_versions v WHERE v.tenant_id = p.tenant_id) AND ( \
-             (taken_at IS NULL AND (version < $1 OR tenant_id IN ( \
-                 SELECT tenant_id FROM schema_pool WHERE taken_at IS NULL AND version >= $1 \
-                 ORDER BY tenant_id OFFSET $2))) \
-             OR EXISTS (SELECT FROM tenants t WHERE t.id = p.tenant_id AND t.status = 'deleted')) \
+        "SELECT p.tenant_id FROM schema_pool p, tenant_schema_target t \
+         WHERE p.taken_at IS NULL \
+           AND NOT EXISTS (SELECT FROM tenant_schema_versions v WHERE v.tenant_id = p.tenant_id) \
+           AND (p.version <> t.version OR p.tenant_id IN ( \
+               SELECT tenant_id FROM schema_pool WHERE taken_at IS NULL AND version = t.version \
+               ORDER BY tenant_id OFFSET $1)) \
          LIMIT 1 FOR UPDATE OF p SKIP LOCKED",
     )
-    .bind::<Text, _>(newest(migrations))
     .bind::<BigInt, _>(i64::from(wanted));
     let Some(row): Option<Surplus> = tx.tx.first(query).await? else { return Ok(false) };
     tx.tx.batch(&drop_script(TenantId::from_uuid(row.tenant_id))).await?;

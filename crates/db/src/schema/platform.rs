@@ -1,5 +1,6 @@
-//! The platform's tables. `databases`, `job_kinds`, `schema_pool`, `usage_batches` and the columns by which `jobs` are
-//! queued and leased are not here: they are handled in SQL, and `tests/it/schema.rs` lists them.
+//! The platform's tables. `databases`, `job_kinds`, `schema_pool`, `tenant_audit_log`, `tenant_migrations`,
+//! `tenant_schema_target`, `usage_batches` and the columns by which `jobs` are queued and leased are not here: they are
+//! handled in SQL, and `tests/it/schema.rs` lists them.
 
 diesel::table! {
     platform.plans (name) {
@@ -25,6 +26,20 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        deleted_at -> Nullable<Timestamptz>,
+        purge_after -> Nullable<Timestamptz>,
+        restore_to -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    platform.tenant_purges (tenant_id) {
+        tenant_id -> Uuid,
+        slug -> Text,
+        step -> Text,
+        begun_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+        receipt -> Jsonb,
     }
 }
 
@@ -223,10 +238,12 @@ diesel::table! {
 
 diesel::joinable!(tenants -> plans (plan));
 diesel::joinable!(operator_sessions -> operators (operator_id));
+diesel::joinable!(tenant_purges -> tenants (tenant_id));
 diesel::allow_tables_to_appear_in_same_query!(
     plans,
     tenants,
     tenant_schema_versions,
+    tenant_purges,
     scaling_policies,
     scaling_states,
     request_minutes,

@@ -37,6 +37,11 @@ async fn a_healthy_database_has_nothing_to_report() -> Result<()> {
     let taken = ahead(&db).await?;
     assert_eq!(db.sign_up("lucky", Plan::Free).await?.schema(), taken);
     ahead(&db).await?;
+    db.sql(
+        "INSERT INTO platform.jobs (id, kind, tenant_id, payload, max_attempts) \
+         SELECT gen_random_uuid(), 'provision_tenant', id, '{}', 10 FROM platform.tenants WHERE status = 'provisioning'",
+    )
+    .await?;
     let unwell: Vec<_> =
         findings(&db).await?.into_iter().filter(|f| f.level != Level::Ok && f.check != "server").collect();
     assert_eq!(unwell, []);
@@ -114,6 +119,40 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         ("rejected usage", "INSERT INTO platform.usage_batches_rejected (entry, payload, reason) VALUES ('1-1', '', 'x')".into(), "UPDATE platform.usage_batches_rejected SET at = now() - interval '32 days'".into()),
         ("transaction ids", format!("UPDATE pg_class SET relfrozenxid = ((txid_current() + (1::bigint << 32) - 1100000000) % (1::bigint << 32))::text::xid WHERE oid = '{a}.users'::regclass"), format!("UPDATE pg_class SET relfrozenxid = txid_current()::text::xid WHERE oid = '{a}.users'::regclass")),
         ("failed migrations", "UPDATE platform.tenant_schema_versions SET error = 'x', failed_at = now()".into(), "UPDATE platform.tenant_schema_versions SET error = NULL, failed_at = NULL".into()),
+    ];
+    noticed(&db, &cases).await
+}
+
+/// Tenants that nobody builds, or that should be gone.
+#[tokio::test]
+async fn every_tenant_that_waits_for_nobody_is_noticed() -> Result<()> {
+    let Site { db, a, .. } = Site::new().await?;
+    let id = db.value(&format!("SELECT id FROM platform.tenants WHERE role_name = '{a}'")).await?;
+    let waiting = db.sign_up("waiting", Plan::Free).await?.id.uuid();
+    let job = format!(
+        "INSERT INTO platform.jobs (id, kind, tenant_id, payload, max_attempts) VALUES (gen_random_uuid(), 'provision_tenant', '{waiting}', '{{}}', 10)"
+    );
+    db.sql(&job).await?;
+    let old = format!(
+        "UPDATE platform.jobs SET finished_at = now() - interval '8 days' WHERE state = 'failed'; {job}"
+    );
+    let deleted = format!(
+        "UPDATE platform.tenants SET status = 'deleted', deleted_at = now(), purge_after = now() - interval '2 hours', restore_to = 'active' WHERE id = '{id}'"
+    );
+    let back = format!(
+        "DELETE FROM platform.tenant_purges; DELETE FROM platform.jobs WHERE kind = 'purge_tenant'; UPDATE platform.tenants SET status = 'active', deleted_at = NULL, purge_after = NULL, restore_to = NULL WHERE id = '{id}'"
+    );
+    let newest = TENANT_MIGRATIONS.last().map_or("", |migration| migration.version);
+    let cases = [
+        ("sign-ups", "DELETE FROM platform.jobs".to_owned(), job.clone()),
+        ("sign-ups", "UPDATE platform.jobs SET state = 'failed', error = 'x', finished_at = now()".into(), old),
+        ("sign-ups", format!("UPDATE platform.tenants SET created_at = now() - interval '1 hour' WHERE id = '{waiting}'"), format!("UPDATE platform.tenants SET created_at = now() WHERE id = '{waiting}'")),
+        ("purges", deleted.clone(), back.clone()),
+        ("purges", format!("{deleted}; INSERT INTO platform.tenant_purges (tenant_id, slug) VALUES ('{id}', 'first'); UPDATE platform.tenants SET purge_after = now() WHERE purge_after IS NOT NULL"), back.clone()),
+        ("purged tenants", format!("{deleted}; INSERT INTO platform.tenant_purges (tenant_id, slug, finished_at) VALUES ('{id}', 'first', now())"), back),
+        ("build version", "DELETE FROM platform.tenant_schema_target".into(), format!("INSERT INTO platform.tenant_schema_target (version) VALUES ('{newest}')")),
+        ("build version", "INSERT INTO platform.tenant_migrations VALUES ('1', 'x', 1, ''); UPDATE platform.tenant_schema_target SET version = '1'".into(), format!("UPDATE platform.tenant_schema_target SET version = '{newest}'")),
+        ("tenant versions", "INSERT INTO platform.tenant_migrations VALUES ('3', 'x', 1, ''); UPDATE platform.tenant_schema_target SET version = '3'".into(), format!("UPDATE platform.tenant_schema_target SET version = '{newest}'")),
     ];
     noticed(&db, &cases).await
 }

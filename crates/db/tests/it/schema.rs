@@ -14,10 +14,13 @@ use bulkhead_domain::Plan;
 use bulkhead_testkit::TestDb;
 
 /// What is in the database and handled in SQL alone: a table, and its column or `*` for all of it.
-const IN_SQL_ALONE: [(&str, &str); 10] = [
+const IN_SQL_ALONE: [(&str, &str); 13] = [
     ("platform.databases", "*"),
     ("platform.job_kinds", "*"),
     ("platform.schema_pool", "*"),
+    ("platform.tenant_audit_log", "*"),
+    ("platform.tenant_migrations", "*"),
+    ("platform.tenant_schema_target", "*"),
     ("platform.usage_batches", "*"),
     // How jobs are queued and leased.
     ("platform.jobs", "idempotency_key"),

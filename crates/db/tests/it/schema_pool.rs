@@ -5,7 +5,10 @@ use std::time::Duration;
 use anyhow::Result;
 use bulkhead_db::{
     Authority, DbError, Owner,
-    migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
+    migrate::{
+        MigrateOptions, MigrationReport, TENANT_MIGRATIONS, TenantMigration, migrate, migrate_platform,
+        migrate_tenants, revert_platform_once,
+    },
     platform::tenants::{self, NewTenant},
     provision::{
         Provisioned, provision_tenant,
@@ -41,14 +44,19 @@ async fn provision(owner: &Owner, set: &[TenantMigration], id: TenantId) -> Resu
     owner.write(async |tx| provision_tenant(tx, set, id, JobId::mint(at), at).await).await
 }
 
-async fn ready(owner: &Owner, set: &[TenantMigration]) -> Result<usize, DbError> {
-    owner.write(async |tx| count_ready(tx, set).await).await
+async fn ready(owner: &Owner) -> Result<usize, DbError> {
+    owner.write(async |tx| count_ready(tx).await).await
+}
+
+/// Migrates as a release that knows this set.
+async fn release(owner: &Owner, set: &[TenantMigration]) -> Result<MigrationReport, DbError> {
+    migrate_tenants(owner, set, &MigrateOptions::default(), &|_| {}).await
 }
 
 /// Drops all that is too much; how many it were.
-async fn trim(owner: &Owner, set: &[TenantMigration], wanted: u16) -> Result<usize, DbError> {
+async fn trim(owner: &Owner, wanted: u16) -> Result<usize, DbError> {
     let mut dropped = 0;
-    while owner.write::<_, DbError>(async |tx| drop_surplus(tx, set, wanted).await).await? {
+    while owner.write::<_, DbError>(async |tx| drop_surplus(tx, wanted).await).await? {
         dropped += 1;
     }
     Ok(dropped)
@@ -129,6 +137,7 @@ async fn the_oldest_is_taken_first_one_that_is_behind_last_and_then_none() -> Re
     let db = TestDb::new().await?;
     let owner = db.owner()?;
     let behind = ahead(&owner, TENANT_MIGRATIONS).await?;
+    release(&owner, &newer()).await?;
     let (first, second) = (ahead(&owner, &newer()).await?, ahead(&owner, &newer()).await?);
     let mut taken = Vec::new();
     for number in 0..4 {
@@ -203,7 +212,7 @@ async fn one_that_is_behind_is_built_anew_for_its_tenant() -> Result<()> {
     db.sql(&format!("CREATE TABLE {}.stray (x int)", schema(id))).await?;
     assert_eq!(db.sign_up("acme", Plan::Free).await?.id, id);
     // A migration of the tenants passes by what is no tenant's yet.
-    let report = migrate_tenants(&owner, &newer(), &MigrateOptions::default(), &|_| {}).await?;
+    let report = release(&owner, &newer()).await?;
     assert_eq!((report.migrated, report.failed.len()), (0, 0));
     assert_eq!(number(&db, id).await?, built);
 
@@ -214,22 +223,6 @@ async fn one_that_is_behind_is_built_anew_for_its_tenant() -> Result<()> {
     let (rebuilt, fresh) = (catalog(&db, &[&schema(id)]).await?, catalog(&db, &[&fresh.schema()]).await?);
     assert!(rebuilt.contains("relation §0.next grants SELECT to §0"), "{rebuilt}");
     assert_eq!(rebuilt, fresh);
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_older_program_leaves_the_pool_to_the_newer() -> Result<()> {
-    let db = TestDb::new().await?;
-    let owner = db.owner()?;
-    let id = ahead(&owner, &newer()).await?;
-    assert_eq!(ready(&owner, TENANT_MIGRATIONS).await?, 1);
-    assert!(matches!(ahead(&owner, TENANT_MIGRATIONS).await, Err(DbError::Outdated)));
-    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 1).await?, 0);
-    assert_eq!(db.sign_up("acme", Plan::Free).await?.id, id);
-    assert!(matches!(provision(&owner, TENANT_MIGRATIONS, id).await, Err(DbError::Outdated)));
-    assert_eq!(provision(&owner, &newer(), id).await?, Provisioned::Built);
-    // With the row gone, it is the tenants that tell.
-    assert!(matches!(ahead(&owner, TENANT_MIGRATIONS).await, Err(DbError::Outdated)));
     Ok(())
 }
 
@@ -259,31 +252,6 @@ async fn building_ahead_and_migrating_wait_for_each_other() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_deleted_before_it_was_built_leaves_nothing() -> Result<()> {
-    let db = TestDb::new().await?;
-    let owner = db.owner()?;
-    let mut deleted = Vec::new();
-    for slug in ["by-its-job", "without-its-job", "in-service"] {
-        ahead(&owner, TENANT_MIGRATIONS).await?;
-        deleted.push(db.sign_up(slug, Plan::Free).await?.id);
-    }
-    let [by_job, without_job, in_service] = deleted[..] else { anyhow::bail!("three") };
-    assert_eq!(provision(&owner, TENANT_MIGRATIONS, in_service).await?, Provisioned::Built);
-    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 0).await?, 0, "none is deleted yet");
-    db.sql("UPDATE platform.tenants SET status = 'deleted'").await?;
-
-    assert_eq!(provision(&owner, TENANT_MIGRATIONS, by_job).await?, Provisioned::Withdrawn);
-    assert_eq!(state(&db, by_job).await?, "deleted");
-    assert_eq!(provision(&owner, TENANT_MIGRATIONS, by_job).await?, Provisioned::Withdrawn);
-    // A job that was given up does not come back.
-    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 8).await?, 1);
-    assert_eq!(state(&db, without_job).await?, "deleted");
-    assert_eq!(provision(&owner, TENANT_MIGRATIONS, without_job).await?, Provisioned::Withdrawn);
-    assert_eq!(state(&db, in_service).await?, "role schema version deleted");
-    Ok(())
-}
-
-#[tokio::test]
 async fn what_is_too_much_or_behind_is_dropped_and_what_is_taken_is_not() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
@@ -291,21 +259,22 @@ async fn what_is_too_much_or_behind_is_dropped_and_what_is_taken_is_not() -> Res
     for _ in 0..4 {
         ids.push(ahead(&owner, TENANT_MIGRATIONS).await?);
     }
-    assert_eq!(ready(&owner, TENANT_MIGRATIONS).await?, 4);
-    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 4).await?, 0);
+    assert_eq!(ready(&owner).await?, 4);
+    assert_eq!(trim(&owner, 4).await?, 0);
     let tenant = db.sign_up("acme", Plan::Free).await?.id;
     assert_eq!(tenant, ids[0]);
-    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 2).await?, 1);
+    assert_eq!(trim(&owner, 2).await?, 1);
     assert_eq!(state(&db, ids[3]).await?, "", "the one that would be taken last goes first");
 
-    // A newer program: all are behind, whether or not so many are wanted.
-    assert_eq!(ready(&owner, &newer()).await?, 0);
+    // A newer release: all are behind, whether or not so many are wanted.
+    release(&owner, &newer()).await?;
+    assert_eq!(ready(&owner).await?, 0);
     let next = ahead(&owner, &newer()).await?;
-    assert_eq!(trim(&owner, &newer(), 8).await?, 2);
+    assert_eq!(trim(&owner, 8).await?, 2);
     assert_eq!(state(&db, ids[1]).await?, "");
     assert_eq!(state(&db, next).await?, "role schema ready");
     assert_eq!(state(&db, tenant).await?, "role schema taken provisioning");
-    assert_eq!(trim(&owner, &newer(), 0).await?, 1);
+    assert_eq!(trim(&owner, 0).await?, 1);
     assert_eq!(state(&db, next).await?, "");
     Ok(())
 }
@@ -321,9 +290,9 @@ async fn one_that_a_sign_up_is_about_to_take_is_not_dropped() -> Result<()> {
             "BEGIN; SET LOCAL ROLE bulkhead_platform_rw; UPDATE platform.schema_pool SET taken_at = now()",
         )
         .await?;
-    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 0).await?, 0);
+    assert_eq!(trim(&owner, 0).await?, 0);
     sign_up.batch_execute("ROLLBACK").await?;
-    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 0).await?, 1);
+    assert_eq!(trim(&owner, 0).await?, 1);
     assert_eq!(state(&db, id).await?, "");
     Ok(())
 }
@@ -352,12 +321,20 @@ async fn the_platform_may_take_schemas_and_nothing_else() -> Result<()> {
 async fn the_table_stays_while_there_are_schemas_that_only_it_knows_of() -> Result<()> {
     let db = TestDb::unmigrated().await?;
     let owner = db.owner()?;
-    let applied = bulkhead_db::migrate::migrate_platform(&owner, &MigrateOptions::default()).await?;
-    assert!(applied.last().is_some_and(|name| name.ends_with("schema_pool")), "{applied:?}");
+    let report = migrate(&owner, &MigrateOptions::default(), &|_| {}).await?;
     ahead(&owner, TENANT_MIGRATIONS).await?;
-    let refused = bulkhead_db::migrate::revert_platform_once(&owner).await.unwrap_err().to_string();
+    // What came after the pool can go, the pool cannot.
+    let mut later = report.platform_applied;
+    while later.last().is_some_and(|name| !name.ends_with("schema_pool")) {
+        revert_platform_once(&owner).await?;
+        later.pop();
+    }
+    let refused = revert_platform_once(&owner).await.unwrap_err().to_string();
     assert!(refused.contains("BULKHEAD_SCHEMA_POOL=0"), "{refused}");
-    assert_eq!(trim(&owner, TENANT_MIGRATIONS, 0).await?, 1);
-    bulkhead_db::migrate::revert_platform_once(&owner).await?;
+    assert!(!migrate_platform(&owner, &MigrateOptions::default()).await?.is_empty());
+    release(&owner, TENANT_MIGRATIONS).await?;
+    assert_eq!(trim(&owner, 0).await?, 1);
+    while revert_platform_once(&owner).await.is_ok() {}
+    assert_eq!(db.value("SELECT to_regclass('platform.schema_pool')").await?, "");
     Ok(())
 }

@@ -24,11 +24,38 @@ label! {
     }
 }
 
+label! {
+    /// Why PostgreSQL did not do what it was asked, where that says something about the server and not about the request.
+    DbFailure {
+        /// It takes no writes: a standby, or a database that somebody has made read-only.
+        ReadOnly = "read_only",
+        /// A disk is full.
+        DiskFull = "disk_full",
+        /// Memory, or room for locks, is used up.
+        OutOfMemory = "out_of_memory",
+        /// Its connections are used up.
+        TooManyConnections = "too_many_connections",
+        /// A limit of its own is reached: temporary files, transaction ids.
+        Limit = "limit",
+        /// A file could not be read or written.
+        Io = "io_error",
+        /// A statement took longer than it may.
+        StatementTimeout = "statement_timeout",
+        /// A statement waited for a lock longer than it may.
+        LockTimeout = "lock_timeout",
+        /// No answer came.
+        NoAnswer = "no_answer",
+        /// It could not be reached, is starting or stopping, or has ended the connection.
+        Unavailable = "unavailable",
+    }
+}
+
 /// The pools of a process.
 pub struct Database {
     connections: IntGaugeVec,
     opened: IntCounterVec,
     dropped: IntCounterVec,
+    failures: IntCounterVec,
     wait: HistogramVec,
 }
 
@@ -46,6 +73,12 @@ impl Database {
                 registry,
                 "bulkhead_db_connection_dropped_total",
                 "Connections dropped",
+                &["pool", "reason"],
+            )?,
+            failures: counters(
+                registry,
+                "bulkhead_db_failures_total",
+                "Statements and connections that PostgreSQL failed or refused",
                 &["pool", "reason"],
             )?,
             wait: histograms(
@@ -70,6 +103,11 @@ impl Database {
                     .iter()
                     .map(|reason| (*reason, self.dropped.with_label_values(&[name, reason.as_str()]))),
             ),
+            failures: Counters::new(
+                DbFailure::ALL
+                    .iter()
+                    .map(|reason| (*reason, self.failures.with_label_values(&[name, reason.as_str()]))),
+            ),
             wait: self.wait.with_label_values(&[name]),
         }
     }
@@ -84,6 +122,7 @@ pub struct Pool {
     /// Connections opened so far.
     pub opened: IntCounter,
     dropped: Counters<DropReason>,
+    failures: Counters<DbFailure>,
     wait: Histogram,
 }
 
@@ -91,6 +130,11 @@ impl Pool {
     /// A connection was dropped.
     pub fn dropped(&self, reason: DropReason) {
         self.dropped.inc(&reason);
+    }
+
+    /// PostgreSQL failed or refused something.
+    pub fn failed(&self, why: DbFailure) {
+        self.failures.inc(&why);
     }
 
     /// Somebody had to wait this long for a connection.

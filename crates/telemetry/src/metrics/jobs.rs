@@ -15,6 +15,8 @@ label! {
         Succeeded = "succeeded",
         /// Failed and will run again.
         Retried = "retried",
+        /// Could not begin with this program, and was left to another.
+        Postponed = "postponed",
         /// Failed for good.
         Failed = "failed",
     }

@@ -18,7 +18,7 @@ pub use prometheus::{Histogram, IntCounter, IntGauge};
 use prometheus::{Registry, TextEncoder};
 
 pub use auth::{Auth, AuthOutcome, Credential};
-pub use database::{Database, DropReason, Pool};
+pub use database::{Database, DbFailure, DropReason, Pool};
 pub use http::{ActiveRequest, Http, Route};
 pub use jobs::{JobOutcome, Jobs};
 pub use limiter::{LimitKind, LimitSource, Limiter};

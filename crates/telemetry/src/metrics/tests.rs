@@ -30,6 +30,7 @@ fn every_family_is_exposed_under_its_name() {
         ("bulkhead_db_connections", "gauge"),
         ("bulkhead_db_connection_opened_total", "counter"),
         ("bulkhead_db_connection_dropped_total", "counter"),
+        ("bulkhead_db_failures_total", "counter"),
         ("bulkhead_db_wait_seconds", "histogram"),
         ("bulkhead_redis_up", "gauge"),
         ("bulkhead_redis_errors_total", "counter"),

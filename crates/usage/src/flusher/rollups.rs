@@ -174,6 +174,8 @@ const fn trouble(error: &DbError) -> Trouble {
         | DbError::Denied(_)
         | DbError::Unreadable(_)
         | DbError::Outdated
+        | DbError::NotMigrated
+        | DbError::Refused { .. }
         | DbError::Setup(_)
         | DbError::Query(_) => Trouble::Certain,
     }

@@ -101,6 +101,12 @@ async fn settle(
             write(reach, job, Verdict::Never(GIVEN_UP)).await;
             JobOutcome::Failed
         }
+        Err(JobError::Postpone(source)) => {
+            let pause = inner.options.postponement;
+            tracing::warn!(error = %chain(&*source), due_in = ?pause, "the job is left to another worker");
+            write(reach, job, Verdict::NotYet(pause)).await;
+            JobOutcome::Postponed
+        }
         Err(JobError::Abort(reason)) => {
             tracing::error!(reason, "the job was given up");
             write(reach, job, Verdict::Never(&reason)).await;
@@ -111,6 +117,7 @@ async fn settle(
 }
 
 enum Verdict<'a> {
+    NotYet(Duration),
     Later(Duration),
     Never(&'a str),
 }
@@ -118,6 +125,7 @@ enum Verdict<'a> {
 /// If this cannot be written, the lease runs out and the sweeper decides by the attempts.
 async fn write(reach: &Reach, job: &ClaimedJob, verdict: Verdict<'_>) {
     let write = async |tx: &mut _| match verdict {
+        Verdict::NotYet(pause) => lease::postpone(tx, job.id, job.token, pause).await,
         Verdict::Later(pause) => lease::retry_later(tx, job.id, job.token, TRIED_AGAIN, pause).await,
         Verdict::Never(reason) => lease::fail(tx, job.id, job.token, reason).await,
     };

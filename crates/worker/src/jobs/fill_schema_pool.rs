@@ -30,7 +30,7 @@ impl Handle for FillSchemaPool {
     async fn run(self, context: &JobContext) -> Result<Finished, JobError> {
         let (owner, wanted) = (context.owner(), usize::from(context.schema_pool()));
         let end = Instant::now() + BUDGET;
-        let count = async |tx: &mut _| count_ready(tx, TENANT_MIGRATIONS).await;
+        let count = async |tx: &mut _| count_ready(tx).await;
         let ready = owner.write::<_, DbError>(count).await?;
         let missing = if ready <= wanted / 2 { wanted.saturating_sub(ready) } else { 0 };
         let mut built = 0;
@@ -44,12 +44,12 @@ impl Handle for FillSchemaPool {
             };
             match owner.write(build).await {
                 Ok(()) => built += batch,
-                // Newer programs are being rolled out, and keep the pool from here on.
-                Err(DbError::Outdated) => break,
+                // Programs that can build keep the pool.
+                Err(DbError::Outdated | DbError::NotMigrated) => break,
                 Err(error) => return Err(error.into()),
             }
         }
-        let trim = async |tx: &mut _| drop_surplus(tx, TENANT_MIGRATIONS, context.schema_pool()).await;
+        let trim = async |tx: &mut _| drop_surplus(tx, context.schema_pool()).await;
         let mut dropped = 0;
         while Instant::now() < end && owner.write::<_, DbError>(trim).await? {
             dropped += 1;

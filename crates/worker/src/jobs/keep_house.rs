@@ -6,7 +6,7 @@ use bulkhead_db::{
     Authority, DbError,
     platform::{
         housekeeping::{self, Expired},
-        queue,
+        queue, tenants,
     },
 };
 use bulkhead_jobs::{KeepHouse, PurgeExpired};
@@ -46,21 +46,21 @@ impl Handle for KeepHouse {
     }
 }
 
-/// One job per active tenant and day. The day is the key, so that every hour's run but the first finds them there.
+/// One job per day and tenant that has a schema, in service or not. The day is the key, so that every hour's run but the first finds them there.
 async fn ask_tenants(context: &JobContext) -> Result<(), DbError> {
     let now = context.now();
     let key = now.format("%F").to_string();
     let mut after = None;
     loop {
         let ask = async |tx: &mut _| {
-            let tenants = queue::active_tenants(tx, after, TENANTS).await?;
-            queue::enqueue_for_tenants(tx, &PurgeExpired {}, &key, &tenants, now).await?;
-            Ok::<_, DbError>(tenants)
+            let found = tenants::with_schema(tx, after, TENANTS).await?;
+            queue::enqueue_for_tenants(tx, &PurgeExpired {}, &key, &found, now).await?;
+            Ok::<_, DbError>(found)
         };
-        let tenants = context.db().platform_write(Authority::machinery(), ask).await?;
-        if tenants.len() < usize::from(TENANTS) {
+        let asked = context.db().platform_write(Authority::machinery(), ask).await?;
+        if asked.len() < usize::from(TENANTS) {
             return Ok(());
         }
-        after = tenants.last().copied();
+        after = asked.last().copied();
     }
 }

@@ -6,3 +6,5 @@ mod fill_schema_pool;
 mod keep_house;
 mod provision_tenant;
 mod purge_expired;
+mod purge_tenant;
+mod sweep_tenants;

@@ -10,7 +10,7 @@ use bulkhead_db::{Connector, Db, Owner, Pool};
 use bulkhead_domain::SystemClock;
 use bulkhead_telemetry::Metrics;
 use bulkhead_testkit::{TestDb, TestRedis, mac, timeouts};
-use bulkhead_worker::{Reaches, run};
+use bulkhead_worker::{Reaches, Registry, run};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,8 @@ struct Addresses {
     platform: String,
     provisioner: String,
     redis: String,
+    /// Whether it runs the product's jobs rather than the probe.
+    product: bool,
 }
 
 /// Not a test: the worker that the tests below start as a process of its own, and kill.
@@ -52,18 +54,33 @@ async fn worker_process() -> Result<()> {
         health: std::sync::Arc::default(),
         clock: std::sync::Arc::new(SystemClock),
     };
-    Box::pin(run(options(), reaches, registry(), CancellationToken::new())).await?;
+    let registry = if addresses.product { Registry::standard() } else { registry() };
+    Box::pin(run(options(), reaches, registry, CancellationToken::new())).await?;
     Ok(())
 }
 
 /// A worker process; killed when dropped.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
     fn start(db: &TestDb, redis: &TestRedis) -> Result<Self> {
+        Self::start_as(db, redis, false)
+    }
+
+    /// One that runs the product's jobs.
+    pub(crate) fn start_product(db: &TestDb, redis: &TestRedis) -> Result<Self> {
+        Self::start_as(db, redis, true)
+    }
+
+    fn start_as(db: &TestDb, redis: &TestRedis, product: bool) -> Result<Self> {
         let (urls, redis) = (db.urls(), redis.url());
-        let addresses =
-            Addresses { tenant: urls.tenant, platform: urls.platform, provisioner: urls.provisioner, redis };
+        let addresses = Addresses {
+            tenant: urls.tenant,
+            platform: urls.platform,
+            provisioner: urls.provisioner,
+            redis,
+            product,
+        };
         let mut child = Command::new(std::env::current_exe()?)
             .args(["--exact", "crash::worker_process", "--ignored", "--nocapture"])
             .stdin(Stdio::piped())

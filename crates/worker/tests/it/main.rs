@@ -10,10 +10,12 @@ mod fairness;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+#[cfg(test)]
 mod product;
 #[cfg(test)]
 mod queries;
-#[cfg(test)]
 mod redis_away;
 #[cfg(test)]
 mod shutdown;

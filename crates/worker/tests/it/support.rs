@@ -112,6 +112,7 @@ pub(crate) fn options() -> WorkerOptions {
         patience: Duration::from_secs(2),
         redis_grace: Duration::from_millis(700),
         first_pause: Duration::from_millis(50),
+        postponement: Duration::from_millis(100),
         drain: Duration::from_secs(5),
         ..WorkerOptions::default()
     }

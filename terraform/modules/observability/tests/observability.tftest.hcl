@@ -91,7 +91,7 @@ run "everything_is_watched" {
     condition = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([
       "api-errors", "api-healthy", "api-latency", "load-balancer-errors",
       "cache-connections-cache", "cache-connections-queue", "cache-cpu-cache", "cache-cpu-queue", "cache-evictions-queue", "cache-memory-cache", "cache-memory-queue",
-      "database-connections", "database-cpu", "database-latency", "database-memory", "database-replica-lag", "database-storage", "database-transaction-ids",
+      "database-connections", "database-cpu", "database-latency", "database-memory", "database-refuses-api", "database-refuses-worker", "database-replica-lag", "database-storage", "database-transaction-ids",
       "dead-letters", "jobs-fail", "jobs-stuck", "redis-away-api", "redis-away-worker", "usage-buffer", "usage-rejected", "usage-unsafe",
       "log-errors-api", "log-errors-migrate",
       "service-cpu-api", "service-cpu-worker", "service-memory-api", "service-memory-worker", "service-tasks-api", "service-tasks-worker",
@@ -388,13 +388,15 @@ run "the_products_own_metrics_are_found_where_they_are_published" {
       for name, alarm in aws_cloudwatch_metric_alarm.this : name => join(" ", [alarm.dimensions["environment"], alarm.dimensions["command"], alarm.metric_name, alarm.statistic])
       if alarm.namespace == "Bulkhead" && !startswith(name, "log-errors-")
       } == {
-      jobs-fail         = "bulkhead-test worker bulkhead_jobs_total Sum"
-      jobs-stuck        = "bulkhead-test worker bulkhead_jobs_oldest_due_seconds Maximum"
-      redis-away-api    = "bulkhead-test api bulkhead_redis_up Minimum"
-      redis-away-worker = "bulkhead-test worker bulkhead_redis_up Minimum"
-      usage-buffer      = "bulkhead-test api bulkhead_usage_buffer_bytes Maximum"
-      usage-rejected    = "bulkhead-test worker bulkhead_usage_rejected_total Sum"
-      usage-unsafe      = "bulkhead-test api bulkhead_usage_unsafe_answers_total Sum"
+      database-refuses-api    = "bulkhead-test api bulkhead_db_failures_total Sum"
+      database-refuses-worker = "bulkhead-test worker bulkhead_db_failures_total Sum"
+      jobs-fail               = "bulkhead-test worker bulkhead_jobs_total Sum"
+      jobs-stuck              = "bulkhead-test worker bulkhead_jobs_oldest_due_seconds Maximum"
+      redis-away-api          = "bulkhead-test api bulkhead_redis_up Minimum"
+      redis-away-worker       = "bulkhead-test worker bulkhead_redis_up Minimum"
+      usage-buffer            = "bulkhead-test api bulkhead_usage_buffer_bytes Maximum"
+      usage-rejected          = "bulkhead-test worker bulkhead_usage_rejected_total Sum"
+      usage-unsafe            = "bulkhead-test api bulkhead_usage_unsafe_answers_total Sum"
     }
     error_message = "The product's metrics must be watched under the names they have, where they are published, by the worst process; what is counted, by its sum."
   }
@@ -406,10 +408,10 @@ run "the_products_own_metrics_are_found_where_they_are_published" {
 
   assert {
     condition = alltrue([
-      for name in ["jobs-fail", "usage-rejected", "usage-unsafe"] :
+      for name in ["database-refuses-api", "database-refuses-worker", "jobs-fail", "usage-rejected", "usage-unsafe"] :
       aws_cloudwatch_metric_alarm.this[name].threshold == 0 && aws_cloudwatch_metric_alarm.this[name].comparison_operator == "GreaterThanThreshold"
     ])
-    error_message = "A single job that failed for good, batch that was set aside or answer whose usage is in one place must wake somebody."
+    error_message = "A single refusal of the database, job that failed for good, batch that was set aside or answer whose usage is in one place must wake somebody."
   }
 
   assert {

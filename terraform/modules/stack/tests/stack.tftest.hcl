@@ -259,9 +259,14 @@ run "wires_one_installation" {
   # What tasks publish.
   assert {
     condition = keys(local.worker_metrics) == [
-      "bulkhead_jobs_due", "bulkhead_jobs_oldest_due_seconds", "bulkhead_jobs_total", "bulkhead_redis_up", "bulkhead_usage_rejected_total",
-    ] && keys(local.api_metrics) == ["bulkhead_redis_up", "bulkhead_usage_buffer_bytes", "bulkhead_usage_unsafe_answers_total"]
+      "bulkhead_db_failures_total", "bulkhead_jobs_due", "bulkhead_jobs_oldest_due_seconds", "bulkhead_jobs_total", "bulkhead_redis_up", "bulkhead_usage_rejected_total",
+    ] && keys(local.api_metrics) == ["bulkhead_db_failures_total", "bulkhead_redis_up", "bulkhead_usage_buffer_bytes", "bulkhead_usage_unsafe_answers_total"]
     error_message = "An alarm on what no task publishes is quiet for ever, and each metric that nothing looks at costs."
+  }
+
+  assert {
+    condition     = local.worker_metrics.bulkhead_db_failures_total == local.api_metrics.bulkhead_db_failures_total && toset(split("|", local.refusals.reason)) == toset(["read_only", "disk_full", "out_of_memory", "too_many_connections", "limit", "io_error"])
+    error_message = "Of what PostgreSQL fails to do only refusals may be published: time-outs come and go."
   }
 
   assert {

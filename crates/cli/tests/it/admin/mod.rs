@@ -1,4 +1,5 @@
 //! What operators do.
 
+mod lifecycle;
 mod tenants;
 mod usage;

@@ -57,9 +57,12 @@ async fn a_tenant_is_accepted_built_and_in_service() {
     etag: "v2"
     {
       "created_at": "[time]",
+      "deleted_at": null,
       "id": "ten_…",
       "name": "Acme Corporation",
       "plan": "pro",
+      "purge_after": null,
+      "purged_at": null,
       "slug": "acme",
       "status": "active",
       "updated_at": "[time]",
@@ -178,9 +181,12 @@ async fn a_tenant_is_changed_under_its_version() {
     etag: "v3"
     {
       "created_at": "[time]",
+      "deleted_at": null,
       "id": "ten_…",
       "name": "Acme International",
       "plan": "free",
+      "purge_after": null,
+      "purged_at": null,
       "slug": "acme",
       "status": "active",
       "updated_at": "[time]",
@@ -267,9 +273,12 @@ async fn a_suspended_tenants_credentials_are_refused_within_seconds_until_it_is_
     etag: "v3"
     {
       "created_at": "[time]",
+      "deleted_at": null,
       "id": "ten_…",
       "name": "Acme Corporation",
       "plan": "enterprise",
+      "purge_after": null,
+      "purged_at": null,
       "slug": "acme",
       "status": "suspended",
       "updated_at": "[time]",
@@ -310,9 +319,12 @@ async fn a_suspended_tenants_credentials_are_refused_within_seconds_until_it_is_
     etag: "v4"
     {
       "created_at": "[time]",
+      "deleted_at": null,
       "id": "ten_…",
       "name": "Acme Corporation",
       "plan": "enterprise",
+      "purge_after": null,
+      "purged_at": null,
       "slug": "acme",
       "status": "active",
       "updated_at": "[time]",
@@ -333,8 +345,11 @@ async fn a_tenant_in_the_hands_of_a_job_is_neither_suspended_nor_activated() {
     let operator = system.operator().await;
     let path = format!("/v1/admin/tenants/{}", tenant.id);
     let uuid = tenant.id.parse::<TenantId>().unwrap().uuid();
-    for status in ["provisioning", "deleted"] {
-        system.sql(&format!("UPDATE platform.tenants SET status = '{status}' WHERE id = '{uuid}'"));
+    for state in [
+        "status = 'provisioning'",
+        "status = 'deleted', deleted_at = now(), purge_after = now() + interval '1 day'",
+    ] {
+        system.sql(&format!("UPDATE platform.tenants SET {state} WHERE id = '{uuid}'"));
         operator.post_nothing(&format!("{path}/suspend")).await.refused(409, "wrong-state");
         operator.post_nothing(&format!("{path}/activate")).await.refused(409, "wrong-state");
     }

@@ -36,6 +36,18 @@ impl System {
         lines.collect::<Vec<_>>().join("\n")
     }
 
+    /// The keys of Redis that contain this text, each with the milliseconds it has left; -1 when it stays for ever.
+    pub(crate) fn redis_keys_with(&self, text: &str) -> Vec<(String, i64)> {
+        let url = self.redis.lock().unwrap().url();
+        let mut redis = RedisConnection::open(&url);
+        let keys = redis.ask(&["KEYS", &format!("*{text}*")]);
+        let left = |key: String| {
+            let left = redis.ask(&["PTTL", &key]).concat().parse().unwrap();
+            (key, left)
+        };
+        keys.into_iter().map(left).collect()
+    }
+
     /// Everything that Redis holds, keys and values of all types.
     pub(crate) fn redis_dump(&self) -> String {
         let url = self.redis.lock().unwrap().url();

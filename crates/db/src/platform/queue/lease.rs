@@ -194,6 +194,22 @@ pub async fn retry_later(
     Ok(tx.tx.execute(statement).await? > 0)
 }
 
+/// Gives a job back after a run that could not begin its work, as if it had not been started: no attempt is used up and no
+/// error is told. It is due again after `pause`, or after the period of a recurring job. Whether the lease was still in
+/// force.
+pub async fn postpone(tx: &mut PlatformTx, id: JobId, token: LeaseToken, pause: Duration) -> DbResult<bool> {
+    let statement = diesel::sql_query(
+        "UPDATE jobs SET state = 'queued', attempts = greatest(attempts - 1, 0), \
+             run_at = clock_timestamp() + coalesce(recurs_every, $3 * interval '1 millisecond'), \
+             pushed_at = NULL, lease_token = NULL, leased_until = NULL \
+         WHERE id = $1 AND state = 'running' AND lease_token = $2",
+    )
+    .bind::<SqlUuid, _>(id.uuid())
+    .bind::<SqlUuid, _>(token.0)
+    .bind::<BigInt, _>(millis(pause));
+    Ok(tx.tx.execute(statement).await? > 0)
+}
+
 /// Gives a job up; a recurring one goes back into the queue all the same. Whether the lease was still in force.
 pub async fn fail(tx: &mut PlatformTx, id: JobId, token: LeaseToken, error: &str) -> DbResult<bool> {
     let statement = diesel::sql_query(

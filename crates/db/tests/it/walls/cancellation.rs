@@ -178,7 +178,7 @@ async fn a_swallowed_error_is_never_told_as_a_success() -> Result<()> {
     // A read refuses to write, whatever the caller's role could do.
     let outcome =
         db.read::<_, DbError>(a.proven(), async |tx| put(tx, a.id, "written").await.map(drop)).await;
-    assert!(matches!(outcome, Err(DbError::Query(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(DbError::Denied(_))), "{outcome:?}");
     next_is_clean(&db, b).await?;
     all_quiet(&database).await
 }

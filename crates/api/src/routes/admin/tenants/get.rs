@@ -13,6 +13,8 @@ use crate::{
 };
 
 /// Read a tenant
+///
+/// Of one that is being removed, or was, with the receipt that says what.
 #[utoipa::path(
     get, path = "/v1/admin/tenants/{id}", tag = "tenants",
     params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d")),
@@ -23,8 +25,11 @@ pub(crate) async fn get_tenant(
     caller: OperatorCaller,
     Id(id): Id<TenantId>,
 ) -> Result<Answer, ApiError> {
-    let found = state.db.platform_read(caller.authority(), async |tx| tenants::find(tx, id).await).await?;
-    let tenant = found.ok_or(ApiError::NotFound)?;
+    let find = async |tx: &mut _| tenants::find_with_purge(tx, id).await;
+    let found = state.db.platform_read(caller.authority(), find).await?;
+    let (tenant, purge) = found.ok_or(ApiError::NotFound)?;
     let version = tenant.version;
-    Ok(Answer::ok(&TenantResponse::from(tenant))?.version(version))
+    let mut view = TenantResponse::with_purge(tenant, purge.as_ref());
+    view.receipt = purge.map(Into::into);
+    Ok(Answer::ok(&view)?.version(version))
 }

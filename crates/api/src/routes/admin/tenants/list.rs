@@ -1,7 +1,7 @@
 //! List tenants.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use bulkhead_db::platform::tenants::{self, TenantFilter};
+use bulkhead_db::platform::tenants::{self, Purge, Tenant, TenantFilter};
 use bulkhead_domain::{Slug, TenantId, TenantStatus};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -34,7 +34,9 @@ pub(crate) struct ListTenantsQuery {
 /// List tenants
 ///
 /// In the order of their ids, which is nearly the order in which they signed up: a tenant may be given an id that was made
-/// ahead of it, so a new one may appear anywhere in the list. One is found by its `slug`.
+/// ahead of it, so a new one may appear anywhere in the list. One is found by its `slug`. Deleted ones are among them:
+/// `deleted_at`, `purge_after` and `purged_at` say how far they are. A purged tenant stays in the list, as its usage stays in the
+/// reports.
 #[utoipa::path(
     get, path = "/v1/admin/tenants", tag = "tenants", params(ListTenantsQuery),
     responses((status = 200, description = "A page of tenants.", body = PageResponse<TenantResponse>)),
@@ -52,5 +54,6 @@ pub(crate) async fn list_tenants(
     let filter = TenantFilter { status: query.status, slug: slug.as_ref() };
     let read = async |tx: &mut _| tenants::list(tx, filter, page).await;
     let rows = state.db.platform_read(caller.authority(), read).await?;
-    Ok(PageResponse::respond(&request, rows, |row| row.id, TenantResponse::from))
+    let view = |(tenant, purge): (Tenant, Option<Purge>)| TenantResponse::with_purge(tenant, purge.as_ref());
+    Ok(PageResponse::respond(&request, rows, |(tenant, _)| tenant.id, view))
 }

@@ -2,14 +2,18 @@
 
 mod activate;
 mod create;
+mod delete;
 mod get;
 mod list;
+mod receipt;
+mod restore;
+mod retry;
 mod suspend;
 mod update;
 
 use bulkhead_db::platform::{
     revocations::announce_tenant_change,
-    tenants::{self, Tenant, TenantChange},
+    tenants::{self, Purge, Tenant, TenantChange},
 };
 use bulkhead_domain::{OperatorPermission, Plan, TenantId, TenantStatus};
 use chrono::{DateTime, Utc};
@@ -17,6 +21,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use self::receipt::PurgeReceipt;
 use crate::{
     answer::Answer,
     error::ApiError,
@@ -34,9 +39,13 @@ operations! {
     get::get_tenant => Access::Operator(OperatorPermission::ReadTenants), [];
     update::update_tenant => Access::Operator(OperatorPermission::WriteTenants), [
         ApiError::Validation(Vec::new()),
+        deleted(),
     ];
     suspend::suspend_tenant => Access::Operator(OperatorPermission::WriteTenants), [not_in_service()];
     activate::activate_tenant => Access::Operator(OperatorPermission::WriteTenants), [not_in_service()];
+    delete::delete_tenant => Access::Operator(OperatorPermission::WriteTenants), [];
+    restore::restore_tenant => Access::Operator(OperatorPermission::WriteTenants), [restore::too_late()];
+    retry::retry_tenant => Access::Operator(OperatorPermission::WriteTenants), [retry::nothing_to_do()];
 }
 
 /// A tenant.
@@ -45,7 +54,7 @@ pub(crate) struct TenantResponse {
     /// Its id.
     #[schema(value_type = String, example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d")]
     id: TenantId,
-    /// The name it logs in with.
+    /// The name it logs in with. A purged tenant shows the one it had; another tenant may have it now.
     #[schema(example = "acme")]
     slug: String,
     /// The name people read.
@@ -64,12 +73,50 @@ pub(crate) struct TenantResponse {
     created_at: DateTime<Utc>,
     /// When it was last changed.
     updated_at: DateTime<Utc>,
+    /// When it was deleted; `null` when it is not.
+    #[schema(example = json!(null))]
+    deleted_at: Option<DateTime<Utc>>,
+    /// Until when a deleted tenant is kept and can be restored.
+    #[schema(example = json!(null))]
+    purge_after: Option<DateTime<Utc>>,
+    /// When the last of it was removed.
+    #[schema(example = json!(null))]
+    purged_at: Option<DateTime<Utc>>,
+    /// What was removed; only where one tenant is read, and only of one whose purge has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    receipt: Option<PurgeReceipt>,
 }
 
 impl From<Tenant> for TenantResponse {
     fn from(row: Tenant) -> Self {
-        let Tenant { id, slug, name, status, plan, version, created_at, updated_at } = row;
-        Self { id, slug, name, status, plan, version, created_at, updated_at }
+        let Tenant { id, slug, name, status, plan, version, created_at, updated_at, deleted_at, purge_after } =
+            row;
+        Self {
+            id,
+            slug,
+            name,
+            status,
+            plan,
+            version,
+            created_at,
+            updated_at,
+            deleted_at,
+            purge_after,
+            purged_at: None,
+            receipt: None,
+        }
+    }
+}
+
+impl TenantResponse {
+    /// A tenant whose purge may have begun.
+    fn with_purge(row: Tenant, purge: Option<&Purge>) -> Self {
+        let tenant = Self::from(row);
+        match purge {
+            Some(purge) => Self { slug: purge.slug.clone(), purged_at: purge.finished_at, ..tenant },
+            None => tenant,
+        }
     }
 }
 
@@ -103,10 +150,11 @@ async fn change(
         .await
 }
 
-/// Only a tenant in service can be closed, and only a closed one opened again: one that is being built, or is on its
-/// way out, is in the hands of a job.
+/// Only a tenant in service can be closed, and only a closed one opened again: one that is being built is in the hands of a
+/// job, and one that is deleted has to be restored first.
 fn check_transition(from: TenantStatus, to: Option<TenantStatus>) -> Result<(), ApiError> {
     match (from, to) {
+        (TenantStatus::Deleted, None) => Err(deleted()),
         (_, None)
         | (
             TenantStatus::Active | TenantStatus::Suspended,
@@ -118,4 +166,9 @@ fn check_transition(from: TenantStatus, to: Option<TenantStatus>) -> Result<(), 
 
 fn not_in_service() -> ApiError {
     ApiError::WrongState("Only an active or a suspended tenant can be suspended or activated.")
+}
+
+/// What a deleted tenant cannot be asked for.
+fn deleted() -> ApiError {
+    ApiError::WrongState("The tenant is deleted. Restore it first.")
 }

@@ -1,0 +1,280 @@
+//! Tenants that come and go, with the product's jobs: built after a rollback, built again after a job has given up, purged
+//! by workers that are killed.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use bulkhead_db::{
+    Authority, DbError,
+    inspect::{Level, inspect},
+    migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
+    platform::{lifecycle, queue, queue::JobState, tenants},
+    purge::Step,
+};
+use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId};
+use bulkhead_jobs::{KeepHouse, ProvisionTenant};
+use bulkhead_testkit::{Login, TestDb, TestRedis};
+use bulkhead_worker::Registry;
+use chrono::TimeDelta;
+use tokio::{task::LocalSet, time::sleep};
+
+use crate::{
+    crash::Process,
+    support::{Worker, job, options, until},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A migration of a release that these workers do not know.
+const NEXT: TenantMigration =
+    TenantMigration { version: "29990101000000", name: "next", up: "CREATE TABLE next (id int PRIMARY KEY)" };
+
+fn start(db: &TestDb, redis: &TestRedis) -> Result<Worker> {
+    Worker::start_with(db, &redis.url(), options(), Registry::standard())
+}
+
+async fn release(db: &TestDb) -> Result<()> {
+    let set: Vec<_> = TENANT_MIGRATIONS.iter().copied().chain([NEXT]).collect();
+    migrate_tenants(&db.owner()?, &set, &MigrateOptions::default(), &|_| {}).await?;
+    Ok(())
+}
+
+async fn order(db: &TestDb, tenant: TenantId) -> Result<JobId> {
+    let ask = async |tx: &mut _| {
+        queue::enqueue(tx, &ProvisionTenant { tenant }, Some(tenant), None, SystemClock.now()).await
+    };
+    Ok(db.db()?.platform_write::<_, DbError>(Authority::machinery(), ask).await?)
+}
+
+/// Deletes a tenant whose time to be restored is over at once.
+async fn delete(db: &TestDb, id: TenantId) -> Result<()> {
+    let delete = async |tx: &mut _| {
+        let tenant = tenants::lock(tx, id).await?.ok_or(DbError::Aborted)?;
+        lifecycle::delete(tx, &tenant, TimeDelta::days(30), SystemClock.now()).await
+    };
+    db.db()?.platform_write(Authority::machinery(), delete).await?;
+    db.sql(&format!("UPDATE platform.tenants SET purge_after = now() WHERE id = '{}'", id.uuid())).await?;
+    Ok(())
+}
+
+/// Nothing is left behind, and nothing waits for a person.
+async fn assert_well(db: &TestDb) -> Result<()> {
+    let found = inspect(&db.owner()?, TENANT_MIGRATIONS).await?;
+    let unwell: Vec<_> = found.into_iter().filter(|f| f.level != Level::Ok && f.check != "server").collect();
+    assert_eq!(unwell, []);
+    Ok(())
+}
+
+/// Release N+1 has migrated, its smoke test has failed, and only workers of N are left.
+#[tokio::test]
+async fn after_a_rollback_customers_still_sign_up_at_the_version_of_the_fleet() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let test = async {
+        let before = db.create_tenant("before", Plan::Free).await?;
+        release(&db).await?;
+        let worker = start(&db, &redis)?;
+        let after = db.sign_up("after", Plan::Free).await?;
+        order(&db, after.id).await?;
+        until(&db, "SELECT count(*) FROM platform.tenants WHERE status = 'active'", "2", PATIENCE).await?;
+        let versions = "SELECT string_agg(DISTINCT version, ' ') FROM platform.tenant_schema_versions";
+        assert_eq!(db.value(versions).await?, NEXT.version);
+        for tenant in [before, after] {
+            let next = format!("SELECT to_regclass('{}.next')", tenant.schema());
+            assert_ne!(db.value(&next).await?, "");
+        }
+        // The pool, too, is kept at that version.
+        let pool = "SELECT string_agg(DISTINCT version, ' ') FROM platform.schema_pool";
+        until(&db, pool, NEXT.version, PATIENCE).await?;
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+/// A worker that cannot read how tenants are built. However often it tries, the job is as good as new for one that can.
+#[tokio::test]
+async fn a_job_for_a_newer_program_waits_for_it_without_losing_an_attempt() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let test = async {
+        release(&db).await?;
+        db.sql("UPDATE platform.tenant_migrations SET format = 2").await?;
+        let tenant = db.sign_up("acme", Plan::Free).await?;
+        let building = order(&db, tenant.id).await?;
+        let worker = start(&db, &redis)?;
+        // More often than it has attempts.
+        let tries = || {
+            let series = r#"bulkhead_jobs_total{kind="provision_tenant",outcome="postponed"} "#;
+            let text = worker.metrics.render();
+            text.lines().find_map(|line| line.strip_prefix(series)?.parse::<u32>().ok()).unwrap_or_default()
+        };
+        while tries() < 12 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        // Between two tries it is as if it had never been started.
+        let untouched = format!(
+            "SELECT state || attempts || coalesce(error, '') FROM platform.jobs WHERE id = '{}'",
+            building.uuid()
+        );
+        until(&db, &untouched, "queued0", PATIENCE).await?;
+        db.sql("UPDATE platform.tenant_migrations SET format = 1").await?;
+        until(&db, "SELECT status FROM platform.tenants", "active", PATIENCE).await?;
+        let row = job(&db, building).await?;
+        assert_eq!((row.state, row.attempts, row.error), (JobState::Succeeded, 1, None));
+        assert!(worker.metrics.render().contains(r#"kind="provision_tenant",outcome="failed"} 0"#));
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn a_tenant_whose_job_has_given_up_is_built_after_a_while() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let test = async {
+        let tenant = db.sign_up("acme", Plan::Free).await?;
+        let given_up = order(&db, tenant.id).await?;
+        db.sql(
+            "UPDATE platform.jobs SET state = 'failed', attempts = 10, error = 'every attempt failed', \
+             finished_at = now() - interval '16 minutes'",
+        )
+        .await?;
+        let worker = start(&db, &redis)?;
+        until(&db, "SELECT status FROM platform.tenants", "active", PATIENCE).await?;
+        assert_eq!(job(&db, given_up).await?.state, JobState::Failed, "what has failed is not hidden");
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn tenants_that_are_not_in_service_are_housekept() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let test = async {
+        let mut schemas = Vec::new();
+        for slug in ["active", "suspended", "deleted"] {
+            let tenant = db.create_tenant(slug, Plan::Free).await?;
+            let expired = format!(
+                "INSERT INTO {}.idempotency_keys VALUES ('p', 'r', 'old', '', 200, NULL, NULL, now() - interval '25 hours')",
+                tenant.schema()
+            );
+            db.sql(&expired).await?;
+            schemas.push(tenant);
+        }
+        delete(&db, schemas[2].id).await?;
+        db.sql(
+            "UPDATE platform.tenants SET status = 'suspended' WHERE slug = 'suspended'; \
+             UPDATE platform.tenants SET purge_after = now() + interval '1 day' WHERE slug = 'deleted'",
+        )
+        .await?;
+        let worker = start(&db, &redis)?;
+        for tenant in &schemas {
+            let left = format!("SELECT count(*) FROM {}.idempotency_keys", tenant.schema());
+            until(&db, &left, "0", PATIENCE).await?;
+        }
+        assert_eq!(
+            db.value(&format!(
+                "SELECT count(*) FROM platform.jobs WHERE kind = '{}'",
+                <KeepHouse as bulkhead_jobs::Job>::KIND
+            ))
+            .await?,
+            "1"
+        );
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+/// Each worker is stopped for good inside one step: its work is done and what comes next is written, but not committed.
+#[tokio::test]
+async fn a_purge_whose_worker_is_killed_in_every_step_comes_to_its_end() -> Result<()> {
+    const HELD: i64 = 4242;
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let id = tenant.id.uuid();
+    db.sql(&format!(
+        "INSERT INTO platform.jobs (id, kind, tenant_id, payload, max_attempts, run_at) \
+         VALUES (gen_random_uuid(), 'purge_expired', '{id}', '{{}}', 5, now() + interval '1 day'); \
+         CREATE TABLE platform.held (step text); \
+         CREATE FUNCTION platform.hold() RETURNS trigger LANGUAGE plpgsql SET search_path = platform AS $$ BEGIN \
+             IF EXISTS (SELECT FROM held WHERE step = OLD.step) THEN \
+                 PERFORM pg_advisory_xact_lock_shared({HELD}); \
+             END IF; \
+             RETURN NEW; \
+         END $$; \
+         GRANT SELECT ON platform.held TO bulkhead_owner; \
+         CREATE TRIGGER hold BEFORE UPDATE ON platform.tenant_purges FOR EACH ROW EXECUTE FUNCTION platform.hold()",
+    ))
+    .await?;
+    delete(&db, tenant.id).await?;
+    let brake = db.session(Login::Admin).await?;
+    let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+        WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()";
+    for step in Step::ALL {
+        brake.batch_execute(&format!("SELECT pg_advisory_lock({HELD})")).await?;
+        db.sql(&format!("DELETE FROM platform.held; INSERT INTO platform.held VALUES ('{}')", step.as_str()))
+            .await?;
+        let worker = Process::start_product(&db, &redis)?;
+        until(&db, waiting, "1", PATIENCE).await?;
+        // SIGKILL.
+        drop(worker);
+        brake.batch_execute(&format!("SELECT pg_advisory_unlock({HELD})")).await?;
+        until(&db, waiting, "0", PATIENCE).await?;
+        let left = "SELECT step || coalesce(finished_at::text, '') FROM platform.tenant_purges";
+        assert_eq!(db.value(left).await?, step.as_str(), "what was not committed is not done");
+    }
+    db.sql("DROP TRIGGER hold ON platform.tenant_purges").await?;
+    let last = Process::start_product(&db, &redis)?;
+    until(&db, "SELECT count(*) FROM platform.tenant_purges WHERE finished_at IS NOT NULL", "1", PATIENCE)
+        .await?;
+    drop(last);
+    let receipt = "SELECT receipt ->> 'jobs' || (receipt -> 'rows' ->> 'users') || (receipt ->> 'audit_kept') FROM platform.tenant_purges";
+    assert_eq!(db.value(receipt).await?, "111", "nothing is counted twice");
+    let audit = "SELECT count(*) FROM platform.audit_log WHERE action = 'purge_tenant'";
+    assert_eq!(db.value(audit).await?, "1");
+    assert_eq!(db.value(&format!("SELECT to_regrole('{}')", tenant.schema())).await?, "");
+    db.sql("DROP TABLE platform.held; DROP FUNCTION platform.hold").await?;
+    assert_well(&db).await
+}
+
+/// Wherever the kills hit, with many purges under way.
+#[tokio::test]
+async fn purges_survive_any_number_of_killed_workers() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let mut gone = Vec::new();
+    for n in 0..16 {
+        let tenant = db.create_tenant(&format!("gone-{n}"), Plan::Free).await?;
+        delete(&db, tenant.id).await?;
+        gone.push(tenant);
+    }
+    let stays = db.create_tenant("stays", Plan::Free).await?;
+    let finished = "SELECT count(*) FROM platform.tenant_purges WHERE finished_at IS NOT NULL";
+    let mut hit = 0;
+    for round in 0..8 {
+        let victim = Process::start_product(&db, &redis)?;
+        // From when it has begun to purge on, later each time.
+        let under_way = "SELECT count(*) > 0 FROM platform.jobs WHERE kind = 'purge_tenant' AND state = 'running' \
+            AND leased_until > now() + interval '1 second'";
+        until(&db, under_way, "t", PATIENCE).await?;
+        sleep(Duration::from_millis(7 * round)).await;
+        drop(victim);
+        if db.value(finished).await? == "16" {
+            break;
+        }
+        hit += 1;
+    }
+    assert!(hit > 2, "the purges were over before anybody was killed");
+    // No attempt is lost to the kills: each job could be hit more often than it has attempts.
+    db.sql("UPDATE platform.jobs SET max_attempts = 100 WHERE kind = 'purge_tenant'").await?;
+    let last = Process::start_product(&db, &redis)?;
+    until(&db, finished, "16", PATIENCE * 3).await?;
+    drop(last);
+    for tenant in gone {
+        let left = format!("SELECT to_regnamespace('{name}'), to_regrole('{name}')", name = tenant.schema());
+        assert_eq!(db.sql(&left).await?, [[None, None]]);
+    }
+    let stays = db.value(&format!("SELECT to_regrole('{}')", stays.schema())).await?;
+    assert!(!stays.is_empty());
+    assert_well(&db).await.context("after the kills")
+}
