@@ -128,7 +128,7 @@ async fn ask_until_it_dies(seen: Arc<Seen>, api: String, key: String, body: Opti
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_api_that_dies_under_large_writes_has_billed_every_answer() {
-    let rounds = std::env::var(ROUNDS).map_or(FEW, |rounds| rounds.parse().unwrap());
+    let rounds = std::env::var_os(ROUNDS).map_or(FEW, |rounds| rounds.to_str().unwrap().parse().unwrap());
     let mut world = World::start().await;
     world.await_billed("the start").await;
     let mut answers = 0;
