@@ -234,7 +234,7 @@ impl Stage {
         for _ in 0..tenants {
             let at = SystemClock.now();
             let build = async |tx: &mut _| build_ahead(tx, TENANT_MIGRATIONS, TenantId::mint(at), at).await;
-            builder.owner.write(build).await?;
+            Box::pin(builder.owner.write(build)).await?;
         }
         let mut seconds = Vec::new();
         for _ in 0..tenants {
@@ -414,14 +414,16 @@ impl Builder {
             at,
         };
         let order = async |tx: &mut _| tenants::insert(tx, &new).await;
-        Ok(self.db.platform_write::<_, DbError>(Authority::machinery(), order).await?.id)
+        let ordered = self.db.platform_write::<_, DbError>(Authority::machinery(), order);
+        Ok(Box::pin(ordered).await?.id)
     }
 
     /// Puts a tenant into service that was ordered.
     async fn provision(&self, id: TenantId) -> Result<()> {
         let at = SystemClock.now();
         let job = JobId::mint(at);
-        self.owner.write(async |tx| provision_tenant(tx, TENANT_MIGRATIONS, id, job, at).await).await?;
+        Box::pin(self.owner.write(async |tx| provision_tenant(tx, TENANT_MIGRATIONS, id, job, at).await))
+            .await?;
         Ok(())
     }
 
