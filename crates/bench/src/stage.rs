@@ -457,7 +457,7 @@ impl Builder {
             let (name, kind, owner) = ("A resource", "document", "bench");
             resources::insert(tx, &NewResource { id: resource, name, kind, data: &data, owner, at }).await
         };
-        self.db.write::<_, DbError>(Proven::on(Evidence::Fixture, id), furnish).await?;
+        Box::pin(self.db.write::<_, DbError>(Proven::on(Evidence::Fixture, id), furnish)).await?;
         Ok(Tenant {
             id,
             schema: SchemaName::of(id).to_string(),

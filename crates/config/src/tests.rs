@@ -132,7 +132,8 @@ fn no_number_can_be_zero_unless_zero_is_its_default_nor_without_bound() {
         assert!(load(&[(&name, &default)]).is_ok());
         assert!(load(&[(&name, &u64::MAX.to_string())]).is_err(), "{name} has no upper bound");
         // What it switches off is neither a limit nor a time-out.
-        let zero = default == "0" || name == "BULKHEAD_SCHEMA_POOL";
+        let zero =
+            default == "0" || ["BULKHEAD_SCHEMA_POOL", "BULKHEAD_TENANT_GRACE_DAYS"].contains(&name.as_str());
         assert_eq!(load(&[(&name, "0")]).is_ok(), zero, "{name}=0");
     }
     assert!(numbers > 20);

@@ -94,7 +94,7 @@ async fn a_tenant_with_more_requests_than_there_are_connections_has_half_of_them
 async fn a_crowd_and_its_neighbour() -> Result<()> {
     let database = TestDb::new().await?;
     let [crowd, neighbour] = neighbours(&database).await?;
-    let wait = Duration::from_millis(200);
+    let wait = Duration::from_secs(2);
     let options = PoolOptions { shares: Shares::HalfPerTenant, wait, ..TestDb::pool_options(4) };
     let db = database.db_with(options, timeouts())?;
     let held = Holders::take(&db, &crowd, 2).await?;
