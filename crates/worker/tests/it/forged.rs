@@ -10,7 +10,10 @@ use bulkhead_testkit::{TestDb, TestRedis, mac, mac_of};
 use bulkhead_worker::WorkerOptions;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
-use tokio::{task::LocalSet, time::sleep};
+use tokio::{
+    task::LocalSet,
+    time::{sleep, timeout},
+};
 
 use crate::support::{
     EFFECTS, Probe, Worker, database, enqueue, job, options, registry, server, tenant, until,
@@ -65,9 +68,12 @@ async fn an_id_in_the_queue_that_we_have_not_put_there_runs_nothing() -> Result<
         let count = forged.len() as u64;
         let raw = |(lane, tag): (&str, _)| Raw { job: id, lane: lane.to_owned(), tag };
         push(&redis, forged.map(raw).into()).await?;
-        while worker.metrics.jobs.forged.get() < count {
-            sleep(Duration::from_millis(10)).await;
-        }
+        let refused = async {
+            while worker.metrics.jobs.forged.get() < count {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), refused).await?;
         assert_eq!(job(&db, id).await?.attempts, 0);
         // What we have put there runs, and once however often it is written again.
         let genuine = Raw { job: id, lane: lane.clone(), tag: Some(own) };
