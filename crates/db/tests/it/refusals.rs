@@ -186,6 +186,17 @@ async fn a_full_disk_refuses_for_now_and_leaves_nothing_half_done() -> Result<()
     assert!(written > 0, "the disk was full from the start");
     // Of what was refused, the first of its two rows is gone, too.
     assert_eq!(rows(&database, &tenant).await?, written.to_string());
+    // A migration stops and is to be repeated; that the disk is full is no fault of the tenant's.
+    let up = "INSERT INTO resources (id, name, kind, data, owner, created_at, updated_at)
+        SELECT gen_random_uuid(), 'n', 'k', jsonb_build_object('x', (
+            SELECT string_agg(md5(random()::text || n || m), '') FROM generate_series(1, 20000) n)), 'o', now(), now()
+        FROM generate_series(1, 8) m";
+    let next = [TENANT_MIGRATIONS, &[TenantMigration { version: "2999", name: "n", up }]].concat();
+    let migrated =
+        migrate_tenants(&database.owner()?, &next, &MigrateOptions::default(), &|_| {}).await.map(drop);
+    assert!(refused(&migrated, DbFailure::DiskFull), "{migrated:?}");
+    let marked = "SELECT count(*) FROM platform.tenant_schema_versions WHERE error IS NOT NULL";
+    assert_eq!(database.value(marked).await?, "0");
     // With room again, the same request is answered.
     disk.grow()?;
     measured.write(&tenant, 200_000).await?;
