@@ -316,7 +316,7 @@ pub async fn reject(tx: &mut PlatformTx, entry: &str, payload: &[u8], reason: &s
 pub struct TenantTotals {
     /// Who.
     pub tenant: TenantId,
-    /// The name it is known by outside.
+    /// The name it is known by outside, or was before it was purged.
     pub slug: String,
     /// The name people read.
     pub name: String,
@@ -362,7 +362,8 @@ fn line(meter: &str, quantity: Option<BigDecimal>) -> DbResult<Quantity> {
 }
 
 /// What every tenant used on the days from `from` up to, not including, `until`: one page of tenants, in the order of
-/// their ids. A tenant that used nothing is listed without quantities.
+/// their ids. A tenant that used nothing is listed without quantities. All usage is some tenant's in the list: the row of a
+/// tenant is never removed, not even when the tenant is purged.
 pub async fn totals_of_all(
     tx: &mut PlatformTx,
     from: NaiveDate,
@@ -371,7 +372,8 @@ pub async fn totals_of_all(
 ) -> DbResult<Page<TenantTotals>> {
     let query = diesel::sql_query(
         "SELECT t.id, t.slug, t.name, d.meter, sum(d.quantity) AS quantity \
-         FROM (SELECT id, slug, name FROM tenants WHERE id > $1 ORDER BY id LIMIT $2) t \
+         FROM (SELECT id, coalesce(tenant_purges.slug, tenants.slug) AS slug, name \
+               FROM tenants LEFT JOIN tenant_purges ON tenant_id = id WHERE id > $1 ORDER BY id LIMIT $2) t \
          LEFT JOIN usage_days d ON d.tenant_id = t.id AND d.day >= $3 AND d.day < $4 \
          GROUP BY t.id, t.slug, t.name, d.meter ORDER BY t.id, d.meter",
     )

@@ -128,6 +128,13 @@ async fn everybodys_month_in_one_file_is_whole_or_visibly_not() {
          INSERT INTO platform.usage_days (tenant_id, meter, day, quantity) \
          SELECT id, 'ingress_bytes', '2020-02-29', 7 FROM platform.tenants WHERE slug LIKE 'bulk-%'",
     );
+    // One has been purged since: its usage stays, under the name that it had.
+    system.sql(
+        "INSERT INTO platform.tenant_purges (tenant_id, slug, step, finished_at) \
+         SELECT id, slug, 'seal', now() FROM platform.tenants WHERE slug = 'bulk-9'; \
+         UPDATE platform.tenants SET slug = 't-' || substr(role_name, 3), status = 'deleted', deleted_at = now(), \
+             purge_after = now() WHERE slug = 'bulk-9'",
+    );
     let path = "/v1/admin/usage/report?period=2020-02";
     let file = billing.get(path).header("accept", "text/csv").await.expect(200);
     assert_eq!(file.header("content-disposition"), "attachment; filename=\"usage-2020-02.csv\"");
@@ -145,6 +152,10 @@ async fn everybodys_month_in_one_file_is_whole_or_visibly_not() {
     // All of it was read in one moment.
     assert_eq!(rows.iter().map(|row| cell(row, 2)).collect::<BTreeSet<_>>().len(), 1);
     assert_eq!(rows.iter().filter(|row| row.ends_with(",bulk-7,'=1+1")).count(), 4);
+    assert_eq!(rows.iter().filter(|row| row.ends_with(",bulk-9,Bulk 9")).count(), 4);
+    let purged = rows.iter().find(|row| cell(row, 6) == "bulk-9").map(|row| cell(row, 0)).unwrap();
+    let alone = format!("/v1/admin/tenants/{purged}/usage/report?period=2020-02");
+    assert_eq!(billing.get(&alone).await.expect(200).at("/slug"), "bulk-9");
 
     // A file has no pages.
     for (cut, name) in [("limit=5", "limit"), ("cursor=ten_7zzzzzzzzzzzzzzzzzzzzzzzzw", "cursor")] {
@@ -153,15 +164,23 @@ async fn everybodys_month_in_one_file_is_whole_or_visibly_not() {
         assert!(refused.at("/detail").starts_with(name), "{}", refused.show());
     }
 
+    let request = |version: &str| {
+        format!(
+            "GET {path} HTTP/{version}\r\nHost: x\r\nAuthorization: {}\r\nAccept: text/csv\r\n\
+             X-Forwarded-For: 10.9.9.9\r\n\r\n",
+            billing.authorization()
+        )
+    };
+    // Where the end of a transfer tells nothing, there is no file.
+    let old = Raw::send(&system, request("1.0").as_bytes()).await;
+    assert!(old.text.contains(" 400 ") && old.text.contains("must be HTTP/1.1 or newer"), "{old:?}");
+
     // What cannot be read comes up when much of the file has been sent.
     system.sql(
         "UPDATE platform.usage_days SET meter = 'nonsense' \
          WHERE tenant_id = (SELECT id FROM platform.tenants ORDER BY id DESC LIMIT 1)",
     );
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nAccept: text/csv\r\nX-Forwarded-For: 10.9.9.9\r\n\r\n",
-        billing.authorization()
-    );
+    let request = request("1.1");
     let cut = Raw::send_and_wait(&system, request.as_bytes(), Duration::from_secs(30)).await;
     assert_eq!(cut.statuses(), [200]);
     assert!(cut.text.contains("bulk-") && !cut.text.ends_with("0\r\n\r\n"), "{cut:?}");

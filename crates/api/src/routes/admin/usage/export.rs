@@ -3,7 +3,7 @@
 //!
 //! All of it is read in one transaction, so that the figures belong together. A reader that takes nothing for a while, or takes
 //! very long, would hold that transaction and a connection: its file is cut off. A file that is cut off, for whatever reason,
-//! does not end as a transfer should (RFC 9112 section 8), so no client takes it for whole.
+//! does not end as a transfer should (RFC 9112 section 8), so no client takes it for whole. HTTP/1.0 has no such end.
 
 use std::{fmt, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Every tenant's month.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::{HttpRequest, HttpResponse, http::Version, web::Data};
 use bulkhead_db::platform::usage;
 use bulkhead_domain::TenantId;
 use serde::Deserialize;
@@ -56,6 +56,11 @@ pub(crate) async fn get_all_usage_report(
             Some(name) => {
                 let detail = "cannot be given with text/csv: the file has every tenant".to_owned();
                 Err(ApiError::InvalidParameter { name, detail })
+            }
+            None if request.version() < Version::HTTP_11 => {
+                let detail = "must be HTTP/1.1 or newer for text/csv: an older client, or proxy, cannot tell a file that \
+                              was cut off from a whole one";
+                Err(ApiError::InvalidParameter { name: "The request", detail: detail.to_owned() })
             }
             None => export::respond(&state, &caller, period, as_of).await,
         };

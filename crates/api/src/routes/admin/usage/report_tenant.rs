@@ -38,9 +38,10 @@ pub(crate) async fn get_tenant_usage_report(
     let period = Period::parse(&query.period)?;
     let as_of = state.clock.now();
     let read = async |tx: &mut _| {
-        let tenant = tenants::find(tx, id).await?.ok_or(ApiError::NotFound)?;
+        let (tenant, purge) = tenants::find_with_purge(tx, id).await?.ok_or(ApiError::NotFound)?;
+        let slug = purge.map_or(tenant.slug, |purge| purge.slug);
         let quantities = usage::totals(tx, id, period.from, period.until).await?;
-        Ok::<_, ApiError>(TenantTotals { tenant: id, slug: tenant.slug, name: tenant.name, quantities })
+        Ok::<_, ApiError>(TenantTotals { tenant: id, slug, name: tenant.name, quantities })
     };
     let totals = state.db.platform_read(caller.authority(), read).await?;
     let report = UsageReport::new(totals, period, as_of);
