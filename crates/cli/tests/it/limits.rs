@@ -105,16 +105,19 @@ async fn one_address(system: &System) {
     let forged = format!("203.0.113.7, {}", flooder.address);
     flooder.get("/livez").header("x-forwarded-for", forged).await.refused(429, "rate-limited");
     // Whatever the proxy writes with an address, it is the same caller; and nobody else's is held up by the proxy's own.
-    for (address, status) in [
-        (format!("{}:40001", flooder.address), 429),
-        (format!("{},", flooder.address), 429),
-        (format!("::ffff:{}", flooder.address), 429),
-        (format!("{}:40001", other.address), 200),
-        ("[2001:db8::1]:443".to_owned(), 200),
-        ("unknown".to_owned(), 200),
+    for address in [
+        format!("{}:40001", flooder.address),
+        format!("{},", flooder.address),
+        format!("::ffff:{}", flooder.address),
     ] {
-        let answer = flooder.get("/livez").header("x-forwarded-for", &address).await;
-        assert_eq!(answer.status, status, "{address}");
+        // A few tokens may have flowed in meanwhile; a bucket of its own would be full.
+        let ask = || flooder.get("/livez").header("x-forwarded-for", &address);
+        let (_, refused) = flood(BY_ADDRESS as usize / 2, ask).await;
+        assert!(refused.is_some(), "{address}");
+    }
+    for address in [format!("{}:40001", other.address), "[2001:db8::1]:443".to_owned(), "unknown".to_owned()]
+    {
+        flooder.get("/livez").header("x-forwarded-for", &address).await.expect(200);
     }
     // No credential is none, and a header that holds none is not looked at twice.
     flooder.get("/v1/me").await.refused(429, "rate-limited");
