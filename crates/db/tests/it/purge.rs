@@ -131,6 +131,10 @@ const EVERYTHING: &str =
     "schema role version jobs:4 revocations policy state decision answer limits days hours create_tenant";
 const WHAT_STAYS: &str = "days hours create_tenant purge_tenant kept:4";
 
+/// Which tenants are listed.
+const DELETED: tenants::TenantFilter<'static> =
+    tenants::TenantFilter { status: Some(TenantStatus::Deleted), slug: None };
+
 #[tokio::test]
 async fn a_purge_removes_everything_but_what_the_bill_needs_and_says_so() -> Result<()> {
     let db = TestDb::new().await?;
@@ -191,8 +195,7 @@ async fn a_purge_removes_everything_but_what_the_bill_needs_and_says_so() -> Res
     assert_eq!((purge.slug.as_str(), purge.finished_at.is_some()), ("gone", true));
     assert_eq!(unwell(&db).await?, []);
     let page = PageRequest { after: None, limit: 10 };
-    let filter = tenants::TenantFilter { status: Some(TenantStatus::Deleted), ..Default::default() };
-    let list = async |tx: &mut _| tenants::list(tx, filter, page).await;
+    let list = async |tx: &mut _| tenants::list(tx, DELETED, page).await;
     let listed = db.db()?.platform_read::<_, DbError>(Authority::machinery(), list).await?.rows;
     assert_eq!(
         listed.iter().map(|(tenant, purge)| (tenant.id, purge.is_some())).collect::<Vec<_>>(),
