@@ -16,7 +16,10 @@ use bulkhead_jobs::{KeepHouse, ProvisionTenant};
 use bulkhead_testkit::{Login, TestDb, TestRedis};
 use bulkhead_worker::Registry;
 use chrono::TimeDelta;
-use tokio::{task::LocalSet, time::sleep};
+use tokio::{
+    task::LocalSet,
+    time::{sleep, timeout},
+};
 
 use crate::{
     crash::Process,
@@ -107,9 +110,12 @@ async fn a_job_for_a_newer_program_waits_for_it_without_losing_an_attempt() -> R
             let text = worker.metrics.render();
             text.lines().find_map(|line| line.strip_prefix(series)?.parse::<u32>().ok()).unwrap_or_default()
         };
-        while tries() < 12 {
-            sleep(Duration::from_millis(20)).await;
-        }
+        let often = async {
+            while tries() < 12 {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(5 * PATIENCE, often).await.context("it was not put off")?;
         // Between two tries it is as if it had never been started.
         let untouched = format!(
             "SELECT state || attempts || coalesce(error, '') FROM platform.jobs WHERE id = '{}'",
