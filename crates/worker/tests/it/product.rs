@@ -11,7 +11,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock as _, Plan, SystemClock, TenantId};
 use bulkhead_jobs::{DecideScaling, FillSchemaPool, Job as _, KeepHouse, ProvisionTenant, PurgeExpired};
-use bulkhead_testkit::{TestDb, TestRedis};
+use bulkhead_testkit::{TestDb, TestRedis, mac};
 use bulkhead_worker::{Registry, WorkerOptions};
 use tokio::task::LocalSet;
 
@@ -78,6 +78,8 @@ async fn usage_in_the_stream_is_billed_within_seconds() -> Result<()> {
             .arg("*")
             .arg("b")
             .arg(&entry)
+            .arg("m")
+            .arg(mac().sign(entry.as_bytes()).as_slice())
             .query_async(&mut connection)
             .await?;
         let sum = "SELECT coalesce(sum(requests), 0) FROM platform.request_minutes";
@@ -90,7 +92,9 @@ async fn usage_in_the_stream_is_billed_within_seconds() -> Result<()> {
             .arg("bh:usage")
             .arg("*")
             .arg("b")
-            .arg(second)
+            .arg(&second)
+            .arg("m")
+            .arg(mac().sign(second.as_bytes()).as_slice())
             .query_async(&mut connection)
             .await?;
         until(&db, sum, "14", PATIENCE).await?;
