@@ -8,6 +8,7 @@ use bulkhead_auth::{AccessTokens, Issue, Principal};
 use bulkhead_domain::{Clock, Evidence, Proven, Role, SystemClock};
 use chrono::TimeDelta;
 use serde_json::json;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
     hostile::credentials::stolen_keys,
@@ -72,6 +73,7 @@ async fn with_redis_and_without() {
     let system = System::start("limits", Options { api, ..Options::default() }).await;
     one_address(&system).await;
     guesses(&system).await;
+    guesses_of_one_who_hangs_up(&system).await;
     what_is_no_guess(&system).await;
     what_a_plan_allows(&system).await;
     what_is_not_hashed(&system).await;
@@ -145,6 +147,27 @@ async fn guesses(system: &System) {
     key.caller.get("/v1/me").await.expect(200);
     guesser.with_key(&key.text).get("/v1/me").await.expect(200);
     guesser.get("/livez").await.expect(200);
+}
+
+/// Guesses whose sender does not wait for the answer are paid for like any other.
+async fn guesses_of_one_who_hangs_up(system: &System) {
+    let (guesser, tenant) = (system.anonymous(), create_tenant(system, "enterprise").await);
+    for number in 0..2 * FAILURES {
+        let body =
+            json!({ "tenant": tenant.slug, "email": format!("{number}@example.com"), "password": "a guess" });
+        let body = body.to_string();
+        let request = format!(
+            "POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            guesser.address,
+            body.len()
+        );
+        let mut stream = TcpStream::connect(("127.0.0.1", system.api_port)).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+    }
+    // A good login costs the address nothing, so it is the others that it has paid for.
+    let ask = async || guesser.post("/v1/auth/login", &login(&tenant)).await;
+    eventually(ask, |answer| answer.status == 429).await.refused(429, "rate-limited");
 }
 
 fn login(tenant: &Tenant<'_>) -> serde_json::Value {
