@@ -1,8 +1,17 @@
 //! What handlers work with: one [`AppState`] per thread, sharing what may be shared.
 
-use std::{cell::Cell, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use actix_web::{dev::ServiceRequest, http::header};
+use actix_web::{
+    HttpMessage,
+    dev::{Extensions, ServiceRequest},
+    http::header,
+};
 use bulkhead_auth::{
     AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher, Turn,
 };
@@ -19,6 +28,7 @@ use uuid::Uuid;
 
 use crate::{
     address::ClientAddress,
+    context::Deadline,
     error::ApiError,
     extract::{Intent, body},
     once::Once,
@@ -116,17 +126,13 @@ impl AppState {
         }
     }
 
-    /// Lets a credential in a request's body be looked at, if the address has not failed too often. Say what became of it;
-    /// one whose sender goes away before that has failed.
+    /// Lets a credential in a request's body be looked at, if the address has not failed too often. Say what became of it.
     pub(crate) fn presented(&self, request: &actix_web::HttpRequest) -> Result<Presented<'_>, ApiError> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
-        let presented = Presented { state: self, address, settled: Cell::new(false) };
+        let presented = Presented::new(self, address, &request.extensions());
         match presented.ask() {
             Ok(()) => Ok(presented),
-            Err(retry_after) => {
-                presented.settled.set(true);
-                Err(ApiError::RateLimited { retry_after })
-            }
+            Err(retry_after) => Err(ApiError::RateLimited { retry_after }),
         }
     }
 
@@ -172,13 +178,8 @@ impl AppState {
         credential: &str,
     ) -> Result<Authenticated, ApiError> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
-        // Only what was looked up, or has been found wrong, can be charged.
-        let presented = Presented { state: self, address, settled: Cell::new(true) };
-        let ask = || {
-            presented.ask()?;
-            presented.settled.set(false);
-            Ok(())
-        };
+        let presented = Presented::new(self, address, &request.extensions());
+        let ask = || presented.ask();
         let result = self.authenticator.authenticate(&self.db, credential, ask, self.clock.now()).await;
         let kind = if ApiKey::looks_like(credential) { Credential::ApiKey } else { Credential::AccessToken };
         self.count(kind, &result);
@@ -234,30 +235,40 @@ impl AppState {
     }
 }
 
-/// A credential that an address has presented, until it is known whether the address is to be charged for it.
+/// A credential that an address has presented, until it is known whether the address is to be charged for it. One whose
+/// sender goes away while it is looked up is charged: else nobody would wait for the answer to a guess. One that is broken
+/// off by our own deadline is not.
 pub(crate) struct Presented<'a> {
     state: &'a AppState,
     address: IpAddr,
-    settled: Cell<bool>,
+    deadline: Option<Instant>,
+    /// Whether it is being looked up.
+    is_open: Cell<bool>,
 }
 
-impl Presented<'_> {
+impl<'a> Presented<'a> {
+    fn new(state: &'a AppState, address: IpAddr, request: &Extensions) -> Self {
+        let deadline = request.get::<Deadline>().map(|deadline| deadline.0);
+        Self { state, address, deadline, is_open: Cell::new(false) }
+    }
+
     /// From where.
     pub(crate) const fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Whether the address may fail once more; otherwise when it may.
+    /// Whether the address may fail once more, and the credential be looked up; otherwise when it may.
     fn ask(&self) -> Result<(), Duration> {
         let decision = self.state.failures.ask(self.address, self.state.clock.now());
+        self.is_open.set(decision.allowed);
         if decision.allowed { Ok(()) } else { Err(decision.retry_after) }
     }
 
     /// Charges the address if the credential was no good. Who has spent the budget is told to wait instead of why.
     pub(crate) fn settle<T>(self, result: Result<T, AuthError>) -> Result<T, ApiError> {
-        self.settled.set(true);
-        if matches!(result, Err(AuthError::Invalid)) {
-            let asked = self.ask();
+        let asked = if matches!(result, Err(AuthError::Invalid)) { Some(self.ask()) } else { None };
+        self.is_open.set(false);
+        if let Some(asked) = asked {
             self.state.failures.charge(self.address, self.state.clock.now());
             asked.map_err(|retry_after| ApiError::RateLimited { retry_after })?;
         }
@@ -267,7 +278,8 @@ impl Presented<'_> {
 
 impl Drop for Presented<'_> {
     fn drop(&mut self) {
-        if !self.settled.get() {
+        let is_ours = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if self.is_open.get() && !is_ours {
             self.state.failures.charge(self.address, self.state.clock.now());
         }
     }

@@ -12,6 +12,7 @@
 //! Refuses to say whether an account exists, and to grow: over the bound those with the fewest failures are forgotten.
 
 use std::{
+    cell::Cell,
     collections::{HashMap, hash_map::RandomState},
     fmt,
     time::Duration,
@@ -117,8 +118,7 @@ impl Attempts {
         Self { counts: Mutex::default(), known: Cache::new(capacity), capacity }
     }
 
-    /// Lets an attempt through, or says how long to wait. What becomes of it has to be said to the [`Attempt`]; one that
-    /// is dropped without a word has failed.
+    /// Lets an attempt through, or says how long to wait.
     pub(crate) fn begin(
         &self,
         keyring: &Keyring,
@@ -139,13 +139,13 @@ impl Attempts {
             make_room(&mut counts, self.capacity, now);
         }
         counts.insert(counted, count);
-        Ok(Attempt { attempts: self, counted, here, is_returning, now, ended: false })
+        let is_checked = Cell::new(false);
+        Ok(Attempt { attempts: self, counted, here, is_returning, now, is_checked })
     }
 
-    fn end(&self, counted: AccountKey, change: impl FnOnce(Count) -> Count) {
+    fn change(&self, counted: AccountKey, change: impl FnOnce(Count) -> Count) {
         let mut counts = self.counts.lock();
-        let count = counts.get(&counted).copied().unwrap_or_default();
-        let after = change(Count { under_way: count.under_way.saturating_sub(1), ..count });
+        let after = change(counts.get(&counted).copied().unwrap_or_default());
         if after.is_nothing() {
             counts.remove(&counted);
         } else {
@@ -175,15 +175,17 @@ fn make_room(counts: &mut HashMap<AccountKey, Count, RandomState>, capacity: usi
     }
 }
 
-/// An attempt under way.
-#[must_use = "an attempt that is dropped has failed"]
+/// An attempt under way. One that is dropped while the password is checked has failed, for whoever hangs up then has had
+/// the check; before and after it says nothing about the password, and may be broken off because we are slow.
+#[must_use = "an attempt ends when this is dropped"]
 pub(crate) struct Attempt<'a> {
     attempts: &'a Attempts,
     counted: AccountKey,
     here: AccountKey,
     is_returning: bool,
     now: DateTime<Utc>,
-    ended: bool,
+    /// Whether the password is being checked.
+    is_checked: Cell<bool>,
 }
 
 impl Attempt<'_> {
@@ -192,34 +194,44 @@ impl Attempt<'_> {
         self.is_returning
     }
 
-    /// The password was right.
-    pub(crate) fn succeeded(mut self) {
-        self.ended = true;
-        self.attempts.known.insert(self.here, ());
-        self.attempts.end(self.counted, |count| Count { failures: 0, ..count });
+    /// Checks the password: dropped meanwhile, the attempt has failed.
+    pub(crate) async fn check<T>(&self, check: impl Future<Output = T>) -> T {
+        self.is_checked.set(true);
+        let result = check.await;
+        self.is_checked.set(false);
+        result
     }
 
-    /// It came to nothing, and that says nothing about the password.
-    pub(crate) fn withdrawn(mut self) {
-        self.ended = true;
-        self.attempts.end(self.counted, |count| count);
+    /// The password was wrong.
+    pub(crate) fn failed(self) {
+        self.is_checked.set(true);
+    }
+
+    /// The password was right.
+    pub(crate) fn succeeded(self) {
+        self.attempts.known.insert(self.here, ());
+        self.attempts.change(self.counted, |count| Count { failures: 0, ..count });
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            let now = self.now;
-            self.attempts.end(self.counted, |count| {
-                let count = count.at(now);
-                Count { failures: count.failures.saturating_add(1), last_failure: now, ..count }
-            });
-        }
+        let (now, has_failed) = (self.now, self.is_checked.get());
+        self.attempts.change(self.counted, |count| {
+            let count = Count { under_way: count.under_way.saturating_sub(1), ..count };
+            if !has_failed {
+                return count;
+            }
+            let count = count.at(now);
+            Count { failures: count.failures.saturating_add(1), last_failure: now, ..count }
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
     use crate::keyring::MasterKey;
 
@@ -250,7 +262,11 @@ mod tests {
 
         /// Fails as often as is let through at this moment.
         fn fail(&self, email: &str, now: DateTime<Utc>) -> u32 {
-            (0..100).map_while(|from| self.begin(email, from, now).ok().map(drop)).count().try_into().unwrap()
+            (0..100)
+                .map_while(|from| self.begin(email, from, now).ok().map(Attempt::failed))
+                .count()
+                .try_into()
+                .unwrap()
         }
     }
 
@@ -277,12 +293,12 @@ mod tests {
         let given = Given::new(100);
         let under_way: Vec<_> = (0..FREE).map(|from| given.begin("a", from, NOW).unwrap()).collect();
         assert_eq!(given.begin("a", 99, NOW).err(), Some(A_MOMENT));
-        drop(under_way);
+        under_way.into_iter().for_each(Attempt::failed);
         let later = NOW + TimeDelta::seconds(1);
         let one = given.begin("a", 99, later).unwrap();
         assert_eq!(given.begin("a", 98, later).err(), Some(A_MOMENT), "after the free ones one at a time");
-        one.withdrawn();
-        assert!(given.begin("a", 98, later).is_ok(), "what was withdrawn has not failed");
+        drop(one);
+        assert!(given.begin("a", 98, later).is_ok(), "what was not checked has not failed");
     }
 
     #[test]
@@ -297,7 +313,7 @@ mod tests {
         owner.succeeded();
         // Their own mistakes count, for their own address.
         for _ in 0..FREE {
-            drop(given.begin("a", 7, NOW).unwrap());
+            given.begin("a", 7, NOW).unwrap().failed();
         }
         assert!(given.begin("a", 7, NOW).is_err());
     }
@@ -306,7 +322,7 @@ mod tests {
     fn a_success_wipes_the_slate_and_leaves_nothing_behind() {
         let given = Given::new(100);
         for _ in 0..FREE - 1 {
-            drop(given.begin("a", 1, NOW).unwrap());
+            given.begin("a", 1, NOW).unwrap().failed();
         }
         given.begin("a", 1, NOW).unwrap().succeeded();
         assert_eq!(given.attempts.counts.lock().len(), 0);
@@ -319,10 +335,27 @@ mod tests {
         let given = Given::new(64);
         given.fail("victim", NOW);
         for number in 0..10_000 {
-            drop(given.begin(&number.to_string(), 1, NOW).unwrap());
+            given.begin(&number.to_string(), 1, NOW).unwrap().failed();
         }
         assert!(given.begin("victim", 99, NOW).is_err());
         assert!(given.attempts.counts.lock().len() <= 64);
+    }
+
+    #[test]
+    fn who_hangs_up_while_the_password_is_checked_has_failed_and_who_is_cut_off_by_us_has_not() {
+        let given = Given::new(100);
+        for _ in 0..2 * FREE {
+            let attempt = given.begin("a", 1, NOW).unwrap();
+            assert_eq!(attempt.check(std::future::ready(7)).now_or_never(), Some(7));
+        }
+        for number in 0..=FREE {
+            let Ok(attempt) = given.begin("a", 1, NOW) else {
+                assert_eq!(number, FREE);
+                return;
+            };
+            assert!(attempt.check(std::future::pending::<()>()).now_or_never().is_none());
+        }
+        panic!("there was no end");
     }
 
     #[test]

@@ -104,12 +104,13 @@ impl Authenticator {
             .begin(&self.keyring, account, network, now)
             .map_err(|retry_after| AuthError::Limited { retry_after })?;
         let checked = self.checked(attempt, network, &counted)?;
-        let result = self.check_and_open(db, &checked, admit, now).await;
+        let result = self.check_and_open(db, &checked, &counted, admit, now).await;
         match &result {
             // The password was right, whatever came then.
             Ok(_) | Err(AuthError::Suspended | AuthError::Limited { .. }) => counted.succeeded(),
-            Err(AuthError::Invalid | AuthError::Lapsed) => drop(counted),
-            Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => counted.withdrawn(),
+            Err(AuthError::Invalid | AuthError::Lapsed) => counted.failed(),
+            // Nothing is known of the password.
+            Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => drop(counted),
         }
         result
     }
@@ -148,12 +149,13 @@ impl Authenticator {
         &self,
         db: &Db,
         checked: &Checked,
+        counted: &Attempt<'_>,
         admit: impl AsyncFnOnce(&DirectoryEntry) -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Tokens, AuthError> {
         let mut admit = Some(admit);
         for _ in 0..TRIES {
-            let (account, stored) = self.verify_password(db, checked).await?;
+            let (account, stored) = self.verify_password(db, checked, counted).await?;
             if let Account::User { entry, .. } = &account {
                 may_be_let_in(entry)?;
                 if let Some(admit) = admit.take() {
@@ -170,7 +172,12 @@ impl Authenticator {
     }
 
     /// The account whose password this is, and the stored hash that it matches.
-    async fn verify_password(&self, db: &Db, checked: &Checked) -> Result<(Account, String), AuthError> {
+    async fn verify_password(
+        &self,
+        db: &Db,
+        checked: &Checked,
+        counted: &Attempt<'_>,
+    ) -> Result<(Account, String), AuthError> {
         if self.passwords.is_full(checked.turn) {
             return Err(AuthError::Busy);
         }
@@ -179,7 +186,8 @@ impl Authenticator {
             None => operator_credential(db, &checked.email).await?,
         };
         let stored = found.as_ref().map(|(_, stored)| stored.clone());
-        let matches = self.passwords.verify(checked.turn, checked.password.clone(), stored).await?;
+        let check = self.passwords.verify(checked.turn, checked.password.clone(), stored);
+        let matches = counted.check(check).await?;
         found.filter(|_| matches && checked.is_password).ok_or(AuthError::Invalid)
     }
 

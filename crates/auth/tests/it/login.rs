@@ -6,7 +6,7 @@ use anyhow::Result;
 use bulkhead_auth::{AuthError, Bounds, LoginAttempt, attempts::LONGEST_WAIT};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::{Plan, api_key::ApiKey};
-use bulkhead_testkit::{OWNER_PASSWORD, TestDb};
+use bulkhead_testkit::{Login, OWNER_PASSWORD, TestDb};
 use tokio::task::LocalSet;
 
 use crate::{
@@ -210,6 +210,29 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
         // The owner does not notice where they have logged in before, and elsewhere waits no longer than that.
         from("acme", &tenant.owner_email, OWNER_PASSWORD, 1, later).await?;
         from("acme", &tenant.owner_email, OWNER_PASSWORD, 99, later + wait).await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// The look-up hangs until the caller's deadline: that is our slowness, and nobody's guess.
+#[tokio::test]
+async fn a_login_that_is_broken_off_because_we_are_slow_is_no_failure() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let node = Node::on(&db).await?;
+        for table in ["users", "sessions"] {
+            let lock = db.session(Login::Admin).await?;
+            lock.batch_execute(&format!("BEGIN; LOCK TABLE {}.{table}", tenant.schema())).await?;
+            // Before the password is checked, and when it has matched.
+            for _ in 0..12 {
+                let login = tokio::time::timeout(Duration::from_millis(500), node.log_in(&tenant)).await;
+                assert!(login.is_err(), "{table}: it did not wait");
+            }
+            lock.batch_execute("ROLLBACK").await?;
+            node.log_in(&tenant).await?;
+        }
         anyhow::Ok(())
     };
     LocalSet::new().run_until(Box::pin(test)).await

@@ -2,17 +2,22 @@
 //!
 //! On a system of its own: its Redis is killed, and its addresses may send little.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use bulkhead_auth::{AccessTokens, Issue, Principal};
 use bulkhead_domain::{Clock, Evidence, Proven, Role, SystemClock};
 use chrono::TimeDelta;
+use futures::future::join_all;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
     hostile::credentials::stolen_keys,
-    support::{Answer, Call, Options, Raw, System, Tenant, create_tenant, eventually},
+    support::{Answer, BINARIES, Call, Options, Raw, System, Tenant, create_tenant, eventually},
 };
 
 /// Requests without a credential that one address may send in a minute here.
@@ -80,6 +85,7 @@ async fn with_redis_and_without() {
     a_tenants_bucket(&system).await;
     requests_in_flight(&system).await;
     system.assert_sound();
+    our_own_slowness(&system).await;
     without_redis(&system).await;
     system.assert_alive();
 }
@@ -165,9 +171,40 @@ async fn guesses_of_one_who_hangs_up(system: &System) {
         let mut stream = TcpStream::connect(("127.0.0.1", system.api_port)).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
     }
-    // A good login costs the address nothing, so it is the others that it has paid for.
-    let ask = async || guesser.post("/v1/auth/login", &login(&tenant)).await;
+    // A good login costs the address nothing, so it is the others that it has paid for. As long as these fill the address's
+    // places among those who wait for a hash, it is told to come back.
+    let ask = async || guesser.post("/v1/auth/login", &login(&tenant)).unchecked().await;
     eventually(ask, |answer| answer.status == 429).await.refused(429, "rate-limited");
+}
+
+/// What we break off because our database hangs is nobody's guess.
+async fn our_own_slowness(system: &System) {
+    let (company, tenant) = (system.anonymous(), create_tenant(system, "enterprise").await);
+    let table = format!("{}.users", tenant.schema());
+    let mut psql = Command::new(BINARIES.postgres_dir.join("psql"))
+        .args(["--no-psqlrc", "-q", &system.superuser_url()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(psql.stdin.as_mut().unwrap(), "BEGIN; LOCK TABLE {table};").unwrap();
+    let locks = format!(
+        "SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND mode = 'AccessExclusiveLock' AND granted"
+    );
+    while system.sql(&locks) != "1" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let look = |number| {
+        let body =
+            json!({ "tenant": tenant.slug, "email": format!("{number}@example.com"), "password": "a guess" });
+        company.post("/v1/auth/login", &body).unchecked().into_future()
+    };
+    for answer in join_all((0..FAILURES + 5).map(look)).await {
+        answer.refused(503, "unavailable");
+    }
+    writeln!(psql.stdin.as_mut().unwrap(), "ROLLBACK;").unwrap();
+    drop(psql.stdin.take());
+    psql.wait().unwrap();
+    company.post("/v1/auth/login", &login(&tenant)).await.expect(200);
 }
 
 fn login(tenant: &Tenant<'_>) -> serde_json::Value {
