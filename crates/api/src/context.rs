@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    time::Instant,
 };
 
 use actix_web::{HttpMessage, HttpRequest, dev::ServiceRequest, http::header::HeaderMap};
@@ -55,10 +54,6 @@ pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let hex = trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     (version.len() == 2 && hex && trace.bytes().any(|b| b != b'0')).then_some(trace)
 }
-
-/// When a request is broken off, whoever is at fault. Among the request's extensions from its beginning.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline(pub(crate) Instant);
 
 /// What the pipeline leaves with a request for its extractors.
 #[derive(Debug)]

@@ -43,7 +43,7 @@ use tracing::Instrument;
 
 use crate::{
     address::ClientAddress,
-    context::{self, Context, Deadline},
+    context::{self, Context},
     cors,
     error::ApiError,
     extract,
@@ -99,11 +99,9 @@ async fn answer(
     let (started_at, id) = (context.started_at, context.id.clone());
     let (method, kept) = (request.method().clone(), request.request().clone());
     let mut admitted = Admitted::default();
-    let deadline = started + state.options.request_timeout;
-    request.extensions_mut().insert(Deadline(deadline));
     let work = admit_and_handle(served, state, context, request, next, &mut admitted);
-    let work = tokio::time::timeout_at(deadline.into(), AssertUnwindSafe(work).catch_unwind());
-    let mut response = match work.await {
+    let deadline = tokio::time::Instant::from_std(started + state.options.request_timeout);
+    let mut response = match tokio::time::timeout_at(deadline, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(response)) => response,
         // The panic's message has been written to standard error by the panic hook.
         Ok(Err(_panic)) => refuse(&kept, &ApiError::internal("the handler panicked"), id.as_str()),

@@ -1,17 +1,8 @@
 //! What handlers work with: one [`AppState`] per thread, sharing what may be shared.
 
-use std::{
-    cell::Cell,
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use actix_web::{
-    HttpMessage,
-    dev::{Extensions, ServiceRequest},
-    http::header,
-};
+use actix_web::{dev::ServiceRequest, http::header};
 use bulkhead_auth::{
     AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher, Turn,
 };
@@ -28,7 +19,6 @@ use uuid::Uuid;
 
 use crate::{
     address::ClientAddress,
-    context::Deadline,
     error::ApiError,
     extract::{Intent, body},
     once::Once,
@@ -129,11 +119,9 @@ impl AppState {
     /// Lets a credential in a request's body be looked at, if the address has not failed too often. Say what became of it.
     pub(crate) fn presented(&self, request: &actix_web::HttpRequest) -> Result<Presented<'_>, ApiError> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
-        let presented = Presented::new(self, address, &request.extensions());
-        match presented.ask() {
-            Ok(()) => Ok(presented),
-            Err(retry_after) => Err(ApiError::RateLimited { retry_after }),
-        }
+        let presented = Presented { state: self, address };
+        presented.ask().map_err(|retry_after| ApiError::RateLimited { retry_after })?;
+        Ok(presented)
     }
 
     /// Takes a token from the bucket of a tenant whose person or program has shown a good password or refresh token.
@@ -178,7 +166,7 @@ impl AppState {
         credential: &str,
     ) -> Result<Authenticated, ApiError> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
-        let presented = Presented::new(self, address, &request.extensions());
+        let presented = Presented { state: self, address };
         let ask = || presented.ask();
         let result = self.authenticator.authenticate(&self.db, credential, ask, self.clock.now()).await;
         let kind = if ApiKey::looks_like(credential) { Credential::ApiKey } else { Credential::AccessToken };
@@ -235,23 +223,15 @@ impl AppState {
     }
 }
 
-/// A credential that an address has presented, until it is known whether the address is to be charged for it. One whose
-/// sender goes away while it is looked up is charged: else nobody would wait for the answer to a guess. One that is broken
-/// off by our own deadline is not.
+/// A credential that an address has presented, until it is known what becomes of it. The server sees a request through
+/// whose sender has hung up, so what is dropped without a word was broken off by our own deadline, and costs nothing.
+#[derive(Clone, Copy)]
 pub(crate) struct Presented<'a> {
     state: &'a AppState,
     address: IpAddr,
-    deadline: Option<Instant>,
-    /// Whether it is being looked up.
-    is_open: Cell<bool>,
 }
 
-impl<'a> Presented<'a> {
-    fn new(state: &'a AppState, address: IpAddr, request: &Extensions) -> Self {
-        let deadline = request.get::<Deadline>().map(|deadline| deadline.0);
-        Self { state, address, deadline, is_open: Cell::new(false) }
-    }
-
+impl Presented<'_> {
     /// From where.
     pub(crate) const fn address(&self) -> IpAddr {
         self.address
@@ -260,28 +240,17 @@ impl<'a> Presented<'a> {
     /// Whether the address may fail once more, and the credential be looked up; otherwise when it may.
     fn ask(&self) -> Result<(), Duration> {
         let decision = self.state.failures.ask(self.address, self.state.clock.now());
-        self.is_open.set(decision.allowed);
         if decision.allowed { Ok(()) } else { Err(decision.retry_after) }
     }
 
     /// Charges the address if the credential was no good. Who has spent the budget is told to wait instead of why.
     pub(crate) fn settle<T>(self, result: Result<T, AuthError>) -> Result<T, ApiError> {
-        let asked = if matches!(result, Err(AuthError::Invalid)) { Some(self.ask()) } else { None };
-        self.is_open.set(false);
-        if let Some(asked) = asked {
+        if matches!(result, Err(AuthError::Invalid)) {
+            let asked = self.ask();
             self.state.failures.charge(self.address, self.state.clock.now());
             asked.map_err(|retry_after| ApiError::RateLimited { retry_after })?;
         }
         Ok(result?)
-    }
-}
-
-impl Drop for Presented<'_> {
-    fn drop(&mut self) {
-        let is_ours = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        if self.is_open.get() && !is_ours {
-            self.state.failures.charge(self.address, self.state.clock.now());
-        }
     }
 }
 

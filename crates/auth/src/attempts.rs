@@ -175,8 +175,8 @@ fn make_room(counts: &mut HashMap<AccountKey, Count, RandomState>, capacity: usi
     }
 }
 
-/// An attempt under way. One that is dropped while the password is checked has failed, for whoever hangs up then has had
-/// the check; before and after it says nothing about the password, and may be broken off because we are slow.
+/// An attempt under way. One that is dropped while the password is checked has failed: what was checked has to be counted.
+/// Before and after, being broken off says nothing about the password; it is because we are slow.
 #[must_use = "an attempt ends when this is dropped"]
 pub(crate) struct Attempt<'a> {
     attempts: &'a Attempts,
