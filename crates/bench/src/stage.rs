@@ -273,8 +273,13 @@ impl Stage {
     /// Starts one more API, of another program.
     pub(crate) async fn serve_beside(&self, program: Program<'_>) -> Result<Api> {
         let Program { path, without, log } = program;
-        self.api(path, &[(bulkhead_ablation::VARIABLE, without.to_owned()), ("BULKHEAD_LOG", log.to_owned())])
-            .await
+        let settings = [
+            (bulkhead_ablation::VARIABLE, without.to_owned()),
+            ("BULKHEAD_LOG", log.to_owned()),
+            // All clients ask for one tenant, whose places are free again only when an answer is written.
+            ("BULKHEAD_TENANT_CONCURRENCY", (2 * CLIENTS).to_string()),
+        ];
+        self.api(path, &settings).await
     }
 
     /// Starts one more API, with other settings.
