@@ -86,7 +86,7 @@ async fn ask_for_ever(counters: Arc<Counters>, api: String, key: String, client:
     }
 }
 
-pub(super) fn is_billable(status: StatusCode) -> bool {
+fn is_billable(status: StatusCode) -> bool {
     !status.is_server_error()
         && !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
 }
