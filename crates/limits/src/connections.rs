@@ -1,7 +1,7 @@
 //! Connections of one address.
 //!
 //! A connection that asks nothing costs memory all the same, and a process has a bounded number of them. Owns how many each
-//! address has open; refuses to know what a connection is.
+//! address has open.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -1,19 +1,19 @@
-//! What a tenant has in flight: requests, and the bytes that they hold in memory.
+//! What each party has in flight: requests, and the bytes that they hold in memory.
 //!
 //! A token bucket does not keep slow requests from piling up; this does. Counted per process, because what it protects
-//! (connections, threads, memory) is the process's. A party (a tenant, or the operators together) has a share of the bytes that is below the whole; what it wants beyond waits for its own to be given back,
-//! behind nobody else and in nobody's way. When the whole is taken, the party that holds least comes first. Holds an account
-//! of each party that has something in flight, and nothing of the others. Refuses to measure: bytes are what its callers say,
-//! and are to be said before the memory is used.
+//! (connections, threads, memory) is the process's. A party has a number of requests and a share of the bytes that is below
+//! the whole; what it wants beyond its share waits until its own is given back, and is in nobody's way. When the whole is
+//! taken, the party that holds least comes first. Keeps an account of each party that has something in flight, and nothing of
+//! the others. Bytes are what callers say, and are to be said before the memory is used.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
+    collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     sync::Arc,
     time::Duration,
 };
 
-use bulkhead_domain::TenantId;
+use bulkhead_domain::{Network, TenantId};
 use bulkhead_telemetry::{
     Metrics,
     metrics::{LimitKind, LimitSource},
@@ -28,12 +28,14 @@ pub enum Party {
     Tenant(TenantId),
     /// An operator's.
     Operators,
+    /// A request's that shows no credential, or whose credential is in its body.
+    Address(Network),
 }
 
 /// What may be in flight in a process.
 #[derive(Clone, Copy, Debug)]
 pub struct InFlightOptions {
-    /// Requests of one tenant.
+    /// Requests of one party.
     pub requests: u32,
     /// Bytes of one party.
     pub share: usize,
@@ -46,7 +48,7 @@ pub struct InFlightOptions {
 /// Why a request was not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crowded {
-    /// Its tenant has as many requests in flight as it may.
+    /// Its party has as many requests in flight as it may.
     Requests,
     /// Its party's bytes were in use for as long as it waited.
     Share,
@@ -70,21 +72,23 @@ struct Inner {
 struct State {
     bytes: usize,
     accounts: HashMap<Party, Account>,
-    waiting: VecDeque<Waiter>,
+    /// The parties whose first waiter is within their share, by what they hold and that waiter's number.
+    next: BTreeMap<(usize, u64), Party>,
     /// Numbers the waiters.
     last: u64,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Account {
     requests: u32,
     bytes: usize,
-    waiting: u32,
+    waiting: VecDeque<Waiter>,
+    /// Its key in [`State::next`].
+    listed: Option<(usize, u64)>,
 }
 
 struct Waiter {
     number: u64,
-    party: Party,
     bytes: usize,
     granted: oneshot::Sender<()>,
 }
@@ -96,7 +100,7 @@ impl InFlight {
     }
 
     /// Counts a request that is going to hold so many bytes at once, and waits until they are within its party's share and
-    /// the whole. Does not wait when the tenant has as many requests as it may: a queue of those would only move the pile.
+    /// the whole. Does not wait when the party has as many requests as it may: a queue of those would only move the pile.
     ///
     /// More bytes than the share are taken for the share. Dropping the future takes the request back.
     pub async fn enter(&self, party: Party, bytes: usize) -> Result<Entered, Crowded> {
@@ -114,8 +118,11 @@ impl InFlight {
 
     fn obstacle(&self, waiting: &Entered) -> Crowded {
         let state = self.inner.state.lock();
-        let held = state.accounts.get(&waiting.party).map_or(0, |account| account.bytes);
-        if held + waiting.bytes > self.inner.options.share { Crowded::Share } else { Crowded::Whole }
+        if state.held(waiting.party) + waiting.bytes > self.inner.options.share {
+            Crowded::Share
+        } else {
+            Crowded::Whole
+        }
     }
 
     fn begin(&self, party: Party, bytes: usize) -> Option<(Entered, Option<oneshot::Receiver<()>>)> {
@@ -123,17 +130,16 @@ impl InFlight {
         let bytes = bytes.min(options.share);
         let mut state = state.lock();
         let account = state.accounts.entry(party).or_default();
-        if let Party::Tenant(_) = party {
-            let granted = account.requests < options.requests;
-            metrics.limiter.decided(LimitKind::Concurrency, LimitSource::Local, granted);
-            if !granted {
-                return None;
-            }
+        let granted = account.requests < options.requests;
+        metrics.limiter.decided(LimitKind::Concurrency, LimitSource::Local, granted);
+        if !granted {
+            return None;
         }
         account.requests += 1;
+        let waits = !account.waiting.is_empty();
         let entered =
             |number| Entered { party, bytes, is_request: true, number, inner: Arc::clone(&self.inner) };
-        if state.waiting.is_empty() && state.fits(options, party, bytes) {
+        if !waits && state.next.is_empty() && state.fits(options, party, bytes) {
             state.take(party, bytes);
             self.inner.tell(&state);
             return Some((entered(None), None));
@@ -141,8 +147,8 @@ impl InFlight {
         let (granted, turn) = oneshot::channel();
         state.last += 1;
         let number = state.last;
-        state.waiting.push_back(Waiter { number, party, bytes, granted });
-        state.accounts.entry(party).or_default().waiting += 1;
+        state.accounts.entry(party).or_default().waiting.push_back(Waiter { number, bytes, granted });
+        state.list(options, party);
         state.grant(options);
         self.inner.tell(&state);
         let entered = entered(Some(number));
@@ -170,8 +176,18 @@ impl Inner {
 
 impl State {
     fn fits(&self, options: &InFlightOptions, party: Party, bytes: usize) -> bool {
-        let held = self.accounts.get(&party).map_or(0, |account| account.bytes);
-        held + bytes <= options.share && self.bytes + bytes <= options.whole
+        self.held(party) + bytes <= options.share && self.bytes + bytes <= options.whole
+    }
+
+    fn held(&self, party: Party) -> usize {
+        self.accounts.get(&party).map_or(0, |account| account.bytes)
+    }
+
+    /// Takes a waiter out of its party's queue; whether it was in there.
+    fn leave(&mut self, party: Party, number: u64) -> bool {
+        let Some(account) = self.accounts.get_mut(&party) else { return false };
+        let index = account.waiting.iter().position(|waiter| waiter.number == number);
+        index.and_then(|index| account.waiting.remove(index)).is_some()
     }
 
     fn take(&mut self, party: Party, bytes: usize) {
@@ -179,14 +195,31 @@ impl State {
         self.accounts.entry(party).or_default().bytes += bytes;
     }
 
-    fn give_back(&mut self, party: Party, bytes: usize, requests: u32) {
+    /// Takes bytes and requests back, and forgets a party that has nothing left.
+    fn give_back(&mut self, options: &InFlightOptions, party: Party, bytes: usize, requests: u32) {
         self.bytes -= bytes;
-        if let Entry::Occupied(mut entry) = self.accounts.entry(party) {
-            let account = entry.get_mut();
-            account.bytes -= bytes;
-            account.requests -= requests;
-            if (account.bytes, account.requests, account.waiting) == (0, 0, 0) {
-                entry.remove();
+        let Some(account) = self.accounts.get_mut(&party) else { return };
+        account.bytes -= bytes;
+        account.requests -= requests;
+        let is_needed = account.bytes > 0 || account.requests > 0;
+        self.list(options, party);
+        if !is_needed {
+            self.accounts.remove(&party);
+        }
+    }
+
+    /// Notes what the party holds and who waits for it first.
+    fn list(&mut self, options: &InFlightOptions, party: Party) {
+        let Some(account) = self.accounts.get_mut(&party) else { return };
+        let first = account.waiting.front().filter(|first| account.bytes + first.bytes <= options.share);
+        let listed = first.map(|first| (account.bytes, first.number));
+        let before = std::mem::replace(&mut account.listed, listed);
+        if before != listed {
+            if let Some(before) = before {
+                self.next.remove(&before);
+            }
+            if let Some(listed) = listed {
+                self.next.insert(listed, party);
             }
         }
     }
@@ -194,30 +227,16 @@ impl State {
     /// Lets in whichever waiters fit. Of each party the first alone is looked at; where the whole is the obstacle, the party
     /// that holds least is waited for, however much others could still take.
     fn grant(&mut self, options: &InFlightOptions) {
-        while let Some(index) = self.next(options) {
-            let Some(waiter) = self.waiting.get(index) else { return };
-            let (party, bytes) = (waiter.party, waiter.bytes);
-            if self.bytes + bytes > options.whole {
-                return;
-            }
-            self.take(party, bytes);
-            if let Some(waiter) = self.waiting.remove(index) {
-                if let Some(account) = self.accounts.get_mut(&party) {
-                    account.waiting -= 1;
-                }
-                // One that has just gone away gives the bytes back when it is dropped.
-                let _gone = waiter.granted.send(());
-            }
+        while let Some((_, party)) = self.next.first_key_value() {
+            let party = *party;
+            let Some(account) = self.accounts.get_mut(&party) else { return };
+            let whole = options.whole.saturating_sub(self.bytes);
+            let Some(waiter) = account.waiting.pop_front_if(|waiter| waiter.bytes <= whole) else { return };
+            self.take(party, waiter.bytes);
+            self.list(options, party);
+            // One that has just gone away gives the bytes back when it is dropped.
+            let _gone = waiter.granted.send(());
         }
-    }
-
-    /// The first waiter of the party that holds least, among the parties whose first waiter is within its share.
-    fn next(&self, options: &InFlightOptions) -> Option<usize> {
-        let mut seen = HashSet::new();
-        let first_of_each = self.waiting.iter().enumerate().filter(|(_, waiter)| seen.insert(waiter.party));
-        let held = |party| self.accounts.get(&party).map_or(0, |account: &Account| account.bytes);
-        let within = first_of_each.filter(|(_, waiter)| held(waiter.party) + waiter.bytes <= options.share);
-        within.min_by_key(|(_, waiter)| held(waiter.party)).map(|(index, _)| index)
     }
 }
 
@@ -235,27 +254,31 @@ pub struct Entered {
 
 impl Entered {
     /// Takes so many bytes more, if they fit right now. Never waits: what waits while it holds bytes could wait for ever.
-    #[must_use = "the bytes may not be used unless they were granted"]
-    pub fn grow(&mut self, bytes: usize) -> bool {
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Crowded> {
         let mut state = self.inner.state.lock();
-        let fits = state.fits(&self.inner.options, self.party, bytes);
-        if fits {
-            state.take(self.party, bytes);
-            self.bytes += bytes;
-            // It may no longer be the party that holds least, which others wait for.
-            state.grant(&self.inner.options);
-            self.inner.tell(&state);
+        let options = &self.inner.options;
+        if !state.fits(options, self.party, bytes) {
+            let is_share = state.held(self.party) + bytes > options.share;
+            return Err(if is_share { Crowded::Share } else { Crowded::Whole });
         }
-        fits
+        state.take(self.party, bytes);
+        self.bytes += bytes;
+        // It may no longer be the party that holds least, which others wait for.
+        state.list(options, self.party);
+        state.grant(options);
+        self.inner.tell(&state);
+        Ok(())
     }
 
-    /// The request is answered: only the answer's bytes count from here on.
+    /// The request is answered: from here on its answer's bytes alone count, be they more or less than what it held.
     pub fn answered(&mut self, bytes: usize) {
-        let surplus = self.bytes.saturating_sub(bytes);
         let mut state = self.inner.state.lock();
-        state.give_back(self.party, surplus, u32::from(std::mem::take(&mut self.is_request)));
-        self.bytes -= surplus;
-        state.grant(&self.inner.options);
+        let options = &self.inner.options;
+        // The answer is in memory, whatever the shares are.
+        state.take(self.party, bytes);
+        let requests = u32::from(std::mem::take(&mut self.is_request));
+        state.give_back(options, self.party, std::mem::replace(&mut self.bytes, bytes), requests);
+        state.grant(options);
         self.inner.tell(&state);
     }
 }
@@ -263,22 +286,11 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut state = self.inner.state.lock();
-        let number = self.number;
-        let waits =
-            number.and_then(|_| state.waiting.iter().position(|waiter| Some(waiter.number) == number));
         // What is still among the waiters was granted nothing.
-        let bytes = match waits {
-            Some(index) => {
-                state.waiting.remove(index);
-                state.accounts.entry(self.party).or_default().waiting -= 1;
-                0
-            }
-            None => self.bytes,
-        };
-        state.give_back(self.party, bytes, u32::from(self.is_request));
-        if !state.waiting.is_empty() {
-            state.grant(&self.inner.options);
-        }
+        let was_waiting = self.number.is_some_and(|number| state.leave(self.party, number));
+        let bytes = if was_waiting { 0 } else { self.bytes };
+        state.give_back(&self.inner.options, self.party, bytes, u32::from(self.is_request));
+        state.grant(&self.inner.options);
         self.inner.tell(&state);
     }
 }
@@ -367,14 +379,17 @@ mod tests {
         assert!(third.now_or_never().is_some() && again.now_or_never().is_some());
     }
 
-    #[test]
-    fn an_answer_is_counted_until_it_is_dropped_and_no_longer_as_a_request() {
+    #[tokio::test]
+    async fn an_answer_is_counted_until_it_is_dropped_and_no_longer_as_a_request() {
         let accounts = in_flight(1, 10, 20);
         let mut entered = now(accounts.enter(party(1), 10)).unwrap();
-        assert!(!entered.grow(1));
+        assert_eq!(entered.grow(1), Err(Crowded::Share));
         entered.answered(4);
         assert_eq!((accounts.requests(tenant(1)), accounts.bytes()), (0, 4));
-        assert!(entered.grow(6) && !entered.grow(1));
+        assert!(entered.grow(6).is_ok() && entered.grow(1).is_err());
+        entered.answered(15);
+        assert_eq!(accounts.bytes(), 15, "an answer that is larger than was thought counts as what it is");
+        assert!(now(accounts.enter(party(1), 0)).is_none() && now(accounts.enter(party(2), 5)).is_some());
         drop(entered);
         assert_eq!(accounts.bytes(), 0);
     }
@@ -389,19 +404,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn operators_have_a_share_like_a_tenant_and_no_number() {
-        let accounts = in_flight(1, 10, 20);
-        let held = [(); 2].map(|()| now(accounts.enter(Party::Operators, 5)).unwrap());
-        assert!(now(accounts.enter(Party::Operators, 1)).is_none());
-        assert!(now(accounts.enter(party(1), 10)).is_some());
-        drop(held);
+    async fn operators_and_addresses_have_shares_like_a_tenant() {
+        let address = Network::of("192.0.2.1".parse().unwrap());
+        for other in [Party::Operators, Party::Address(address)] {
+            let accounts = in_flight(3, 10, 20);
+            let held = [(); 2].map(|()| now(accounts.enter(other, 5)).unwrap());
+            assert!(now(accounts.enter(other, 1)).is_none());
+            assert!(now(accounts.enter(party(1), 10)).is_some());
+            drop(held);
+            let held = [(); 3].map(|()| now(accounts.enter(other, 0)).unwrap());
+            assert!(now(accounts.enter(other, 0)).is_none(), "it has as many requests as it may");
+            drop(held);
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_too_long_is_told_whose_bytes_were_in_the_way() {
-        let accounts = in_flight(1, 10, 20);
+        let accounts = in_flight(2, 10, 20);
         let first = accounts.enter(party(1), 10).await.unwrap();
+        let second = accounts.enter(party(1), 0).await.unwrap();
         assert_eq!(accounts.enter(party(1), 0).await.unwrap_err(), Crowded::Requests);
+        drop(second);
         let operators = accounts.enter(Party::Operators, 8).await.unwrap();
         assert_eq!(accounts.enter(Party::Operators, 3).await.unwrap_err(), Crowded::Share);
         assert_eq!(accounts.enter(party(2), 3).await.unwrap_err(), Crowded::Whole);
@@ -447,7 +470,7 @@ mod tests {
                         let (entered, turn) = &mut flying[index];
                         if turn.as_mut().is_none_or(|turn| turn.try_recv().is_ok()) {
                             *turn = None;
-                            entered.answered(bytes);
+                            entered.answered(bytes.min(entered.bytes));
                         }
                     }
                     Step::Grow(index, bytes) if !flying.is_empty() => {
@@ -464,13 +487,15 @@ mod tests {
                 prop_assert!(state.bytes <= 20);
                 prop_assert!(state.accounts.values().all(|account| account.bytes <= 10 && account.requests <= 5));
                 prop_assert_eq!(state.bytes, state.accounts.values().map(|account| account.bytes).sum::<usize>());
-                // Whichever waiter could be let in has been.
-                let next = state.next(&accounts.inner.options);
-                prop_assert!(next.is_none_or(|index| state.bytes + state.waiting[index].bytes > 20));
+                // Whichever waiter could be let in has been: of the parties whose first is within their share, the one
+                // that holds least.
+                let firsts = state.accounts.values().filter_map(|account| Some((account.bytes, account.waiting.front()?)));
+                let next = firsts.filter(|(held, first)| held + first.bytes <= 10).min_by_key(|(held, first)| (*held, first.number));
+                prop_assert!(next.is_none_or(|(_, first)| state.bytes + first.bytes > 20));
             }
             drop(flying);
             let state = accounts.inner.state.lock();
-            prop_assert!(state.accounts.is_empty() && state.waiting.is_empty() && state.bytes == 0);
+            prop_assert!(state.accounts.is_empty() && state.next.is_empty() && state.bytes == 0);
         }
     }
 }

@@ -1,0 +1,216 @@
+//! Large requests: those whose bodies or answers take a processor for milliseconds, here and in PostgreSQL.
+//!
+//! A tenant's share of the processors is below the whole: so many of its large requests are worked on at once, whatever it
+//! has in flight, and the others wait for one of them to be answered. How large an answer will be is known only when it is
+//! made; a tenant that was given a large one a moment ago is expected to be given another.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
+
+use bulkhead_domain::TenantId;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use crate::in_flight::Crowded;
+
+/// A body from this size on is large, in bytes: PostgreSQL takes some 3 ms to read and write this much JSON.
+const LARGE_BODY: usize = 16 << 10;
+/// An answer from this size on is large, in bytes: writing costs less than reading.
+const LARGE_ANSWER: usize = 64 << 10;
+/// How long a tenant's answers are expected to be as large as the last one.
+const REMEMBERED: Duration = Duration::from_secs(10);
+/// Tenants that are remembered without a request in flight before the list is gone through.
+const LOOKED_THROUGH_AT: usize = 1_024;
+
+/// The large requests of all tenants, shared by the threads of a process.
+#[derive(Clone)]
+pub struct LargeRequests {
+    at_once: usize,
+    wait: Duration,
+    tenants: Arc<Mutex<HashMap<TenantId, Account>>>,
+}
+
+struct Account {
+    places: Arc<Semaphore>,
+    /// Requests that have a place or wait for one.
+    requests: usize,
+    /// Until when large answers are expected.
+    expected_until: Option<Instant>,
+}
+
+impl Account {
+    fn is_needed(&self, now: Instant) -> bool {
+        self.requests > 0 || self.expected_until.is_some_and(|until| until > now)
+    }
+}
+
+impl LargeRequests {
+    /// At most `at_once` of a tenant; the others wait up to `wait`.
+    pub fn new(at_once: usize, wait: Duration) -> Self {
+        Self { at_once: at_once.max(1), wait, tenants: Arc::default() }
+    }
+
+    /// Waits for a place, if a request with a body of so many bytes is large; `reads_content` says whether its answer may be.
+    /// Dropping the future gives the place up.
+    pub async fn enter(
+        &self,
+        tenant: TenantId,
+        body: usize,
+        reads_content: bool,
+    ) -> Result<Option<LargePlace>, Crowded> {
+        let is_large = body >= LARGE_BODY || (reads_content && self.expects(tenant));
+        if !is_large {
+            return Ok(None);
+        }
+        let (place, places) = self.begin(tenant);
+        match tokio::time::timeout(self.wait, places.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Some(LargePlace { _permit: permit, _counted: place })),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(Crowded::Share),
+        }
+    }
+
+    fn begin(&self, tenant: TenantId) -> (Counted, Arc<Semaphore>) {
+        let mut tenants = self.tenants.lock();
+        let account = tenants.entry(tenant).or_insert_with(|| self.account());
+        account.requests += 1;
+        (Counted { tenant, tenants: Arc::clone(&self.tenants) }, Arc::clone(&account.places))
+    }
+
+    /// The tenant is given an answer of so many bytes.
+    pub fn answered(&self, tenant: TenantId, bytes: usize) {
+        if bytes < LARGE_ANSWER {
+            return;
+        }
+        let now = Instant::now();
+        let mut tenants = self.tenants.lock();
+        if tenants.len() >= LOOKED_THROUGH_AT {
+            tenants.retain(|_, account| account.is_needed(now));
+        }
+        tenants.entry(tenant).or_insert_with(|| self.account()).expected_until = Some(now + REMEMBERED);
+    }
+
+    fn account(&self) -> Account {
+        Account { places: Arc::new(Semaphore::new(self.at_once)), requests: 0, expected_until: None }
+    }
+
+    fn expects(&self, tenant: TenantId) -> bool {
+        let tenants = self.tenants.lock();
+        tenants
+            .get(&tenant)
+            .and_then(|account| account.expected_until)
+            .is_some_and(|until| until > Instant::now())
+    }
+}
+
+impl fmt::Debug for LargeRequests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LargeRequests({} at once, {} tenants)", self.at_once, self.tenants.lock().len())
+    }
+}
+
+/// A large request that is being worked on, until this is dropped.
+#[must_use = "the request counts as answered when this is dropped"]
+pub struct LargePlace {
+    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+impl fmt::Debug for LargePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LargePlace")
+    }
+}
+
+/// A request among its tenant's.
+struct Counted {
+    tenant: TenantId,
+    tenants: Arc<Mutex<HashMap<TenantId, Account>>>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut account) = self.tenants.lock().entry(self.tenant) {
+            account.get_mut().requests -= 1;
+            if !account.get().is_needed(Instant::now()) {
+                account.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn tenant(number: u128) -> TenantId {
+        TenantId::from_uuid(Uuid::from_u128(number))
+    }
+
+    async fn body(
+        requests: &LargeRequests,
+        number: u128,
+        bytes: usize,
+    ) -> Result<Option<LargePlace>, Crowded> {
+        requests.enter(tenant(number), bytes, false).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_large_requests_of_a_tenant_are_worked_on_at_once() {
+        let requests = LargeRequests::new(2, Duration::from_secs(2));
+        let first = body(&requests, 1, LARGE_BODY).await.unwrap();
+        let second = body(&requests, 1, 1 << 20).await.unwrap();
+        assert!(first.is_some() && second.is_some());
+        assert!(
+            body(&requests, 1, LARGE_BODY - 1).await.unwrap().is_none(),
+            "small ones are in nobody's way"
+        );
+        assert!(body(&requests, 2, LARGE_BODY).await.unwrap().is_some(), "a neighbour has places of its own");
+        let mut third = Box::pin(body(&requests, 1, LARGE_BODY));
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(third.await.unwrap().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_waits_too_long_is_refused_and_nothing_is_kept_of_it() {
+        let requests = LargeRequests::new(1, Duration::from_secs(2));
+        let first = body(&requests, 1, LARGE_BODY).await.unwrap();
+        assert_eq!(body(&requests, 1, LARGE_BODY).await.unwrap_err(), Crowded::Share);
+        drop(first);
+        assert!(requests.tenants.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_large_answer_the_next_is_expected_to_be_large_for_a_while() {
+        let requests = LargeRequests::new(1, Duration::from_secs(2));
+        let read = || requests.enter(tenant(1), 0, true);
+        requests.answered(tenant(1), LARGE_ANSWER - 1);
+        assert!(read().await.unwrap().is_none());
+        requests.answered(tenant(1), LARGE_ANSWER);
+        assert!(read().await.unwrap().is_some());
+        assert!(body(&requests, 1, 0).await.unwrap().is_none(), "what reads no content is not large");
+        tokio::time::advance(REMEMBERED).await;
+        assert!(read().await.unwrap().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tenants_are_forgotten() {
+        let requests = LargeRequests::new(1, Duration::from_secs(2));
+        for number in 0..10_000 {
+            requests.answered(tenant(number), LARGE_ANSWER);
+            tokio::time::advance(REMEMBERED / 500).await;
+        }
+        assert!(requests.tenants.lock().len() <= LOOKED_THROUGH_AT);
+    }
+}
