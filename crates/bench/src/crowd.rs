@@ -171,7 +171,7 @@ pub(crate) fn ask_evenly(
     per_second: u32,
     length: Duration,
 ) -> Served {
-    const CONNECTIONS: u32 = 4;
+    const CONNECTIONS: u32 = 32;
     let begun = Instant::now();
     let askers = (0..CONNECTIONS).map(|number| {
         let request = Arc::clone(request);

@@ -28,6 +28,9 @@ const PER_SECOND: u32 = 200;
 /// How many members a list must have to be as wide as content may be: `{"":0},` is written with two blanks.
 const WIDEST: usize = (256 << 10) / 11;
 
+/// How many people each client of the log-ins guesses the password of, in turns.
+const ATTEMPTS: usize = 400;
+
 /// A crowd and the name of its row.
 struct Kind {
     letter: char,
@@ -61,7 +64,11 @@ async fn revoke(stage: &Stage, tenant: &Tenant, per_minute: u32) -> anyhow::Erro
 /// `11a` to `11f`: the slowest hundredth of a neighbour's answers beside each crowd, by the same without it. `12a` to `12d`:
 /// the memory of the API beside the large ones, over what it has when idle.
 pub(crate) async fn crowds(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
-    let settings = [("BULKHEAD_TRUSTED_PROXY_HOPS", "1".to_owned())];
+    let settings = [
+        ("BULKHEAD_TRUSTED_PROXY_HOPS", "1".to_owned()),
+        // So that guesses are looked at, and cost what they may cost.
+        ("BULKHEAD_IP_FAILED_CREDENTIALS_PER_MINUTE", "100000".to_owned()),
+    ];
     let api = stage.serve_with(&settings).await?;
     let idle = cpu::resident_mb(api.pid());
     let address: SocketAddr = api.url().trim_start_matches("http://").parse()?;
@@ -124,8 +131,10 @@ fn kinds(crowd: &Tenant) -> Vec<Kind> {
         vec![Client { requests: requests.to_vec(), reader, rest }; count]
     };
     let none = Duration::ZERO;
-    let attempts: Vec<_> = (0..3).map(log_in).collect();
-    let logins = attempts.iter().flat_map(|attempt| of(&[Arc::clone(attempt)], Reader::Whole, 8, none));
+    let logins = (0..24).map(|client| {
+        let requests = (0..ATTEMPTS).map(|attempt| log_in(client % 3, client * ATTEMPTS + attempt)).collect();
+        Client { requests, reader: Reader::Whole, rest: none }
+    });
     vec![
         Kind {
             letter: 'a',
@@ -172,9 +181,10 @@ fn kinds(crowd: &Tenant) -> Vec<Kind> {
     ]
 }
 
-/// A wrong password, from one of a few addresses.
-fn log_in(address: u8) -> Arc<Vec<u8>> {
-    let body = json!({ "tenant": "tenant-0", "email": "a@example.com", "password": "not the password" });
+/// A wrong password for one of many people, so that each is hashed, from one of a few addresses.
+fn log_in(address: usize, person: usize) -> Arc<Vec<u8>> {
+    let email = format!("person-{person}@example.com");
+    let body = json!({ "tenant": "tenant-0", "email": email, "password": "not the password" });
     let body = body.to_string();
     let head = format!(
         "POST /v1/auth/login HTTP/1.1\r\nHost: bench\r\nX-Forwarded-For: 198.51.100.{address}\r\n\
