@@ -1,14 +1,16 @@
 //! Connections as they come in: what the system is told about each of them, and how many one address may have.
 //!
-//! The server has no time-out for writing, so the kernel has it: it ends a connection whose reader has taken nothing of what
-//! is ready for it for as long as the setting says. It is also kept from holding much for a reader that does not read.
+//! The kernel ends a connection whose reader has taken nothing of what is ready for it for as long as the setting says, and is
+//! kept from holding much for a reader that does not read. How the connection is read and written is in `wire.rs`.
 
-use std::{any::Any, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use actix_web::dev::Extensions;
+use actix_http::error::DispatchError;
 use actix_web::rt::net::TcpStream;
 use bulkhead_limits::AddressConnections;
 use socket2::SockRef;
+
+use crate::wire::Wire;
 
 /// How many bytes of an answer the kernel may hold that it has not sent yet. More would be memory that no budget sees: by
 /// itself it grows to megabytes for each connection.
@@ -25,28 +27,28 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// For the server's `on_connect`.
-    pub(crate) fn welcome(&self, connection: &dyn Any, extensions: &mut Extensions) {
-        let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
-        if let Err(error) = self.bound(stream) {
+    /// Takes a connection in, with the address that it comes from.
+    pub(crate) fn welcome(&self, socket: TcpStream) -> Result<(Wire, Option<SocketAddr>), DispatchError> {
+        if let Err(error) = self.bound(&socket) {
             tracing::warn!(%error, "a connection's time-out could not be set");
         }
-        let (Some(addresses), Ok(peer)) = (&self.addresses, stream.peer_addr()) else { return };
-        match addresses.open(peer.ip()) {
-            Some(open) => {
-                extensions.insert(open);
-            }
-            None => {
+        let peer = socket.peer_addr().ok();
+        let mut open = None;
+        if let (Some(addresses), Some(peer)) = (&self.addresses, peer) {
+            open = addresses.open(peer.ip());
+            if open.is_none() {
                 // The server sees that the client has ended it, and lets go.
-                let _closed = SockRef::from(stream).shutdown(std::net::Shutdown::Both);
+                let _closed = SockRef::from(&socket).shutdown(std::net::Shutdown::Both);
                 tracing::debug!(client.address = %peer.ip(), "the address has as many connections as it may");
             }
         }
+        Ok((Wire::new(socket, self.write_timeout, open), peer))
     }
 
     #[cfg(target_os = "linux")]
     fn bound(&self, stream: &TcpStream) -> std::io::Result<()> {
         let socket = SockRef::from(stream);
+        socket.set_tcp_nodelay(true)?;
         socket.set_tcp_user_timeout(Some(self.write_timeout))?;
         socket.set_tcp_notsent_lowat(UNSENT)
     }

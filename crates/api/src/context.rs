@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
+    time::{Duration, Instant},
 };
 
 use actix_web::{HttpMessage, HttpRequest, dev::ServiceRequest, http::header::HeaderMap};
@@ -65,8 +66,10 @@ pub(crate) struct Context {
     pub(crate) principal: Option<Principal>,
     /// Bytes of the request's body, once it has been read.
     pub(crate) ingress: Cell<u64>,
-    /// Whether the body is being read.
-    pub(crate) is_reading: Cell<bool>,
+    /// How long the body has been waited for, up to the wait that is under way.
+    waited: Cell<Duration>,
+    /// Since when the body is waited for.
+    waiting_since: Cell<Option<Instant>>,
     /// The request's place among those in flight, with the bytes that it holds.
     pub(crate) entered: RefCell<Option<Entered>>,
 }
@@ -80,9 +83,27 @@ impl Context {
             started_at: now,
             principal: None,
             ingress: Cell::new(0),
-            is_reading: Cell::new(false),
+            waited: Cell::default(),
+            waiting_since: Cell::default(),
             entered: RefCell::new(None),
         }
+    }
+
+    /// The next piece of the body is waited for.
+    pub(crate) fn wait_for_body(&self) {
+        self.waiting_since.set(Some(Instant::now()));
+    }
+
+    /// A piece of the body has come.
+    pub(crate) fn body_has_come(&self) {
+        self.waited.set(self.waited_for_body(Instant::now()));
+        self.waiting_since.set(None);
+    }
+
+    /// How long the body has been waited for.
+    pub(crate) fn waited_for_body(&self, now: Instant) -> Duration {
+        let under_way = self.waiting_since.get().map_or(Duration::ZERO, |since| now - since);
+        self.waited.get() + under_way
     }
 }
 

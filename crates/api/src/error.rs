@@ -148,7 +148,7 @@ pub enum ApiError {
     },
     /// The tenant has too many requests in flight.
     #[error(
-        "Too many requests of this tenant, or too large ones, are being answered at once. Wait for some of them."
+        "Too many requests of yours, or too large ones, are being answered at once. Wait for some of them."
     )]
     TooManyInFlight,
     /// The request's body did not arrive in time.

@@ -23,6 +23,7 @@ mod problem;
 pub mod routes;
 mod server;
 mod state;
+mod wire;
 
 pub use error::{ApiError, FieldError};
 pub use operation::{Access, Catalog, CatalogError, Operation};

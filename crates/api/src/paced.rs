@@ -1,12 +1,13 @@
-//! Large answers on their way to the client.
+//! Answers on their way to the client.
 //!
-//! Owns the time between an answer's making and the moment when the client has taken it: until then it lies in memory, and
-//! counts among the bytes that its tenant has in flight. Handed to the server piece by piece, so that no second copy of it
-//! waits for a slow reader. Refuses to time anything: a reader that makes no progress is cut by `connections.rs`.
+//! Until the client has taken an answer it lies in memory, and counts among the bytes that its tenant has in flight. A large
+//! one is handed to the server piece by piece, so that no second copy of it waits for a slow reader. What has been handed
+//! over is the connection's to count (`wire.rs`), which also cuts readers that are too slow.
 
 use std::{
     convert::Infallible,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -14,34 +15,63 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use bulkhead_limits::Entered;
 use bytes::Bytes;
 
-/// Answers up to this size are handed to the server whole and not counted any longer: it copies them beside their head.
+use crate::wire::Line;
+
+/// Answers up to this size are handed to the server whole: it copies them beside their head.
 pub(crate) const SMALL: usize = 64 << 10;
 
 /// How much is handed to the server at a time. It takes more when it holds less than its own buffer.
 const PIECE: usize = 16 << 10;
 
-/// Keeps a large answer's bytes counted until it is written; lets go of a small one's.
-pub(crate) fn pace(body: BoxBody, entered: Option<Entered>) -> BoxBody {
-    let Some(mut entered) = entered else { return body };
-    let BodySize::Sized(size) = body.size() else {
-        return BoxBody::new(Streamed { body, _entered: entered });
-    };
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    if size <= SMALL {
-        return body;
+/// What a request holds in memory, until its answer is written.
+pub(crate) struct Held {
+    entered: Option<Entered>,
+    line: Option<Rc<Line>>,
+}
+
+impl Held {
+    /// `line` is the connection that the answer is written to.
+    pub(crate) const fn new(entered: Option<Entered>, line: Option<Rc<Line>>) -> Self {
+        Self { entered, line }
     }
-    entered.answered(size);
-    match body.try_into_bytes() {
-        Ok(bytes) => BoxBody::new(Paced { rest: InPieces::new(bytes), _entered: entered }),
-        Err(body) => BoxBody::new(Streamed { body, _entered: entered }),
+
+    /// The answer is made, and this is all that is held from here on.
+    pub(crate) fn answered(&mut self, body: BodySize) {
+        let bytes = match body {
+            BodySize::Sized(size) => usize::try_from(size).unwrap_or(usize::MAX),
+            BodySize::None => 0,
+            BodySize::Stream => SMALL,
+        };
+        if let Some(entered) = &mut self.entered {
+            entered.answered(bytes);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let (Some(entered), Some(line)) = (self.entered.take(), &self.line) {
+            line.hold(entered);
+        }
+    }
+}
+
+/// Hands an answer over, and what it holds with its last piece.
+pub(crate) fn pace(body: BoxBody, held: Held) -> BoxBody {
+    match body.size() {
+        BodySize::None => body,
+        BodySize::Sized(size) if size <= SMALL as u64 => body,
+        BodySize::Sized(_) | BodySize::Stream => match body.try_into_bytes() {
+            Ok(bytes) => BoxBody::new(Paced { rest: InPieces::new(bytes), _held: held }),
+            Err(body) => BoxBody::new(Streamed { body, _held: held }),
+        },
     }
 }
 
 /// An answer that lies in memory.
 struct Paced {
     rest: InPieces,
-    /// All of it is in memory until the last piece is written.
-    _entered: Entered,
+    _held: Held,
 }
 
 impl MessageBody for Paced {
@@ -86,7 +116,7 @@ impl MessageBody for InPieces {
 /// An answer that is made while it is sent.
 struct Streamed {
     body: BoxBody,
-    _entered: Entered,
+    _held: Held,
 }
 
 impl MessageBody for Streamed {

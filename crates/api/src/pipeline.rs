@@ -3,22 +3,28 @@
 //! 1. Its id and trace; where no credential is shown, its address's bucket (no I/O).
 //! 2. Who calls: the credential is verified, and any other tenant named beside it refused. Its address is asked before
 //!    anything is looked up, and charged when it was no good.
-//! 3. Admission: the tenant's bucket, then a place among its requests in flight and room for the bytes that it will hold.
+//! 3. Admission: the tenant's bucket, then a place among its requests in flight and room for the bytes that it will hold,
+//!    then, for a large request, a place among its large ones. Without a credential the address has places and room.
 //! 4. Permission, as the operation's line in the route table declares it; then that no parameters are sent to an
 //!    operation that takes none.
 //! 5. The handler; a panic becomes a problem.
 //! 6. Usage is recorded and stored outside this process. Only then is the answer given.
-//! 7. A large answer counts among the tenant's bytes until it is written.
+//! 7. The answer counts among the tenant's bytes until it is written.
 //!
 //! On its way out an answer gets the headers that all answers have. Addresses in it are paths of ours; where clients reach
 //! the API below a path of their own, they begin with that.
 //!
 //! Steps 1 to 5 share one deadline, which runs from the moment when the request's head is there; the head has a limit of its
-//! own (`server.rs`). A body that has not come by then is the client's fault (408), everything else ours (503).
+//! own (`wire.rs`). Where most of it went into waiting for the body, that is the client's fault (408), everything else ours
+//! (503).
 //!
 //! Refuses to know what the operation does.
 
-use std::{panic::AssertUnwindSafe, rc::Rc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
@@ -35,7 +41,7 @@ use bulkhead_ablation::{self as ablation, Step};
 use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
-use bulkhead_limits::{Decision, Entered, Party, rate_limit, rate_limit_policy};
+use bulkhead_limits::{Decision, Entered, LargePlace, Party, rate_limit, rate_limit_policy};
 use bulkhead_telemetry::Phase;
 use bulkhead_usage::Outcome;
 use futures::FutureExt;
@@ -47,9 +53,11 @@ use crate::{
     cors,
     error::ApiError,
     extract,
-    operation::{Access, Served},
-    paced, problem,
+    operation::{Access, Served, Weight},
+    paced::{self, Held},
+    problem,
     state::AppState,
+    wire::Line,
 };
 
 /// A request that may go on.
@@ -60,6 +68,8 @@ struct Admitted {
     decision: Option<Decision>,
     /// Its place among the requests in flight, until the context takes it over.
     entered: Option<Entered>,
+    /// Its place among its tenant's large requests, until it is answered.
+    large: Option<LargePlace>,
 }
 
 /// Takes a request through the pipeline.
@@ -98,6 +108,9 @@ async fn answer(
     let started = Instant::now();
     let (started_at, id) = (context.started_at, context.id.clone());
     let (method, kept) = (request.method().clone(), request.request().clone());
+    if let Some(line) = kept.conn_data::<Rc<Line>>() {
+        line.begin(extract::body::announced(kept.headers()));
+    }
     let mut admitted = Admitted::default();
     let work = admit_and_handle(served, state, context, request, next, &mut admitted);
     let deadline = tokio::time::Instant::from_std(started + state.options.request_timeout);
@@ -105,12 +118,13 @@ async fn answer(
         Ok(Ok(response)) => response,
         // The panic's message has been written to standard error by the panic hook.
         Ok(Err(_panic)) => refuse(&kept, &ApiError::internal("the handler panicked"), id.as_str()),
-        Err(_elapsed) => refuse(&kept, &too_late(&kept), id.as_str()),
+        Err(_elapsed) => refuse(&kept, &too_late(&kept, state.options.request_timeout), id.as_str()),
     };
-    let mut entered = context::with(&kept, |context| context.entered.take()).flatten();
-    if let Some(entered) = &mut entered {
-        entered.answered(held_by(response.response().body().size()));
-    }
+    let entered = context::with(&kept, |context| context.entered.take()).flatten();
+    let line = kept.conn_data::<Rc<Line>>().cloned();
+    admitted.large = None;
+    let mut held = Held::new(entered, line.clone());
+    held.answered(response.response().body().size());
     describe(&mut response, &admitted, id.as_str());
     place_below(&state.options.public_path, response.headers_mut());
     cors::describe(&state.options.cors_origins, kept.headers(), response.headers_mut());
@@ -124,6 +138,9 @@ async fn answer(
     }
     let status = response.status();
     let is_metered = is_billable(status) && ablation::is_taken(Step::Metering);
+    if let (Some(tenant), BodySize::Sized(bytes)) = (admitted.tenant, response.response().body().size()) {
+        state.large.answered(tenant.id, usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
     if let Some(tenant) = admitted.tenant.filter(|_| is_metered) {
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let ingress = context::with(&kept, |context| context.ingress.get()).unwrap_or_default();
@@ -144,7 +161,10 @@ async fn answer(
         duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "request"
     );
-    response.map_body(|_, body| paced::pace(body, entered))
+    if let Some(line) = line {
+        line.answered();
+    }
+    response.map_body(|_, body| paced::pace(body, held))
 }
 
 /// Steps 1 to 5.
@@ -173,22 +193,15 @@ async fn admit_and_handle(
     }
 }
 
-/// What an answer holds once it is made. A small one is copied into the server's own buffer at once.
-fn held_by(body: BodySize) -> usize {
-    match body {
-        BodySize::Sized(size) if size > paced::SMALL as u64 => usize::try_from(size).unwrap_or(usize::MAX),
-        BodySize::Sized(_) | BodySize::None => 0,
-        BodySize::Stream => paced::SMALL,
-    }
-}
-
 fn refuse(request: &HttpRequest, error: &ApiError, id: &str) -> ServiceResponse<BoxBody> {
     ServiceResponse::new(request.clone(), problem::respond(error, id))
 }
 
-/// Whose fault it is that a request has not been answered by its deadline.
-fn too_late(request: &HttpRequest) -> ApiError {
-    if context::with(request, |context| context.is_reading.get()) == Some(true) {
+/// Whose fault it is that a request has not been answered by its deadline: the client's when most of the time was spent
+/// waiting for its body.
+fn too_late(request: &HttpRequest, timeout: Duration) -> ApiError {
+    let waited = context::with(request, |context| context.waited_for_body(Instant::now()));
+    if waited.is_some_and(|waited| waited >= timeout / 2) {
         ApiError::RequestTimeout
     } else {
         ApiError::Unavailable("the answer was not ready by the request's deadline".into())
@@ -203,10 +216,14 @@ async fn admit(
     admitted: &mut Admitted,
 ) -> Result<(), ApiError> {
     let operation = &served.operation;
-    match operation.access {
-        Access::Public => return state.admit_address(request),
-        Access::Session => return Ok(()),
-        Access::AnyPrincipal | Access::Tenant(_) | Access::Operator(_) | Access::Either(..) => {}
+    let body = state.body_length(request);
+    let bytes = operation.weight.bytes(state.options.data_limit) + extract::body::COPIES * body;
+    if let Access::Public | Access::Session = operation.access {
+        if operation.access == Access::Public {
+            state.admit_address(request)?;
+        }
+        admitted.entered = Some(state.enter(state.party_of_address(request), bytes).await?);
+        return Ok(());
     }
     let credential = match credential(request.headers()) {
         Ok(credential) => credential,
@@ -230,9 +247,12 @@ async fn admit(
             return Err(ApiError::RateLimited { retry_after: decision.retry_after });
         }
     }
-    let bytes = operation.weight.bytes(state.options.data_limit) + state.body_bytes(request);
     let party = tenant.map_or(Party::Operators, |tenant| Party::Tenant(tenant.id));
     admitted.entered = Some(state.enter(party, bytes).await?);
+    if let Some(tenant) = tenant {
+        let reads_content = operation.weight != Weight::Small;
+        admitted.large = state.large.enter(tenant.id, body, reads_content).await?;
+    }
     authorize(operation.access, &principal)?;
     if !served.takes_query && !request.query_string().is_empty() {
         return Err(extract::no_parameters(request.query_string()));

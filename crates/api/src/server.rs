@@ -1,10 +1,12 @@
 //! The HTTP servers: the API on one port, metrics and machine probes on another, and their orderly end.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::ready, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
+use actix_http::HttpService;
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
 use actix_web::{
-    App, HttpResponse, HttpServer, Route,
-    dev::{Server, ServerHandle},
+    App, Error, HttpResponse, HttpServer, Route,
+    dev::{AppConfig, Server, ServerHandle, fn_service},
     guard, web,
 };
 use bulkhead_auth::AuthError;
@@ -20,10 +22,8 @@ use crate::{
     docs::{self, Pages},
     health, openapi, operation, routes,
     state::{AppState, Shared},
+    wire::{HEAD_TIMEOUT, Wire},
 };
-
-/// How long a request's head may take to arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long answers carry `Connection: close` before the listener closes, at least: a client that is busy learns from one that
 /// the connection ends, and does not send its next request into it.
@@ -101,7 +101,7 @@ pub async fn serve(
         addresses: options.connections_per_address.map(AddressConnections::new),
         write_timeout: options.write_timeout,
     };
-    let api = HttpServer::new(move || {
+    let app = move || {
         let configure = |config: &mut web::ServiceConfig| {
             // The route table is small and made once per thread; it cannot fail here, having been made above.
             if let Ok(catalog) = routes::catalog() {
@@ -113,17 +113,32 @@ pub async fn serve(
             .app_data(web::Data::new(state()))
             .configure(configure)
             .default_service(operation::unknown_route())
-    })
-    .workers(options.threads)
-    .max_connections((options.connections / options.threads).max(1))
-    .on_connect(move |connection, extensions| arrivals.welcome(connection, extensions))
-    .keep_alive(options.keep_alive)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .shutdown_timeout(options.shutdown.as_secs())
-    .disable_signals()
-    .bind(options.api)
-    .map_err(|source| ServeError::Listen { address: options.api, source })?
-    .run();
+    };
+    let builder = Server::build();
+    let ending = builder.graceful_shutdown_signal();
+    let api = builder
+        .workers(options.threads)
+        .max_concurrent_connections((options.connections / options.threads).max(1))
+        .shutdown_timeout(options.shutdown.as_secs())
+        .disable_signals()
+        .bind("api", options.api, move || {
+            let (arrivals, ending) = (arrivals.clone(), ending.clone());
+            let app = app().into_factory().map_err(|error: Error| error.error_response());
+            let http = HttpService::build()
+                .keep_alive(options.keep_alive)
+                .client_request_timeout(HEAD_TIMEOUT)
+                .graceful_shutdown_signal(move || {
+                    let ending = ending.clone();
+                    async move { ending.notified().await }
+                })
+                .on_connect_ext(|wire: &Wire, extensions| {
+                    extensions.insert(Rc::clone(wire.line()));
+                })
+                .h1(map_config(app, |()| AppConfig::default()));
+            fn_service(move |socket| ready(arrivals.welcome(socket))).and_then(http)
+        })
+        .map_err(|source| ServeError::Listen { address: options.api, source })?
+        .run();
     let metrics = probes(options.metrics, shared.metrics.clone(), Arc::clone(&shared.health))?;
     tracing::info!(address = %options.api, metrics = %options.metrics, threads = options.threads, "serving");
     let mut tasks = background::spawn(&shared, &db, &node);

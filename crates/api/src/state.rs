@@ -2,13 +2,15 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use actix_web::{dev::ServiceRequest, http::header};
+use actix_web::dev::ServiceRequest;
 use bulkhead_auth::{
     AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher, Turn,
 };
 use bulkhead_db::{Db, platform::tenants::DirectoryEntry};
-use bulkhead_domain::{ApiKeyId, Clock, TenantId, api_key::ApiKey};
-use bulkhead_limits::{AddressLimiter, Crowded, Entered, FailureBudget, InFlight, Limiter, Party};
+use bulkhead_domain::{ApiKeyId, Clock, Network, TenantId, api_key::ApiKey};
+use bulkhead_limits::{
+    AddressLimiter, Crowded, Entered, FailureBudget, InFlight, LargeRequests, Limiter, Party,
+};
 use bulkhead_telemetry::{
     Health, Metrics,
     metrics::{AuthOutcome, Credential},
@@ -22,6 +24,7 @@ use crate::{
     error::ApiError,
     extract::{Intent, body},
     once::Once,
+    wire::Body,
 };
 
 /// How the API behaves.
@@ -64,8 +67,10 @@ pub struct Shared {
     pub passwords: PasswordHasher,
     /// Counts.
     pub metrics: Metrics,
-    /// What every tenant has in flight.
+    /// What every party has in flight.
     pub in_flight: InFlight,
+    /// The tenants' large requests.
+    pub large: LargeRequests,
     /// Every address's bucket for requests that show no credential.
     pub addresses: Arc<AddressLimiter>,
     /// Every address's budget for credentials that turn out to be no good.
@@ -132,25 +137,24 @@ impl AppState {
 
     /// Finds a place among the requests in flight, and room for the bytes that the request will hold.
     pub(crate) async fn enter(&self, party: Party, bytes: usize) -> Result<Entered, ApiError> {
-        let unavailable = || ApiError::Unavailable("the bytes in flight are used up".into());
-        self.in_flight.enter(party, bytes).await.map_err(|crowded| match (crowded, party) {
-            (Crowded::Requests, _) | (Crowded::Share, Party::Tenant(_)) => ApiError::TooManyInFlight,
-            (Crowded::Share, Party::Operators) | (Crowded::Whole, _) => unavailable(),
-        })
+        Ok(self.in_flight.enter(party, bytes).await?)
     }
 
-    /// What a request's body will hold in memory: as much as is announced, and for one that comes in pieces a first piece.
-    /// A body over the limit is refused before it is read.
-    pub(crate) fn body_bytes(&self, request: &ServiceRequest) -> usize {
-        let headers = request.headers();
-        if headers.contains_key(header::TRANSFER_ENCODING) {
-            return body::COPIES * body::PIECE;
+    /// Whose share a request counts in that shows no credential.
+    pub(crate) fn party_of_address(&self, request: &ServiceRequest) -> Party {
+        let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
+        Party::Address(Network::of(address))
+    }
+
+    /// The length of a request's body: as much as is announced, and for one that comes in pieces a first piece. A body over
+    /// the limit is refused before it is read.
+    pub(crate) fn body_length(&self, request: &ServiceRequest) -> usize {
+        match body::announced(request.headers()) {
+            Body::Chunks => body::PIECE,
+            Body::Left(length) => {
+                usize::try_from(length).ok().filter(|length| *length <= self.options.body_limit).unwrap_or(0)
+            }
         }
-        let announced = headers.get(header::CONTENT_LENGTH);
-        let announced: Option<usize> = announced.and_then(|value| value.to_str().ok()?.parse().ok());
-        announced
-            .filter(|length| *length <= self.options.body_limit)
-            .map_or(0, |length| body::COPIES * length)
     }
 
     /// The address whose buckets the caller's requests are counted in.
@@ -264,6 +268,16 @@ impl From<AuthError> for ApiError {
             AuthError::Busy => Self::Unavailable(Box::new(error)),
             AuthError::Database(error) => error.into(),
             AuthError::Internal(_) => Self::internal(error),
+        }
+    }
+}
+
+/// Who has too much in flight is told so; what others have is no fault of the caller's.
+impl From<Crowded> for ApiError {
+    fn from(crowded: Crowded) -> Self {
+        match crowded {
+            Crowded::Requests | Crowded::Share => Self::TooManyInFlight,
+            Crowded::Whole => Self::Unavailable("the bytes in flight are used up".into()),
         }
     }
 }

@@ -8,7 +8,9 @@ use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
-use bulkhead_limits::{AddressLimiter, FailureBudget, InFlight, InFlightOptions, Limiter, LimiterOptions};
+use bulkhead_limits::{
+    AddressLimiter, FailureBudget, InFlight, InFlightOptions, LargeRequests, Limiter, LimiterOptions,
+};
 use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_usage::Flusher;
 use chrono::TimeDelta;
@@ -97,6 +99,8 @@ fn shared(settings: &Settings) -> Result<Shared> {
         )),
         passwords,
         in_flight: InFlight::new(in_flight(settings), metrics.clone()),
+        // Half of the threads: a tenant's share of the processors.
+        large: LargeRequests::new(wiring::threads(settings) / 2, settings.database.wait_timeout),
         addresses: Arc::new(AddressLimiter::new(http.ip_requests_per_minute, metrics.clone())),
         failures: Arc::new(FailureBudget::new(http.ip_failed_credentials_per_minute, metrics.clone())),
         limiter: Limiter::new(redis, limits, metrics.clone()),

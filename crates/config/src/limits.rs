@@ -9,7 +9,8 @@ use crate::value::{millis, number};
 /// How many requests are let in, beside what each tenant's plan says.
 #[derive(Clone, Debug, Args)]
 pub struct Limits {
-    /// Requests in flight that one tenant may have in one process.
+    /// Requests in flight that one tenant may have in one process; so may the operators together, and an address without a
+    /// credential.
     #[arg(env = "BULKHEAD_TENANT_CONCURRENCY", default_value = "32", value_parser = number(1..=10_000_u32))]
     pub tenant_concurrency: u32,
     /// Bytes of requests and answers that one tenant may have in memory in one process, counted as often as they lie there;

@@ -56,7 +56,7 @@ const RESERVED: [(&str, &[&str]); 6] = [
     ("tokio-postgres*", &["db"]),
     ("redis", &["limits", "usage", "worker"]),
     ("apalis*", &["worker"]),
-    ("actix-web", &["api"]),
+    ("actix*", &["api"]),
     ("utoipa*", &["api"]),
 ];
 

@@ -5,12 +5,13 @@
 //! is so small that a connection holds more by itself. No memory is set aside for what is only announced. Refuses to build
 //! a tree of what a tenant sends; a field of any JSON is a `RawValue`.
 
-use std::{fmt, future::Future, marker::PhantomData, pin::Pin};
+use std::{fmt, future::Future, marker::PhantomData, pin::Pin, rc::Rc};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
-    http::header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    error::PayloadError,
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING},
     web::Data,
 };
 use bytes::{Bytes, BytesMut};
@@ -21,7 +22,12 @@ use serde::{
 };
 
 use super::fields::parse_body;
-use crate::{context, error::ApiError, state::AppState};
+use crate::{
+    context::{self, Context},
+    error::ApiError,
+    state::AppState,
+    wire::{self, Line},
+};
 
 /// How often a body lies in memory: as it came, as the statement holds it, and as the driver sends it.
 pub(crate) const COPIES: usize = 3;
@@ -56,32 +62,41 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                 .app_data::<Data<AppState>>()
                 .map(|state| state.options.body_limit)
                 .ok_or_else(|| ApiError::internal("no state"))?;
-            let is_public = context::with(&request, |context| {
-                context.is_reading.set(true);
-                context.principal.is_none()
-            });
+            let is_public = context::with(&request, |context| context.principal.is_none());
             let limit = if is_public == Some(true) { limit.min(PUBLIC_LIMIT) } else { limit };
             let bytes = read(&request, payload, limit).await?;
-            context::with(&request, |context| {
-                context.is_reading.set(false);
-                context.ingress.set(bytes.len() as u64);
-            });
+            context::with(&request, |context| context.ingress.set(bytes.len() as u64));
             let value = parse_body(&bytes)?;
             Ok(Self { value, bytes })
         })
     }
 }
 
+/// What a request's head says about its body.
+pub(crate) fn announced(headers: &HeaderMap) -> wire::Body {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return wire::Body::Chunks;
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    length.map_or(wire::Body::NONE, wire::Body::Left)
+}
+
 /// Reads at most `limit` bytes; says so at once when more are announced.
 async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
-    let announced =
-        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let announced = match announced(request.headers()) {
+        wire::Body::Left(length) => Some(usize::try_from(length).unwrap_or(usize::MAX)),
+        wire::Body::Chunks => None,
+    };
     if announced.is_some_and(|length| length > limit) {
         return Err(ApiError::BodyTooLarge { limit });
     }
+    let line = request.conn_data::<Rc<Line>>();
+    if let Some(line) = line {
+        line.read_body();
+    }
     let mut granted = announced.unwrap_or(PIECE);
     let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
+    while let Some(chunk) = next(request, &mut payload).await {
         let chunk = chunk.map_err(|_broken| ApiError::MalformedJson("it did not arrive whole".to_owned()))?;
         let length = body.len() + chunk.len();
         if length > limit {
@@ -93,15 +108,26 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
         }
         body.extend_from_slice(&chunk);
     }
+    if let Some(line) = line {
+        line.body_is_read();
+    }
     Ok(body.freeze())
+}
+
+/// The body's next piece. Whose fault it is that there is none by the request's deadline, the pipeline asks the context.
+async fn next(request: &HttpRequest, payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
+    context::with(request, Context::wait_for_body);
+    let chunk = payload.next().await;
+    context::with(request, Context::body_has_come);
+    chunk
 }
 
 /// Takes room for one more piece of a body.
 fn grow(request: &HttpRequest) -> Result<(), ApiError> {
-    let is_granted = context::with(request, |context| {
-        context.entered.borrow_mut().as_mut().is_none_or(|entered| entered.grow(COPIES * PIECE))
+    let grown = context::with(request, |context| {
+        context.entered.borrow_mut().as_mut().map_or(Ok(()), |entered| entered.grow(COPIES * PIECE))
     });
-    if is_granted == Some(true) { Ok(()) } else { Err(ApiError::TooManyInFlight) }
+    grown.unwrap_or(Ok(())).map_err(ApiError::from)
 }
 
 /// Reads a struct from an object and nothing else: serde would also take a list, and fill the fields by their places. For

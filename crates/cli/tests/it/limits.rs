@@ -388,7 +388,7 @@ async fn requests_in_flight(system: &System) {
         retry-after: 1
         {
           "code": "too-many-in-flight",
-          "detail": "Too many requests of this tenant, or too large ones, are being answered at once. Wait for some of them.",
+          "detail": "Too many requests of yours, or too large ones, are being answered at once. Wait for some of them.",
           "request_id": "req_…",
           "status": 429,
           "title": "Too Many Requests",

@@ -15,6 +15,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::request;
 use crate::support::{Options, System, Tenant};
 
 /// What one tenant's requests and answers may hold in this system, in bytes.
@@ -76,11 +77,6 @@ async fn crowded() -> &'static System {
     ];
     let system = System::start("crowds", Options { api, ..Options::default() }).await;
     Box::leak(Box::new(system))
-}
-
-/// A request as text, without what only a body needs.
-fn request(tenant: &Tenant<'_>, line: &str) -> String {
-    format!("{line} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n", tenant.owner.caller.authorization())
 }
 
 /// A neighbour is served, again and again, until `enough` is set; at no time do crowd and neighbour hold more than their

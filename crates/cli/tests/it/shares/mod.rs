@@ -4,3 +4,11 @@ mod content;
 mod crowds;
 mod deadline;
 mod farewell;
+mod wire;
+
+use crate::support::Tenant;
+
+/// A request as text, without what only a body needs.
+fn request(tenant: &Tenant<'_>, line: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n", tenant.owner.caller.authorization())
+}

@@ -3,10 +3,20 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    process::Command,
+    process::{Child, Command, Stdio},
 };
 
 use super::{System, system::BINARIES};
+
+/// A session with PostgreSQL; ends when it is dropped.
+pub(crate) struct Session(Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ended = self.0.wait();
+    }
+}
 
 impl System {
     /// Runs SQL as the superuser; a line per row, `|` between columns.
@@ -18,6 +28,18 @@ impl System {
             .unwrap();
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// A session of the superuser's that has run this SQL, and holds what that has locked until it ends.
+    pub(crate) fn session(&self, sql: &str) -> Session {
+        let mut psql = Command::new(BINARIES.postgres_dir.join("psql"));
+        psql.args(["--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", &self.superuser_url()]);
+        let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        writeln!(psql.stdin.as_mut().unwrap(), "{sql}; SELECT 'done';").unwrap();
+        let mut done = String::new();
+        BufReader::new(psql.stdout.as_mut().unwrap()).read_line(&mut done).unwrap();
+        assert_eq!(done.trim(), "done", "{sql}");
+        Session(psql)
     }
 
     /// Every row of every table, or of those in one schema, as text.

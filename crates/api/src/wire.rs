@@ -1,0 +1,434 @@
+//! A connection as the HTTP library reads and writes it.
+//!
+//! By itself the library decodes all that a client has sent, whether or not anything can be answered yet; it drops a handler
+//! whose client resets the connection; only the first head of a connection has a time limit; and a reader may take an answer
+//! as slowly as it likes. [`Wire`] stands between the library and the socket and lets pass what is due: a head once it is
+//! whole, a body once it is asked for, and nothing while a request is under way. So a connection has one request in memory,
+//! a handler that has begun comes to its end, and a head that never ends is idle time to the library's keep-alive timer.
+//! What an answer holds stays counted until the kernel has taken all of it.
+//!
+//! Refuses to parse: an empty line ends a head, what is in it is the library's business.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
+    time::{Duration, Instant},
+};
+
+use actix_web::rt::net::TcpStream;
+use bulkhead_limits::{Entered, OpenConnection};
+use bytes::{Buf as _, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+/// How long a request's head may take to arrive.
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest head that is taken, in bytes. The library takes up to 128 KiB from each connection; this much is what common
+/// proxies pass on.
+const HEAD_LIMIT: usize = 16 << 10;
+
+/// How much of a body of unknown length is passed on before it is decoded: behind its end there may be more requests.
+const SLICE: usize = 2 << 10;
+
+/// The slowest that a reader may be, in bytes per second, beyond the time that it may make no progress at all.
+const SLOWEST: u64 = 16 << 10;
+
+/// What may be read of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The next head, once it is whole.
+    Head,
+    /// Nothing: a request is under way.
+    UnderWay,
+    /// The request's body.
+    Body,
+    /// Whatever comes: the request was answered before its body was read.
+    Rest,
+}
+
+/// What is still to be read of a request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// So many bytes.
+    Left(u64),
+    /// Pieces of which one is the last.
+    Chunks,
+}
+
+impl Body {
+    /// No body, or none any more.
+    pub(crate) const NONE: Self = Self::Left(0);
+}
+
+/// What the pipeline tells a connection about its request. Shared by the connection and its requests, of which one at a
+/// time is under way.
+pub(crate) struct Line {
+    stage: Cell<Stage>,
+    body: Cell<Body>,
+    /// Wakes the library when there may be something to read again.
+    reader: RefCell<Option<Waker>>,
+    /// What the answer holds that is being written.
+    unwritten: RefCell<Option<Entered>>,
+    /// Whether an answer was made of which nothing has been written.
+    is_new_answer: Cell<bool>,
+}
+
+impl Line {
+    fn new() -> Rc<Self> {
+        Rc::new(Self {
+            stage: Cell::new(Stage::Head),
+            body: Cell::new(Body::NONE),
+            reader: RefCell::default(),
+            unwritten: RefCell::default(),
+            is_new_answer: Cell::new(false),
+        })
+    }
+
+    /// A request has begun that has this body.
+    pub(crate) fn begin(&self, body: Body) {
+        self.stage.set(Stage::UnderWay);
+        self.body.set(body);
+    }
+
+    /// The request's body is wanted.
+    pub(crate) fn read_body(&self) {
+        if self.body.get() != Body::NONE {
+            self.resume(Stage::Body);
+        }
+    }
+
+    /// The request's body has been read to its end.
+    pub(crate) fn body_is_read(&self) {
+        self.stage.set(Stage::UnderWay);
+        self.body.set(Body::NONE);
+    }
+
+    /// The request has its answer.
+    pub(crate) fn answered(&self) {
+        self.is_new_answer.set(true);
+        let is_read = self.body.get() == Body::NONE;
+        self.resume(if is_read { Stage::Head } else { Stage::Rest });
+    }
+
+    /// Counts what an answer holds until all of it is written.
+    pub(crate) fn hold(&self, entered: Entered) {
+        self.unwritten.replace(Some(entered));
+    }
+
+    fn resume(&self, stage: Stage) {
+        self.stage.set(stage);
+        self.wake_reader();
+    }
+
+    fn wake_reader(&self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    /// Nothing is read until [`Self::wake_reader`].
+    fn pause(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.reader.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+/// A connection's socket.
+pub(crate) struct Wire {
+    socket: TcpStream,
+    line: Rc<Line>,
+    /// What was read from the socket and is not due.
+    held: BytesMut,
+    /// How much of `held` is a whole head that is being passed on.
+    due: usize,
+    /// How far `held` has been looked through for the end of a head.
+    looked: usize,
+    /// When the head that has begun to come is to be whole.
+    head_due: Option<Pin<Box<Sleep>>>,
+    /// Whether the last thing done was to pass a slice on.
+    gave_slice: bool,
+    /// Whether the kernel does not take the answer as fast as the library writes it.
+    is_blocked: bool,
+    pace: Pace,
+    /// The connection counts among its address's for as long as this is here.
+    _open: Option<OpenConnection>,
+}
+
+/// How an answer's reader keeps up.
+struct Pace {
+    /// How long the reader may make no progress.
+    patience: Duration,
+    written: u64,
+    blocked: Duration,
+    blocked_since: Option<Instant>,
+}
+
+impl Wire {
+    /// `patience` is how long the reader of an answer may make no progress.
+    pub(crate) fn new(socket: TcpStream, patience: Duration, open: Option<OpenConnection>) -> Self {
+        let pace = Pace { patience, written: 0, blocked: Duration::ZERO, blocked_since: None };
+        Self {
+            socket,
+            line: Line::new(),
+            held: BytesMut::new(),
+            due: 0,
+            looked: 0,
+            head_due: None,
+            gave_slice: false,
+            is_blocked: false,
+            pace,
+            _open: open,
+        }
+    }
+
+    /// What the pipeline needs of the connection.
+    pub(crate) const fn line(&self) -> &Rc<Line> {
+        &self.line
+    }
+
+    /// Passes a head on, once it is whole.
+    fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_blocked {
+            // The answer to the next request would only wait behind this one.
+            return self.line.pause(cx);
+        }
+        loop {
+            if self.due > 0 || self.find_head() {
+                self.pass_on(self.due, buf);
+                return Poll::Ready(Ok(()));
+            }
+            if self.held.len() > HEAD_LIMIT {
+                // The library refuses a head for its size (431) once it has seen 128 KiB of it; which, no longer matters.
+                buf.initialize_unfilled().fill(b'a');
+                buf.advance(buf.remaining());
+                return Poll::Ready(Ok(()));
+            }
+            let before = buf.filled().len();
+            match Pin::new(&mut self.socket).poll_read(cx, buf)? {
+                Poll::Ready(()) => {}
+                Poll::Pending => return self.poll_head_due(cx),
+            }
+            let read = buf.filled().get(before..).unwrap_or_default();
+            if read.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            // A whole head and nothing else is the usual thing, and is where it belongs.
+            if self.held.is_empty() && !is_blank(read.first()) && end_of_head(read, 0) == Some(read.len()) {
+                self.head_due = None;
+                self.line.stage.set(Stage::UnderWay);
+                return Poll::Ready(Ok(()));
+            }
+            self.held.extend_from_slice(read);
+            buf.set_filled(before);
+            self.head_due.get_or_insert_with(|| Box::pin(sleep(HEAD_TIMEOUT)));
+        }
+    }
+
+    /// Ends the connection when a head does not come to its end. The library's own timer starts anew with every byte.
+    fn poll_head_due(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(due) = &mut self.head_due else { return Poll::Pending };
+        due.as_mut().poll(cx).map(Ok)
+    }
+
+    /// Looks for a whole head in what is held.
+    fn find_head(&mut self) -> bool {
+        if self.looked == 0 {
+            // Empty lines before a head are no part of it (RFC 9112 section 2.2).
+            let blank = self.held.iter().take_while(|byte| is_blank(Some(byte))).count();
+            self.held.advance(blank);
+        }
+        if let Some(end) = end_of_head(&self.held, self.looked) {
+            (self.due, self.looked, self.head_due) = (end, 0, None);
+            return true;
+        }
+        // The last three bytes may be the beginning of the end.
+        self.looked = self.held.len().saturating_sub(3);
+        false
+    }
+
+    /// Passes on what is held, up to `most`, and notes what that brings to its end.
+    fn pass_on(&mut self, most: usize, buf: &mut ReadBuf<'_>) {
+        let length = most.min(self.held.len()).min(buf.remaining());
+        buf.put_slice(self.held.get(..length).unwrap_or_default());
+        self.held.advance(length);
+        if self.held.is_empty() {
+            // An idle connection keeps no memory for what it may be sent.
+            self.held = BytesMut::new();
+        }
+        if self.due > 0 {
+            self.due -= length;
+            if self.due == 0 {
+                self.line.stage.set(Stage::UnderWay);
+            }
+        }
+    }
+
+    /// Passes a body on as it comes, and nothing behind it.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Body::Left(left) = self.line.body.get() else { return self.poll_slice(cx, buf) };
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let before = buf.filled().len();
+        if self.held.is_empty() {
+            ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+            let beyond = buf.filled().get(before.saturating_add(left)..).unwrap_or_default();
+            if !beyond.is_empty() {
+                self.held.extend_from_slice(beyond);
+                buf.set_filled(before + left);
+            }
+        } else {
+            self.pass_on(left, buf);
+        }
+        let passed = (buf.filled().len() - before) as u64;
+        let left = (left as u64).saturating_sub(passed);
+        self.line.body.set(Body::Left(left));
+        if left == 0 {
+            self.line.stage.set(Stage::UnderWay);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Passes a slice on, and the next one after the library has decoded it.
+    fn poll_slice(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.gave_slice) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.held.is_empty() {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+            self.held.extend_from_slice(buf.filled().get(before..).unwrap_or_default());
+            buf.set_filled(before);
+        }
+        // Nothing at all is the end of the connection.
+        self.pass_on(SLICE, buf);
+        self.gave_slice = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Whether a byte belongs to an empty line before a head.
+const fn is_blank(byte: Option<&u8>) -> bool {
+    matches!(byte, Some(b'\r' | b'\n'))
+}
+
+/// Where the head ends that `bytes` begin with: behind the first empty line, looked for from `from` on.
+fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    loop {
+        at += memchr::memchr(b'\n', bytes.get(at..)?)? + 1;
+        match bytes.get(at..)? {
+            [b'\n', ..] => return Some(at + 1),
+            [b'\r', b'\n', ..] => return Some(at + 2),
+            _ => {}
+        }
+    }
+}
+
+impl Pace {
+    /// Another answer begins.
+    fn restart(&mut self) {
+        (self.written, self.blocked, self.blocked_since) = (0, Duration::ZERO, None);
+    }
+
+    /// Notes an attempt to write; whether the reader keeps up.
+    fn note(&mut self, attempt: &Poll<io::Result<usize>>) -> bool {
+        match attempt {
+            Poll::Pending => {
+                let since = *self.blocked_since.get_or_insert_with(Instant::now);
+                self.allows(self.blocked + since.elapsed())
+            }
+            Poll::Ready(Ok(length)) => {
+                self.blocked += self.blocked_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+                self.written += *length as u64;
+                self.allows(self.blocked)
+            }
+            Poll::Ready(Err(_)) => true,
+        }
+    }
+
+    fn allows(&self, blocked: Duration) -> bool {
+        blocked.is_zero() || blocked <= self.patience + Duration::from_millis(self.written * 1000 / SLOWEST)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match this.line.stage.get() {
+            Stage::Head => this.poll_head(cx, buf),
+            Stage::UnderWay => this.line.pause(cx),
+            Stage::Body => this.poll_body(cx, buf),
+            Stage::Rest => this.poll_slice(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.line.is_new_answer.take() {
+            this.pace.restart();
+        }
+        let attempt = Pin::new(&mut this.socket).poll_write(cx, bytes);
+        this.is_blocked |= attempt.is_pending();
+        if this.pace.note(&attempt) { attempt } else { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The library flushes when it has nothing left to write.
+        let this = self.get_mut();
+        let _written = this.line.unwritten.take();
+        if std::mem::take(&mut this.is_blocked) {
+            this.line.wake_reader();
+        }
+        Pin::new(&mut this.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_behind_the_first_empty_line() {
+        for (text, end) in [
+            ("GET / HTTP/1.1\r\n\r\n", Some(18)),
+            ("GET / HTTP/1.1\n\n", Some(16)),
+            ("GET / HTTP/1.1\r\n\n", Some(17)),
+            ("GET / HTTP/1.1\nHost: x\r\n\r\nbody\r\n\r\n", Some(26)),
+            ("GET / HTTP/1.1\r\nHost: x\r\n", None),
+            ("GET / HTTP/1.1\r\nHost: x\r\n\r", None),
+            ("\r\r", None),
+            ("", None),
+        ] {
+            assert_eq!(end_of_head(text.as_bytes(), 0), end, "{text:?}");
+            let from = end.unwrap_or_default().saturating_sub(3);
+            assert_eq!(end_of_head(text.as_bytes(), from), end, "{text:?}, looked at before");
+        }
+    }
+
+    #[test]
+    fn a_reader_keeps_up_or_is_cut() {
+        let patience = Duration::from_secs(1);
+        let mut pace = Pace { patience, written: 0, blocked: Duration::ZERO, blocked_since: None };
+        assert!(pace.note(&Poll::Ready(Ok(10))), "one that takes everything at once");
+        pace.blocked = patience;
+        assert!(pace.note(&Poll::Ready(Ok(10))));
+        pace.blocked = patience + Duration::from_secs(1);
+        assert!(!pace.note(&Poll::Pending), "20 bytes in two seconds");
+        pace.written = SLOWEST * 2;
+        assert!(pace.note(&Poll::Pending));
+        pace.restart();
+        assert_eq!((pace.written, pace.blocked, pace.blocked_since), (0, Duration::ZERO, None));
+    }
+}

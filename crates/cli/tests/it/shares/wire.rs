@@ -1,0 +1,238 @@
+//! How a connection is read and written: one request at a time, in its time, and to its end.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::{Instant, timeout},
+};
+
+use super::request;
+use crate::support::{Options, System, create_tenant, eventually};
+
+/// Longer than anything here may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn connect(system: &System) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", system.api_port)).await.unwrap()
+}
+
+/// All that the server sends until it ends the connection, however it does that.
+async fn rest(socket: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ended = timeout(PATIENCE, socket.read_to_end(&mut answer)).await.expect("the connection ends");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn count(text: &str, part: &str) -> usize {
+    text.matches(part).count()
+}
+
+/// A request that anybody may make.
+const ALIVE: &str = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// The last request of a connection.
+const LAST: &str = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_is_read_one_request_at_a_time() {
+    let api = vec![
+        ("BULKHEAD_IP_REQUESTS_PER_MINUTE", "1000000".to_owned()),
+        ("BULKHEAD_TRUSTED_PROXY_HOPS", "0".to_owned()),
+        ("BULKHEAD_WRITE_TIMEOUT_SECS", "1".to_owned()),
+        ("BULKHEAD_LOG", "info".to_owned()),
+    ];
+    let system = System::start("wire", Options { api, ..Options::default() }).await;
+    tokio::join!(
+        requests_are_found_however_they_come(&system),
+        a_head_has_a_size_and_a_time(&system),
+        a_reader_that_is_too_slow_is_cut(&system),
+        a_handler_comes_to_its_end(&system),
+    );
+    system.assert_alive();
+}
+
+/// In one piece or in many, with bodies and without, behind empty lines and each other.
+async fn requests_are_found_however_they_come(system: &System) {
+    let tenant = system.tenant().await;
+    let create = |how: &str, body: &str| {
+        request(&tenant, "POST /v1/resources")
+            + &format!("Content-Type: application/json\r\n{how}\r\n\r\n{body}")
+    };
+    let body = json!({ "name": "one", "kind": "k", "data": { "text": "x".repeat(5_000) } }).to_string();
+    let sized = create(&format!("Content-Length: {}", body.len()), &body);
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    let (half, other) = body.split_at(2_600);
+    let chunked = create("Transfer-Encoding: chunked", &(chunk(half) + &chunk(other) + "0\r\n\r\n"));
+    let all = format!("{ALIVE}\r\n\r\n{sized}{chunked}{ALIVE}{chunked}{sized}{LAST}");
+    for piece in [all.len(), 1_000, 1_460, 7] {
+        let mut socket = connect(system).await;
+        socket.set_nodelay(true).unwrap();
+        let (mut reader, mut writer) = socket.split();
+        let send = async {
+            for part in all.as_bytes().chunks(piece) {
+                writer.write_all(part).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let mut answer = String::new();
+        let (sent, read) = tokio::join!(send, timeout(PATIENCE, reader.read_to_string(&mut answer)));
+        let ((), _length) = (sent, read.expect("the connection ends").unwrap());
+        let statuses = [count(&answer, "HTTP/1.1 200 OK"), count(&answer, "HTTP/1.1 201 Created")];
+        assert_eq!(statuses, [3, 4], "in pieces of {piece}: {answer}");
+    }
+    // A body that nobody wants ends the connection, and what is behind it is no request.
+    let refused =
+        format!("POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{ALIVE}", ALIVE.len());
+    let mut socket = connect(system).await;
+    socket.write_all(refused.as_bytes()).await.unwrap();
+    let answer = rest(&mut socket).await;
+    assert!(answer.starts_with("HTTP/1.1 405") && count(&answer, "HTTP/1.1 ") == 1, "{answer}");
+}
+
+/// The first head of a connection and every other.
+async fn a_head_has_a_size_and_a_time(system: &System) {
+    for before in ["", ALIVE] {
+        // A head that is sent letter by letter, and never ends.
+        let mut socket = connect(system).await;
+        socket.write_all(before.as_bytes()).await.unwrap();
+        let (mut reader, mut writer) = socket.split();
+        let trickle = async {
+            let mut letters = "GET /livez HTTP/1.1\r\nX-Long: ".bytes().chain(std::iter::repeat(b'a'));
+            while let Some(letter) = letters.next() {
+                if writer.write_all(&[letter]).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let mut answer = Vec::new();
+        let ends = timeout(PATIENCE, reader.read_to_end(&mut answer));
+        let ended = tokio::select! {
+            ended = ends => ended,
+            () = trickle => Ok(Ok(0)),
+        };
+        assert!(ended.is_ok(), "a head took longer than it may");
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(count(&answer, "HTTP/1.1 200 OK"), usize::from(!before.is_empty()), "{answer}");
+        // A head that is too large.
+        let mut socket = connect(system).await;
+        let long = format!("{before}GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: {}", "a".repeat(17_000));
+        socket.write_all(long.as_bytes()).await.unwrap();
+        let answer = rest(&mut socket).await;
+        assert!(answer.contains("HTTP/1.1 431 "), "{answer}");
+    }
+}
+
+/// One that takes something now and then would otherwise hold its answer in memory for as long as it likes.
+async fn a_reader_that_is_too_slow_is_cut(system: &System) {
+    let tenant = system.tenant().await;
+    let body = json!({ "name": "n", "kind": "k", "data": { "text": "x".repeat(250_000) } });
+    for _ in 0..5 {
+        tenant.owner.caller.post("/v1/resources", &body).await.expect(201);
+    }
+    let mut socket = reluctant(system).await;
+    let ask = request(&tenant, "GET /v1/resources") + "\r\n";
+    socket.write_all(ask.as_bytes()).await.unwrap();
+    let begun = Instant::now();
+    let (mut piece, mut taken) = ([0; 1_024], 0);
+    while let Ok(length @ 1..) = socket.read(&mut piece).await {
+        taken += length;
+        assert!(begun.elapsed() < PATIENCE * 2, "it has taken {taken} bytes and is not cut");
+        // 10 KiB a second.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(taken > 1_024 && taken < 1_000_000, "{taken} bytes of the answer came");
+}
+
+/// Whatever its sender does once it has sent it: nothing that was begun is broken off, and no connection to PostgreSQL lost.
+async fn a_handler_comes_to_its_end(system: &System) {
+    let tenant = create_tenant(system, "enterprise").await;
+    let dropped = r#"bulkhead_db_connection_dropped_total{pool="tenant",reason="dirty"}"#;
+    let before = system.metric(dropped).await;
+    let lock = system.session(&format!("BEGIN; LOCK TABLE {}.resources IN EXCLUSIVE MODE", tenant.schema()));
+    let body = json!({ "name": "n", "kind": "k" }).to_string();
+    let head = request(&tenant, "POST /v1/resources");
+    let create =
+        format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let mut socket = connect(system).await;
+    socket.write_all(create.as_bytes()).await.unwrap();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                 AND wait_event_type = 'Lock' AND query LIKE '%resources%'";
+    eventually(async || system.sql(waits), |count| count == "1").await;
+    // Not an orderly end, which a server may overlook, but a reset.
+    socket.set_zero_linger().unwrap();
+    drop(socket);
+    system.anonymous().get("/livez").await.expect(200);
+    drop(lock);
+    eventually(async || tenant.count("resources"), |count| *count == 1).await;
+    assert!(system.metric(dropped).await <= before, "a connection was lost with the request");
+}
+
+/// A connection whose client takes little at a time.
+async fn reluctant(system: &System) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.connect(([127, 0, 0, 1], system.api_port).into()).await.unwrap()
+}
+
+/// Memory is taken by requests that are worked on, not by those that a client has sent ahead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_nobody_can_answer_yet_stay_outside() {
+    let api =
+        vec![("BULKHEAD_IP_REQUESTS_PER_MINUTE", "1000000".to_owned()), ("BULKHEAD_LOG", "info".to_owned())];
+    let system = System::start("ahead", Options { api, ..Options::default() }).await;
+    let idle = system.api_memory();
+    let ahead = ALIVE.repeat(1_000);
+    let send = async |_| {
+        let mut socket = reluctant(&system).await;
+        // Nobody reads the answers, so before long nobody reads the requests either.
+        while let Ok(sent) = timeout(Duration::from_secs(1), socket.write_all(ahead.as_bytes())).await {
+            sent.unwrap();
+        }
+        socket
+    };
+    let mut sockets = join_all((0..64).map(send)).await;
+    let surplus = system.api_memory().saturating_sub(idle);
+    assert!(surplus < 32 << 20, "{surplus} bytes for requests that were sent ahead");
+    // They are answered as fast as they are read.
+    let mut answers = vec![0; 512 << 10];
+    timeout(PATIENCE, sockets[0].read_exact(&mut answers)).await.expect("the answers come").unwrap();
+    assert!(count(&String::from_utf8_lossy(&answers), "HTTP/1.1 200 OK") > 1_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_has_a_bounded_number_of_requests_without_a_credential() {
+    let api = vec![
+        ("BULKHEAD_TENANT_CONCURRENCY", "8".to_owned()),
+        ("BULKHEAD_TRUSTED_PROXY_HOPS", "1".to_owned()),
+        ("BULKHEAD_LOG", "info".to_owned()),
+    ];
+    let system = System::start("addresses", Options { api, ..Options::default() }).await;
+    let tenant = system.tenant().await;
+    // Bodies that do not come.
+    let head = "POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 198.51.100.7\r\n\
+                Content-Type: application/json\r\nContent-Length: 100\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let mut socket = connect(&system).await;
+        socket.write_all(head.as_bytes()).await.unwrap();
+        held.push(socket);
+    }
+    let crowded = async || {
+        let mut socket = connect(&system).await;
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        let answer = timeout(Duration::from_millis(500), socket.read_exact(&mut status)).await;
+        answer.is_ok().then(|| String::from_utf8_lossy(&status).into_owned())
+    };
+    eventually(crowded, |answer| answer.as_deref() == Some("HTTP/1.1 429")).await;
+    // Others are served, and those who show a credential, from there as well.
+    let (email, password) = (&tenant.owner.email, &tenant.owner.password);
+    tenant.log_in(email, password).await;
+    let from_there = tenant.owner.caller.get("/v1/me").header("x-forwarded-for", "198.51.100.7");
+    from_there.await.expect(200);
+}
