@@ -20,9 +20,10 @@ run: setup ## Run everything here: API, worker, PostgreSQL, Redis, two demo tena
 test: setup ## Run all tests, against real servers
 	@cargo test --locked --workspace --all-targets --no-fail-fast
 
-check: ## Check format, lints, the dependency graph, named files and the OpenAPI document
+check: ## Check format, lints, links in comments, the dependency graph, named files and the OpenAPI document
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links -A rustdoc::private_intra_doc_links" cargo doc --locked --quiet --workspace --no-deps --document-private-items
 	@cargo xtask graph
 	@cargo xtask paths
 	@cargo xtask openapi --check

@@ -51,10 +51,12 @@ def _ask(environment: str, what: str, github: GitHub) -> dict[str, Any]:
 
 
 def _branches(protection: dict[str, Any], environment: str, github: GitHub) -> str:
-    """Which branches may use the environment, in words; an error when any may."""
+    """Which branches may use the environment, in words; an error when any may.
+
+    "Protected branches only" is no bound: GitHub lets all branches pass while no branch of the repository is
+    protected by a rule, and rules are changed without a look at the environment.
+    """
     policy = protection.get("deployment_branch_policy")
-    if isinstance(policy, dict) and policy.get("protected_branches") is True:
-        return "protected branches"
     names: list[str] = []
     if isinstance(policy, dict) and policy.get("custom_branch_policies") is True:
         listed = _ask(environment, "/deployment-branch-policies?per_page=100", github)

@@ -20,6 +20,7 @@ NAMED = {"protected_branches": False, "custom_branch_policies": True}
 def github(account: Account) -> Iterator[Site]:
     put_parameter(account)
     with serve(Site()) as site:
+        site.pages[BRANCHES] = lambda _seen: policies({"name": "main", "type": "branch"})
         yield site
 
 
@@ -36,7 +37,7 @@ def check(
     )
 
 
-def rules(*rules: Any, branches: Any = PROTECTED) -> Page:
+def rules(*rules: Any, branches: Any = NAMED) -> Page:
     return Page(
         200,
         {"name": "production", "protection_rules": list(rules), "deployment_branch_policy": branches},
@@ -53,8 +54,7 @@ def test_passes_when_somebody_has_to_approve(deploy: Deploy, github: Site) -> No
     result = check(deploy, github)
     assert result.code == 0, result.err
     assert "has required reviewers: 2" in result.out
-    (seen,) = github.seen
-    assert seen.headers["authorization"] == f"Bearer {TOKEN}"
+    assert [seen.headers["authorization"] for seen in github.seen] == [f"Bearer {TOKEN}"] * 2
     assert TOKEN not in result.said
 
 
@@ -65,7 +65,7 @@ def test_passes_when_somebody_has_to_approve(deploy: Deploy, github: Site) -> No
         rules({"type": "wait_timer", "wait_timer": 5}, {"type": "branch_policy"}),
         rules({"type": "required_reviewers", "reviewers": []}),
         rules({"type": "required_reviewers"}),
-        Page(200, {"name": "production", "deployment_branch_policy": PROTECTED}),
+        Page(200, {"name": "production", "deployment_branch_policy": NAMED}),
     ],
 )
 def test_refuses_when_nobody_has_to(deploy: Deploy, github: Site, page: Page) -> None:
@@ -84,7 +84,7 @@ def test_refuses_an_environment_that_is_not_there(deploy: Deploy, github: Site) 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 500])
 def test_refuses_when_github_does_not_say(deploy: Deploy, github: Site, status: int) -> None:
-    told = {"protection_rules": [REVIEWERS], "deployment_branch_policy": PROTECTED}
+    told = {"protection_rules": [REVIEWERS], "deployment_branch_policy": NAMED}
     github.pages[KEY] = lambda _seen: Page(status, told)
     result = check(deploy, github)
     assert result.code == 1
@@ -95,7 +95,7 @@ def test_asks_again_when_github_is_away(deploy: Deploy, github: Site) -> None:
     statuses = [503, 0]
     github.pages[KEY] = lambda _seen: Page(statuses.pop(0)) if statuses else rules(REVIEWERS)
     assert check(deploy, github).code == 0
-    assert len(github.seen) == 3
+    assert len(github.asked(KEY)) == 3
 
 
 def test_refuses_when_github_stays_away(deploy: Deploy, github: Site, clock: FastClock) -> None:
@@ -113,7 +113,7 @@ def test_asks_for_no_reviewers_where_no_approval_is_required(
     github.pages[KEY] = lambda _seen: rules()
     result = check(deploy, github)
     assert result.code == 0, result.err
-    assert "production may be used by protected branches" in result.out
+    assert "production may be used by main" in result.out
     assert "needs no approval" in result.out
 
 
@@ -122,7 +122,7 @@ def test_passes_when_branches_are_named(
     account: Account, deploy: Deploy, github: Site, approval_required: bool
 ) -> None:
     put_parameter(account, approval_required=approval_required)
-    github.pages[KEY] = lambda _seen: rules(REVIEWERS, branches=NAMED)
+    github.pages[KEY] = lambda _seen: rules(REVIEWERS)
     github.pages[BRANCHES] = lambda _seen: policies(
         {"name": "main", "type": "branch"}, {"name": "develop", "type": "branch"}
     )
@@ -140,6 +140,8 @@ def test_passes_when_branches_are_named(
         ({}, policies({"name": "main", "type": "branch"})),
         ("main", policies({"name": "main", "type": "branch"})),
         ({"protected_branches": False, "custom_branch_policies": False}, policies()),
+        # All branches may, while none is protected by a rule.
+        (PROTECTED, policies({"name": "main", "type": "branch"})),
         (NAMED, policies()),
         (NAMED, policies({"name": "*", "type": "branch"})),
         (NAMED, policies({"name": "main", "type": "branch"}, {"name": "release/*", "type": "branch"})),
@@ -164,7 +166,7 @@ def test_refuses_when_any_branch_may_deploy(
 
 
 def test_refuses_when_github_does_not_say_which_branches(deploy: Deploy, github: Site) -> None:
-    github.pages[KEY] = lambda _seen: rules(REVIEWERS, branches=NAMED)
+    github.pages[KEY] = lambda _seen: rules(REVIEWERS)
     github.pages[BRANCHES] = lambda _seen: Page(403, {})
     result = check(deploy, github)
     assert result.code == 1

@@ -131,10 +131,13 @@ pub enum ApiError {
     /// The idempotency key was used for something else.
     #[error("This Idempotency-Key was used for a different request. Use a new key.")]
     IdempotencyKeyReused,
-    /// The request was answered before, with a secret that is not kept.
-    #[error("This request was completed before. Its answer showed a secret and was not kept; see Location.")]
+    /// The request was answered before, and its answer is not kept: it showed a secret, or what it was about is gone.
+    #[error(
+        "This request was completed before, and its answer is not kept{}.",
+        if location.is_some() { "; see Location" } else { "" }
+    )]
     AlreadyCompleted {
-        /// Where its result is.
+        /// Where its result is; none when the answer had none.
         location: Option<String>,
     },
     /// The thing has changed since the client read it.
@@ -255,7 +258,8 @@ impl ApiError {
 }
 
 /// What may pass is 503: nothing is known to have been written, and the same request may be repeated. That holds for a lost
-/// race (serialization failure, deadlock), too; [`ApiError::Conflict`] is for a change that somebody else has made before.
+/// race (serialization failure, deadlock), too; [`ApiError::PreconditionFailed`] is for a change that somebody else has made
+/// before.
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         match error {

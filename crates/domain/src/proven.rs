@@ -24,7 +24,8 @@ pub enum Evidence {
     Fixture,
 }
 
-/// A value together with the fact that somebody proved it.
+/// A value together with the fact that somebody proved it. What the proof rests on is shown in logs and never handed out:
+/// it would prove something else.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Proven<T> {
     value: T,
@@ -41,11 +42,6 @@ impl<T: Copy> Proven<T> {
     /// The proven value.
     pub const fn get(&self) -> T {
         self.value
-    }
-
-    /// What the proof rests on.
-    pub const fn evidence(&self) -> Evidence {
-        self.evidence
     }
 }
 

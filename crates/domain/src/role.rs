@@ -72,7 +72,7 @@ permissions! {
     OperatorPermission of OperatorRole {
         /// See tenants and their state.
         ReadTenants = "read:tenants", held by [Admin, Support, Billing];
-        /// Create, suspend, activate and change tenants.
+        /// Create, change, suspend, activate, delete and restore tenants, and retry what they wait for.
         WriteTenants = "write:tenants", held by [Admin];
         /// See operations and jobs of the platform.
         ReadOperations = "read:operations", held by [Admin, Support];

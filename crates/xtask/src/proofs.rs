@@ -61,8 +61,17 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
 ];
 
 /// Ways to say the same without its name; with them nothing could be checked.
-const DISGUISES: [&str; 6] =
-    ["Proven as ", "Proven::<", "Evidence as ", "Evidence::{", "Evidence::*", "Authority as "];
+const DISGUISES: [&str; 9] = [
+    "Proven as ",
+    "Proven::<",
+    "Proven>::",
+    ">::on(",
+    "Evidence as ",
+    "Evidence::{",
+    "Evidence::*",
+    "Authority as ",
+    "Authority>::",
+];
 /// What may have no other name either.
 const NO_ALIAS: [&str; 3] = ["= Proven", "= Evidence", "= Authority"];
 
@@ -125,11 +134,28 @@ fn disguises(path: &str, text: &str) -> Vec<String> {
     for (line, number) in text.lines().zip(1..) {
         let is_alias = line.split_whitespace().any(|word| word == "type");
         let aliases = NO_ALIAS.iter().filter(|_| is_alias);
-        if let Some(disguise) = DISGUISES.iter().chain(aliases).find(|disguise| line.contains(**disguise)) {
+        let said = DISGUISES.iter().chain(aliases).find(|disguise| line.contains(**disguise)).copied();
+        if let Some(disguise) = said.or_else(|| is_qualified(line).then_some("Proven<…>::")) {
             found.push(format!("crates/{path}:{number}: `{disguise}` hides who proves something"));
         }
     }
     found
+}
+
+/// Whether something of `Proven` is named by its type with what it holds: `<Proven<TenantId>>::on`.
+fn is_qualified(line: &str) -> bool {
+    line.match_indices("Proven<").any(|(at, before)| {
+        let mut open = 1_usize;
+        let behind = line[at + before.len()..].trim_start_matches(|c| {
+            match c {
+                '<' => open += 1,
+                '>' => open = open.saturating_sub(1),
+                _ => return open > 0,
+            }
+            true
+        });
+        behind.starts_with("::")
+    })
 }
 
 /// Evidence stands only where the proof that rests on it does: nothing else can be done with it.
@@ -195,10 +221,20 @@ mod tests {
             "use bulkhead_domain::Evidence::{self, ApiKey};",
             "type E = Evidence;",
             "let e = Evidence::ApiKey;",
+            "<Proven<TenantId>>::on(caller.tenant.evidence(), other)",
+            "ids.map(<Proven<_>>::on)",
+            "<bulkhead_domain::Proven<Vec<TenantId>>>::on(why, ids)",
+            "<Proven>::on(why, id)",
+            "Proven<TenantId>::on(why, id)",
+            "<P<TenantId>>::on(why, id)",
         ] {
             assert!(judged("auth/src/jwt.rs", hidden) > 0, "{hidden}");
         }
-        assert_eq!(judged("auth/src/jwt.rs", "id: Proven<OperatorId>, x = Provenance"), 0);
+        for plain in
+            ["id: Proven<OperatorId>, x = Provenance", "fn ids() -> Vec<Proven<TenantId>> { Vec::new() }"]
+        {
+            assert_eq!(judged("auth/src/jwt.rs", plain), 0, "{plain}");
+        }
     }
 
     #[test]
@@ -210,6 +246,9 @@ mod tests {
             "proof.map(Authority::operator)",
             "use bulkhead_db::Authority as A;",
             "type A = Authority;",
+            "<bulkhead_db::Authority>::machinery()",
+            "proof.map(<Authority>::operator)",
+            "<Authority as Sized>::machinery()",
         ] {
             assert!(judged("api/src/routes/users/get.rs", said) > 0, "{said}");
         }

@@ -8,6 +8,9 @@ use serde_path_to_error::{Path, Segment};
 /// How much of what the caller has sent is repeated.
 const SHOWN: usize = 200;
 
+/// How `serde_json` refuses a number that is larger than a double holds, whatever it had expected in its place.
+pub(crate) const OUT_OF_RANGE: &str = "number out of range";
+
 /// A complaint about one field, or about the whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Complaint {
@@ -80,6 +83,7 @@ fn phrase(message: &str) -> String {
         Some(expected) if message.starts_with("invalid ") || message.starts_with("unknown variant") => {
             format!("must be {}", kind(expected))
         }
+        _ if message.starts_with(OUT_OF_RANGE) => "must not be a number out of range".to_owned(),
         // How the standard library refuses a number in a query.
         _ if message.starts_with("number too ") => "is too large or too small".to_owned(),
         _ if message.contains("digit found in string") || message.contains("integer from empty string") => {

@@ -10,7 +10,10 @@ use serde_json::error::Category;
 use serde_path_to_error::Track;
 use url::form_urlencoded;
 
-use super::{body::object, complaint::Complaint};
+use super::{
+    body::object,
+    complaint::{Complaint, OUT_OF_RANGE},
+};
 use crate::error::{ApiError, FieldError};
 
 /// Reads a body: one object.
@@ -20,18 +23,21 @@ pub(crate) fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiErro
     let value = object(serde_path_to_error::Deserializer::new(&mut json, &mut track));
     let refuse = |error: &serde_json::Error, track: Track| {
         let message = error.to_string();
-        match error.classify() {
-            Category::Data => {
-                let complaint = Complaint::of(&track.path(), &message);
-                if complaint.path.is_empty() {
-                    ApiError::InvalidBody(format!("it {}", complaint.detail))
-                } else {
-                    ApiError::UnfitField(FieldError::new(&complaint.pointer(), &complaint.detail))
-                }
-            }
-            Category::Syntax | Category::Eof | Category::Io => {
-                ApiError::MalformedJson(message.chars().filter(|c| !c.is_control()).take(300).collect())
-            }
+        let is_json = match error.classify() {
+            Category::Data => true,
+            // What JSON allows and no number of ours holds; serde_json counts it among what is no JSON.
+            Category::Syntax => message.starts_with(OUT_OF_RANGE),
+            Category::Eof | Category::Io => false,
+        };
+        if !is_json {
+            let shown = message.chars().filter(|c| !c.is_control()).take(300).collect();
+            return ApiError::MalformedJson(shown);
+        }
+        let complaint = Complaint::of(&track.path(), &message);
+        if complaint.path.is_empty() {
+            ApiError::InvalidBody(format!("it {}", complaint.detail))
+        } else {
+            ApiError::UnfitField(FieldError::new(&complaint.pointer(), &complaint.detail))
         }
     };
     let value = value.map_err(|error| refuse(&error, track))?;
@@ -163,6 +169,15 @@ mod tests {
             (format!("{{{owner},\"name\":5}}"), "/name", "must be a string"),
             (format!("{{{owner},\"count\":null}}"), "/count", "must be a whole number, not null"),
             (format!("{{{owner},\"count\":70000}}"), "/count", "must be a whole number"),
+            (format!("{{{owner},\"count\":1e400}}"), "/count", "must not be a number out of range"),
+            (format!("{{{owner},\"name\":1e400}}"), "/name", "must not be a number out of range"),
+            (format!("{{{owner},\"at\":-1e999}}"), "/at", "must not be a number out of range"),
+            ("{\"owner\":1e400}".to_owned(), "/owner", "must not be a number out of range"),
+            (
+                "{\"owner\":{\"email\":-1e999}}".to_owned(),
+                "/owner/email",
+                "must not be a number out of range",
+            ),
             ("{\"owner\":{\"email\":null}}".to_owned(), "/owner/email", "must be a string, not null"),
             ("{\"owner\":{}}".to_owned(), "/owner/email", "must be given"),
             ("{\"owner\":null}".to_owned(), "/owner", "must be an object, not null"),
@@ -192,6 +207,11 @@ mod tests {
             assert_eq!((code.as_str(), errors), ("invalid-body", Value::Null));
             assert!(detail.starts_with("The request body does not fit: it must be an object"), "{detail}");
         }
+        let (code, detail, _) = told(&fits("1e400").unwrap_err());
+        assert_eq!(
+            (code.as_str(), detail.as_str()),
+            ("invalid-body", "The request body does not fit: it must not be a number out of range")
+        );
         let two = format!("{{{owner}}} {{}}");
         for broken in ["", "{", two.as_str(), "{\"owner\":{\"email\":\"\\ud800\"}}"] {
             assert_eq!(told(&fits(broken).unwrap_err()).0, "malformed-json", "{broken}");

@@ -133,7 +133,7 @@ async fn an_answer_that_showed_a_secret_is_not_given_again() {
     location: /v1/api-keys/key_…
     {
       "code": "already-completed",
-      "detail": "This request was completed before. Its answer showed a secret and was not kept; see Location.",
+      "detail": "This request was completed before, and its answer is not kept; see Location.",
       "request_id": "req_…",
       "status": 409,
       "title": "Conflict",

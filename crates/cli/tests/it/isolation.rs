@@ -44,11 +44,11 @@ fn by_id() -> Vec<(&'static str, Kind, Option<Value>)> {
     ]
 }
 
-/// For each operation without an `{id}` that reads a tenant's data: the query it needs, and the text of the tenant's own
-/// that has to be in the answer.
-/// An operation that reads, where, and what the furnished tenant must find there.
+/// An operation that reads, its query, and what of the furnished tenant's own must be in the answer.
 type Reader = (&'static str, String, fn(&Furnished<'_>) -> String);
 
+/// Each operation without an `{id}` that reads a tenant's data: the query it needs, and the text of the tenant's own that
+/// has to be in the answer.
 fn readers() -> Vec<Reader> {
     let (month, hours) =
         (format!("?period={PERIOD}"), format!("?from={PERIOD}-01T00:00:00Z&until={PERIOD}-02T00:00:00Z"));

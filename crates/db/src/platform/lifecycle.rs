@@ -87,22 +87,34 @@ pub async fn restore(tx: &mut PlatformTx, id: TenantId, at: DateTime<Utc>) -> Db
     tx.tx.first(statement).await
 }
 
+/// The job that a tenant waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// The job.
+    pub job: JobId,
+    /// Whether it is a new one or is due earlier than before; otherwise it was only found.
+    pub is_changed: bool,
+}
+
 /// The job that a tenant, whose row is locked, waits for: the one that builds it, or the one that purges it. When the last
 /// one has given up there is a new one; one that waits for its next attempt is due at once. `None` when the tenant waits
 /// for no job.
-pub async fn retry(tx: &mut PlatformTx, tenant: &Tenant, at: DateTime<Utc>) -> DbResult<Option<JobId>> {
-    let job = match tenant.status {
-        TenantStatus::Provisioning => enqueue_build(tx, tenant.id, at).await?,
-        TenantStatus::Deleted if is_being_purged(tx, tenant.id).await? => {
-            enqueue_purge(tx, tenant.id, at).await?
-        }
-        _ => return Ok(None),
+pub async fn retry(tx: &mut PlatformTx, tenant: &Tenant, at: DateTime<Utc>) -> DbResult<Option<Awaited>> {
+    let is_building = tenant.status == TenantStatus::Provisioning;
+    if !is_building && !is_being_purged(tx, tenant.id).await? {
+        return Ok(None);
+    }
+    let live = live_job(tx, if is_building { BUILDS } else { PURGES }, tenant.id).await?;
+    let job = if is_building {
+        enqueue_build(tx, tenant.id, at).await?
+    } else {
+        enqueue_purge(tx, tenant.id, at).await?
     };
     let hasten = diesel::sql_query(
         "UPDATE jobs SET run_at = now() WHERE id = $1 AND state = 'queued' AND run_at > now()",
     );
-    tx.tx.execute(hasten.bind::<SqlUuid, _>(job.uuid())).await?;
-    Ok(Some(job))
+    let hastened = tx.tx.execute(hasten.bind::<SqlUuid, _>(job.uuid())).await?;
+    Ok(Some(Awaited { job, is_changed: live != Some(job) || hastened > 0 }))
 }
 
 async fn is_being_purged(tx: &mut PlatformTx, id: TenantId) -> DbResult<bool> {

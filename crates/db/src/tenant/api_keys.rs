@@ -76,7 +76,7 @@ pub async fn find(tx: &mut TenantTx, id: ApiKeyId) -> DbResult<Option<ApiKeyRow>
     tx.tx.first(api_keys::table.find(id.uuid()).select(ApiKeyRow::as_select())).await
 }
 
-/// Keys in the order they were made, revoked ones too.
+/// Keys in the order in which their rows were begun, revoked ones too.
 pub async fn list(tx: &mut TenantTx, page: PageRequest) -> DbResult<Page<ApiKeyRow>> {
     let mut query = api_keys::table
         .select(ApiKeyRow::as_select())

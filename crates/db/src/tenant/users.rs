@@ -56,7 +56,7 @@ pub async fn find(tx: &mut TenantTx, id: UserId) -> DbResult<Option<User>> {
     tx.tx.first(users::table.find(id.uuid()).select(User::as_select())).await
 }
 
-/// People in the order they were added.
+/// People in the order in which their rows were begun.
 pub async fn list(tx: &mut TenantTx, page: PageRequest) -> DbResult<Page<User>> {
     let mut query =
         users::table.select(User::as_select()).order(users::id.asc()).limit(page.probe()).into_boxed();

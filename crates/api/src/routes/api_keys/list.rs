@@ -13,7 +13,7 @@ use crate::{
 
 /// List API keys
 ///
-/// In the order they were made, revoked ones too.
+/// In the order in which their rows were begun, revoked ones too.
 #[utoipa::path(
     get, path = "/v1/api-keys", tag = "api-keys", params(PageQuery),
     responses((status = 200, description = "A page of API keys.", body = PageResponse<ApiKeyResponse>)),

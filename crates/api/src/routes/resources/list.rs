@@ -30,7 +30,7 @@ pub(crate) struct ListResourcesQuery {
 
 /// List resources
 ///
-/// In the order they were made.
+/// In the order in which their rows were begun.
 #[utoipa::path(
     get, path = "/v1/resources", tag = "resources", params(ListResourcesQuery),
     responses((status = 200, description = "A page of resources.", body = PageResponse<ResourceResponse>)),

@@ -26,7 +26,7 @@ pub(crate) struct UsageQuery {
     /// Only this meter.
     #[param(value_type = Option<String>, example = "api_requests")]
     meter: Option<Meter>,
-    /// The beginning, inclusive; a day ago if left out. An offset's + is written %2B.
+    /// The beginning, inclusive; a day before `until` if left out. An offset's + is written %2B.
     #[serde(default, deserialize_with = "optional_time")]
     from: Option<DateTime<Utc>>,
     /// The end, exclusive; now if left out. An offset's + is written %2B.
@@ -80,22 +80,35 @@ impl From<Bucket> for UsageBucket {
     }
 }
 
-/// The stretch of time asked for, widened to whole hours or days; `None` when it is empty, too long, or in years that
-/// RFC 3339 cannot write.
-fn stretch(query: &UsageQuery, window: Window, now: DateTime<Utc>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-    let unit = match window {
-        Window::Hour => TimeDelta::hours(1),
-        Window::Day => TimeDelta::days(1),
+/// The stretch of time asked for, widened to whole hours or days. Refused when it is in years that RFC 3339 cannot write,
+/// empty, or too long; the caller is told which end is at fault.
+fn stretch(
+    query: &UsageQuery,
+    window: Window,
+    now: DateTime<Utc>,
+) -> Result<(DateTime<Utc>, DateTime<Utc>), ApiError> {
+    let (unit, units) = match window {
+        Window::Hour => (TimeDelta::hours(1), "hours"),
+        Window::Day => (TimeDelta::days(1), "days"),
     };
+    let refuse = |name, detail| Err(ApiError::InvalidParameter { name, detail });
     let until = query.until.unwrap_or(now);
-    let from = query.from.or_else(|| until.checked_sub_signed(TimeDelta::days(1)))?;
-    let writable = [from, until].iter().all(|time| (1..9999).contains(&time.year()));
-    if !writable || from >= until || until.signed_duration_since(from) > unit * MAX_BUCKETS {
-        return None;
+    let from = query.from.unwrap_or_else(|| until - TimeDelta::days(1));
+    for (name, time) in [("until", until), ("from", from)] {
+        if !(1..9999).contains(&time.year()) {
+            return refuse(name, "must be in the years 1 to 9998, UTC".to_owned());
+        }
     }
-    let floor = |time: DateTime<Utc>| time.duration_trunc(unit).ok();
+    if from >= until {
+        let end = if query.until.is_none() { "now: until was left out" } else { "until" };
+        return refuse("from", format!("must be before {end}"));
+    }
+    if until.signed_duration_since(from) > unit * MAX_BUCKETS {
+        return refuse("from", format!("must be at most {MAX_BUCKETS} {units} before until"));
+    }
+    let floor = |time: DateTime<Utc>| time.duration_trunc(unit).map_err(ApiError::internal);
     let last = floor(until)?;
-    Some((floor(from)?, if last == until { last } else { last + unit }))
+    Ok((floor(from)?, if last == until { last } else { last + unit }))
 }
 
 /// Read usage over time
@@ -111,11 +124,7 @@ pub(crate) async fn get_usage(
     Query(query): Query<UsageQuery>,
 ) -> Result<Answer, ApiError> {
     let window = query.window.unwrap_or_default();
-    let (from, until) =
-        stretch(&query, window, state.clock.now()).ok_or_else(|| ApiError::InvalidParameter {
-            name: "from",
-            detail: format!("must be before until, and at most {MAX_BUCKETS} hours (or days, by window=day)"),
-        })?;
+    let (from, until) = stretch(&query, window, state.clock.now())?;
     let buckets = state
         .db
         .read(caller.tenant, async |tx| match window {

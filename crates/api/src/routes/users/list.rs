@@ -13,7 +13,7 @@ use crate::{
 
 /// List users
 ///
-/// In the order they were added.
+/// In the order in which their rows were begun.
 #[utoipa::path(
     get, path = "/v1/users", tag = "users", params(PageQuery),
     responses((status = 200, description = "A page of users.", body = PageResponse<UserResponse>)),

@@ -79,11 +79,20 @@ async fn a_deleted_tenant_is_shut_out_at_once_kept_and_brought_back_whole() {
     anybody.post("/v1/auth/refresh", &refresh).await.refused(401, "invalid-credentials");
     neighbour.owner.caller.get("/v1/me").await.expect(200);
 
+    // Who has not seen that it was deleted is told so first, whatever was asked.
+    for action in ["suspend", "activate", "restore", "retry"] {
+        let call = operator.post_nothing(&format!("{path}/{action}")).header("if-match", read.header("etag"));
+        call.await.refused(412, "precondition-failed");
+    }
+    let stale = operator.patch(&path, &json!({ "name": "x" })).header("if-match", read.header("etag"));
+    stale.await.refused(412, "precondition-failed");
+
     // It can be brought back and nothing else; its name stays its own.
     for action in ["suspend", "activate", "retry"] {
         operator.post_nothing(&format!("{path}/{action}")).await.refused(409, "wrong-state");
     }
-    operator.patch(&path, &json!({ "name": "x" })).await.refused(409, "wrong-state");
+    let refused = operator.patch(&path, &json!({ "name": "x" })).await.refused(409, "wrong-state");
+    assert_eq!(refused.at("/detail"), "The tenant is deleted. Restore it first.");
     operator.post("/v1/admin/tenants", &order(&tenant.slug)).await.refused(409, "already-taken");
     assert_eq!(tenant.rows(), rows);
     let listed = operator.get("/v1/admin/tenants?status=deleted&limit=100").await.expect(200);
@@ -223,6 +232,9 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
     // There is no way back, and asking again changes nothing.
     operator.post_nothing(&format!("{path}/restore")).await.refused(409, "wrong-state");
     operator.post_nothing(&format!("{path}/retry")).await.refused(409, "wrong-state");
+    let refused = operator.patch(&path, &json!({ "name": "x" })).await.refused(409, "wrong-state");
+    let told = "The tenant is deleted for good: its removal has begun, and it cannot be restored or changed.";
+    assert_eq!(refused.at("/detail"), told);
     let again = operator.delete(&path).await.expect(200);
     assert_eq!(
         (again.at("/purged_at"), again.header("etag")),
@@ -291,6 +303,28 @@ async fn a_tenant_whose_building_has_failed_is_tried_again_or_withdrawn() {
         json!({ "tenant": slug, "email": "owner@example.com", "password": "correct horse battery staple" });
     system.anonymous().post("/v1/auth/login", &login).await.expect(200);
 
+    // A job that is on its way is only found, and nothing is said to have been done; one that waits is due now.
+    let (id, operation) = given_up(&system, &format!("acme-{}", unique())).await;
+    let path = format!("/v1/admin/tenants/{id}");
+    let job = |now: &str| {
+        system.sql(&format!(
+            "UPDATE platform.jobs SET attempts = 1, error = NULL, finished_at = NULL, {now} WHERE tenant_id = '{}'",
+            uuid(&id)
+        ));
+    };
+    job("state = 'running', lease_token = gen_random_uuid(), leased_until = now() + interval '1 hour'");
+    for _ in 0..2 {
+        let found = operator.post_nothing(&format!("{path}/retry")).await.expect(202);
+        assert_eq!(found.at("/id"), operation);
+    }
+    assert_eq!(audited(&system, &id), "create_tenant");
+    job("state = 'queued', lease_token = NULL, leased_until = NULL, run_at = now() + interval '1 hour'");
+    let hastened = operator.post_nothing(&format!("{path}/retry")).await.expect(202);
+    assert_eq!(hastened.at("/id"), operation);
+    assert_eq!(audited(&system, &id), "create_tenant retry_tenant");
+    let tenant = async || operator.get(&path).await.expect(200);
+    eventually(tenant, |answer| answer.at("/status") == "active").await;
+
     // Withdrawn, there is nothing to keep, and the name is free within seconds.
     let slug = format!("acme-{}", unique());
     let (id, _) = given_up(&system, &slug).await;
@@ -340,6 +374,8 @@ async fn a_repeated_order_does_not_bring_a_withdrawn_tenant_back() {
     let gone = async || operator.get(&path).await.expect(200);
     let purged = eventually(gone, |answer| answer.at("/purged_at") != "null").await;
     assert_eq!(purged.at("/receipt/answers"), "1");
-    ask().await.refused(409, "already-completed");
+    let again = ask().await.refused(409, "already-completed");
+    assert_eq!(again.at("/detail"), "This request was completed before, and its answer is not kept.");
+    assert_eq!(again.header("location"), "");
     assert_eq!(system.sql(&format!("SELECT count(*) FROM platform.tenants WHERE slug = '{slug}'")), "0");
 }

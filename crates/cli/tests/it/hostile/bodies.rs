@@ -102,6 +102,53 @@ async fn what_is_no_json_of_the_right_shape_is_refused() {
     aim.assert_missed();
 }
 
+/// JSON allows numbers that no double holds, so they are no errors of its syntax.
+#[tokio::test]
+async fn a_number_out_of_range_is_told_where_it_stands() {
+    let system = System::shared().await;
+    let aim = Aim::take(system).await;
+    let mark = "here";
+    let mut refused = 0;
+    for operation in system.contract.those(Operation::takes_body) {
+        let path = aim.path(operation);
+        let places = places(&sound_body(operation), &json!(mark));
+        // Inside of a resource's data it is a number like any other.
+        for (pointer, body) in places.into_iter().filter(|(pointer, _)| !pointer.starts_with("/data/")) {
+            for number in ["1e400", "-1e400"] {
+                let body = body.to_string().replace(&json!(mark).to_string(), number);
+                let answer = aim.call(operation, &path).body("application/json", body.as_str()).await;
+                // Any JSON is read there, and then an object is asked for.
+                let code = if pointer == "/data" { "validation-failed" } else { INVALID.1 };
+                let named = answer.refused(INVALID.0, code).at("/errors/0/pointer");
+                assert_eq!(named, pointer, "{number} to {}: {body}", operation.id);
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 40, "{refused}");
+    aim.assert_missed();
+}
+
+/// The body with `value` at each place of it, once for each place, and the JSON Pointer to that place.
+fn places(body: &Value, value: &Value) -> Vec<(String, Value)> {
+    let members: Vec<(String, &Value)> = match body {
+        Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), member)).collect(),
+        Value::Array(items) => (0..).zip(items).map(|(index, item)| (index.to_string(), item)).collect(),
+        _ => Vec::new(),
+    };
+    let mut found = Vec::new();
+    for (name, member) in members {
+        let pointer = format!("/{name}");
+        let inside = places(member, value);
+        for (below, changed) in std::iter::once((String::new(), value.clone())).chain(inside) {
+            let mut body = body.clone();
+            *body.pointer_mut(&pointer).unwrap() = changed;
+            found.push((format!("{pointer}{below}"), body));
+        }
+    }
+    found
+}
+
 #[tokio::test]
 async fn only_declared_json_is_read() {
     let system = System::shared().await;
@@ -206,37 +253,6 @@ fn surprises() -> Vec<Value> {
     ]
 }
 
-/// The body with the value at each place of it replaced, once for each place.
-fn variations(body: &Value, value: &Value) -> Vec<Value> {
-    let mut variations = Vec::new();
-    match body {
-        Value::Object(members) => {
-            for (name, member) in members {
-                for variation in std::iter::once(value.clone()).chain(variations_of(member, value)) {
-                    let mut body = body.clone();
-                    body[name] = variation;
-                    variations.push(body);
-                }
-            }
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                for variation in std::iter::once(value.clone()).chain(variations_of(item, value)) {
-                    let mut body = body.clone();
-                    body[index] = variation;
-                    variations.push(body);
-                }
-            }
-        }
-        _ => {}
-    }
-    variations
-}
-
-fn variations_of(body: &Value, value: &Value) -> Vec<Value> {
-    variations(body, value)
-}
-
 #[tokio::test]
 async fn whatever_stands_in_a_field_is_kept_as_it_is_or_refused() {
     let system = System::shared().await;
@@ -245,7 +261,7 @@ async fn whatever_stands_in_a_field_is_kept_as_it_is_or_refused() {
     for operation in system.contract.those(Operation::takes_body) {
         let path = aim.path(operation);
         for surprise in surprises() {
-            for mut body in variations(&sound_body(operation), &surprise) {
+            for (_, mut body) in places(&sound_body(operation), &surprise) {
                 // Names that have to be unique stay so, where they are not the surprise.
                 for (field, name) in
                     [("slug", format!("acme-{}", unique())), ("email", format!("{}@x", unique()))]

@@ -39,7 +39,7 @@ operations! {
     get::get_tenant => Access::Operator(OperatorPermission::ReadTenants), [];
     update::update_tenant => Access::Operator(OperatorPermission::WriteTenants), [
         ApiError::Validation(Vec::new()),
-        deleted(),
+        deleted(false),
     ];
     suspend::suspend_tenant => Access::Operator(OperatorPermission::WriteTenants), [not_in_service()];
     activate::activate_tenant => Access::Operator(OperatorPermission::WriteTenants), [not_in_service()];
@@ -134,8 +134,12 @@ async fn change(
         .db
         .platform_write(caller.authority(), async |tx| {
             let current = tenants::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
-            check_transition(current.status, change.status)?;
             if_match.check(current.version)?;
+            if current.status == TenantStatus::Deleted && change.status.is_none() {
+                let (_, purge) = tenants::find_with_purge(tx, id).await?.ok_or(ApiError::NotFound)?;
+                return Err(deleted(purge.is_some()));
+            }
+            check_transition(current.status, change.status)?;
             let tenant = if change.keeps(&current) {
                 current
             } else {
@@ -151,10 +155,9 @@ async fn change(
 }
 
 /// Only a tenant in service can be closed, and only a closed one opened again: one that is being built is in the hands of a
-/// job, and one that is deleted has to be restored first.
+/// job, and one that is deleted has to be restored first, while it can be.
 fn check_transition(from: TenantStatus, to: Option<TenantStatus>) -> Result<(), ApiError> {
     match (from, to) {
-        (TenantStatus::Deleted, None) => Err(deleted()),
         (_, None)
         | (
             TenantStatus::Active | TenantStatus::Suspended,
@@ -168,7 +171,11 @@ fn not_in_service() -> ApiError {
     ApiError::WrongState("Only an active or a suspended tenant can be suspended or activated.")
 }
 
-/// What a deleted tenant cannot be asked for.
-fn deleted() -> ApiError {
-    ApiError::WrongState("The tenant is deleted. Restore it first.")
+/// What a deleted tenant is answered that is to be changed. From the beginning of its purge on it cannot be restored.
+fn deleted(is_purge_begun: bool) -> ApiError {
+    ApiError::WrongState(if is_purge_begun {
+        "The tenant is deleted for good: its removal has begun, and it cannot be restored or changed."
+    } else {
+        "The tenant is deleted. Restore it first."
+    })
 }

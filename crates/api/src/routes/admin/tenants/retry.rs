@@ -1,7 +1,10 @@
 //! Go on with a tenant whose job has given up.
 
 use actix_web::web::Data;
-use bulkhead_db::platform::{lifecycle, tenants};
+use bulkhead_db::platform::{
+    lifecycle::{self, Awaited},
+    tenants,
+};
 use bulkhead_domain::TenantId;
 use serde_json::json;
 
@@ -33,8 +36,11 @@ pub(crate) async fn retry_tenant(
     let retry = async |tx: &mut _| {
         let current = tenants::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
         if_match.check(current.version)?;
-        let job = lifecycle::retry(tx, &current, at).await?.ok_or_else(nothing_to_do)?;
-        caller.audit(tx, at, &id, json!({ "operation": job })).await?;
+        let Awaited { job, is_changed } =
+            lifecycle::retry(tx, &current, at).await?.ok_or_else(nothing_to_do)?;
+        if is_changed {
+            caller.audit(tx, at, &id, json!({ "operation": job })).await?;
+        }
         let operation = OperationResponse::queued(job, json!({ "tenant": id }));
         Answer::accepted(format!("/v1/operations/{job}"), &operation)
     };

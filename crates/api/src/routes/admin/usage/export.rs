@@ -34,6 +34,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long all of it may take.
 const LONGEST: Duration = Duration::from_mins(10);
 
+/// Answers a question about the file (HEAD): nothing is read, for nothing of it would be sent.
+pub(super) fn head(period: Period) -> HttpResponse {
+    csv::head(&file(period)).streaming(stream::empty::<Result<Bytes, End>>())
+}
+
+fn file(period: Period) -> String {
+    format!("usage-{period}")
+}
+
 /// Answers with the file. What goes wrong before its first piece is there is answered as a problem.
 pub(super) async fn respond(
     state: &Data<AppState>,
@@ -60,7 +69,7 @@ pub(super) async fn respond(
     };
     let rest = stream::unfold(ready, async |mut ready| Some((ready.recv().await?, ready)));
     let body = stream::once(std::future::ready(Ok(first))).chain(rest);
-    Ok(csv::head(&format!("usage-{period}")).streaming(Box::pin(body)))
+    Ok(csv::head(&file(period)).streaming(Box::pin(body)))
 }
 
 /// Why a file was cut off.

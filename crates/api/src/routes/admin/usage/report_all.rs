@@ -1,6 +1,10 @@
 //! Every tenant's month.
 
-use actix_web::{HttpRequest, HttpResponse, http::Version, web::Data};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, Version},
+    web::Data,
+};
 use bulkhead_db::platform::usage;
 use bulkhead_domain::TenantId;
 use serde::Deserialize;
@@ -62,6 +66,7 @@ pub(crate) async fn get_all_usage_report(
                               was cut off from a whole one";
                 Err(ApiError::InvalidParameter { name: "The request", detail: detail.to_owned() })
             }
+            None if request.method() == Method::HEAD => Ok(export::head(period)),
             None => export::respond(&state, &caller, period, as_of).await,
         };
     }
