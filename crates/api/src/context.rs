@@ -8,7 +8,7 @@ use std::{
 
 use actix_web::{HttpMessage, HttpRequest, dev::ServiceRequest, http::header::HeaderMap};
 use bulkhead_auth::Principal;
-use bulkhead_limits::Entered;
+use bulkhead_limits::{Entered, LargePlace};
 use chrono::{DateTime, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -72,6 +72,8 @@ pub(crate) struct Context {
     waiting_since: Cell<Option<Instant>>,
     /// The request's place among those in flight, with the bytes that it holds.
     pub(crate) entered: RefCell<Option<Entered>>,
+    /// The request's place among its tenant's large ones.
+    pub(crate) large: RefCell<Option<LargePlace>>,
 }
 
 impl Context {
@@ -85,7 +87,8 @@ impl Context {
             ingress: Cell::new(0),
             waited: Cell::default(),
             waiting_since: Cell::default(),
-            entered: RefCell::new(None),
+            entered: RefCell::default(),
+            large: RefCell::default(),
         }
     }
 

@@ -59,9 +59,11 @@ pub struct Operation {
 /// written of it. It counts among the bytes that the tenant has in flight from the request's admission on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Weight {
-    /// A few short fields, or a list of those.
+    /// A few short fields.
     #[default]
     Small,
+    /// A page of objects that have a few short fields.
+    List,
     /// A tenant's content of one object.
     Content,
     /// As much as a page may have.
@@ -71,13 +73,22 @@ pub(crate) enum Weight {
 impl Weight {
     /// What a request and the fields of its answer take, in bytes.
     const FIELDS: usize = 16 << 10;
+    /// What an object of a list takes, in bytes, and how many there are at most.
+    const OBJECT: usize = 1 << 10;
+    const OBJECTS: usize = 100;
     /// How often an answer lies in memory.
     const COPIES: usize = 3;
+
+    /// Whether the answer is as large as the tenant's content in it.
+    pub(crate) const fn is_of_content(self) -> bool {
+        matches!(self, Self::Content | Self::Page)
+    }
 
     /// In bytes, where the largest content has `data_limit` bytes.
     pub(crate) const fn bytes(self, data_limit: usize) -> usize {
         match self {
             Self::Small => Self::FIELDS,
+            Self::List => Self::FIELDS + Self::COPIES * Self::OBJECTS * Self::OBJECT,
             Self::Content => Self::FIELDS + Self::COPIES * data_limit,
             Self::Page => Self::FIELDS + Self::COPIES * (PAGE_BYTES as usize + data_limit),
         }

@@ -4,7 +4,8 @@
 //! 2. Who calls: the credential is verified, and any other tenant named beside it refused. Its address is asked before
 //!    anything is looked up, and charged when it was no good.
 //! 3. Admission: the tenant's bucket, then a place among its requests in flight and room for the bytes that it will hold,
-//!    then, for a large request, a place among its large ones. Without a credential the address has places and room.
+//!    then, where a large answer is expected, a place among its large requests. One with a large body takes that place when
+//!    its body has come (`extract/body.rs`). Without a credential the address has places and room.
 //! 4. Permission, as the operation's line in the route table declares it; then that no parameters are sent to an
 //!    operation that takes none.
 //! 5. The handler; a panic becomes a problem.
@@ -41,7 +42,7 @@ use bulkhead_ablation::{self as ablation, Step};
 use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
-use bulkhead_limits::{Decision, Entered, LargePlace, Party, rate_limit, rate_limit_policy};
+use bulkhead_limits::{Decision, Entered, Large, LargePlace, Party, rate_limit, rate_limit_policy};
 use bulkhead_telemetry::Phase;
 use bulkhead_usage::Outcome;
 use futures::FutureExt;
@@ -53,7 +54,7 @@ use crate::{
     cors,
     error::ApiError,
     extract,
-    operation::{Access, Served, Weight},
+    operation::{Access, Served},
     paced::{self, Held},
     problem,
     state::AppState,
@@ -68,7 +69,7 @@ struct Admitted {
     decision: Option<Decision>,
     /// Its place among the requests in flight, until the context takes it over.
     entered: Option<Entered>,
-    /// Its place among its tenant's large requests, until it is answered.
+    /// Its place among its tenant's large requests, until the context takes it over.
     large: Option<LargePlace>,
 }
 
@@ -120,9 +121,12 @@ async fn answer(
         Ok(Err(_panic)) => refuse(&kept, &ApiError::internal("the handler panicked"), id.as_str()),
         Err(_elapsed) => refuse(&kept, &too_late(&kept, state.options.request_timeout), id.as_str()),
     };
-    let entered = context::with(&kept, |context| context.entered.take()).flatten();
+    let entered = context::with(&kept, |context| {
+        context.large.take();
+        context.entered.take()
+    });
+    let entered = entered.flatten();
     let line = kept.conn_data::<Rc<Line>>().cloned();
-    admitted.large = None;
     let mut held = Held::new(entered, line.clone());
     held.answered(response.response().body().size());
     describe(&mut response, &admitted, id.as_str());
@@ -185,6 +189,7 @@ async fn admit_and_handle(
     }
     context.principal = admitted.principal;
     context.entered.replace(admitted.entered.take());
+    context.large.replace(admitted.large.take());
     request.extensions_mut().insert(context);
     match next.call(request).await {
         // A problem's body is written here, so that its size counts in usage like any other answer's.
@@ -249,9 +254,8 @@ async fn admit(
     }
     let party = tenant.map_or(Party::Operators, |tenant| Party::Tenant(tenant.id));
     admitted.entered = Some(state.enter(party, bytes).await?);
-    if let Some(tenant) = tenant {
-        let reads_content = operation.weight != Weight::Small;
-        admitted.large = state.large.enter(tenant.id, body, reads_content).await?;
+    if let Some(tenant) = tenant.filter(|_| operation.weight.is_of_content()) {
+        admitted.large = state.large.enter(tenant.id, Large::Answer).await?;
     }
     authorize(operation.access, &principal)?;
     if !served.takes_query && !request.query_string().is_empty() {

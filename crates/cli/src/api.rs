@@ -99,8 +99,8 @@ fn shared(settings: &Settings) -> Result<Shared> {
         )),
         passwords,
         in_flight: InFlight::new(in_flight(settings), metrics.clone()),
-        // Half of the threads: a tenant's share of the processors.
-        large: LargeRequests::new(wiring::threads(settings) / 2, settings.database.wait_timeout),
+        // Half of the threads: a tenant's share of the processors. What waits is in the way of its own tenant alone.
+        large: LargeRequests::new(wiring::threads(settings) / 2, http.request_timeout / 2),
         addresses: Arc::new(AddressLimiter::new(http.ip_requests_per_minute, metrics.clone())),
         failures: Arc::new(FailureBudget::new(http.ip_failed_credentials_per_minute, metrics.clone())),
         limiter: Limiter::new(redis, limits, metrics.clone()),

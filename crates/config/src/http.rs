@@ -32,7 +32,8 @@ pub struct Http {
     /// Threads that serve requests; 0 means one per core.
     #[arg(env = "BULKHEAD_HTTP_THREADS", default_value = "0", value_parser = number(0..=1024_u16))]
     pub http_threads: u16,
-    /// Largest request body, in bytes. Without a credential it is 16 KiB.
+    /// Largest request body, in bytes; at most an eighth of `BULKHEAD_TENANT_BYTES_IN_FLIGHT`. Without a credential it is
+    /// 16 KiB.
     #[arg(env = "BULKHEAD_BODY_LIMIT_BYTES", default_value = "1048576", value_parser = number(1024..=67_108_864_usize))]
     pub body_limit_bytes: usize,
     /// Largest content of a resource, in bytes of JSON; a quarter of the largest body at least stays for what is around it.

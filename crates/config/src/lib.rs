@@ -121,6 +121,13 @@ impl Settings {
                 "must be at most three quarters of BULKHEAD_BODY_LIMIT_BYTES",
             );
         }
+        // A body lies in memory three times, and the content in it as often again on its way back.
+        if self.http.body_limit_bytes > self.limits.tenant_bytes_in_flight / 8 {
+            return refuse(
+                "BULKHEAD_BODY_LIMIT_BYTES",
+                "must be at most an eighth of BULKHEAD_TENANT_BYTES_IN_FLIGHT",
+            );
+        }
         if self.limits.tenant_bytes_in_flight > self.limits.bytes_in_flight / 2 {
             return refuse(
                 "BULKHEAD_TENANT_BYTES_IN_FLIGHT",

@@ -37,6 +37,15 @@ pub struct LargeRequests {
     tenants: Arc<Mutex<HashMap<TenantId, Account>>>,
 }
 
+/// What may be large about a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Large {
+    /// Its body, which has so many bytes.
+    Body(usize),
+    /// Its answer, which has the tenant's content in it.
+    Answer,
+}
+
 struct Account {
     places: Arc<Semaphore>,
     /// Requests that have a place or wait for one.
@@ -57,15 +66,12 @@ impl LargeRequests {
         Self { at_once: at_once.max(1), wait, tenants: Arc::default() }
     }
 
-    /// Waits for a place, if a request with a body of so many bytes is large; `reads_content` says whether its answer may be.
-    /// Dropping the future gives the place up.
-    pub async fn enter(
-        &self,
-        tenant: TenantId,
-        body: usize,
-        reads_content: bool,
-    ) -> Result<Option<LargePlace>, Crowded> {
-        let is_large = body >= LARGE_BODY || (reads_content && self.expects(tenant));
+    /// Waits for a place, if a request is large. Dropping the future gives the place up.
+    pub async fn enter(&self, tenant: TenantId, large: Large) -> Result<Option<LargePlace>, Crowded> {
+        let is_large = match large {
+            Large::Body(bytes) => bytes >= LARGE_BODY,
+            Large::Answer => self.expects(tenant),
+        };
         if !is_large {
             return Ok(None);
         }
@@ -162,7 +168,7 @@ mod tests {
         number: u128,
         bytes: usize,
     ) -> Result<Option<LargePlace>, Crowded> {
-        requests.enter(tenant(number), bytes, false).await
+        requests.enter(tenant(number), Large::Body(bytes)).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -194,12 +200,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_a_large_answer_the_next_is_expected_to_be_large_for_a_while() {
         let requests = LargeRequests::new(1, Duration::from_secs(2));
-        let read = || requests.enter(tenant(1), 0, true);
+        let read = || requests.enter(tenant(1), Large::Answer);
         requests.answered(tenant(1), LARGE_ANSWER - 1);
         assert!(read().await.unwrap().is_none());
         requests.answered(tenant(1), LARGE_ANSWER);
         assert!(read().await.unwrap().is_some());
-        assert!(body(&requests, 1, 0).await.unwrap().is_none(), "what reads no content is not large");
+        assert!(body(&requests, 1, 0).await.unwrap().is_none(), "what writes little is not large");
         tokio::time::advance(REMEMBERED).await;
         assert!(read().await.unwrap().is_none());
     }

@@ -14,6 +14,7 @@ use actix_web::{
     http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING},
     web::Data,
 };
+use bulkhead_limits::Large;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde::{
@@ -58,14 +59,23 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
             if is_coded || !request.content_type().eq_ignore_ascii_case("application/json") {
                 return Err(ApiError::UnsupportedMediaType);
             }
-            let limit = request
-                .app_data::<Data<AppState>>()
-                .map(|state| state.options.body_limit)
-                .ok_or_else(|| ApiError::internal("no state"))?;
-            let is_public = context::with(&request, |context| context.principal.is_none());
-            let limit = if is_public == Some(true) { limit.min(PUBLIC_LIMIT) } else { limit };
+            let state = request.app_data::<Data<AppState>>().ok_or_else(|| ApiError::internal("no state"))?;
+            let principal = context::with(&request, |context| context.principal).flatten();
+            let limit = state.options.body_limit;
+            let limit = if principal.is_none() { limit.min(PUBLIC_LIMIT) } else { limit };
             let bytes = read(&request, payload, limit).await?;
-            context::with(&request, |context| context.ingress.set(bytes.len() as u64));
+            // Only now: a body that is slow to come keeps no place from another.
+            let tenant = principal.and_then(|principal| principal.tenant());
+            let large = match tenant {
+                Some(tenant) => state.large.enter(tenant.get(), Large::Body(bytes.len())).await?,
+                None => None,
+            };
+            context::with(&request, |context| {
+                context.ingress.set(bytes.len() as u64);
+                if large.is_some() {
+                    context.large.replace(large);
+                }
+            });
             let value = parse_body(&bytes)?;
             Ok(Self { value, bytes })
         })

@@ -17,7 +17,7 @@ use crate::{
 };
 
 operations! {
-    list::list_api_keys => Access::Tenant(Permission::ReadApiKeys), [];
+    list::list_api_keys => Access::Tenant(Permission::ReadApiKeys), [], List;
     create::create_api_key => Access::Tenant(Permission::WriteApiKeys), [
         ApiError::Validation(Vec::new()),
         ApiError::RoleNotGrantable { role: "owner" },

@@ -7,5 +7,5 @@ use bulkhead_domain::Permission;
 use crate::operation::{Access, operations};
 
 operations! {
-    list::list_jobs => Access::Tenant(Permission::ReadJobs), [];
+    list::list_jobs => Access::Tenant(Permission::ReadJobs), [], List;
 }

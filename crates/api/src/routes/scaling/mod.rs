@@ -7,5 +7,5 @@ use bulkhead_domain::Permission;
 use crate::operation::{Access, operations};
 
 operations! {
-    list_decisions::list_scaling_decisions => Access::Tenant(Permission::ReadScaling), [];
+    list_decisions::list_scaling_decisions => Access::Tenant(Permission::ReadScaling), [], List;
 }

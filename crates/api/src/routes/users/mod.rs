@@ -18,7 +18,7 @@ use crate::{
 };
 
 operations! {
-    list::list_users => Access::Tenant(Permission::ReadUsers), [];
+    list::list_users => Access::Tenant(Permission::ReadUsers), [], List;
     create::create_user => Access::Tenant(Permission::WriteUsers), [
         ApiError::Validation(Vec::new()),
         ApiError::RoleNotGrantable { role: "owner" },

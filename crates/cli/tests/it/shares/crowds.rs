@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures::future::join_all;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -97,6 +98,7 @@ async fn crowds_of_one_tenant_take_bounded_memory_and_its_neighbour_is_served() 
     let system = crowded().await;
     let (crowd, neighbour) = (system.tenant().await, system.tenant().await);
     let body = wide_body();
+    let in_pieces = json!({ "name": "large", "kind": "k", "data": { "text": "x".repeat(200_000) } });
 
     // Bodies: more at once than may be in flight.
     let watch = Watch::begin(system);
@@ -114,6 +116,20 @@ async fn crowds_of_one_tenant_take_bounded_memory_and_its_neighbour_is_served() 
     assert!(statuses.iter().all(|status| [201, 429].contains(status)), "{statuses:?}");
     assert!(statuses.iter().filter(|status| **status == 201).count() >= 8, "{statuses:?}");
     watch.assert_bounded("bodies");
+
+    // Bodies that do not come hold the room that they announce; behind them the tenant has none, its neighbour has.
+    let announced = request(&crowd, "POST /v1/resources")
+        + "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n";
+    let mut slow = Vec::new();
+    for _ in 0..6 {
+        let mut socket = TcpStream::connect(("127.0.0.1", system.api_port)).await.unwrap();
+        socket.write_all(announced.as_bytes()).await.unwrap();
+        slow.push(socket);
+    }
+    system.await_metric("bulkhead_bytes_in_flight", |bytes| bytes > f64::from(SHARE) * 0.7).await;
+    crowd.owner.caller.post("/v1/resources", &in_pieces).unchecked().await.refused(429, "too-many-in-flight");
+    neighbour.owner.caller.post("/v1/resources", &in_pieces).await.expect(201);
+    drop(slow);
 
     // Pages: each as large as a page may be.
     let enough = AtomicBool::new(false);

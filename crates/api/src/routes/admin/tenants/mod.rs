@@ -31,7 +31,7 @@ use crate::{
 };
 
 operations! {
-    list::list_tenants => Access::Operator(OperatorPermission::ReadTenants), [];
+    list::list_tenants => Access::Operator(OperatorPermission::ReadTenants), [], List;
     create::create_tenant => Access::Operator(OperatorPermission::WriteTenants), [
         ApiError::Validation(Vec::new()),
         ApiError::Taken { what: "slug" },
