@@ -19,7 +19,7 @@ const BATCH: &str = "b";
 /// The field that holds the tag of the batch's bytes.
 const TAG: &str = "m";
 
-/// Entries read or deleted at a time; the server does nothing else meanwhile, for about a millisecond.
+/// Entries read or deleted at a time; the server does nothing else meanwhile, for two or three milliseconds.
 pub(crate) const PAGE: usize = 500;
 
 /// Bytes of entries read at a time, about; the server and the network are done with them well before a reader gives up.
