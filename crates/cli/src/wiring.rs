@@ -102,8 +102,22 @@ pub(crate) fn databases(
     })
 }
 
-/// The provisioner's way to the database, with so many connections.
+/// The provisioner's way to the database, with so many connections, for a process that ends by itself and tells what failed.
 pub(crate) fn owner(settings: &Settings, connections: u16) -> Result<Owner> {
+    owner_of(settings, connections, Pool::new)
+}
+
+/// The same for a process that stays: what PostgreSQL refuses it is counted.
+pub(crate) fn measured_owner(settings: &Settings, connections: u16, metrics: &Metrics) -> Result<Owner> {
+    let metrics = metrics.database.pool("provisioner");
+    owner_of(settings, connections, |connector, options| Pool::measured(connector, options, metrics))
+}
+
+fn owner_of(
+    settings: &Settings,
+    connections: u16,
+    pool: impl FnOnce(Connector, PoolOptions) -> Pool,
+) -> Result<Owner> {
     let database = &settings.database;
     let connector = connector(database, database.require_provisioner()?)?;
     // Building and migrating schemas takes longer than answering requests: a minute per statement.
@@ -112,7 +126,7 @@ pub(crate) fn owner(settings: &Settings, connections: u16) -> Result<Owner> {
         ..pool_options(database, connections, Shares::Whole)
     };
     let timeouts = Timeouts { statement_ms: 60_000, ..timeouts(database) };
-    Ok(Owner::new(Pool::new(connector, options), timeouts))
+    Ok(Owner::new(pool(connector, options), timeouts))
 }
 
 /// What the other nodes know this process by.

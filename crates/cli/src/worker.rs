@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{stop, wiring};
 
-/// Connections of the provisioner: one tenant is built at a time.
+/// Connections of the provisioner to build with, and as many to purge with: one tenant at a time each, and neither waits for
+/// the other.
 const PROVISIONERS: u16 = 1;
 
 /// Runs jobs until it is told to stop.
@@ -29,7 +30,8 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         let reaches = Reaches {
             threads: (0..wiring::threads(&settings)).map(|_| databases()).collect(),
             own: databases(),
-            owner: wiring::owner(&settings, PROVISIONERS)?,
+            owner: wiring::measured_owner(&settings, PROVISIONERS, &metrics)?,
+            purger: wiring::measured_owner(&settings, PROVISIONERS, &metrics)?,
             redis: wiring::queue_redis(&settings)?,
             usage_mac: keyring.for_purpose(Purpose::UsageEntry),
             queue_mac: keyring.for_purpose(Purpose::QueuedJob),

@@ -1,7 +1,7 @@
 //! Brings the platform's schemas, and then every tenant's, to the newest version.
 //!
-//! The platform's set runs through diesel's harness. A tenant's pending migrations run as text, up to
-//! [`MigrateOptions::batch`] tenants in one transaction, several transactions side by side; a tenant's version is
+//! The platform's set runs through diesel's harness. A tenant's pending migrations run as text, each in a message of its own, up
+//! to [`MigrateOptions::batch`] tenants in one transaction, several transactions side by side; a tenant's version is
 //! recorded in the transaction that changes its schema, so a run that is killed anywhere leaves each tenant at one
 //! version or another and the next run goes on from there. Tenants are claimed with `FOR UPDATE SKIP LOCKED`, so two
 //! runs share the work. One bad tenant does not stop the others: the tenants of a failing batch are tried one by one,

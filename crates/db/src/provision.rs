@@ -26,7 +26,7 @@ pub mod schema_pool;
 /// What became of a request to build a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provisioned {
-    /// It was built, and is in service unless it has been suspended meanwhile.
+    /// It was built, and is in service.
     Built,
     /// It had been built before; nothing was done.
     AlreadyActive,

@@ -34,14 +34,17 @@ use crate::{
 const BATCH: i64 = 5_000;
 
 /// Up to how many rows of a table are counted for the receipt: counting more would only take time.
-pub const COUNTED: i64 = 1_000_000;
+pub const COUNTED: i64 = 100_000;
 
 /// What a purge has removed, and what it has kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Receipt {
-    /// Rows of each table of the tenant's schema that were removed, counted up to [`COUNTED`].
+    /// Rows that were removed of each table of the tenant's schema that had at most [`COUNTED`].
     pub rows: BTreeMap<String, i64>,
+    /// The other tables, which had more or could not be counted within the time of a statement: about how many rows there
+    /// were, as PostgreSQL estimated it for itself; `None` when it had no idea.
+    pub rows_estimated: BTreeMap<String, Option<i64>>,
     /// The size that the schema had on the disk, in bytes.
     pub bytes: i64,
     /// Whether there was a schema.
@@ -140,12 +143,12 @@ struct TableRow {
     name: String,
     #[diesel(sql_type = BigInt)]
     bytes: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    estimate: Option<i64>,
 }
 
 #[derive(QueryableByName)]
 struct CountRow {
-    #[diesel(sql_type = Text)]
-    name: String,
     #[diesel(sql_type = BigInt)]
     rows: i64,
 }
@@ -249,12 +252,13 @@ async fn drop_schema(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) 
     let lock = format!("SELECT FROM tenant_schema_versions WHERE tenant_id = '{}' FOR UPDATE", tenant.uuid());
     tx.tx.batch(&lock).await?;
     let tables = diesel::sql_query(
-        "SELECT quote_ident(relname) AS name, pg_total_relation_size(oid) AS bytes FROM pg_class \
+        "SELECT quote_ident(relname) AS name, pg_total_relation_size(oid) AS bytes, \
+             nullif(reltuples, -1)::bigint AS estimate FROM pg_class \
          WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'p')",
     );
     let tables: Vec<TableRow> = tx.tx.load(tables.bind::<Text, _>(name.to_string())).await?;
     receipt.bytes = tables.iter().map(|table| table.bytes).sum();
-    receipt.rows = rows_of(tx, name, &tables).await?;
+    count_rows(tx, name, &tables, receipt).await?;
     receipt.schema = exists(tx, "SELECT to_regnamespace($1) IS NOT NULL AS found", name).await?;
     receipt.role = exists(tx, "SELECT to_regrole($1) IS NOT NULL AS found", name).await?;
     tx.tx.batch(&drop_script(tenant)).await?;
@@ -266,19 +270,34 @@ async fn drop_schema(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) 
     Ok(Step::Records)
 }
 
-async fn rows_of(tx: &mut OwnerTx, name: SchemaName, tables: &[TableRow]) -> DbResult<BTreeMap<String, i64>> {
-    if tables.is_empty() {
-        return Ok(BTreeMap::new());
+/// A statement for each table, which may be too slow: what is counted is only for the receipt, and nothing that a tenant has
+/// left can keep its purge from ending.
+async fn count_rows(
+    tx: &mut OwnerTx,
+    name: SchemaName,
+    tables: &[TableRow],
+    receipt: &mut Receipt,
+) -> DbResult<()> {
+    for TableRow { name: table, estimate, .. } in tables {
+        // The names are the catalog's, and come from our own migrations.
+        let query = diesel::sql_query(format!(
+            "SELECT count(*) AS rows FROM (SELECT FROM {name}.{table} LIMIT {COUNTED} + 1) counted"
+        ));
+        let counted: Option<Vec<CountRow>> = tx.tx.load_if_in_time(query).await?;
+        match counted.and_then(|rows| rows.first().map(|row| row.rows)) {
+            Some(rows) if rows <= COUNTED => {
+                receipt.rows.insert(table.clone(), rows);
+            }
+            Some(more) => {
+                let about = estimate.map_or(more, |estimate| estimate.max(more));
+                receipt.rows_estimated.insert(table.clone(), Some(about));
+            }
+            None => {
+                receipt.rows_estimated.insert(table.clone(), *estimate);
+            }
+        }
     }
-    // The names are the catalog's, and come from our own migrations.
-    let counts = tables.iter().map(|TableRow { name: table, .. }| {
-        format!(
-            "SELECT $${table}$$::text AS name, count(*) AS rows FROM (SELECT FROM {name}.{table} LIMIT {COUNTED}) counted"
-        )
-    });
-    let counts = counts.collect::<Vec<_>>().join(" UNION ALL ");
-    let rows: Vec<CountRow> = tx.tx.load(diesel::sql_query(counts)).await?;
-    Ok(rows.into_iter().map(|row| (row.name, row.rows)).collect())
+    Ok(())
 }
 
 async fn exists(tx: &mut OwnerTx, query: &str, name: SchemaName) -> DbResult<bool> {
@@ -293,15 +312,15 @@ async fn remove_records(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receip
     let mut remove = async |statement: &str| {
         Ok::<_, DbError>(count(tx.tx.execute(diesel::sql_query(statement).bind::<SqlUuid, _>(id)).await?))
     };
-    receipt.revocations = remove("DELETE FROM revocations WHERE tenant_id = $1").await?;
-    receipt.scaling = remove("DELETE FROM scaling_decisions WHERE tenant_id = $1").await?
+    receipt.revocations += remove("DELETE FROM revocations WHERE tenant_id = $1").await?;
+    receipt.scaling += remove("DELETE FROM scaling_decisions WHERE tenant_id = $1").await?
         + remove("DELETE FROM scaling_states WHERE tenant_id = $1").await?
         + remove("DELETE FROM scaling_policies WHERE tenant_id = $1").await?;
     let answers = diesel::sql_query(
         "UPDATE idempotency_keys SET body = NULL, location = NULL \
          WHERE strpos(body, $1) > 0 OR strpos(location, $1) > 0",
     );
-    receipt.answers = count(tx.tx.execute(answers.bind::<Text, _>(tenant.to_string())).await?);
+    receipt.answers += count(tx.tx.execute(answers.bind::<Text, _>(tenant.to_string())).await?);
     Ok(Step::Seal)
 }
 
@@ -313,9 +332,11 @@ async fn seal(
     receipt: &mut Receipt,
     at: DateTime<Utc>,
 ) -> DbResult<()> {
-    // A job that somebody asked for while its tenant's were being removed.
+    // A job that somebody asked for while its tenant's were being removed, and what they were told.
     while remove_jobs(tx, tenant, receipt).await? == Step::Jobs {}
-    // The stand-in is a slug like any other, so that older programs can read the row.
+    remove_records(tx, tenant, receipt).await?;
+    // The stand-in is a slug like any other, so that older programs can read the row; no new tenant can ask for it
+    // (`Slug::for_new_tenant`).
     let free = diesel::sql_query(
         "UPDATE tenants SET slug = 't-' || substr(role_name, 3), requests_per_minute = NULL, burst = NULL, \
              version = version + 1, updated_at = $2 WHERE id = $1",

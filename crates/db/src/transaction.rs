@@ -13,7 +13,11 @@
 //!   transaction.
 //! - A transaction that has seen an error refuses to commit: PostgreSQL would answer COMMIT with success and keep nothing.
 
-use std::time::Duration;
+use std::{
+    future::{Future as _, poll_fn},
+    task::Poll,
+    time::Duration,
+};
 
 use bulkhead_domain::SchemaName;
 use diesel::{
@@ -25,6 +29,7 @@ use diesel_async::{
     AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
     methods::{ExecuteDsl, LoadQuery},
 };
+use futures::future::maybe_done;
 
 use crate::{
     error::{DbError, DbResult},
@@ -127,6 +132,28 @@ impl Tx {
         self.noted(key, outcome)
     }
 
+    /// All rows of a query that changes nothing and that the transaction can do without: `None` when the server has cancelled it,
+    /// for its time-out or for a lock, and the transaction goes on.
+    pub(crate) async fn load_if_in_time<'query, Q, U>(&mut self, query: Q) -> DbResult<Option<Vec<U>>>
+    where
+        Q: AsQuery,
+        Q::Query: QueryFragment<Pg> + QueryId,
+        Marked<Q::Query>: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
+        U: Send,
+    {
+        self.batch("SAVEPOINT before").await?;
+        match self.load(query).await {
+            Ok(rows) => Ok(Some(rows)),
+            Err(DbError::Cancelled(_)) => {
+                self.batch("ROLLBACK TO SAVEPOINT before").await?;
+                // What has failed is undone, and nothing else had: the savepoint would have been refused.
+                self.failed = false;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// At most one row of a query; further ones are ignored.
     pub(crate) async fn first<'query, Q, U>(&mut self, query: Q) -> DbResult<Option<U>>
     where
@@ -179,6 +206,20 @@ impl Tx {
             Err(error) => Outcome { result: Err(error), over: false },
         };
         self.noted(None, outcome)
+    }
+
+    /// The same in several messages, sent one behind the other; each is waited for as long as [`Self::batch`] waits, from the answer
+    /// to the one before. The transaction has begun.
+    pub(crate) async fn batches(&mut self, messages: &[String]) -> DbResult<()> {
+        let company = self.company(None)?;
+        let result = match (company, self.lease.pg()) {
+            (Company::None, Ok(pg)) => answered_in_turn(pg, messages, self.answer).await,
+            (Company::Opening(_) | Company::Whole(_), _) => {
+                Err(DbError::Setup("a transaction that has not begun was asked for batches".to_owned()))
+            }
+            (_, Err(error)) => Err(error),
+        };
+        self.noted(None, Outcome { result, over: false })
     }
 
     /// What is to be sent with the next statement. From here on the connection is dirty.
@@ -293,6 +334,31 @@ async fn sent<T>(
             Outcome { result, over }
         }
     }
+}
+
+/// Sends all messages, in their order, and waits for each answer; the first error is told.
+async fn answered_in_turn(pg: &AsyncPgConnection, messages: &[String], answer: Duration) -> DbResult<()> {
+    let send = async |message: &str| {
+        let mut connection = pg;
+        connection.batch_execute(message).await
+    };
+    let mut sent: Vec<_> = messages.iter().map(|message| Box::pin(maybe_done(send(message)))).collect();
+    // As in `sent`: the first poll of each writes its message.
+    let write = poll_fn(|context| {
+        for message in &mut sent {
+            let _ready = message.as_mut().poll(context);
+        }
+        Poll::Ready(())
+    });
+    tokio::task::coop::unconstrained(write).await;
+    for message in &mut sent {
+        let answer_to_it = async {
+            message.as_mut().await;
+            message.as_mut().take_output().unwrap_or(Ok(()))
+        };
+        answered(answer, answer_to_it).await?;
+    }
+    Ok(())
 }
 
 /// Bounds the wait for an answer. The server's own time-outs come first; this one ends what they cannot: a server that

@@ -19,6 +19,19 @@ impl Slug {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The slug that a new tenant asks for. It cannot be one that looks like `t-` and the rest of a [`SchemaName`]: that is
+    /// what the row of a purged tenant gets instead of its slug, and a purge could not end if somebody else had it.
+    pub fn for_new_tenant(text: &str) -> Result<Self, TextError> {
+        let slug: Self = text.parse()?;
+        let is_base32 = |rest: &str| rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        match text.strip_prefix("t-") {
+            Some(rest) if rest.len() == SchemaName::LENGTH - 2 && is_base32(rest) => Err(TextError::new(
+                "must not be t- and 26 letters or digits: tenants that were removed are named so",
+            )),
+            _ => Ok(slug),
+        }
+    }
 }
 
 impl TryFrom<String> for Slug {
@@ -154,7 +167,27 @@ mod tests {
         assert!("a".repeat(41).parse::<Slug>().is_err());
         for good in ["abc", "acme-2", &"a".repeat(40)] {
             assert!(good.parse::<Slug>().is_ok(), "{good:?} was refused");
+            assert!(Slug::for_new_tenant(good).is_ok(), "{good:?} was refused");
         }
+    }
+
+    #[test]
+    fn nobody_can_ask_for_the_slug_of_a_purged_tenant() {
+        for id in [0, 7, u128::MAX] {
+            let stand_in =
+                SchemaName::of(TenantId::from_uuid(Uuid::from_u128(id))).as_str().replace('_', "-");
+            assert!(stand_in.parse::<Slug>().is_ok(), "those who have one can still be read");
+            assert!(Slug::for_new_tenant(&stand_in).is_err(), "{stand_in} was accepted");
+        }
+        for good in [
+            "t-shirts",
+            "t-aaaaaaaaaaaaaaaaaaaaaaaaa",
+            "t-aaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "t-aaaaaaaaaaaa-aaaaaaaaaaaaa",
+        ] {
+            assert!(Slug::for_new_tenant(good).is_ok(), "{good:?} was refused");
+        }
+        assert!(Slug::for_new_tenant("T").is_err());
     }
 
     proptest! {

@@ -15,7 +15,10 @@ use uuid::Uuid;
 pub const MAX_KEYS: usize = 1_000;
 
 /// The longest entry, in bytes: about twice what the most keys come to.
-const MAX_BYTES: usize = 512 * 1024;
+pub(crate) const MAX_BYTES: usize = 512 * 1024;
+
+/// How much is kept of an entry that is not ours, in bytes: enough to see what it is.
+pub(crate) const HEAD_BYTES: usize = 1024;
 
 /// The longest name of a route or a node.
 const MAX_NAME: usize = 128;
@@ -96,11 +99,6 @@ pub(crate) fn encode(batch: &UsageBatch) -> Result<Vec<u8>, CodecError> {
     let BatchId { boot, seq } = batch.id;
     let keys = batch.entries.iter().map(WireKey::from).collect();
     Ok(serde_json::to_vec(&Wire { v: VERSION, boot, seq, node: batch.node.as_str().into(), keys })?)
-}
-
-/// As much of an entry as a batch can have. What is longer is none of ours, and is not kept whole.
-pub(crate) fn head(bytes: &[u8]) -> &[u8] {
-    bytes.get(..MAX_BYTES).unwrap_or(bytes)
 }
 
 /// Reads a batch.

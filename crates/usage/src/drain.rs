@@ -4,12 +4,16 @@
 //! deleted after their batches are committed; dying in between only means that they are read again and found applied.
 //!
 //! Refuses to believe Redis: an entry whose tag is not ours is set aside before anything in it is looked at, so it can
-//! neither bill anybody nor claim the number of a batch that is still to come. A genuine entry may be written again by
-//! whoever has copied it; its number says that it is applied, and its minutes, which its tag covers, that it is too old.
+//! neither bill anybody nor claim the number of a batch that is still to come; and only the beginning of it is kept, and of
+//! only so many, so it fills no disk. A genuine entry may be written again by whoever has copied it; its number says that it
+//! is applied, and its minutes, which its tag covers, that it is too old.
 
 use std::{collections::HashSet, time::Duration};
 
-use bulkhead_db::{Authority, Db, platform::usage};
+use bulkhead_db::{
+    Authority, Db, DbError, DbResult, PlatformTx,
+    platform::usage::{self, Rejected},
+};
 use bulkhead_domain::{
     Mac,
     usage::{UsageBatch, UsageKey},
@@ -20,8 +24,9 @@ use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::time::Instant;
 
 use crate::{
-    UsageError, codec,
-    stream::{self, Entry, PAGE},
+    UsageError,
+    codec::{self, CodecError},
+    stream::{self, Entry},
 };
 
 /// How much is moved at a time.
@@ -60,6 +65,9 @@ pub struct Drained {
 /// The set of applied batches is kept for 35 days after a recorder's last one (`bulkhead_db::platform::housekeeping`). A
 /// batch whose last request is longer ago than this could not be told from one that was applied, so it is set aside.
 const TOO_OLD: TimeDelta = TimeDelta::days(30);
+
+/// Entries that one transaction names in the log when they cannot be applied.
+const TOLD: usize = 20;
 
 /// Moves what is in the stream at `now`, or as much of it as there is time for. What comes in meanwhile waits for the next
 /// run: going on until nothing is left would mean, while requests come, many small transactions instead of few large ones.
@@ -103,10 +111,11 @@ async fn gather(
     let mut bytes = 0;
     loop {
         let behind = entries.last().map(|entry| entry.id.as_str());
-        let page = stream::oldest(connection, behind, PAGE).await?;
-        let is_last = page.len() < PAGE;
-        bytes += page.iter().map(|entry| entry.bytes.len()).sum::<usize>();
-        entries.extend(page);
+        // One byte is always asked for, or nothing would come.
+        let page = stream::oldest(connection, behind, most.bytes.saturating_sub(bytes).max(1)).await?;
+        bytes += page.entries.iter().map(|entry| entry.bytes.len()).sum::<usize>();
+        entries.extend(page.entries);
+        let is_last = page.is_last;
         if is_last || entries.len() >= most.entries || bytes >= most.bytes {
             return Ok((entries, is_last));
         }
@@ -119,7 +128,7 @@ struct Chunk {
     ids: Vec<String>,
     batches: Vec<UsageBatch>,
     /// Entries that cannot be applied, and why.
-    bad: Vec<(Entry, String)>,
+    bad: Vec<(Entry, Unusable)>,
     keys: HashSet<UsageKey>,
 }
 
@@ -147,16 +156,43 @@ fn chunks(entries: Vec<Entry>, most_keys: usize, mac: &dyn Mac, now: DateTime<Ut
     chunks
 }
 
-/// The batch of an entry, or why it cannot be applied.
-fn readable(entry: &Entry, mac: &dyn Mac, now: DateTime<Utc>) -> Result<UsageBatch, String> {
-    if !mac.verify(&entry.bytes, &entry.tag) {
-        return Err("its tag is missing or wrong: an older release wrote it, or somebody else".to_owned());
+/// Why an entry cannot be applied.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    /// It is not ours.
+    #[error("its tag is missing or wrong: an older release wrote it, or somebody else")]
+    Foreign,
+    /// It is ours or not: nobody has read it to its end.
+    #[error("it is not ours: {0}")]
+    TooLong(CodecError),
+    /// It is ours, and cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] CodecError),
+    /// It is ours, and may have been applied.
+    #[error("it is too old to be told from one that was applied")]
+    TooOld,
+}
+
+impl Unusable {
+    /// Whether the entry has our tag.
+    const fn is_authentic(&self) -> bool {
+        matches!(self, Self::Unreadable(_) | Self::TooOld)
     }
-    let batch = codec::decode(&entry.bytes).map_err(|error| error.to_string())?;
+}
+
+/// The batch of an entry, or why it cannot be applied.
+fn readable(entry: &Entry, mac: &dyn Mac, now: DateTime<Utc>) -> Result<UsageBatch, Unusable> {
+    if !entry.is_whole() {
+        return Err(Unusable::TooLong(CodecError::TooLong(entry.length)));
+    }
+    if !mac.verify(&entry.bytes, &entry.tag) {
+        return Err(Unusable::Foreign);
+    }
+    let batch = codec::decode(&entry.bytes)?;
     let oldest = (now - TOO_OLD).timestamp().div_euclid(60);
     if batch.entries.iter().map(|(key, _)| i64::from(key.minute)).max().is_some_and(|newest| newest < oldest)
     {
-        return Err("it is too old to be told from one that was applied".to_owned());
+        return Err(Unusable::TooOld);
     }
     Ok(batch)
 }
@@ -169,21 +205,60 @@ async fn move_chunk(
     drained: &mut Drained,
 ) -> Result<(), UsageError> {
     let Chunk { ids, batches, bad, .. } = chunk;
-    let applied = db
+    let (applied, dropped) = db
         .platform_write(Authority::machinery(), async |tx| {
-            for (entry, reason) in &bad {
-                usage::reject(tx, &entry.id, codec::head(&entry.bytes), reason).await?;
-            }
-            usage::apply(tx, &batches).await
+            let dropped = set_aside(tx, &bad).await?;
+            Ok::<_, DbError>((usage::apply(tx, &batches).await?, dropped))
         })
         .await?;
-    for (entry, reason) in &bad {
-        metrics.usage.rejected.inc();
-        tracing::error!(entry = entry.id, reason, "a usage entry cannot be applied and was set aside");
+    metrics.usage.rejected.inc_by(u64::try_from(bad.len()).unwrap_or(u64::MAX));
+    for (entry, reason) in bad.iter().take(TOLD) {
+        tracing::error!(entry = entry.id, %reason, "a usage entry cannot be applied and was set aside");
+    }
+    if bad.len() > TOLD {
+        tracing::error!(
+            entries = bad.len(),
+            "so many usage entries cannot be applied; the first ones were named"
+        );
+    }
+    if dropped > 0 {
+        tracing::error!(
+            entries = dropped,
+            "usage entries without our tag were deleted: enough of them are kept"
+        );
     }
     drained.fresh += applied.fresh;
     drained.duplicate += applied.duplicate;
     drained.rejected += bad.len();
     stream::delete(connection, &ids).await?;
     Ok(())
+}
+
+/// Keeps what cannot be applied, all of it if it is ours. Of what is not ours, how many entries were not kept: there are
+/// enough of them.
+async fn set_aside(tx: &mut PlatformTx, bad: &[(Entry, Unusable)]) -> DbResult<usize> {
+    let mut dropped = 0;
+    let mut room = None;
+    for (entry, reason) in bad {
+        if !reason.is_authentic() {
+            let left = match room {
+                Some(left) => left,
+                None => usage::room_for_foreign(tx).await?,
+            };
+            room = Some(left.saturating_sub(1));
+            if left == 0 {
+                dropped += 1;
+                continue;
+            }
+        }
+        let rejected = Rejected {
+            entry: &entry.id,
+            bytes: &entry.bytes,
+            length: entry.length,
+            reason: &reason.to_string(),
+            is_authentic: reason.is_authentic(),
+        };
+        usage::reject(tx, &rejected).await?;
+    }
+    Ok(dropped)
 }

@@ -3,8 +3,10 @@
 //! An entry is a batch and its tag: who can write to Redis cannot write a batch that is believed. Refuses to say what
 //! becomes of an entry without the right tag; that is for whoever reads (`drain.rs`).
 
+use std::sync::LazyLock;
+
 use bulkhead_domain::{Mac, usage::UsageBatch};
-use redis::{RedisResult, aio::MultiplexedConnection, streams::StreamRangeReply};
+use redis::{RedisResult, Script, aio::MultiplexedConnection, streams::StreamRangeReply};
 
 use crate::codec;
 
@@ -17,8 +19,14 @@ const BATCH: &str = "b";
 /// The field that holds the tag of the batch's bytes.
 const TAG: &str = "m";
 
-/// Entries read or deleted at a time; the server does nothing else meanwhile, for about half a millisecond.
+/// Entries read or deleted at a time; the server does nothing else meanwhile, for two or three milliseconds.
 pub(crate) const PAGE: usize = 500;
+
+/// Bytes of entries read at a time, about; the server and the network are done with them well before a reader gives up.
+const PAGE_BYTES: usize = 2 << 20;
+
+/// The longest tag that is looked at. Ours are shorter.
+const LONGEST_TAG: usize = 64;
 
 /// Appends batches, in one round trip; the ids of their entries, in the same order. When the answer does not come in time
 /// they may or may not be in the stream.
@@ -62,34 +70,50 @@ pub(crate) async fn missing(
 pub(crate) struct Entry {
     /// Its id: the milliseconds of its writing, a hyphen, a number.
     pub(crate) id: String,
-    /// The batch, as it was written; empty when the entry has no such field.
+    /// How long the batch is.
+    pub(crate) length: usize,
+    /// The batch, as it was written; its beginning when it is longer than any batch; empty when the entry has no such
+    /// field.
     pub(crate) bytes: Vec<u8>,
     /// The tag, as it was written; empty when the entry has none.
     pub(crate) tag: Vec<u8>,
 }
 
-/// The oldest entries, or the oldest behind one, at most `count`.
+impl Entry {
+    /// Whether the batch was read to its end.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.bytes.len() == self.length
+    }
+}
+
+/// Some of the stream's entries.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// In their order.
+    pub(crate) entries: Vec<Entry>,
+    /// Whether there are none behind them.
+    pub(crate) is_last: bool,
+}
+
+/// An entry as the script returns it: its id, the length of its batch, the batch, the tag.
+type Found = (String, usize, Vec<u8>, Vec<u8>);
+
+/// The oldest entries, or the oldest behind one: a page of them, of at most about `bytes`. However large an entry is, no more
+/// of it comes than a batch can have.
 pub(crate) async fn oldest(
     connection: &mut MultiplexedConnection,
     behind: Option<&str>,
-    count: usize,
-) -> RedisResult<Vec<Entry>> {
-    let reply: StreamRangeReply = redis::cmd("XRANGE")
-        .arg(STREAM)
-        .arg(behind.map_or_else(|| "-".to_owned(), |id| format!("({id}")))
-        .arg("+")
-        .arg("COUNT")
-        .arg(count)
-        .query_async(connection)
-        .await?;
-    let entry = |mut found: redis::streams::StreamId| {
-        let mut field = |name| {
-            let value = found.map.remove(name).and_then(|value| redis::from_redis_value(value).ok());
-            value.unwrap_or_default()
-        };
-        Entry { bytes: field(BATCH), tag: field(TAG), id: found.id }
-    };
-    Ok(reply.ids.into_iter().map(entry).collect())
+    bytes: usize,
+) -> RedisResult<Page> {
+    static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("oldest.lua")));
+    let mut call = SCRIPT.key(STREAM);
+    call.arg(behind.map_or_else(|| "-".to_owned(), |id| format!("({id}")));
+    call.arg(PAGE).arg(bytes.min(PAGE_BYTES)).arg(BATCH).arg(TAG);
+    call.arg(codec::MAX_BYTES).arg(LONGEST_TAG).arg(codec::HEAD_BYTES);
+    let (is_last, found): (bool, Vec<Found>) = call.invoke_async(connection).await?;
+    let entries =
+        found.into_iter().map(|(id, length, bytes, tag)| Entry { id, length, bytes, tag }).collect();
+    Ok(Page { entries, is_last })
 }
 
 /// Deletes entries, so many at a time that nobody else waits long for the server.

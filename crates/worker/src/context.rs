@@ -20,6 +20,7 @@ use crate::error::JobError;
 pub(crate) struct Reach {
     pub(crate) db: Db,
     pub(crate) owner: Owner,
+    pub(crate) purger: Owner,
     pub(crate) redis: RedisServer,
     pub(crate) usage_mac: Arc<dyn Mac>,
     pub(crate) metrics: Metrics,
@@ -43,9 +44,14 @@ impl JobContext {
         &self.reach.db
     }
 
-    /// The owner of all schemas.
+    /// The owner of all schemas, to build.
     pub const fn owner(&self) -> &Owner {
         &self.reach.owner
+    }
+
+    /// The owner of all schemas, to purge.
+    pub const fn purger(&self) -> &Owner {
+        &self.reach.purger
     }
 
     /// The Redis of the usage stream.

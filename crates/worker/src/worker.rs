@@ -91,6 +91,8 @@ pub struct Reaches {
     pub own: Db,
     /// The owner of all schemas, for the jobs that build.
     pub owner: Owner,
+    /// The same, for those that purge: a way of its own, so that however long a purge takes, customers can sign up.
+    pub purger: Owner,
     /// The Redis of the queue and of the usage stream.
     pub redis: RedisServer,
     /// Recognises the entries of the usage stream.
@@ -126,13 +128,15 @@ pub async fn run(
     if reaches.threads.is_empty() {
         return Err(WorkerError::NoThreads);
     }
-    let Reaches { threads, own: db, owner, redis, usage_mac, queue_mac, metrics, health, clock } = reaches;
+    let Reaches { threads, own: db, owner, purger, redis, usage_mac, queue_mac, metrics, health, clock } =
+        reaches;
     for kind in registry.kinds() {
         metrics.jobs.expect(kind);
     }
     let reach = |db| Reach {
         db,
         owner: owner.clone(),
+        purger: purger.clone(),
         redis: redis.clone(),
         usage_mac: Arc::clone(&usage_mac),
         metrics: metrics.clone(),
@@ -157,12 +161,7 @@ pub async fn run(
             idle: Duration::from_millis(250),
         },
     );
-    let node = Node {
-        id: Uuid::now_v7(),
-        name: options.node.clone(),
-        kind: NodeKind::Worker,
-        started_at: clock.now(),
-    };
+    let node = node(&options, &*clock);
     let worker = supervised(Arc::clone(&queue), options.node.clone(), executor.clone());
     let work = async {
         tokio::join!(
@@ -180,6 +179,11 @@ pub async fn run(
     drop(worker);
     end(&options, &db, &executor, node.id).await;
     Ok(())
+}
+
+/// What the other nodes know this process by.
+fn node(options: &WorkerOptions, clock: &dyn Clock) -> Node {
+    Node { id: Uuid::now_v7(), name: options.node.clone(), kind: NodeKind::Worker, started_at: clock.now() }
 }
 
 fn executor_options(options: &WorkerOptions) -> ExecutorOptions {

@@ -5,6 +5,10 @@ BEGIN
         OR EXISTS (SELECT FROM tenant_purges WHERE finished_at IS NULL) THEN
         RAISE EXCEPTION 'tenants are deleted and not purged: restore them, or wait until a worker has purged them';
     END IF;
+    -- Nor has it a place for what was promised to stay.
+    IF EXISTS (SELECT FROM tenant_purges) OR EXISTS (SELECT FROM tenant_audit_log) THEN
+        RAISE EXCEPTION 'tenants were purged, and their receipts and audit logs would be lost: copy them elsewhere and delete them first';
+    END IF;
 END
 $$;
 DELETE FROM jobs WHERE kind IN ('purge_tenant', 'sweep_tenants');

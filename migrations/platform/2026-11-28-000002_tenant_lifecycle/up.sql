@@ -25,8 +25,10 @@ ALTER TABLE tenants
     ADD COLUMN deleted_at timestamptz,
     ADD COLUMN purge_after timestamptz,
     ADD COLUMN restore_to text CHECK (restore_to IN ('active', 'suspended'));
--- No operation deleted a tenant before, but a person may have.
-UPDATE tenants SET deleted_at = updated_at, purge_after = updated_at + interval '30 days', restore_to = 'suspended'
+-- No operation deleted a tenant before, but a person may have. Where the schema is gone there is nothing to go back to: its
+-- purge begins below.
+UPDATE tenants SET deleted_at = updated_at, purge_after = updated_at + interval '30 days',
+    restore_to = CASE WHEN to_regnamespace(role_name) IS NOT NULL THEN 'suspended' END
 WHERE status = 'deleted';
 ALTER TABLE tenants ADD CONSTRAINT tenants_deleted_check CHECK (
     (status = 'deleted') = (deleted_at IS NOT NULL) AND (deleted_at IS NULL) = (purge_after IS NULL)
@@ -52,6 +54,7 @@ COMMENT ON COLUMN tenant_purges.slug IS
     'The slug that the tenant had. When the purge is finished another may have it: tenants.slug is then made from the id.';
 COMMENT ON COLUMN tenant_purges.step IS 'What is to be done next, or was done last when it is finished.';
 COMMENT ON COLUMN tenant_purges.receipt IS 'What was removed so far.';
+INSERT INTO tenant_purges (tenant_id, slug) SELECT id, slug FROM tenants WHERE status = 'deleted' AND restore_to IS NULL;
 
 CREATE TABLE tenant_audit_log (
     tenant_id uuid NOT NULL,

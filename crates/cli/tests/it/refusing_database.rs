@@ -78,6 +78,15 @@ async fn writes_are_refused_for_now_and_none_is_half_done() {
     assert_eq!(write().await.expect(201).header("idempotent-replayed"), "true");
     assert_eq!(tenant.count("resources"), 2);
     system.tenant().await;
+    // The same is counted of the connections that tenants are built with, and of those that they are purged with.
+    let counted = system.worker_metrics().await;
+    let series =
+        |name: &str| counted.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    assert!(series("bulkhead_db_connection_opened_total{pool=\"provisioner\"}") > Some(0), "{counted}");
+    assert!(
+        series("bulkhead_db_failures_total{pool=\"provisioner\",reason=\"read_only\"}").is_some(),
+        "{counted}"
+    );
 }
 
 /// Whether the answer is the refusal itself, and not about a session that was ended.

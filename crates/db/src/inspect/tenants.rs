@@ -73,8 +73,20 @@ pub(super) const CHECKS: &[Check] = &[
                 UNION ALL SELECT 'a place in the pool' FROM schema_pool WHERE tenant_id = t.id
                 UNION ALL SELECT 'a pending owner' FROM pending_owners WHERE tenant_id = t.id
                 UNION ALL SELECT count(*) || ' jobs' FROM jobs WHERE tenant_id = t.id HAVING count(*) > 0
+                UNION ALL SELECT count(*) || ' revocations'
+                    FROM revocations WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000') = t.id HAVING count(*) > 0
+                UNION ALL SELECT 'a scaling policy' FROM scaling_policies WHERE tenant_id = t.id
+                UNION ALL SELECT 'a scaling state' FROM scaling_states WHERE tenant_id = t.id
+                UNION ALL SELECT count(*) || ' scaling decisions' FROM scaling_decisions WHERE tenant_id = t.id HAVING count(*) > 0
+                UNION ALL SELECT 'limits of its own' WHERE num_nonnulls(t.requests_per_minute, t.burst) > 0
                 UNION ALL SELECT 'the state ' || t.status WHERE t.status <> 'deleted'
             ) AS left_over
+            WHERE p.finished_at IS NOT NULL
+            UNION ALL
+            SELECT format('%s (%s) still has answers to operators', p.slug, p.tenant_id)
+            FROM (SELECT DISTINCT 't_' || substr(found[1], 5) AS role_name
+                  FROM idempotency_keys, regexp_matches(concat(location, ' ', body), 'ten_[0-9a-z]{26}', 'g') AS found
+                 ) answers JOIN tenants t USING (role_name) JOIN tenant_purges p ON p.tenant_id = t.id
             WHERE p.finished_at IS NOT NULL",
     },
     Check {

@@ -14,7 +14,7 @@ use super::{
     ATTEMPTS, Listener, MigrateOptions, MigrationReport, Progress, TenantMigration, is_fatal, pause, target,
 };
 use crate::{
-    error::DbResult,
+    error::{DbError, DbResult},
     scope::{LEAVE_SCHEMA, Owner, enter_schema},
 };
 
@@ -122,6 +122,9 @@ impl Run<'_> {
             from = last.tenant_id;
             match outcome {
                 Ok(()) => claimed.iter().for_each(|tenant| self.migrated(tenant, &mut done)),
+                // One tenant may be slow, or the server be frozen: the next statement tells. They are tried alone after a pause, in
+                // which the server hears that nobody waits for this transaction any more.
+                Err(DbError::Timeout) => busy.extend(claimed),
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) => {
                     tracing::debug!(%error, tenants = claimed.len(), "a batch failed; its tenants are tried alone");
@@ -155,7 +158,9 @@ impl Run<'_> {
                 .bind::<SqlUuid, _>(to)
                 .bind::<BigInt, _>(limit);
                 *claimed = tx.tx.load(claim).await?;
-                if claimed.is_empty() { Ok(()) } else { tx.tx.batch(&self.script(claimed)).await }
+                // The client waits as long for the answer to a message as the server lets a statement go on, so no message has more than
+                // one migration of one tenant: a batch may take as long as its tenants need.
+                if claimed.is_empty() { Ok(()) } else { tx.tx.batches(&self.messages(claimed)).await }
             })
             .await
     }
@@ -176,6 +181,9 @@ impl Run<'_> {
                 // Somebody else has it.
                 Ok(()) if claimed.is_empty() => {}
                 Ok(()) => self.migrated(&tenant, done),
+                // It was alone, so it is slow by itself: another try would hold its tables as long. When it is the server that does not
+                // answer, the mark cannot be written either, and that ends the run.
+                Err(error @ DbError::Timeout) => self.failed(&tenant, error.to_string(), done).await?,
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) if error.is_transient() && !last => busy.push(tenant),
                 Err(error) => self.failed(&tenant, error.to_string(), done).await?,
@@ -208,22 +216,23 @@ impl Run<'_> {
         (self.listener)(Progress::Migrated(TenantId::from_uuid(tenant.tenant_id)));
     }
 
-    /// Everything that a batch runs, as one message.
-    fn script(&self, claimed: &[Claimed]) -> String {
-        let mut sql = String::new();
+    /// Everything that a batch runs: each migration that a tenant lacks, and the word that they lack nothing any more.
+    fn messages(&self, claimed: &[Claimed]) -> Vec<String> {
+        let mut messages = Vec::new();
         for tenant in claimed {
             let schema = SchemaName::of(TenantId::from_uuid(tenant.tenant_id));
             let lacks =
                 self.migrations.iter().filter(|migration| migration.version > tenant.version.as_str());
-            sql += &schema_script(schema, lacks.map(|migration| migration.up));
+            messages.extend(lacks.map(|migration| schema_script(schema, std::iter::once(migration.up))));
         }
         let ids: Vec<String> = claimed.iter().map(|tenant| format!("'{}'", tenant.tenant_id)).collect();
-        sql + &format!(
+        messages.push(format!(
             "{LEAVE_SCHEMA} UPDATE tenant_schema_versions \
              SET version = '{}', migrated_at = now(), error = NULL, failed_at = NULL WHERE tenant_id IN ({})",
             self.newest,
             ids.join(", ")
-        )
+        ));
+        messages
     }
 }
 

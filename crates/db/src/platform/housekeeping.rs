@@ -29,6 +29,9 @@ pub enum Expired {
     /// Which batches were applied, 35 days after the last one of a recorder. Entries of the stream must not get this old:
     /// `bulkhead-usage` refuses them well before.
     UsageBatches,
+    /// Entries of the usage stream that were set aside and had not our tag, after 31 days. Those that had it stay: somebody has
+    /// to decide about them.
+    ForeignUsage,
     /// Scaling decisions, after 30 days.
     ScalingDecisions,
     /// Revocations, after two hours: no token lives for more than one.
@@ -43,10 +46,11 @@ pub enum Expired {
 
 impl Expired {
     /// Everything there is to delete.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Jobs,
         Self::RequestMinutes,
         Self::UsageBatches,
+        Self::ForeignUsage,
         Self::ScalingDecisions,
         Self::Revocations,
         Self::Nodes,
@@ -60,6 +64,7 @@ impl Expired {
             Self::Jobs => "jobs",
             Self::RequestMinutes => "request_minutes",
             Self::UsageBatches => "usage_batches",
+            Self::ForeignUsage => "usage_batches_rejected",
             Self::ScalingDecisions => "scaling_decisions",
             Self::Revocations => "revocations",
             Self::Nodes => "nodes",
@@ -74,6 +79,9 @@ impl Expired {
             Self::Jobs => delete_from!("jobs", "finished_at < now() - interval '7 days'"),
             Self::RequestMinutes => delete_from!("request_minutes", "minute < now() - interval '35 days'"),
             Self::UsageBatches => delete_from!("usage_batches", "applied_at < now() - interval '35 days'"),
+            Self::ForeignUsage => {
+                delete_from!("usage_batches_rejected", "NOT authentic AND at < now() - interval '31 days'")
+            }
             Self::ScalingDecisions => {
                 delete_from!("scaling_decisions", "minute < now() - interval '30 days'")
             }

@@ -10,8 +10,10 @@ use bulkhead_domain::{JobId, TenantId, TenantStatus};
 use bulkhead_jobs::{ProvisionTenant, PurgeTenant};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
+    data_types::PgInterval,
+    dsl::sql,
     prelude::*,
-    sql_types::{BigInt, Uuid as SqlUuid},
+    sql_types::{BigInt, Interval, Nullable, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
@@ -51,12 +53,14 @@ pub async fn delete(
     at: DateTime<Utc>,
 ) -> DbResult<Tenant> {
     let built = tenant.status != TenantStatus::Provisioning;
-    let purge_after = if built { at + keep.max(KEPT_AT_LEAST) } else { at };
+    let keep = if built { keep.max(KEPT_AT_LEAST) } else { TimeDelta::zero() };
+    let keep = PgInterval::from_microseconds(keep.num_microseconds().unwrap_or(i64::MAX));
     let statement = diesel::update(tenants::table.find(tenant.id.uuid()))
         .set((
             tenants::status.eq(TenantStatus::Deleted.as_str()),
-            tenants::deleted_at.eq(at),
-            tenants::purge_after.eq(purge_after),
+            // By the clock that will judge whether the time is over.
+            tenants::deleted_at.eq(sql::<Nullable<Timestamptz>>("now()")),
+            tenants::purge_after.eq(sql::<Nullable<Timestamptz>>("now() + ").bind::<Interval, _>(keep)),
             tenants::restore_to.eq(built.then_some(tenant.status.as_str())),
             tenants::version.eq(tenants::version + 1),
             tenants::updated_at.eq(at),
@@ -124,10 +128,11 @@ async fn is_being_purged(tx: &mut PlatformTx, id: TenantId) -> DbResult<bool> {
 }
 
 /// Begins the purge of a tenant whose row is locked, unless it has begun: from here on there is no way back. Whether there
-/// is one to go on with; there is none when the tenant is not deleted.
+/// is one to go on with; there is none when the tenant is not deleted, or is still kept so that it can be restored.
 async fn begin_purge(tx: &mut PlatformTx, id: TenantId) -> DbResult<bool> {
     let begin = diesel::sql_query(
-        "WITH begun AS (UPDATE tenants SET restore_to = NULL WHERE id = $1 AND status = 'deleted' RETURNING id, slug) \
+        "WITH begun AS (UPDATE tenants SET restore_to = NULL WHERE id = $1 AND status = 'deleted' \
+             AND (restore_to IS NULL OR purge_after <= now()) RETURNING id, slug) \
          INSERT INTO tenant_purges (tenant_id, slug) SELECT id, slug FROM begun ON CONFLICT DO NOTHING",
     );
     tx.tx.execute(begin.bind::<SqlUuid, _>(id.uuid())).await?;
@@ -181,7 +186,7 @@ pub async fn sweep(tx: &mut PlatformTx, at: DateTime<Utc>) -> DbResult<Swept> {
     let due = "t.status = 'deleted' AND t.id IN (SELECT tenant_id FROM tenant_purges WHERE finished_at IS NULL UNION ALL \
                SELECT id FROM tenants WHERE restore_to IS NOT NULL AND purge_after <= now())";
     for id in left_alone(tx, PURGES, due).await? {
-        // It may have been restored while its row was waited for.
+        // Somebody may have restored it since the statement began that found it, and deleted it again: then it is kept anew.
         if begin_purge(tx, id).await? {
             enqueue_purge(tx, id, at).await?;
             swept.purging += 1;

@@ -243,26 +243,24 @@ impl TenantChange<'_> {
     }
 }
 
-/// Changes a tenant that is still at `version`; `None` when it is not. Nodes hear of it only
-/// through [`announce_tenant_change`](super::revocations::announce_tenant_change) in the same transaction.
+/// Changes a tenant whose row is locked. Nodes hear of it only through
+/// [`announce_tenant_change`](super::revocations::announce_tenant_change) in the same transaction.
 pub async fn update(
     tx: &mut PlatformTx,
     id: TenantId,
-    version: i64,
     change: TenantChange<'_>,
     at: DateTime<Utc>,
-) -> DbResult<Option<Tenant>> {
-    let row = tenants::table.filter(tenants::id.eq(id.uuid())).filter(tenants::version.eq(version));
-    let statement = diesel::update(row)
+) -> DbResult<Tenant> {
+    let statement = diesel::update(tenants::table.find(id.uuid()))
         .set((
             change.name.map(|name| tenants::name.eq(name)),
             change.plan.map(|plan| tenants::plan.eq(plan.as_str())),
             change.status.map(|status| tenants::status.eq(status.as_str())),
-            tenants::version.eq(version + 1),
+            tenants::version.eq(tenants::version + 1),
             tenants::updated_at.eq(at),
         ))
         .returning(Tenant::as_returning());
-    tx.tx.first(statement).await
+    tx.tx.one(statement).await
 }
 
 type EntryRow = (Uuid, String, String, Option<i32>, Option<i32>, i32, i32);

@@ -20,7 +20,8 @@ use diesel::{
     dsl::sum,
     prelude::*,
     sql_types::{
-        Array, BigInt, Binary, Date, Integer, Nullable, Numeric, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+        Array, BigInt, Binary, Bool, Date, Integer, Nullable, Numeric, SmallInt, Text, Timestamptz,
+        Uuid as SqlUuid,
     },
 };
 use uuid::Uuid;
@@ -28,7 +29,7 @@ use uuid::Uuid;
 use crate::{
     error::{DbError, DbResult},
     page::{Page, PageRequest},
-    schema::platform::usage_days,
+    schema::platform::{usage_batches_rejected, usage_days},
     scope::PlatformTx,
     tenant::usage::Quantity,
 };
@@ -299,14 +300,51 @@ pub async fn confirmed(tx: &mut PlatformTx, first: BatchId, last: u64) -> DbResu
     Ok(spans.into_iter().map(|span| span.first.unsigned_abs()..=span.last.unsigned_abs()).collect())
 }
 
-/// Sets a stream entry aside that cannot be applied, for people to look at. Doing it twice keeps one.
-pub async fn reject(tx: &mut PlatformTx, entry: &str, payload: &[u8], reason: &str) -> DbResult<()> {
+/// A stream entry that cannot be applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejected<'a> {
+    /// Its id.
+    pub entry: &'a str,
+    /// Its batch, or the beginning of it.
+    pub bytes: &'a [u8],
+    /// How long the batch is.
+    pub length: usize,
+    /// Why it cannot be applied.
+    pub reason: &'a str,
+    /// Whether it has our tag. Of one that has not, somebody else has chosen every byte.
+    pub is_authentic: bool,
+}
+
+/// How many entries without our tag are kept. Whoever can write to Redis can write as many as they like, and one is as good
+/// as another for those who look at them.
+const FOREIGN_KEPT: i64 = 1_000;
+
+/// Bytes that are kept of an entry without our tag.
+const FOREIGN_BYTES: i32 = 1_024;
+
+/// How many more entries without our tag are to be kept.
+pub async fn room_for_foreign(tx: &mut PlatformTx) -> DbResult<u64> {
+    let kept = usage_batches_rejected::table.filter(diesel::dsl::not(usage_batches_rejected::authentic));
+    let kept: i64 = tx.tx.one(kept.count()).await?;
+    Ok(u64::try_from(FOREIGN_KEPT - kept).unwrap_or(0))
+}
+
+/// Sets a stream entry aside that cannot be applied, for people to look at: whole if it has our tag, else its beginning,
+/// length and hash. Doing it twice keeps one. One with our tag is kept once however often somebody has copied it.
+pub async fn reject(tx: &mut PlatformTx, rejected: &Rejected<'_>) -> DbResult<()> {
     let statement = diesel::sql_query(
-        "INSERT INTO usage_batches_rejected (entry, payload, reason) VALUES ($1, $2, $3) ON CONFLICT (entry) DO NOTHING",
+        "INSERT INTO usage_batches_rejected (entry, payload, reason, authentic, bytes, sha256) \
+         SELECT $1, CASE WHEN $4 THEN $2 ELSE substr($2, 1, $6) END, $3, $4, $5, \
+                CASE WHEN $5 = length($2) THEN sha256($2) END \
+         WHERE NOT $4 OR NOT EXISTS (SELECT FROM usage_batches_rejected WHERE authentic AND sha256 = sha256($2)) \
+         ON CONFLICT (entry) DO NOTHING",
     )
-    .bind::<Text, _>(entry.to_owned())
-    .bind::<Binary, _>(payload.to_vec())
-    .bind::<Text, _>(reason.to_owned());
+    .bind::<Text, _>(rejected.entry)
+    .bind::<Binary, _>(rejected.bytes)
+    .bind::<Text, _>(rejected.reason)
+    .bind::<Bool, _>(rejected.is_authentic)
+    .bind::<Integer, _>(i32::try_from(rejected.length).unwrap_or(i32::MAX))
+    .bind::<Integer, _>(FOREIGN_BYTES);
     tx.tx.execute(statement).await?;
     Ok(())
 }

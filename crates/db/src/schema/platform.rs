@@ -141,6 +141,9 @@ diesel::table! {
         payload -> Bytea,
         reason -> Text,
         at -> Timestamptz,
+        authentic -> Bool,
+        bytes -> Nullable<Int4>,
+        sha256 -> Nullable<Bytea>,
     }
 }
 

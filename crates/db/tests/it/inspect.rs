@@ -157,6 +157,81 @@ async fn every_tenant_that_waits_for_nobody_is_noticed() -> Result<()> {
     noticed(&db, &cases).await
 }
 
+/// Where the platform keeps something under a tenant's id that stays when the tenant is purged: usage, for the bill, the
+/// receipt, and who did what when.
+const STAYS: [&str; 5] =
+    ["request_minutes", "tenant_audit_log", "tenant_purges", "usage_days", "usage_hours"];
+
+/// The tables of the platform that have a tenant's id.
+const WITH_A_TENANT: &str = "SELECT string_agg(table_name, ' ' ORDER BY table_name COLLATE \"C\") FROM information_schema.columns \
+    JOIN information_schema.tables USING (table_schema, table_name) \
+    WHERE table_schema = 'platform' AND column_name = 'tenant_id' AND table_type = 'BASE TABLE'";
+
+/// A purged tenant, and each table that could still have something of it.
+#[tokio::test]
+async fn whatever_is_left_of_a_purged_tenant_is_noticed() -> Result<()> {
+    let Site { db, .. } = Site::new().await?;
+    let gone = db.create_tenant("gone", Plan::Free).await?;
+    let (id, name) = (gone.id.uuid(), gone.schema());
+    db.sql(&format!(
+        "DROP SCHEMA {name} CASCADE; SELECT tenant_roles.remove('{name}');
+         DELETE FROM platform.tenant_schema_versions WHERE tenant_id = '{id}';
+         UPDATE platform.tenants SET status = 'deleted', deleted_at = now(), purge_after = now() WHERE id = '{id}';
+         INSERT INTO platform.tenant_purges (tenant_id, slug, step, finished_at) VALUES ('{id}', 'gone', 'seal', now())"
+    ))
+    .await?;
+    let by_table = [
+        (
+            "jobs",
+            format!(
+                "(id, kind, tenant_id, payload, max_attempts) VALUES (gen_random_uuid(), 'purge_expired', '{id}', '{{}}', 5)"
+            ),
+        ),
+        ("pending_owners", format!("VALUES ('{id}', gen_random_uuid(), 'a@b.example', '')")),
+        ("revocations", format!("(tenant_id, subject, subject_id) VALUES ('{id}', 'user', '{id}')")),
+        (
+            "scaling_decisions",
+            format!("VALUES (gen_random_uuid(), '{id}', now(), 'hold', 1, 1, 0, NULL, '')"),
+        ),
+        ("scaling_policies", format!("VALUES ('{id}', 1, 1, 1, 1, 1, 1, 1)")),
+        ("scaling_states", format!("VALUES ('{id}', 3, now())")),
+        ("schema_pool", format!("VALUES ('{id}', '{name}', '', now(), now())")),
+        ("tenant_schema_versions", format!("VALUES ('{id}', '29990101000000', now())")),
+    ];
+    // Every table of the platform that has a tenant's id is either checked or stays.
+    let mut known: Vec<&str> = by_table.iter().map(|(table, _)| *table).chain(STAYS).collect();
+    known.sort_unstable();
+    assert_eq!(db.value(WITH_A_TENANT).await?, known.join(" "));
+
+    let mut cases: Vec<(&str, String, String)> = by_table
+        .map(|(table, values)| {
+            let clear = format!("DELETE FROM platform.{table} WHERE tenant_id = '{id}'");
+            ("purged tenants", format!("INSERT INTO platform.{table} {values}"), clear)
+        })
+        .into();
+    let text = gone.id;
+    for (body, location) in [
+        (format!("'{{\"tenant\": \"{text}\"}}'"), "NULL".to_owned()),
+        ("NULL".to_owned(), format!("'/v1/admin/tenants/{text}'")),
+    ] {
+        let answer = format!(
+            "INSERT INTO platform.idempotency_keys VALUES ('opr_a', 'r', 'k', '', 200, {location}, {body}, now())"
+        );
+        cases.push(("purged tenants", answer, "DELETE FROM platform.idempotency_keys".into()));
+    }
+    for (column, value) in [("requests_per_minute", "7"), ("burst", "7")] {
+        let set = |value: &str| format!("UPDATE platform.tenants SET {column} = {value} WHERE id = '{id}'");
+        cases.push(("purged tenants", set(value), set("NULL")));
+    }
+    cases.push((
+        "purged tenants",
+        format!("CREATE SCHEMA {name} AUTHORIZATION bulkhead_owner"),
+        format!("DROP SCHEMA {name}"),
+    ));
+    cases.push(("purged tenants", format!("CREATE ROLE {name}"), format!("DROP ROLE {name}")));
+    noticed(&db, &cases).await
+}
+
 #[tokio::test]
 async fn every_role_that_may_do_too_much_or_too_little_is_noticed() -> Result<()> {
     let site = Site::new().await?;

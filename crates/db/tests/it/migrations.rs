@@ -9,14 +9,14 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
-    Owner,
+    DbError, Owner, PoolOptions,
     migrate::{
         MigrateOptions, MigrationReport, Progress, TENANT_MIGRATIONS, TenantMigration, migrate,
         migrate_platform, migrate_tenants, revert_platform_once,
     },
 };
 use bulkhead_domain::Plan;
-use bulkhead_testkit::{Login, TestDb, TestTenant};
+use bulkhead_testkit::{Cluster, Login, TestDb, TestTenant};
 
 use crate::support::catalog;
 
@@ -139,6 +139,67 @@ async fn each_platform_migration_goes_back_to_the_one_before() -> Result<()> {
         assert_eq!(catalog(&db, &["platform", "gate"]).await?, before, "{}", directory.display());
         admin.batch_execute(&up).await?;
     }
+    Ok(())
+}
+
+/// Tenants that a person has deleted before there was an operation for it: with their schema there is a way back, without it
+/// there is nothing to go back to. What is purged is not forgotten by going back a version.
+#[tokio::test]
+async fn the_end_of_a_tenants_life_is_neither_invented_nor_forgotten() -> Result<()> {
+    let db = TestDb::unmigrated().await?;
+    let admin = db.session(Login::Admin).await?;
+    admin.batch_execute("SET ROLE bulkhead_owner; SET search_path = platform").await?;
+    let mut down = String::new();
+    for directory in directories("platform")? {
+        let up = fs::read_to_string(directory.join("up.sql"))?;
+        if !directory.ends_with("2026-11-28-000002_tenant_lifecycle") {
+            admin.batch_execute(&up).await?;
+            continue;
+        }
+        let (there, gone) = (format!("t_{}", "a".repeat(26)), format!("t_{}", "b".repeat(26)));
+        admin
+            .batch_execute(&format!(
+                "INSERT INTO tenants (id, slug, name, role_name, status, plan, created_at, updated_at) VALUES
+                     (gen_random_uuid(), 'there', 'x', '{there}', 'deleted', 'free', now(), now()),
+                     (gen_random_uuid(), 'gone', 'x', '{gone}', 'deleted', 'free', now(), now());
+                 CREATE SCHEMA {there}"
+            ))
+            .await?;
+        admin.batch_execute(&up).await?;
+        down = fs::read_to_string(directory.join("down.sql"))?;
+        break;
+    }
+    assert_eq!(
+        db.value("SELECT string_agg(slug || coalesce(' to ' || restore_to, ''), ', ' ORDER BY slug) FROM platform.tenants").await?,
+        "gone, there to suspended"
+    );
+    let purging = "SELECT string_agg(slug || ' ' || step, ', ') FROM platform.tenant_purges";
+    assert_eq!(db.value(purging).await?, "gone jobs");
+    let refused = async |expected: &str| -> Result<()> {
+        let error =
+            admin.batch_execute(&format!("BEGIN; {down}")).await.err().context(expected.to_owned())?;
+        let why = error.as_db_error().map(|error| error.message().to_owned()).unwrap_or_default();
+        assert!(why.contains(expected), "{why}");
+        Ok(admin.batch_execute("ROLLBACK").await?)
+    };
+    refused("not purged").await?;
+    // One is back in service, the other's purge is finished.
+    admin
+        .batch_execute(
+            "UPDATE tenants SET status = 'suspended', deleted_at = NULL, purge_after = NULL, restore_to = NULL WHERE slug = 'there';
+             UPDATE tenant_purges SET finished_at = now()",
+        )
+        .await?;
+    refused("would be lost").await?;
+    admin
+        .batch_execute(
+            "INSERT INTO tenant_audit_log SELECT tenant_id, tenant_id, now(), 'a', 'b', 'c', 'd' FROM tenant_purges;
+             DELETE FROM tenant_purges",
+        )
+        .await?;
+    refused("would be lost").await?;
+    admin.batch_execute("DELETE FROM tenant_audit_log").await?;
+    admin.batch_execute(&format!("BEGIN; {down}; COMMIT")).await?;
     Ok(())
 }
 
@@ -330,8 +391,9 @@ async fn a_run_that_is_cut_short_is_resumed_by_the_next() -> Result<()> {
     }
     // What the server sees of a process that is killed: connections that end in the middle of a transaction.
     drop(migration);
-    db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bulkhead_provisioner'")
-        .await?;
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                WHERE datname = current_database() AND usename = 'bulkhead_provisioner'";
+    db.sql(kill).await?;
 
     let done = at_newest(&db).await?;
     assert!((1..9).contains(&done), "{done} of 9");
@@ -400,5 +462,78 @@ async fn a_run_with_nothing_to_do_does_not_ask_each_of_ten_thousand_tenants() ->
     }
     let made = transactions(&db).await? - before;
     assert!(made < 1_000, "{made} transactions");
+    Ok(())
+}
+
+/// A set whose newest migration is this SQL, which may use the sequence `platform.tries` to count how often it is run.
+async fn counting(db: &TestDb, up: &'static str) -> Result<Vec<TenantMigration>> {
+    db.sql("CREATE SEQUENCE platform.tries; ALTER SEQUENCE platform.tries OWNER TO bulkhead_owner").await?;
+    let slow = TenantMigration { version: "29990101000000", name: "2999-01-01-000000_slow", up };
+    Ok(TENANT_MIGRATIONS.iter().copied().chain([slow]).collect())
+}
+
+async fn tries(db: &TestDb) -> Result<i64> {
+    Ok(db.value("SELECT last_value FROM platform.tries").await?.parse()?)
+}
+
+/// The whole batch takes twice as long as a client waits for an answer.
+#[tokio::test]
+async fn a_batch_may_take_longer_than_an_answer() -> Result<()> {
+    let db = TestDb::new().await?;
+    tenants(&db, 5).await?;
+    let set = counting(&db, "SELECT pg_sleep(0.4), nextval('platform.tries')").await?;
+    let impatient = PoolOptions { answer: Duration::from_secs(1), ..TestDb::pool_options(1) };
+    let options = MigrateOptions { batch: 20, ..options() };
+    let report = migrate_tenants(&db.owner_with(impatient)?, &set, &options, &|_| {}).await?;
+    assert_eq!((report.migrated, report.failed), (5, vec![]));
+    assert_eq!(tries(&db).await?, 1 + 5, "the rehearsal, and each tenant once: none had to be tried alone");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_slower_than_an_answer_stops_nobody_else() -> Result<()> {
+    let db = TestDb::new().await?;
+    let all = tenants(&db, 4).await?;
+    db.sql(&format!("CREATE TABLE {}.large (n int)", all[1].schema())).await?;
+    let set = counting(
+        &db,
+        "SELECT nextval('platform.tries'); SELECT pg_sleep(CASE WHEN to_regclass('large') IS NULL THEN 0 ELSE 8 END)",
+    )
+    .await?;
+    let impatient = PoolOptions { answer: Duration::from_secs(2), ..TestDb::pool_options(1) };
+    let owner = db.owner_with(impatient)?;
+    let report = migrate_tenants(&owner, &set, &MigrateOptions { batch: 20, ..options() }, &|_| {}).await?;
+    assert_eq!(report.migrated, 3);
+    let [(failed, error)] = &report.failed[..] else { anyhow::bail!("{:?}", report.failed) };
+    assert_eq!((*failed, error.as_str()), (all[1].id, "the database did not answer in time"));
+    // The rehearsal; the batch as far as the slow one; each alone, the slow one once.
+    assert_eq!(tries(&db).await?, 1 + 2 + 4);
+    Ok(())
+}
+
+/// Nobody is marked, and the run is to be repeated.
+#[tokio::test]
+async fn a_server_that_is_frozen_ends_the_run() -> Result<()> {
+    let cluster = Cluster::start(|_| {}, None).await?;
+    let db = TestDb::on(cluster.clone()).await?;
+    tenants(&db, 3).await?;
+    let set = counting(&db, "SELECT pg_sleep(0.5), nextval('platform.tries')").await?;
+    let impatient = PoolOptions { answer: Duration::from_secs(2), ..TestDb::pool_options(2) };
+    let (owner, options) = (db.owner_with(impatient)?, MigrateOptions { batch: 2, ..options() });
+    let freeze = async {
+        // The rehearsal is over, and both connections are at work.
+        while tries(&db).await? < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cluster.server().context("this cluster was given")?.freeze()?;
+        anyhow::Ok(())
+    };
+    let (outcome, frozen) = tokio::join!(migrate_tenants(&owner, &set, &options, &|_| {}), freeze);
+    cluster.server().context("this cluster was given")?.thaw()?;
+    frozen?;
+    let error = outcome.err().context("it cannot have ended well")?;
+    assert!(matches!(error, DbError::Timeout | DbError::Unavailable(_)), "{error:?}");
+    let marked = "SELECT count(*) FROM platform.tenant_schema_versions WHERE failed_at IS NOT NULL";
+    assert_eq!(db.value(marked).await?, "0");
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
-    Authority, DbError, PageRequest,
+    Authority, DbError, Owner, PageRequest, Pool, Timeouts,
     inspect::{Level, inspect},
     migrate::TENANT_MIGRATIONS,
     platform::{
@@ -16,7 +16,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId, TenantStatus};
 use bulkhead_jobs::{PurgeExpired, PurgeTenant};
-use bulkhead_testkit::{Login, TestDb, TestTenant};
+use bulkhead_testkit::{Login, TestDb, TestTenant, timeouts};
 use chrono::TimeDelta;
 
 async fn delete(db: &TestDb, id: TenantId) -> Result<tenants::Tenant> {
@@ -323,6 +323,65 @@ async fn a_tenant_that_was_in_service_is_kept_until_no_node_serves_it() -> Resul
     Ok(())
 }
 
+/// The API's clock is late, or the request has waited: the time begins when the database deletes.
+#[tokio::test]
+async fn a_tenant_is_kept_by_the_clock_that_judges_when_it_is_over() -> Result<()> {
+    let db = TestDb::new().await?;
+    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let at = SystemClock.now() - TimeDelta::minutes(2);
+    let delete = async |tx: &mut _| {
+        let tenant = tenants::lock(tx, tenant.id).await?.ok_or(DbError::Aborted)?;
+        lifecycle::delete(tx, &tenant, TimeDelta::zero(), at).await
+    };
+    db.db()?.platform_write(Authority::machinery(), delete).await?;
+    assert_eq!(sweep(&db).await?, (0, 0));
+    let left =
+        "SELECT purge_after > now() AND deleted_at > now() - interval '1 minute' FROM platform.tenants";
+    assert_eq!(db.value(left).await?, "t");
+    Ok(())
+}
+
+/// The statement that finds the tenant has begun; before it locks the row, the tenant is restored and deleted again.
+#[tokio::test]
+async fn a_tenant_that_is_deleted_anew_while_a_sweep_looks_is_kept_anew() -> Result<()> {
+    let db = TestDb::new().await?;
+    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    delete(&db, tenant.id).await?;
+    let_time_pass(&db, tenant.id).await?;
+    // The sweep looks at this row, and the policy holds it there.
+    db.sql(&format!(
+        "INSERT INTO platform.jobs (id, kind, idempotency_key, payload, max_attempts, state, attempts, error, finished_at) \
+         VALUES (gen_random_uuid(), 'purge_tenant', '{}/x', '{{}}', 5, 'failed', 5, 'x', now() - interval '1 day');
+         CREATE FUNCTION platform.hold() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+             IF current_query() LIKE '%purge_after <= now()%' THEN PERFORM pg_advisory_xact_lock_shared(7); END IF;
+             RETURN true;
+         END $$;
+         GRANT EXECUTE ON FUNCTION platform.hold() TO bulkhead_platform_rw;
+         ALTER TABLE platform.jobs ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY held ON platform.jobs USING (platform.hold())",
+        tenant.id.uuid()
+    ))
+    .await?;
+    let barrier = db.session(Login::Admin).await?;
+    barrier.batch_execute("SELECT pg_advisory_lock(7)").await?;
+    let meanwhile = async {
+        let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 7 \
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        while db.value(held).await? != "1" {
+            tokio::task::yield_now().await;
+        }
+        restore(&db, tenant.id).await?.context("in time")?;
+        delete(&db, tenant.id).await?;
+        barrier.batch_execute("SELECT pg_advisory_unlock(7)").await?;
+        anyhow::Ok(())
+    };
+    let (swept, done) = tokio::join!(sweep(&db), meanwhile);
+    done?;
+    assert_eq!(swept?, (0, 0));
+    assert!(restore(&db, tenant.id).await?.is_some(), "there is a way back for 30 days");
+    Ok(())
+}
+
 /// Whichever comes first, the other finds it done.
 #[tokio::test]
 async fn a_purge_does_not_begin_while_its_tenant_is_being_restored() -> Result<()> {
@@ -508,6 +567,109 @@ async fn whoever_has_a_schema_is_housekept_until_its_purge_begins() -> Result<()
     let at = SystemClock.now();
     let ask = async |tx: &mut _| queue::enqueue_for_tenants(tx, &PurgeExpired {}, "k", &found, at).await;
     assert_eq!(db.db()?.platform_write::<_, DbError>(Authority::machinery(), ask).await?, 3);
+    Ok(())
+}
+
+/// Whatever comes in when everything of its kind was removed already goes with the last step.
+#[tokio::test]
+async fn what_comes_in_during_a_purge_goes_at_its_end() -> Result<()> {
+    let db = TestDb::new().await?;
+    let tenant = furnished(&db, "acme").await?;
+    delete(&db, tenant.id).await?;
+    let_time_pass(&db, tenant.id).await?;
+    sweep(&db).await?;
+    for _ in [Step::Jobs, Step::Audit, Step::Schema, Step::Records] {
+        assert_eq!(step(&db, tenant.id).await?, Advanced::Going);
+    }
+    let (id, text) = (tenant.id.uuid(), tenant.id);
+    db.sql(&format!(
+        "INSERT INTO platform.jobs (id, kind, tenant_id, payload, max_attempts) VALUES (gen_random_uuid(), 'purge_expired', '{id}', '{{}}', 5);
+         INSERT INTO platform.revocations (tenant_id, subject, subject_id) VALUES ('{id}', 'tenant', '{id}');
+         INSERT INTO platform.scaling_decisions VALUES (gen_random_uuid(), '{id}', now(), 'hold', 1, 1, 0, NULL, '');
+         INSERT INTO platform.idempotency_keys VALUES ('opr_a', 'r', 'late', '', 202, NULL, '{text}', now())"
+    ))
+    .await?;
+    let receipt = purge(&db, tenant.id).await?;
+    assert_eq!(traces(&db, &tenant).await?, WHAT_STAYS);
+    assert_eq!((receipt.jobs, receipt.revocations, receipt.scaling, receipt.answers), (5, 2, 4, 2));
+    Ok(())
+}
+
+/// As cold gigabytes on a slow disk are: a table that cannot be counted in the time of a statement. Another has more rows
+/// than are counted.
+#[tokio::test]
+async fn a_table_that_takes_too_long_to_count_holds_no_purge_up() -> Result<()> {
+    let db = TestDb::new().await?;
+    let tenant = furnished(&db, "acme").await?;
+    let schema = tenant.schema();
+    db.sql(&format!(
+        "CREATE TABLE {schema}.slow (n int); INSERT INTO {schema}.slow VALUES (1);
+         CREATE TABLE {schema}.unknown (n int); INSERT INTO {schema}.unknown VALUES (1);
+         CREATE TABLE {schema}.large (n int); INSERT INTO {schema}.large SELECT generate_series(1, {COUNTED} + 50);
+         ANALYZE {schema}.slow, {schema}.large;
+         ALTER TABLE {schema}.slow ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY slow ON {schema}.slow USING (pg_sleep(60) IS NOT NULL);
+         ALTER TABLE {schema}.unknown ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY slow ON {schema}.unknown USING (pg_sleep(60) IS NOT NULL);
+         GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO bulkhead_owner"
+    ))
+    .await?;
+    delete(&db, tenant.id).await?;
+    let_time_pass(&db, tenant.id).await?;
+    sweep(&db).await?;
+    let pool = Pool::new(db.connector(Login::Provisioner)?, TestDb::pool_options(1));
+    let owner = Owner::new(pool, Timeouts { statement_ms: 1_000, ..timeouts() });
+    let at = SystemClock.now();
+    let receipt = loop {
+        let step = async |tx: &mut _| advance(tx, tenant.id, JobId::mint(at), at).await;
+        match owner.write::<_, DbError>(step).await? {
+            Advanced::Going => {}
+            Advanced::Purged(receipt) => break receipt,
+            Advanced::Refused => anyhow::bail!("refused"),
+        }
+    };
+    assert_eq!(receipt.rows.get("resources"), Some(&7), "the others are counted");
+    let estimated = [("large", Some(COUNTED + 50)), ("slow", Some(1)), ("unknown", None)];
+    assert_eq!(receipt.rows_estimated, estimated.map(|(table, rows)| (table.to_owned(), rows)).into());
+    assert_eq!(traces(&db, &tenant).await?, WHAT_STAYS);
+    Ok(())
+}
+
+/// A migration of the tenant has its row, and is still to work in the schema.
+#[tokio::test]
+async fn a_schema_is_not_dropped_under_a_migration() -> Result<()> {
+    let db = TestDb::new().await?;
+    let tenant = furnished(&db, "acme").await?;
+    delete(&db, tenant.id).await?;
+    let_time_pass(&db, tenant.id).await?;
+    sweep(&db).await?;
+    for _ in [Step::Jobs, Step::Audit] {
+        assert_eq!(step(&db, tenant.id).await?, Advanced::Going);
+    }
+    let migration = db.session(Login::Admin).await?;
+    let claim = format!(
+        "BEGIN; SELECT FROM platform.tenant_schema_versions WHERE tenant_id = '{}' FOR UPDATE",
+        tenant.id.uuid()
+    );
+    migration.batch_execute(&claim).await?;
+    let migrated = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                       AND usename = 'bulkhead_provisioner' AND wait_event_type = 'Lock'";
+        while db.value(waiting).await? != "1" {
+            tokio::task::yield_now().await;
+        }
+        // Nothing of the schema is locked by the purge that waits.
+        let work = format!(
+            "SET LOCAL lock_timeout = '2s'; ALTER TABLE {}.users ADD COLUMN colour text; COMMIT",
+            tenant.schema()
+        );
+        anyhow::Ok(migration.batch_execute(&work).await?)
+    };
+    let (dropped, migrated) = tokio::join!(step(&db, tenant.id), migrated);
+    migrated?;
+    assert_eq!(dropped?, Advanced::Going);
+    assert!(!traces(&db, &tenant).await?.contains("schema"));
+    purge(&db, tenant.id).await?;
     Ok(())
 }
 

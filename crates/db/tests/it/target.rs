@@ -130,8 +130,7 @@ async fn a_newer_program_builds_at_the_version_of_the_fleet_until_it_is_migrated
     Ok(())
 }
 
-/// The order that M7 is about: an older worker has begun to build when the newer release migrates, and there is no other
-/// tenant.
+/// An older worker builds while the newer release migrates, and there is no other tenant.
 #[tokio::test]
 async fn a_migration_waits_for_who_builds_and_migrates_what_was_built() -> Result<()> {
     let db = TestDb::new().await?;

@@ -1,6 +1,8 @@
 //! Who can write to Redis cannot bill anybody, nor keep anybody from being billed.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
 use bulkhead_testkit::{TestDb, TestRedis, mac, mac_of};
 use bulkhead_usage::{DrainOptions, Drained, STREAM, drain};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -112,4 +114,87 @@ async fn what_a_worker_does_not_believe_its_node_applies_itself() -> Result<()> 
     assert_eq!(drain_all(&db, &redis).await?.fresh, 0);
     assert_eq!(entries(&redis).await?, 0);
     load.recorded.check(&db).await
+}
+
+/// One number of what Redis tells about itself.
+async fn told(connection: &mut MultiplexedConnection, what: &str) -> Result<usize> {
+    let info: String = redis::cmd("INFO").arg("stats").query_async(connection).await?;
+    let line = info.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+    Ok(line.context(what.to_owned())?.parse()?)
+}
+
+#[tokio::test]
+async fn who_writes_to_redis_cannot_fill_the_disk_of_postgresql() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let mut connection = server(&redis).connect().await?;
+    let foreign = "f".repeat(3_000);
+    let flood = async |connection: &mut MultiplexedConnection, entries: usize| {
+        let mut pipe = redis::pipe();
+        for _ in 0..entries {
+            pipe.cmd("XADD").arg(STREAM).arg("*").arg("b").arg(&foreign).arg("m").arg("wrong").ignore();
+        }
+        pipe.query_async::<()>(connection).await
+    };
+    let drained = async |connection: &mut MultiplexedConnection| {
+        drain(connection, &db.db()?, &metrics(), &*mac(), DrainOptions::default(), requested_at())
+            .await
+            .map_err(anyhow::Error::from)
+    };
+    let unreadable = "u".repeat(3_000);
+    flood(&mut connection, 1_200).await?;
+    add(&mut connection, &unreadable).await?;
+    assert_eq!(drained(&mut connection).await?, Drained { rejected: 1_201, ..Drained::default() });
+    let of_others = "SELECT DISTINCT concat_ws(' ', count(*) OVER (), octet_length(payload), bytes, encode(sha256, 'hex')) \
+                     FROM platform.usage_batches_rejected WHERE NOT authentic";
+    let ours = "SELECT concat_ws(' ', count(*), sum(octet_length(payload)), sum(bytes)) \
+                FROM platform.usage_batches_rejected WHERE authentic AND sha256 = sha256(payload)";
+    let hash = db.value(&format!("SELECT encode(sha256('{foreign}'), 'hex')")).await?;
+    let expected = format!("1000 1024 3000 {hash}");
+    assert_eq!(
+        (db.value(of_others).await?, db.value(ours).await?),
+        (expected.clone(), "1 3000 3000".to_owned())
+    );
+    // There are enough of them. What is ours is kept all the same, once however often somebody copies it.
+    flood(&mut connection, 300).await?;
+    for _ in 0..20 {
+        add(&mut connection, &unreadable).await?;
+    }
+    add(&mut connection, &"v".repeat(3_000)).await?;
+    assert_eq!(drained(&mut connection).await?, Drained { rejected: 321, ..Drained::default() });
+    assert_eq!((db.value(of_others).await?, db.value(ours).await?), (expected, "2 6000 6000".to_owned()));
+    assert_eq!(entries(&redis).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_writes_to_redis_cannot_fill_the_memory_of_the_worker() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let mut connection = server(&redis).connect().await?;
+    // Longer than any batch.
+    let huge = "h".repeat(8 << 20);
+    for _ in 0..4 {
+        add(&mut connection, &huge).await?;
+    }
+    let (mac, db_of_worker) = (mac(), db.db()?);
+    let before = told(&mut connection, "total_net_output_bytes").await?;
+    let (metrics, options) = (metrics(), DrainOptions::default());
+    let drained = drain(&mut connection, &db_of_worker, &metrics, &*mac, options, requested_at()).await?;
+    assert_eq!(drained, Drained { rejected: 4, ..Drained::default() });
+    let read = told(&mut connection, "total_net_output_bytes").await? - before;
+    assert!(read < 100_000, "{read} bytes were read");
+    let kept = "SELECT DISTINCT concat_ws(' ', authentic, octet_length(payload), bytes, sha256, reason) FROM platform.usage_batches_rejected";
+    assert_eq!(
+        db.value(kept).await?,
+        "f 1024 8388608 it is not ours: the entry has 8388608 bytes, more than 524288"
+    );
+
+    // As long as a batch can be: so many at a time as the run may hold.
+    let large = "l".repeat(500_000);
+    for _ in 0..40 {
+        add(&mut connection, &large).await?;
+    }
+    let options = DrainOptions { bytes: 1 << 20, budget: Duration::ZERO, ..DrainOptions::default() };
+    let drained = drain(&mut connection, &db_of_worker, &metrics, &*mac, options, requested_at()).await?;
+    assert_eq!(drained, Drained { rejected: 3, left: 37, ..Drained::default() });
+    Ok(())
 }

@@ -23,7 +23,7 @@ impl Handle for PurgeTenant {
                 }
                 Advanced::Refused => Err(JobError::abort("the tenant is not to be purged")),
             };
-            if let Some(finished) = context.owner().write(step).await? {
+            if let Some(finished) = context.purger().write(step).await? {
                 return Ok(finished);
             }
         }

@@ -47,6 +47,7 @@ async fn worker_process() -> Result<()> {
         threads: vec![db()?, db()?],
         own: db()?,
         owner: Owner::new(pool(&addresses.provisioner)?, timeouts()),
+        purger: Owner::new(pool(&addresses.provisioner)?, timeouts()),
         redis: server(&addresses.redis),
         usage_mac: mac(),
         queue_mac: mac(),

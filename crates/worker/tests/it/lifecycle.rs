@@ -192,6 +192,55 @@ async fn tenants_that_are_not_in_service_are_housekept() -> Result<()> {
     LocalSet::new().run_until(test).await
 }
 
+/// However long a step of a purge takes, whoever signs up does not wait for it.
+#[tokio::test]
+async fn customers_sign_up_while_a_purge_takes_its_time() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let leaving = db.create_tenant("leaving", Plan::Free).await?;
+    delete(&db, leaving.id).await?;
+    let sweep = async |tx: &mut _| lifecycle::sweep(tx, SystemClock.now()).await;
+    db.db()?.platform_write::<_, DbError>(Authority::machinery(), sweep).await?;
+    let brake = db.session(Login::Admin).await?;
+    brake.batch_execute("BEGIN; SELECT FROM platform.tenant_purges FOR UPDATE").await?;
+    // The one wait of the purge; it gives up after a while and is begun again.
+    let waiting = "SELECT coalesce(max(pid || ' ' || query_start), '') FROM pg_stat_activity \
+        WHERE datname = current_database() AND usename = 'bulkhead_provisioner' AND wait_event_type = 'Lock'";
+    let test = async {
+        let worker = start(&db, &redis)?;
+        let mut round = 0;
+        loop {
+            round += 1;
+            anyhow::ensure!(round <= 5, "each sign-up has waited for the purge");
+            let wait = loop {
+                let seen = db.value(waiting).await?;
+                if !seen.is_empty() {
+                    break seen;
+                }
+                sleep(Duration::from_millis(10)).await;
+            };
+            let tenant = db.sign_up(&format!("acme-{round}"), Plan::Free).await?;
+            order(&db, tenant.id).await?;
+            let status = format!("SELECT status FROM platform.tenants WHERE id = '{}'", tenant.id.uuid());
+            until(&db, &status, "active", PATIENCE).await?;
+            // On a busy machine the wait may be over before anybody has signed up.
+            if db.value(waiting).await? == wait {
+                break;
+            }
+        }
+        brake.batch_execute("ROLLBACK").await?;
+        until(
+            &db,
+            "SELECT count(*) FROM platform.tenant_purges WHERE finished_at IS NOT NULL",
+            "1",
+            PATIENCE,
+        )
+        .await?;
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
 /// Each worker is stopped for good inside one step: its work is done and what comes next is written, but not committed.
 #[tokio::test]
 async fn a_purge_whose_worker_is_killed_in_every_step_comes_to_its_end() -> Result<()> {
@@ -249,8 +298,7 @@ async fn a_purge_whose_worker_is_killed_in_every_step_comes_to_its_end() -> Resu
     let receipt = "SELECT concat_ws(' ', receipt ->> 'jobs', receipt -> 'rows' ->> 'users', receipt ->> 'audit_kept') \
         FROM platform.tenant_purges";
     assert_eq!(db.value(receipt).await?, format!("{removed} 1 1"), "nothing is counted twice");
-    let audit = "SELECT count(*) FROM platform.audit_log WHERE action = 'purge_tenant'";
-    assert_eq!(db.value(audit).await?, "1");
+    assert_eq!(db.value("SELECT count(*) FROM platform.audit_log WHERE action = 'purge_tenant'").await?, "1");
     assert_eq!(db.value(&format!("SELECT to_regrole('{}')", tenant.schema())).await?, "");
     db.sql(
         "DROP TRIGGER note ON platform.jobs; DROP TABLE platform.held, platform.removed; \

@@ -163,6 +163,11 @@ async fn scaling_is_decided_once_per_tenant_and_minute() -> Result<()> {
     LocalSet::new().run_until(test).await
 }
 
+/// Entries of the usage stream.
+const SET_ASIDE: &str = "INSERT INTO platform.usage_batches_rejected (entry, payload, reason, authentic, at) VALUES \
+     ('foreign, old', '', '', false, now() - interval '32 days'), ('foreign', '', '', false, now() - interval '30 days'), \
+     ('ours', '', '', true, now() - interval '1 year');";
+
 #[tokio::test]
 async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
@@ -179,7 +184,7 @@ async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
             )
         };
         db.sql(&format!(
-            "{} {} INSERT INTO platform.scaling_decisions VALUES \
+            "{} {} {SET_ASIDE} INSERT INTO platform.scaling_decisions VALUES \
              (gen_random_uuid(), '{id}', now() - interval '31 days', 'hold', 1, 1, 0, NULL, ''), \
              (gen_random_uuid(), '{id}', now() - interval '29 days', 'hold', 1, 1, 0, NULL, ''); \
              INSERT INTO platform.usage_batches VALUES (gen_random_uuid(), 'n', '{{}}', now() - interval '36 days'), \
@@ -209,10 +214,10 @@ async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
             "SELECT concat_ws(' ', (SELECT count(*) FROM platform.request_minutes), \
              (SELECT count(*) FROM platform.jobs WHERE tenant_id IS NULL AND kind = 'purge_expired'), \
              (SELECT count(*) FROM platform.scaling_decisions), (SELECT count(*) FROM platform.usage_batches), \
-             (SELECT count(*) FROM platform.revocations), (SELECT string_agg(key, ',') FROM {schema}.idempotency_keys), \
+             (SELECT string_agg(entry, ',' ORDER BY entry) FROM platform.usage_batches_rejected), (SELECT count(*) FROM platform.revocations), (SELECT string_agg(key, ',') FROM {schema}.idempotency_keys), \
              (SELECT count(*) FROM {schema}.sessions), (SELECT string_agg(name, ',' ORDER BY name) FROM {schema}.api_keys))"
         );
-        assert_eq!(db.value(&rows).await?, "1 1 1 1 1 new 1 just revoked,works");
+        assert_eq!(db.value(&rows).await?, "1 1 1 1 foreign,ours 1 new 1 just revoked,works");
         // The next hour's run does not ask again.
         db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", KeepHouse::KIND))
             .await?;

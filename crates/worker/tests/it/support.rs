@@ -130,7 +130,9 @@ pub(crate) fn reaches(db: &TestDb, redis_url: &str) -> Result<Reaches> {
     Ok(Reaches {
         threads: vec![db.db()?, db.db()?],
         own: db.db()?,
-        owner: db.owner()?,
+        // As the product has them.
+        owner: db.owner_with(TestDb::pool_options(1))?,
+        purger: db.owner_with(TestDb::pool_options(1))?,
         redis: server(redis_url),
         usage_mac: mac(),
         queue_mac: mac(),

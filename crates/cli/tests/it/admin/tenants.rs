@@ -159,10 +159,13 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
         "platform\"; --",
         "../../etc",
         &"a".repeat(41),
+        // As the row of a purged tenant is named.
+        "t-01jd3e2x6m7k9v4q8t5b2n0c1d",
     ] {
         let mut body = order(slug);
         body["name"] = json!(name);
-        operator.post("/v1/admin/tenants", &body).await.refused(422, "validation-failed");
+        let refused = operator.post("/v1/admin/tenants", &body).await.refused(422, "validation-failed");
+        assert_eq!(refused.at("/errors/0/pointer"), "/slug", "{slug}");
     }
     assert_eq!(system.sql(&format!("SELECT count(*) FROM platform.tenants WHERE name = '{name}'")), "0");
 }

@@ -88,6 +88,7 @@ pub(crate) struct System {
     pub(crate) users: Option<Users>,
     pub(crate) api_port: u16,
     pub(crate) metrics_port: u16,
+    worker_metrics_port: u16,
     pub(crate) master_key: String,
     pub(crate) contract: Contract,
     /// Every credential and password that a caller was given or has sent.
@@ -124,6 +125,7 @@ impl System {
             users,
             api_port: free_port(),
             metrics_port: free_port(),
+            worker_metrics_port: free_port(),
             master_key: format!("{random}A="),
             contract: Contract::default(),
             secrets: Mutex::default(),
@@ -160,7 +162,7 @@ impl System {
         services.push(Service::start("api", &api, &logs));
         let mut worker = self.commands();
         worker.push(("BULKHEAD_DATABASE_PROVISIONER_URL", self.provisioner_url()));
-        worker.push(("BULKHEAD_METRICS_PORT", free_port().to_string()));
+        worker.push(("BULKHEAD_METRICS_PORT", self.worker_metrics_port.to_string()));
         worker.push(("BULKHEAD_REDIS_CACHE_URL", self.redis_url_of("worker")));
         services.push(Service::start("worker", &worker, &logs));
     }
@@ -331,6 +333,12 @@ impl System {
     /// What the API tells the machines.
     pub(crate) async fn metrics(&self) -> String {
         let url = format!("http://127.0.0.1:{}/metrics", self.metrics_port);
+        reqwest::get(url).await.unwrap().text().await.unwrap()
+    }
+
+    /// What the worker tells the machines.
+    pub(crate) async fn worker_metrics(&self) -> String {
+        let url = format!("http://127.0.0.1:{}/metrics", self.worker_metrics_port);
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 

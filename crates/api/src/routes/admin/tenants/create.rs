@@ -27,7 +27,8 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateTenantRequest {
-    /// The name it logs in with: 3 to 40 lower-case letters, digits and hyphens.
+    /// The name it logs in with: 3 to 40 lower-case letters, digits and hyphens. `t-` and 26 letters or digits cannot be one:
+    /// tenants that were removed are named so.
     #[schema(pattern = "^[a-z][a-z0-9-]{1,38}[a-z0-9]$", example = "acme")]
     slug: String,
     /// The name people read.
@@ -116,7 +117,7 @@ struct Wanted {
 
 impl Wanted {
     fn parse(request: CreateTenantRequest) -> Result<Self, ApiError> {
-        let slug = request.slug.parse();
+        let slug = Slug::for_new_tenant(&request.slug);
         let name = request.name.parse();
         let plan = request.plan.parse();
         let email = request.owner.email.parse();

@@ -143,10 +143,10 @@ async fn change(
             let tenant = if change.keeps(&current) {
                 current
             } else {
-                let changed = tenants::update(tx, id, current.version, change, at).await?;
+                let changed = tenants::update(tx, id, change, at).await?;
                 announce_tenant_change(tx, id).await?;
                 caller.audit(tx, at, &id, changes).await?;
-                changed.ok_or(ApiError::NotFound)?
+                changed
             };
             let version = tenant.version;
             Ok(Answer::ok(&TenantResponse::from(tenant))?.version(version))

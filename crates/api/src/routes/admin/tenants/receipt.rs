@@ -14,9 +14,13 @@ pub(super) struct PurgeReceipt {
     begun_at: DateTime<Utc>,
     /// When it was finished; `null` while it goes on.
     finished_at: Option<DateTime<Utc>>,
-    /// Rows of each table of the tenant's schema that were removed; a table is counted up to 1,000,000.
-    #[schema(example = json!({ "users": 12, "resources": 3400 }))]
+    /// Rows that were removed of each table of the tenant's schema that had at most 100,000.
+    #[schema(example = json!({ "users": 12, "api_keys": 3 }))]
     rows: BTreeMap<String, i64>,
+    /// The other tables, which had more rows or could not be counted in time: about how many there were, or `null` when that is
+    /// not known.
+    #[schema(example = json!({ "resources": 1_200_000 }))]
+    rows_estimated: BTreeMap<String, Option<i64>>,
     /// The size that the schema had on the disk, in bytes.
     #[schema(example = 1_048_576)]
     bytes: i64,
@@ -51,6 +55,7 @@ impl From<Purge> for PurgeReceipt {
         let Purge { begun_at, finished_at, receipt, slug: _ } = purge;
         let Receipt {
             rows,
+            rows_estimated,
             bytes,
             schema,
             role,
@@ -65,6 +70,7 @@ impl From<Purge> for PurgeReceipt {
             begun_at,
             finished_at,
             rows,
+            rows_estimated,
             bytes,
             schema,
             role,
