@@ -245,7 +245,7 @@ impl Authenticator {
             Account::User { tenant, .. } => SessionOwner::Tenant(tenant.get()),
             Account::Operator { .. } => SessionOwner::Operator,
         };
-        let refresh = RefreshToken::issue(owner, session)?;
+        let refresh = RefreshToken::issue(&self.keyring, owner, session)?;
         let mac = refresh.mac(&self.keyring);
         let opened: Option<(Principal, DateTime<Utc>)> = match account {
             Account::User { tenant, id, .. } => {
