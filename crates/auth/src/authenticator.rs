@@ -105,8 +105,8 @@ pub struct Authenticator {
     pub(crate) session_life: TimeDelta,
     pub(crate) attempts: Attempts,
     pub(crate) view: Arc<NodeView>,
+    pub(crate) cache: CredentialCache,
     keys: RwLock<Option<Arc<KeySet>>>,
-    cache: CredentialCache,
 }
 
 impl Authenticator {
@@ -134,7 +134,8 @@ impl Authenticator {
     /// Lets a credential's holder in, or not.
     ///
     /// `ask` is called before the database is asked about somebody who has shown nothing good yet, and may refuse that by
-    /// saying when to come back. It is not called for a credential that is cached, nor for a token that we have signed.
+    /// saying when to come back. It is not called for a credential that this node has verified before, however long ago,
+    /// nor for a token that we have signed.
     pub async fn authenticate(
         &self,
         db: &Db,
@@ -148,6 +149,7 @@ impl Authenticator {
             Err(miss) if self.cache.has_lapsed(&miss, now) => return Err(AuthError::Lapsed),
             Err(miss) => {
                 let verified = if ApiKey::looks_like(text) {
+                    let ask = || if miss.was_good() { Ok(()) } else { ask() };
                     let verified = self.verify_api_key(db, text, is_fresh, ask, now).await;
                     // Tokens need no such memory: nothing is asked about one that has lapsed.
                     if matches!(verified, Err(AuthError::Lapsed)) {
@@ -168,7 +170,7 @@ impl Authenticator {
         Ok(Authenticated { principal, tenant })
     }
 
-    /// The tenant, if its principals may be let in.
+    /// The tenant of a credential that was verified, if its principals may be let in.
     async fn in_service(
         &self,
         db: &Db,
@@ -176,7 +178,7 @@ impl Authenticator {
         is_fresh: bool,
         now: DateTime<Utc>,
     ) -> Result<DirectoryEntry, AuthError> {
-        let entry = self.view.directory.find(db, tenant, is_fresh, now).await?.ok_or(AuthError::Invalid)?;
+        let entry = self.view.directory.find(db, tenant, is_fresh, now).await?.ok_or(AuthError::Lapsed)?;
         may_be_let_in(&entry)?;
         Ok(entry)
     }
@@ -233,11 +235,15 @@ impl Authenticator {
         let since = Since::LookedUp(self.view.revocations.knowledge());
         let entry =
             self.view.directory.find(db, key.tenant, is_fresh, now).await?.ok_or(AuthError::Invalid)?;
-        if matches!(entry.status, TenantStatus::Provisioning | TenantStatus::Deleted) {
+        if entry.status == TenantStatus::Provisioning {
             return Err(AuthError::Invalid);
         }
-        let stored =
-            db.credentials(key.tenant, async |tx| credentials::find_api_key(tx, key.id).await).await?;
+        let found = db.credentials(key.tenant, async |tx| credentials::find_api_key(tx, key.id).await).await;
+        let stored = match found {
+            // Its schema may be gone already, and with it what would tell a key that was good from a guess.
+            Err(DbError::Denied(_) | DbError::Query(_)) if entry.status == TenantStatus::Deleted => None,
+            found => found?,
+        };
         let stored = stored.ok_or(AuthError::Invalid)?;
         if !api_key::matches(&self.keyring, &key, &stored.mac) {
             return Err(AuthError::Invalid);
@@ -304,12 +310,12 @@ impl Authenticator {
     }
 }
 
-/// Whether the principals of a tenant may be let in.
+/// Whether the principals of a tenant may be let in, their credentials being good.
 pub(crate) const fn may_be_let_in(tenant: &DirectoryEntry) -> Result<(), AuthError> {
     match tenant.status {
         TenantStatus::Active => Ok(()),
         TenantStatus::Suspended => Err(AuthError::Suspended),
-        TenantStatus::Provisioning | TenantStatus::Deleted => Err(AuthError::Invalid),
+        TenantStatus::Provisioning | TenantStatus::Deleted => Err(AuthError::Lapsed),
     }
 }
 

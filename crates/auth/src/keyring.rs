@@ -95,7 +95,7 @@ pub enum Purpose {
     IdempotencyLock,
     /// The signature in a pagination cursor.
     Cursor,
-    /// What failed logins to an account are counted under.
+    /// What logins are counted, queued and led astray by; a label in front says which.
     LoginAttempt,
     /// The tag of a batch of usage in the Redis stream.
     UsageEntry,

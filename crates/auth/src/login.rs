@@ -25,8 +25,8 @@ use crate::{
     authenticator::{AuthError, Authenticator, may_be_let_in},
     hash_queue::{Lane, Turn},
     jwt::{AccessToken, Issue},
-    keyring::Purpose,
-    password::{Password, PasswordError, needs_rehash},
+    keyring::{Keyring, Purpose},
+    password::{Password, PasswordError, PasswordHasher, needs_rehash},
     principal::Principal,
     session::{RefreshToken, SessionOwner},
 };
@@ -88,12 +88,14 @@ struct Checked {
 impl Authenticator {
     /// Logs a person of a tenant in, or an operator when no tenant is named.
     ///
-    /// `admit` is called once the password has matched, before anything is written, and may refuse by saying when to
-    /// come back: from here on it is the tenant's own limit that counts.
+    /// `ask` is called before anything is looked up for somebody who has not logged in to the account from this address
+    /// lately, and may refuse by saying when to come back. `admit` is called once the password has matched, before anything
+    /// is written, and may refuse in the same way: from here on it is the tenant's own limit that counts.
     pub async fn login(
         &self,
         db: &Db,
         attempt: &LoginAttempt<'_>,
+        ask: impl FnOnce() -> Result<(), Duration>,
         admit: impl AsyncFnOnce(&DirectoryEntry) -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Tokens, AuthError> {
@@ -103,12 +105,17 @@ impl Authenticator {
             .attempts
             .begin(&self.keyring, account, network, now)
             .map_err(|retry_after| AuthError::Limited { retry_after })?;
+        if !counted.is_returning() {
+            ask().map_err(|retry_after| AuthError::Limited { retry_after })?;
+        }
         let checked = self.checked(attempt, network, &counted)?;
         let result = self.check_and_open(db, &checked, &counted, admit, now).await;
         match &result {
             // The password was right, whatever came then.
-            Ok(_) | Err(AuthError::Suspended | AuthError::Limited { .. }) => counted.succeeded(),
-            Err(AuthError::Invalid | AuthError::Lapsed) => counted.failed(),
+            Ok(_) | Err(AuthError::Suspended | AuthError::Lapsed | AuthError::Limited { .. }) => {
+                counted.succeeded();
+            }
+            Err(AuthError::Invalid) => counted.failed(),
             // Nothing is known of the password.
             Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => drop(counted),
         }
@@ -125,14 +132,9 @@ impl Authenticator {
         let is_password = parsed.is_ok();
         let password = parsed.or_else(|_not_one| STAND_IN.parse());
         let password = password.map_err(|error: TextError| AuthError::Internal(error.to_string()))?;
-        let lane = match attempt.tenant {
-            None => Lane::Operators,
-            Some(_) if counted.is_returning() => Lane::Returning,
-            Some(_) => Lane::Logins,
-        };
         let named = attempt.tenant.unwrap_or_default().as_bytes();
-        let group = self.keyring.mac(Purpose::LoginAttempt, named);
-        let both = [named, attempt.email.as_bytes()].join(&0);
+        let decoy =
+            self.keyring.mac_of_parts(Purpose::LoginAttempt, &[b"decoy", named, attempt.email.as_bytes()]);
         Ok(Checked {
             slug: attempt
                 .tenant
@@ -140,8 +142,8 @@ impl Authenticator {
             email: attempt.email.parse::<Email>().map_or_else(|_| String::new(), |email| email.to_string()),
             password,
             is_password,
-            decoy: letters(&self.keyring.mac(Purpose::LoginAttempt, &both)),
-            turn: Turn { lane, group: number(&group), network: Some(network) },
+            decoy: letters(&decoy),
+            turn: turn(&self.keyring, attempt.tenant, counted.is_returning(), network),
         })
     }
 
@@ -186,8 +188,7 @@ impl Authenticator {
             None => operator_credential(db, &checked.email).await?,
         };
         let stored = found.as_ref().map(|(_, stored)| stored.clone());
-        let check = self.passwords.verify(checked.turn, checked.password.clone(), stored);
-        let matches = counted.check(check).await?;
+        let matches = matches(&self.passwords, counted, checked.turn, &checked.password, stored).await?;
         found.filter(|_| matches && checked.is_password).ok_or(AuthError::Invalid)
     }
 
@@ -291,6 +292,32 @@ impl Authenticator {
     }
 }
 
+/// Whether the password is the stored one. Only what is hashed counts as an attempt at it, not what waits to be.
+async fn matches(
+    passwords: &PasswordHasher,
+    counted: &Attempt<'_>,
+    turn: Turn,
+    password: &Password,
+    stored: Option<String>,
+) -> Result<bool, PasswordError> {
+    let slot = passwords.wait(turn).await?;
+    counted.check(PasswordHasher::verify(slot, password.clone(), stored)).await
+}
+
+/// In which lane a login waits, and with whom it takes turns there. Operators are few and have one lane; in it those who come
+/// back are a group of their own. Whoever comes back is not measured by their address: a company has one for all.
+fn turn(keyring: &Keyring, tenant: Option<&str>, is_returning: bool, network: Network) -> Turn {
+    let lane = match tenant {
+        None => Lane::Operators,
+        Some(_) if is_returning => Lane::Returning,
+        Some(_) => Lane::Logins,
+    };
+    let named = tenant.unwrap_or_default().as_bytes();
+    let parts: [&[u8]; 3] = [b"group", named, &[u8::from(is_returning)]];
+    let group = number(&keyring.mac_of_parts(Purpose::LoginAttempt, &parts));
+    Turn { lane, group, network: (!is_returning).then_some(network) }
+}
+
 /// Always one query.
 async fn operator_credential(db: &Db, email: &str) -> Result<Option<(Account, String)>, AuthError> {
     let read = async |tx: &mut _| operators::find_credential(tx, email).await;
@@ -320,7 +347,54 @@ fn letters(mac: &[u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
+    use crate::{attempts::Attempts, keyring::MasterKey};
+
+    const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_800_000_000_000).unwrap();
+
+    fn keyring() -> Keyring {
+        Keyring::new(&MasterKey::from([1; 32])).unwrap()
+    }
+
+    /// More than may fail are broken off while they wait for others: that is our slowness, and nobody's guess.
+    #[tokio::test]
+    async fn a_login_that_is_broken_off_in_the_queue_is_no_failure() {
+        let (keyring, attempts, passwords) = (keyring(), Attempts::default(), PasswordHasher::new(1));
+        let here = Network::of([192, 0, 2, 1].into());
+        let account = AccountKey::of(&keyring, Some("acme"), "a@example.com");
+        let turn = turn(&keyring, Some("acme"), false, here);
+        let password: Password = "a password".parse().unwrap();
+        let begin = || attempts.begin(&keyring, account, here, NOW);
+        let others = passwords.wait(turn).await.unwrap();
+        for number in 0..12 {
+            let counted = begin().unwrap_or_else(|wait| panic!("{number}: {wait:?}"));
+            let check = matches(&passwords, &counted, turn, &password, None);
+            assert!(check.now_or_never().is_none(), "it does not wait");
+        }
+        drop(others);
+        // One whose turn has come is hashed, whoever waits for it.
+        let counted = begin().unwrap();
+        assert!(matches(&passwords, &counted, turn, &password, None).now_or_never().is_none());
+        drop(counted);
+        for number in 1..10 {
+            begin().unwrap_or_else(|wait| panic!("{number}: {wait:?}")).failed();
+        }
+        assert!(begin().is_err(), "what was hashed is not counted");
+    }
+
+    #[test]
+    fn those_who_come_back_are_a_group_of_their_own_in_every_lane_and_not_measured_by_their_address() {
+        let keyring = keyring();
+        let network = Network::of([192, 0, 2, 1].into());
+        let turns = [(None, false), (None, true), (Some("acme"), false), (Some("acme"), true)]
+            .map(|(tenant, is_returning)| turn(&keyring, tenant, is_returning, network));
+        for (at, one) in turns.iter().enumerate() {
+            assert!(turns[at + 1..].iter().all(|other| other.group != one.group), "{at}");
+            assert_eq!(one.network.is_none(), at % 2 == 1, "{at}");
+        }
+    }
 
     #[test]
     fn decoys_are_spread_over_all_slugs() {

@@ -14,7 +14,7 @@ use argon2::{
 use bulkhead_domain::TextError;
 use serde::Deserialize;
 
-use crate::hash_queue::{Full, HashQueue, Turn};
+use crate::hash_queue::{Full, HashQueue, Slot, Turn};
 
 /// Verified when an account does not exist. Its parameters are those of new hashes, so it takes as long; no password
 /// is known for it and a match would be ignored.
@@ -100,7 +100,7 @@ impl PasswordHasher {
 
     /// The PHC string to store for a password.
     pub async fn hash(&self, turn: Turn, password: Password) -> Result<String, PasswordError> {
-        self.run(turn, move || {
+        Self::run(self.wait(turn).await?, move || {
             let hash = Argon2::default()
                 .hash_password(password.0.as_bytes())
                 .map_err(|_argon2| PasswordError::Failed)?;
@@ -109,14 +109,18 @@ impl PasswordHasher {
         .await
     }
 
+    /// Waits for the right to hash once.
+    pub(crate) async fn wait(&self, turn: Turn) -> Result<Slot, PasswordError> {
+        Ok(self.queue.wait(turn).await?)
+    }
+
     /// Whether a password is the stored one. Without a stored hash the answer is no, after the same work.
-    pub async fn verify(
-        &self,
-        turn: Turn,
+    pub(crate) async fn verify(
+        slot: Slot,
         password: Password,
         stored: Option<String>,
     ) -> Result<bool, PasswordError> {
-        self.run(turn, move || {
+        Self::run(slot, move || {
             let hash = parse(stored.as_deref().unwrap_or(NOBODY))?;
             let matches = Argon2::default().verify_password(password.0.as_bytes(), &hash).is_ok();
             Ok(matches && stored.is_some())
@@ -125,11 +129,9 @@ impl PasswordHasher {
     }
 
     async fn run<T: Send + 'static>(
-        &self,
-        turn: Turn,
+        slot: Slot,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let slot = self.queue.wait(turn).await?;
         let task = tokio::task::spawn_blocking(move || {
             // A caller who goes away does not stop the thread, so the thread holds the slot, not the caller.
             let _held = slot;
@@ -171,6 +173,15 @@ mod tests {
 
     const LOGIN: Turn = Turn { lane: Lane::Logins, group: 1, network: None };
 
+    async fn verify(
+        hasher: &PasswordHasher,
+        turn: Turn,
+        text: &str,
+        stored: Option<String>,
+    ) -> Result<bool, PasswordError> {
+        PasswordHasher::verify(hasher.wait(turn).await?, password(text), stored).await
+    }
+
     fn password(text: &str) -> Password {
         text.parse().unwrap()
     }
@@ -203,7 +214,7 @@ mod tests {
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert_ne!(stored, hasher.hash(LOGIN, password("correct horse")).await.unwrap());
         assert!(!needs_rehash(&stored));
-        let verify = |text, stored| hasher.verify(LOGIN, password(text), stored);
+        let verify = |text, stored| verify(&hasher, LOGIN, text, stored);
         assert_eq!(verify("correct horse", Some(stored.clone())).await, Ok(true));
         assert_eq!(verify("correct horsf", Some(stored)).await, Ok(false));
         assert_eq!(verify("correct horse", None).await, Ok(false));
@@ -224,7 +235,7 @@ mod tests {
             "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E"
                 .to_owned(),
         ] {
-            let answer = hasher.verify(LOGIN, password("12345678"), Some(bad.clone())).await;
+            let answer = verify(&hasher, LOGIN, "12345678", Some(bad.clone())).await;
             assert_eq!(answer, Err(PasswordError::StoredHash), "{bad}");
             assert!(needs_rehash(&bad) || bad == "$argon2id$v=19$m=19456,t=2,p=1", "{bad}");
         }
@@ -240,7 +251,7 @@ mod tests {
         let mut callers = JoinSet::new();
         for _ in 0..30 {
             let hasher = hasher.clone();
-            callers.spawn(async move { hasher.verify(operator, password("12345678"), None).await });
+            callers.spawn(async move { verify(&hasher, operator, "12345678", None).await });
         }
         // Sixteen wait.
         for _ in 0..14 {
@@ -250,7 +261,7 @@ mod tests {
         drop(running);
         assert_eq!(callers.join_all().await, [Ok(false); 16]);
         assert!(!hasher.is_full(operator));
-        assert_eq!(hasher.verify(operator, password("12345678"), None).await, Ok(false));
+        assert_eq!(verify(&hasher, operator, "12345678", None).await, Ok(false));
     }
 
     #[tokio::test]
@@ -266,7 +277,7 @@ mod tests {
                     finished.recv().unwrap();
                     Ok(())
                 };
-                hasher.run(LOGIN, work).await
+                PasswordHasher::run(hasher.wait(LOGIN).await?, work).await
             }
         });
         tokio::task::yield_now().await;
@@ -275,6 +286,6 @@ mod tests {
         assert!(gone.await.unwrap_err().is_cancelled());
         assert_eq!(hasher.queue.counts(), (1, 0));
         finish.send(()).unwrap();
-        assert_eq!(hasher.verify(LOGIN, password("12345678"), None).await, Ok(false));
+        assert_eq!(verify(&hasher, LOGIN, "12345678", None).await, Ok(false));
     }
 }

@@ -166,7 +166,7 @@ impl Authenticator {
         now: DateTime<Utc>,
     ) -> Result<Tokens, AuthError> {
         let token = RefreshToken::parse(&self.keyring, text).map_err(|_foreign| AuthError::Invalid)?;
-        let (holder, relation) = self.holder(db, &token, now).await?.ok_or(AuthError::Lapsed)?;
+        let (holder, relation) = self.holder(db, &token, now).await?;
         if let (Holder::User { entry, .. }, Relation::Latest) = (&holder, relation) {
             may_be_let_in(entry)?;
             admit(entry).await.map_err(|retry_after| AuthError::Limited { retry_after })?;
@@ -199,7 +199,7 @@ impl Authenticator {
     pub async fn logout(&self, db: &Db, text: &str, now: DateTime<Utc>) -> Result<(), AuthError> {
         let token = RefreshToken::parse(&self.keyring, text).map_err(|_foreign| AuthError::Invalid)?;
         let session = token.session;
-        match self.holder(db, &token, now).await?.ok_or(AuthError::Lapsed)? {
+        match self.holder(db, &token, now).await? {
             (Holder::User { tenant, .. }, _) => {
                 db.write::<_, DbError>(tenant, async |tx| tx.end(session).await).await?;
             }
@@ -211,17 +211,26 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Whose token it is; `None` unless its session is alive.
+    /// Whose token it is, if its session is alive. One whose session is not is remembered as such for a minute, so that a
+    /// program which goes on using it costs no query each time: nobody is charged for it.
     async fn holder(
         &self,
         db: &Db,
         token: &RefreshToken,
         now: DateTime<Utc>,
-    ) -> Result<Option<(Holder, Relation)>, AuthError> {
-        match token.owner {
-            SessionOwner::Tenant(tenant) => self.user(db, tenant, token, now).await,
-            SessionOwner::Operator => Ok(self.operator(db, token).await?),
+    ) -> Result<(Holder, Relation), AuthError> {
+        let miss = self.cache.miss(token.reveal());
+        if self.cache.has_lapsed(&miss, now) {
+            return Err(AuthError::Lapsed);
         }
+        let found = match token.owner {
+            SessionOwner::Tenant(tenant) => self.user(db, tenant, token, now).await?,
+            SessionOwner::Operator => self.operator(db, token).await?,
+        };
+        found.ok_or_else(|| {
+            self.cache.put_lapsed(miss, now);
+            AuthError::Lapsed
+        })
     }
 
     async fn user(
@@ -232,11 +241,11 @@ impl Authenticator {
         now: DateTime<Utc>,
     ) -> Result<Option<(Holder, Relation)>, AuthError> {
         let is_fresh = self.view.revocations.is_fresh(now);
-        // A tenant without a schema has no sessions.
+        // Others have no sessions, or have them again only once they are restored.
         let entry = self.view.directory.find(db, tenant, is_fresh, now).await?;
         let entry =
             entry.filter(|entry| matches!(entry.status, TenantStatus::Active | TenantStatus::Suspended));
-        let Some(entry) = entry else { return Ok(None) };
+        let entry = entry.ok_or(AuthError::Lapsed)?;
         let session = token.session;
         let found = db.credentials(tenant, async |tx| credentials::find_session(tx, session).await).await?;
         let Some(row) = found.filter(|row| row.revoked_at.is_none()) else { return Ok(None) };
