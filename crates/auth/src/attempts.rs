@@ -5,10 +5,13 @@
 //! ever new addresses, and nobody is locked out for good. Accounts are told apart by a keyed hash of what was sent, so one
 //! that does not exist is counted, and refused, like one that does.
 //!
-//! Whoever hammers an account must not lock its owner out: addresses from which somebody has logged in to the account
-//! lately are counted apart, each for itself, and the attempts of strangers are nothing to them.
+//! Addresses from which somebody has logged in to the account on this node are counted apart, each for itself, and the
+//! attempts of strangers are nothing to them. From any other address the owner is a stranger too: while somebody goes on
+//! trying the account, the owner competes with them for the one attempt that is let through after each wait, and may lose
+//! for as long as it goes on.
 //!
-//! A node counts for itself and forgets when it is started anew: `n` nodes let `n` times as many attempts through.
+//! A node counts for itself, knows the addresses of those who logged in at itself alone, and forgets both when it is started
+//! anew: `n` nodes let `n` times as many attempts through.
 //! Refuses to say whether an account exists, and to grow: over the bound those with the fewest failures are forgotten.
 
 use std::{

@@ -237,7 +237,8 @@ mod tests {
     #[test]
     fn malformed_texts_are_refused() {
         let keyring = keyring(1);
-        let good = RefreshToken::issue(&keyring, owner(Some([1; 16])), SessionId::from_uuid(Uuid::nil())).unwrap();
+        let good =
+            RefreshToken::issue(&keyring, owner(Some([1; 16])), SessionId::from_uuid(Uuid::nil())).unwrap();
         let good = good.reveal();
         let wrong_kind = good.replacen("_t", "_o", 1);
         for bad in [

@@ -268,8 +268,8 @@ async fn logging_out_with_a_spent_token_ends_the_session() -> Result<()> {
 
 /// However often a session's token was replaced: a thief who keeps on refreshing gets rid of neither.
 #[tokio::test]
-async fn the_first_token_of_eleven_hundred_ends_its_session_by_logging_out_and_by_being_used_again() -> Result<()>
-{
+async fn the_first_token_of_eleven_hundred_ends_its_session_by_logging_out_and_by_being_used_again()
+-> Result<()> {
     let test = async {
         let (db, tenant, node, _) = given().await?;
         let keyring = forger::keyring();

@@ -53,7 +53,8 @@ pub(crate) async fn login(
         from: presented.address(),
     };
     let admit = async |tenant: &_| state.admit_session(tenant).await;
-    let result = state.authenticator.login(&state.db, &attempt, || presented.ask(), admit, state.clock.now()).await;
+    let result =
+        state.authenticator.login(&state.db, &attempt, || presented.ask(), admit, state.clock.now()).await;
     state.count(Credential::Password, &result);
     Answer::ok(&TokenResponse::from(presented.settle(result)?))
 }
