@@ -195,7 +195,7 @@ impl AppState {
         self.metrics.auth.stored_passwords.inc();
         self.passwords.hash(turn, password).await.map_err(|error| match error {
             PasswordError::Busy => ApiError::Unavailable(Box::new(error)),
-            PasswordError::StoredHash | PasswordError::Failed => ApiError::internal(error),
+            PasswordError::Failed => ApiError::internal(error),
         })
     }
 

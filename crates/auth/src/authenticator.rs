@@ -26,6 +26,7 @@ use crate::{
     cache::CredentialCache,
     jwt::{AccessTokens, IssueError, MAX_LIFETIME},
     keyring::Keyring,
+    login::LookUps,
     node_view::NodeView,
     password::{PasswordError, PasswordHasher},
     principal::{Principal, Verified},
@@ -71,7 +72,7 @@ impl From<PasswordError> for AuthError {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Busy => Self::Busy,
-            PasswordError::StoredHash | PasswordError::Failed => Self::Internal(error.to_string()),
+            PasswordError::Failed => Self::Internal(error.to_string()),
         }
     }
 }
@@ -104,6 +105,7 @@ pub struct Authenticator {
     pub(crate) tokens: AccessTokens,
     pub(crate) session_life: TimeDelta,
     pub(crate) attempts: Attempts,
+    pub(crate) lookups: LookUps,
     pub(crate) view: Arc<NodeView>,
     pub(crate) cache: CredentialCache,
     keys: RwLock<Option<Arc<KeySet>>>,
@@ -121,6 +123,7 @@ impl Authenticator {
     ) -> Self {
         Self {
             keyring,
+            lookups: LookUps::beside(passwords.slots()),
             passwords,
             tokens,
             session_life,

@@ -140,6 +140,11 @@ impl HashQueue {
         Self { inner: Arc::new(Inner { slots: slots.max(1), state: Mutex::default() }) }
     }
 
+    /// How many run at once.
+    pub(crate) fn slots(&self) -> usize {
+        self.inner.slots
+    }
+
     /// Waits for a turn. Who goes away gives their place back.
     pub(crate) async fn wait(&self, turn: Turn) -> Result<Slot, Full> {
         let (id, woken) = self.inner.queue_up(turn)?;

@@ -19,6 +19,7 @@ use bulkhead_domain::{
     Email, Evidence, Network, OperatorId, Proven, SessionId, Slug, TenantId, TextError, UserId,
 };
 use chrono::{DateTime, Utc};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     attempts::{AccountKey, Attempt},
@@ -83,6 +84,28 @@ struct Checked {
     /// Which other tenant is asked when there is none of that name.
     decoy: String,
     turn: Turn,
+}
+
+/// How many who log in may be looked up at once, by the threads together: as many as keep those who hash busy. More would
+/// only fill the queues of the database. Those who come back do not wait for strangers.
+#[derive(Debug)]
+pub(crate) struct LookUps {
+    strangers: Semaphore,
+    returning: Semaphore,
+}
+
+impl LookUps {
+    /// As many as have been looked up while so many hashes run.
+    pub(crate) fn beside(hashes: usize) -> Self {
+        let permits = || Semaphore::new(hashes.saturating_mul(2).min(Semaphore::MAX_PERMITS));
+        Self { strangers: permits(), returning: permits() }
+    }
+
+    /// Waits, in the order of asking.
+    async fn turn(&self, is_returning: bool) -> Result<SemaphorePermit<'_>, AuthError> {
+        let permits = if is_returning { &self.returning } else { &self.strangers };
+        permits.acquire().await.map_err(|closed| AuthError::Internal(closed.to_string()))
+    }
 }
 
 impl Authenticator {
@@ -183,9 +206,12 @@ impl Authenticator {
         if self.passwords.is_full(checked.turn) {
             return Err(AuthError::Busy);
         }
-        let found = match &checked.slug {
-            Some(slug) => self.tenant_credential(db, slug, checked).await?,
-            None => operator_credential(db, &checked.email).await?,
+        let found = {
+            let _its_turn = self.lookups.turn(counted.is_returning()).await?;
+            match &checked.slug {
+                Some(slug) => self.tenant_credential(db, slug, checked).await?,
+                None => operator_credential(db, &checked.email).await?,
+            }
         };
         let stored = found.as_ref().map(|(_, stored)| stored.clone());
         let matches = matches(&self.passwords, counted, checked.turn, &checked.password, stored).await?;
@@ -207,7 +233,7 @@ impl Authenticator {
             // Nor is there anything to be found out where there is no tenant at all.
             None => return Ok(None),
         };
-        let found = db.credentials(id, async |tx| credentials::find_user(tx, email).await).await?;
+        let found = db.login_credentials(id, async |tx| credentials::find_user(tx, email).await).await?;
         Ok(match (tenant, found) {
             (Some(LoginTenant::Named(entry)), Some(user)) => {
                 // Proven only once the password has matched; nothing is opened with it before.
@@ -321,7 +347,7 @@ fn turn(keyring: &Keyring, tenant: Option<&str>, is_returning: bool, network: Ne
 /// Always one query.
 async fn operator_credential(db: &Db, email: &str) -> Result<Option<(Account, String)>, AuthError> {
     let read = async |tx: &mut _| operators::find_credential(tx, email).await;
-    let found = db.platform_read(Authority::credentials(), read).await?;
+    let found = db.platform_read(Authority::logins(), read).await?;
     Ok(found.map(|operator| {
         // Proven only once the password has matched.
         let id = Proven::on(Evidence::Password, operator.id);
@@ -382,6 +408,17 @@ mod tests {
             begin().unwrap_or_else(|wait| panic!("{number}: {wait:?}")).failed();
         }
         assert!(begin().is_err(), "what was hashed is not counted");
+    }
+
+    #[test]
+    fn who_comes_back_is_not_looked_up_behind_strangers() {
+        let lookups = LookUps::beside(2);
+        let take = |is_returning| lookups.turn(is_returning).now_or_never();
+        let strangers: Vec<_> = std::iter::from_fn(|| take(false)).collect();
+        assert_eq!(strangers.len(), 4);
+        assert!(take(true).is_some());
+        drop(strangers);
+        assert!(take(false).is_some());
     }
 
     #[test]

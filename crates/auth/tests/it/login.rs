@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bulkhead_auth::{AuthError, Bounds, LoginAttempt, attempts::LONGEST_WAIT};
-use bulkhead_db::platform::tenants::DirectoryEntry;
+use bulkhead_db::{Db, Pool, PoolOptions, Shares, platform::tenants::DirectoryEntry};
 use bulkhead_domain::{Plan, api_key::ApiKey};
-use bulkhead_testkit::{Login, OWNER_PASSWORD, TestDb};
+use bulkhead_testkit::{Login, OWNER_PASSWORD, TestDb, timeouts};
 use chrono::TimeDelta;
+use futures::future::join_all;
 use tokio::task::LocalSet;
 
 use crate::{
-    node::Node,
+    node::{Node, WAITING, until},
     wire::{Passed, watched},
 };
 
@@ -319,6 +320,70 @@ async fn a_login_that_is_broken_off_because_we_are_slow_is_no_failure() -> Resul
             }
             lock.batch_execute("ROLLBACK").await?;
             node.log_in(&tenant).await?;
+        }
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// Strangers name a tenant whose table of people hangs, and then the directory does. They take none of the tenant's
+/// connections, and of the platform's none that is kept for those who are known.
+#[tokio::test]
+async fn look_ups_of_strangers_hold_up_neither_a_tenant_nor_those_who_are_known() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let hash = db.value(&format!("SELECT password_hash FROM {}.users", tenant.schema())).await?;
+        db.sql(&format!(
+            "INSERT INTO platform.operators VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'admin', now())"
+        ))
+        .await?;
+        let pool = |login, connections, shares| {
+            anyhow::Ok(Pool::new(
+                db.connector(login)?,
+                PoolOptions { shares, ..TestDb::pool_options(connections) },
+            ))
+        };
+        // A tenant may have four of its pool, and strangers two of the platform's.
+        let own = Db::new(
+            pool(Login::Tenant, 8, Shares::HalfPerTenant)?,
+            pool(Login::Platform, 5, Shares::PerSide)?,
+            timeouts(),
+        );
+        let node = Node::with(own, Bounds::default()).await?;
+        let (_, key) = node.key(&tenant).await?;
+        let (_, other_key) = node.key(&tenant).await?;
+        node.let_in(&key).await?;
+        let operator = node.try_login(None, "op@example.com", OWNER_PASSWORD).await?;
+        let users = format!("{}.users", tenant.schema());
+        for (table, strangers) in [(users.as_str(), 4_u8), ("platform.tenants", 2)] {
+            let lock = db.session(Login::Admin).await?;
+            lock.batch_execute(&format!("BEGIN; LOCK TABLE {table}")).await?;
+            let node = &node;
+            let guesses = join_all((0..strangers).map(async |number| {
+                let email = format!("{number}@example.com");
+                let from = [198, 51, 100, number].into();
+                let attempt = LoginAttempt { tenant: Some("acme"), email: &email, password: "a guess", from };
+                let admit = async |_: &DirectoryEntry| Ok(());
+                node.authenticator.login(&node.db, &attempt, || Ok(()), admit, node.now()).await
+            }));
+            let known = async {
+                until(&db, WAITING, &strangers.to_string()).await?;
+                if table == users {
+                    node.let_in(&other_key).await?;
+                } else {
+                    node.refresh(operator.refresh.reveal()).await?;
+                }
+                assert_eq!(
+                    db.value(WAITING).await?,
+                    strangers.to_string(),
+                    "{table}: it has waited for one of them"
+                );
+                lock.batch_execute("ROLLBACK").await?;
+                anyhow::Ok(())
+            };
+            let (_, known) = tokio::join!(guesses, known);
+            known?;
         }
         anyhow::Ok(())
     };

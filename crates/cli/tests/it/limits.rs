@@ -250,6 +250,8 @@ async fn what_is_no_guess(system: &System) {
     let key = deleted.key(Role::Developer).await;
     system.operator().await.delete(&format!("/v1/admin/tenants/{}", deleted.id)).await.expect(200);
     let dead = json!({ "refresh_token": deleted.owner.refresh_token });
+    let gone = async || company.with_key(&key.text).get("/v1/me").await;
+    eventually(gone, |answer| answer.status != 200).await.refused(401, "invalid-credentials");
     for _ in 0..2 * FAILURES {
         company.with_key(&key.text).get("/v1/me").await.refused(401, "invalid-credentials");
         company.post("/v1/auth/refresh", &dead).await.refused(401, "invalid-credentials");

@@ -117,13 +117,6 @@ pub async fn lock_for_proof(
     role.map(read_role).transpose()
 }
 
-/// Locks an operator's row until the transaction ends, against those who prove a token of theirs.
-pub(crate) async fn lock_for_revocation(tx: &mut PlatformTx, id: OperatorId) -> DbResult<()> {
-    let row = operators::table.find(id.uuid()).select(operators::id).for_no_key_update();
-    let _locked: Option<uuid::Uuid> = tx.tx.first(row).await?;
-    Ok(())
-}
-
 fn read_role(role: String) -> DbResult<OperatorRole> {
     role.parse().map_err(|error| DbError::Unreadable(format!("role of an operator: {error}")))
 }
