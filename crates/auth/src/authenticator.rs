@@ -198,8 +198,7 @@ impl Authenticator {
             tracing::debug!(%error, "an access token was refused");
             if error.is_genuine() { AuthError::Lapsed } else { AuthError::Invalid }
         })?;
-        let standing = || self.view.revocations.standing(&verified.principal, verified.since, now);
-        let is_good = match standing() {
+        let is_good = match self.view.revocations.standing(&verified.principal, verified.since, now) {
             Standing::Good => true,
             Standing::Revoked => false,
             Standing::Unknown => {
@@ -207,18 +206,7 @@ impl Authenticator {
                 if let Some(tenant) = verified.principal.tenant() {
                     self.in_service(db, tenant.get(), is_fresh, now).await?;
                 }
-                match still_stands(db, &verified.principal).await? {
-                    Some(stands) => stands,
-                    // There is nothing but the view to go by.
-                    None => {
-                        self.view.read(db, now).await?;
-                        match standing() {
-                            Standing::Good => true,
-                            Standing::Revoked => false,
-                            Standing::Unknown => return Err(not_known()),
-                        }
-                    }
-                }
+                still_stands(db, &verified.principal).await?
             }
         };
         is_good.then_some(verified).ok_or(AuthError::Lapsed)
@@ -322,16 +310,11 @@ pub(crate) const fn may_be_let_in(tenant: &DirectoryEntry) -> Result<(), AuthErr
     }
 }
 
-fn not_known() -> AuthError {
-    DbError::Unavailable("what was revoked is not known well enough".to_owned()).into()
-}
-
 /// Asks the database whether what a token of ours says still holds: that its session or key is alive and its holder has the
-/// role. One look-up, for a node that cannot tell by itself; `None` for a token without a session, for which no row
-/// answers. We issue none.
-async fn still_stands(db: &Db, principal: &Principal) -> Result<Option<bool>, DbError> {
-    Ok(Some(match *principal {
-        Principal::User { tenant, id, role, session: Some(session) } => {
+/// role. One look-up, for a node that cannot tell by itself.
+async fn still_stands(db: &Db, principal: &Principal) -> Result<bool, DbError> {
+    Ok(match *principal {
+        Principal::User { tenant, id, role, session } => {
             let look = async |tx: &mut _| credentials::find_session(tx, session).await;
             let found: Option<SessionCredential> = db.credentials(tenant.get(), look).await?;
             found.is_some_and(|row| row.revoked_at.is_none() && row.user == id && row.role == role)
@@ -341,11 +324,10 @@ async fn still_stands(db: &Db, principal: &Principal) -> Result<Option<bool>, Db
             let found: Option<ApiKeyCredential> = db.credentials(tenant.get(), look).await?;
             found.is_some_and(|row| row.revoked_at.is_none() && row.role == role)
         }
-        Principal::Operator { id, role, session: Some(session) } => {
+        Principal::Operator { id, role, session } => {
             let look = async |tx: &mut _| operators::find_session(tx, session).await;
             let found: Option<OperatorSession> = db.platform_read(Authority::credentials(), look).await?;
             found.is_some_and(|row| row.revoked_at.is_none() && row.operator == id.get() && row.role == role)
         }
-        Principal::User { session: None, .. } | Principal::Operator { session: None, .. } => return Ok(None),
-    }))
+    })
 }

@@ -10,10 +10,15 @@ use std::{net::IpAddr, time::Duration};
 use bulkhead_db::{
     Authority, Db, DbError,
     platform::{
-        operators,
+        operators, revocations,
         tenants::{DirectoryEntry, LoginTenant},
     },
-    tenant::{credentials, sessions, users},
+    tenant::{
+        credentials,
+        revocations::{Revoked, revoke},
+        sessions::{self, Opened},
+        users,
+    },
 };
 use bulkhead_domain::{
     Email, Evidence, Network, OperatorId, Proven, SessionId, Slug, TenantId, TextError, UserId,
@@ -267,14 +272,14 @@ impl Authenticator {
         now: DateTime<Utc>,
     ) -> Result<Option<Tokens>, AuthError> {
         let session = SessionId::mint(now);
-        let ends = now + self.session_life;
+        let seconds = self.session_life.num_seconds();
         let owner = match account {
             Account::User { tenant, .. } => SessionOwner::Tenant(tenant.get()),
             Account::Operator { .. } => SessionOwner::Operator,
         };
         let refresh = RefreshToken::issue(&self.keyring, owner, session)?;
         let mac = refresh.mac(&self.keyring);
-        let opened: Option<(Principal, DateTime<Utc>)> = match account {
+        let opened: Option<(Principal, Opened)> = match account {
             Account::User { tenant, id, .. } => {
                 let open = async |tx: &mut _| {
                     let Some(role) = users::lock_for_proof(tx, id, Some(stored)).await? else {
@@ -283,8 +288,11 @@ impl Authenticator {
                     if let Some(Renewal { stored, renewed }) = &renewal {
                         users::renew_password_hash(tx, id, stored, renewed).await?;
                     }
-                    let at = sessions::insert(tx, session, id, &mac, ends).await?;
-                    Ok(Some((Principal::User { tenant, id, role, session: Some(session) }, at)))
+                    let opened = sessions::insert(tx, session, id, &mac, seconds).await?;
+                    for ended in sessions::make_room(tx, id).await? {
+                        revoke(tx, Revoked::Session(ended)).await?;
+                    }
+                    Ok(Some((Principal::User { tenant, id, role, session }, opened)))
                 };
                 db.write(tenant, open).await?
             }
@@ -296,13 +304,18 @@ impl Authenticator {
                     if let Some(Renewal { stored, renewed }) = &renewal {
                         operators::renew_password_hash(tx, id.get(), stored, renewed).await?;
                     }
-                    let at = operators::insert_session(tx, session, id.get(), &mac, ends).await?;
-                    Ok(Some((Principal::Operator { id, role, session: Some(session) }, at)))
+                    let opened = operators::insert_session(tx, session, id.get(), &mac, seconds).await?;
+                    for ended in operators::make_room(tx, id.get()).await? {
+                        revocations::revoke_operator_session(tx, ended).await?;
+                    }
+                    Ok(Some((Principal::Operator { id, role, session }, opened)))
                 };
                 db.platform_write(Authority::credentials(), open).await?
             }
         };
-        opened.map(|(principal, at)| self.tokens_for(principal, refresh, ends, at)).transpose()
+        let tokens =
+            |(principal, Opened { at, expires_at })| self.tokens_for(principal, refresh, expires_at, at);
+        opened.map(tokens).transpose()
     }
 
     /// The pair that a session's holder gets, for what the database has proven at `proven_at`.
@@ -431,6 +444,8 @@ mod tests {
             assert!(turns[at + 1..].iter().all(|other| other.group != one.group), "{at}");
             assert_eq!(one.network.is_none(), at % 2 == 1, "{at}");
         }
+        let lanes = turns.map(|turn| turn.lane);
+        assert_eq!(lanes, [Lane::Operators, Lane::Operators, Lane::Logins, Lane::Returning]);
     }
 
     #[test]

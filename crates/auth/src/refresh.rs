@@ -173,7 +173,7 @@ impl Authenticator {
         }
         let successor = token.successor(&self.keyring);
         let exchange = Exchange { keyring: &self.keyring, token: &token, successor: &successor };
-        let session = Some(token.session);
+        let session = token.session;
         let (goes_on, ended) = match holder {
             Holder::User { tenant, id, .. } => {
                 let run = async |tx: &mut TenantTx| exchange.run(tx, id).await;

@@ -390,6 +390,69 @@ async fn look_ups_of_strangers_hold_up_neither_a_tenant_nor_those_who_are_known(
     LocalSet::new().run_until(Box::pin(test)).await
 }
 
+/// Whoever logs in more often than a person does loses their own oldest sessions, and nothing of anybody else.
+#[tokio::test]
+async fn a_person_has_a_hundred_sessions_and_what_is_over_is_removed() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let (own, hash) = (tenant.schema(), format!("SELECT password_hash FROM {}.users", tenant.schema()));
+        let hash = db.value(&hash).await?;
+        db.sql(&format!(
+            "INSERT INTO platform.operators VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'admin', now())"
+        ))
+        .await?;
+        let node = Node::on(&db).await?;
+        let person = [format!("{own}.sessions"), "user_id".to_owned()];
+        let operator = ["platform.operator_sessions".to_owned(), "operator_id".to_owned()];
+        for ([table, owner], slug, email) in
+            [(person, Some("acme"), tenant.owner_email.as_str()), (operator, None, "op@example.com")]
+        {
+            let first = node.try_login(slug, email, OWNER_PASSWORD).await?;
+            node.let_in(&first.access.text).await?;
+            let more = |count: u32, revoked: &str, expires: &str| {
+                format!(
+                    "INSERT INTO {table} (id, {owner}, token_mac, rotated_at, created_at, expires_at, revoked_at) \
+                     SELECT gen_random_uuid(), {owner}, token_mac, now(), now(), now() {expires}, {revoked} \
+                     FROM {table}, generate_series(1, {count}) WHERE id = '{}'",
+                    first.refresh.session.uuid()
+                )
+            };
+            db.sql(&more(99, "NULL", "+ interval '1 day'")).await?;
+            db.sql(&more(3, "now() - interval '3 hours'", "+ interval '1 day'")).await?;
+            db.sql(&more(3, "NULL", "- interval '1 second'")).await?;
+            db.sql(&more(1, "now() - interval '1 hour'", "+ interval '1 day'")).await?;
+            let last = node.try_login(slug, email, OWNER_PASSWORD).await?;
+            let count = |condition| format!("SELECT count(*) FROM {table} WHERE {condition}");
+            assert_eq!(db.value(&count("revoked_at IS NULL")).await?, "100", "{table}");
+            // The first one, and the one that was ended an hour ago.
+            assert_eq!(db.value(&count("revoked_at IS NOT NULL")).await?, "2", "{table}");
+            node.read().await?;
+            assert!(node.let_in(&first.access.text).await.is_err(), "{table}");
+            assert!(node.refresh(first.refresh.reveal()).await.is_err(), "{table}");
+            node.let_in(&last.access.text).await?;
+        }
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// A node whose clock goes wrong opens sessions that are as long as any.
+#[tokio::test]
+async fn how_long_a_session_lives_is_counted_by_the_databases_clock() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let node = Node::skewed(&db, TimeDelta::seconds(-5)).await?;
+        node.log_in(&tenant).await?;
+        let life =
+            format!("SELECT expires_at - created_at = interval '30 days' FROM {}.sessions", tenant.schema());
+        assert_eq!(db.value(&life).await?, "t");
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
 #[tokio::test]
 async fn a_tenant_at_its_limit_is_told_after_the_password_and_before_a_session() -> Result<()> {
     let test = async {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bulkhead_auth::{AccessTokens, Issue, Principal};
-use bulkhead_domain::{Clock, Evidence, Proven, Role, SystemClock};
+use bulkhead_domain::{Clock, Evidence, Proven, Role, SessionId, SystemClock};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::json;
@@ -236,7 +236,7 @@ fn expired(system: &System, tenant: &Tenant<'_>) -> String {
         tenant: Proven::on(Evidence::Fixture, tenant.id.parse().unwrap()),
         id: tenant.owner.id.parse().unwrap(),
         role: Role::Owner,
-        session: None,
+        session: SessionId::mint(SystemClock.now()),
     };
     let proven_at = SystemClock.now() - TimeDelta::minutes(2);
     let issue = Issue { principal, proven_at, credential_expires_at: None };
