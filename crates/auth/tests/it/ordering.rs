@@ -1,6 +1,7 @@
 //! Proofs and revocations meet: whichever comes first in the database is first for every node, whatever their clocks say.
 
 use anyhow::Result;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bulkhead_auth::{AuthError, RefreshToken, Tokens};
 use bulkhead_domain::{Plan, Role};
 use bulkhead_testkit::{Login, OWNER_PASSWORD, TestDb, TestTenant};
@@ -280,14 +281,13 @@ async fn the_first_token_of_eleven_hundred_ends_its_session_by_logging_out_and_b
                 let next = current.successor(&keyring);
                 previous = std::mem::replace(&mut current, next);
             }
-            let hex = |token: &RefreshToken| {
-                token.mac(&keyring).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-            };
+            let mac = |token: &RefreshToken| STANDARD.encode(token.mac(&keyring));
             db.sql(&format!(
-                r"UPDATE {}.sessions SET token_mac = '\x{}', previous_mac = '\x{}' WHERE id = '{}'",
+                "UPDATE {}.sessions SET token_mac = decode('{}', 'base64'), \
+                 previous_mac = decode('{}', 'base64') WHERE id = '{}'",
                 tenant.schema(),
-                hex(&current),
-                hex(&previous),
+                mac(&current),
+                mac(&previous),
                 first.session.uuid()
             ))
             .await?;
