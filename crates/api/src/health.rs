@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 /// What the public is told.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// `ready`, `starting`, `draining` or `degraded`.
+    /// `ready`, `unavailable` or `draining`.
     #[schema(example = "ready")]
     status: &'static str,
 }
@@ -27,7 +27,12 @@ struct Dependencies {
 
 impl From<&Health> for Readiness {
     fn from(health: &Health) -> Self {
-        Self { status: health.phase().as_str() }
+        let status = match health.phase() {
+            // Why is not for the public.
+            Phase::Starting | Phase::Degraded => "unavailable",
+            phase @ (Phase::Ready | Phase::Draining) => phase.as_str(),
+        };
+        Self { status }
     }
 }
 

@@ -121,12 +121,10 @@ impl AppState {
         }
     }
 
-    /// Lets a credential in a request's body be looked at, if the address has not failed too often. Say what became of it.
-    pub(crate) fn presented(&self, request: &actix_web::HttpRequest) -> Result<Presented<'_>, ApiError> {
+    /// A credential in a request's body. Have it asked for before a stranger's is looked up, and say what became of it.
+    pub(crate) fn presented(&self, request: &actix_web::HttpRequest) -> Presented<'_> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
-        let presented = Presented { state: self, address };
-        presented.ask().map_err(|retry_after| ApiError::RateLimited { retry_after })?;
-        Ok(presented)
+        Presented { state: self, address }
     }
 
     /// Takes a token from the bucket of a tenant whose person or program has shown a good password or refresh token.
@@ -201,7 +199,7 @@ impl AppState {
         self.metrics.auth.stored_passwords.inc();
         self.passwords.hash(turn, password).await.map_err(|error| match error {
             PasswordError::Busy => ApiError::Unavailable(Box::new(error)),
-            PasswordError::StoredHash | PasswordError::Failed => ApiError::internal(error),
+            PasswordError::Failed => ApiError::internal(error),
         })
     }
 
@@ -242,12 +240,14 @@ impl Presented<'_> {
     }
 
     /// Whether the address may fail once more, and the credential be looked up; otherwise when it may.
-    fn ask(&self) -> Result<(), Duration> {
+    pub(crate) fn ask(&self) -> Result<(), Duration> {
         let decision = self.state.failures.ask(self.address, self.state.clock.now());
         if decision.allowed { Ok(()) } else { Err(decision.retry_after) }
     }
 
-    /// Charges the address if the credential was no good. Who has spent the budget is told to wait instead of why.
+    /// Charges the address if the credential was no good. Who has spent the budget is told to wait instead of why: it is
+    /// asked again, because others of the address may have spent it meanwhile, and for what needed no look-up (a text that
+    /// is no credential of ours) for the first time.
     pub(crate) fn settle<T>(self, result: Result<T, AuthError>) -> Result<T, ApiError> {
         if matches!(result, Err(AuthError::Invalid)) {
             let asked = self.ask();

@@ -5,10 +5,13 @@
 //! ever new addresses, and nobody is locked out for good. Accounts are told apart by a keyed hash of what was sent, so one
 //! that does not exist is counted, and refused, like one that does.
 //!
-//! Whoever hammers an account must not lock its owner out: addresses from which somebody has logged in to the account
-//! lately are counted apart, each for itself, and the attempts of strangers are nothing to them.
+//! Addresses from which somebody has logged in to the account on this node are counted apart, each for itself, and the
+//! attempts of strangers are nothing to them. From any other address the owner is a stranger too: while somebody goes on
+//! trying the account, the owner competes with them for the one attempt that is let through after each wait, and may lose
+//! for as long as it goes on.
 //!
-//! A node counts for itself and forgets when it is started anew: `n` nodes let `n` times as many attempts through.
+//! A node counts for itself, knows the addresses of those who logged in at itself alone, and forgets both when it is started
+//! anew: `n` nodes let `n` times as many attempts through.
 //! Refuses to say whether an account exists, and to grow: over the bound those with the fewest failures are forgotten.
 
 use std::{
@@ -47,19 +50,21 @@ pub(crate) struct AccountKey([u8; 16]);
 impl AccountKey {
     /// The account that a login names, whether it exists or not. `tenant` is `None` for operators.
     pub(crate) fn of(keyring: &Keyring, tenant: Option<&str>, email: &str) -> Self {
-        // The length keeps apart what would otherwise read alike.
-        let realm =
-            tenant.map_or_else(|| "operators".to_owned(), |slug| format!("tenant {} {slug}", slug.len()));
-        Self::mac(keyring, &[realm.as_bytes(), email.as_bytes()])
+        let email = email.as_bytes();
+        match tenant {
+            None => Self::mac(keyring, &[b"operator", email]),
+            Some(slug) => Self::mac(keyring, &[b"person", slug.as_bytes(), email]),
+        }
     }
 
     /// The account, counted for one address alone.
     fn from(self, keyring: &Keyring, network: Network) -> Self {
-        Self::mac(keyring, &[&self.0, &network.bytes()])
+        Self::mac(keyring, &[b"address", &self.0, &network.bytes()])
     }
 
+    /// The first part says what is counted.
     fn mac(keyring: &Keyring, parts: &[&[u8]]) -> Self {
-        let mac = keyring.mac(Purpose::LoginAttempt, &parts.join(&0));
+        let mac = keyring.mac_of_parts(Purpose::LoginAttempt, parts);
         let mut key = [0; 16];
         key.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
         Self(key)
@@ -175,8 +180,9 @@ fn make_room(counts: &mut HashMap<AccountKey, Count, RandomState>, capacity: usi
     }
 }
 
-/// An attempt under way. One that is dropped while the password is checked has failed: what was checked has to be counted.
-/// Before and after, being broken off says nothing about the password; it is because we are slow.
+/// An attempt under way. One that is dropped while the password is hashed has failed: what was hashed has to be counted.
+/// Before, also while it waits for its turn to be hashed, and after, being broken off says nothing about the password; it is
+/// because we are slow.
 #[must_use = "an attempt ends when this is dropped"]
 pub(crate) struct Attempt<'a> {
     attempts: &'a Attempts,
@@ -184,7 +190,7 @@ pub(crate) struct Attempt<'a> {
     here: AccountKey,
     is_returning: bool,
     now: DateTime<Utc>,
-    /// Whether the password is being checked.
+    /// Whether the password is being hashed.
     is_checked: Cell<bool>,
 }
 
@@ -194,7 +200,7 @@ impl Attempt<'_> {
         self.is_returning
     }
 
-    /// Checks the password: dropped meanwhile, the attempt has failed.
+    /// Checks the password, whose turn to be hashed has come: dropped meanwhile, the attempt has failed.
     pub(crate) async fn check<T>(&self, check: impl Future<Output = T>) -> T {
         self.is_checked.set(true);
         let result = check.await;

@@ -26,6 +26,7 @@ use crate::{
     cache::CredentialCache,
     jwt::{AccessTokens, IssueError, MAX_LIFETIME},
     keyring::Keyring,
+    login::LookUps,
     node_view::NodeView,
     password::{PasswordError, PasswordHasher},
     principal::{Principal, Verified},
@@ -71,7 +72,7 @@ impl From<PasswordError> for AuthError {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Busy => Self::Busy,
-            PasswordError::StoredHash | PasswordError::Failed => Self::Internal(error.to_string()),
+            PasswordError::Failed => Self::Internal(error.to_string()),
         }
     }
 }
@@ -104,9 +105,10 @@ pub struct Authenticator {
     pub(crate) tokens: AccessTokens,
     pub(crate) session_life: TimeDelta,
     pub(crate) attempts: Attempts,
+    pub(crate) lookups: LookUps,
     pub(crate) view: Arc<NodeView>,
+    pub(crate) cache: CredentialCache,
     keys: RwLock<Option<Arc<KeySet>>>,
-    cache: CredentialCache,
 }
 
 impl Authenticator {
@@ -121,6 +123,7 @@ impl Authenticator {
     ) -> Self {
         Self {
             keyring,
+            lookups: LookUps::beside(passwords.slots()),
             passwords,
             tokens,
             session_life,
@@ -134,7 +137,8 @@ impl Authenticator {
     /// Lets a credential's holder in, or not.
     ///
     /// `ask` is called before the database is asked about somebody who has shown nothing good yet, and may refuse that by
-    /// saying when to come back. It is not called for a credential that is cached, nor for a token that we have signed.
+    /// saying when to come back. It is not called for a credential that this node has verified before, however long ago,
+    /// nor for a token that we have signed.
     pub async fn authenticate(
         &self,
         db: &Db,
@@ -148,6 +152,7 @@ impl Authenticator {
             Err(miss) if self.cache.has_lapsed(&miss, now) => return Err(AuthError::Lapsed),
             Err(miss) => {
                 let verified = if ApiKey::looks_like(text) {
+                    let ask = || if miss.was_good() { Ok(()) } else { ask() };
                     let verified = self.verify_api_key(db, text, is_fresh, ask, now).await;
                     // Tokens need no such memory: nothing is asked about one that has lapsed.
                     if matches!(verified, Err(AuthError::Lapsed)) {
@@ -168,7 +173,7 @@ impl Authenticator {
         Ok(Authenticated { principal, tenant })
     }
 
-    /// The tenant, if its principals may be let in.
+    /// The tenant of a credential that was verified, if its principals may be let in.
     async fn in_service(
         &self,
         db: &Db,
@@ -176,7 +181,7 @@ impl Authenticator {
         is_fresh: bool,
         now: DateTime<Utc>,
     ) -> Result<DirectoryEntry, AuthError> {
-        let entry = self.view.directory.find(db, tenant, is_fresh, now).await?.ok_or(AuthError::Invalid)?;
+        let entry = self.view.directory.find(db, tenant, is_fresh, now).await?.ok_or(AuthError::Lapsed)?;
         may_be_let_in(&entry)?;
         Ok(entry)
     }
@@ -193,8 +198,7 @@ impl Authenticator {
             tracing::debug!(%error, "an access token was refused");
             if error.is_genuine() { AuthError::Lapsed } else { AuthError::Invalid }
         })?;
-        let standing = || self.view.revocations.standing(&verified.principal, verified.since, now);
-        let is_good = match standing() {
+        let is_good = match self.view.revocations.standing(&verified.principal, verified.since, now) {
             Standing::Good => true,
             Standing::Revoked => false,
             Standing::Unknown => {
@@ -202,18 +206,7 @@ impl Authenticator {
                 if let Some(tenant) = verified.principal.tenant() {
                     self.in_service(db, tenant.get(), is_fresh, now).await?;
                 }
-                match still_stands(db, &verified.principal).await? {
-                    Some(stands) => stands,
-                    // There is nothing but the view to go by.
-                    None => {
-                        self.view.read(db, now).await?;
-                        match standing() {
-                            Standing::Good => true,
-                            Standing::Revoked => false,
-                            Standing::Unknown => return Err(not_known()),
-                        }
-                    }
-                }
+                still_stands(db, &verified.principal).await?
             }
         };
         is_good.then_some(verified).ok_or(AuthError::Lapsed)
@@ -233,11 +226,15 @@ impl Authenticator {
         let since = Since::LookedUp(self.view.revocations.knowledge());
         let entry =
             self.view.directory.find(db, key.tenant, is_fresh, now).await?.ok_or(AuthError::Invalid)?;
-        if matches!(entry.status, TenantStatus::Provisioning | TenantStatus::Deleted) {
+        if entry.status == TenantStatus::Provisioning {
             return Err(AuthError::Invalid);
         }
-        let stored =
-            db.credentials(key.tenant, async |tx| credentials::find_api_key(tx, key.id).await).await?;
+        let found = db.credentials(key.tenant, async |tx| credentials::find_api_key(tx, key.id).await).await;
+        let stored = match found {
+            // Its schema may be gone already, and with it what would tell a key that was good from a guess.
+            Err(DbError::Denied(_) | DbError::Query(_)) if entry.status == TenantStatus::Deleted => None,
+            found => found?,
+        };
         let stored = stored.ok_or(AuthError::Invalid)?;
         if !api_key::matches(&self.keyring, &key, &stored.mac) {
             return Err(AuthError::Invalid);
@@ -304,25 +301,20 @@ impl Authenticator {
     }
 }
 
-/// Whether the principals of a tenant may be let in.
+/// Whether the principals of a tenant may be let in, their credentials being good.
 pub(crate) const fn may_be_let_in(tenant: &DirectoryEntry) -> Result<(), AuthError> {
     match tenant.status {
         TenantStatus::Active => Ok(()),
         TenantStatus::Suspended => Err(AuthError::Suspended),
-        TenantStatus::Provisioning | TenantStatus::Deleted => Err(AuthError::Invalid),
+        TenantStatus::Provisioning | TenantStatus::Deleted => Err(AuthError::Lapsed),
     }
 }
 
-fn not_known() -> AuthError {
-    DbError::Unavailable("what was revoked is not known well enough".to_owned()).into()
-}
-
 /// Asks the database whether what a token of ours says still holds: that its session or key is alive and its holder has the
-/// role. One look-up, for a node that cannot tell by itself; `None` for a token without a session, for which no row
-/// answers. We issue none.
-async fn still_stands(db: &Db, principal: &Principal) -> Result<Option<bool>, DbError> {
-    Ok(Some(match *principal {
-        Principal::User { tenant, id, role, session: Some(session) } => {
+/// role. One look-up, for a node that cannot tell by itself.
+async fn still_stands(db: &Db, principal: &Principal) -> Result<bool, DbError> {
+    Ok(match *principal {
+        Principal::User { tenant, id, role, session } => {
             let look = async |tx: &mut _| credentials::find_session(tx, session).await;
             let found: Option<SessionCredential> = db.credentials(tenant.get(), look).await?;
             found.is_some_and(|row| row.revoked_at.is_none() && row.user == id && row.role == role)
@@ -332,11 +324,10 @@ async fn still_stands(db: &Db, principal: &Principal) -> Result<Option<bool>, Db
             let found: Option<ApiKeyCredential> = db.credentials(tenant.get(), look).await?;
             found.is_some_and(|row| row.revoked_at.is_none() && row.role == role)
         }
-        Principal::Operator { id, role, session: Some(session) } => {
+        Principal::Operator { id, role, session } => {
             let look = async |tx: &mut _| operators::find_session(tx, session).await;
             let found: Option<OperatorSession> = db.platform_read(Authority::credentials(), look).await?;
             found.is_some_and(|row| row.revoked_at.is_none() && row.operator == id.get() && row.role == role)
         }
-        Principal::User { session: None, .. } | Principal::Operator { session: None, .. } => return Ok(None),
-    }))
+    })
 }

@@ -4,7 +4,8 @@
 //! API key a query, finding the digest of its text again one. Keeps digests, never texts, and only of credentials that
 //! are good, or were: those of ours that have expired or were revoked are remembered for a minute as such, so that a
 //! program which goes on using one costs no query each time. What was never good is not kept. It is bounded, so remembering
-//! cannot be made expensive from outside. Refuses to answer for a credential that was verified too long ago, or cannot be
+//! cannot be made expensive from outside. An entry that is too old to answer still says that its credential was good once:
+//! whoever shows it is no stranger. Refuses to answer for a credential that was verified too long ago, or cannot be
 //! judged by what the node knows of revocations.
 
 use aws_lc_rs::digest;
@@ -44,6 +45,14 @@ struct Entry {
 pub struct Miss {
     digest: Digest,
     generation: u64,
+    was_good: bool,
+}
+
+impl Miss {
+    /// Whether this node has verified the credential before, however long ago.
+    pub const fn was_good(&self) -> bool {
+        self.was_good
+    }
 }
 
 impl CredentialCache {
@@ -55,8 +64,9 @@ impl CredentialCache {
 
     /// What an earlier verification of this text has shown, if it still holds at `now`.
     pub fn get(&self, text: &str, now: DateTime<Utc>, revocations: &Revocations) -> Result<Verified, Miss> {
-        let miss = Miss { digest: sha256(text), generation: self.generation.load(Ordering::Acquire) };
+        let miss = self.miss(text);
         let entry = self.entries.get(&miss.digest).ok_or(miss)?;
+        let miss = Miss { was_good: true, ..miss };
         let Verified { principal, since, expires_at } = &entry.verified;
         // A clock that was set back makes an entry come from the future: then it is as good as too old.
         let holds = entry.generation == miss.generation
@@ -66,9 +76,15 @@ impl CredentialCache {
         if holds { Ok(entry.verified) } else { Err(miss) }
     }
 
+    /// The right to keep what becomes of a credential that is never answered for from here.
+    pub fn miss(&self, text: &str) -> Miss {
+        let generation = self.generation.load(Ordering::Acquire);
+        Miss { digest: sha256(text), generation, was_good: false }
+    }
+
     /// Remembers what the verification after a miss has shown.
     pub fn put(&self, miss: Miss, verified: Verified, now: DateTime<Utc>) {
-        let Miss { digest, generation } = miss;
+        let Miss { digest, generation, was_good: _ } = miss;
         self.entries.insert(digest, Entry { verified, cached_at: now, generation });
     }
 
@@ -156,6 +172,17 @@ mod tests {
         }
         let earlier = NOW - TimeDelta::seconds(60);
         assert!(filled(TimeDelta::minutes(10)).get("token", earlier, &fresh(earlier)).is_err());
+    }
+
+    #[test]
+    fn what_is_too_old_to_answer_was_good_and_what_was_never_verified_was_not() {
+        let cache = filled(TimeDelta::minutes(10));
+        let late = NOW + TimeDelta::hours(1);
+        let was_good = |text: &str, at| cache.get(text, at, &fresh(at)).unwrap_err().was_good();
+        assert!(was_good("token", late) && !was_good("other", late) && !was_good("other", NOW));
+        assert!(cache.get("token", NOW, &Revocations::default()).unwrap_err().was_good());
+        cache.invalidate_all();
+        assert!(!was_good("token", NOW));
     }
 
     #[test]

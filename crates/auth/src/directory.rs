@@ -74,7 +74,7 @@ impl Directory {
     /// The tenant against which a login is checked that names one by `slug`. Always read.
     pub async fn find_for_login(&self, db: &Db, slug: &str, decoy: &str) -> DbResult<Option<LoginTenant>> {
         let read = async |tx: &mut _| tenants::login_tenant(tx, slug, decoy).await;
-        db.platform_read(Authority::credentials(), read).await
+        db.platform_read(Authority::logins(), read).await
     }
 
     /// Believes nothing that was read before now: a tenant has changed. Changes are rare, so all are read anew rather

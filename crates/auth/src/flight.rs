@@ -22,7 +22,8 @@ const REMEMBERED: Duration = Duration::from_secs(1);
 /// After how long a read that has not ended is taken for lost, and another one started beside it.
 const LOST: Duration = Duration::from_secs(10);
 
-/// Above this many entries those of past failures are looked for and dropped.
+/// How many entries there may be. Those of past failures and lost reads are dropped then; if that is not enough, nothing more
+/// is begun.
 const MANY: usize = 1_024;
 
 type Outcome<T> = Result<T, Arc<DbError>>;
@@ -62,6 +63,7 @@ where
         let mut result = match self.board(key) {
             Ok(result) => result,
             Err(Boarding::Failed(error)) => return Err(retold(&error)),
+            Err(Boarding::Full) => return Err(DbError::Busy),
             Err(Boarding::Start(result)) => {
                 let landing = Landing { states: Arc::clone(&self.states), key, result };
                 let (waiting, work) = (landing.result.subscribe(), work());
@@ -89,19 +91,17 @@ where
     fn board(&self, key: K) -> Result<watch::Receiver<Option<Outcome<T>>>, Boarding<T>> {
         let mut states = self.states.lock();
         match states.get(&key) {
-            // The sender is gone without a word when its runtime has ended.
-            Some(State::Going { since, result })
-                if since.elapsed() < LOST && result.has_changed().is_ok() =>
-            {
-                return Ok(result.clone());
-            }
+            Some(state @ State::Going { result, .. }) if state.is_under_way() => return Ok(result.clone()),
             Some(State::Failed { at, error }) if at.elapsed() < REMEMBERED => {
                 return Err(Boarding::Failed(Arc::clone(error)));
             }
             _ => {}
         }
         if states.len() >= MANY {
-            states.retain(|_, state| matches!(state, State::Going { .. }));
+            states.retain(|_, state| state.is_under_way());
+            if states.len() >= MANY {
+                return Err(Boarding::Full);
+            }
         }
         let (sender, result) = watch::channel(None);
         states.insert(key, State::Going { since: Instant::now(), result });
@@ -109,7 +109,15 @@ where
     }
 }
 
+impl<T> State<T> {
+    /// Whether there is still something to wait for. The sender is gone without a word when its runtime has ended.
+    fn is_under_way(&self) -> bool {
+        matches!(self, Self::Going { since, result } if since.elapsed() < LOST && result.has_changed().is_ok())
+    }
+}
+
 enum Boarding<T> {
+    Full,
     Failed(Arc<DbError>),
     Start(watch::Sender<Option<Outcome<T>>>),
 }
@@ -258,6 +266,25 @@ mod tests {
         LocalSet::new().block_on(&runtime(), never);
         let again = async { assert_eq!(flights.join(1, || good(1)).await.unwrap(), 1) };
         LocalSet::new().block_on(&runtime(), again);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_bound_nothing_is_begun_and_what_is_under_way_is_still_shared() {
+        let test = async {
+            let flights = Flights::<usize, u32>::default();
+            for key in 0..MANY {
+                assert!(timeout(Duration::ZERO, flights.join(key, pending)).await.is_err());
+            }
+            assert!(matches!(flights.join(MANY, || good(1)).await, Err(DbError::Busy)));
+            assert!(timeout(Duration::ZERO, flights.join(1, || good(1))).await.is_err(), "it is read beside");
+            advance(LOST).await;
+            assert_eq!(
+                flights.join(MANY, || good(1)).await.unwrap(),
+                1,
+                "the lost ones give their places up"
+            );
+        };
+        LocalSet::new().run_until(test).await;
     }
 
     #[tokio::test]

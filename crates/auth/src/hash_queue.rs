@@ -3,8 +3,9 @@
 //! Hashing a password is dear on purpose: few run at once. Owns the waiting for it. There are four lanes, each with places
 //! of its own, and they take turns: operators who log in, people who come back to an address they have logged in from,
 //! everybody else who logs in, and principals who create people or tenants. Inside a lane tenants take turns, too; when a
-//! lane is full, the tenant that has the most waiting gives up its last place to one that has fewer. So no tenant, no
-//! address and no import of users keeps others from logging in.
+//! lane is full, the tenant that has the most waiting gives up its last place to one that has fewer. So no tenant and no import
+//! of users keeps others from logging in, nor does a stranger with one address or one IPv6 site (a /48). A stranger with
+//! many can fill the lane of those who have not logged in from where they are; people who come back have their own.
 //!
 //! Refuses to queue without bound: who finds no place is told at once.
 
@@ -49,6 +50,14 @@ impl Lane {
         match self {
             Self::Operators => 4,
             Self::Logins => 16,
+            Self::Returning | Self::Creations => usize::MAX,
+        }
+    }
+
+    /// How many of those may be of one IPv6 site, which may be a single customer's: half of the places.
+    const fn places_of_one_site(self) -> usize {
+        match self {
+            Self::Operators | Self::Logins => self.places() / 2,
             Self::Returning | Self::Creations => usize::MAX,
         }
     }
@@ -129,6 +138,11 @@ impl HashQueue {
     /// Lets as many run at once.
     pub(crate) fn new(slots: usize) -> Self {
         Self { inner: Arc::new(Inner { slots: slots.max(1), state: Mutex::default() }) }
+    }
+
+    /// How many run at once.
+    pub(crate) fn slots(&self) -> usize {
+        self.inner.slots
     }
 
     /// Waits for a turn. Who goes away gives their place back.
@@ -238,12 +252,16 @@ impl State {
 impl LaneState {
     /// Whether one more can wait, be it in the place of another.
     fn has_room(&self, turn: Turn) -> bool {
-        let of_its_address = |network| {
-            let waiting = self.groups.values().flatten();
-            waiting.filter(|waiter| waiter.network == Some(network)).count()
-        };
-        if turn.network.is_some_and(|network| of_its_address(network) >= turn.lane.places_of_one_address()) {
-            return false;
+        if let Some(network) = turn.network {
+            let networks = || self.groups.values().flatten().filter_map(|waiter| waiter.network);
+            let of_its_address = networks().filter(|other| *other == network).count();
+            if of_its_address >= turn.lane.places_of_one_address() {
+                return false;
+            }
+            let of_its_site = |site| networks().filter(|other| other.site() == Some(site)).count();
+            if network.site().is_some_and(|site| of_its_site(site) >= turn.lane.places_of_one_site()) {
+                return false;
+            }
         }
         if self.waiting < turn.lane.places() {
             return true;

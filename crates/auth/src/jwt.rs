@@ -277,7 +277,7 @@ fn principal(claims: &Claims) -> Option<Principal> {
     let proven = |tenant| Proven::on(Evidence::AccessToken, tenant);
     let (role, sub) = (claims.role.as_str(), claims.sub.as_str());
     match (sub.get(..4)?, claims.tenant, claims.sid) {
-        ("usr_", Some(tenant), session) => {
+        ("usr_", Some(tenant), Some(session)) => {
             let (id, role) = (sub.parse().ok()?, role.parse::<Role>().ok()?);
             Some(Principal::User { tenant: proven(tenant), id, role, session })
         }
@@ -285,7 +285,7 @@ fn principal(claims: &Claims) -> Option<Principal> {
             let (id, role) = (sub.parse().ok()?, role.parse::<Role>().ok()?);
             Some(Principal::ApiKey { tenant: proven(tenant), id, role })
         }
-        ("opr_", None, session) => {
+        ("opr_", None, Some(session)) => {
             let (id, role) = (sub.parse().ok()?, role.parse::<OperatorRole>().ok()?);
             Some(Principal::Operator { id: Proven::on(Evidence::AccessToken, id), role, session })
         }

@@ -87,13 +87,15 @@ pub enum Purpose {
     RefreshToken,
     /// The secret of the refresh token that replaces another.
     RefreshSuccessor,
+    /// What says of a refresh token that we have issued it, for that session.
+    RefreshTag,
     /// What is stored of a request beside its idempotency key.
     Fingerprint,
     /// Which lock a transaction takes for its idempotency key.
     IdempotencyLock,
     /// The signature in a pagination cursor.
     Cursor,
-    /// What failed logins to an account are counted under.
+    /// What logins are counted, queued and led astray by; a label in front says which.
     LoginAttempt,
     /// The tag of a batch of usage in the Redis stream.
     UsageEntry,
@@ -107,6 +109,7 @@ impl Purpose {
             Self::ApiKey => "api_key_mac",
             Self::RefreshToken => "refresh_token_mac",
             Self::RefreshSuccessor => "refresh_token_successor",
+            Self::RefreshTag => "refresh_token_tag",
             Self::Fingerprint => "fingerprint",
             Self::IdempotencyLock => "idempotency_lock",
             Self::Cursor => "cursor",
@@ -123,6 +126,7 @@ pub struct Keyring {
     api_key: hmac::Key,
     refresh_token: hmac::Key,
     refresh_successor: hmac::Key,
+    refresh_tag: hmac::Key,
     fingerprint: hmac::Key,
     idempotency_lock: hmac::Key,
     cursor: hmac::Key,
@@ -143,6 +147,7 @@ impl Keyring {
             api_key: mac(Purpose::ApiKey)?,
             refresh_token: mac(Purpose::RefreshToken)?,
             refresh_successor: mac(Purpose::RefreshSuccessor)?,
+            refresh_tag: mac(Purpose::RefreshTag)?,
             fingerprint: mac(Purpose::Fingerprint)?,
             idempotency_lock: mac(Purpose::IdempotencyLock)?,
             cursor: mac(Purpose::Cursor)?,
@@ -201,6 +206,7 @@ impl Keyring {
             Purpose::ApiKey => &self.api_key,
             Purpose::RefreshToken => &self.refresh_token,
             Purpose::RefreshSuccessor => &self.refresh_successor,
+            Purpose::RefreshTag => &self.refresh_tag,
             Purpose::Fingerprint => &self.fingerprint,
             Purpose::IdempotencyLock => &self.idempotency_lock,
             Purpose::Cursor => &self.cursor,
@@ -252,10 +258,11 @@ mod tests {
 
     use super::*;
 
-    const PURPOSES: [Purpose; 9] = [
+    const PURPOSES: [Purpose; 10] = [
         Purpose::ApiKey,
         Purpose::RefreshToken,
         Purpose::RefreshSuccessor,
+        Purpose::RefreshTag,
         Purpose::Fingerprint,
         Purpose::IdempotencyLock,
         Purpose::Cursor,

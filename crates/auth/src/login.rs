@@ -10,23 +10,29 @@ use std::{net::IpAddr, time::Duration};
 use bulkhead_db::{
     Authority, Db, DbError,
     platform::{
-        operators,
+        operators, revocations,
         tenants::{DirectoryEntry, LoginTenant},
     },
-    tenant::{credentials, sessions, users},
+    tenant::{
+        credentials,
+        revocations::{Revoked, revoke},
+        sessions::{self, Opened},
+        users,
+    },
 };
 use bulkhead_domain::{
     Email, Evidence, Network, OperatorId, Proven, SessionId, Slug, TenantId, TextError, UserId,
 };
 use chrono::{DateTime, Utc};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     attempts::{AccountKey, Attempt},
     authenticator::{AuthError, Authenticator, may_be_let_in},
     hash_queue::{Lane, Turn},
     jwt::{AccessToken, Issue},
-    keyring::Purpose,
-    password::{Password, PasswordError, needs_rehash},
+    keyring::{Keyring, Purpose},
+    password::{Password, PasswordError, PasswordHasher, needs_rehash},
     principal::Principal,
     session::{RefreshToken, SessionOwner},
 };
@@ -85,15 +91,39 @@ struct Checked {
     turn: Turn,
 }
 
+/// How many who log in may be looked up at once, by the threads together: as many as keep those who hash busy. More would
+/// only fill the queues of the database. Those who come back do not wait for strangers.
+#[derive(Debug)]
+pub(crate) struct LookUps {
+    strangers: Semaphore,
+    returning: Semaphore,
+}
+
+impl LookUps {
+    /// As many as have been looked up while so many hashes run.
+    pub(crate) fn beside(hashes: usize) -> Self {
+        let permits = || Semaphore::new(hashes.saturating_mul(2).min(Semaphore::MAX_PERMITS));
+        Self { strangers: permits(), returning: permits() }
+    }
+
+    /// Waits, in the order of asking.
+    async fn turn(&self, is_returning: bool) -> Result<SemaphorePermit<'_>, AuthError> {
+        let permits = if is_returning { &self.returning } else { &self.strangers };
+        permits.acquire().await.map_err(|closed| AuthError::Internal(closed.to_string()))
+    }
+}
+
 impl Authenticator {
     /// Logs a person of a tenant in, or an operator when no tenant is named.
     ///
-    /// `admit` is called once the password has matched, before anything is written, and may refuse by saying when to
-    /// come back: from here on it is the tenant's own limit that counts.
+    /// `ask` is called before anything is looked up for somebody who has not logged in to the account from this address
+    /// lately, and may refuse by saying when to come back. `admit` is called once the password has matched, before anything
+    /// is written, and may refuse in the same way: from here on it is the tenant's own limit that counts.
     pub async fn login(
         &self,
         db: &Db,
         attempt: &LoginAttempt<'_>,
+        ask: impl FnOnce() -> Result<(), Duration>,
         admit: impl AsyncFnOnce(&DirectoryEntry) -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Tokens, AuthError> {
@@ -103,12 +133,17 @@ impl Authenticator {
             .attempts
             .begin(&self.keyring, account, network, now)
             .map_err(|retry_after| AuthError::Limited { retry_after })?;
+        if !counted.is_returning() {
+            ask().map_err(|retry_after| AuthError::Limited { retry_after })?;
+        }
         let checked = self.checked(attempt, network, &counted)?;
         let result = self.check_and_open(db, &checked, &counted, admit, now).await;
         match &result {
             // The password was right, whatever came then.
-            Ok(_) | Err(AuthError::Suspended | AuthError::Limited { .. }) => counted.succeeded(),
-            Err(AuthError::Invalid | AuthError::Lapsed) => counted.failed(),
+            Ok(_) | Err(AuthError::Suspended | AuthError::Lapsed | AuthError::Limited { .. }) => {
+                counted.succeeded();
+            }
+            Err(AuthError::Invalid) => counted.failed(),
             // Nothing is known of the password.
             Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => drop(counted),
         }
@@ -125,14 +160,9 @@ impl Authenticator {
         let is_password = parsed.is_ok();
         let password = parsed.or_else(|_not_one| STAND_IN.parse());
         let password = password.map_err(|error: TextError| AuthError::Internal(error.to_string()))?;
-        let lane = match attempt.tenant {
-            None => Lane::Operators,
-            Some(_) if counted.is_returning() => Lane::Returning,
-            Some(_) => Lane::Logins,
-        };
         let named = attempt.tenant.unwrap_or_default().as_bytes();
-        let group = self.keyring.mac(Purpose::LoginAttempt, named);
-        let both = [named, attempt.email.as_bytes()].join(&0);
+        let decoy =
+            self.keyring.mac_of_parts(Purpose::LoginAttempt, &[b"decoy", named, attempt.email.as_bytes()]);
         Ok(Checked {
             slug: attempt
                 .tenant
@@ -140,8 +170,8 @@ impl Authenticator {
             email: attempt.email.parse::<Email>().map_or_else(|_| String::new(), |email| email.to_string()),
             password,
             is_password,
-            decoy: letters(&self.keyring.mac(Purpose::LoginAttempt, &both)),
-            turn: Turn { lane, group: number(&group), network: Some(network) },
+            decoy: letters(&decoy),
+            turn: turn(&self.keyring, attempt.tenant, counted.is_returning(), network),
         })
     }
 
@@ -181,13 +211,15 @@ impl Authenticator {
         if self.passwords.is_full(checked.turn) {
             return Err(AuthError::Busy);
         }
-        let found = match &checked.slug {
-            Some(slug) => self.tenant_credential(db, slug, checked).await?,
-            None => operator_credential(db, &checked.email).await?,
+        let found = {
+            let _its_turn = self.lookups.turn(counted.is_returning()).await?;
+            match &checked.slug {
+                Some(slug) => self.tenant_credential(db, slug, checked).await?,
+                None => operator_credential(db, &checked.email).await?,
+            }
         };
         let stored = found.as_ref().map(|(_, stored)| stored.clone());
-        let check = self.passwords.verify(checked.turn, checked.password.clone(), stored);
-        let matches = counted.check(check).await?;
+        let matches = matches(&self.passwords, counted, checked.turn, &checked.password, stored).await?;
         found.filter(|_| matches && checked.is_password).ok_or(AuthError::Invalid)
     }
 
@@ -206,7 +238,7 @@ impl Authenticator {
             // Nor is there anything to be found out where there is no tenant at all.
             None => return Ok(None),
         };
-        let found = db.credentials(id, async |tx| credentials::find_user(tx, email).await).await?;
+        let found = db.login_credentials(id, async |tx| credentials::find_user(tx, email).await).await?;
         Ok(match (tenant, found) {
             (Some(LoginTenant::Named(entry)), Some(user)) => {
                 // Proven only once the password has matched; nothing is opened with it before.
@@ -240,14 +272,14 @@ impl Authenticator {
         now: DateTime<Utc>,
     ) -> Result<Option<Tokens>, AuthError> {
         let session = SessionId::mint(now);
-        let ends = now + self.session_life;
+        let seconds = self.session_life.num_seconds();
         let owner = match account {
             Account::User { tenant, .. } => SessionOwner::Tenant(tenant.get()),
             Account::Operator { .. } => SessionOwner::Operator,
         };
-        let refresh = RefreshToken::issue(owner, session)?;
+        let refresh = RefreshToken::issue(&self.keyring, owner, session)?;
         let mac = refresh.mac(&self.keyring);
-        let opened: Option<(Principal, DateTime<Utc>)> = match account {
+        let opened: Option<(Principal, Opened)> = match account {
             Account::User { tenant, id, .. } => {
                 let open = async |tx: &mut _| {
                     let Some(role) = users::lock_for_proof(tx, id, Some(stored)).await? else {
@@ -256,8 +288,11 @@ impl Authenticator {
                     if let Some(Renewal { stored, renewed }) = &renewal {
                         users::renew_password_hash(tx, id, stored, renewed).await?;
                     }
-                    let at = sessions::insert(tx, session, id, &mac, ends).await?;
-                    Ok(Some((Principal::User { tenant, id, role, session: Some(session) }, at)))
+                    let opened = sessions::insert(tx, session, id, &mac, seconds).await?;
+                    for ended in sessions::make_room(tx, id).await? {
+                        revoke(tx, Revoked::Session(ended)).await?;
+                    }
+                    Ok(Some((Principal::User { tenant, id, role, session }, opened)))
                 };
                 db.write(tenant, open).await?
             }
@@ -269,13 +304,18 @@ impl Authenticator {
                     if let Some(Renewal { stored, renewed }) = &renewal {
                         operators::renew_password_hash(tx, id.get(), stored, renewed).await?;
                     }
-                    let at = operators::insert_session(tx, session, id.get(), &mac, ends).await?;
-                    Ok(Some((Principal::Operator { id, role, session: Some(session) }, at)))
+                    let opened = operators::insert_session(tx, session, id.get(), &mac, seconds).await?;
+                    for ended in operators::make_room(tx, id.get()).await? {
+                        revocations::revoke_operator_session(tx, ended).await?;
+                    }
+                    Ok(Some((Principal::Operator { id, role, session }, opened)))
                 };
                 db.platform_write(Authority::credentials(), open).await?
             }
         };
-        opened.map(|(principal, at)| self.tokens_for(principal, refresh, ends, at)).transpose()
+        let tokens =
+            |(principal, Opened { at, expires_at })| self.tokens_for(principal, refresh, expires_at, at);
+        opened.map(tokens).transpose()
     }
 
     /// The pair that a session's holder gets, for what the database has proven at `proven_at`.
@@ -291,10 +331,36 @@ impl Authenticator {
     }
 }
 
+/// Whether the password is the stored one. Only what is hashed counts as an attempt at it, not what waits to be.
+async fn matches(
+    passwords: &PasswordHasher,
+    counted: &Attempt<'_>,
+    turn: Turn,
+    password: &Password,
+    stored: Option<String>,
+) -> Result<bool, PasswordError> {
+    let slot = passwords.wait(turn).await?;
+    counted.check(PasswordHasher::verify(slot, password.clone(), stored)).await
+}
+
+/// In which lane a login waits, and with whom it takes turns there. Operators are few and have one lane; in it those who come
+/// back are a group of their own. Whoever comes back is not measured by their address: a company has one for all.
+fn turn(keyring: &Keyring, tenant: Option<&str>, is_returning: bool, network: Network) -> Turn {
+    let lane = match tenant {
+        None => Lane::Operators,
+        Some(_) if is_returning => Lane::Returning,
+        Some(_) => Lane::Logins,
+    };
+    let named = tenant.unwrap_or_default().as_bytes();
+    let parts: [&[u8]; 3] = [b"group", named, &[u8::from(is_returning)]];
+    let group = number(&keyring.mac_of_parts(Purpose::LoginAttempt, &parts));
+    Turn { lane, group, network: (!is_returning).then_some(network) }
+}
+
 /// Always one query.
 async fn operator_credential(db: &Db, email: &str) -> Result<Option<(Account, String)>, AuthError> {
     let read = async |tx: &mut _| operators::find_credential(tx, email).await;
-    let found = db.platform_read(Authority::credentials(), read).await?;
+    let found = db.platform_read(Authority::logins(), read).await?;
     Ok(found.map(|operator| {
         // Proven only once the password has matched.
         let id = Proven::on(Evidence::Password, operator.id);
@@ -320,7 +386,67 @@ fn letters(mac: &[u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
+    use crate::{attempts::Attempts, keyring::MasterKey};
+
+    const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_800_000_000_000).unwrap();
+
+    fn keyring() -> Keyring {
+        Keyring::new(&MasterKey::from([1; 32])).unwrap()
+    }
+
+    /// More than may fail are broken off while they wait for others: that is our slowness, and nobody's guess.
+    #[tokio::test]
+    async fn a_login_that_is_broken_off_in_the_queue_is_no_failure() {
+        let (keyring, attempts, passwords) = (keyring(), Attempts::default(), PasswordHasher::new(1));
+        let here = Network::of([192, 0, 2, 1].into());
+        let account = AccountKey::of(&keyring, Some("acme"), "a@example.com");
+        let turn = turn(&keyring, Some("acme"), false, here);
+        let password: Password = "a password".parse().unwrap();
+        let begin = || attempts.begin(&keyring, account, here, NOW);
+        let others = passwords.wait(turn).await.unwrap();
+        for number in 0..12 {
+            let counted = begin().unwrap_or_else(|wait| panic!("{number}: {wait:?}"));
+            let check = matches(&passwords, &counted, turn, &password, None);
+            assert!(check.now_or_never().is_none(), "it does not wait");
+        }
+        drop(others);
+        // One whose turn has come is hashed, whoever waits for it.
+        let counted = begin().unwrap();
+        assert!(matches(&passwords, &counted, turn, &password, None).now_or_never().is_none());
+        drop(counted);
+        for number in 1..10 {
+            begin().unwrap_or_else(|wait| panic!("{number}: {wait:?}")).failed();
+        }
+        assert!(begin().is_err(), "what was hashed is not counted");
+    }
+
+    #[test]
+    fn who_comes_back_is_not_looked_up_behind_strangers() {
+        let lookups = LookUps::beside(2);
+        let take = |is_returning| lookups.turn(is_returning).now_or_never();
+        let strangers: Vec<_> = std::iter::from_fn(|| take(false)).collect();
+        assert_eq!(strangers.len(), 4);
+        assert!(take(true).is_some());
+        drop(strangers);
+        assert!(take(false).is_some());
+    }
+
+    #[test]
+    fn those_who_come_back_are_a_group_of_their_own_in_every_lane_and_not_measured_by_their_address() {
+        let keyring = keyring();
+        let network = Network::of([192, 0, 2, 1].into());
+        let turns = [(None, false), (None, true), (Some("acme"), false), (Some("acme"), true)]
+            .map(|(tenant, is_returning)| turn(&keyring, tenant, is_returning, network));
+        for (at, one) in turns.iter().enumerate() {
+            assert!(turns[at + 1..].iter().all(|other| other.group != one.group), "{at}");
+            assert_eq!(one.network.is_none(), at % 2 == 1, "{at}");
+        }
+        let lanes = turns.map(|turn| turn.lane);
+        assert_eq!(lanes, [Lane::Operators, Lane::Operators, Lane::Logins, Lane::Returning]);
+    }
 
     #[test]
     fn decoys_are_spread_over_all_slugs() {

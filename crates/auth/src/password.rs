@@ -14,7 +14,7 @@ use argon2::{
 use bulkhead_domain::TextError;
 use serde::Deserialize;
 
-use crate::hash_queue::{Full, HashQueue, Turn};
+use crate::hash_queue::{Full, HashQueue, Slot, Turn};
 
 /// Verified when an account does not exist. Its parameters are those of new hashes, so it takes as long; no password
 /// is known for it and a match would be ignored.
@@ -67,9 +67,6 @@ pub enum PasswordError {
     /// As many are waiting as may wait: try again in a second.
     #[error("too many passwords are being checked")]
     Busy,
-    /// What is stored is not a hash that this program would have made.
-    #[error("the stored password hash is unusable")]
-    StoredHash,
     /// Argon2 failed, or the runtime is shutting down.
     #[error("the password could not be hashed")]
     Failed,
@@ -93,6 +90,11 @@ impl PasswordHasher {
         Self { queue: HashQueue::new(parallelism) }
     }
 
+    /// How many run at once.
+    pub(crate) fn slots(&self) -> usize {
+        self.queue.slots()
+    }
+
     /// Whether nobody could wait for this turn now: asked before work that would be for nothing.
     pub fn is_full(&self, turn: Turn) -> bool {
         self.queue.is_full(turn)
@@ -100,7 +102,7 @@ impl PasswordHasher {
 
     /// The PHC string to store for a password.
     pub async fn hash(&self, turn: Turn, password: Password) -> Result<String, PasswordError> {
-        self.run(turn, move || {
+        Self::run(self.wait(turn).await?, move || {
             let hash = Argon2::default()
                 .hash_password(password.0.as_bytes())
                 .map_err(|_argon2| PasswordError::Failed)?;
@@ -109,27 +111,32 @@ impl PasswordHasher {
         .await
     }
 
-    /// Whether a password is the stored one. Without a stored hash the answer is no, after the same work.
-    pub async fn verify(
-        &self,
-        turn: Turn,
+    /// Waits for the right to hash once.
+    pub(crate) async fn wait(&self, turn: Turn) -> Result<Slot, PasswordError> {
+        Ok(self.queue.wait(turn).await?)
+    }
+
+    /// Whether a password is the stored one. Without a usable stored hash the answer is no; whatever is stored, the work is
+    /// no less than without.
+    pub(crate) async fn verify(
+        slot: Slot,
         password: Password,
         stored: Option<String>,
     ) -> Result<bool, PasswordError> {
-        self.run(turn, move || {
-            let hash = parse(stored.as_deref().unwrap_or(NOBODY))?;
-            let matches = Argon2::default().verify_password(password.0.as_bytes(), &hash).is_ok();
-            Ok(matches && stored.is_some())
+        Self::run(slot, move || {
+            let (own, decoy) = hashes(stored.as_deref());
+            let matches =
+                |hash: PasswordHash| Argon2::default().verify_password(password.0.as_bytes(), &hash).is_ok();
+            let _nobody_has_it = decoy.is_some_and(matches);
+            Ok(own.is_some_and(matches))
         })
         .await
     }
 
     async fn run<T: Send + 'static>(
-        &self,
-        turn: Turn,
+        slot: Slot,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let slot = self.queue.wait(turn).await?;
         let task = tokio::task::spawn_blocking(move || {
             // A caller who goes away does not stop the thread, so the thread holds the slot, not the caller.
             let _held = slot;
@@ -152,14 +159,31 @@ pub fn needs_rehash(stored: &str) -> bool {
     })
 }
 
-fn parse(stored: &str) -> Result<PasswordHash, PasswordError> {
-    let hash = PasswordHash::new(stored).map_err(|_not_phc| PasswordError::StoredHash)?;
-    let params = Params::try_from(&hash).map_err(|_not_argon2| PasswordError::StoredHash)?;
+/// What a password is checked against: the stored hash, if it is usable, and nobody's, unless the stored one costs as much.
+/// An account with an unusable or a cheap hash, from an import, is so not told from one that does not exist.
+fn hashes(stored: Option<&str>) -> (Option<PasswordHash>, Option<PasswordHash>) {
+    let own = stored.and_then(parse);
+    if stored.is_some() && own.is_none() {
+        tracing::error!("a stored password hash is unusable: nobody can log in with it");
+    }
+    let cost = |hash: &PasswordHash| {
+        Params::try_from(hash).map_or(0, |params| u64::from(params.m_cost()) * u64::from(params.t_cost()))
+    };
+    let nobody = parse(NOBODY);
+    let least = nobody.as_ref().map_or(0, cost);
+    let is_dear = own.as_ref().is_some_and(|own| cost(own) >= least);
+    (own, nobody.filter(|_| !is_dear))
+}
+
+/// A hash that this program would have made, or could have.
+fn parse(stored: &str) -> Option<PasswordHash> {
+    let hash = PasswordHash::new(stored).ok()?;
+    let params = Params::try_from(&hash).ok()?;
     let affordable =
         params.m_cost() <= MOST_MEMORY_KIB && params.t_cost() <= MOST_PASSES && params.p_cost() <= MOST_LANES;
     let ours =
         affordable && hash.algorithm == argon2::ARGON2ID_IDENT && hash.salt.is_some() && hash.hash.is_some();
-    ours.then_some(hash).ok_or(PasswordError::StoredHash)
+    ours.then_some(hash)
 }
 
 #[cfg(test)]
@@ -170,6 +194,15 @@ mod tests {
     use crate::hash_queue::Lane;
 
     const LOGIN: Turn = Turn { lane: Lane::Logins, group: 1, network: None };
+
+    async fn verify(
+        hasher: &PasswordHasher,
+        turn: Turn,
+        text: &str,
+        stored: Option<String>,
+    ) -> Result<bool, PasswordError> {
+        PasswordHasher::verify(hasher.wait(turn).await?, password(text), stored).await
+    }
 
     fn password(text: &str) -> Password {
         text.parse().unwrap()
@@ -203,14 +236,14 @@ mod tests {
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert_ne!(stored, hasher.hash(LOGIN, password("correct horse")).await.unwrap());
         assert!(!needs_rehash(&stored));
-        let verify = |text, stored| hasher.verify(LOGIN, password(text), stored);
+        let verify = |text, stored| verify(&hasher, LOGIN, text, stored);
         assert_eq!(verify("correct horse", Some(stored.clone())).await, Ok(true));
         assert_eq!(verify("correct horsf", Some(stored)).await, Ok(false));
         assert_eq!(verify("correct horse", None).await, Ok(false));
     }
 
     #[tokio::test]
-    async fn hashes_that_are_not_ours_or_cost_too_much_are_refused_unread() {
+    async fn hashes_that_are_not_ours_or_cost_too_much_are_not_read_and_nobodys_is_run_instead() {
         let hasher = PasswordHasher::new(1);
         let tail = "$bm9ib2R5IGF0IGFsbC4uLg$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         for bad in [
@@ -224,12 +257,25 @@ mod tests {
             "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E"
                 .to_owned(),
         ] {
-            let answer = hasher.verify(LOGIN, password("12345678"), Some(bad.clone())).await;
-            assert_eq!(answer, Err(PasswordError::StoredHash), "{bad}");
+            let (own, decoy) = hashes(Some(&bad));
+            assert!(own.is_none() && decoy.is_some(), "{bad}");
+            assert_eq!(verify(&hasher, LOGIN, "12345678", Some(bad.clone())).await, Ok(false), "{bad}");
             assert!(needs_rehash(&bad) || bad == "$argon2id$v=19$m=19456,t=2,p=1", "{bad}");
         }
         assert!(needs_rehash(&format!("$argon2id$v=19$m=19456,t=3,p=1{tail}")));
         assert!(needs_rehash(&format!("$argon2id$v=16$m=19456,t=2,p=1{tail}")));
+    }
+
+    #[test]
+    fn a_check_costs_no_less_than_that_of_an_account_that_does_not_exist() {
+        let tail = "$bm9ib2R5IGF0IGFsbC4uLg$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let with = |m: u32, t: u32| hashes(Some(&format!("$argon2id$v=19$m={m},t={t},p=1{tail}")));
+        for (m, t, is_dear) in [(8_192, 1, false), (19_456, 1, false), (19_456, 2, true), (65_536, 3, true)] {
+            let (own, decoy) = with(m, t);
+            assert_eq!((own.is_some(), decoy.is_none()), (true, is_dear), "{m} {t}");
+        }
+        let (own, decoy) = hashes(None);
+        assert!(own.is_none() && decoy.is_some());
     }
 
     #[tokio::test]
@@ -240,7 +286,7 @@ mod tests {
         let mut callers = JoinSet::new();
         for _ in 0..30 {
             let hasher = hasher.clone();
-            callers.spawn(async move { hasher.verify(operator, password("12345678"), None).await });
+            callers.spawn(async move { verify(&hasher, operator, "12345678", None).await });
         }
         // Sixteen wait.
         for _ in 0..14 {
@@ -250,7 +296,7 @@ mod tests {
         drop(running);
         assert_eq!(callers.join_all().await, [Ok(false); 16]);
         assert!(!hasher.is_full(operator));
-        assert_eq!(hasher.verify(operator, password("12345678"), None).await, Ok(false));
+        assert_eq!(verify(&hasher, operator, "12345678", None).await, Ok(false));
     }
 
     #[tokio::test]
@@ -266,7 +312,7 @@ mod tests {
                     finished.recv().unwrap();
                     Ok(())
                 };
-                hasher.run(LOGIN, work).await
+                PasswordHasher::run(hasher.wait(LOGIN).await?, work).await
             }
         });
         tokio::task::yield_now().await;
@@ -275,6 +321,6 @@ mod tests {
         assert!(gone.await.unwrap_err().is_cancelled());
         assert_eq!(hasher.queue.counts(), (1, 0));
         finish.send(()).unwrap();
-        assert_eq!(hasher.verify(LOGIN, password("12345678"), None).await, Ok(false));
+        assert_eq!(verify(&hasher, LOGIN, "12345678", None).await, Ok(false));
     }
 }

@@ -23,7 +23,7 @@ pub enum Principal {
         /// What they may do.
         role: Role,
         /// The login that their token belongs to.
-        session: Option<SessionId>,
+        session: SessionId,
     },
     /// A program of a tenant.
     ApiKey {
@@ -41,7 +41,7 @@ pub enum Principal {
         /// What they may do.
         role: OperatorRole,
         /// The login that their token belongs to.
-        session: Option<SessionId>,
+        session: SessionId,
     },
 }
 
@@ -85,7 +85,7 @@ impl Principal {
     /// The login that the caller's token belongs to; keys have none.
     pub const fn session(&self) -> Option<SessionId> {
         match self {
-            Self::User { session, .. } | Self::Operator { session, .. } => *session,
+            Self::User { session, .. } | Self::Operator { session, .. } => Some(*session),
             Self::ApiKey { .. } => None,
         }
     }
@@ -124,6 +124,7 @@ pub(crate) mod tests {
 
     pub(crate) fn user(tenant_byte: u8, role: Role, session: Option<SessionId>) -> Principal {
         let tenant = Proven::on(Evidence::Fixture, tenant(tenant_byte));
+        let session = session.unwrap_or(SessionId::from_uuid(Uuid::from_bytes([8; 16])));
         Principal::User { tenant, id: UserId::from_uuid(Uuid::from_bytes([2; 16])), role, session }
     }
 
@@ -134,7 +135,7 @@ pub(crate) mod tests {
 
     pub(crate) fn operator(role: OperatorRole) -> Principal {
         let id = Proven::on(Evidence::Fixture, OperatorId::from_uuid(Uuid::from_bytes([4; 16])));
-        Principal::Operator { id, role, session: None }
+        Principal::Operator { id, role, session: SessionId::from_uuid(Uuid::from_bytes([9; 16])) }
     }
 
     #[test]

@@ -33,10 +33,7 @@ use crate::{
 /// How long after its replacement a refresh token is taken for a client's repetition rather than a thief's use.
 const GRACE: TimeDelta = TimeDelta::seconds(10);
 
-/// How many rotations back a used token is recognised: a year of ten-minute tokens would be 52,000, a day is 144.
-const CHAIN: usize = 1_000;
-
-/// The holder of a genuine refresh token: one that its session has, or had.
+/// The holder of a genuine refresh token whose session is alive.
 #[derive(Clone, Copy)]
 enum Holder {
     User { tenant: Proven<TenantId>, entry: DirectoryEntry, id: UserId },
@@ -48,7 +45,7 @@ enum Holder {
 enum Relation {
     /// The one in force, or the one that it has replaced.
     Latest,
-    /// An earlier one: whoever used it the first time has gone on from there.
+    /// An earlier one, however long ago: whoever used it the first time has gone on from there.
     Spent,
 }
 
@@ -158,8 +155,9 @@ impl Exchange<'_> {
 impl Authenticator {
     /// Exchanges a refresh token for the next pair.
     ///
-    /// `admit` is called once the token is known to be one of its session's, before anything is written, and may refuse
-    /// by saying when to come back: from here on it is the tenant's own limit that counts.
+    /// [`AuthError::Invalid`] for a text that we have not issued, before anything is looked up; a token of ours that is good
+    /// no more is [`AuthError::Lapsed`]. `admit` is called once the session is known to be alive, before anything is
+    /// written, and may refuse by saying when to come back: from here on it is the tenant's own limit that counts.
     pub async fn refresh(
         &self,
         db: &Db,
@@ -167,15 +165,15 @@ impl Authenticator {
         admit: impl AsyncFnOnce(&DirectoryEntry) -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Tokens, AuthError> {
-        let token = RefreshToken::parse(text).map_err(|_malformed| AuthError::Invalid)?;
-        let (holder, relation) = self.holder(db, &token, now).await?.ok_or(AuthError::Invalid)?;
+        let token = RefreshToken::parse(&self.keyring, text).map_err(|_foreign| AuthError::Invalid)?;
+        let (holder, relation) = self.holder(db, &token, now).await?;
         if let (Holder::User { entry, .. }, Relation::Latest) = (&holder, relation) {
             may_be_let_in(entry)?;
             admit(entry).await.map_err(|retry_after| AuthError::Limited { retry_after })?;
         }
         let successor = token.successor(&self.keyring);
         let exchange = Exchange { keyring: &self.keyring, token: &token, successor: &successor };
-        let session = Some(token.session);
+        let session = token.session;
         let (goes_on, ended) = match holder {
             Holder::User { tenant, id, .. } => {
                 let run = async |tx: &mut TenantTx| exchange.run(tx, id).await;
@@ -191,17 +189,17 @@ impl Authenticator {
         if ended {
             tracing::warn!(session = %token.session, "a refresh token was used again; its session is ended");
         }
-        let (principal, ends, proven_at) = goes_on.ok_or(AuthError::Invalid)?;
+        let (principal, ends, proven_at) = goes_on.ok_or(AuthError::Lapsed)?;
         self.tokens_for(principal, successor, ends, proven_at)
     }
 
     /// Ends the session of a refresh token, a suspended tenant's too, and whether or not the token is still in force:
-    /// whoever has had one of its tokens may end it, also beside a refresh. [`AuthError::Invalid`] for one that no living
-    /// session has or had.
+    /// whoever has had one of its tokens may end it, also beside a refresh. [`AuthError::Invalid`] for a text that we have
+    /// not issued, [`AuthError::Lapsed`] for a token whose session has ended.
     pub async fn logout(&self, db: &Db, text: &str, now: DateTime<Utc>) -> Result<(), AuthError> {
-        let token = RefreshToken::parse(text).map_err(|_malformed| AuthError::Invalid)?;
+        let token = RefreshToken::parse(&self.keyring, text).map_err(|_foreign| AuthError::Invalid)?;
         let session = token.session;
-        match self.holder(db, &token, now).await?.ok_or(AuthError::Invalid)? {
+        match self.holder(db, &token, now).await? {
             (Holder::User { tenant, .. }, _) => {
                 db.write::<_, DbError>(tenant, async |tx| tx.end(session).await).await?;
             }
@@ -213,18 +211,26 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Whose token it is; `None` unless its session is alive and has, or had, this very token. That stays true whatever
-    /// happens next, so nothing else has to be decided about the token under a lock.
+    /// Whose token it is, if its session is alive. One whose session is not is remembered as such for a minute, so that a
+    /// program which goes on using it costs no query each time: nobody is charged for it.
     async fn holder(
         &self,
         db: &Db,
         token: &RefreshToken,
         now: DateTime<Utc>,
-    ) -> Result<Option<(Holder, Relation)>, AuthError> {
-        match token.owner {
-            SessionOwner::Tenant(tenant) => self.user(db, tenant, token, now).await,
-            SessionOwner::Operator => Ok(self.operator(db, token).await?),
+    ) -> Result<(Holder, Relation), AuthError> {
+        let miss = self.cache.miss(token.reveal());
+        if self.cache.has_lapsed(&miss, now) {
+            return Err(AuthError::Lapsed);
         }
+        let found = match token.owner {
+            SessionOwner::Tenant(tenant) => self.user(db, tenant, token, now).await?,
+            SessionOwner::Operator => self.operator(db, token).await?,
+        };
+        found.ok_or_else(|| {
+            self.cache.put_lapsed(miss, now);
+            AuthError::Lapsed
+        })
     }
 
     async fn user(
@@ -235,19 +241,17 @@ impl Authenticator {
         now: DateTime<Utc>,
     ) -> Result<Option<(Holder, Relation)>, AuthError> {
         let is_fresh = self.view.revocations.is_fresh(now);
-        // A tenant without a schema has no sessions.
+        // Others have no sessions, or have them again only once they are restored.
         let entry = self.view.directory.find(db, tenant, is_fresh, now).await?;
         let entry =
             entry.filter(|entry| matches!(entry.status, TenantStatus::Active | TenantStatus::Suspended));
-        let Some(entry) = entry else { return Ok(None) };
+        let entry = entry.ok_or(AuthError::Lapsed)?;
         let session = token.session;
         let found = db.credentials(tenant, async |tx| credentials::find_session(tx, session).await).await?;
         let Some(row) = found.filter(|row| row.revoked_at.is_none()) else { return Ok(None) };
         let relation = self.relation(token, &row.token_mac, row.previous_mac.as_deref());
-        Ok(relation.map(|relation| {
-            let tenant = Proven::on(Evidence::RefreshToken, tenant);
-            (Holder::User { tenant, entry, id: row.user }, relation)
-        }))
+        let tenant = Proven::on(Evidence::RefreshToken, tenant);
+        Ok(Some((Holder::User { tenant, entry, id: row.user }, relation)))
     }
 
     async fn operator(&self, db: &Db, token: &RefreshToken) -> Result<Option<(Holder, Relation)>, DbError> {
@@ -256,20 +260,15 @@ impl Authenticator {
         let found = db.platform_read(Authority::credentials(), read).await?;
         let Some(row) = found.filter(|row| row.revoked_at.is_none()) else { return Ok(None) };
         let relation = self.relation(token, &row.token_mac, row.previous_mac.as_deref());
-        Ok(relation.map(|relation| {
-            (Holder::Operator { id: Proven::on(Evidence::RefreshToken, row.operator) }, relation)
-        }))
+        let id = Proven::on(Evidence::RefreshToken, row.operator);
+        Ok(Some((Holder::Operator { id }, relation)))
     }
 
-    /// What a token is to a session with these HMACs; `None` when it is not and never was one of its tokens.
-    fn relation(&self, token: &RefreshToken, current: &[u8], previous: Option<&[u8]>) -> Option<Relation> {
+    /// What a genuine token is to its session, which has these HMACs.
+    fn relation(&self, token: &RefreshToken, current: &[u8], previous: Option<&[u8]>) -> Relation {
         let is_latest = token.matches(&self.keyring, current)
             || previous.is_some_and(|mac| token.matches(&self.keyring, mac));
-        if is_latest {
-            Some(Relation::Latest)
-        } else {
-            token.leads_to(&self.keyring, current, CHAIN).then_some(Relation::Spent)
-        }
+        if is_latest { Relation::Latest } else { Relation::Spent }
     }
 }
 

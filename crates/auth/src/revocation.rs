@@ -152,7 +152,8 @@ struct View {
     forgotten: Option<Mark>,
 }
 
-/// The revocations of a group. Those in `targets` are younger than `everything`.
+/// The revocations of a group. Those in `targets` are younger than `everything`, or of keys, which are judged by when the node
+/// has learnt of what was revoked.
 #[derive(Debug, Default)]
 struct Entries {
     everything: Option<Mark>,
@@ -332,6 +333,10 @@ impl Entries {
             self.everything = Some(everything);
             self.targets.retain(|_, mark| mark.at > everything.at);
             self.targets.shrink_to_fit();
+            return;
+        }
+        let is_covered = self.everything.is_some_and(|everything| mark.at <= everything.at);
+        if is_covered && !matches!(target, Target::ApiKey(_)) {
             return;
         }
         self.targets.entry(target).and_modify(|known| *known = known.and(mark)).or_insert(mark);

@@ -1,15 +1,19 @@
 //! Refresh tokens: opaque texts that keep a login alive.
 //!
-//! `bh_rt_<locator>_<secret>`. The locator says whose session it is: `t`, the tenant's and the session's ids for a
+//! `bh_rt_<locator>_<secret and tag>`. The locator says whose session it is: `t`, the tenant's and the session's ids for a
 //! tenant's person, `o` and the session's id for an operator; so a server goes straight to one row of one schema. The
-//! secret is 256 bits in base64url. Only an HMAC of the whole text is stored. Replacing a token is one SQL statement,
-//! written elsewhere; what replaces it is computed from it here, so a client that lost the answer and asks again within
-//! the grace period gets the same successor instead of a second one.
+//! secret has 256 bits, and the tag is an HMAC of locator and secret, cut to 128 bits; both are written together in
+//! base64url. Whatever is read here without an error was issued by us, for that session: texts that somebody made up are
+//! told from ours without a look-up, and a token that was replaced long ago is still known for what it is. Only an HMAC of
+//! the whole text is stored. Replacing a token is one SQL statement, written elsewhere; what replaces it is computed from it
+//! here, so a client that lost the answer and asks again within the grace period gets the same successor instead of a
+//! second one.
 //!
-//! Refuses to say whether a well-formed token is good: its ids are a claim until the HMAC has matched.
+//! Refuses to say whether a genuine token is still in force: that is in the session's row.
 
 use std::fmt;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bulkhead_domain::{SessionId, TenantId};
 
@@ -22,6 +26,9 @@ use crate::{
 pub(crate) const MARK: &str = "rt";
 /// How many characters an id has without its type prefix.
 const ID_LENGTH: usize = 26;
+/// How many bytes a secret has. With the tag they are a multiple of three, so that each character of their base64 counts.
+const SECRET_LENGTH: usize = 32;
+const TAG_LENGTH: usize = 16;
 
 /// Where a session's row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,37 +39,41 @@ pub enum SessionOwner {
     Operator,
 }
 
-/// A refresh token as a caller holds it. Its `Debug` shows which session it names and never the secret.
+/// A refresh token that we have issued. Its `Debug` shows which session it belongs to and never the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefreshToken {
-    /// Whose session it claims to continue.
+    /// Whose session it belongs to.
     pub owner: SessionOwner,
-    /// Which session it claims to continue.
+    /// Which session it belongs to.
     pub session: SessionId,
     text: String,
 }
 
-/// The text is not a well-formed refresh token.
+/// The text is not a refresh token that we have issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a well-formed refresh token")]
-pub struct MalformedRefreshToken;
+#[error("not a refresh token of ours")]
+pub struct ForeignRefreshToken;
 
 impl RefreshToken {
     /// Makes the first token of a session.
-    pub fn issue(owner: SessionOwner, session: SessionId) -> Result<Self, NoEntropy> {
-        Ok(Self::write(owner, session, &random::bytes()?))
+    pub fn issue(keyring: &Keyring, owner: SessionOwner, session: SessionId) -> Result<Self, NoEntropy> {
+        Ok(Self::write(keyring, owner, session, &random::bytes()?))
     }
 
-    /// Reads a token. Says nothing about whether such a session exists.
-    pub fn parse(text: &str) -> Result<Self, MalformedRefreshToken> {
+    /// Reads a token that we have issued, in constant time where its secret and tag are concerned. Says nothing about
+    /// whether its session still exists, nor whether the token is still in force.
+    pub fn parse(keyring: &Keyring, text: &str) -> Result<Self, ForeignRefreshToken> {
         let read = || {
             let (locator, secret) =
                 text.strip_prefix("bh_")?.strip_prefix(MARK)?.strip_prefix('_')?.split_once('_')?;
             let (owner, session) = read_locator(locator)?;
-            let secret: [u8; 32] = URL_SAFE_NO_PAD.decode(secret).ok()?.try_into().ok()?;
-            Some(Self::write(owner, session, &secret))
+            let bytes = URL_SAFE_NO_PAD.decode(secret).ok()?;
+            let (secret, _tag) = bytes.split_first_chunk::<SECRET_LENGTH>()?;
+            let genuine = Self::write(keyring, owner, session, secret);
+            verify_slices_are_equal(genuine.text.as_bytes(), text.as_bytes()).ok()?;
+            Some(genuine)
         };
-        read().ok_or(MalformedRefreshToken)
+        read().ok_or(ForeignRefreshToken)
     }
 
     /// The token that replaces this one. Always the same: only the server can compute it, and only from the whole of
@@ -70,15 +81,7 @@ impl RefreshToken {
     #[must_use]
     pub fn successor(&self, keyring: &Keyring) -> Self {
         let secret = keyring.mac(Purpose::RefreshSuccessor, self.text.as_bytes());
-        Self::write(self.owner, self.session, &secret)
-    }
-
-    /// Whether this token was replaced, at most `replacements` times, by the one that is stored: it is genuine but spent,
-    /// and whoever sends it now is not the one who got the latest. Each step takes about a microsecond.
-    pub fn leads_to(&self, keyring: &Keyring, stored_mac: &[u8], replacements: usize) -> bool {
-        let descendants =
-            std::iter::successors(Some(self.successor(keyring)), |token| Some(token.successor(keyring)));
-        descendants.take(replacements).any(|token| token.matches(keyring, stored_mac))
+        Self::write(keyring, self.owner, self.session, &secret)
     }
 
     /// The whole token, to be given to the client.
@@ -96,18 +99,25 @@ impl RefreshToken {
         keyring.mac_matches(Purpose::RefreshToken, self.text.as_bytes(), stored_mac)
     }
 
-    fn write(owner: SessionOwner, session: SessionId, secret: &[u8; 32]) -> Self {
+    fn write(
+        keyring: &Keyring,
+        owner: SessionOwner,
+        session: SessionId,
+        secret: &[u8; SECRET_LENGTH],
+    ) -> Self {
         let session_text = session.to_string();
         let session_digits = session_text.trim_start_matches(SessionId::PREFIX);
-        let secret = URL_SAFE_NO_PAD.encode(secret);
-        let text = match owner {
+        let locator = match owner {
             SessionOwner::Tenant(tenant) => {
                 let tenant = tenant.to_string();
                 let tenant_digits = tenant.trim_start_matches(TenantId::PREFIX);
-                format!("bh_{MARK}_t{tenant_digits}{session_digits}_{secret}")
+                format!("t{tenant_digits}{session_digits}")
             }
-            SessionOwner::Operator => format!("bh_{MARK}_o{session_digits}_{secret}"),
+            SessionOwner::Operator => format!("o{session_digits}"),
         };
+        let tag = keyring.mac_of_parts(Purpose::RefreshTag, &[locator.as_bytes(), secret]);
+        let secret_and_tag: Vec<u8> = secret.iter().chain(tag.iter().take(TAG_LENGTH)).copied().collect();
+        let text = format!("bh_{MARK}_{locator}_{}", URL_SAFE_NO_PAD.encode(secret_and_tag));
         Self { owner, session, text }
     }
 }
@@ -148,34 +158,37 @@ mod tests {
         })
     }
 
+    /// What comes before secret and tag, and these.
+    fn parts(token: &RefreshToken) -> (&str, &str) {
+        token.reveal().split_at(token.reveal().len() - 64)
+    }
+
     proptest! {
         #[test]
         fn a_token_is_read_back_as_it_was_issued(tenant: Option<[u8; 16]>, session: [u8; 16]) {
             let session = SessionId::from_uuid(Uuid::from_bytes(session));
-            let token = RefreshToken::issue(owner(tenant), session).unwrap();
-            prop_assert_eq!(RefreshToken::parse(token.reveal()), Ok(token.clone()));
+            let issue = || RefreshToken::issue(&keyring(1), owner(tenant), session).unwrap();
+            let token = issue();
+            prop_assert_eq!(RefreshToken::parse(&keyring(1), token.reveal()), Ok(token.clone()));
+            prop_assert_eq!(RefreshToken::parse(&keyring(2), token.reveal()), Err(ForeignRefreshToken));
             prop_assert!(ApiKey::parse(token.reveal()).is_err());
-            prop_assert_ne!(token, RefreshToken::issue(owner(tenant), session).unwrap());
+            prop_assert_ne!(token, issue());
         }
 
         #[test]
-        fn a_changed_token_never_matches(tenant: Option<[u8; 16]>, at: prop::sample::Index, to in "[0-9a-zA-Z_-]") {
+        fn a_changed_token_is_not_ours(tenant: Option<[u8; 16]>, at: prop::sample::Index, to in "[0-9a-zA-Z_-]") {
             let keyring = keyring(1);
-            let token = RefreshToken::issue(owner(tenant), SessionId::from_uuid(Uuid::nil())).unwrap();
-            let stored = token.mac(&keyring);
+            let token = RefreshToken::issue(&keyring, owner(tenant), SessionId::from_uuid(Uuid::nil())).unwrap();
             let mut text = token.reveal().to_owned();
             let at = at.index(text.len());
             text.replace_range(at..=at, &to);
-            let accepted = RefreshToken::parse(&text).is_ok_and(|changed| changed.matches(&keyring, &stored));
-            prop_assert_eq!(accepted, text == token.reveal());
+            prop_assert_eq!(RefreshToken::parse(&keyring, &text).is_ok(), text == token.reveal());
         }
 
         #[test]
-        fn nothing_makes_the_parser_panic(text in "\\PC*", tail in "bh_rt_[to][0-9a-z]{26,53}_[0-9A-Za-z_-]{41,45}", wide in "bh_rt_t\\PC{20,60}_\\PC{40,45}") {
+        fn nothing_makes_the_parser_panic(text in "\\PC*", tail in "bh_rt_[to][0-9a-z]{26,53}_[0-9A-Za-z_-]{41,66}", wide in "bh_rt_t\\PC{20,60}_\\PC{40,45}") {
             for text in [text, tail, wide] {
-                if let Ok(token) = RefreshToken::parse(&text) {
-                    prop_assert_eq!(token.reveal(), text);
-                }
+                prop_assert_eq!(RefreshToken::parse(&keyring(1), &text), Err(ForeignRefreshToken));
             }
         }
     }
@@ -183,11 +196,11 @@ mod tests {
     #[test]
     fn a_successor_is_the_same_each_time_and_unlike_its_predecessor() {
         let owner = owner(Some([1; 16]));
-        let first = RefreshToken::issue(owner, SessionId::from_uuid(Uuid::nil())).unwrap();
+        let first = RefreshToken::issue(&keyring(1), owner, SessionId::from_uuid(Uuid::nil())).unwrap();
         let (second, again) = (first.successor(&keyring(1)), first.successor(&keyring(1)));
         assert_eq!(second, again);
         assert_eq!((second.owner, second.session), (first.owner, first.session));
-        assert_eq!(RefreshToken::parse(second.reveal()), Ok(second.clone()));
+        assert_eq!(RefreshToken::parse(&keyring(1), second.reveal()), Ok(second.clone()));
         assert_ne!(second, first);
         assert_ne!(second, first.successor(&keyring(2)));
         assert_ne!(second, second.successor(&keyring(1)));
@@ -196,24 +209,36 @@ mod tests {
         assert!(!second.matches(&keyring(1), &first.mac(&keyring(1))));
     }
 
+    /// A secret of one session, or one without a tag as the first versions wrote it, is nothing to another session.
     #[test]
-    fn an_earlier_token_of_a_session_is_recognised_and_no_other() {
+    fn the_tag_holds_owner_session_and_secret_together() {
         let keyring = keyring(1);
-        let first = RefreshToken::issue(SessionOwner::Operator, SessionId::from_uuid(Uuid::nil())).unwrap();
-        let stranger = RefreshToken::issue(first.owner, first.session).unwrap();
-        let third = first.successor(&keyring).successor(&keyring);
-        let stored = third.mac(&keyring);
-        for (replacements, known) in [(0, false), (1, false), (2, true), (100, true)] {
-            assert_eq!(first.leads_to(&keyring, &stored, replacements), known, "{replacements}");
+        let session = |byte| SessionId::from_uuid(Uuid::from_bytes([byte; 16]));
+        let issue = |owner, session| RefreshToken::issue(&keyring, owner, session).unwrap();
+        let token = issue(owner(Some([1; 16])), session(1));
+        let (_, tail) = parts(&token);
+        for (owner, session) in [
+            (owner(Some([2; 16])), session(1)),
+            (owner(Some([1; 16])), session(2)),
+            (SessionOwner::Operator, session(1)),
+        ] {
+            let other = issue(owner, session);
+            let (head, _) = parts(&other);
+            assert_eq!(RefreshToken::parse(&keyring, &format!("{head}{tail}")), Err(ForeignRefreshToken));
         }
-        assert!(!third.leads_to(&keyring, &stored, 100), "the token in force is not spent");
-        assert!(!third.leads_to(&keyring, &first.mac(&keyring), 100), "a later token does not lead back");
-        assert!(!stranger.leads_to(&keyring, &stored, 100));
+        let bytes = URL_SAFE_NO_PAD.decode(tail).unwrap();
+        let (head, _) = parts(&token);
+        for length in [SECRET_LENGTH, SECRET_LENGTH + 1, SECRET_LENGTH + TAG_LENGTH - 1] {
+            let cut = format!("{head}{}", URL_SAFE_NO_PAD.encode(&bytes[..length]));
+            assert_eq!(RefreshToken::parse(&keyring, &cut), Err(ForeignRefreshToken), "{length}");
+        }
     }
 
     #[test]
     fn malformed_texts_are_refused() {
-        let good = RefreshToken::issue(owner(Some([1; 16])), SessionId::from_uuid(Uuid::nil())).unwrap();
+        let keyring = keyring(1);
+        let good =
+            RefreshToken::issue(&keyring, owner(Some([1; 16])), SessionId::from_uuid(Uuid::nil())).unwrap();
         let good = good.reveal();
         let wrong_kind = good.replacen("_t", "_o", 1);
         for bad in [
@@ -227,14 +252,15 @@ mod tests {
             &good.to_uppercase(),
             &wrong_kind,
         ] {
-            assert_eq!(RefreshToken::parse(bad), Err(MalformedRefreshToken), "{bad:?} was accepted");
+            assert_eq!(RefreshToken::parse(&keyring, bad), Err(ForeignRefreshToken), "{bad:?} was accepted");
         }
     }
 
     #[test]
     fn debug_does_not_show_the_secret() {
-        let token = RefreshToken::issue(SessionOwner::Operator, SessionId::from_uuid(Uuid::nil())).unwrap();
-        let (_, secret) = token.reveal().split_at(token.reveal().len() - 43);
+        let session = SessionId::from_uuid(Uuid::nil());
+        let token = RefreshToken::issue(&keyring(1), SessionOwner::Operator, session).unwrap();
+        let (_, secret) = parts(&token);
         assert!(!format!("{token:?}").contains(secret));
     }
 }

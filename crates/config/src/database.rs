@@ -52,16 +52,16 @@ pub struct Database {
     /// File of PEM certificates that the server's certificate must lead to; unset, the system's authorities count.
     #[arg(id = "database_ca", env = "BULKHEAD_DATABASE_CA_FILE")]
     pub ca: Option<CertificateBundle>,
-    /// Connections that each thread may hold for tenants' data; a tenant may have half of them. The API has a thread more
+    /// Connections that each thread may hold for tenants' data; a tenant may have half of them, and so may all who log in together. The API has a thread more
     /// than it answers requests with.
     #[arg(env = "BULKHEAD_DATABASE_CONNECTIONS_PER_THREAD", default_value = "8", value_parser = number(2..=256_u16))]
     pub connections_per_thread: u16,
     /// Prepared statements that a connection may hold; then it forgets them all. Each takes about 13 kB of the server's memory.
     #[arg(env = "BULKHEAD_DATABASE_STATEMENTS_PER_CONNECTION", default_value = "2000", value_parser = number(100..=100_000_usize))]
     pub statements_per_connection: usize,
-    /// Connections that each thread may hold for the platform's own data. Of four, one each is kept for looking up who calls,
-    /// for operators, and for the product's own work.
-    #[arg(env = "BULKHEAD_DATABASE_PLATFORM_CONNECTIONS_PER_THREAD", default_value = "4", value_parser = number(4..=256_u16))]
+    /// Connections that each thread may hold for the platform's own data. Of five, one each is kept for looking up who calls,
+    /// for those who log in, for operators, and for the product's own work.
+    #[arg(env = "BULKHEAD_DATABASE_PLATFORM_CONNECTIONS_PER_THREAD", default_value = "5", value_parser = number(5..=256_u16))]
     pub platform_connections_per_thread: u16,
     /// Longest life of a connection, in seconds; each draws its own from the upper half. Gives the server's memory back.
     #[arg(

@@ -59,12 +59,13 @@ pub struct Http {
     /// `X-Forwarded-For`, or the first one when there are fewer. 0 ignores the header.
     #[arg(env = "BULKHEAD_TRUSTED_PROXY_HOPS", default_value = "0", value_parser = number(0..=8_u8))]
     pub trusted_proxy_hops: u8,
-    /// Requests per minute from one address (IPv6: one /64) that show no credential, counted by each process. Requests with
-    /// a good one do not count: they are bounded by their tenant's limit.
+    /// Requests per minute from one address (IPv6: one /64, and eight times as many from one /48) that show no credential,
+    /// counted by each process. Requests with a good one do not count: they are bounded by their tenant's limit.
     #[arg(env = "BULKHEAD_IP_REQUESTS_PER_MINUTE", default_value = "6000", value_parser = number(1..=10_000_000_u32))]
     pub ip_requests_per_minute: u32,
-    /// Credentials and logins per minute from one address that may turn out to be no good, counted by each process; then
-    /// no further one is looked up. Expired access tokens, good logins and good refreshes do not count.
+    /// Credentials and logins per minute from one address (IPv6: one /64, and eight times as many from one /48) that may turn
+    /// out to be no good, counted by each process; then none is looked up any more that the process has not met before. What
+    /// was good once does not count, nor do good logins.
     #[arg(
         env = "BULKHEAD_IP_FAILED_CREDENTIALS_PER_MINUTE",
         default_value = "60",

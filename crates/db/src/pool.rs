@@ -231,7 +231,7 @@ impl Shared {
             Claimant::Tenant(hash) => {
                 (usize::try_from(hash % all as u64).unwrap_or_default(), at_once.min(all))
             }
-            Claimant::Side(_) | Claimant::Owner => (0, all),
+            Claimant::Logins | Claimant::Side(_) | Claimant::Owner => (0, all),
         };
         (own..own + some).filter_map(|index| self.slots.get(index % all)).min_by_key(|slot| slot.pressure())
     }

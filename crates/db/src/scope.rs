@@ -95,10 +95,16 @@ impl Authority {
         Self { side: Side::Operators }
     }
 
-    /// What must be looked up before it is known who calls: the tenant directory, revocations, operators' credentials.
-    /// `cargo xtask graph` lists the files that may ask for it.
+    /// What must be looked up before it is known who calls with a token or a key: the tenant directory, revocations,
+    /// operators' sessions. `cargo xtask graph` lists the files that may ask for it.
     pub const fn credentials() -> Self {
         Self { side: Side::Credentials }
+    }
+
+    /// Whom somebody names who wants to log in and has shown nothing yet: however many they are, they queue behind each
+    /// other alone. `cargo xtask graph` lists the files that may ask for it.
+    pub const fn logins() -> Self {
+        Self { side: Side::Logins }
     }
 
     /// The product's own machinery: usage, the queue, nodes, keys. `cargo xtask graph` lists the files that may ask for it.
@@ -172,6 +178,18 @@ impl Db {
         finish_read(scope.tx, result)
     }
 
+    /// The same for somebody who wants to log in: not at the cost of the tenant that they name, but of all who log in.
+    pub async fn login_credentials<T, E: From<DbError>>(
+        &self,
+        claimed: TenantId,
+        work: impl AsyncFnOnce(&mut CredentialTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let tx = self.tx_in(claimed, Claimant::Logins, Access::Read).await?.of(Extent::OneStatement);
+        let mut scope = CredentialTx { tx };
+        let result = work(&mut scope).await;
+        finish_read(scope.tx, result)
+    }
+
     /// Reads the platform's tables; several statements see the same moment.
     pub async fn platform_read<T, E: From<DbError>>(
         &self,
@@ -195,10 +213,14 @@ impl Db {
     }
 
     async fn tenant_tx(&self, tenant: TenantId, access: Access) -> DbResult<Tx> {
-        let schema = SchemaName::of(tenant);
         // The low half of a UUIDv7 is random, which is all that affinity needs.
         let (_time, affinity) = tenant.uuid().as_u64_pair();
-        let lease = self.tenants.lease(Claimant::Tenant(affinity)).await?;
+        self.tx_in(tenant, Claimant::Tenant(affinity), access).await
+    }
+
+    async fn tx_in(&self, tenant: TenantId, claimant: Claimant, access: Access) -> DbResult<Tx> {
+        let schema = SchemaName::of(tenant);
+        let lease = self.tenants.lease(claimant).await?;
         let opening = opening(access, schema.as_str(), schema.as_str(), self.timeouts);
         Ok(Tx::new(lease, opening, self.tenants.answer_timeout()).in_schema(schema))
     }

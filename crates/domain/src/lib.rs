@@ -23,7 +23,7 @@ pub use id::{ApiKeyId, IdError, JobId, OperatorId, ResourceId, SessionId, Tenant
 pub use json::{JsonFault, JsonObject};
 pub use limit::{Limit, Plan};
 pub use mac::Mac;
-pub use network::Network;
+pub use network::{Network, Site};
 pub use proven::{Evidence, Proven};
 pub use role::{OperatorPermission, OperatorRole, Permission, Role};
 pub use tenant::{SchemaName, Slug, TenantStatus};

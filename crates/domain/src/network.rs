@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An IPv4 address, or the /64 that a single IPv6 customer is given at least.
+/// An IPv4 address, or the /64 that a single IPv6 customer is given at least. Many are given a /56 or a /48, and can send from
+/// as many of these as they like: what is counted by sender is counted by [`Network::site`] as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Network {
     /// An IPv4 address, also one that was written as IPv6.
@@ -11,12 +12,24 @@ pub enum Network {
     V6([u16; 4]),
 }
 
+/// The first 48 bits of an IPv6 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Site([u16; 3]);
+
 impl Network {
     /// The sender that an address belongs to.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::V4(v4),
             IpAddr::V6(v6) => Self::V6(prefix(v6)),
+        }
+    }
+
+    /// The /48 around an IPv6 sender: the most that one customer is commonly given. An IPv4 address has none.
+    pub const fn site(&self) -> Option<Site> {
+        match *self {
+            Self::V4(_) => None,
+            Self::V6([a, b, c, _]) => Some(Site([a, b, c])),
         }
     }
 
@@ -51,6 +64,10 @@ mod tests {
         let of = |text: &str| Network::of(text.parse().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1:2:3"));
         assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
+        let site = |text| of(text).site();
+        assert_eq!(site("2001:db8:0:1::1"), site("2001:db8:0:ffff::1"));
+        assert!(site("2001:db8:1::1").is_some() && site("2001:db8:1::1") != site("2001:db8:2::1"));
+        assert_eq!((site("192.0.2.1"), site("::ffff:192.0.2.1")), (None, None));
         let apart = ["192.0.2.1", "192.0.2.2", "2001:db8::", "2001:db8:0:1::", "::c000:201:0:0:0:0"];
         let bytes: HashSet<[u8; 9]> = apart.iter().map(|text| of(text).bytes()).collect();
         assert_eq!(bytes.len(), apart.len());

@@ -2,11 +2,12 @@
 //!
 //! Decided in this process alone and without I/O, since it must cost nothing to refuse a flood. Owns two budgets: of
 //! requests that show no credential, and of credentials that turn out to be no good. Who shows a good credential spends
-//! nothing of either.
+//! nothing of either. An IPv6 sender's /48 has a budget of its own, of as much as eight senders have: one customer may hold
+//! all of it, and has 65,536 senders there.
 
 use std::net::IpAddr;
 
-use bulkhead_domain::{Limit, Network};
+use bulkhead_domain::{Limit, Network, Site};
 use bulkhead_telemetry::{
     Metrics,
     metrics::{LimitKind, LimitSource},
@@ -21,26 +22,69 @@ use crate::{
 /// Addresses remembered at most: some 5 MB.
 const ADDRESSES: usize = 65_536;
 
+/// How many senders' budget an IPv6 site has.
+const OF_A_SITE: u32 = 8;
+
+/// The buckets of senders, and of the sites of IPv6 senders.
+struct Buckets {
+    senders: LocalBuckets<Network>,
+    sites: LocalBuckets<Site>,
+}
+
+impl Buckets {
+    fn new() -> Self {
+        Self { senders: LocalBuckets::new(ADDRESSES), sites: LocalBuckets::new(ADDRESSES) }
+    }
+
+    /// Takes from the sender's bucket and then from its site's: so what a sender's own refuses costs its neighbours nothing.
+    fn take(&self, address: IpAddr, demand: Demand, now: DateTime<Utc>) -> Decision {
+        let sender = Network::of(address);
+        let [own] = self.senders.take(sender, [demand], now);
+        match sender.site().filter(|_| own.allowed) {
+            None => own,
+            Some(site) => {
+                let [site] = self.sites.take(site, [of_a_site(demand, demand.cost)], now);
+                if site.allowed { own } else { site }
+            }
+        }
+    }
+
+    /// What the sender's bucket says about a demand, or its site's, where `of_site` is asked for. Takes nothing.
+    fn look(&self, address: IpAddr, demand: Demand, of_site: u32, now: DateTime<Utc>) -> Decision {
+        let sender = Network::of(address);
+        let own = self.senders.look(sender, demand, now);
+        match sender.site().filter(|_| own.allowed) {
+            None => own,
+            Some(site) => {
+                let site = self.sites.look(site, of_a_site(demand, of_site), now);
+                if site.allowed { own } else { site }
+            }
+        }
+    }
+}
+
+fn of_a_site(demand: Demand, cost: u32) -> Demand {
+    let Limit { per_minute, burst } = demand.limit;
+    let times = |number: u32| number.saturating_mul(OF_A_SITE);
+    Demand { limit: Limit { per_minute: times(per_minute), burst: times(burst) }, cost, ..demand }
+}
+
 /// A bucket of requests per address, shared by the threads of a process.
 pub struct AddressLimiter {
     limit: Limit,
-    buckets: LocalBuckets<Network>,
+    buckets: Buckets,
     metrics: Metrics,
 }
 
 impl AddressLimiter {
     /// Lets `per_minute` requests a minute through from each address, and as many at once.
     pub fn new(per_minute: u32, metrics: Metrics) -> Self {
-        Self {
-            limit: Limit { per_minute, burst: per_minute },
-            buckets: LocalBuckets::new(ADDRESSES),
-            metrics,
-        }
+        Self { limit: Limit { per_minute, burst: per_minute }, buckets: Buckets::new(), metrics }
     }
 
     /// Decides on one request.
     pub fn check(&self, address: IpAddr, now: DateTime<Utc>) -> Decision {
-        let [decision] = self.buckets.take(Network::of(address), [demand(self.limit, 1)], now);
+        let decision = self.buckets.take(address, demand(self.limit, 1), now);
         self.metrics.limiter.decided(LimitKind::Ip, LimitSource::Local, decision.allowed);
         decision
     }
@@ -55,7 +99,7 @@ pub struct FailureBudget {
     per_minute: u32,
     /// Twice as large as the budget: the lower half is what can be owed.
     limit: Limit,
-    buckets: LocalBuckets<Network>,
+    buckets: Buckets,
     metrics: Metrics,
 }
 
@@ -65,15 +109,18 @@ impl FailureBudget {
         Self {
             per_minute,
             limit: Limit { per_minute, burst: per_minute.saturating_mul(2) },
-            buckets: LocalBuckets::new(ADDRESSES),
+            buckets: Buckets::new(),
             metrics,
         }
     }
 
     /// Whether the address may fail once more. Takes nothing.
     pub fn ask(&self, address: IpAddr, now: DateTime<Utc>) -> Decision {
-        let least = demand(self.limit, self.per_minute.saturating_add(1));
-        let decision = self.buckets.look(Network::of(address), least, now);
+        // The upper half of a bucket is what may be spent, and one more than the lower half has to be there.
+        let least = |budget: u32| budget.saturating_add(1);
+        let own = demand(self.limit, least(self.per_minute));
+        let of_site = least(self.per_minute.saturating_mul(OF_A_SITE));
+        let decision = self.buckets.look(address, own, of_site, now);
         // Those that are let through are counted where it is known what became of them.
         if !decision.allowed {
             self.metrics.limiter.decided(LimitKind::Ip, LimitSource::Local, false);
@@ -83,8 +130,7 @@ impl FailureBudget {
 
     /// Counts a failure.
     pub fn charge(&self, address: IpAddr, now: DateTime<Utc>) {
-        let [_charged_or_owes_all_it_can] =
-            self.buckets.take(Network::of(address), [demand(self.limit, 1)], now);
+        let _charged_or_owes_all_it_can = self.buckets.take(address, demand(self.limit, 1), now);
     }
 }
 
@@ -133,6 +179,36 @@ mod tests {
         assert!(!refused.allowed && budget.ask(elsewhere, START).allowed);
         assert_eq!(refused.retry_after.as_secs(), 20);
         assert!(budget.ask(here, START + TimeDelta::seconds(20)).allowed);
+    }
+
+    /// Whoever holds a /48 sends from another /64 each time.
+    #[test]
+    fn an_ipv6_site_has_the_budget_of_eight_senders_and_its_neighbour_has_its_own() {
+        let from = |sender: u32| address(&format!("2001:db8:1:{sender:x}::1"));
+        let neighbour = address("2001:db8:2::1");
+        let limiter = AddressLimiter::new(10, Metrics::new().unwrap());
+        let sent = (0..1_000).filter(|sender| limiter.check(from(*sender), START).allowed).count();
+        assert_eq!(sent, 80);
+        assert!(limiter.check(neighbour, START).allowed);
+        let budget = FailureBudget::new(10, Metrics::new().unwrap());
+        let failed = (0..1_000).filter(|sender| {
+            let allowed = budget.ask(from(*sender), START).allowed;
+            budget.charge(from(*sender), START);
+            allowed
+        });
+        assert_eq!(failed.count(), 80);
+        assert!(!budget.ask(from(1), START).allowed && budget.ask(neighbour, START).allowed);
+        // One sender alone does not use it up, however much it sends.
+        let (limiter, budget) = (
+            AddressLimiter::new(10, Metrics::new().unwrap()),
+            FailureBudget::new(10, Metrics::new().unwrap()),
+        );
+        for _ in 0..1_000 {
+            limiter.check(from(1), START);
+            budget.charge(from(1), START);
+        }
+        assert!(!limiter.check(from(1), START).allowed && !budget.ask(from(1), START).allowed);
+        assert!(limiter.check(from(2), START).allowed && budget.ask(from(2), START).allowed);
     }
 
     #[test]

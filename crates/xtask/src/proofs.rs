@@ -44,6 +44,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                     "auth/src/refresh.rs",
                 ],
             ),
+            ("logins(", &["auth/src/directory.rs", "auth/src/login.rs"]),
             (
                 "machinery(",
                 &[

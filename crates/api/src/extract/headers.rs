@@ -38,8 +38,8 @@ pub(crate) struct IfMatchHeader {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes the header that `Intent` reads")]
 pub(crate) struct IdempotencyKeyHeader {
-    /// Names what you mean to do, 1 to 255 characters: sent again with the same body within 24 hours, it is answered
-    /// again and not done again.
+    /// Names what you mean to do, 1 to 255 characters: sent again with the same method, path, query and body within 24 hours,
+    /// it is answered again and not done again.
     #[param(rename = "Idempotency-Key", example = "8e03978e-40d5-43e8-bc93-6894a57f9324")]
     idempotency_key: Option<String>,
 }
@@ -129,7 +129,32 @@ fn read_key(value: &[u8]) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
+
     use super::*;
+
+    #[test]
+    fn what_is_meant_is_told_apart_by_method_path_and_query() {
+        let target = |request: TestRequest, key: &str| {
+            let request = request.insert_header(("idempotency-key", key)).to_http_request();
+            Intent::from_request(&request, &mut Payload::None).into_inner().unwrap().target
+        };
+        let post = |uri| target(TestRequest::post().uri(uri), "once");
+        let all = [
+            post("/v1/users/usr_1/x"),
+            post("/v1/users/usr_2/x"),
+            post("/v1/users/usr_1/x?dry=1"),
+            post("/v1/users/usr_1/x?dry=2"),
+            target(TestRequest::delete().uri("/v1/users/usr_1/x"), "once"),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(!all[at + 1..].contains(one), "{one}");
+        }
+        assert_eq!(post("/v1/users?a=b"), target(TestRequest::post().uri("/v1/users?a=b"), "another"));
+        let none = Intent::from_request(&TestRequest::post().to_http_request(), &mut Payload::None);
+        let none = none.into_inner().unwrap();
+        assert_eq!((none.key, none.target.as_str()), (None, ""));
+    }
 
     #[test]
     fn a_quoted_key_and_a_bare_one_are_the_same() {

@@ -143,15 +143,56 @@ async fn one_address_takes_a_quarter_of_the_places_however_many_tenants_it_names
     let all = HashQueue::new(1);
     let _running = all.wait(turn(Lane::Logins, 0)).await.unwrap();
     let mut waiting = Vec::new();
-    for group in 0..16 {
-        waiting.push(queue(&all, from(Lane::Logins, group, 1)).await);
+    for (lane, places) in [(Lane::Logins, 16), (Lane::Operators, 4)] {
+        for group in 0..places {
+            waiting.push(queue(&all, from(lane, group, 1)).await);
+        }
+        assert!(is_refused(&all, from(lane, 99, 1)).await);
+        waiting.push(queue(&all, from(lane, 99, 2)).await);
     }
-    assert!(is_refused(&all, from(Lane::Logins, 99, 1)).await);
-    waiting.push(queue(&all, from(Lane::Logins, 99, 2)).await);
     // Of a company with one address all may come back at once.
     for _ in 0..60 {
         waiting.push(queue(&all, from(Lane::Returning, 1, 1)).await);
     }
+}
+
+/// Whoever holds a /48 sends from another /64 each time.
+#[tokio::test]
+async fn one_ipv6_site_takes_half_of_the_places() {
+    let from = |lane, group: u16, site| Turn {
+        network: Some(Network::V6([0x2001, 0xdb8, site, group])),
+        ..turn(lane, u128::from(group))
+    };
+    for lane in [Lane::Logins, Lane::Operators] {
+        let all = HashQueue::new(1);
+        let _running = all.wait(turn(lane, 999)).await.unwrap();
+        let mut waiting = Vec::new();
+        for group in 0..u16::try_from(lane.places() / 2).unwrap() {
+            waiting.push(queue(&all, from(lane, group, 1)).await);
+        }
+        assert!(is_refused(&all, from(lane, 99, 1)).await);
+        waiting.push(queue(&all, from(lane, 99, 2)).await);
+    }
+}
+
+/// Operators who come back are a group of their own beside the strangers who call themselves operators.
+#[tokio::test]
+async fn an_operator_who_comes_back_finds_a_place_in_a_full_lane_and_is_next() {
+    let all = HashQueue::new(1);
+    let first = all.wait(turn(Lane::Operators, 9)).await.unwrap();
+    let mut waiting = Vec::new();
+    for address in 0..16 {
+        waiting.push(Some(queue(&all, from(Lane::Operators, 1, address)).await));
+    }
+    assert!(is_refused(&all, from(Lane::Operators, 1, 99)).await);
+    let back = queue(&all, turn(Lane::Operators, 2)).await;
+    let turned_away = served(&mut waiting).await;
+    assert!(matches!(turned_away.as_slice(), [(15, Err(Full))]), "{turned_away:?}");
+    drop(first);
+    let stranger = served(&mut waiting).await;
+    assert!(matches!(stranger.as_slice(), [(0, Ok(_))]), "{stranger:?}");
+    drop(stranger);
+    assert!(back.now_or_never().expect("it is not the next").is_ok());
 }
 
 #[tokio::test]

@@ -150,7 +150,7 @@ fn an_operator_session_is_revoked_alone() {
         panic!("not an operator")
     };
     for (number, expected) in [(5, Standing::Revoked), (6, Standing::Good)] {
-        let person = Principal::Operator { id, role, session: Some(session(number)) };
+        let person = Principal::Operator { id, role, session: session(number) };
         assert_eq!(token(&revocations, &person, NOW), expected);
     }
 }
@@ -198,9 +198,21 @@ fn a_mark_of_the_database_takes_the_place_of_what_it_covers() {
         tenant: user(1, Role::Owner, None).tenant().unwrap(),
         id: UserId::from_uuid(Uuid::from_u128(999)),
         role: Role::Owner,
-        session: None,
+        session: SessionId::from_uuid(Uuid::from_u128(7)),
     };
     assert_eq!(token(&revocations, &still, NOW + ms(5)), Standing::Revoked);
+}
+
+/// A mark of the database may come before rows that it covers. Those of keys count by when they are learnt, and stay.
+#[test]
+fn what_a_mark_covers_is_not_kept_beside_it() {
+    let mark = Revocation { group: Group::Tenant(tenant(1)), target: Target::Everything, at: NOW };
+    let revocations = view([mark]);
+    read(&revocations, (0..100).map(|number| person(1, number, NOW - ms(5))), NOW);
+    assert_eq!(revocations.len(), 1);
+    read(&revocations, [person(1, 1, NOW + ms(1)), whole(&key(1, Role::Owner), NOW)], NOW);
+    assert_eq!(revocations.len(), 3);
+    assert_eq!(token(&revocations, &user(1, Role::Owner, None), NOW), Standing::Revoked);
 }
 
 #[test]

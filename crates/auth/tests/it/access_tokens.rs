@@ -22,7 +22,7 @@ fn proven_operator() -> Proven<OperatorId> {
 
 fn owner() -> Principal {
     let tenant = Proven::on(Evidence::AccessToken, tenant());
-    Principal::User { tenant, id: user(), role: Role::Owner, session: Some(session()) }
+    Principal::User { tenant, id: user(), role: Role::Owner, session: session() }
 }
 
 fn issue(principal: Principal) -> Issue {
@@ -44,12 +44,10 @@ fn every_kind_of_principal_comes_back_as_it_was() {
         id: ApiKeyId::from_uuid(Uuid::from_bytes([3; 16])),
         role: Role::ReadOnly,
     };
-    let without_session =
-        Principal::User { tenant: proven, id: user(), role: Role::Developer, session: None };
-    let admin =
-        Principal::Operator { id: proven_operator(), role: OperatorRole::Admin, session: Some(session()) };
-    let billing = Principal::Operator { id: proven_operator(), role: OperatorRole::Billing, session: None };
-    for principal in [owner(), without_session, key, admin, billing] {
+    let admin = Principal::Operator { id: proven_operator(), role: OperatorRole::Admin, session: session() };
+    let billing =
+        Principal::Operator { id: proven_operator(), role: OperatorRole::Billing, session: session() };
+    for principal in [owner(), key, admin, billing] {
         let token = tokens().issue(keys(), &issue(principal)).unwrap();
         assert_eq!(token.expires_in, 600);
         let expires_at = DateTime::from_timestamp(NOW_SECONDS + 600, 0).unwrap();
@@ -66,9 +64,9 @@ fn a_token_has_the_header_and_the_claims_of_rfc_9068() {
     let expected = with(claims(), "jti", found_claims["jti"].clone());
     assert_eq!(found_claims, expected);
 
-    let admin = Principal::Operator { id: proven_operator(), role: OperatorRole::Admin, session: None };
+    let admin = Principal::Operator { id: proven_operator(), role: OperatorRole::Admin, session: session() };
     let (_, found) = read(&tokens().issue(keys(), &issue(admin)).unwrap().text);
-    assert!(found.get("tenant").is_none() && found.get("sid").is_none(), "{found}");
+    assert!(found.get("tenant").is_none() && found["sid"] == json!(session()), "{found}");
     assert_eq!(found["sub"], json!(operator()));
     let again = tokens().issue(keys(), &issue(admin)).unwrap();
     assert_ne!(read(&again.text).1["jti"], found["jti"]);
@@ -138,8 +136,7 @@ fn what_the_forger_starts_from_is_accepted() {
     assert_eq!(verify(with_claims(&with(claims(), "scope", json!(["a", { "b": 1 }])))), expected);
     let operators = with(with(claims(), "tenant", Value::Null), "sub", json!(operator()));
     let operators = with(with(operators, "client_id", json!(operator())), "role", json!("admin"));
-    let admin =
-        Principal::Operator { id: proven_operator(), role: OperatorRole::Admin, session: Some(session()) };
+    let admin = Principal::Operator { id: proven_operator(), role: OperatorRole::Admin, session: session() };
     assert_eq!(verify(with_claims(&operators)), Ok(admin));
 }
 

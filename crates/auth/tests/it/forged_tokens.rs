@@ -38,7 +38,7 @@ fn foreign() -> EncodingKey {
 
 fn good() -> String {
     let tenant = Proven::on(Evidence::AccessToken, tenant());
-    let principal = Principal::User { tenant, id: user(), role: Role::ReadOnly, session: Some(session()) };
+    let principal = Principal::User { tenant, id: user(), role: Role::ReadOnly, session: session() };
     tokens().issue(keys(), &Issue { principal, proven_at: NOW, credential_expires_at: None }).unwrap().text
 }
 

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bulkhead_auth::{AuthError, Bounds, LoginAttempt, attempts::LONGEST_WAIT};
-use bulkhead_db::platform::tenants::DirectoryEntry;
+use bulkhead_db::{Db, Pool, PoolOptions, Shares, platform::tenants::DirectoryEntry};
 use bulkhead_domain::{Plan, api_key::ApiKey};
-use bulkhead_testkit::{Login, OWNER_PASSWORD, TestDb};
+use bulkhead_testkit::{Login, OWNER_PASSWORD, TestDb, timeouts};
+use chrono::TimeDelta;
+use futures::future::join_all;
 use tokio::task::LocalSet;
 
 use crate::{
-    node::Node,
+    node::{Node, WAITING, until},
     wire::{Passed, watched},
 };
 
@@ -108,6 +110,60 @@ async fn a_key_that_has_lapsed_is_no_guess_and_looked_up_once() -> Result<()> {
     LocalSet::new().run_until(Box::pin(test)).await
 }
 
+/// A tenant is deleted, and kept for a while: what its people and programs go on using was good once. What is no key of it
+/// is a guess there as anywhere, also when there is nothing left to compare it with.
+#[tokio::test]
+async fn what_a_deleted_tenant_has_left_behind_is_no_guess() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let node = Node::on(&db).await?;
+        let tokens = node.log_in(&tenant).await?;
+        let (id, key) = node.key(&tenant).await?;
+        let guess = ApiKey::issue("test", tenant.id, id, || 7).reveal().to_owned();
+        db.sql("UPDATE platform.tenants SET status = 'deleted', deleted_at = now(), purge_after = now(), restore_to = 'active'").await?;
+        for _ in 0..2 {
+            for good_once in [&key, &tokens.access.text] {
+                let refused = node.let_in(good_once).await;
+                assert!(matches!(refused, Err(AuthError::Lapsed)), "{refused:?}");
+            }
+            let refused = node.refresh(tokens.refresh.reveal()).await;
+            assert!(matches!(refused, Err(AuthError::Lapsed)), "{refused:?}");
+            let refused = node.log_out(tokens.refresh.reveal()).await;
+            assert!(matches!(refused, Err(AuthError::Lapsed)), "{refused:?}");
+        }
+        let refused = node.let_in(&guess).await;
+        assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+        let schema = tenant.schema();
+        db.sql(&format!("DROP SCHEMA {schema} CASCADE; DROP OWNED BY {schema}; DROP ROLE {schema}")).await?;
+        let refused = node.let_in(&guess).await;
+        assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// A program that goes on with the refresh token of a session that has ended is answered from memory.
+#[tokio::test]
+async fn a_dead_refresh_token_is_no_guess_and_looked_up_once() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let (own, counts) = watched(&db).await?;
+        let node = Node::with(own, Bounds::default()).await?;
+        let tokens = node.log_in(&tenant).await?;
+        node.log_out(tokens.refresh.reveal()).await?;
+        for number in 0..3 {
+            passed(&counts);
+            let refused = node.refresh(tokens.refresh.reveal()).await;
+            assert!(matches!(refused, Err(AuthError::Lapsed)), "{refused:?}");
+            assert_eq!(passed(&counts) == [0, 0], number > 0, "{number}");
+        }
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
 /// Whether an address may have more looked up is asked before, and not for what needs no look-up.
 #[tokio::test]
 async fn who_may_not_guess_any_more_is_refused_before_the_look_up_and_not_when_none_is_needed() -> Result<()>
@@ -116,27 +172,59 @@ async fn who_may_not_guess_any_more_is_refused_before_the_look_up_and_not_when_n
         let db = TestDb::new().await?;
         let tenant = db.create_tenant("acme", Plan::Free).await?;
         let (own, counts) = watched(&db).await?;
-        let node = Node::with(own, Bounds::default()).await?;
+        let mut node = Node::with(own, Bounds::default()).await?;
+        // From 192.0.2.1.
         let tokens = node.log_in(&tenant).await?;
         let (_, cached) = node.key(&tenant).await?;
         let (_, uncached) = node.key(&tenant).await?;
         node.let_in(&cached).await?;
         let wait = Duration::from_secs(9);
-        let let_in = async |credential: &str| {
+        let let_in = async |node: &Node, credential: &str| {
             node.authenticator.authenticate(&node.db, credential, || Err(wait), node.now()).await
         };
         passed(&counts);
         // Never seen by this node, signed by us.
-        let_in(&tokens.access.text).await?;
-        let_in(&cached).await?;
-        let refused = let_in(&uncached).await;
+        let_in(&node, &tokens.access.text).await?;
+        let_in(&node, &cached).await?;
+        let refused = let_in(&node, &uncached).await;
         assert!(
             matches!(refused, Err(AuthError::Limited { retry_after }) if retry_after == wait),
             "{refused:?}"
         );
-        let refused = let_in("bh_test_nonsense").await;
-        assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+        for nonsense in ["bh_test_nonsense", "nonsense"] {
+            let refused = let_in(&node, nonsense).await;
+            assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+            let refused = node.refresh(nonsense).await;
+            assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+            let refused = node.log_out(nonsense).await;
+            assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+        }
         assert_eq!(passed(&counts), [0, 0]);
+        // Who has logged in from here before is no stranger; somebody else is, and from elsewhere.
+        let log_in = async |node: &Node, email: &str, number: u8| {
+            let attempt = LoginAttempt {
+                tenant: Some("acme"),
+                email,
+                password: OWNER_PASSWORD,
+                from: [192, 0, 2, number].into(),
+            };
+            let admit = async |_: &DirectoryEntry| Ok(());
+            node.authenticator.login(&node.db, &attempt, || Err(wait), admit, node.now()).await
+        };
+        log_in(&node, &tenant.owner_email, 1).await?;
+        passed(&counts);
+        for (email, number) in [(tenant.owner_email.as_str(), 2), ("nobody@example.com", 1)] {
+            let refused = log_in(&node, email, number).await;
+            assert!(
+                matches!(refused, Err(AuthError::Limited { retry_after }) if retry_after == wait),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(passed(&counts), [0, 0]);
+        // Long after what is remembered of it has become too old to answer for the key.
+        node.skew = TimeDelta::seconds(66);
+        let_in(&node, &cached).await?;
+        assert!(passed(&counts)[0] > 0, "it was not looked up anew");
         anyhow::Ok(())
     };
     LocalSet::new().run_until(Box::pin(test)).await
@@ -176,7 +264,7 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
             let from = [192, 0, 2, number].into();
             let attempt = LoginAttempt { tenant: Some(slug), email, password, from };
             let admit = async |_: &DirectoryEntry| Ok(());
-            node.authenticator.login(&node.db, &attempt, admit, now).await
+            node.authenticator.login(&node.db, &attempt, || Ok(()), admit, now).await
         };
         let accounts = [
             ("acme", tenant.owner_email.as_str()),
@@ -238,6 +326,133 @@ async fn a_login_that_is_broken_off_because_we_are_slow_is_no_failure() -> Resul
     LocalSet::new().run_until(Box::pin(test)).await
 }
 
+/// Strangers name a tenant whose table of people hangs, and then the directory does. They take none of the tenant's
+/// connections, and of the platform's none that is kept for those who are known.
+#[tokio::test]
+async fn look_ups_of_strangers_hold_up_neither_a_tenant_nor_those_who_are_known() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let hash = db.value(&format!("SELECT password_hash FROM {}.users", tenant.schema())).await?;
+        db.sql(&format!(
+            "INSERT INTO platform.operators VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'admin', now())"
+        ))
+        .await?;
+        let pool = |login, connections, shares| {
+            anyhow::Ok(Pool::new(
+                db.connector(login)?,
+                PoolOptions { shares, ..TestDb::pool_options(connections) },
+            ))
+        };
+        // A tenant may have four of its pool, and strangers two of the platform's.
+        let own = Db::new(
+            pool(Login::Tenant, 8, Shares::HalfPerTenant)?,
+            pool(Login::Platform, 5, Shares::PerSide)?,
+            timeouts(),
+        );
+        let node = Node::with(own, Bounds::default()).await?;
+        let (_, key) = node.key(&tenant).await?;
+        let (_, other_key) = node.key(&tenant).await?;
+        node.let_in(&key).await?;
+        let operator = node.try_login(None, "op@example.com", OWNER_PASSWORD).await?;
+        let users = format!("{}.users", tenant.schema());
+        for (table, strangers) in [(users.as_str(), 4_u8), ("platform.tenants", 2)] {
+            let lock = db.session(Login::Admin).await?;
+            lock.batch_execute(&format!("BEGIN; LOCK TABLE {table}")).await?;
+            let node = &node;
+            let guesses = join_all((0..strangers).map(async |number| {
+                let email = format!("{number}@example.com");
+                let from = [198, 51, 100, number].into();
+                let attempt = LoginAttempt { tenant: Some("acme"), email: &email, password: "a guess", from };
+                let admit = async |_: &DirectoryEntry| Ok(());
+                node.authenticator.login(&node.db, &attempt, || Ok(()), admit, node.now()).await
+            }));
+            let known = async {
+                until(&db, WAITING, &strangers.to_string()).await?;
+                if table == users {
+                    node.let_in(&other_key).await?;
+                } else {
+                    node.refresh(operator.refresh.reveal()).await?;
+                }
+                assert_eq!(
+                    db.value(WAITING).await?,
+                    strangers.to_string(),
+                    "{table}: it has waited for one of them"
+                );
+                lock.batch_execute("ROLLBACK").await?;
+                anyhow::Ok(())
+            };
+            let (_, known) = tokio::join!(guesses, known);
+            known?;
+        }
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// Whoever logs in more often than a person does loses their own oldest sessions, and nothing of anybody else.
+#[tokio::test]
+async fn a_person_has_a_hundred_sessions_and_what_is_over_is_removed() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let (own, hash) = (tenant.schema(), format!("SELECT password_hash FROM {}.users", tenant.schema()));
+        let hash = db.value(&hash).await?;
+        db.sql(&format!(
+            "INSERT INTO platform.operators VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'admin', now())"
+        ))
+        .await?;
+        let node = Node::on(&db).await?;
+        let person = [format!("{own}.sessions"), "user_id".to_owned()];
+        let operator = ["platform.operator_sessions".to_owned(), "operator_id".to_owned()];
+        for ([table, owner], slug, email) in
+            [(person, Some("acme"), tenant.owner_email.as_str()), (operator, None, "op@example.com")]
+        {
+            let first = node.try_login(slug, email, OWNER_PASSWORD).await?;
+            node.let_in(&first.access.text).await?;
+            let more = |count: u32, revoked: &str, expires: &str| {
+                format!(
+                    "INSERT INTO {table} (id, {owner}, token_mac, rotated_at, created_at, expires_at, revoked_at) \
+                     SELECT gen_random_uuid(), {owner}, token_mac, now(), now(), now() {expires}, {revoked} \
+                     FROM {table}, generate_series(1, {count}) WHERE id = '{}'",
+                    first.refresh.session.uuid()
+                )
+            };
+            db.sql(&more(99, "NULL", "+ interval '1 day'")).await?;
+            db.sql(&more(3, "now() - interval '3 hours'", "+ interval '1 day'")).await?;
+            db.sql(&more(3, "NULL", "- interval '1 second'")).await?;
+            db.sql(&more(1, "now() - interval '1 hour'", "+ interval '1 day'")).await?;
+            let last = node.try_login(slug, email, OWNER_PASSWORD).await?;
+            let count = |condition| format!("SELECT count(*) FROM {table} WHERE {condition}");
+            assert_eq!(db.value(&count("revoked_at IS NULL")).await?, "100", "{table}");
+            // The first one, and the one that was ended an hour ago.
+            assert_eq!(db.value(&count("revoked_at IS NOT NULL")).await?, "2", "{table}");
+            node.read().await?;
+            assert!(node.let_in(&first.access.text).await.is_err(), "{table}");
+            assert!(node.refresh(first.refresh.reveal()).await.is_err(), "{table}");
+            node.let_in(&last.access.text).await?;
+        }
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// A node whose clock goes wrong opens sessions that are as long as any.
+#[tokio::test]
+async fn how_long_a_session_lives_is_counted_by_the_databases_clock() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let node = Node::skewed(&db, TimeDelta::seconds(-5)).await?;
+        node.log_in(&tenant).await?;
+        let life =
+            format!("SELECT expires_at - created_at = interval '30 days' FROM {}.sessions", tenant.schema());
+        assert_eq!(db.value(&life).await?, "t");
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
 #[tokio::test]
 async fn a_tenant_at_its_limit_is_told_after_the_password_and_before_a_session() -> Result<()> {
     let test = async {
@@ -253,7 +468,7 @@ async fn a_tenant_at_its_limit_is_told_after_the_password_and_before_a_session()
             password: OWNER_PASSWORD,
             from: [192, 0, 2, 1].into(),
         };
-        let login = node.authenticator.login(&node.db, &attempt, limit, node.now()).await;
+        let login = node.authenticator.login(&node.db, &attempt, || Ok(()), limit, node.now()).await;
         let refresh = node.authenticator.refresh(&node.db, tokens.refresh.reveal(), limit, node.now()).await;
         for refused in [login, refresh] {
             assert!(

@@ -93,7 +93,7 @@ impl Node {
         password: &str,
     ) -> Result<Tokens, AuthError> {
         let attempt = LoginAttempt { tenant, email, password, from: [192, 0, 2, 1].into() };
-        self.authenticator.login(&self.db, &attempt, admit, self.now()).await
+        self.authenticator.login(&self.db, &attempt, || Ok(()), admit, self.now()).await
     }
 
     /// Logs the tenant's first owner in.

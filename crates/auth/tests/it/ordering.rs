@@ -1,13 +1,17 @@
 //! Proofs and revocations meet: whichever comes first in the database is first for every node, whatever their clocks say.
 
 use anyhow::Result;
-use bulkhead_auth::{AuthError, Tokens};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bulkhead_auth::{AuthError, RefreshToken, Tokens};
 use bulkhead_domain::{Plan, Role};
 use bulkhead_testkit::{Login, OWNER_PASSWORD, TestDb, TestTenant};
 use chrono::TimeDelta;
 use tokio::task::LocalSet;
 
-use crate::node::{Node, WAITING, held, meanwhile, role_of, until};
+use crate::{
+    forger,
+    node::{Node, WAITING, held, meanwhile, role_of, until},
+};
 
 async fn given() -> Result<(TestDb, TestTenant, Node, Tokens)> {
     let db = TestDb::new().await?;
@@ -258,6 +262,45 @@ async fn logging_out_with_a_spent_token_ends_the_session() -> Result<()> {
         node.read().await?;
         assert_refused(&node.let_in(&latest.access.text).await);
         assert_refused(&node.log_out(first.refresh.reveal()).await);
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// However often a session's token was replaced: a thief who keeps on refreshing gets rid of neither.
+#[tokio::test]
+async fn the_first_token_of_eleven_hundred_ends_its_session_by_logging_out_and_by_being_used_again()
+-> Result<()> {
+    let test = async {
+        let (db, tenant, node, _) = given().await?;
+        let keyring = forger::keyring();
+        for logs_out in [true, false] {
+            let first = node.log_in(&tenant).await?.refresh;
+            let (mut previous, mut current) = (first.clone(), first.successor(&keyring));
+            for _ in 1..1_100 {
+                let next = current.successor(&keyring);
+                previous = std::mem::replace(&mut current, next);
+            }
+            let mac = |token: &RefreshToken| STANDARD.encode(token.mac(&keyring));
+            db.sql(&format!(
+                "UPDATE {}.sessions SET token_mac = decode('{}', 'base64'), \
+                 previous_mac = decode('{}', 'base64') WHERE id = '{}'",
+                tenant.schema(),
+                mac(&current),
+                mac(&previous),
+                first.session.uuid()
+            ))
+            .await?;
+            let thief = node.refresh(current.reveal()).await?;
+            if logs_out {
+                node.log_out(first.reveal()).await?;
+            } else {
+                assert_refused(&node.refresh(first.reveal()).await);
+            }
+            assert_refused(&node.refresh(thief.refresh.reveal()).await);
+            node.read().await?;
+            assert_refused(&node.let_in(&thief.access.text).await);
+        }
         anyhow::Ok(())
     };
     LocalSet::new().run_until(Box::pin(test)).await

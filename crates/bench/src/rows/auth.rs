@@ -7,7 +7,9 @@ use bulkhead_auth::{
     AccessTokens, Batch, CredentialCache, Issue, KeySet, Keyring, MasterKey, Principal, Revocations,
     SigningKey, Verified, api_key,
 };
-use bulkhead_domain::{ApiKeyId, Clock as _, Evidence, Proven, Role, SystemClock, TenantId, UserId};
+use bulkhead_domain::{
+    ApiKeyId, Clock as _, Evidence, Proven, Role, SessionId, SystemClock, TenantId, UserId,
+};
 
 use chrono::{DateTime, Utc};
 
@@ -34,7 +36,7 @@ pub(crate) async fn auth(effort: Effort) -> Result<Vec<Row>> {
         tenant: Proven::on(Evidence::Fixture, TenantId::mint(now)),
         id: UserId::mint(now),
         role: Role::Developer,
-        session: None,
+        session: SessionId::mint(now),
     };
     let token = tokens.issue(&keys, &Issue { principal, proven_at: now, credential_expires_at: None })?;
     let check = || {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bulkhead_auth::{AccessTokens, Issue, Principal};
-use bulkhead_domain::{Clock, Evidence, Proven, Role, SystemClock};
+use bulkhead_domain::{Clock, Evidence, Proven, Role, SessionId, SystemClock};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::json;
@@ -135,23 +135,30 @@ async fn one_address(system: &System) {
 
 async fn guesses(system: &System) {
     let (guesser, tenant) = (system.anonymous(), create_tenant(system, "free").await);
-    let key = tenant.key(Role::Developer).await;
+    let (key, unmet) = (tenant.key(Role::Developer).await, tenant.key(Role::Developer).await);
+    let other = create_tenant(system, "free").await;
+    guesser.post("/v1/auth/login", &login(&tenant)).await.expect(200);
+    guesser.with_key(&key.text).get("/v1/me").await.expect(200);
     let start = Instant::now();
     // Many more than are let through: what is over is owed, and paid back for a minute.
     let (admitted, refused) =
         flood(3 * FAILURES as usize, || guesser.with_key("bh_test_guess").get("/v1/me")).await;
     assert!(u128::from(FAILURES) <= admitted && admitted <= at_most(FAILURES, start), "{admitted}");
     assert_eq!(refused.unwrap().code(), "rate-limited");
-    // From here nothing is looked up any more that is not known to be good.
-    let body = json!({ "refresh_token": tenant.owner.refresh_token });
-    guesser.post("/v1/auth/refresh", &body).await.refused(429, "rate-limited");
-    guesser.post("/v1/auth/logout", &body).await.refused(429, "rate-limited");
-    guesser.post("/v1/auth/login", &login(&tenant)).await.refused(429, "rate-limited");
-    guesser.with_key(&key.text).get("/v1/me").await.refused(429, "rate-limited");
-    // What this node has verified before, or what its own signature proves, is no guess.
+    // From here nothing is looked up any more of which nothing good is known.
+    let guess = json!({ "refresh_token": "a guess" });
+    guesser.post("/v1/auth/refresh", &guess).await.refused(429, "rate-limited");
+    guesser.post("/v1/auth/logout", &guess).await.refused(429, "rate-limited");
+    guesser.post("/v1/auth/login", &login(&other)).await.refused(429, "rate-limited");
+    guesser.with_key(&unmet.text).get("/v1/me").await.refused(429, "rate-limited");
+    // What this node has verified before, or what its own signature or tag proves, is no guess, nor is who comes back.
     guesser.with_token(&tenant.owner.access_token).get("/v1/me").await.expect(200);
-    key.caller.get("/v1/me").await.expect(200);
     guesser.with_key(&key.text).get("/v1/me").await.expect(200);
+    guesser.post("/v1/auth/login", &login(&tenant)).await.expect(200);
+    let body = json!({ "refresh_token": tenant.owner.refresh_token });
+    guesser.post("/v1/auth/refresh", &body).await.expect(200);
+    guesser.post("/v1/auth/logout", &body).await.expect(204);
+    guesser.post("/v1/auth/refresh", &body).await.refused(401, "invalid-credentials");
     guesser.get("/livez").await.expect(200);
 }
 
@@ -229,7 +236,7 @@ fn expired(system: &System, tenant: &Tenant<'_>) -> String {
         tenant: Proven::on(Evidence::Fixture, tenant.id.parse().unwrap()),
         id: tenant.owner.id.parse().unwrap(),
         role: Role::Owner,
-        session: None,
+        session: SessionId::mint(SystemClock.now()),
     };
     let proven_at = SystemClock.now() - TimeDelta::minutes(2);
     let issue = Issue { principal, proven_at, credential_expires_at: None };
@@ -238,6 +245,18 @@ fn expired(system: &System, tenant: &Tenant<'_>) -> String {
 
 async fn what_is_no_guess(system: &System) {
     let (company, tenant) = (system.anonymous(), create_tenant(system, "enterprise").await);
+    // What a deleted tenant's programs and people go on with was good.
+    let deleted = create_tenant(system, "enterprise").await;
+    let key = deleted.key(Role::Developer).await;
+    system.operator().await.delete(&format!("/v1/admin/tenants/{}", deleted.id)).await.expect(200);
+    let dead = json!({ "refresh_token": deleted.owner.refresh_token });
+    let gone = async || company.with_key(&key.text).get("/v1/me").await;
+    eventually(gone, |answer| answer.status != 200).await.refused(401, "invalid-credentials");
+    for _ in 0..2 * FAILURES {
+        company.with_key(&key.text).get("/v1/me").await.refused(401, "invalid-credentials");
+        company.post("/v1/auth/refresh", &dead).await.refused(401, "invalid-credentials");
+        company.post("/v1/auth/logout", &dead).await.expect(204);
+    }
     let late = company.with_token(&expired(system, &tenant));
     let mut refresh_token = tenant.owner.refresh_token.clone();
     for _ in 0..2 * FAILURES {

@@ -38,7 +38,7 @@ pub enum Expired {
     Revocations,
     /// Processes that were not heard of for a day.
     Nodes,
-    /// Operators' sessions, when they have expired.
+    /// Operators' sessions, when they have expired, or were ended two hours ago.
     OperatorSessions,
     /// Operators' idempotency keys, after 24 hours.
     IdempotencyKeys,
@@ -87,7 +87,12 @@ impl Expired {
             }
             Self::Revocations => delete_from!("revocations", "at < now() - interval '2 hours'"),
             Self::Nodes => delete_from!("nodes", "seen_at < now() - interval '1 day'"),
-            Self::OperatorSessions => delete_from!("operator_sessions", "expires_at < now()"),
+            Self::OperatorSessions => {
+                delete_from!(
+                    "operator_sessions",
+                    "expires_at < now() OR revoked_at < now() - interval '2 hours'"
+                )
+            }
             Self::IdempotencyKeys => {
                 delete_from!("idempotency_keys", "created_at < now() - interval '24 hours'")
             }

@@ -2,7 +2,10 @@
 
 use bulkhead_domain::{OperatorId, OperatorRole, SessionId};
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Binary, Uuid as SqlUuid},
+};
 use std::fmt;
 
 use crate::{
@@ -12,7 +15,7 @@ use crate::{
         platform::{operator_sessions, operators},
     },
     scope::PlatformTx,
-    tenant::sessions::{Locked, Rotated},
+    tenant::sessions::{Ended, Locked, MOST, Opened, Rotated},
 };
 
 /// What is needed to check an operator's password.
@@ -117,35 +120,44 @@ pub async fn lock_for_proof(
     role.map(read_role).transpose()
 }
 
-/// Locks an operator's row until the transaction ends, against those who prove a token of theirs.
-pub(crate) async fn lock_for_revocation(tx: &mut PlatformTx, id: OperatorId) -> DbResult<()> {
-    let row = operators::table.find(id.uuid()).select(operators::id).for_no_key_update();
-    let _locked: Option<uuid::Uuid> = tx.tx.first(row).await?;
-    Ok(())
-}
-
 fn read_role(role: String) -> DbResult<OperatorRole> {
     role.parse().map_err(|error| DbError::Unreadable(format!("role of an operator: {error}")))
 }
 
-/// Opens a session with its first refresh token; when.
+/// Opens a session of this many seconds with its first refresh token.
 pub async fn insert_session(
     tx: &mut PlatformTx,
     id: SessionId,
     operator: OperatorId,
     token_mac: &[u8],
-    expires_at: DateTime<Utc>,
-) -> DbResult<DateTime<Utc>> {
-    let row = (
-        operator_sessions::id.eq(id.uuid()),
-        operator_sessions::operator_id.eq(operator.uuid()),
-        operator_sessions::token_mac.eq(token_mac),
-        operator_sessions::rotated_at.eq(clock_timestamp()),
-        operator_sessions::created_at.eq(clock_timestamp()),
-        operator_sessions::expires_at.eq(expires_at),
+    seconds: i64,
+) -> DbResult<Opened> {
+    let query = diesel::sql_query(
+        "INSERT INTO operator_sessions (id, operator_id, token_mac, rotated_at, created_at, expires_at) \
+         SELECT $1, $2, $3, at, at, at + $4 * interval '1 second' FROM (SELECT clock_timestamp()) AS clock (at) \
+         RETURNING created_at AS at, expires_at",
     );
-    let insert = diesel::insert_into(operator_sessions::table).values(row);
-    tx.tx.one(insert.returning(operator_sessions::created_at)).await
+    let query = query.bind::<SqlUuid, _>(id.uuid()).bind::<SqlUuid, _>(operator.uuid());
+    tx.tx.one(query.bind::<Binary, _>(token_mac).bind::<BigInt, _>(seconds)).await
+}
+
+/// The same as `tenant::sessions::make_room`, for an operator. Call `revocations::revoke_operator_session` for each.
+pub async fn make_room(tx: &mut PlatformTx, operator: OperatorId) -> DbResult<Vec<SessionId>> {
+    let query = diesel::sql_query(
+        "WITH gone AS (DELETE FROM operator_sessions WHERE id = ANY (ARRAY( \
+             SELECT id FROM operator_sessions WHERE operator_id = $1 \
+             AND (expires_at < now() OR revoked_at < now() - interval '2 hours') \
+             LIMIT 100 FOR UPDATE SKIP LOCKED))) \
+         UPDATE operator_sessions SET revoked_at = clock_timestamp() WHERE id = ANY (ARRAY( \
+             SELECT id FROM operator_sessions WHERE id = ANY (ARRAY( \
+                 SELECT id FROM operator_sessions WHERE operator_id = $1 AND revoked_at IS NULL AND expires_at >= now() \
+                 ORDER BY created_at DESC, id DESC OFFSET $2)) \
+             ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)) \
+         RETURNING id",
+    );
+    let ended: Vec<Ended> =
+        tx.tx.load(query.bind::<SqlUuid, _>(operator.uuid()).bind::<BigInt, _>(MOST)).await?;
+    Ok(ended.into_iter().map(|row| SessionId::from_uuid(row.id)).collect())
 }
 
 type SessionRow =

@@ -4,7 +4,7 @@
 //! over, and from the beginning when another server answers than the one that was read before. Refuses to return more
 //! than a node can keep: the oldest are left out, and the reader is told from when on it knows everything.
 
-use bulkhead_domain::{OperatorId, SessionId, TenantId};
+use bulkhead_domain::{SessionId, TenantId};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     prelude::*,
@@ -113,13 +113,6 @@ pub async fn announce_tenant_change(tx: &mut PlatformTx, tenant: TenantId) -> Db
     );
     tx.tx.execute(diesel::insert_into(revocations::table).values(row)).await?;
     Ok(())
-}
-
-/// Every token of an operator. Locks the operator's row first, so that a token is proven either before, and is hit, or
-/// after, from what the row says then.
-pub async fn revoke_operator(tx: &mut PlatformTx, operator: OperatorId) -> DbResult<()> {
-    super::operators::lock_for_revocation(tx, operator).await?;
-    revoke(tx, "operator", operator.uuid()).await
 }
 
 /// Every token of one session of an operator, whose row this transaction has changed.

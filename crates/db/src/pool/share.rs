@@ -1,6 +1,7 @@
 //! How many of a pool's connections one claimant may have.
 //!
-//! A tenant may have half of them, a side of the platform all but those that are kept for the others: so a claimant's share
+//! A tenant may have half of them, and so may all together who log in and are nobody yet; a side of the platform all but those
+//! that are kept for the others: so a claimant's share
 //! is below the whole, and what it wants beyond waits for its own to come back, not in the queues of the slots, where the
 //! others wait. Refuses to know what a connection is.
 
@@ -19,9 +20,9 @@ use crate::error::{DbError, DbResult};
 pub enum Shares {
     /// All of them: the pool has one claimant.
     Whole,
-    /// Half of them, for each tenant.
+    /// Half of them, for each tenant, and for all who log in together.
     HalfPerTenant,
-    /// All but one for each of the other sides of the platform: credentials, operators, machinery.
+    /// All but one for each of the other sides of the platform: credentials, log-ins, operators, machinery.
     PerSide,
 }
 
@@ -40,16 +41,18 @@ impl Shares {
 /// Whose work on the platform's tables it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// Looking up who calls.
+    /// Looking up who calls with a credential that is ours, or what calls like that need to know.
     Credentials = 0,
     /// What operators ask for.
     Operators = 1,
     /// The product's own work.
     Machinery = 2,
+    /// Looking up whom somebody names who wants to log in: nothing is known of them yet.
+    Logins = 3,
 }
 
 impl Side {
-    const ALL: usize = 3;
+    const ALL: usize = 4;
 }
 
 /// Who wants a connection.
@@ -57,6 +60,8 @@ impl Side {
 pub(crate) enum Claimant {
     /// A tenant, by a hash of its id.
     Tenant(u64),
+    /// All who want to log in to whichever tenant: none of it is a tenant's doing, and none is at a tenant's cost.
+    Logins,
     /// A side of the platform.
     Side(Side),
     /// The owner of all schemas.
@@ -90,8 +95,9 @@ impl Rights {
     pub(super) async fn acquire(&self, claimant: Claimant) -> DbResult<Right> {
         match (self, claimant) {
             (Self::HalfPerTenant(tenants), Claimant::Tenant(tenant)) => {
-                Ok(Right::Tenant(tenants.enter(tenant).await?))
+                Ok(Right::Tenant(tenants.enter(Some(tenant)).await?))
             }
+            (Self::HalfPerTenant(tenants), Claimant::Logins) => Ok(Right::Tenant(tenants.enter(None).await?)),
             (Self::PerSide { kept, shared }, Claimant::Side(side)) => {
                 let own = kept.get(side as usize).ok_or(DbError::Busy)?;
                 Ok(Right::Side(acquire_either(own, shared).await?))
@@ -130,10 +136,10 @@ impl Right {
     }
 }
 
-/// The tenants that have connections or wait for some; nothing is kept of others.
+/// The tenants that have connections or wait for some, and, as `None`, all who log in; nothing is kept of others.
 pub(super) struct Tenants {
     share: usize,
-    present: Mutex<HashMap<u64, Account>>,
+    present: Mutex<HashMap<Option<u64>, Account>>,
 }
 
 #[derive(Default)]
@@ -143,7 +149,7 @@ struct Account {
 }
 
 impl Tenants {
-    async fn enter(self: &Arc<Self>, tenant: u64) -> DbResult<Present> {
+    async fn enter(self: &Arc<Self>, tenant: Option<u64>) -> DbResult<Present> {
         let turn = {
             let mut present = self.present.lock();
             let account = present.entry(tenant).or_default();
@@ -160,7 +166,7 @@ impl Tenants {
     }
 
     /// Takes one right back. The next who waits for it, if there is one, takes it over.
-    fn leave(&self, tenant: u64) -> Option<(oneshot::Sender<Present>, usize)> {
+    fn leave(&self, tenant: Option<u64>) -> Option<(oneshot::Sender<Present>, usize)> {
         let mut present = self.present.lock();
         let Entry::Occupied(mut entry) = present.entry(tenant) else { return None };
         let account = entry.get_mut();
@@ -178,7 +184,7 @@ impl Tenants {
 /// A tenant's right to have one connection.
 pub(super) struct Present {
     tenants: Arc<Tenants>,
-    tenant: u64,
+    tenant: Option<u64>,
     count: usize,
     left: bool,
 }
@@ -220,6 +226,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_logs_in_waits_behind_others_who_do_and_never_before_a_tenant() {
+        let rights = Rights::new(Shares::HalfPerTenant, 4);
+        let held = [
+            rights.acquire(Claimant::Logins).await.unwrap(),
+            rights.acquire(Claimant::Logins).await.unwrap(),
+        ];
+        let mut third = Box::pin(rights.acquire(Claimant::Logins));
+        assert!(third.as_mut().now_or_never().is_none());
+        for tenant in 1..4 {
+            assert_eq!(
+                rights.acquire(Claimant::Tenant(tenant)).now_or_never().unwrap().unwrap().at_once(),
+                1
+            );
+        }
+        drop(held);
+        assert!(third.now_or_never().unwrap().is_ok());
+    }
+
+    #[tokio::test]
     async fn what_stops_waiting_passes_its_turn_on_however_late() {
         let rights = Rights::new(Shares::HalfPerTenant, 2);
         let held = rights.acquire(Claimant::Tenant(1)).await.unwrap();
@@ -238,13 +263,14 @@ mod tests {
 
     #[tokio::test]
     async fn no_side_of_the_platform_can_take_the_last_connection_of_another() {
-        let rights = Rights::new(Shares::PerSide, 5);
+        let rights = Rights::new(Shares::PerSide, 6);
         let take_all = |side| {
             std::iter::from_fn(|| rights.acquire(Claimant::Side(side)).now_or_never()).collect::<Vec<_>>()
         };
         let operators = take_all(Side::Operators);
         assert_eq!(operators.len(), 3);
         assert_eq!((take_all(Side::Credentials).len(), take_all(Side::Machinery).len()), (1, 1));
+        assert_eq!(take_all(Side::Logins).len(), 1);
         let mut machinery = take_all(Side::Machinery);
         machinery.extend(take_all(Side::Machinery));
         assert_eq!(machinery.len(), 1);

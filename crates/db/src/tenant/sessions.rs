@@ -6,7 +6,10 @@
 
 use bulkhead_domain::{SessionId, UserId};
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Binary, Timestamptz, Uuid as SqlUuid},
+};
 use std::fmt;
 
 use crate::{
@@ -48,23 +51,62 @@ impl fmt::Debug for Locked {
     }
 }
 
-/// Opens a session with its first refresh token; when.
+/// How many living sessions one person may have. The log-in that opens one more ends the oldest.
+pub const MOST: i64 = 100;
+
+/// A session that was opened.
+#[derive(Clone, Copy, Debug, QueryableByName)]
+pub struct Opened {
+    /// When: what is proven by the log-in counts from here.
+    #[diesel(sql_type = Timestamptz)]
+    pub at: DateTime<Utc>,
+    /// When the session ends by itself.
+    #[diesel(sql_type = Timestamptz)]
+    pub expires_at: DateTime<Utc>,
+}
+
+/// The row of a session that has just been ended.
+#[derive(QueryableByName)]
+pub(crate) struct Ended {
+    #[diesel(sql_type = SqlUuid)]
+    pub(crate) id: uuid::Uuid,
+}
+
+/// Opens a session of this many seconds with its first refresh token.
 pub async fn insert(
     tx: &mut TenantTx,
     id: SessionId,
     user: UserId,
     token_mac: &[u8],
-    expires_at: DateTime<Utc>,
-) -> DbResult<DateTime<Utc>> {
-    let row = (
-        sessions::id.eq(id.uuid()),
-        sessions::user_id.eq(user.uuid()),
-        sessions::token_mac.eq(token_mac),
-        sessions::rotated_at.eq(clock_timestamp()),
-        sessions::created_at.eq(clock_timestamp()),
-        sessions::expires_at.eq(expires_at),
+    seconds: i64,
+) -> DbResult<Opened> {
+    let query = diesel::sql_query(
+        "INSERT INTO sessions (id, user_id, token_mac, rotated_at, created_at, expires_at) \
+         SELECT $1, $2, $3, at, at, at + $4 * interval '1 second' FROM (SELECT clock_timestamp()) AS clock (at) \
+         RETURNING created_at AS at, expires_at",
     );
-    tx.tx.one(diesel::insert_into(sessions::table).values(row).returning(sessions::created_at)).await
+    let query = query.bind::<SqlUuid, _>(id.uuid()).bind::<SqlUuid, _>(user.uuid());
+    tx.tx.one(query.bind::<Binary, _>(token_mac).bind::<BigInt, _>(seconds)).await
+}
+
+/// Ends the oldest living sessions of a person beyond [`MOST`], and removes what is left of those that are over: expired, or
+/// ended so long ago that no token of theirs can be good. Which were ended: call `revocations::revoke` for each in the same
+/// transaction.
+pub async fn make_room(tx: &mut TenantTx, user: UserId) -> DbResult<Vec<SessionId>> {
+    let query = diesel::sql_query(
+        "WITH gone AS (DELETE FROM sessions WHERE id = ANY (ARRAY( \
+             SELECT id FROM sessions WHERE user_id = $1 \
+             AND (expires_at < now() OR revoked_at < now() - interval '2 hours') \
+             LIMIT 100 FOR UPDATE SKIP LOCKED))) \
+         UPDATE sessions SET revoked_at = clock_timestamp() WHERE id = ANY (ARRAY( \
+             SELECT id FROM sessions WHERE id = ANY (ARRAY( \
+                 SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at >= now() \
+                 ORDER BY created_at DESC, id DESC OFFSET $2)) \
+             ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)) \
+         RETURNING id",
+    );
+    let ended: Vec<Ended> = tx.tx.load(query.bind::<SqlUuid, _>(user.uuid()).bind::<BigInt, _>(MOST)).await?;
+    Ok(ended.into_iter().map(|row| SessionId::from_uuid(row.id)).collect())
 }
 
 /// Replaces the token in force; `None` when `current` is not that, or the session has ended. One statement, so that of

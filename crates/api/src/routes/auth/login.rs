@@ -44,7 +44,7 @@ pub(crate) async fn login(
     request: HttpRequest,
     body: Json<LoginRequest>,
 ) -> Result<Answer, ApiError> {
-    let presented = state.presented(&request)?;
+    let presented = state.presented(&request);
     let LoginRequest { tenant, email, password } = body.value;
     let attempt = LoginAttempt {
         tenant: tenant.as_deref(),
@@ -53,7 +53,8 @@ pub(crate) async fn login(
         from: presented.address(),
     };
     let admit = async |tenant: &_| state.admit_session(tenant).await;
-    let result = state.authenticator.login(&state.db, &attempt, admit, state.clock.now()).await;
+    let result =
+        state.authenticator.login(&state.db, &attempt, || presented.ask(), admit, state.clock.now()).await;
     state.count(Credential::Password, &result);
     Answer::ok(&TokenResponse::from(presented.settle(result)?))
 }

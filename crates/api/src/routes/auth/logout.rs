@@ -18,7 +18,7 @@ pub(crate) async fn logout(
     request: HttpRequest,
     body: Json<RefreshRequest>,
 ) -> Result<Answer, ApiError> {
-    let presented = state.presented(&request)?;
+    let presented = state.presented(&request);
     let token = &body.value.refresh_token;
     let result = state.authenticator.logout(&state.db, token, state.clock.now()).await;
     match presented.settle(result) {

@@ -18,7 +18,7 @@ pub(crate) async fn refresh(
     request: HttpRequest,
     body: Json<RefreshRequest>,
 ) -> Result<Answer, ApiError> {
-    let presented = state.presented(&request)?;
+    let presented = state.presented(&request);
     let admit = async |tenant: &_| state.admit_session(tenant).await;
     let now = state.clock.now();
     let result = state.authenticator.refresh(&state.db, &body.value.refresh_token, admit, now).await;

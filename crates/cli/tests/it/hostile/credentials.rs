@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bulkhead_auth::{AccessTokens, Issue, KeySet, Keyring, MasterKey, Principal, SigningKey, VerifyingKey};
 use bulkhead_domain::{
-    ApiKeyId, Clock, Evidence, OperatorId, OperatorRole, Proven, Role, SystemClock, TenantId, UserId,
-    api_key::ApiKey,
+    ApiKeyId, Clock, Evidence, OperatorId, OperatorRole, Proven, Role, SessionId, SystemClock, TenantId,
+    UserId, api_key::ApiKey,
 };
 
 use crate::support::{Answer, Call, System};
@@ -175,7 +175,7 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
         tenant: Proven::on(Evidence::Fixture, tenant),
         id: user,
         role: Role::Owner,
-        session: None,
+        session: SessionId::mint(now),
     };
     let me = of(id, user);
     let ask = |token: &str| system.anonymous().with_token(token).get("/v1/me");
@@ -196,7 +196,7 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
     let operator = Principal::Operator {
         id: Proven::on(Evidence::Fixture, OperatorId::mint(now)),
         role: OperatorRole::Admin,
-        session: None,
+        session: SessionId::mint(now),
     };
     // An operator's token opens no tenant, whoever signed it.
     let operator = system.anonymous().with_token(&sign(issuer, audience, operator, now));
