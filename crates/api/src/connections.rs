@@ -5,7 +5,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use actix_http::error::DispatchError;
 use actix_web::rt::net::TcpStream;
 use bulkhead_limits::AddressConnections;
 use socket2::SockRef;
@@ -21,14 +20,19 @@ const UNSENT: u32 = 128 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Arrivals {
     /// Counts connections by address; `None` behind a proxy, whose address everybody has.
-    pub(crate) addresses: Option<AddressConnections>,
+    addresses: Option<AddressConnections>,
     /// How long a reader may make no progress.
-    pub(crate) write_timeout: Duration,
+    write_timeout: Duration,
 }
 
 impl Arrivals {
+    /// `per_address` is how many connections an address may have; `None` behind a proxy.
+    pub(crate) fn new(per_address: Option<usize>, write_timeout: Duration) -> Self {
+        Self { addresses: per_address.map(AddressConnections::new), write_timeout }
+    }
+
     /// Takes a connection in, with the address that it comes from.
-    pub(crate) fn welcome(&self, socket: TcpStream) -> Result<(Wire, Option<SocketAddr>), DispatchError> {
+    pub(crate) fn welcome(&self, socket: TcpStream) -> (Wire, Option<SocketAddr>) {
         if let Err(error) = self.bound(&socket) {
             tracing::warn!(%error, "a connection's time-out could not be set");
         }
@@ -42,7 +46,7 @@ impl Arrivals {
                 tracing::debug!(client.address = %peer.ip(), "the address has as many connections as it may");
             }
         }
-        Ok((Wire::new(socket, self.write_timeout, open), peer))
+        (Wire::new(socket, self.write_timeout, open), peer)
     }
 
     #[cfg(target_os = "linux")]

@@ -92,6 +92,12 @@ impl Context {
         }
     }
 
+    /// The request is answered: gives its places up. What it holds in memory counts until the answer is written.
+    pub(crate) fn leave(&self) -> Option<Entered> {
+        self.large.take();
+        self.entered.take()
+    }
+
     /// The next piece of the body is waited for.
     pub(crate) fn wait_for_body(&self) {
         self.waiting_since.set(Some(Instant::now()));

@@ -121,11 +121,7 @@ async fn answer(
         Ok(Err(_panic)) => refuse(&kept, &ApiError::internal("the handler panicked"), id.as_str()),
         Err(_elapsed) => refuse(&kept, &too_late(&kept, state.options.request_timeout), id.as_str()),
     };
-    let entered = context::with(&kept, |context| {
-        context.large.take();
-        context.entered.take()
-    });
-    let entered = entered.flatten();
+    let entered = context::with(&kept, Context::leave).flatten();
     let line = kept.conn_data::<Rc<Line>>().cloned();
     let mut held = Held::new(entered, line.clone());
     held.answered(response.response().body().size());
@@ -141,21 +137,16 @@ async fn answer(
         response.headers_mut().insert(header::ALLOW, allow);
     }
     let status = response.status();
-    let is_metered = is_billable(status) && ablation::is_taken(Step::Metering);
-    if let (Some(tenant), BodySize::Sized(bytes)) = (admitted.tenant, response.response().body().size()) {
+    let body = if method == Method::HEAD { BodySize::None } else { response.response().body().size() };
+    if let (Some(tenant), BodySize::Sized(bytes)) = (admitted.tenant, body) {
         state.large.answered(tenant.id, usize::try_from(bytes).unwrap_or(usize::MAX));
     }
+    let is_metered = is_billable(status) && ablation::is_taken(Step::Metering);
     if let Some(tenant) = admitted.tenant.filter(|_| is_metered) {
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let ingress = context::with(&kept, |context| context.ingress.get()).unwrap_or_default();
-        let body = if method == Method::HEAD { BodySize::None } else { response.response().body().size() };
-        let class = StatusClass::of(status.as_u16());
-        let delta = delta(micros, ingress, body);
+        let (delta, class) = (delta(started.elapsed(), ingress, body), StatusClass::of(status.as_u16()));
         let ticket = state.recorder.record(tenant.id, served.operation.id, class, started_at, &delta);
-        if ticket.flushed().await == Outcome::Unsafe {
-            state.metrics.usage.unsafe_answers.inc();
-            tracing::warn!("usage is kept by this process alone: neither Redis nor PostgreSQL takes it");
-        }
+        tell_unsafe(state, ticket.flushed().await);
     }
     served.series(&state.metrics).finished(status.as_u16(), started.elapsed());
     tracing::info!(
@@ -315,11 +306,20 @@ fn is_billable(status: StatusCode) -> bool {
         && !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
 }
 
-fn delta(micros: u64, ingress_bytes: u64, body: BodySize) -> UsageDelta {
+fn delta(took: Duration, ingress_bytes: u64, body: BodySize) -> UsageDelta {
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let egress_bytes = if let BodySize::Sized(bytes) = body { bytes } else { 0 };
     let mut latency = LatencyHistogram::default();
     latency.record(micros);
     UsageDelta { requests: 1, compute_micros: micros, ingress_bytes, egress_bytes, latency }
+}
+
+/// Counts and logs an answer whose usage is kept by this process alone.
+fn tell_unsafe(state: &AppState, outcome: Outcome) {
+    if outcome == Outcome::Unsafe {
+        state.metrics.usage.unsafe_answers.inc();
+        tracing::warn!("usage is kept by this process alone: neither Redis nor PostgreSQL takes it");
+    }
 }
 
 /// The headers that every answer carries.

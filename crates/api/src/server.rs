@@ -2,7 +2,7 @@
 
 use std::{future::ready, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use actix_http::HttpService;
+use actix_http::{HttpService, error::DispatchError};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
 use actix_web::{
     App, Error, HttpResponse, HttpServer, Route,
@@ -11,7 +11,6 @@ use actix_web::{
 };
 use bulkhead_auth::AuthError;
 use bulkhead_db::{Db, platform::nodes::Node};
-use bulkhead_limits::AddressConnections;
 use bulkhead_telemetry::{Health, Metrics};
 use futures::future::try_join;
 use tokio::sync::watch;
@@ -97,10 +96,7 @@ pub async fn serve(
     let mut document = openapi::document(&routes::catalog()?)?;
     openapi::place_below(public_path, &mut document);
     let pages = web::Data::new(Pages::new(&document, public_path));
-    let arrivals = Arrivals {
-        addresses: options.connections_per_address.map(AddressConnections::new),
-        write_timeout: options.write_timeout,
-    };
+    let arrivals = Arrivals::new(options.connections_per_address, options.write_timeout);
     let app = move || {
         let configure = |config: &mut web::ServiceConfig| {
             // The route table is small and made once per thread; it cannot fail here, having been made above.
@@ -135,7 +131,8 @@ pub async fn serve(
                     extensions.insert(Rc::clone(wire.line()));
                 })
                 .h1(map_config(app, |()| AppConfig::default()));
-            fn_service(move |socket| ready(arrivals.welcome(socket))).and_then(http)
+            let welcome = move |socket| ready(Ok::<_, DispatchError>(arrivals.welcome(socket)));
+            fn_service(welcome).and_then(http)
         })
         .map_err(|source| ServeError::Listen { address: options.api, source })?
         .run();

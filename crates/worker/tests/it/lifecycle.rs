@@ -241,20 +241,16 @@ async fn customers_sign_up_while_a_purge_takes_its_time() -> Result<()> {
     LocalSet::new().run_until(test).await
 }
 
-/// Each worker is stopped for good inside one step: its work is done and what comes next is written, but not committed.
-#[tokio::test]
-async fn a_purge_whose_worker_is_killed_in_every_step_comes_to_its_end() -> Result<()> {
-    const HELD: i64 = 4242;
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
-    let id = tenant.id.uuid();
+/// Has each step named in `platform.held` wait for an advisory lock before it commits, and notes which jobs are removed.
+async fn hold_steps(db: &TestDb, tenant: TenantId, lock: i64) -> Result<()> {
+    let id = tenant.uuid();
     db.sql(&format!(
         "INSERT INTO platform.jobs (id, kind, tenant_id, payload, max_attempts, run_at) \
          VALUES (gen_random_uuid(), 'purge_expired', '{id}', '{{}}', 5, now() + interval '1 day'); \
          CREATE TABLE platform.held (step text); \
          CREATE FUNCTION platform.hold() RETURNS trigger LANGUAGE plpgsql SET search_path = platform AS $$ BEGIN \
              IF EXISTS (SELECT FROM held WHERE step = OLD.step) THEN \
-                 PERFORM pg_advisory_xact_lock_shared({HELD}); \
+                 PERFORM pg_advisory_xact_lock_shared({lock}); \
              END IF; \
              RETURN NEW; \
          END $$; \
@@ -270,6 +266,16 @@ async fn a_purge_whose_worker_is_killed_in_every_step_comes_to_its_end() -> Resu
              FOR EACH ROW WHEN (OLD.tenant_id = '{id}') EXECUTE FUNCTION platform.note_removed()",
     ))
     .await?;
+    Ok(())
+}
+
+/// Each worker is stopped for good inside one step: its work is done and what comes next is written, but not committed.
+#[tokio::test]
+async fn a_purge_whose_worker_is_killed_in_every_step_comes_to_its_end() -> Result<()> {
+    const HELD: i64 = 4242;
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    hold_steps(&db, tenant.id, HELD).await?;
     delete(&db, tenant.id).await?;
     let brake = db.session(Login::Admin).await?;
     let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \

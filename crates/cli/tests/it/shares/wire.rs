@@ -101,8 +101,8 @@ async fn a_head_has_a_size_and_a_time(system: &System) {
         socket.write_all(before.as_bytes()).await.unwrap();
         let (mut reader, mut writer) = socket.split();
         let trickle = async {
-            let mut letters = "GET /livez HTTP/1.1\r\nX-Long: ".bytes().chain(std::iter::repeat(b'a'));
-            while let Some(letter) = letters.next() {
+            let letters = "GET /livez HTTP/1.1\r\nX-Long: ".bytes().chain(std::iter::repeat(b'a'));
+            for letter in letters {
                 if writer.write_all(&[letter]).await.is_err() {
                     break;
                 }
