@@ -12,6 +12,8 @@ use bulkhead_limits::{Entered, LargePlace};
 use chrono::{DateTime, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
 
+use crate::operation::Operation;
+
 /// A request's id: the caller's `X-Request-Id` when it is harmless, otherwise one of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestId(String);
@@ -61,6 +63,8 @@ pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
 pub(crate) struct Context {
     pub(crate) id: RequestId,
     pub(crate) operation: &'static str,
+    /// Whether the answer has the tenant's content in it.
+    pub(crate) answers_content: bool,
     /// When the request began; fixes the minute and the billing period it counts in.
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) principal: Option<Principal>,
@@ -77,11 +81,12 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(request: &ServiceRequest, operation: &'static str, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(request: &ServiceRequest, operation: &Operation, now: DateTime<Utc>) -> Self {
         let id = RequestId::of(request.headers(), now);
         Self {
             id,
-            operation,
+            operation: operation.id,
+            answers_content: operation.weight.is_of_content(),
             started_at: now,
             principal: None,
             ingress: Cell::new(0),

@@ -4,8 +4,8 @@
 //! 2. Who calls: the credential is verified, and any other tenant named beside it refused. Its address is asked before
 //!    anything is looked up, and charged when it was no good.
 //! 3. Admission: the tenant's bucket, then a place among its requests in flight and room for the bytes that it will hold,
-//!    then, where a large answer is expected, a place among its large requests. One with a large body takes that place when
-//!    its body has come (`extract/body.rs`). Without a credential the address has places and room.
+//!    then, where a large answer is expected, a place among its large requests; one that writes takes that place when its
+//!    body has come (`extract/body.rs`). Without a credential the address has places and room.
 //! 4. Permission, as the operation's line in the route table declares it; then that no parameters are sent to an
 //!    operation that takes none.
 //! 5. The handler; a panic becomes a problem.
@@ -42,7 +42,7 @@ use bulkhead_ablation::{self as ablation, Step};
 use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
-use bulkhead_limits::{Decision, Entered, Large, LargePlace, Party, rate_limit, rate_limit_policy};
+use bulkhead_limits::{Decision, Entered, LargePlace, Party, Size, rate_limit, rate_limit_policy};
 use bulkhead_telemetry::Phase;
 use bulkhead_usage::Outcome;
 use futures::FutureExt;
@@ -83,7 +83,7 @@ pub(crate) async fn run(
         return Ok(request.into_response(problem::respond(&ApiError::internal("no state"), "")));
     };
     let operation = &served.operation;
-    let context = Context::new(&request, operation.id, state.clock.now());
+    let context = Context::new(&request, operation, state.clock.now());
     let peer = request.peer_addr().map(|peer| peer.ip());
     let client = ClientAddress::of(peer, request.headers(), state.options.trusted_proxy_hops);
     let span = tracing::info_span!(
@@ -245,8 +245,10 @@ async fn admit(
     }
     let party = tenant.map_or(Party::Operators, |tenant| Party::Tenant(tenant.id));
     admitted.entered = Some(state.enter(party, bytes).await?);
-    if let Some(tenant) = tenant.filter(|_| operation.weight.is_of_content()) {
-        admitted.large = state.large.enter(tenant.id, Large::Answer).await?;
+    let reads_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+    if let Some(tenant) = tenant.filter(|_| !reads_body) {
+        let size = Size { body: 0, answers_content: operation.weight.is_of_content() };
+        admitted.large = state.large.enter(tenant.id, size).await?;
     }
     authorize(operation.access, &principal)?;
     if !served.takes_query && !request.query_string().is_empty() {

@@ -39,11 +39,11 @@ pub struct LargeRequests {
 
 /// What may be large about a request.
 #[derive(Clone, Copy, Debug)]
-pub enum Large {
-    /// Its body, which has so many bytes.
-    Body(usize),
-    /// Its answer, which has the tenant's content in it.
-    Answer,
+pub struct Size {
+    /// How many bytes its body has.
+    pub body: usize,
+    /// Whether its answer has the tenant's content in it.
+    pub answers_content: bool,
 }
 
 struct Account {
@@ -66,12 +66,10 @@ impl LargeRequests {
         Self { at_once: at_once.max(1), wait, tenants: Arc::default() }
     }
 
-    /// Waits for a place, if a request is large. Dropping the future gives the place up.
-    pub async fn enter(&self, tenant: TenantId, large: Large) -> Result<Option<LargePlace>, Crowded> {
-        let is_large = match large {
-            Large::Body(bytes) => bytes >= LARGE_BODY,
-            Large::Answer => self.expects(tenant),
-        };
+    /// Waits for a place, if a request is large. Dropping the future gives the place up. A request asks once: one that waits
+    /// for a second place may wait for itself.
+    pub async fn enter(&self, tenant: TenantId, size: Size) -> Result<Option<LargePlace>, Crowded> {
+        let is_large = size.body >= LARGE_BODY || (size.answers_content && self.expects(tenant));
         if !is_large {
             return Ok(None);
         }
@@ -168,7 +166,7 @@ mod tests {
         number: u128,
         bytes: usize,
     ) -> Result<Option<LargePlace>, Crowded> {
-        requests.enter(tenant(number), Large::Body(bytes)).await
+        requests.enter(tenant(number), Size { body: bytes, answers_content: false }).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -200,7 +198,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_a_large_answer_the_next_is_expected_to_be_large_for_a_while() {
         let requests = LargeRequests::new(1, Duration::from_secs(2));
-        let read = || requests.enter(tenant(1), Large::Answer);
+        let read = || requests.enter(tenant(1), Size { body: 0, answers_content: true });
         requests.answered(tenant(1), LARGE_ANSWER - 1);
         assert!(read().await.unwrap().is_none());
         requests.answered(tenant(1), LARGE_ANSWER);

@@ -39,7 +39,7 @@ pub use address::{AddressLimiter, FailureBudget};
 pub use connections::{AddressConnections, OpenConnection};
 pub use decision::{Ahead, Decision, Demand, Source, TENANT, rate_limit, rate_limit_policy, retry_after};
 pub use in_flight::{Crowded, Entered, InFlight, InFlightOptions, Party};
-pub use large::{Large, LargePlace, LargeRequests};
+pub use large::{LargePlace, LargeRequests, Size};
 pub use limiter::{Limiter, LimiterOptions};
 pub use link::{ClientError, client};
 pub use local::LocalBuckets;

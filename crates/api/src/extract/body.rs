@@ -14,7 +14,7 @@ use actix_web::{
     http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING},
     web::Data,
 };
-use bulkhead_limits::Large;
+use bulkhead_limits::Size;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde::{
@@ -60,21 +60,23 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                 return Err(ApiError::UnsupportedMediaType);
             }
             let state = request.app_data::<Data<AppState>>().ok_or_else(|| ApiError::internal("no state"))?;
-            let principal = context::with(&request, |context| context.principal).flatten();
+            let (tenant, answers_content, is_public) = context::with(&request, |context| {
+                let tenant = context.principal.and_then(|principal| principal.tenant());
+                (tenant, context.answers_content, context.principal.is_none())
+            })
+            .ok_or_else(|| ApiError::internal("no context"))?;
             let limit = state.options.body_limit;
-            let limit = if principal.is_none() { limit.min(PUBLIC_LIMIT) } else { limit };
+            let limit = if is_public { limit.min(PUBLIC_LIMIT) } else { limit };
             let bytes = read(&request, payload, limit).await?;
             // Only now: a body that is slow to come keeps no place from another.
-            let tenant = principal.and_then(|principal| principal.tenant());
+            let size = Size { body: bytes.len(), answers_content };
             let large = match tenant {
-                Some(tenant) => state.large.enter(tenant.get(), Large::Body(bytes.len())).await?,
+                Some(tenant) => state.large.enter(tenant.get(), size).await?,
                 None => None,
             };
             context::with(&request, |context| {
                 context.ingress.set(bytes.len() as u64);
-                if large.is_some() {
-                    context.large.replace(large);
-                }
+                context.large.replace(large);
             });
             let value = parse_body(&bytes)?;
             Ok(Self { value, bytes })

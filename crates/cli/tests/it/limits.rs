@@ -2,11 +2,7 @@
 //!
 //! On a system of its own: its Redis is killed, and its addresses may send little.
 
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bulkhead_auth::{AccessTokens, Issue, Principal};
 use bulkhead_domain::{Clock, Evidence, Proven, Role, SessionId, SystemClock};
@@ -17,7 +13,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
     hostile::credentials::stolen_keys,
-    support::{Answer, BINARIES, Call, Options, Raw, System, Tenant, create_tenant, eventually},
+    support::{Answer, Call, Options, Raw, System, Tenant, create_tenant, eventually},
 };
 
 /// Requests without a credential that one address may send in a minute here.
@@ -196,29 +192,21 @@ async fn guesses_of_one_who_hangs_up(system: &System) {
 async fn our_own_slowness(system: &System) {
     let (company, tenant) = (system.anonymous(), create_tenant(system, "enterprise").await);
     let table = format!("{}.users", tenant.schema());
-    let mut psql = Command::new(BINARIES.postgres_dir.join("psql"))
-        .args(["--no-psqlrc", "-q", &system.superuser_url()])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    writeln!(psql.stdin.as_mut().unwrap(), "BEGIN; LOCK TABLE {table};").unwrap();
-    let locks = format!(
-        "SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND mode = 'AccessExclusiveLock' AND granted"
-    );
-    while system.sql(&locks) != "1" {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let lock = system.session(&format!("BEGIN; LOCK TABLE {table}"));
     let look = |number| {
         let body =
             json!({ "tenant": tenant.slug, "email": format!("{number}@example.com"), "password": "a guess" });
         company.post("/v1/auth/login", &body).unchecked().into_future()
     };
-    for answer in join_all((0..FAILURES + 5).map(look)).await {
-        answer.refused(503, "unavailable");
+    // As many at a time as an address may have.
+    let mut looks: Vec<_> = (0..FAILURES + 5).map(look).collect();
+    while !looks.is_empty() {
+        let rest = looks.split_off(looks.len().min(IN_FLIGHT));
+        for answer in join_all(std::mem::replace(&mut looks, rest)).await {
+            answer.refused(503, "unavailable");
+        }
     }
-    writeln!(psql.stdin.as_mut().unwrap(), "ROLLBACK;").unwrap();
-    drop(psql.stdin.take());
-    psql.wait().unwrap();
+    drop(lock);
     company.post("/v1/auth/login", &login(&tenant)).await.expect(200);
 }
 

@@ -119,14 +119,14 @@ async fn crowds_of_one_tenant_take_bounded_memory_and_its_neighbour_is_served() 
 
     // Bodies that do not come hold the room that they announce; behind them the tenant has none, its neighbour has.
     let announced = request(&crowd, "POST /v1/resources")
-        + "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n";
+        + "Content-Type: application/json\r\nContent-Length: 1040000\r\n\r\n";
     let mut slow = Vec::new();
     for _ in 0..6 {
         let mut socket = TcpStream::connect(("127.0.0.1", system.api_port)).await.unwrap();
         socket.write_all(announced.as_bytes()).await.unwrap();
         slow.push(socket);
     }
-    system.await_metric("bulkhead_bytes_in_flight", |bytes| bytes > f64::from(SHARE) * 0.7).await;
+    system.await_metric("bulkhead_bytes_in_flight", |bytes| bytes > f64::from(SHARE) * 0.9).await;
     crowd.owner.caller.post("/v1/resources", &in_pieces).unchecked().await.refused(429, "too-many-in-flight");
     neighbour.owner.caller.post("/v1/resources", &in_pieces).await.expect(201);
     drop(slow);

@@ -19,7 +19,7 @@ pub(crate) use call::{Call, Caller};
 pub(crate) use contract::Operation;
 pub(crate) use process::{Finished, Service, Variables, bulkhead, dev};
 pub(crate) use raw::Raw;
-pub(crate) use system::{BINARIES, Options, System, free_port};
+pub(crate) use system::{Options, System, free_port};
 pub(crate) use tenant::{Tenant, create_tenant};
 
 use std::{
