@@ -42,7 +42,7 @@ use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
 use bulkhead_limits::{Decision, Entered, LargePlace, Party, rate_limit, rate_limit_policy};
-use bulkhead_telemetry::Phase;
+use bulkhead_telemetry::{Metrics, Phase};
 use bulkhead_usage::Outcome;
 use futures::FutureExt;
 use tracing::Instrument;
@@ -148,10 +148,7 @@ async fn answer(
         let class = StatusClass::of(status.as_u16());
         let delta = delta(micros, ingress, body);
         let ticket = state.recorder.record(tenant.id, served.operation.id, class, started_at, &delta);
-        if ticket.flushed().await == Outcome::Unsafe {
-            state.metrics.usage.unsafe_answers.inc();
-            tracing::warn!("usage is kept by this process alone: neither Redis nor PostgreSQL takes it");
-        }
+        note(ticket.flushed().await, &state.metrics);
     }
     served.series(&state.metrics).finished(status.as_u16(), started.elapsed());
     tracing::info!(
@@ -165,6 +162,21 @@ async fn answer(
         line.answered();
     }
     response.map_body(|_, body| paced::pace(body, held))
+}
+
+/// Counts an answer that goes out although its usage may be in this process alone.
+fn note(outcome: Outcome, metrics: &Metrics) {
+    match outcome {
+        Outcome::Stored => {}
+        Outcome::Late => {
+            metrics.usage.late_answers.inc();
+            tracing::warn!("an answer does not wait any longer for its usage to be stored");
+        }
+        Outcome::Unsafe => {
+            metrics.usage.unsafe_answers.inc();
+            tracing::warn!("usage is kept by this process alone: neither Redis nor PostgreSQL takes it");
+        }
+    }
 }
 
 /// Steps 1 to 5.

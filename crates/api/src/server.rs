@@ -32,6 +32,9 @@ const FAREWELL: Duration = Duration::from_millis(250);
 /// How long the last usage of all threads may take to reach PostgreSQL.
 const USAGE_AT_THE_END: Duration = Duration::from_secs(2);
 
+/// How long the other nodes may take to be told that this one has ended; they notice by themselves, a little later.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// Where and how the servers listen.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -78,9 +81,13 @@ pub enum ServeError {
     /// A server has failed.
     #[error(transparent)]
     Server(#[from] io::Error),
+    /// Usage is not stored any more, so nothing may be answered.
+    #[error("what stores usage has ended")]
+    Usage,
 }
 
-/// Serves until `stop` turns true, then drains.
+/// Serves until `stop` turns true, then drains. When what stores usage ends before that, the process ends too: it would
+/// answer for nothing.
 ///
 /// `state` makes a thread's state on that thread; `db` is this thread's own way to the database, for what the node does
 /// beside answering; `node` is what the other nodes know it by.
@@ -143,37 +150,65 @@ pub async fn serve(
     tracing::info!(address = %options.api, metrics = %options.metrics, threads = options.threads, "serving");
     let mut tasks = background::spawn(&shared, &db, &node);
     let handles = [api.handle(), metrics.handle()];
-    actix_web::rt::spawn(drain(handles, Arc::clone(&shared.health), options.drain_delay, stop));
+    let end = end_of(stop, shared.usage.ended());
+    let drained = actix_web::rt::spawn(drain(handles, Arc::clone(&shared.health), options.drain_delay, end));
     shared.health.mark_started();
     let result = try_join(api, metrics).await;
     tasks.shutdown().await;
-    settle_usage(&shared).await;
-    background::leave(&db, &node).await;
+    finish_usage(&shared).await;
+    background::leave(&db, &node, LEAVING).await;
     result?;
-    Ok(())
+    match drained.await {
+        Ok(End::UsageIsLost) => Err(ServeError::Usage),
+        Ok(End::Asked) | Err(_) => Ok(()),
+    }
+}
+
+/// Why a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It was asked to.
+    Asked,
+    /// What stores usage has ended.
+    UsageIsLost,
+}
+
+/// Waits for a reason to end.
+async fn end_of(mut stop: watch::Receiver<bool>, usage_ended: impl Future<Output = ()>) -> End {
+    tokio::select! {
+        // An error means that whoever could ask us to stop is gone: then stop.
+        _asked = stop.wait_for(|stop| *stop) => End::Asked,
+        () = usage_ended => {
+            tracing::error!("what stores usage has ended; this process ends too, for nobody would be billed");
+            End::UsageIsLost
+        }
+    }
 }
 
 /// Brings what PostgreSQL has not confirmed of the process's usage to it.
-async fn settle_usage(shared: &Shared) {
-    let left = shared.usage.settle(USAGE_AT_THE_END).await;
+async fn finish_usage(shared: &Shared) {
+    let left = shared.usage.finish(USAGE_AT_THE_END).await;
     if left > 0 {
         tracing::error!(batches = left, "usage was left behind; what Redis holds of it is billed later");
     }
 }
 
-/// Waits for the signal, lets load balancers notice, then closes the listeners and waits for what is in flight.
+/// Waits for a reason to end, lets load balancers notice, then closes the listeners and waits for what is in flight. When
+/// usage is lost nobody waits for load balancers: what is answered meanwhile is billed to nobody.
 async fn drain(
     [api, metrics]: [ServerHandle; 2],
     health: Arc<Health>,
     delay: Duration,
-    mut stop: watch::Receiver<bool>,
-) {
-    // An error means that whoever could ask us to stop is gone: then stop.
-    let _asked = stop.wait_for(|stop| *stop).await;
+    end: impl Future<Output = End>,
+) -> End {
+    let end = end.await;
     health.mark_draining();
-    tokio::time::sleep(delay.max(FAREWELL)).await;
+    if end == End::Asked {
+        tokio::time::sleep(delay.max(FAREWELL)).await;
+    }
     api.stop(true).await;
     metrics.stop(false).await;
+    end
 }
 
 /// Runs the work of a command that serves, on this thread and with the runtime that the servers need.

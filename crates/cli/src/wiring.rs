@@ -159,6 +159,8 @@ pub(crate) fn flusher_options(settings: &Settings) -> FlusherOptions {
     let usage = &settings.usage;
     FlusherOptions {
         node: usage.node_name(),
+        // An answer that was ready by its deadline is given by twice that, whatever happens to its usage.
+        longest_wait: settings.http.request_timeout,
         stream_max: u64::from(usage.usage_stream_max),
         buffer_bytes: usage.usage_buffer_bytes,
         buffer_age: usage.usage_buffer_age,

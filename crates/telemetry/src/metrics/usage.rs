@@ -24,6 +24,8 @@ pub struct Usage {
     pub buffer_bytes: IntGauge,
     /// Requests answered while neither Redis nor PostgreSQL had taken their usage: lost if this process dies now.
     pub unsafe_answers: IntCounter,
+    /// Requests answered before there was any word about their usage: lost if this process dies before it is stored.
+    pub late_answers: IntCounter,
     /// Batches in the Redis stream, as this process last saw it.
     pub stream_length: IntGauge,
     /// Entries set aside because they could not be read, or were not ours: somebody has to look at them.
@@ -50,6 +52,11 @@ impl Usage {
                 registry,
                 "bulkhead_usage_unsafe_answers_total",
                 "Requests answered while their usage was held by this process alone",
+            )?,
+            late_answers: counter(
+                registry,
+                "bulkhead_usage_late_answers_total",
+                "Requests answered before their usage was stored, because that took too long",
             )?,
             stream_length: gauge(
                 registry,
