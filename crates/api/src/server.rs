@@ -248,3 +248,55 @@ pub fn probes(address: SocketAddr, metrics: Metrics, health: Arc<Health>) -> Res
         .map_err(listen)?;
     Ok(server.run())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::pending,
+        net::{Ipv4Addr, TcpListener},
+    };
+
+    use bulkhead_db::{Connector, Pool, PoolOptions, Shares, Timeouts, platform::nodes::NodeKind};
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_process_ends_when_it_is_asked_and_when_usage_is_lost() {
+        block_on(async {
+            let (ask, asked) = watch::channel(false);
+            assert_eq!(end_of(asked.clone(), ready(())).await, End::UsageIsLost);
+            ask.send_replace(true);
+            assert_eq!(end_of(asked, pending()).await, End::Asked);
+        });
+    }
+
+    #[test]
+    fn a_database_that_does_not_answer_does_not_hold_up_the_end() {
+        const LONG: Duration = Duration::from_mins(1);
+        block_on(async {
+            // The system takes connections, and nobody answers them.
+            let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let url = format!("postgres://nobody:x@{}/none", silent.local_addr().unwrap());
+            let options = PoolOptions {
+                connections: 1,
+                shares: Shares::Whole,
+                max_age: LONG,
+                statements: 1,
+                wait: LONG,
+                answer: LONG,
+            };
+            let pool = || Pool::new(Connector::new(&url, None, LONG).unwrap(), options);
+            let db = Db::new(pool(), pool(), Timeouts { statement_ms: 1, lock_ms: 1, idle_ms: 1 });
+            let node = Node {
+                id: Uuid::nil(),
+                name: "n".to_owned(),
+                kind: NodeKind::Api,
+                started_at: DateTime::UNIX_EPOCH,
+            };
+            let left = background::leave(&db, &node, Duration::from_millis(100));
+            assert!(tokio::time::timeout(LONG / 6, left).await.is_ok(), "it waits for the database");
+        });
+    }
+}
