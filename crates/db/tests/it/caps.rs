@@ -103,7 +103,8 @@ async fn two_at_once_do_not_pass_the_cap() -> Result<()> {
 async fn no_two_tenants_share_a_lock() -> Result<()> {
     let db = TestDb::new().await?;
     let pool = db.db()?;
-    for tenant in [db.create_tenant("acme", Plan::Free).await?, db.create_tenant("other", Plan::Free).await?] {
+    for tenant in [db.create_tenant("acme", Plan::Free).await?, db.create_tenant("other", Plan::Free).await?]
+    {
         for (what, table) in [(Capped::Users, "users"), (Capped::ApiKeys, "api_keys")] {
             let locked = pool
                 .write::<_, DbError>(tenant.proven(), async |tx| {
