@@ -299,7 +299,7 @@ pub async fn confirmed(tx: &mut PlatformTx, first: BatchId, last: u64) -> DbResu
     Ok(spans.into_iter().map(|span| span.first.unsigned_abs()..=span.last.unsigned_abs()).collect())
 }
 
-/// Sets a stream entry aside that cannot be applied, for people to look at. Doing it twice keeps one.
+/// Sets a stream entry aside that is not believed or cannot be read, for people to look at. Doing it twice keeps one.
 pub async fn reject(tx: &mut PlatformTx, entry: &str, payload: &[u8], reason: &str) -> DbResult<()> {
     let statement = diesel::sql_query(
         "INSERT INTO usage_batches_rejected (entry, payload, reason) VALUES ($1, $2, $3) ON CONFLICT (entry) DO NOTHING",

@@ -22,9 +22,10 @@ pub struct Usage {
     pub in_flight: IntGauge,
     /// Bytes of usage held until PostgreSQL confirms.
     pub buffer_bytes: IntGauge,
-    /// Requests answered while neither Redis nor PostgreSQL had taken their usage: lost if this process dies now.
+    /// Requests answered although neither Redis nor PostgreSQL took their usage: lost if this process dies now.
     pub unsafe_answers: IntCounter,
-    /// Requests answered before there was any word about their usage: lost if this process dies before it is stored.
+    /// Requests answered before their usage was stored, because PostgreSQL is slow and Redis is away: lost if this process
+    /// dies before it is.
     pub late_answers: IntCounter,
     /// Batches in the Redis stream, as this process last saw it.
     pub stream_length: IntGauge,
