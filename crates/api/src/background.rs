@@ -102,7 +102,7 @@ pub(crate) async fn leave(db: &Db, node: &Node, limit: Duration) {
             tracing::debug!(%error, "the other nodes will notice in a while that this one has ended");
         }
         Err(_elapsed) => {
-            tracing::debug!("PostgreSQL does not answer; the other nodes will notice in a while")
+            tracing::debug!("PostgreSQL does not answer; the other nodes will notice in a while");
         }
     }
 }

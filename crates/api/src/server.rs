@@ -149,15 +149,26 @@ pub async fn serve(
     let metrics = probes(options.metrics, shared.metrics.clone(), Arc::clone(&shared.health))?;
     tracing::info!(address = %options.api, metrics = %options.metrics, threads = options.threads, "serving");
     let mut tasks = background::spawn(&shared, &db, &node);
-    let handles = [api.handle(), metrics.handle()];
     let end = end_of(stop, shared.usage.ended());
-    let drained = actix_web::rt::spawn(drain(handles, Arc::clone(&shared.health), options.drain_delay, end));
-    shared.health.mark_started();
-    let result = try_join(api, metrics).await;
+    let result = until_drained(api, metrics, &shared.health, options.drain_delay, end).await;
     tasks.shutdown().await;
     finish_usage(&shared).await;
     background::leave(&db, &node, LEAVING).await;
-    result?;
+    result
+}
+
+/// Runs both servers until there is a reason to end and they have ended.
+async fn until_drained(
+    api: Server,
+    metrics: Server,
+    health: &Arc<Health>,
+    delay: Duration,
+    end: impl Future<Output = End> + 'static,
+) -> Result<(), ServeError> {
+    let handles = [api.handle(), metrics.handle()];
+    let drained = actix_web::rt::spawn(drain(handles, Arc::clone(health), delay, end));
+    health.mark_started();
+    try_join(api, metrics).await?;
     match drained.await {
         Ok(End::UsageIsLost) => Err(ServeError::Usage),
         Ok(End::Asked) | Err(_) => Ok(()),
