@@ -10,7 +10,7 @@
 //! After `kill -9` of an API process: answered ≤ billed ≤ answered + in flight. After anything else: equal. Never twice.*
 //! Two kinds of answers are outside of the promise, and counted: those that waited for as long as an answer may
 //! ([`Outcome::Late`]), and those that nobody could store ([`Outcome::Unsafe`]). With Redis or PostgreSQL answering none is
-//! unsafe; with Redis answering none is late.
+//! unsafe; with Redis answering and room in its stream none is late, unless the process itself hardly runs.
 //!
 //! | step | what happens | why the promise holds |
 //! |---|---|---|

@@ -5,7 +5,7 @@
 //! rescues what is not.
 //!
 //! That a record is unsafe is said on evidence alone: after the record was put down Redis was asked and did not take it,
-//! and PostgreSQL was asked and refused it or let nobody in. A time-out that says more about us than about a server is
+//! and PostgreSQL was asked and refused it or did not answer a login. A time-out that says more about us than about a server is
 //! none.
 
 use std::{

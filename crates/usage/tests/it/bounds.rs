@@ -154,12 +154,16 @@ async fn a_flusher_that_fails_ends_and_nobody_waits_for_it() -> Result<()> {
     let record =
         || flusher.recorder().record(tenant(1), ROUTES[0], StatusClass::of(200), noon(), &delta).flushed();
     // The first ones may go to PostgreSQL, while Redis is not connected yet.
-    loop {
-        tokio::select! {
-            () = &mut ended => break,
-            outcome = record() => assert!(outcome != Outcome::Late),
+    let recording = async {
+        loop {
+            tokio::select! {
+                () = &mut ended => break,
+                outcome = record() => assert!(outcome != Outcome::Late),
+            }
+            tokio::task::yield_now().await;
         }
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(30), recording).await?;
     assert_eq!(record().await, Outcome::Unsafe);
     assert_eq!(format!("{:?}", flusher.recorder()), "Recorder(0 open keys)", "nobody would ever take it");
     assert_eq!(flusher.finish(Duration::from_secs(10)).await, 1, "the end is not in order");
