@@ -10,7 +10,7 @@ use bulkhead_db::{
 };
 use tokio::{
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use crate::state::Shared;
@@ -92,11 +92,18 @@ async fn watch_redis(shared: Shared) {
     }
 }
 
-/// Says that this node has ended, so that the others take over its share of the limits at once.
-pub(crate) async fn leave(db: &Db, node: &Node) {
-    let left = db.platform_write(Authority::machinery(), async |tx| nodes::leave(tx, node.id).await).await;
-    if let Err(error) = left {
-        tracing::debug!(%error, "the other nodes will notice in a while that this one has ended");
+/// Says that this node has ended, so that the others take over its share of the limits at once. Takes `limit` at most: with
+/// PostgreSQL away it would take as long as a login, a wait for a connection and an answer may.
+pub(crate) async fn leave(db: &Db, node: &Node, limit: Duration) {
+    let leaving = db.platform_write(Authority::machinery(), async |tx| nodes::leave(tx, node.id).await);
+    match timeout(limit, leaving).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the other nodes will notice in a while that this one has ended");
+        }
+        Err(_elapsed) => {
+            tracing::debug!("PostgreSQL does not answer; the other nodes will notice in a while");
+        }
     }
 }
 

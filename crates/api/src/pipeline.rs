@@ -43,7 +43,7 @@ use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
 use bulkhead_limits::{Decision, Entered, LargePlace, Party, Size, rate_limit, rate_limit_policy};
-use bulkhead_telemetry::Phase;
+use bulkhead_telemetry::{Metrics, Phase};
 use bulkhead_usage::Outcome;
 use futures::FutureExt;
 use tracing::Instrument;
@@ -146,7 +146,7 @@ async fn answer(
         let ingress = context::with(&kept, |context| context.ingress.get()).unwrap_or_default();
         let (delta, class) = (delta(started.elapsed(), ingress, body), StatusClass::of(status.as_u16()));
         let ticket = state.recorder.record(tenant.id, served.operation.id, class, started_at, &delta);
-        tell_unsafe(state, ticket.flushed().await);
+        note(ticket.flushed().await, &state.metrics);
     }
     served.series(&state.metrics).finished(status.as_u16(), started.elapsed());
     tracing::info!(
@@ -160,6 +160,21 @@ async fn answer(
         line.answered();
     }
     response.map_body(|_, body| paced::pace(body, held))
+}
+
+/// Counts an answer that goes out although its usage may be in this process alone.
+fn note(outcome: Outcome, metrics: &Metrics) {
+    match outcome {
+        Outcome::Stored => {}
+        Outcome::Late => {
+            metrics.usage.late_answers.inc();
+            tracing::warn!("an answer does not wait any longer for its usage to be stored");
+        }
+        Outcome::Unsafe => {
+            metrics.usage.unsafe_answers.inc();
+            tracing::warn!("usage is kept by this process alone: neither Redis nor PostgreSQL takes it");
+        }
+    }
 }
 
 /// Steps 1 to 5.
@@ -314,14 +329,6 @@ fn delta(took: Duration, ingress_bytes: u64, body: BodySize) -> UsageDelta {
     let mut latency = LatencyHistogram::default();
     latency.record(micros);
     UsageDelta { requests: 1, compute_micros: micros, ingress_bytes, egress_bytes, latency }
-}
-
-/// Counts and logs an answer whose usage is kept by this process alone.
-fn tell_unsafe(state: &AppState, outcome: Outcome) {
-    if outcome == Outcome::Unsafe {
-        state.metrics.usage.unsafe_answers.inc();
-        tracing::warn!("usage is kept by this process alone: neither Redis nor PostgreSQL takes it");
-    }
 }
 
 /// The headers that every answer carries.

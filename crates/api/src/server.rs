@@ -31,6 +31,9 @@ const FAREWELL: Duration = Duration::from_millis(250);
 /// How long the last usage of all threads may take to reach PostgreSQL.
 const USAGE_AT_THE_END: Duration = Duration::from_secs(2);
 
+/// How long the other nodes may take to be told that this one has ended; they notice by themselves, a little later.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// Where and how the servers listen.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -77,9 +80,13 @@ pub enum ServeError {
     /// A server has failed.
     #[error(transparent)]
     Server(#[from] io::Error),
+    /// Usage is not stored any more, so nothing may be answered.
+    #[error("what stores usage has ended")]
+    Usage,
 }
 
-/// Serves until `stop` turns true, then drains.
+/// Serves until `stop` turns true, then drains. When what stores usage ends before that, the process ends too: it would
+/// answer for nothing.
 ///
 /// `state` makes a thread's state on that thread; `db` is this thread's own way to the database, for what the node does
 /// beside answering; `node` is what the other nodes know it by.
@@ -139,38 +146,77 @@ pub async fn serve(
     let metrics = probes(options.metrics, shared.metrics.clone(), Arc::clone(&shared.health))?;
     tracing::info!(address = %options.api, metrics = %options.metrics, threads = options.threads, "serving");
     let mut tasks = background::spawn(&shared, &db, &node);
-    let handles = [api.handle(), metrics.handle()];
-    actix_web::rt::spawn(drain(handles, Arc::clone(&shared.health), options.drain_delay, stop));
-    shared.health.mark_started();
-    let result = try_join(api, metrics).await;
+    let end = end_of(stop, shared.usage.ended());
+    let result = until_drained(api, metrics, &shared.health, options.drain_delay, end).await;
     tasks.shutdown().await;
-    settle_usage(&shared).await;
-    background::leave(&db, &node).await;
-    result?;
-    Ok(())
+    finish_usage(&shared).await;
+    background::leave(&db, &node, LEAVING).await;
+    result
+}
+
+/// Runs both servers until there is a reason to end and they have ended.
+async fn until_drained(
+    api: Server,
+    metrics: Server,
+    health: &Arc<Health>,
+    delay: Duration,
+    end: impl Future<Output = End> + 'static,
+) -> Result<(), ServeError> {
+    let handles = [api.handle(), metrics.handle()];
+    let drained = actix_web::rt::spawn(drain(handles, Arc::clone(health), delay, end));
+    health.mark_started();
+    try_join(api, metrics).await?;
+    match drained.await {
+        Ok(End::UsageIsLost) => Err(ServeError::Usage),
+        Ok(End::Asked) | Err(_) => Ok(()),
+    }
+}
+
+/// Why a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It was asked to.
+    Asked,
+    /// What stores usage has ended.
+    UsageIsLost,
+}
+
+/// Waits for a reason to end.
+async fn end_of(mut stop: watch::Receiver<bool>, usage_ended: impl Future<Output = ()>) -> End {
+    tokio::select! {
+        // An error means that whoever could ask us to stop is gone: then stop.
+        _asked = stop.wait_for(|stop| *stop) => End::Asked,
+        () = usage_ended => {
+            tracing::error!("what stores usage has ended; this process ends too, for nobody would be billed");
+            End::UsageIsLost
+        }
+    }
 }
 
 /// Brings what PostgreSQL has not confirmed of the process's usage to it.
-async fn settle_usage(shared: &Shared) {
-    let left = shared.usage.settle(USAGE_AT_THE_END).await;
+async fn finish_usage(shared: &Shared) {
+    let left = shared.usage.finish(USAGE_AT_THE_END).await;
     if left > 0 {
         tracing::error!(batches = left, "usage was left behind; what Redis holds of it is billed later");
     }
 }
 
-/// Waits for the signal, lets load balancers notice, then closes the listeners and waits for what is in flight.
+/// Waits for a reason to end, lets load balancers notice, then closes the listeners and waits for what is in flight. When
+/// usage is lost nobody waits for load balancers: what is answered meanwhile is billed to nobody.
 async fn drain(
     [api, metrics]: [ServerHandle; 2],
     health: Arc<Health>,
     delay: Duration,
-    mut stop: watch::Receiver<bool>,
-) {
-    // An error means that whoever could ask us to stop is gone: then stop.
-    let _asked = stop.wait_for(|stop| *stop).await;
+    end: impl Future<Output = End>,
+) -> End {
+    let end = end.await;
     health.mark_draining();
-    tokio::time::sleep(delay.max(FAREWELL)).await;
+    if end == End::Asked {
+        tokio::time::sleep(delay.max(FAREWELL)).await;
+    }
     api.stop(true).await;
     metrics.stop(false).await;
+    end
 }
 
 /// Runs the work of a command that serves, on this thread and with the runtime that the servers need.
@@ -209,4 +255,56 @@ pub fn probes(address: SocketAddr, metrics: Metrics, health: Arc<Health>) -> Res
         .bind(address)
         .map_err(listen)?;
     Ok(server.run())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::pending,
+        net::{Ipv4Addr, TcpListener},
+    };
+
+    use bulkhead_db::{Connector, Pool, PoolOptions, Shares, Timeouts, platform::nodes::NodeKind};
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_process_ends_when_it_is_asked_and_when_usage_is_lost() {
+        block_on(async {
+            let (ask, asked) = watch::channel(false);
+            assert_eq!(end_of(asked.clone(), ready(())).await, End::UsageIsLost);
+            ask.send_replace(true);
+            assert_eq!(end_of(asked, pending()).await, End::Asked);
+        });
+    }
+
+    #[test]
+    fn a_database_that_does_not_answer_does_not_hold_up_the_end() {
+        const LONG: Duration = Duration::from_mins(1);
+        block_on(async {
+            // The system takes connections, and nobody answers them.
+            let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let url = format!("postgres://nobody:x@{}/none", silent.local_addr().unwrap());
+            let options = PoolOptions {
+                connections: 1,
+                shares: Shares::Whole,
+                max_age: LONG,
+                statements: 1,
+                wait: LONG,
+                answer: LONG,
+            };
+            let pool = || Pool::new(Connector::new(&url, None, LONG).unwrap(), options);
+            let db = Db::new(pool(), pool(), Timeouts { statement_ms: 1, lock_ms: 1, idle_ms: 1 });
+            let node = Node {
+                id: Uuid::nil(),
+                name: "n".to_owned(),
+                kind: NodeKind::Api,
+                started_at: DateTime::UNIX_EPOCH,
+            };
+            let left = background::leave(&db, &node, Duration::from_millis(100));
+            assert!(tokio::time::timeout(LONG / 6, left).await.is_ok(), "it waits for the database");
+        });
+    }
 }

@@ -21,10 +21,14 @@ const SLOWDOWN: f64 = 0.045;
 const KB_PER_TENANT: f64 = 45.0;
 /// What a backend that has served has of its own, in MB.
 const BACKEND_MB: f64 = 12.0;
-/// Connections of a thread of the API: to its tenants and to the platform.
-const CONNECTIONS_PER_THREAD: f64 = 8.0;
-/// Connections of a worker.
-const WORKER_CONNECTIONS: f64 = 20.0;
+/// Connections of a thread: to its tenants and to the platform.
+const CONNECTIONS_PER_THREAD: f64 = 12.0;
+/// Connections of a process beside those of the threads that it is set to: of one thread more, and for usage or for building
+/// tenants.
+const CONNECTIONS_PER_PROCESS: f64 = CONNECTIONS_PER_THREAD + 3.0;
+/// Processors of a task of the API, and of a worker (`terraform/environments/production`).
+const API_TASK_VCPUS: f64 = 2.0;
+const WORKER_TASK_VCPUS: f64 = 1.0;
 /// What a tenant takes on disk before it has any rows, in MB, with its part of the catalog.
 const DISK_MB: f64 = 0.42;
 
@@ -103,7 +107,10 @@ impl Cell {
         // Two tasks at least, in two zones.
         let api_vcpus = vcpus(API_US * weight).ceil().max(2.0);
         let worker_vcpus = vcpus(WORKER_US).ceil().max(2.0);
-        let connections = api_vcpus * CONNECTIONS_PER_THREAD + worker_vcpus * WORKER_CONNECTIONS;
+        let processes =
+            (api_vcpus / API_TASK_VCPUS).ceil().max(2.0) + (worker_vcpus / WORKER_TASK_VCPUS).ceil();
+        let connections =
+            (api_vcpus + worker_vcpus) * CONNECTIONS_PER_THREAD + processes * CONNECTIONS_PER_PROCESS;
         let used_gb = backends_mb(tenants, api_vcpus, connections) / 1_024.0;
         CLASSES
             .iter()

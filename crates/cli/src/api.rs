@@ -42,6 +42,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         let database = &settings.database;
         let logins = [(TENANT_URL, database.require_tenant()?), (PLATFORM_URL, database.require_platform()?)];
         wiring::try_logins(database, &logins).await?;
+        tracing::info!(database_connections_at_most = database.connections_of_api(threads), "starting");
         let served = serve(options, shared, state, databases(), node, stop).await;
         served.map_err(|error| wiring::name_port(error, &settings))
     })

@@ -9,15 +9,19 @@ use std::{
 use anyhow::{Result, bail};
 use bulkhead_config::Settings;
 use bulkhead_db::{
-    inspect::{Level, inspect},
+    inspect::{Level, connections, inspect},
     migrate::TENANT_MIGRATIONS,
 };
 
 use crate::{out, wiring};
 
-/// Looks at roles, grants, walls and versions, and prints what it found. Fails when something is broken.
+/// Looks at roles, grants, walls, versions and room for connections, and prints what it found. Fails when something is broken.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
-    let findings = inspect(&wiring::owner(settings, 1)?, TENANT_MIGRATIONS).await?;
+    let owner = wiring::owner(settings, 1)?;
+    let mut findings = inspect(&owner, TENANT_MIGRATIONS).await?;
+    let (database, threads) = (&settings.database, wiring::threads(settings));
+    let (api, worker) = (database.connections_of_api(threads), database.connections_of_worker(threads));
+    findings.push(connections(&owner, api, worker).await?);
     let mut broken = 0;
     for finding in &findings {
         let mark = match finding.level {

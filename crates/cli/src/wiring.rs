@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use bulkhead_api::ServeError;
 use bulkhead_auth::{Keyring, MasterKey};
-use bulkhead_config::{Database, DatabaseTls, ServerUrl, Settings};
+use bulkhead_config::{Database, DatabaseTls, ServerUrl, Settings, USAGE_CONNECTIONS};
 use bulkhead_db::{
     Connector, Db, Owner, Pool, PoolOptions, Shares, Timeouts, Tls,
     platform::nodes::{Node, NodeKind},
@@ -21,9 +21,6 @@ const MARGIN: Duration = Duration::from_secs(2);
 const REDIS_CONNECT: Duration = Duration::from_secs(1);
 /// How long to wait for its answer. Longer than a limiter may: what is sent here matters more than when.
 const REDIS_ANSWER: Duration = Duration::from_millis(500);
-
-/// Connections that storing usage may use: for what answers wait for, and for what is made up for beside it.
-const USAGE_CONNECTIONS: u16 = 2;
 
 /// The keys that are derived from the master key.
 pub(crate) fn keyring(settings: &Settings) -> Result<Arc<Keyring>> {
@@ -173,6 +170,8 @@ pub(crate) fn flusher_options(settings: &Settings) -> FlusherOptions {
     let usage = &settings.usage;
     FlusherOptions {
         node: usage.node_name(),
+        // An answer that was ready by its deadline is given by twice that, whatever happens to its usage.
+        longest_wait: settings.http.request_timeout,
         stream_max: u64::from(usage.usage_stream_max),
         buffer_bytes: usage.usage_buffer_bytes,
         buffer_age: usage.usage_buffer_age,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use bulkhead_api::{block_on, probes};
 use bulkhead_auth::Purpose;
-use bulkhead_config::{PLATFORM_URL, PROVISIONER_URL, Settings, TENANT_URL};
+use bulkhead_config::{PLATFORM_URL, PROVISIONER_CONNECTIONS, PROVISIONER_URL, Settings, TENANT_URL};
 use bulkhead_db::Shares;
 use bulkhead_domain::SystemClock;
 use bulkhead_telemetry::{Health, Metrics};
@@ -13,10 +13,6 @@ use bulkhead_worker::{Reaches, Registry, WorkerOptions, run as work};
 use tokio_util::sync::CancellationToken;
 
 use crate::{stop, wiring};
-
-/// Connections of the provisioner to build with, and as many to purge with: one tenant at a time each, and neither waits for
-/// the other.
-const PROVISIONERS: u16 = 1;
 
 /// Runs jobs until it is told to stop.
 pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
@@ -30,8 +26,8 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         let reaches = Reaches {
             threads: (0..wiring::threads(&settings)).map(|_| databases()).collect(),
             own: databases(),
-            owner: wiring::measured_owner(&settings, PROVISIONERS, &metrics)?,
-            purger: wiring::measured_owner(&settings, PROVISIONERS, &metrics)?,
+            owner: wiring::measured_owner(&settings, PROVISIONER_CONNECTIONS, &metrics)?,
+            purger: wiring::measured_owner(&settings, PROVISIONER_CONNECTIONS, &metrics)?,
             redis: wiring::queue_redis(&settings)?,
             usage_mac: keyring.for_purpose(Purpose::UsageEntry),
             queue_mac: keyring.for_purpose(Purpose::QueuedJob),
@@ -61,7 +57,8 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
             asked.cancel();
         });
         health.mark_started();
-        tracing::info!(metrics = %address, "working");
+        let connections = database.connections_of_worker(wiring::threads(&settings));
+        tracing::info!(metrics = %address, database_connections_at_most = connections, "working");
         Box::pin(work(options(&settings), reaches, Registry::standard(), shutdown)).await?;
         probes_handle.stop(false).await;
         Ok(())

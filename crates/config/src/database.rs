@@ -52,8 +52,8 @@ pub struct Database {
     /// File of PEM certificates that the server's certificate must lead to; unset, the system's authorities count.
     #[arg(id = "database_ca", env = "BULKHEAD_DATABASE_CA_FILE")]
     pub ca: Option<CertificateBundle>,
-    /// Connections that each thread may hold for tenants' data; a tenant may have half of them, and so may all who log in together. The API has a thread more
-    /// than it answers requests with.
+    /// Connections that each thread may hold for tenants' data; a tenant may have half of them, and so may all who log in
+    /// together. The API and the worker have a thread more than they are set to.
     #[arg(env = "BULKHEAD_DATABASE_CONNECTIONS_PER_THREAD", default_value = "8", value_parser = number(2..=256_u16))]
     pub connections_per_thread: u16,
     /// Prepared statements that a connection may hold; then it forgets them all. Each takes about 13 kB of the server's memory.

@@ -8,6 +8,7 @@
 //! appear in `ps`. Refuses defaults for secrets, and values that would switch a limit or a time-out off.
 
 mod auth;
+mod connections;
 mod database;
 mod error;
 mod http;
@@ -27,6 +28,7 @@ use std::{collections::BTreeSet, ffi::OsString};
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 pub use auth::{Auth, Environment};
+pub use connections::{PROVISIONER_CONNECTIONS, USAGE_CONNECTIONS};
 pub use database::{Database, DatabaseTls, PLATFORM_URL, PROVISIONER_URL, TENANT_URL};
 pub use error::ConfigError;
 pub use http::Http;

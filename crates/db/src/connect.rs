@@ -15,7 +15,7 @@ use std::{
 
 use diesel_async::AsyncPgConnection;
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
-use tokio_postgres::{Client, NoTls, Socket, config::SslMode, tls::TlsStream};
+use tokio_postgres::{Client, NoTls, Socket, config::SslMode, error::SqlState, tls::TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{DbError, DbResult, refusal};
@@ -71,23 +71,39 @@ impl Connector {
         self.connect().await.map(drop)
     }
 
+    /// Whether the server answers somebody who logs in, be it that it lets nobody in: a server whose connections are used
+    /// up is there, and works for those who have one. A server that starts up or shuts down works for nobody.
+    pub async fn is_there(&self) -> bool {
+        match self.open().await {
+            Ok(_opened) => true,
+            Err(unopened) => {
+                tracing::debug!(error = %unopened.error, "PostgreSQL does not let us in");
+                unopened.works_for_others
+            }
+        }
+    }
+
     /// Opens a connection on the current runtime, which then drives it.
     pub(crate) async fn connect(&self) -> DbResult<Opened> {
+        self.open().await.map_err(|unopened| unopened.error)
+    }
+
+    async fn open(&self) -> Result<Opened, Unopened> {
         let opening = async {
             match &self.tls {
                 Some(tls) => {
-                    let (client, connection) = self.config.connect(tls.clone()).await.map_err(unreachable)?;
+                    let (client, connection) = self.config.connect(tls.clone()).await?;
                     Opened::drive(client, connection).await
                 }
                 None => {
-                    let (client, connection) = self.config.connect(NoTls).await.map_err(unreachable)?;
+                    let (client, connection) = self.config.connect(NoTls).await?;
                     Opened::drive(client, connection).await
                 }
             }
         };
         tokio::time::timeout(self.timeout, opening)
             .await
-            .unwrap_or_else(|_elapsed| Err(DbError::Unavailable("connecting took too long".to_owned())))
+            .unwrap_or_else(|_elapsed| Err(Unopened::unheard("connecting took too long")))
     }
 
     /// Asks the server to stop what a dropped connection was running. Best effort: the time-outs set in every
@@ -115,7 +131,10 @@ pub(crate) struct Opened {
 impl Opened {
     /// Drives the connection ourselves rather than through diesel-async: that is how a pool can tell a dead connection
     /// without asking the server, and it spares every query a subscription to the driver's errors.
-    async fn drive<S>(client: Client, connection: tokio_postgres::Connection<Socket, S>) -> DbResult<Self>
+    async fn drive<S>(
+        client: Client,
+        connection: tokio_postgres::Connection<Socket, S>,
+    ) -> Result<Self, Unopened>
     where
         S: TlsStream + Unpin + Send + 'static,
     {
@@ -129,7 +148,7 @@ impl Opened {
         });
         let pg = AsyncPgConnection::try_from(client)
             .await
-            .map_err(|error| DbError::Unavailable(error.to_string()))?;
+            .map_err(|error| Unopened::unheard(&error.to_string()))?;
         Ok(Self { pg, ended })
     }
 }
@@ -141,17 +160,35 @@ impl fmt::Debug for Connector {
     }
 }
 
-fn unreachable(error: tokio_postgres::Error) -> DbError {
-    use std::error::Error as _;
-    // tokio-postgres keeps the reason ("password authentication failed", "connection refused") in the source.
-    if let Some(server) = error.as_db_error()
-        && let Some(why) = refusal(server.message())
-    {
-        return DbError::Refused { why, message: server.message().to_owned() };
+/// Why no connection was opened.
+struct Unopened {
+    error: DbError,
+    /// Whether the server itself has said so, and not because it starts up or shuts down.
+    works_for_others: bool,
+}
+
+impl Unopened {
+    fn unheard(why: &str) -> Self {
+        Self { error: DbError::Unavailable(why.to_owned()), works_for_others: false }
     }
-    match error.source() {
-        Some(source) => DbError::Unavailable(format!("{error}: {source}")),
-        None => DbError::Unavailable(error.to_string()),
+}
+
+impl From<tokio_postgres::Error> for Unopened {
+    fn from(error: tokio_postgres::Error) -> Self {
+        use std::error::Error as _;
+        const AWAY: [SqlState; 3] =
+            [SqlState::CANNOT_CONNECT_NOW, SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN];
+        let server = error.as_db_error();
+        let works_for_others = server.is_some_and(|server| !AWAY.contains(server.code()));
+        if let Some(server) = server
+            && let Some(why) = refusal(server.message())
+        {
+            let error = DbError::Refused { why, message: server.message().to_owned() };
+            return Self { error, works_for_others };
+        }
+        // tokio-postgres keeps the reason ("password authentication failed", "connection refused") in the source.
+        let why = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+        Self { error: DbError::Unavailable(why), works_for_others }
     }
 }
 

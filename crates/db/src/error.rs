@@ -117,6 +117,11 @@ impl DbError {
         )
     }
 
+    /// Whether the work was too much for its time, so that less of it may fit. Waiting for a lock says nothing about that.
+    pub fn took_too_long(&self) -> bool {
+        matches!(self.failure(), Some(DbFailure::NoAnswer | DbFailure::StatementTimeout))
+    }
+
     /// What this says about the server, for the metric that somebody is woken by; `None` when it is about the request.
     pub(crate) fn failure(&self) -> Option<DbFailure> {
         match self {
@@ -296,6 +301,7 @@ mod tests {
             let error = read(message);
             assert!(error.is_transient(), "{error:?}");
             assert_eq!(error.failure(), why, "{message}");
+            assert_eq!(error.took_too_long(), why == Some(DbFailure::StatementTimeout), "{message}");
         }
     }
 }

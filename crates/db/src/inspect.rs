@@ -17,7 +17,10 @@ use crate::{
     scope::{Owner, OwnerTx},
 };
 
+mod room;
 mod tenants;
+
+pub use room::connections;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

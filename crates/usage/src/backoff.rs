@@ -20,8 +20,13 @@ impl Backoff {
         Self { first, longest, failures: 0, until: None }
     }
 
-    /// Notes a failure, and returns the pause that follows it.
-    pub fn failed(&mut self) -> Duration {
+    /// Notes a failure. A pause follows, until [`Self::is_over`].
+    pub fn failed(&mut self) {
+        self.next_pause();
+    }
+
+    /// Notes a failure, for somebody who sleeps through the pause that follows; how long it is.
+    pub fn next_pause(&mut self) -> Duration {
         let pause = pause(self.first, self.longest, self.failures);
         self.failures = self.failures.saturating_add(1);
         self.until = Some(Instant::now() + pause);
@@ -71,7 +76,7 @@ mod tests {
     async fn pauses_double_up_to_the_bound_and_end_with_a_success() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         for (failure, full) in [100, 200, 400, 800, 1_000, 1_000].into_iter().enumerate() {
-            let pause = backoff.failed().as_millis();
+            let pause = backoff.next_pause().as_millis();
             assert!((full / 2..=full).contains(&pause), "failure {failure} paused for {pause} ms");
         }
         assert!(!backoff.is_over());
@@ -80,6 +85,6 @@ mod tests {
         backoff.failed();
         backoff.succeeded();
         assert!(backoff.is_over());
-        assert!(backoff.failed().as_millis() <= 100);
+        assert!(backoff.next_pause().as_millis() <= 100);
     }
 }

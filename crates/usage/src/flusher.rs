@@ -28,12 +28,15 @@ use work::Work;
 pub struct FlusherOptions {
     /// The name of this node, for people who look into the tables: 1 to 64 visible ASCII characters.
     pub node: String,
-    /// How long an answer waits for the flusher's word about its record, at the very most: a flusher always has one
-    /// sooner unless it does not run at all. Time in which the waiting thread itself did not run does not count.
+    /// How long an answer waits for the flusher's word about its record; then it is [`Outcome::Late`]. With Redis there it
+    /// is a matter of milliseconds, and with neither server of a few seconds; it takes long when Redis is away and PostgreSQL
+    /// is slow.
+    ///
+    /// [`Outcome::Late`]: crate::Outcome::Late
     pub longest_wait: Duration,
     /// Entries in the stream beyond which batches go to PostgreSQL directly.
     pub stream_max: u64,
-    /// Unconfirmed bytes beyond which batches are applied directly.
+    /// Unconfirmed bytes beyond which batches are applied directly, and made less often.
     pub buffer_bytes: usize,
     /// Age beyond which an unconfirmed batch is applied directly.
     pub buffer_age: Duration,
@@ -76,13 +79,13 @@ pub struct Stores {
 enum Order {
     Work,
     /// Apply everything until then, and end.
-    Settle(Instant),
+    Finish(Instant),
     /// End, and leave everything where it is.
     Abandon,
 }
 
 /// A running flusher. Dropping it ends the thread and leaves what is not confirmed to Redis, as a crash would: call
-/// [`Self::settle`] first.
+/// [`Self::finish`] first.
 pub struct Flusher {
     desk: Arc<Desk>,
     longest_wait: Duration,
@@ -123,12 +126,22 @@ impl Flusher {
         Recorder::new(Arc::clone(&self.desk), self.longest_wait)
     }
 
+    /// Ends when the thread has ended, in order or by a panic: from then on nothing is stored, so a process that was not told
+    /// to end must not go on answering.
+    pub fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let mut left = self.left.clone();
+        async move {
+            // An error means that the thread has panicked, which drops its end.
+            let _left = left.wait_for(Option::is_some).await;
+        }
+    }
+
     /// Stores everything of all recorders in PostgreSQL, for at most `limit`, and ends the thread; how many batches could
-    /// not be stored. Call it when the last request has been answered: what is recorded later is [`Outcome::Unsafe`].
+    /// not be stored. Call it when the last request has been answered: what is recorded later is [`Outcome::Unsafe`], and lost.
     ///
     /// [`Outcome::Unsafe`]: crate::Outcome::Unsafe
-    pub async fn settle(&self, limit: Duration) -> usize {
-        self.order.send_replace(Order::Settle(Instant::now() + limit));
+    pub async fn finish(&self, limit: Duration) -> usize {
+        self.order.send_replace(Order::Finish(Instant::now() + limit));
         let mut left = self.left.clone();
         // The thread keeps the deadline; the wait is a little longer, for its word to arrive.
         let told = patience::within(limit + limit / 2, left.wait_for(Option::is_some)).await;

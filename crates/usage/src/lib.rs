@@ -8,6 +8,9 @@
 //!
 //! *From its answer on, a record is in at least two of {the answering process, Redis, PostgreSQL}, or in PostgreSQL.
 //! After `kill -9` of an API process: answered ≤ billed ≤ answered + in flight. After anything else: equal. Never twice.*
+//! Two kinds of answers are outside of the promise, and counted: those that waited for as long as an answer may
+//! ([`Outcome::Late`]), and those that nobody could store ([`Outcome::Unsafe`]). With Redis or PostgreSQL answering none is
+//! unsafe; with Redis answering and room in its stream none is late, unless the process itself hardly runs.
 //!
 //! | step | what happens | why the promise holds |
 //! |---|---|---|
@@ -15,13 +18,16 @@
 //! | flush | The flusher, on a thread of its own, takes the open batch, numbers it, keeps it in the ledger, and appends it to the stream; only then [`Ticket::flushed`] resolves | At the answer the record is in this process (ledger) and in Redis (stream). No request runs on that thread, so none can hold up another's record. |
 //! | Redis does not answer | The same batch, under the same number, goes into the rollups directly, in transactions that PostgreSQL can finish in time | It is in PostgreSQL. The stream may or may not have it: the number tells. |
 //! | we do not run | A server is silent when the flusher has looked for its answer ten times in a row and found nothing; a look that came late does not count. What PostgreSQL may have done when we stopped listening is asked of it again | Threads without processor time, of requests or the flusher's own, make no answer unsafe while Redis or PostgreSQL answers. |
-//! | nobody answers | Redis was asked and did not take the batch, PostgreSQL was asked and refused it or let nobody in, both after the record was put down: the answer goes out as [`Outcome::Unsafe`], which is counted, and the record stays in the process and is tried again | Two faults at once; lost only if this process dies now too. |
+//! | nobody answers | Redis was asked and did not take the batch, PostgreSQL was asked and refused it or did not answer a login, both after the record was put down: the answer goes out as [`Outcome::Unsafe`], which is counted, and the record stays in the process and is tried again | Two faults at once; lost only if this process dies now too. |
+//! | it takes too long | PostgreSQL answers and does not get it done (a lock, no connection left), and Redis is away: after the longest wait the answer goes out as [`Outcome::Late`], which is counted, and the flusher goes on | An answer has a deadline, and that one is kept. Until it is stored the record is in this process alone; lost only if the process dies in that time. |
+//! | the flusher fails | Its thread's end is told by [`Flusher::ended`], and the process ends; nothing is recorded any more | A process that bills nobody must not go on answering. What the stream holds of it the worker applies. |
 //! | drain | The worker reads the stream from its start, applies, commits, then deletes what it has read | Dying in between only means that entries are read again. |
 //! | believe | An entry carries a tag, an HMAC of all its bytes; one without the right tag is set aside unread | Who can write to Redis bills nobody, and claims no number of a batch that is still to come. |
 //! | apply | One transaction adds a batch to the rollups and its number to the recorder's set of applied numbers, under a lock on that set (`bulkhead_db::platform::usage`) | Never twice, whoever applies: worker, two workers, the flusher itself, or somebody who writes a copied entry again. |
 //! | confirm | The ledger keeps a batch until PostgreSQL says that it is applied | If Redis loses the stream, or the worker did not believe an entry, the process still has all of it: a batch that is neither applied nor in the stream is appended again. |
-//! | give up waiting | What is not confirmed in time, or too much of it, is applied directly, and its entry deleted | Without a worker the stream stays as short as the ledger is old, and the process's memory bounded. |
-//! | shut down | [`Flusher::settle`] applies everything that is not confirmed, of all threads, until its one deadline | After an orderly end nothing depends on Redis. What PostgreSQL did not take in time is still in the stream. |
+//! | give up waiting | What is not confirmed in time, or too much of it, is applied directly, and its entry deleted | Without a worker the stream stays as short as the ledger is old, and while PostgreSQL takes usage the process's memory is bounded. |
+//! | PostgreSQL takes nothing | Over its bound the ledger gets five batches a second at most; answers wait for the next one | Memory is not bounded, for what only Redis has beside us may not be forgotten; it grows by the keys (tenant, route, status, minute) of five batches a second instead of those of each flush. When PostgreSQL is away altogether it stops growing: no credential is trusted for longer than five seconds then, so nothing billable is answered. |
+//! | shut down | [`Flusher::finish`] applies everything that is not confirmed, of all threads, until its one deadline | After an orderly end nothing depends on Redis. What PostgreSQL did not take in time is still in the stream. |
 //!
 //! A record's minute is that of the request's start, fixed when it is recorded: it is billed in that period however late
 //! it arrives.

@@ -20,17 +20,20 @@ use bulkhead_domain::{
 };
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
-use crate::{codec, patience};
+use crate::codec;
 
 /// Whether a record was stored before its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is stored outside this process.
     Stored,
+    /// There is no word about it yet, and the answer may not wait for ever. It is with the flusher, which will store it:
+    /// usually PostgreSQL is there and slow, and Redis is away.
+    Late,
     /// Neither Redis nor PostgreSQL took it, each having been asked. It is kept in this process and will be stored as soon
-    /// as one of them does.
+    /// as one of them does. Or the flusher has ended, and it is kept nowhere.
     Unsafe,
 }
 
@@ -47,7 +50,7 @@ impl Recorder {
     }
 
     /// Counts a request that is about to be answered. From here on it is counted, whatever becomes of the caller. Await
-    /// [`Ticket::flushed`] before the answer is sent.
+    /// [`Ticket::flushed`] before the answer is sent. After the flusher's end nothing is counted: nobody would take it.
     ///
     /// `route` must be one of the API's own names (visible ASCII, at most 128 bytes); `started_at` fixes the minute, and
     /// so the billing period.
@@ -63,7 +66,9 @@ impl Recorder {
         let slot = Slot { tenant, route, status, minute };
         let signal = {
             let mut open = self.desk.open.lock();
-            open.slots.entry(slot).or_default().merge(&codec::clamp(delta));
+            if !open.closed {
+                open.slots.entry(slot).or_default().merge(&codec::clamp(delta));
+            }
             Arc::clone(&open.signal)
         };
         self.desk.wake.notify_one();
@@ -86,8 +91,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Waits until the flusher says what became of the batch that holds the record. Ends without its word only when the
-    /// flusher has said nothing for the longest wait: then the record is as unsafe as it gets.
+    /// Waits until the flusher says what became of the batch that holds the record, or the longest wait is over. That the
+    /// flusher has said nothing is no evidence that the record is unsafe: it may be about to be stored.
     pub async fn flushed(self) -> Outcome {
         let told = self.signal.told.notified();
         let mut told = std::pin::pin!(told);
@@ -95,9 +100,9 @@ impl Ticket {
         told.as_mut().enable();
         if self.signal.outcome().is_none() {
             // What counts is not how the wait ended: the word may have been said while this thread did not run.
-            let _ended = patience::within(self.longest_wait, told).await;
+            let _ended = timeout(self.longest_wait, told).await;
         }
-        self.signal.outcome().unwrap_or(Outcome::Unsafe)
+        self.signal.outcome().unwrap_or(Outcome::Late)
     }
 }
 
@@ -138,22 +143,22 @@ impl Desk {
     /// Takes all records, and who waits for them.
     pub(crate) fn take(&self) -> (Vec<(UsageKey, UsageDelta)>, Waiting) {
         let (slots, signal) = self.open.lock().take();
-        (slots.into_iter().map(named).collect(), Waiting(signal))
+        (slots.into_iter().map(named).collect(), Waiting(vec![signal]))
     }
 
     /// Takes those who wait and leaves their records, which then go with the next batch.
     pub(crate) fn take_waiting(&self) -> Waiting {
-        Waiting(self.open.lock().next_signal())
+        Waiting(vec![self.open.lock().next_signal()])
     }
 
-    /// Takes all records for the last time: who puts one down from now on is told at once that it is unsafe.
+    /// Takes all records for the last time: from now on none is kept, and who records is told at once that it is unsafe.
     pub(crate) fn close(&self) -> (Vec<(UsageKey, UsageDelta)>, Waiting) {
         let (slots, signal) = {
             let mut open = self.open.lock();
             open.closed = true;
             open.take()
         };
-        (slots.into_iter().map(named).collect(), Waiting(signal))
+        (slots.into_iter().map(named).collect(), Waiting(vec![signal]))
     }
 }
 
@@ -180,18 +185,29 @@ fn named((slot, delta): (Slot, UsageDelta)) -> (UsageKey, UsageDelta) {
 
 /// Requests that wait for the same word. When it is dropped without one, the word is [`Outcome::Unsafe`]: the flusher has
 /// ended half-way.
-pub(crate) struct Waiting(Arc<Signal>);
+#[derive(Default)]
+pub(crate) struct Waiting(Vec<Arc<Signal>>);
 
 impl Waiting {
+    /// These, and others whose records go with theirs.
+    pub(crate) fn and(mut self, mut others: Self) -> Self {
+        self.0.append(&mut others.0);
+        self
+    }
+
     /// Says what became of their records.
     pub(crate) fn tell(self, outcome: Outcome) {
-        self.0.tell(outcome);
+        for signal in &self.0 {
+            signal.tell(outcome);
+        }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.tell(Outcome::Unsafe);
+        for signal in &self.0 {
+            signal.tell(Outcome::Unsafe);
+        }
     }
 }
 
@@ -217,6 +233,8 @@ impl Signal {
 
     fn tell(&self, outcome: Outcome) {
         let state = match outcome {
+            // That it takes long is nobody's word.
+            Outcome::Late => return,
             Outcome::Stored => Self::STORED,
             Outcome::Unsafe => Self::UNSAFE,
         };
@@ -260,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_flusher_nobody_waits() {
+    async fn without_a_flusher_nobody_waits_and_nothing_is_kept() {
         let (desk, recorder) = desk();
         let before = record(&recorder);
         drop(desk.close());
@@ -268,11 +286,26 @@ mod tests {
             (before.flushed().await, record(&recorder).flushed().await),
             (Outcome::Unsafe, Outcome::Unsafe)
         );
+        assert!(desk.is_empty(), "nobody will ever take it");
+    }
+
+    #[tokio::test]
+    async fn who_waited_before_is_told_with_the_batch_that_takes_the_records() {
+        let (desk, recorder) = desk();
+        let before = record(&recorder);
+        let asked = desk.take_waiting();
+        let after = record(&recorder);
+        let (_entries, waiting) = desk.take();
+        waiting.and(asked).tell(Outcome::Stored);
+        assert_eq!((before.flushed().await, after.flushed().await), (Outcome::Stored, Outcome::Stored));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flusher_that_says_nothing_ends_the_wait_at_last() {
-        let (_desk, recorder) = desk();
-        assert_eq!(record(&recorder).flushed().await, Outcome::Unsafe);
+    async fn a_flusher_that_says_nothing_makes_an_answer_late_and_not_unsafe() {
+        let (desk, recorder) = desk();
+        let began = tokio::time::Instant::now();
+        assert_eq!(record(&recorder).flushed().await, Outcome::Late);
+        assert!(began.elapsed() < Duration::from_secs(11), "one deadline, {:?}", began.elapsed());
+        assert!(!desk.is_empty(), "the flusher may take it yet");
     }
 }

@@ -190,7 +190,7 @@ impl Queue {
             if began.elapsed() > Duration::from_secs(10) {
                 backoff.succeeded();
             }
-            let pause = backoff.failed();
+            let pause = backoff.next_pause();
             tracing::warn!(reason = ended, ?pause, "the queue's worker ended; another one is built");
             sleep(pause).await;
             self.forget_worker(&name).await;

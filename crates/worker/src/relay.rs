@@ -99,7 +99,7 @@ impl Relay {
                     sleep(self.options.busy).await;
                 }
                 Err(error) => {
-                    let pause = self.postgres_pause.failed();
+                    let pause = self.postgres_pause.next_pause();
                     tracing::warn!(%error, ?pause, "due jobs could not be taken");
                     sleep(pause).await;
                 }

@@ -56,9 +56,9 @@ resource "aws_vpc_security_group_ingress_rule" "this" {
 # For 10,000 schemas of 28 relations each: 6 tables, 10 indexes, and a TOAST table with its index behind each table.
 #
 # What is static waits for the next reboot (`pending-reboot`); a new instance starts with it. Not set:
-# - max_connections: RDS derives it from the class, about 1,700 for 16 GB, and the product needs 8 for each thread of
-#   the API and 20 for each worker, 800 for a hundred threads. A number of our own would be wrong after a change of
-#   class.
+# - max_connections: RDS derives it from the class, about 1,700 for 16 GB, and the product may open 12 for
+#   each thread of a task and one thread more, and 3 beside for the API: 39 for an API task of two threads, 25 for a
+#   worker of one. A number of our own would be wrong after a change of class.
 # - statement_timeout: the product sets its own in each transaction, and a migration may take longer.
 resource "aws_db_parameter_group" "this" {
   name_prefix = "${var.name}-postgres17-"

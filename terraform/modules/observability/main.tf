@@ -424,6 +424,16 @@ locals {
         missing     = "notBreaching"
       }
 
+      # Two in a row: a lock that is held for a moment while Redis fails over passes by itself.
+      usage-late = {
+        description = "Requests are answered before their usage is stored: Redis is away, and PostgreSQL answers but is slow."
+        metric      = { namespace = "Bulkhead", name = "bulkhead_usage_late_answers_total", dimensions = local.product.api, statistic = "Sum" }
+        above       = 0
+        period      = 300
+        datapoints  = [2, 2]
+        missing     = "notBreaching"
+      }
+
       # One is enough: an answer was given, and its usage is lost should the process die before one of the two is back.
       usage-unsafe = {
         description = "Requests are answered whose usage is in one process only: neither Redis nor PostgreSQL takes it."

@@ -142,7 +142,7 @@ variable "database_memory_gb" {
 }
 
 variable "database_connections_high" {
-  description = "Connections that are too many. The API opens 8 for each of its threads and each worker 20, so the default is a hundred threads."
+  description = "Connections that are too many. A task may open 12 for each of its threads and one thread more, and an API task 3 beside; the default is twenty API tasks of two threads."
   type        = number
   nullable    = false
   default     = 800

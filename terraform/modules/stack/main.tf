@@ -104,6 +104,7 @@ locals {
     bulkhead_db_failures_total          = local.refusals
     bulkhead_redis_up                   = {}
     bulkhead_usage_buffer_bytes         = {}
+    bulkhead_usage_late_answers_total   = {}
     bulkhead_usage_unsafe_answers_total = {}
   }
 }

@@ -329,7 +329,7 @@ pub async fn room_for_foreign(tx: &mut PlatformTx) -> DbResult<u64> {
     Ok(u64::try_from(FOREIGN_KEPT - kept).unwrap_or(0))
 }
 
-/// Sets a stream entry aside that cannot be applied, for people to look at: whole if it has our tag, else its beginning,
+/// Sets a stream entry aside that is not believed or cannot be read, for people to look at: whole if it has our tag, else its beginning,
 /// length and hash. Doing it twice keeps one. One with our tag is kept once however often somebody has copied it.
 pub async fn reject(tx: &mut PlatformTx, rejected: &Rejected<'_>) -> DbResult<()> {
     let statement = diesel::sql_query(

@@ -10,8 +10,9 @@ use diesel::{
 
 use crate::{error::DbResult, scope::TenantTx};
 
-/// The class of the advisory locks that this module takes: `bkcp`. Locks of two numbers are apart from those of one, and
-/// nobody outside chooses either number.
+/// The class of the advisory locks that this module takes: `bkcp`. Locks of two numbers are apart from those of one. The second
+/// is the catalog's number (OID) of the table that is capped: each tenant has tables of its own, and no two tables of a
+/// database share a number, so a tenant waits for nobody but itself.
 const LOCKS: i32 = 0x626b_6370;
 
 /// How many API keys that no longer work are kept at least; older ones make room when a new key is made.
@@ -27,7 +28,8 @@ pub enum Capped {
 }
 
 impl Capped {
-    const fn name(self) -> &'static str {
+    /// The table in the tenant's schema.
+    const fn table(self) -> &'static str {
         match self {
             Self::Users => "users",
             Self::ApiKeys => "api_keys",
@@ -79,9 +81,9 @@ pub async fn look(tx: &mut TenantTx, what: Capped) -> DbResult<Cap> {
 /// work are deleted beyond a thousand, the oldest first, so that a tenant which makes and revokes them all day does not
 /// fill its table.
 pub async fn claim(tx: &mut TenantTx, what: Capped) -> DbResult<Cap> {
-    let lock = diesel::sql_query("SELECT pg_advisory_xact_lock($1, hashtext(current_schema() || '.' || $2))")
+    let lock = diesel::sql_query("SELECT pg_advisory_xact_lock($1, $2::regclass::oid::int)")
         .bind::<Integer, _>(LOCKS)
-        .bind::<Text, _>(what.name());
+        .bind::<Text, _>(what.table());
     tx.tx.execute(lock).await?;
     let cap = look(tx, what).await?;
     if cap.dead > DEAD_KEYS_KEPT {

@@ -97,6 +97,30 @@ async fn two_at_once_do_not_pass_the_cap() -> Result<()> {
     Ok(())
 }
 
+/// The lock is named by a table of the tenant's own, and no two tables of a database have the same number. A hash of the names
+/// would be shared by some two of many tenants.
+#[tokio::test]
+async fn no_two_tenants_share_a_lock() -> Result<()> {
+    let db = TestDb::new().await?;
+    let pool = db.db()?;
+    for tenant in [db.create_tenant("acme", Plan::Free).await?, db.create_tenant("other", Plan::Free).await?]
+    {
+        for (what, table) in [(Capped::Users, "users"), (Capped::ApiKeys, "api_keys")] {
+            let locked = pool
+                .write::<_, DbError>(tenant.proven(), async |tx| {
+                    caps::claim(tx, what).await?;
+                    let held = "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND granted \
+                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+                    Ok(db.value(held).await)
+                })
+                .await??;
+            let named = format!("SELECT '{}.{table}'::regclass::oid", tenant.schema());
+            assert_eq!(locked, db.value(&named).await?, "{what:?}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn each_plan_has_its_own_caps_and_keys_that_do_not_work_take_no_room() -> Result<()> {
     let db = TestDb::new().await?;

@@ -47,6 +47,7 @@ fn every_family_is_exposed_under_its_name() {
         ("bulkhead_jobs_oldest_due_seconds", "gauge"),
         ("bulkhead_usage_stream_length", "gauge"),
         ("bulkhead_usage_unsafe_answers_total", "counter"),
+        ("bulkhead_usage_late_answers_total", "counter"),
         ("bulkhead_auth_total", "counter"),
         ("bulkhead_auth_stored_passwords_total", "counter"),
         ("bulkhead_build_info", "gauge"),

@@ -22,8 +22,11 @@ pub struct Usage {
     pub in_flight: IntGauge,
     /// Bytes of usage held until PostgreSQL confirms.
     pub buffer_bytes: IntGauge,
-    /// Requests answered while neither Redis nor PostgreSQL had taken their usage: lost if this process dies now.
+    /// Requests answered although neither Redis nor PostgreSQL took their usage: lost if this process dies now.
     pub unsafe_answers: IntCounter,
+    /// Requests answered before their usage was stored, because PostgreSQL is slow and Redis is away: lost if this process
+    /// dies before it is.
+    pub late_answers: IntCounter,
     /// Batches in the Redis stream, as this process last saw it.
     pub stream_length: IntGauge,
     /// Entries set aside because they could not be read, or were not ours: somebody has to look at them.
@@ -50,6 +53,11 @@ impl Usage {
                 registry,
                 "bulkhead_usage_unsafe_answers_total",
                 "Requests answered while their usage was held by this process alone",
+            )?,
+            late_answers: counter(
+                registry,
+                "bulkhead_usage_late_answers_total",
+                "Requests answered before their usage was stored, because that took too long",
             )?,
             stream_length: gauge(
                 registry,

@@ -38,7 +38,7 @@ impl Ledger {
     }
 
     /// Forgets a batch that is in the rollups; where it lay in the stream.
-    pub(super) fn settled(&mut self, seq: u64) -> Option<String> {
+    pub(super) fn applied(&mut self, seq: u64) -> Option<String> {
         let held = self.held.remove(&seq)?;
         self.bytes -= held.bytes;
         held.entry.map(|(entry, _)| entry)
@@ -54,10 +54,10 @@ impl Ledger {
     }
 
     /// Forgets some of the batches with these numbers that are in the rollups; whether there are more of them.
-    pub(super) fn settle_some(&mut self, seqs: &RangeInclusive<u64>, count: usize) -> bool {
+    pub(super) fn forget_some(&mut self, seqs: &RangeInclusive<u64>, count: usize) -> bool {
         let some: Vec<u64> = self.held.range(seqs.clone()).map(|(seq, _)| *seq).take(count).collect();
         for seq in &some {
-            self.settled(*seq);
+            self.applied(*seq);
         }
         some.len() == count
     }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_batch_is_unsent_then_overdue_then_lost_then_settled() {
+    async fn a_batch_is_unsent_then_overdue_then_lost_then_applied() {
         let mut ledger = Ledger::default();
         ledger.keep(batch(1));
         ledger.keep(batch(2));
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!((ledger.unsent(9).len(), ledger.overdue(age, 9).len()), (2, 0));
         ledger.sent(2, "2-0".to_owned());
         assert_eq!(
-            (ledger.settled(1), ledger.settled(2), ledger.settled(2)),
+            (ledger.applied(1), ledger.applied(2), ledger.applied(2)),
             (None, Some("2-0".to_owned()), None)
         );
         assert_eq!((ledger.len(), ledger.bytes()), (0, 0));
@@ -161,9 +161,9 @@ mod tests {
             (ledger.span(3), ledger.span(6), ledger.span(99)),
             (Some((2, 2)), Some((2, 5)), Some((2, 8)))
         );
-        assert!(ledger.settle_some(&(3..=6), 2));
+        assert!(ledger.forget_some(&(3..=6), 2));
         assert_eq!(ledger.span(6), Some((2, 2)));
-        assert!(!ledger.settle_some(&(3..=6), 2));
+        assert!(!ledger.forget_some(&(3..=6), 2));
         assert_eq!((ledger.len(), ledger.span(99)), (2, Some((2, 8))));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns how much goes into one transaction. Many batches at once are cheap, for those of a minute share rows; but what a
 //! transaction writes must fit its time-outs, or the same batches would be tried for ever. So it is bounded by keys, each
-//! of which is a few rows, and when the database cannot keep up the bound is halved. Refuses to split a batch: it is
+//! of which is a few rows, and the bound is halved whenever a transaction has taken too long. Refuses to split a batch: it is
 //! applied once, under its number, or not at all.
 
 use std::{
@@ -13,6 +13,7 @@ use std::{
 
 use bulkhead_db::{Authority, Connector, Db, DbError, platform::usage};
 use bulkhead_domain::usage::{BatchId, UsageBatch};
+use bulkhead_telemetry::metrics::DbFailure;
 use tokio::time::sleep;
 
 use crate::{backoff::Backoff, patience};
@@ -20,7 +21,7 @@ use crate::{backoff::Backoff, patience};
 /// Keys in one transaction at most, and in one message to Redis: as many as the worker takes at a time (`drain.rs`).
 pub(super) const MOST_KEYS: usize = 10_000;
 
-/// How soon a refused login is tried again.
+/// How soon a login that had no answer is tried again.
 const LOGIN_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct Rollups {
@@ -35,7 +36,8 @@ pub(super) struct Rollups {
 
 /// Why batches were not applied.
 pub(super) enum Trouble {
-    /// The server has said that it does not take them, or has been silent when it was asked for any answer at all.
+    /// The server has said that it does not take them, or has been silent when it was asked for any answer at all. That its
+    /// connections are used up is no such word: somebody will give one back.
     Certain,
     /// They were not taken, or not in time, and the server may well be there.
     Unclear,
@@ -53,12 +55,12 @@ impl Rollups {
         self.pause.borrow().is_over()
     }
 
-    /// Adds batches to the rollups, in as many transactions as it takes. `settled` is called with those of each
+    /// Adds batches to the rollups, in as many transactions as it takes. `applied` is called with those of each
     /// transaction that is committed, so that what is done stays done when a later one fails.
     pub(super) async fn apply(
         &self,
         batches: &[Rc<UsageBatch>],
-        mut settled: impl AsyncFnMut(&[Rc<UsageBatch>]),
+        mut applied: impl AsyncFnMut(&[Rc<UsageBatch>]),
     ) -> Result<(), Trouble> {
         let mut rest = batches;
         while !rest.is_empty() {
@@ -71,7 +73,7 @@ impl Rollups {
                 Ok(()) => {
                     self.bound.set((self.bound.get() * 2).min(MOST_KEYS));
                     self.pause.borrow_mut().succeeded();
-                    settled(some).await;
+                    applied(some).await;
                     rest = others;
                 }
                 Err(error) => self.failed(&error, some)?,
@@ -93,7 +95,7 @@ impl Rollups {
             batches = batches.len(),
             "usage could not be stored in PostgreSQL; it will be tried again"
         );
-        let took_too_long = matches!(error, DbError::Cancelled(_));
+        let took_too_long = error.took_too_long();
         if took_too_long {
             let keys: usize = batches.iter().map(|batch| batch.entries.len()).sum();
             self.bound.set((keys / 2).max(1));
@@ -127,11 +129,11 @@ impl Rollups {
         }
     }
 
-    /// Whether the server answers anybody: a login of its own, tried until it has been silent for too long.
+    /// Whether the server is there: a login of its own, which may be refused, tried until the server has been silent for too
+    /// long.
     pub(super) async fn is_there(&self) -> bool {
         let log_in = async {
-            while let Err(error) = self.server.try_login().await {
-                tracing::debug!(%error, "PostgreSQL lets nobody in");
+            while !self.server.is_there().await {
                 sleep(LOGIN_PAUSE).await;
             }
         };
@@ -164,6 +166,7 @@ pub(super) fn share(batches: &[impl AsRef<UsageBatch>], most_keys: usize) -> usi
 const fn trouble(error: &DbError) -> Trouble {
     match error {
         DbError::Unavailable(_)
+        | DbError::Refused { why: DbFailure::TooManyConnections, .. }
         | DbError::Busy
         | DbError::OverShare
         | DbError::Timeout

@@ -5,7 +5,7 @@
 //! rescues what is not.
 //!
 //! That a record is unsafe is said on evidence alone: after the record was put down Redis was asked and did not take it,
-//! and PostgreSQL was asked and refused it or let nobody in. A time-out that says more about us than about a server is
+//! and PostgreSQL was asked and refused it or did not answer a login. A time-out that says more about us than about a server is
 //! none.
 
 use std::{
@@ -35,7 +35,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     codec::MAX_KEYS,
-    recorder::{Desk, Outcome},
+    recorder::{Desk, Outcome, Waiting},
 };
 
 /// Entries that are looked for in the stream at a time.
@@ -44,6 +44,8 @@ const LOOKED_FOR_AT_ONCE: usize = 200;
 const FORGET_AT_ONCE: usize = 200;
 /// The pause before PostgreSQL, which answers, is asked once more.
 const AGAIN: Duration = Duration::from_millis(100);
+/// The time from one batch to the next while PostgreSQL has confirmed too few: what is recorded meanwhile shares a batch.
+const SPARING: Duration = Duration::from_millis(200);
 
 pub(super) struct Work {
     desk: Arc<Desk>,
@@ -52,6 +54,8 @@ pub(super) struct Work {
     last_seq: Cell<u64>,
     /// The lowest number that the flushing loop is busy with; what is below is for the maintenance.
     in_flight: Cell<u64>,
+    /// When the last batch was made.
+    flushed_at: Cell<Option<Instant>>,
     metrics: Metrics,
     /// What the gauges were told last.
     told: Cell<(i64, i64)>,
@@ -76,6 +80,7 @@ impl Work {
             boot: Uuid::now_v7(),
             last_seq: Cell::new(0),
             in_flight: Cell::new(u64::MAX),
+            flushed_at: Cell::default(),
             told: Cell::default(),
             ledger: RefCell::default(),
             link: Link::new(redis, mac, metrics.clone()),
@@ -95,8 +100,8 @@ impl Work {
             _told = orders.wait_for(|order| !matches!(order, Order::Work)) => {}
         }
         let order = *orders.borrow();
-        if let Order::Settle(deadline) = order {
-            self.settle(deadline).await;
+        if let Order::Finish(deadline) = order {
+            self.finish(deadline).await;
         }
         self.ledger.borrow().len()
     }
@@ -105,40 +110,58 @@ impl Work {
         loop {
             self.desk.wake.notified().await;
             while !self.desk.is_empty() {
-                self.flush().await;
+                self.spare_memory().await;
+                if let Some(asked) = self.find_somebody().await {
+                    self.flush_batch(asked).await;
+                }
             }
         }
     }
 
-    /// Stores what has been put down.
-    ///
-    /// While nobody takes anything, records stay in the open batch, where those of a minute share a place; batches that
-    /// were numbered already must stay as they are, for they may have been taken without our hearing of it.
-    async fn flush(&self) {
-        let mut earlier = None;
-        let resting = self.nobody.borrow().until();
-        if let Some(until) = resting {
-            sleep_until(until).await;
-            let waiting = self.desk.take_waiting();
-            if !self.is_somebody_back().await {
-                self.nobody.borrow_mut().failed();
-                return waiting.tell(Outcome::Unsafe);
-            }
-            earlier = Some(waiting);
+    /// Makes batches seldom while the ledger is over its bound. It cannot forget what PostgreSQL has not confirmed, so all
+    /// it can do is to grow slowly.
+    async fn spare_memory(&self) {
+        if self.ledger.borrow().bytes() > self.options.buffer_bytes
+            && let Some(at) = self.flushed_at.get()
+        {
+            sleep_until(at + SPARING).await;
         }
+    }
+
+    /// While neither server takes anything, asks both after a pause whether one does again; at other times there is nothing
+    /// to ask. `None` when neither does: whoever had put a record down when they were asked has been told. When one does, who
+    /// had is handed on, to be told with the batch that takes their records.
+    ///
+    /// Until then records stay in the open batch, where those of a minute share a place; batches that were numbered already
+    /// must stay as they are, for they may have been taken without our hearing of it.
+    async fn find_somebody(&self) -> Option<Waiting> {
+        let Some(until) = self.nobody.borrow().until() else { return Some(Waiting::default()) };
+        sleep_until(until).await;
+        let asked = self.desk.take_waiting();
+        if self.is_somebody_back().await {
+            return Some(asked);
+        }
+        self.nobody.borrow_mut().failed();
+        asked.tell(Outcome::Unsafe);
+        None
+    }
+
+    /// Stores what has been put down, and tells those who wait for it; `asked` are those who have been waiting already.
+    async fn flush_batch(&self, asked: Waiting) {
+        self.flushed_at.set(Some(Instant::now()));
         self.in_flight.set(self.last_seq.get() + 1);
         let (entries, waiting) = self.desk.take();
+        let waiting = waiting.and(asked);
         let batches = self.number(entries);
         self.keep(&batches);
         let outcome = self.store(&batches).await;
         self.in_flight.set(u64::MAX);
-        match outcome {
-            Outcome::Stored => self.nobody.borrow_mut().succeeded(),
-            Outcome::Unsafe => drop(self.nobody.borrow_mut().failed()),
+        if outcome == Outcome::Stored {
+            self.nobody.borrow_mut().succeeded();
+        } else {
+            self.nobody.borrow_mut().failed();
         }
-        for waiting in earlier.into_iter().chain([waiting]) {
-            waiting.tell(outcome);
-        }
+        waiting.tell(outcome);
     }
 
     /// Usually one batch; more when there are more keys than an entry may have.
@@ -223,18 +246,18 @@ impl Work {
 
     /// Adds to the rollups.
     async fn apply(&self, batches: &[Rc<UsageBatch>]) -> Result<(), Trouble> {
-        let settled = async |batches: &[Rc<UsageBatch>]| {
+        let applied = async |batches: &[Rc<UsageBatch>]| {
             for _ in batches {
                 self.metrics.usage.sent(UsagePath::Direct);
             }
             let entries: Vec<String> = {
                 let mut ledger = self.ledger.borrow_mut();
-                batches.iter().filter_map(|batch| ledger.settled(batch.id.seq)).collect()
+                batches.iter().filter_map(|batch| ledger.applied(batch.id.seq)).collect()
             };
             self.link.delete(&entries).await;
         };
         // On the heap, for it is large and seldom needed.
-        Box::pin(self.rollups.apply(batches, settled)).await
+        Box::pin(self.rollups.apply(batches, applied)).await
     }
 
     async fn maintain_for_ever(&self) {
@@ -262,7 +285,7 @@ impl Work {
         let first = BatchId { boot: self.boot, seq: first };
         let Some(confirmed) = self.rollups.confirmed(first, last).await else { return false };
         for seqs in confirmed {
-            while self.ledger.borrow_mut().settle_some(&seqs, FORGET_AT_ONCE) {
+            while self.ledger.borrow_mut().forget_some(&seqs, FORGET_AT_ONCE) {
                 tokio::task::yield_now().await;
             }
         }
@@ -310,10 +333,10 @@ impl Work {
     }
 
     /// Applies everything until the deadline.
-    async fn settle(&self, deadline: Instant) {
+    async fn finish(&self, deadline: Instant) {
         let (entries, waiting) = self.desk.close();
         self.keep(&self.number(entries));
-        let settling = async {
+        let applying = async {
             loop {
                 let batches = self.ledger.borrow().oldest(u64::MAX);
                 if batches.is_empty() {
@@ -324,7 +347,7 @@ impl Work {
                 }
             }
         };
-        if timeout_at(deadline, settling).await.is_ok() {
+        if timeout_at(deadline, applying).await.is_ok() {
             waiting.tell(Outcome::Stored);
         } else {
             let batches = self.ledger.borrow().len();

@@ -1,19 +1,23 @@
 //! What is stored without Redis and without a worker is stored in pieces that PostgreSQL can take, and the end of a
 //! process has one deadline.
 
-use std::time::Duration;
+use std::{sync::Arc, thread, time::Duration};
 
 use anyhow::Result;
-use bulkhead_db::Timeouts;
-use bulkhead_domain::usage::{StatusClass, UsageDelta};
+use bulkhead_db::{Db, Pool, PoolOptions, Timeouts};
+use bulkhead_domain::{
+    Mac,
+    usage::{StatusClass, UsageDelta},
+};
 use bulkhead_servers::Signal;
-use bulkhead_testkit::{Cluster, TestDb, TestRedis, mac};
+use bulkhead_testkit::{Cluster, Login, TestDb, TestRedis, mac};
 use bulkhead_usage::{Flusher, Outcome, Stores};
 use chrono::TimeDelta;
 use futures::future::join_all;
+use tokio::sync::oneshot;
 
 use crate::{
-    node::{Node, options, stores},
+    node::{Node, entries, options, stores, until},
     support::{ROUTES, metrics, noon, tenant},
 };
 
@@ -31,18 +35,21 @@ async fn slow_beyond(db: &TestDb, rows: u32) -> Result<()> {
 }
 
 /// After a long stretch without anybody to store usage there is more of it than a transaction can take in its time. It
-/// goes in halves, and no answer is unsafe meanwhile.
-#[tokio::test]
-async fn what_is_too_much_for_one_transaction_is_applied_in_halves() -> Result<()> {
+/// goes in halves, whoever ends the transaction, and no answer is unsafe meanwhile.
+async fn too_much_is_applied_in_halves(timeouts: Timeouts, answer: Duration) -> Result<()> {
     let (db, mut redis) = (TestDb::new().await?, TestRedis::start().await?);
     // More than one batch has, and less than two.
     slow_beyond(&db, 1_500).await?;
     redis.kill(Signal::SIGKILL)?;
-    let timeouts = Timeouts { statement_ms: 2_000, ..bulkhead_testkit::timeouts() };
-    let stores = Stores { db: db.db_with(TestDb::pool_options(1), timeouts)?, ..stores(&db, &redis)? };
-    let mut patient = options();
-    patient.longest_wait = Duration::from_mins(2);
-    let flusher = Flusher::start(patient, stores, mac(), metrics())?;
+    let pool = |login, connections| -> Result<Pool> {
+        let options = PoolOptions { answer, ..TestDb::pool_options(connections) };
+        Ok(Pool::new(db.connector(login)?, options))
+    };
+    let stores = Stores {
+        db: Db::new(pool(Login::Tenant, 1)?, pool(Login::Platform, 2)?, timeouts),
+        ..stores(&db, &redis)?
+    };
+    let flusher = Flusher::start(options(), stores, mac(), metrics())?;
     let recorder = flusher.recorder();
     let delta = UsageDelta { requests: 1, ..UsageDelta::default() };
     let tickets: Vec<_> = (0..7_000_u32)
@@ -54,27 +61,112 @@ async fn what_is_too_much_for_one_transaction_is_applied_in_halves() -> Result<(
     let outcomes = join_all(tickets.into_iter().map(bulkhead_usage::Ticket::flushed)).await;
     let left_unsafe = outcomes.iter().filter(|outcome| **outcome == Outcome::Unsafe).count();
     assert_eq!(left_unsafe, 0, "PostgreSQL answered");
-    assert_eq!(db.value("SELECT sum(requests) FROM platform.request_minutes").await?, "7000");
-    assert_eq!(flusher.settle(Duration::from_secs(10)).await, 0);
+    until("all of it is in the rollups", async || {
+        let stored = "SELECT coalesce(sum(requests), 0) FROM platform.request_minutes";
+        Ok(db.value(stored).await? == "7000")
+    })
+    .await?;
+    assert_eq!(flusher.finish(Duration::from_secs(10)).await, 0);
     Ok(())
 }
 
-/// All threads' usage is settled together: with PostgreSQL away the end takes its one limit, not one for each thread.
 #[tokio::test]
-async fn settling_has_one_deadline_however_many_threads_have_recorded() -> Result<()> {
-    const THREADS: u32 = 64;
+async fn what_the_server_ends_as_too_much_is_applied_in_halves() -> Result<()> {
+    let timeouts = Timeouts { statement_ms: 2_000, ..bulkhead_testkit::timeouts() };
+    too_much_is_applied_in_halves(timeouts, Duration::from_secs(15)).await
+}
+
+#[tokio::test]
+async fn what_we_end_as_too_much_is_applied_in_halves() -> Result<()> {
+    let timeouts = Timeouts { statement_ms: 50_000, ..bulkhead_testkit::timeouts() };
+    too_much_is_applied_in_halves(timeouts, Duration::from_secs(2)).await
+}
+
+/// With nobody there who could take anything the end takes its limit, and the thread is gone then.
+#[tokio::test]
+async fn finishing_keeps_its_deadline_when_nobody_takes_anything() -> Result<()> {
     let db = TestDb::on(Cluster::start(|_| (), None).await?).await?;
     let mut redis = TestRedis::start().await?;
     let mut node = Node::start(&db, &redis, options())?;
-    node.clients(THREADS.into());
-    node.answers(u64::from(THREADS)).await?;
+    node.clients(64);
+    node.answers(64).await?;
     redis.kill(Signal::SIGKILL)?;
     db.cluster().server().unwrap().kill(Signal::SIGKILL)?;
-    let limit = Duration::from_secs(1);
-    // A limit for each thread would be a minute. What is asked is whether, so there is room for a slow machine.
-    let left = tokio::time::timeout(limit * (THREADS / 2), node.flusher.settle(limit)).await?;
+    let limit = Duration::from_secs(2);
+    let (tell, ended) = oneshot::channel();
+    let flusher = node.flusher;
+    let ending = async {
+        let left = flusher.finish(limit).await;
+        // Apart from the runtime, which would wait for a thread that never ends.
+        thread::spawn(move || {
+            drop(flusher);
+            tell.send(())
+        });
+        ended.await?;
+        anyhow::Ok(left)
+    };
+    let left = tokio::time::timeout(limit * 3, ending).await??;
     assert!(left > 0, "nobody could have taken it");
-    node.no_clients().await;
+    Ok(())
+}
+
+/// While PostgreSQL takes nothing, what the process must keep of an answer is a share of a batch, and batches are made a few
+/// times in a second, whatever the load.
+#[tokio::test]
+async fn without_postgres_batches_over_the_bound_are_few() -> Result<()> {
+    let db = TestDb::on(Cluster::start(|_| (), None).await?).await?;
+    let redis = TestRedis::start().await?;
+    let mut bounded = options();
+    bounded.buffer_bytes = 0;
+    let mut node = Node::start(&db, &redis, bounded)?;
+    db.cluster().server().unwrap().kill(Signal::SIGKILL)?;
+    node.clients(50);
+    node.answers(1_000).await?;
+    let load = node.load();
+    let batches = entries(&redis).await?;
+    assert!(batches * 25 <= load.answers(), "{batches} batches for {} answers", load.answers());
+    assert_eq!(load.unsafe_answers, 0, "Redis was there");
+    drop(node.kill());
+    Ok(())
+}
+
+/// A key that cannot be used, in place of whatever makes the thread fail.
+#[derive(Debug)]
+struct Broken;
+
+impl Mac for Broken {
+    fn sign(&self, _bytes: &[u8]) -> [u8; 32] {
+        panic!("the flusher's thread fails here");
+    }
+
+    fn verify(&self, _bytes: &[u8], _tag: &[u8]) -> bool {
+        false
+    }
+}
+
+/// A flusher that fails says so: to those who wait, and to the process, which must not go on answering.
+#[tokio::test]
+async fn a_flusher_that_fails_ends_and_nobody_waits_for_it() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let flusher = Flusher::start(options(), stores(&db, &redis)?, Arc::new(Broken), metrics())?;
+    let mut ended = std::pin::pin!(flusher.ended());
+    let delta = UsageDelta { requests: 1, ..UsageDelta::default() };
+    let record =
+        || flusher.recorder().record(tenant(1), ROUTES[0], StatusClass::of(200), noon(), &delta).flushed();
+    // The first ones may go to PostgreSQL, while Redis is not connected yet.
+    let recording = async {
+        loop {
+            tokio::select! {
+                () = &mut ended => break,
+                outcome = record() => assert!(outcome != Outcome::Late),
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), recording).await?;
+    assert_eq!(record().await, Outcome::Unsafe);
+    assert_eq!(format!("{:?}", flusher.recorder()), "Recorder(0 open keys)", "nobody would ever take it");
+    assert_eq!(flusher.finish(Duration::from_secs(10)).await, 1, "the end is not in order");
     Ok(())
 }
 
@@ -84,7 +176,7 @@ async fn after_the_end_a_record_is_unsafe_at_once() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
     let node = Node::start(&db, &redis, options())?;
     node.request(1).await;
-    assert_eq!(node.flusher.settle(Duration::from_secs(30)).await, 0);
+    assert_eq!(node.flusher.finish(Duration::from_secs(30)).await, 0);
     node.request(2).await;
     let load = node.load();
     assert_eq!((load.stored_answers, load.unsafe_answers), (1, 1));

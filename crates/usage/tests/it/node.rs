@@ -41,12 +41,13 @@ pub(crate) struct Load {
     pub(crate) recorded: Oracle,
     pub(crate) answered: Oracle,
     pub(crate) stored_answers: u64,
+    pub(crate) late_answers: u64,
     pub(crate) unsafe_answers: u64,
 }
 
 impl Load {
     pub(crate) const fn answers(&self) -> u64 {
-        self.stored_answers + self.unsafe_answers
+        self.stored_answers + self.late_answers + self.unsafe_answers
     }
 }
 
@@ -102,7 +103,7 @@ impl Node {
     /// The clients go away, and the process ends in order.
     pub(crate) async fn end(mut self) -> Load {
         self.no_clients().await;
-        assert_eq!(self.flusher.settle(PATIENCE).await, 0);
+        assert_eq!(self.flusher.finish(PATIENCE).await, 0);
         self.load()
     }
 
@@ -134,6 +135,7 @@ async fn serve(recorder: Recorder, load: Arc<Mutex<Load>>, seed: u64) {
     load.answered.add(key, &delta);
     match outcome {
         Outcome::Stored => load.stored_answers += 1,
+        Outcome::Late => load.late_answers += 1,
         Outcome::Unsafe => load.unsafe_answers += 1,
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use bulkhead_db::Timeouts;
 use bulkhead_servers::Signal;
 use bulkhead_testkit::{Cluster, Login, TestDb, TestRedis};
-use bulkhead_usage::Stores;
+use bulkhead_usage::{FlusherOptions, Stores};
 
 use crate::{
     node::{Node, Worker, entries, options, stores, until},
@@ -216,9 +216,7 @@ async fn without_redis_a_database_that_is_busy_makes_no_answer_unsafe() -> Resul
     redis.kill(Signal::SIGKILL)?;
     let timeouts = Timeouts { lock_ms: 200, ..bulkhead_testkit::timeouts() };
     let stores = Stores { db: db.db_with(TestDb::pool_options(1), timeouts)?, ..stores(&db, &redis)? };
-    let mut patient = options();
-    patient.longest_wait = Duration::from_mins(2);
-    let mut node = Node::start_with(stores, patient)?;
+    let mut node = Node::start_with(stores, options())?;
     let admin = db.session(Login::Admin).await?;
     admin.batch_execute("BEGIN; LOCK TABLE platform.request_minutes").await?;
     node.clients(10);
@@ -233,8 +231,70 @@ async fn without_redis_a_database_that_is_busy_makes_no_answer_unsafe() -> Resul
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                WHERE datname = current_database() AND usename = 'bulkhead_platform'";
     until("connections were ended", async || Ok(db.value(end).await? != "0")).await?;
-    assert_eq!(node.load().answers(), 0);
+    assert_eq!(node.load().stored_answers, 0);
     admin.batch_execute("ROLLBACK").await?;
+    node.answers(100).await?;
+    let load = node.end().await;
+    assert_eq!(load.unsafe_answers, 0, "PostgreSQL answered all the time");
+    load.recorded.check(&db).await
+}
+
+/// An answer waits for its usage as long as it may, and no longer. That it is late is no evidence against PostgreSQL, which
+/// stores it later.
+#[tokio::test]
+async fn without_redis_a_database_that_is_slow_makes_answers_late_and_not_unsafe() -> Result<()> {
+    let (db, mut redis) = (TestDb::new().await?, TestRedis::start().await?);
+    redis.kill(Signal::SIGKILL)?;
+    let mut node = Node::start(&db, &redis, hurried())?;
+    let admin = db.session(Login::Admin).await?;
+    admin.batch_execute("BEGIN; LOCK TABLE platform.request_minutes").await?;
+    node.clients(10);
+    until("answers are late", async || Ok(node.load().late_answers > 20)).await?;
+    assert_eq!(node.load().stored_answers, 0);
+    admin.batch_execute("ROLLBACK").await?;
+    until("answers are stored again", async || Ok(node.load().stored_answers > 100)).await?;
+    let load = node.end().await;
+    assert_eq!(load.unsafe_answers, 0, "PostgreSQL answered all the time");
+    load.recorded.check(&db).await
+}
+
+/// A flusher that soon asks whether PostgreSQL answers at all, and whose records are waited for a little longer than that.
+fn hurried() -> FlusherOptions {
+    let (longest_wait, postgres_silence) = (Duration::from_secs(3), Duration::from_millis(200));
+    FlusherOptions { longest_wait, postgres_silence, ..options() }
+}
+
+/// That PostgreSQL lets nobody in because its connections are used up says that it is there: what it was asked is on its
+/// way, and a connection comes free some time.
+#[tokio::test]
+async fn without_redis_a_database_whose_connections_are_used_up_makes_no_answer_unsafe() -> Result<()> {
+    let db = TestDb::on(Cluster::start(|_| (), None).await?).await?;
+    let mut redis = TestRedis::start().await?;
+    redis.kill(Signal::SIGKILL)?;
+    let mut node = Node::start(&db, &redis, hurried())?;
+    node.clients(10);
+    node.answers(50).await?;
+    let admin = db.session(Login::Admin).await?;
+    let neighbour = db.session(Login::Platform).await?;
+    admin.batch_execute("ALTER ROLE bulkhead_platform CONNECTION LIMIT 1").await?;
+    admin.batch_execute("BEGIN; LOCK TABLE platform.request_minutes").await?;
+    until("a commit is slow", async || {
+        let load = node.load();
+        Ok(load.unsafe_answers > 0 || load.late_answers > 10)
+    })
+    .await?;
+    assert_eq!(node.load().unsafe_answers, 0, "a login was refused, which is an answer");
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+               WHERE usename = 'bulkhead_platform' AND pid != ";
+    let pid: i32 = neighbour.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
+    admin.query_one(&format!("{end}{pid}"), &[]).await?;
+    let late = node.load().late_answers + 20;
+    until("a lost connection is not replaced", async || {
+        Ok(node.load().unsafe_answers > 0 || node.load().late_answers > late)
+    })
+    .await?;
+    assert_eq!(node.load().unsafe_answers, 0, "that there is no connection left is an answer");
+    admin.batch_execute("ROLLBACK; ALTER ROLE bulkhead_platform CONNECTION LIMIT -1").await?;
     node.answers(100).await?;
     let load = node.end().await;
     assert_eq!(load.unsafe_answers, 0, "PostgreSQL answered all the time");

@@ -92,7 +92,7 @@ run "everything_is_watched" {
       "api-errors", "api-healthy", "api-latency", "load-balancer-errors",
       "cache-connections-cache", "cache-connections-queue", "cache-cpu-cache", "cache-cpu-queue", "cache-evictions-queue", "cache-memory-cache", "cache-memory-queue",
       "database-connections", "database-cpu", "database-latency", "database-memory", "database-refuses-api", "database-refuses-worker", "database-replica-lag", "database-storage", "database-transaction-ids",
-      "dead-letters", "jobs-fail", "jobs-stuck", "redis-away-api", "redis-away-worker", "usage-buffer", "usage-rejected", "usage-unsafe",
+      "dead-letters", "jobs-fail", "jobs-stuck", "redis-away-api", "redis-away-worker", "usage-buffer", "usage-late", "usage-rejected", "usage-unsafe",
       "log-errors-api", "log-errors-migrate",
       "service-cpu-api", "service-cpu-worker", "service-memory-api", "service-memory-worker", "service-tasks-api", "service-tasks-worker",
     ])
@@ -395,6 +395,7 @@ run "the_products_own_metrics_are_found_where_they_are_published" {
       redis-away-api          = "bulkhead-test api bulkhead_redis_up Minimum"
       redis-away-worker       = "bulkhead-test worker bulkhead_redis_up Minimum"
       usage-buffer            = "bulkhead-test api bulkhead_usage_buffer_bytes Maximum"
+      usage-late              = "bulkhead-test api bulkhead_usage_late_answers_total Sum"
       usage-rejected          = "bulkhead-test worker bulkhead_usage_rejected_total Sum"
       usage-unsafe            = "bulkhead-test api bulkhead_usage_unsafe_answers_total Sum"
     }

@@ -260,7 +260,7 @@ run "wires_one_installation" {
   assert {
     condition = keys(local.worker_metrics) == [
       "bulkhead_db_failures_total", "bulkhead_jobs_due", "bulkhead_jobs_oldest_due_seconds", "bulkhead_jobs_total", "bulkhead_redis_up", "bulkhead_usage_rejected_total",
-    ] && keys(local.api_metrics) == ["bulkhead_db_failures_total", "bulkhead_redis_up", "bulkhead_usage_buffer_bytes", "bulkhead_usage_unsafe_answers_total"]
+    ] && keys(local.api_metrics) == ["bulkhead_db_failures_total", "bulkhead_redis_up", "bulkhead_usage_buffer_bytes", "bulkhead_usage_late_answers_total", "bulkhead_usage_unsafe_answers_total"]
     error_message = "An alarm on what no task publishes is quiet for ever, and each metric that nothing looks at costs."
   }
 
