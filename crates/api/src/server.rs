@@ -43,6 +43,8 @@ pub struct ServerOptions {
     pub metrics: SocketAddr,
     /// Threads that answer requests.
     pub threads: usize,
+    /// Connections to PostgreSQL that the process may open at most; for the log.
+    pub database_connections: usize,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
     /// Connections at most.
@@ -55,6 +57,18 @@ pub struct ServerOptions {
     pub drain_delay: Duration,
     /// How long requests in flight may take to finish.
     pub shutdown: Duration,
+}
+
+impl ServerOptions {
+    fn tell(&self) {
+        tracing::info!(
+            address = %self.api,
+            metrics = %self.metrics,
+            threads = self.threads,
+            database_connections_at_most = self.database_connections,
+            "serving"
+        );
+    }
 }
 
 /// The API cannot start, or has failed.
@@ -144,7 +158,7 @@ pub async fn serve(
         .map_err(|source| ServeError::Listen { address: options.api, source })?
         .run();
     let metrics = probes(options.metrics, shared.metrics.clone(), Arc::clone(&shared.health))?;
-    tracing::info!(address = %options.api, metrics = %options.metrics, threads = options.threads, "serving");
+    options.tell();
     let mut tasks = background::spawn(&shared, &db, &node);
     let end = end_of(stop, shared.usage.ended());
     let result = until_drained(api, metrics, &shared.health, options.drain_delay, end).await;

@@ -31,6 +31,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
             api: (settings.http.bind, settings.http.port).into(),
             metrics: (settings.http.metrics_bind, settings.http.metrics_port).into(),
             threads,
+            database_connections: settings.database.connections_of_api(threads),
             keep_alive: settings.http.keep_alive,
             connections: settings.http.connections,
             connections_per_address: (settings.http.trusted_proxy_hops == 0)
@@ -42,7 +43,6 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         let database = &settings.database;
         let logins = [(TENANT_URL, database.require_tenant()?), (PLATFORM_URL, database.require_platform()?)];
         wiring::try_logins(database, &logins).await?;
-        tracing::info!(database_connections_at_most = database.connections_of_api(threads), "starting");
         let served = serve(options, shared, state, databases(), node, stop).await;
         served.map_err(|error| wiring::name_port(error, &settings))
     })

@@ -168,7 +168,7 @@ CREATE TABLE usage_batches_rejected (
     reason text NOT NULL,
     at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE usage_batches_rejected IS 'Stream entries that were not believed or could not be read; kept for people to look at.';
+COMMENT ON TABLE usage_batches_rejected IS 'Stream entries that could not be read; kept for people to look at.';
 
 CREATE TABLE usage_hours (
     tenant_id uuid NOT NULL,

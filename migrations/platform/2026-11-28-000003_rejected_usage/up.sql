@@ -9,7 +9,7 @@ UPDATE usage_batches_rejected
 SET authentic = NOT starts_with(reason, 'its tag is missing or wrong'), bytes = length(payload), sha256 = sha256(payload);
 CREATE INDEX usage_batches_rejected_foreign ON usage_batches_rejected (at) WHERE NOT authentic;
 CREATE INDEX usage_batches_rejected_sha256 ON usage_batches_rejected (sha256) WHERE authentic;
-COMMENT ON TABLE usage_batches_rejected IS 'Stream entries that could not be applied; kept for people to look at.';
+COMMENT ON TABLE usage_batches_rejected IS 'Stream entries that were not believed or could not be read; kept for people to look at.';
 COMMENT ON COLUMN usage_batches_rejected.authentic IS
     'Whether the entry had our tag. One that had not is kept for 31 days; an older program says of all that they had.';
 COMMENT ON COLUMN usage_batches_rejected.payload IS 'The entry; of one that is not authentic, at most its first 1024 bytes.';

@@ -174,15 +174,15 @@ async fn the_doctor_finds_a_sound_system() {
     let seen = bulkhead(&["doctor"], &system.migrator(), "");
     assert!(seen.success, "{seen:?}");
     assert!(seen.out.lines().count() > 5 && !seen.out.contains("BROKEN"), "{seen:?}");
-    // Three threads of each, with twelve connections; and what they have beside.
+    // Three threads of each, with thirteen connections; and what they have beside.
     let three = with(&system.migrator(), "BULKHEAD_HTTP_THREADS", "2");
-    let room = "ok       connections: an API process may open 39 connections and a worker 37";
+    let room = "ok       connections: an API process may open 42 connections and a worker 41";
     let seen = bulkhead(&["doctor"], &three, "");
     assert!(seen.out.contains(room), "{seen:?}");
     let crowded = with(&three, "BULKHEAD_DATABASE_CONNECTIONS_PER_THREAD", "256");
     let seen = bulkhead(&["doctor"], &crowded, "");
     assert!(
-        seen.success && seen.out.contains("warning  connections: an API process may open 783"),
+        seen.success && seen.out.contains("warning  connections: an API process may open 786"),
         "{seen:?}"
     );
     let live = bulkhead(&["doctor", "--live"], &system.commands(), "");
