@@ -90,6 +90,9 @@ struct Run {
     /// Tenants on the stage.
     #[arg(long)]
     tenants: Option<usize>,
+    /// Pairs of slices for each comparison: fewer take less time and say less.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pairs: Option<u8>,
     /// Only these goals: 1 to 11 (12 is measured with 11).
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=11))]
     only: Vec<u8>,
@@ -170,6 +173,7 @@ impl Run {
             Effort::FULL
         };
         effort.tenants = self.tenants.unwrap_or(effort.tenants).max(FEWEST);
+        effort.pairs = self.pairs.map_or(effort.pairs, usize::from);
         effort
     }
 
