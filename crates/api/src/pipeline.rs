@@ -44,7 +44,7 @@ use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
 use bulkhead_limits::{Decision, Entered, LargePlace, Party, Size, rate_limit, rate_limit_policy};
 use bulkhead_telemetry::{Metrics, Phase};
-use bulkhead_usage::Outcome;
+use bulkhead_usage::{Expected, Outcome};
 use futures::FutureExt;
 use tracing::Instrument;
 
@@ -71,6 +71,8 @@ struct Admitted {
     entered: Option<Entered>,
     /// Its place among its tenant's large requests, until the context takes it over.
     large: Option<LargePlace>,
+    /// Tells the recorder of usage that there will be a record.
+    expected: Option<Expected>,
 }
 
 /// Takes a request through the pipeline.
@@ -142,6 +144,7 @@ async fn answer(
         state.large.answered(tenant.id, usize::try_from(bytes).unwrap_or(usize::MAX));
     }
     let is_metered = is_billable(status) && ablation::is_taken(Step::Metering);
+    admitted.expected = None;
     if let Some(tenant) = admitted.tenant.filter(|_| is_metered) {
         let ingress = context::with(&kept, |context| context.ingress.get()).unwrap_or_default();
         let (delta, class) = (delta(started.elapsed(), ingress, body), StatusClass::of(status.as_u16()));
@@ -265,6 +268,7 @@ async fn admit(
         let size = Size { body: 0, answers_content: operation.weight.is_of_content() };
         admitted.large = state.large.enter(tenant.id, size).await?;
     }
+    admitted.expected = tenant.map(|_| state.recorder.expect());
     authorize(operation.access, &principal)?;
     if !served.takes_query && !request.query_string().is_empty() {
         return Err(extract::no_parameters(request.query_string()));

@@ -33,7 +33,8 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// proxies pass on.
 const HEAD_LIMIT: usize = 16 << 10;
 
-/// How much of a body of unknown length is passed on before it is decoded: behind its end there may be more requests.
+/// How much of a body of unknown length is passed on before it is decoded: behind its end there may be more requests. When
+/// there are, the library ends the connection once it has answered them.
 const SLICE: usize = 2 << 10;
 
 /// The slowest that a reader may be, in bytes per second, beyond the time that it may make no progress at all.
@@ -190,6 +191,13 @@ impl Wire {
     /// What the pipeline needs of the connection.
     pub(crate) const fn line(&self) -> &Rc<Line> {
         &self.line
+    }
+
+    /// Reads nothing. The usual client sends nothing either until it has its answer, and its next request wakes the library;
+    /// one that has sent more by then is read on when the request is over.
+    fn poll_nothing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let has_more = !self.held.is_empty() || self.socket.poll_read_ready(cx).is_ready();
+        if has_more { self.line.pause(cx) } else { Poll::Pending }
     }
 
     /// Passes a head on, once it is whole.
@@ -362,7 +370,7 @@ impl AsyncRead for Wire {
         let this = self.get_mut();
         match this.line.stage.get() {
             Stage::Head => this.poll_head(cx, buf),
-            Stage::UnderWay => this.line.pause(cx),
+            Stage::UnderWay => this.poll_nothing(cx),
             Stage::Body => this.poll_body(cx, buf),
             Stage::Rest => this.poll_slice(cx, buf),
         }

@@ -45,7 +45,7 @@ pub use backoff::{Backoff, pause};
 pub use codec::{CodecError, MAX_KEYS};
 pub use drain::{DrainOptions, Drained, drain};
 pub use flusher::{Flusher, FlusherOptions, Stores};
-pub use recorder::{Outcome, Recorder, Ticket};
+pub use recorder::{Expected, Outcome, Recorder, Ticket};
 pub use server::RedisServer;
 pub use stream::{STREAM, length};
 

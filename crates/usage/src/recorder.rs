@@ -9,7 +9,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -49,6 +49,13 @@ impl Recorder {
         Self { desk, longest_wait }
     }
 
+    /// Says that a request is under way which is going to be recorded, so that it may share a batch with those that are
+    /// answered a moment before it.
+    pub fn expect(&self) -> Expected {
+        self.desk.expected.fetch_add(1, Ordering::Relaxed);
+        Expected { desk: Arc::clone(&self.desk) }
+    }
+
     /// Counts a request that is about to be answered. From here on it is counted, whatever becomes of the caller. Await
     /// [`Ticket::flushed`] before the answer is sent. After the flusher's end nothing is counted: nobody would take it.
     ///
@@ -68,11 +75,30 @@ impl Recorder {
             let mut open = self.desk.open.lock();
             if !open.closed {
                 open.slots.entry(slot).or_default().merge(&codec::clamp(delta));
+                open.records += 1;
             }
             Arc::clone(&open.signal)
         };
         self.desk.wake.notify_one();
         Ticket { signal, longest_wait: self.longest_wait }
+    }
+}
+
+/// A request under way that is going to be recorded. Drop it when it is, or will not be.
+#[must_use = "the flusher waits for the request's record until this is dropped"]
+pub struct Expected {
+    desk: Arc<Desk>,
+}
+
+impl fmt::Debug for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Expected")
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.desk.expected.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -112,12 +138,16 @@ pub(crate) struct Desk {
     open: Mutex<Open>,
     /// Wakes the flusher.
     pub(crate) wake: Notify,
+    /// Requests under way that are going to be recorded.
+    expected: AtomicUsize,
 }
 
 /// The batch that is being filled.
 #[derive(Default)]
 struct Open {
     slots: Slots,
+    /// How many records are in the slots.
+    records: usize,
     signal: Arc<Signal>,
     /// Whether the flusher has ended.
     closed: bool,
@@ -135,6 +165,16 @@ struct Slot {
 }
 
 impl Desk {
+    /// Whether more records are about to come.
+    pub(crate) fn expects_more(&self) -> bool {
+        self.expected.load(Ordering::Relaxed) > 0
+    }
+
+    /// Records that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.open.lock().records
+    }
+
     /// Whether no record waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.lock().slots.is_empty()
@@ -166,6 +206,7 @@ impl Open {
     fn take(&mut self) -> (Slots, Arc<Signal>) {
         // As much room as was needed, so that filling the next batch does not grow it step by step.
         let room = Slots::with_capacity(self.slots.len());
+        self.records = 0;
         (std::mem::replace(&mut self.slots, room), self.next_signal())
     }
 
