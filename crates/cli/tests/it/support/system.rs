@@ -8,7 +8,10 @@ use std::{
     fs,
     net::TcpListener,
     path::Path,
-    sync::{LazyLock, Mutex},
+    sync::{
+        LazyLock, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -383,7 +386,18 @@ fn password_of(redis: &Redis) -> String {
     url.split(['/', ':', '@']).nth(4).unwrap().to_owned()
 }
 
-/// A loopback port that was free a moment ago.
+/// A loopback port that nobody has and nobody is given: it is below those that the system hands out by itself, to outgoing
+/// connections and to servers that ask for any, and this process takes each once.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    const FIRST: u32 = 10_000;
+    const PORTS: u32 = 22_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Test programs side by side begin in different places.
+        let place = std::process::id().wrapping_mul(101).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + place % PORTS).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
