@@ -258,8 +258,8 @@ impl ApiError {
 }
 
 /// What may pass is 503: nothing is known to have been written, and the same request may be repeated. That holds for a lost
-/// race (serialization failure, deadlock), too; [`ApiError::PreconditionFailed`] is for a change that somebody else has made
-/// before.
+/// race (serialization failure, deadlock), too; [`ApiError::PreconditionFailed`] is for an object that another request has
+/// changed before.
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         match error {

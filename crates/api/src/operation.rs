@@ -27,9 +27,9 @@ use crate::{error::ApiError, pipeline};
 pub enum Access {
     /// Anybody, without a credential.
     Public,
-    /// Anybody, with a password or a refresh token in the body. The handler has the address's budget of failures asked before
-    /// anything is looked up for a stranger (`AppState::presented`); nothing that turns out to be good is charged to the
-    /// address, and a refresh token of ours needs not ask.
+    /// Anybody, with a password or a refresh token in the body. Before the authenticator looks anything up for a stranger, it
+    /// asks the address's budget of failures (`AppState::presented`); nothing that turns out to be good is charged to the
+    /// address, and a refresh token of ours need not ask.
     Session,
     /// Any tenant principal and any operator, whatever their role.
     AnyPrincipal,

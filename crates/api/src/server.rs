@@ -198,7 +198,7 @@ enum End {
 /// Waits for a reason to end.
 async fn end_of(mut stop: watch::Receiver<bool>, usage_ended: impl Future<Output = ()>) -> End {
     tokio::select! {
-        // An error means that whoever could ask us to stop is gone: then stop.
+        // An error means that the sender of the signal is gone: the process could not be asked any more, so it stops.
         _asked = stop.wait_for(|stop| *stop) => End::Asked,
         () = usage_ended => {
             tracing::error!("what stores usage has ended; this process ends too, for nobody would be billed");
@@ -216,7 +216,7 @@ async fn finish_usage(shared: &Shared) {
 }
 
 /// Waits for a reason to end, lets load balancers notice, then closes the listeners and waits for what is in flight. When
-/// usage is lost nobody waits for load balancers: what is answered meanwhile is billed to nobody.
+/// usage is lost the listeners close without waiting for load balancers: no answer given meanwhile would be billed.
 async fn drain(
     [api, metrics]: [ServerHandle; 2],
     health: Arc<Health>,
@@ -298,7 +298,7 @@ mod tests {
     fn a_database_that_does_not_answer_does_not_hold_up_the_end() {
         const LONG: Duration = Duration::from_mins(1);
         block_on(async {
-            // The system takes connections, and nobody answers them.
+            // The listener accepts nothing: the kernel takes the connection, and no server ever answers on it.
             let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             let url = format!("postgres://nobody:x@{}/none", silent.local_addr().unwrap());
             let options = PoolOptions {
