@@ -1,11 +1,12 @@
 //! Passwords: how they are hashed and checked.
 //!
 //! Owns the one way a password becomes something that may be stored: Argon2id with 19 MiB, 2 passes and 1 lane, from
-//! OWASP's password storage cheat sheet, as a PHC string. Hashing is dear on purpose, so it runs on blocking threads, a
-//! few at a time, in the order of `hash_queue.rs`: a flood of logins is refused instead of taking the node's memory and
-//! processors. Refuses to tell, by answer or by time, whether there was a stored hash at all.
+//! OWASP's password storage cheat sheet, as a PHC string. Hashing is dear on purpose, so it runs on threads of its own that
+//! give way to those that serve requests, a few at a time, in the order of `hash_queue.rs`: a flood of logins is refused
+//! instead of taking the node's memory and processors. Refuses to tell, by answer or by time, whether there was a stored hash
+//! at all.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, thread};
 
 use argon2::{
     Argon2, Params,
@@ -13,6 +14,7 @@ use argon2::{
 };
 use bulkhead_domain::TextError;
 use serde::Deserialize;
+use tokio::sync::oneshot;
 
 use crate::hash_queue::{Full, HashQueue, Slot, Turn};
 
@@ -26,6 +28,11 @@ const NOBODY: &str =
 const MOST_MEMORY_KIB: u32 = 64 * 1024;
 const MOST_PASSES: u32 = 10;
 const MOST_LANES: u32 = 4;
+
+/// How far a thread that hashes gives way to others. On a busy processor it gets a tenth of what a serving thread gets
+/// (`sched(7)`: a step is a factor of 1.25), on an idle one all of it; so a flood of log-ins does not slow down requests, and
+/// log-ins never stand still.
+const NICE: i32 = 10;
 
 /// A password as a person typed it: 8 to 256 characters.
 ///
@@ -67,7 +74,7 @@ pub enum PasswordError {
     /// As many are waiting as may wait: try again in a second.
     #[error("too many passwords are being checked")]
     Busy,
-    /// Argon2 failed, or the runtime is shutting down.
+    /// Argon2 failed, or the system has no thread to spare.
     #[error("the password could not be hashed")]
     Failed,
 }
@@ -137,12 +144,27 @@ impl PasswordHasher {
         slot: Slot,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let task = tokio::task::spawn_blocking(move || {
+        let (done, result) = oneshot::channel();
+        // One that has given way may not take it back, so it is no thread that does other work later. Starting it costs a
+        // thousandth of the hash.
+        let hash = move || {
+            give_way();
+            let result = work();
             // A caller who goes away does not stop the thread, so the thread holds the slot, not the caller.
-            let _held = slot;
-            work()
-        });
-        task.await.map_err(|_panicked_or_cancelled| PasswordError::Failed)?
+            drop(slot);
+            let _caller_has_gone = done.send(result);
+        };
+        let started = thread::Builder::new().name("password".to_owned()).spawn(hash);
+        started.map_err(|_no_thread| PasswordError::Failed)?;
+        result.await.map_err(|_panicked| PasswordError::Failed)?
+    }
+}
+
+/// Lowers the priority of this thread, where threads have one of their own.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "a thread that hashes has the priority of those that serve");
     }
 }
 
@@ -297,6 +319,17 @@ mod tests {
         assert_eq!(callers.join_all().await, [Ok(false); 16]);
         assert!(!hasher.is_full(operator));
         assert_eq!(verify(&hasher, operator, "12345678", None).await, Ok(false));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_thread_that_hashes_gives_way_and_no_other_does() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        let hasher = PasswordHasher::new(1);
+        let hashing = PasswordHasher::run(hasher.wait(LOGIN).await.unwrap(), move || Ok(priority()));
+        assert_eq!(hashing.await, Ok((before + NICE).min(19)));
+        assert_eq!(tokio::task::spawn_blocking(priority).await.unwrap(), before);
     }
 
     #[tokio::test]

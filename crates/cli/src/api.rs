@@ -59,11 +59,19 @@ fn in_flight(settings: &Settings) -> InFlightOptions {
     }
 }
 
+/// How many passwords are hashed at once: of the processors no more than half, so that log-ins leave the others to requests.
+fn hash_threads(settings: &Settings) -> usize {
+    match settings.auth.password_hash_threads {
+        0 => (wiring::threads(settings) / 2).max(1),
+        threads => usize::from(threads),
+    }
+}
+
 /// What all threads share.
 fn shared(settings: &Settings) -> Result<Shared> {
     let (http, auth) = (&settings.http, &settings.auth);
     let keyring = wiring::keyring(settings)?;
-    let passwords = PasswordHasher::new(usize::from(auth.password_hash_threads));
+    let passwords = PasswordHasher::new(hash_threads(settings));
     let tokens = AccessTokens::new(
         settings.issuer().to_owned(),
         auth.audience.clone(),

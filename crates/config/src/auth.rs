@@ -63,8 +63,9 @@ pub struct Auth {
     /// Which environment this is: `dev`, `test` or `live`; part of every API key.
     #[arg(env = "BULKHEAD_ENVIRONMENT", default_value = "dev")]
     pub environment: Environment,
-    /// Passwords hashed at the same time by one process; each takes 19 MiB and a core for about 20 ms.
-    #[arg(env = "BULKHEAD_PASSWORD_HASH_THREADS", default_value = "2", value_parser = number(1..=64_u16))]
+    /// Passwords hashed at the same time by one process; each takes 19 MiB, and a core for about 20 ms when nothing else wants
+    /// it. 0 means half as many as there are threads that serve requests.
+    #[arg(env = "BULKHEAD_PASSWORD_HASH_THREADS", default_value = "0", value_parser = number(0..=64_u16))]
     pub password_hash_threads: u16,
     /// Password of the operator that `operator create` adds, for a task that has no standard input to read it from.
     #[arg(env = "BULKHEAD_OPERATOR_PASSWORD", hide_env_values = true)]

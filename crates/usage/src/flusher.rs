@@ -5,6 +5,7 @@
 //! record is unsafe.
 
 mod ledger;
+mod linger;
 mod link;
 mod rollups;
 mod work;

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::Result;
 use serde_json::json;
+use tokio::process::{Child, Command};
 
 use super::Effort;
 use crate::{
@@ -38,6 +39,8 @@ struct Kind {
     clients: Vec<Client>,
     /// Credentials that its tenant takes back meanwhile.
     revocations_per_minute: u32,
+    /// A process that computes meanwhile and has nothing to do with us.
+    has_stranger: bool,
     /// Whether its memory has a bound of its own.
     is_large: bool,
 }
@@ -61,8 +64,9 @@ async fn revoke(stage: &Stage, tenant: &Tenant, per_minute: u32) -> anyhow::Erro
     }
 }
 
-/// `11a` to `11f`: the slowest hundredth of a neighbour's answers beside each crowd, by the same without it. `12a` to `12d`:
-/// the memory of the API beside the large ones, over what it has when idle.
+/// `11a` to `11f`: the slowest hundredth of a neighbour's answers beside each crowd, by the same without it; `11g` is the
+/// limit, what this machine does when one of its processors is taken. `12a` to `12d`: the memory of the API beside the large
+/// ones, over what it has when idle.
 pub(crate) async fn crowds(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
     let settings = [
         ("BULKHEAD_TRUSTED_PROXY_HOPS", "1".to_owned()),
@@ -90,6 +94,7 @@ pub(crate) async fn crowds(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
         };
         let beside = async || {
             let gathered = Crowd::gather(address, kind.clients.clone());
+            let _stranger = kind.has_stranger.then(compute).transpose()?;
             let p99 = tokio::select! {
                 p99 = neighbour() => p99,
                 failed = revoke(stage, crowd, kind.revocations_per_minute) => Err(failed),
@@ -122,6 +127,12 @@ pub(crate) async fn crowds(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// A process that computes until it is dropped.
+fn compute() -> Result<Child> {
+    let mut command = Command::new("sh");
+    Ok(command.args(["-c", "while :; do :; done"]).kill_on_drop(true).spawn()?)
+}
+
 fn kinds(crowd: &Tenant) -> Vec<Kind> {
     let wide = vec![r#"{"":0}"#; WIDEST].join(",");
     let body = format!(r#"{{"name":"wide","kind":"wide","data":{{"a":[{wide}]}}}}"#);
@@ -141,6 +152,7 @@ fn kinds(crowd: &Tenant) -> Vec<Kind> {
             what: "32 writers of the widest content",
             clients: of(&[write], Reader::Whole, 32, none),
             revocations_per_minute: 0,
+            has_stranger: false,
             is_large: true,
         },
         Kind {
@@ -148,6 +160,7 @@ fn kinds(crowd: &Tenant) -> Vec<Kind> {
             what: "32 readers of the widest pages",
             clients: of(&[Arc::clone(&page)], Reader::Whole, 32, none),
             revocations_per_minute: 0,
+            has_stranger: false,
             is_large: true,
         },
         Kind {
@@ -155,6 +168,7 @@ fn kinds(crowd: &Tenant) -> Vec<Kind> {
             what: "200 readers that do not read",
             clients: of(&[Arc::clone(&page)], Reader::Never, 200, none),
             revocations_per_minute: 0,
+            has_stranger: false,
             is_large: true,
         },
         Kind {
@@ -162,6 +176,7 @@ fn kinds(crowd: &Tenant) -> Vec<Kind> {
             what: "32 slow readers",
             clients: of(&[page], Reader::Slow, 32, none),
             revocations_per_minute: 0,
+            has_stranger: false,
             is_large: true,
         },
         Kind {
@@ -169,6 +184,7 @@ fn kinds(crowd: &Tenant) -> Vec<Kind> {
             what: "log-ins from 3 addresses",
             clients: logins.collect(),
             revocations_per_minute: 0,
+            has_stranger: false,
             is_large: false,
         },
         Kind {
@@ -176,6 +192,15 @@ fn kinds(crowd: &Tenant) -> Vec<Kind> {
             what: "5,000 revocations a minute",
             clients: Vec::new(),
             revocations_per_minute: 5_000,
+            has_stranger: false,
+            is_large: false,
+        },
+        Kind {
+            letter: 'g',
+            what: "one process that computes, of somebody else",
+            clients: Vec::new(),
+            revocations_per_minute: 0,
+            has_stranger: true,
             is_large: false,
         },
     ]

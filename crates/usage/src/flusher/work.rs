@@ -29,6 +29,7 @@ use uuid::Uuid;
 use super::{
     FlusherOptions, Order, Stores,
     ledger::Ledger,
+    linger::Linger,
     link::Link,
     rollups::{MOST_KEYS, Rollups, Trouble, share},
 };
@@ -42,10 +43,6 @@ use crate::{
 const LOOKED_FOR_AT_ONCE: usize = 200;
 /// Batches forgotten at a time: so few that flushing does not wait for thousands to be dropped.
 const FORGET_AT_ONCE: usize = 200;
-/// How long a batch waits for records that are about to come: about as long as Redis takes to answer.
-const LINGER: Duration = Duration::from_micros(200);
-/// Batches that go out without waiting, at most, after it was in vain again and again.
-const MOST_LEFT_OUT: u32 = 63;
 /// The pause before PostgreSQL, which answers, is asked once more.
 const AGAIN: Duration = Duration::from_millis(100);
 /// The time from one batch to the next while PostgreSQL has confirmed too few: what is recorded meanwhile shares a batch.
@@ -61,8 +58,7 @@ pub(super) struct Work {
     /// When the last batch was made.
     flushed_at: Cell<Option<Instant>>,
     metrics: Metrics,
-    /// How many batches go out without waiting for more, because waiting was in vain, and how many of them have.
-    lingered: Cell<(u32, u32)>,
+    linger: Linger,
     /// What the gauges were told last.
     told: Cell<(i64, i64)>,
     ledger: RefCell<Ledger>,
@@ -87,7 +83,7 @@ impl Work {
             last_seq: Cell::new(0),
             in_flight: Cell::new(u64::MAX),
             flushed_at: Cell::default(),
-            lingered: Cell::default(),
+            linger: Linger::default(),
             told: Cell::default(),
             ledger: RefCell::default(),
             link: Link::new(redis, mac, metrics.clone()),
@@ -119,31 +115,12 @@ impl Work {
             while !self.desk.is_empty() {
                 self.spare_memory().await;
                 if let Some(asked) = self.find_somebody().await {
-                    self.linger();
+                    // The thread is the flusher's alone, and the runtime's timers tell no less than a millisecond.
+                    self.linger.wait(|| self.desk.expects_more(), || self.desk.len(), std::thread::sleep);
                     self.flush_batch(asked).await;
                 }
             }
         }
-    }
-
-    /// Waits a moment for requests that are about to be answered, so that they share a batch: each batch costs a round trip to
-    /// Redis and wakes two threads. Seals at once when nothing is under way, and does not wait for a while when that was
-    /// in vain: then what is under way is slow.
-    fn linger(&self) {
-        let (in_vain, left_out) = self.lingered.get();
-        if !self.desk.expects_more() {
-            return;
-        }
-        if left_out < in_vain {
-            return self.lingered.set((in_vain, left_out + 1));
-        }
-        let (began, before) = (std::time::Instant::now(), self.desk.len());
-        while self.desk.expects_more() && began.elapsed() < LINGER {
-            // The thread is the flusher's alone, and the runtime's timers tell no less than a millisecond.
-            std::thread::sleep(LINGER / 4);
-        }
-        let is_in_vain = self.desk.len() == before;
-        self.lingered.set((if is_in_vain { (in_vain * 2 + 1).min(MOST_LEFT_OUT) } else { 0 }, 0));
     }
 
     /// Makes batches seldom while the ledger is over its bound. It cannot forget what PostgreSQL has not confirmed, so all
