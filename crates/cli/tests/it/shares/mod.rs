@@ -4,6 +4,7 @@ mod content;
 mod crowds;
 mod deadline;
 mod farewell;
+mod large;
 mod wire;
 
 use crate::support::Tenant;

@@ -1,0 +1,52 @@
+//! A tenant's share of the processors: of its large requests one thread of two is busy with one at a time.
+
+use futures::future::join_all;
+use serde_json::json;
+
+use crate::support::{Options, System, Tenant, create_tenant, eventually};
+
+/// Requests of each kind that are sent at once.
+const CROWD: usize = 4;
+
+/// Requests that are admitted: every one is counted before it waits for anything.
+const ADMITTED: &str =
+    r#"bulkhead_limiter_decisions_total{kind="concurrency",outcome="admitted",source="local"}"#;
+
+/// How many statements on the tenant's objects wait for a lock.
+fn waiting(system: &System) -> String {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+               AND wait_event_type = 'Lock' AND query LIKE '%resources%'";
+    system.sql(sql)
+}
+
+/// Sends a crowd of requests while nobody can read or write the tenant's objects, and gives all answers once that is over.
+/// However many are admitted, one of them is worked on.
+async fn one_by_one(system: &System, tenant: &Tenant<'_>, ask: impl AsyncFn()) {
+    let lock = format!("BEGIN; LOCK TABLE {}.resources IN ACCESS EXCLUSIVE MODE", tenant.schema());
+    let lock = system.session(&lock);
+    let before = system.metric(ADMITTED).await;
+    let looking = async {
+        system.await_metric(ADMITTED, |admitted| admitted >= before + CROWD as f64).await;
+        eventually(async || waiting(system), |count| count == "1").await;
+        // What needs none of the tenant's content is in nobody's way; and by then the others would have come as far.
+        tenant.owner.caller.get("/v1/me").await.expect(200);
+        assert_eq!(waiting(system), "1");
+        drop(lock);
+    };
+    tokio::join!(looking, join_all((0..CROWD).map(|_| ask())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_requests_of_a_tenant_are_worked_on_one_by_one() {
+    let api = vec![("BULKHEAD_HTTP_THREADS", "2".to_owned()), ("BULKHEAD_LOG", "info".to_owned())];
+    let system = System::start("large", Options { api, ..Options::default() }).await;
+    let tenant = create_tenant(&system, "enterprise").await;
+    let content = json!({ "text": "x".repeat(20_000) });
+    let body = json!({ "name": "n", "kind": "k", "data": content });
+    let create = async || drop(tenant.owner.caller.post("/v1/resources", &body).await.expect(201));
+    one_by_one(&system, &tenant, create).await;
+    // An answer of 80 kB is large, and the next ones are expected to be.
+    let list = async || drop(tenant.owner.caller.get("/v1/resources").await.expect(200));
+    list().await;
+    one_by_one(&system, &tenant, list).await;
+}
