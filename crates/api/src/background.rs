@@ -16,7 +16,7 @@ use tokio::{
 use crate::state::Shared;
 
 /// How often revocations are read; the database is known to be there when they could be.
-const REVOCATIONS_EVERY: Duration = Duration::from_secs(2);
+const REVOCATIONS_EVERY: Duration = Duration::from_millis(1_500);
 /// How often the signing keys are read.
 const KEYS_EVERY: Duration = Duration::from_secs(30);
 

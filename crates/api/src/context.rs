@@ -74,6 +74,8 @@ pub(crate) struct Context {
     waited: Cell<Duration>,
     /// Since when the body is waited for.
     waiting_since: Cell<Option<Instant>>,
+    /// How long the request has waited for others of its tenant, once it had come.
+    pub(crate) queued: Cell<Duration>,
     /// The request's place among those in flight, with the bytes that it holds.
     pub(crate) entered: RefCell<Option<Entered>>,
     /// The request's place among its tenant's large ones.
@@ -92,6 +94,7 @@ impl Context {
             ingress: Cell::new(0),
             waited: Cell::default(),
             waiting_since: Cell::default(),
+            queued: Cell::default(),
             entered: RefCell::default(),
             large: RefCell::default(),
         }
@@ -112,6 +115,11 @@ impl Context {
     pub(crate) fn body_has_come(&self) {
         self.waited.set(self.waited_for_body(Instant::now()));
         self.waiting_since.set(None);
+    }
+
+    /// How long the request has waited for its body and for others.
+    pub(crate) fn has_waited(&self, now: Instant) -> Duration {
+        self.waited_for_body(now) + self.queued.get()
     }
 
     /// How long the body has been waited for.

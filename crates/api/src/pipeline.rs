@@ -73,6 +73,8 @@ struct Admitted {
     large: Option<LargePlace>,
     /// Tells the recorder of usage that there will be a record.
     expected: Option<Expected>,
+    /// Since when it is.
+    at: Option<Instant>,
 }
 
 /// Takes a request through the pipeline.
@@ -112,7 +114,7 @@ async fn answer(
     let (started_at, id) = (context.started_at, context.id.clone());
     let (method, kept) = (request.method().clone(), request.request().clone());
     if let Some(line) = kept.conn_data::<Rc<Line>>() {
-        line.begin(extract::body::announced(kept.headers()));
+        line.begin(extract::body::announced(kept.headers()), changes_protocol(&kept));
     }
     let mut admitted = Admitted::default();
     let work = admit_and_handle(served, state, context, request, next, &mut admitted);
@@ -130,7 +132,7 @@ async fn answer(
     describe(&mut response, &admitted, id.as_str());
     place_below(&state.options.public_path, response.headers_mut());
     cors::describe(&state.options.cors_origins, kept.headers(), response.headers_mut());
-    if state.health.phase() == Phase::Draining {
+    if state.health.phase() == Phase::Draining || line.as_ref().is_some_and(|line| line.is_last()) {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     if response.status() == StatusCode::METHOD_NOT_ALLOWED
@@ -147,7 +149,10 @@ async fn answer(
     admitted.expected = None;
     if let Some(tenant) = admitted.tenant.filter(|_| is_metered) {
         let ingress = context::with(&kept, |context| context.ingress.get()).unwrap_or_default();
-        let (delta, class) = (delta(started.elapsed(), ingress, body), StatusClass::of(status.as_u16()));
+        let now = Instant::now();
+        let waited = context::with(&kept, |context| context.has_waited(now)).unwrap_or_default();
+        let worked = admitted.at.map_or(Duration::ZERO, |at| (now - at).saturating_sub(waited));
+        let (delta, class) = (delta(worked, ingress, body), StatusClass::of(status.as_u16()));
         let ticket = state.recorder.record(tenant.id, served.operation.id, class, started_at, &delta);
         note(ticket.flushed().await, &state.metrics);
     }
@@ -211,6 +216,13 @@ fn refuse(request: &HttpRequest, error: &ApiError, id: &str) -> ServiceResponse<
     ServiceResponse::new(request.clone(), problem::respond(error, id))
 }
 
+/// Whether the HTTP library takes all that follows a request for its body: it does when the client wants to change the
+/// protocol, which nothing here does.
+fn changes_protocol(request: &HttpRequest) -> bool {
+    let mut upgrades = request.headers().get_all(header::UPGRADE).filter_map(|value| value.to_str().ok());
+    request.method() == Method::CONNECT || upgrades.any(|to| to.trim().eq_ignore_ascii_case("websocket"))
+}
+
 /// Whose fault it is that a request has not been answered by its deadline: the client's when most of the time was spent
 /// waiting for its body.
 fn too_late(request: &HttpRequest, timeout: Duration) -> ApiError {
@@ -268,6 +280,7 @@ async fn admit(
         let size = Size { body: 0, answers_content: operation.weight.is_of_content() };
         admitted.large = state.large.enter(tenant.id, size).await?;
     }
+    admitted.at = Some(Instant::now());
     admitted.expected = tenant.map(|_| state.recorder.expect());
     authorize(operation.access, &principal)?;
     if !served.takes_query && !request.query_string().is_empty() {

@@ -148,7 +148,7 @@ impl AppState {
     /// the limit is refused before it is read.
     pub(crate) fn body_length(&self, request: &ServiceRequest) -> usize {
         match body::announced(request.headers()) {
-            Body::Chunks => body::PIECE,
+            Body::Chunks(_) => body::PIECE,
             Body::Left(length) => {
                 usize::try_from(length).ok().filter(|length| *length <= self.options.body_limit).unwrap_or(0)
             }

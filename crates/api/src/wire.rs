@@ -7,7 +7,14 @@
 //! a handler that has begun comes to its end, and a head that never ends is idle time to the library's keep-alive timer.
 //! What an answer holds stays counted until the kernel has taken all of it.
 //!
-//! Refuses to parse: an empty line ends a head, what is in it is the library's business.
+//! Nothing behind a request is read with it: the body's length is known, or its last chunk is looked for (`chunks.rs`). What
+//! is left of a body when its request is answered is read and dropped, for a while. Where the library could not find the next
+//! request, the connection ends with the answer: behind a body that is malformed or does not end, and where the client wants
+//! to change the protocol, for the library takes all that follows for a body then.
+//!
+//! Refuses to parse heads: an empty line ends one, what is in it is the library's business.
+
+mod chunks;
 
 use std::{
     cell::{Cell, RefCell},
@@ -26,6 +33,9 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+pub(crate) use self::chunks::Chunks;
+use self::chunks::Found;
+
 /// How long a request's head may take to arrive.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -33,9 +43,10 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// proxies pass on.
 const HEAD_LIMIT: usize = 16 << 10;
 
-/// How much of a body of unknown length is passed on before it is decoded: behind its end there may be more requests. When
-/// there are, the library ends the connection once it has answered them.
-const SLICE: usize = 2 << 10;
+/// How much of a body is read and dropped after its request was answered, in bytes, and for how long. A client that writes
+/// all before it reads gets its answer; one that never stops writing is cut.
+const REST_LIMIT: usize = 16 << 20;
+const REST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The slowest that a reader may be, in bytes per second, beyond the time that it may make no progress at all.
 const SLOWEST: u64 = 16 << 10;
@@ -49,8 +60,10 @@ enum Stage {
     UnderWay,
     /// The request's body.
     Body,
-    /// Whatever comes: the request was answered before its body was read.
+    /// The rest of a body whose request is answered.
     Rest,
+    /// Nothing, for ever: to the library the client has ended its side.
+    End,
 }
 
 /// What is still to be read of a request's body.
@@ -58,13 +71,27 @@ enum Stage {
 pub(crate) enum Body {
     /// So many bytes.
     Left(u64),
-    /// Pieces of which one is the last.
-    Chunks,
+    /// Chunks, of which one is the last.
+    Chunks(Chunks),
 }
 
 impl Body {
     /// No body, or none any more.
     pub(crate) const NONE: Self = Self::Left(0);
+
+    /// A body in chunks of which nothing has been read.
+    pub(crate) const CHUNKED: Self = Self::Chunks(Chunks::START);
+
+    /// Reads on.
+    fn read(&mut self, bytes: &[u8]) -> Found {
+        let left = match self {
+            Self::Left(left) => left,
+            Self::Chunks(chunks) => return chunks.read(bytes),
+        };
+        let length = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+        *left -= length as u64;
+        if *left == 0 { Found::End(length) } else { Found::More }
+    }
 }
 
 /// What the pipeline tells a connection about its request. Shared by the connection and its requests, of which one at a
@@ -72,8 +99,14 @@ impl Body {
 pub(crate) struct Line {
     stage: Cell<Stage>,
     body: Cell<Body>,
-    /// Wakes the library when there may be something to read again.
-    reader: RefCell<Option<Waker>>,
+    /// Whether no request may follow on this connection.
+    is_last: Cell<bool>,
+    /// How much more of the body is read after the answer.
+    rest: Cell<usize>,
+    /// Wakes the library.
+    waker: RefCell<Option<Waker>>,
+    /// Whether the library is to be woken when there may be something to read again.
+    is_paused: Cell<bool>,
     /// What the answer holds that is being written.
     unwritten: RefCell<Option<Entered>>,
     /// Whether an answer was made of which nothing has been written.
@@ -85,16 +118,25 @@ impl Line {
         Rc::new(Self {
             stage: Cell::new(Stage::Head),
             body: Cell::new(Body::NONE),
-            reader: RefCell::default(),
+            is_last: Cell::new(false),
+            rest: Cell::new(0),
+            waker: RefCell::default(),
+            is_paused: Cell::new(false),
             unwritten: RefCell::default(),
             is_new_answer: Cell::new(false),
         })
     }
 
-    /// A request has begun that has this body.
-    pub(crate) fn begin(&self, body: Body) {
+    /// A request has begun that has this body. `is_last` says that none may follow.
+    pub(crate) fn begin(&self, body: Body, is_last: bool) {
         self.stage.set(Stage::UnderWay);
         self.body.set(body);
+        self.is_last.set(is_last);
+    }
+
+    /// Whether no request may follow the one that is under way.
+    pub(crate) const fn is_last(&self) -> bool {
+        self.is_last.get()
     }
 
     /// The request's body is wanted.
@@ -113,8 +155,32 @@ impl Line {
     /// The request has its answer.
     pub(crate) fn answered(&self) {
         self.is_new_answer.set(true);
-        let is_read = self.body.get() == Body::NONE;
-        self.resume(if is_read { Stage::Head } else { Stage::Rest });
+        if self.stage.get() == Stage::End {
+            return;
+        }
+        self.rest.set(REST_LIMIT);
+        self.resume(match self.body.get() {
+            Body::NONE if self.is_last.get() => Stage::End,
+            Body::NONE => Stage::Head,
+            _ => Stage::Rest,
+        });
+    }
+
+    /// Notes what a body has come to: what is read next, if it is at its end.
+    fn body_has_come_to(&self, found: Found) {
+        let is_answered = self.stage.get() == Stage::Rest;
+        match found {
+            Found::More => {}
+            Found::Malformed(_) => self.stage.set(Stage::End),
+            // The library does not look for a request behind a body of known length that it has dropped.
+            Found::End(_) if is_answered && (self.is_last.get() || self.body.get() == Body::NONE) => {
+                self.stage.set(Stage::End);
+            }
+            Found::End(_) => {
+                self.body.set(Body::NONE);
+                self.stage.set(if is_answered { Stage::Head } else { Stage::UnderWay });
+            }
+        }
     }
 
     /// Counts what an answer holds until all of it is written.
@@ -124,18 +190,29 @@ impl Line {
 
     fn resume(&self, stage: Stage) {
         self.stage.set(stage);
+        // When the answer was made at once, the library has not looked for what is left of the body.
+        if stage == Stage::Rest {
+            self.is_paused.set(true);
+        }
         self.wake_reader();
     }
 
     fn wake_reader(&self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
+        if self.is_paused.take()
+            && let Some(waker) = &*self.waker.borrow()
+        {
+            waker.wake_by_ref();
         }
     }
 
-    /// Nothing is read until [`Self::wake_reader`].
-    fn pause(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        self.reader.replace(Some(cx.waker().clone()));
+    /// Nothing is read until [`Self::wake_reader`], or until the socket has something if it is watched.
+    fn pause(&self, cx: &Context<'_>, is_watched: bool) -> Poll<io::Result<()>> {
+        match &mut *self.waker.borrow_mut() {
+            // One that wakes the same task is kept.
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        self.is_paused.set(!is_watched);
         Poll::Pending
     }
 }
@@ -150,10 +227,8 @@ pub(crate) struct Wire {
     due: usize,
     /// How far `held` has been looked through for the end of a head.
     looked: usize,
-    /// When the head that has begun to come is to be whole.
-    head_due: Option<Pin<Box<Sleep>>>,
-    /// Whether the last thing done was to pass a slice on.
-    gave_slice: bool,
+    /// When the head that has begun to come is to be whole, or the rest of a body to have come.
+    due_at: Option<Pin<Box<Sleep>>>,
     /// Whether the kernel does not take the answer as fast as the library writes it.
     is_blocked: bool,
     pace: Pace,
@@ -180,8 +255,7 @@ impl Wire {
             held: BytesMut::new(),
             due: 0,
             looked: 0,
-            head_due: None,
-            gave_slice: false,
+            due_at: None,
             is_blocked: false,
             pace,
             _open: open,
@@ -197,21 +271,22 @@ impl Wire {
     /// one that has sent more by then is read on when the request is over.
     fn poll_nothing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let has_more = !self.held.is_empty() || self.socket.poll_read_ready(cx).is_ready();
-        if has_more { self.line.pause(cx) } else { Poll::Pending }
+        self.line.pause(cx, !has_more)
     }
 
     /// Passes a head on, once it is whole.
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.is_blocked {
             // The answer to the next request would only wait behind this one.
-            return self.line.pause(cx);
+            return self.line.pause(cx, false);
         }
         loop {
-            if self.due > 0 || self.find_head() {
-                self.pass_on(self.due, buf);
+            let is_whole = self.due > 0 || self.find_head();
+            if is_whole && self.due <= HEAD_LIMIT {
+                self.pass_on_head(buf);
                 return Poll::Ready(Ok(()));
             }
-            if self.held.len() > HEAD_LIMIT {
+            if is_whole || self.held.len() > HEAD_LIMIT {
                 // The library refuses a head for its size (431) once it has seen 128 KiB of it; which, no longer matters.
                 buf.initialize_unfilled().fill(b'a');
                 buf.advance(buf.remaining());
@@ -220,39 +295,48 @@ impl Wire {
             let before = buf.filled().len();
             match Pin::new(&mut self.socket).poll_read(cx, buf)? {
                 Poll::Ready(()) => {}
-                Poll::Pending => return self.poll_head_due(cx),
+                Poll::Pending => return self.poll_due(cx),
             }
             let read = buf.filled().get(before..).unwrap_or_default();
             if read.is_empty() {
                 return Poll::Ready(Ok(()));
             }
             // A whole head and nothing else is the usual thing, and is where it belongs.
-            if self.held.is_empty() && !is_blank(read.first()) && end_of_head(read, 0) == Some(read.len()) {
-                self.head_due = None;
+            let is_usual = self.held.is_empty() && !is_blank(read.first()) && read.len() <= HEAD_LIMIT;
+            if is_usual && end_of_head(read, 0) == Some(read.len()) {
+                self.due_at = None;
                 self.line.stage.set(Stage::UnderWay);
                 return Poll::Ready(Ok(()));
             }
             self.held.extend_from_slice(read);
             buf.set_filled(before);
-            self.head_due.get_or_insert_with(|| Box::pin(sleep(HEAD_TIMEOUT)));
+            self.drop_blank_lines();
+            if !self.held.is_empty() {
+                self.due_at.get_or_insert_with(|| Box::pin(sleep(HEAD_TIMEOUT)));
+            }
         }
     }
 
-    /// Ends the connection when a head does not come to its end. The library's own timer starts anew with every byte.
-    fn poll_head_due(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(due) = &mut self.head_due else { return Poll::Pending };
-        due.as_mut().poll(cx).map(Ok)
+    /// Ends the connection when what is awaited does not come. The library's own timer starts anew with every byte.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(due_at) = &mut self.due_at else { return Poll::Pending };
+        ready!(due_at.as_mut().poll(cx));
+        self.end()
+    }
+
+    /// Empty lines before a head are no part of it (RFC 9112 section 2.2).
+    fn drop_blank_lines(&mut self) {
+        if self.looked == 0 {
+            let blank = self.held.iter().take_while(|byte| is_blank(Some(byte))).count();
+            self.held.advance(blank);
+        }
     }
 
     /// Looks for a whole head in what is held.
     fn find_head(&mut self) -> bool {
-        if self.looked == 0 {
-            // Empty lines before a head are no part of it (RFC 9112 section 2.2).
-            let blank = self.held.iter().take_while(|byte| is_blank(Some(byte))).count();
-            self.held.advance(blank);
-        }
+        self.drop_blank_lines();
         if let Some(end) = end_of_head(&self.held, self.looked) {
-            (self.due, self.looked, self.head_due) = (end, 0, None);
+            (self.due, self.looked, self.due_at) = (end, 0, None);
             return true;
         }
         // The last three bytes may be the beginning of the end.
@@ -260,8 +344,16 @@ impl Wire {
         false
     }
 
-    /// Passes on what is held, up to `most`, and notes what that brings to its end.
-    fn pass_on(&mut self, most: usize, buf: &mut ReadBuf<'_>) {
+    /// Passes on what is due of a head.
+    fn pass_on_head(&mut self, buf: &mut ReadBuf<'_>) {
+        self.due -= self.pass_on(self.due, buf);
+        if self.due == 0 {
+            self.line.stage.set(Stage::UnderWay);
+        }
+    }
+
+    /// Passes on what is held, up to `most`; how much that was.
+    fn pass_on(&mut self, most: usize, buf: &mut ReadBuf<'_>) -> usize {
         let length = most.min(self.held.len()).min(buf.remaining());
         buf.put_slice(self.held.get(..length).unwrap_or_default());
         self.held.advance(length);
@@ -269,53 +361,52 @@ impl Wire {
             // An idle connection keeps no memory for what it may be sent.
             self.held = BytesMut::new();
         }
-        if self.due > 0 {
-            self.due -= length;
-            if self.due == 0 {
-                self.line.stage.set(Stage::UnderWay);
-            }
-        }
+        length
     }
 
-    /// Passes a body on as it comes, and nothing behind it.
+    /// Passes a body on as it comes, and nothing behind it. Passing on nothing tells the library that the client has ended its
+    /// side, as it may have.
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Body::Left(left) = self.line.body.get() else { return self.poll_slice(cx, buf) };
-        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let mut body = self.line.body.get();
         let before = buf.filled().len();
-        if self.held.is_empty() {
+        let found = if self.held.is_empty() {
             ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-            let beyond = buf.filled().get(before.saturating_add(left)..).unwrap_or_default();
-            if !beyond.is_empty() {
-                self.held.extend_from_slice(beyond);
-                buf.set_filled(before + left);
+            let read = buf.filled().get(before..).unwrap_or_default();
+            let found = body.read(read);
+            let length = found.length_of(read);
+            if length < read.len() {
+                self.held.extend_from_slice(read.get(length..).unwrap_or_default());
+                buf.set_filled(before + length);
             }
+            found
         } else {
-            self.pass_on(left, buf);
+            let offered = self.held.get(..buf.remaining()).unwrap_or(&self.held);
+            let found = body.read(offered);
+            self.pass_on(found.length_of(offered), buf);
+            found
+        };
+        self.line.body.set(body);
+        self.line.body_has_come_to(found);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Passes on what is left of a body whose request is answered, so that the library drops it.
+    fn poll_rest(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.due_at.get_or_insert_with(|| Box::pin(sleep(REST_TIMEOUT)));
+        let (before, left) = (buf.filled().len(), self.line.rest.get());
+        if left == 0 || self.poll_body(cx, buf)?.is_pending() {
+            return if left == 0 { self.end() } else { self.poll_due(cx) };
         }
-        let passed = (buf.filled().len() - before) as u64;
-        let left = (left as u64).saturating_sub(passed);
-        self.line.body.set(Body::Left(left));
-        if left == 0 {
-            self.line.stage.set(Stage::UnderWay);
+        self.line.rest.set(left.saturating_sub(buf.filled().len() - before));
+        if self.line.stage.get() == Stage::Head {
+            self.due_at = None;
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Passes a slice on, and the next one after the library has decoded it.
-    fn poll_slice(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if std::mem::take(&mut self.gave_slice) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if self.held.is_empty() {
-            let before = buf.filled().len();
-            ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-            self.held.extend_from_slice(buf.filled().get(before..).unwrap_or_default());
-            buf.set_filled(before);
-        }
-        // Nothing at all is the end of the connection.
-        self.pass_on(SLICE, buf);
-        self.gave_slice = true;
+    /// Nothing more is read of the connection.
+    fn end(&self) -> Poll<io::Result<()>> {
+        self.line.stage.set(Stage::End);
         Poll::Ready(Ok(()))
     }
 }
@@ -372,7 +463,8 @@ impl AsyncRead for Wire {
             Stage::Head => this.poll_head(cx, buf),
             Stage::UnderWay => this.poll_nothing(cx),
             Stage::Body => this.poll_body(cx, buf),
-            Stage::Rest => this.poll_slice(cx, buf),
+            Stage::Rest => this.poll_rest(cx, buf),
+            Stage::End => Poll::Ready(Ok(())),
         }
     }
 }

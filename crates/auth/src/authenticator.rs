@@ -295,7 +295,8 @@ impl Authenticator {
         Ok(KeySet::new(active_key, others.collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// Reads what was revoked since the last time, or waits for the request that is doing so. Called every two seconds.
+    /// Reads what was revoked since the last time, or waits for the request that is doing so. Called often enough that a
+    /// revocation is known within two seconds.
     pub async fn read_revocations(&self, db: &Db, now: DateTime<Utc>) -> Result<(), DbError> {
         self.view.read(db, now).await
     }

@@ -14,7 +14,8 @@ pub enum Meter {
     /// Billable requests: authenticated, admitted and answered with a status below 500, save 401, 403, 429 and
     /// unknown routes. A replay of an idempotent request counts.
     ApiRequests,
-    /// Wall-clock time spent answering billable requests, from admission to the finished response.
+    /// Wall-clock time spent on billable requests, from admission to the finished response, without the time in which a
+    /// request waits: for its body, or for large requests of the same tenant.
     ComputeMs,
     /// Bytes of request bodies.
     IngressBytes,

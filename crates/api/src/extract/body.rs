@@ -5,7 +5,7 @@
 //! is so small that a connection holds more by itself. No memory is set aside for what is only announced. Refuses to build
 //! a tree of what a tenant sends; a field of any JSON is a `RawValue`.
 
-use std::{fmt, future::Future, marker::PhantomData, pin::Pin, rc::Rc};
+use std::{fmt, future::Future, marker::PhantomData, pin::Pin, rc::Rc, time::Instant};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
@@ -70,11 +70,13 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
             let bytes = read(&request, payload, limit).await?;
             // Only now: a body that is slow to come keeps no place from another.
             let size = Size { body: bytes.len(), answers_content };
+            let begun = Instant::now();
             let large = match tenant {
                 Some(tenant) => state.large.enter(tenant.get(), size).await?,
                 None => None,
             };
             context::with(&request, |context| {
+                context.queued.set(begun.elapsed());
                 context.ingress.set(bytes.len() as u64);
                 context.large.replace(large);
             });
@@ -87,7 +89,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 /// What a request's head says about its body.
 pub(crate) fn announced(headers: &HeaderMap) -> wire::Body {
     if headers.contains_key(TRANSFER_ENCODING) {
-        return wire::Body::Chunks;
+        return wire::Body::CHUNKED;
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     length.map_or(wire::Body::NONE, wire::Body::Left)
@@ -97,7 +99,7 @@ pub(crate) fn announced(headers: &HeaderMap) -> wire::Body {
 async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
     let announced = match announced(request.headers()) {
         wire::Body::Left(length) => Some(usize::try_from(length).unwrap_or(usize::MAX)),
-        wire::Body::Chunks => None,
+        wire::Body::Chunks(_) => None,
     };
     if announced.is_some_and(|length| length > limit) {
         return Err(ApiError::BodyTooLarge { limit });
@@ -108,7 +110,11 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
     }
     let mut granted = announced.unwrap_or(PIECE);
     let mut body = BytesMut::new();
-    while let Some(chunk) = next(request, &mut payload).await {
+    // The library finds no end of what it takes for another protocol.
+    let whole = announced.filter(|_| line.is_some_and(|line| line.is_last()));
+    while whole != Some(body.len())
+        && let Some(chunk) = next(request, &mut payload).await
+    {
         let chunk = chunk.map_err(|_broken| ApiError::MalformedJson("it did not arrive whole".to_owned()))?;
         let length = body.len() + chunk.len();
         if length > limit {

@@ -18,6 +18,25 @@ use crate::{
     error::ApiError,
 };
 
+/// A caller of an operation that tenants and operators may use.
+#[derive(Clone, Debug)]
+pub(crate) enum AnyCaller {
+    /// A tenant's principal.
+    Tenant(TenantCaller),
+    /// An operator.
+    Operator(OperatorCaller),
+}
+
+impl FromRequest for AnyCaller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let tenant = TenantCaller::of(request).map(Self::Tenant);
+        ready(admitted(tenant.or_else(|| OperatorCaller::of(request).map(Self::Operator))))
+    }
+}
+
 /// A tenant's principal.
 #[derive(Clone, Debug)]
 pub(crate) struct TenantCaller {
@@ -53,11 +72,9 @@ impl TenantCaller {
     }
 }
 
-impl FromRequest for TenantCaller {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+impl TenantCaller {
+    /// The request's caller, if it is one.
+    fn of(request: &HttpRequest) -> Option<Self> {
         let caller = context::with(request, |context| {
             let (tenant, role) = match context.principal.as_ref()? {
                 Principal::User { tenant, role, .. } | Principal::ApiKey { tenant, role, .. } => {
@@ -68,11 +85,16 @@ impl FromRequest for TenantCaller {
             let subject = context.principal.as_ref()?.subject();
             Some(Self { tenant, subject, role, request: context.id.clone(), operation: context.operation })
         });
-        ready(
-            caller
-                .flatten()
-                .ok_or_else(|| ApiError::internal("the operation's access admits other principals")),
-        )
+        caller.flatten()
+    }
+}
+
+impl FromRequest for TenantCaller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(admitted(Self::of(request)))
     }
 }
 
@@ -119,21 +141,29 @@ impl OperatorCaller {
     }
 }
 
-impl FromRequest for OperatorCaller {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+impl OperatorCaller {
+    /// The request's caller, if they are one.
+    fn of(request: &HttpRequest) -> Option<Self> {
         let caller = context::with(request, |context| match context.principal.as_ref()? {
             Principal::Operator { id, role, .. } => {
                 Some(Self { id: *id, role: *role, request: context.id.clone(), operation: context.operation })
             }
             Principal::User { .. } | Principal::ApiKey { .. } => None,
         });
-        ready(
-            caller
-                .flatten()
-                .ok_or_else(|| ApiError::internal("the operation's access admits other principals")),
-        )
+        caller.flatten()
     }
+}
+
+impl FromRequest for OperatorCaller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(admitted(Self::of(request)))
+    }
+}
+
+/// The caller, whose kind the operation's access admits.
+fn admitted<T>(caller: Option<T>) -> Result<T, ApiError> {
+    caller.ok_or_else(|| ApiError::internal("the operation's access admits other principals"))
 }

@@ -12,7 +12,7 @@ mod query;
 
 pub(crate) use accept::preferred;
 pub(crate) use body::{Json, object};
-pub(crate) use caller::{OperatorCaller, TenantCaller};
+pub(crate) use caller::{AnyCaller, OperatorCaller, TenantCaller};
 pub(crate) use fields::{no_parameters, optional_time, present};
 pub(crate) use headers::{IdempotencyKeyHeader, IfMatch, IfMatchHeader, Intent, etag};
 pub(crate) use page::{PageQuery, PageResponse, page_request};

@@ -1,17 +1,12 @@
 //! The caller, its permissions and its tenant.
 
-use actix_web::{Either, web::Data};
+use actix_web::web::Data;
 use bulkhead_db::tenant::profile;
 use bulkhead_domain::{OperatorPermission, Permission, Plan, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{
-    answer::Answer,
-    error::ApiError,
-    extract::{OperatorCaller, TenantCaller},
-    state::AppState,
-};
+use crate::{answer::Answer, error::ApiError, extract::AnyCaller, state::AppState};
 
 /// The caller.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,13 +54,10 @@ pub(crate) struct TenantProfileResponse {
     get, path = "/v1/me", tag = "me",
     responses((status = 200, description = "The caller.", body = MeResponse)),
 )]
-pub(crate) async fn get_me(
-    state: Data<AppState>,
-    caller: Either<TenantCaller, OperatorCaller>,
-) -> Result<Answer, ApiError> {
+pub(crate) async fn get_me(state: Data<AppState>, caller: AnyCaller) -> Result<Answer, ApiError> {
     let caller = match caller {
-        Either::Left(caller) => caller,
-        Either::Right(operator) => {
+        AnyCaller::Tenant(caller) => caller,
+        AnyCaller::Operator(operator) => {
             let permissions = OperatorPermission::ALL.iter().filter(|held| operator.role.allows(**held));
             return Answer::ok(&MeResponse {
                 subject: operator.subject(),

@@ -1,6 +1,6 @@
 //! Follow an operation.
 
-use actix_web::{Either, web::Data};
+use actix_web::web::Data;
 use bulkhead_db::{
     platform::queue::{self, JobState},
     tenant::jobs,
@@ -11,7 +11,7 @@ use super::OperationResponse;
 use crate::{
     answer::Answer,
     error::ApiError,
-    extract::{Id, OperatorCaller, TenantCaller},
+    extract::{AnyCaller, Id},
     state::AppState,
 };
 
@@ -25,12 +25,14 @@ use crate::{
 )]
 pub(crate) async fn get_operation(
     state: Data<AppState>,
-    caller: Either<TenantCaller, OperatorCaller>,
+    caller: AnyCaller,
     Id(id): Id<JobId>,
 ) -> Result<Answer, ApiError> {
     let found = match caller {
-        Either::Left(caller) => state.db.read(caller.tenant, async |tx| jobs::find(tx, id).await).await?,
-        Either::Right(caller) => {
+        AnyCaller::Tenant(caller) => {
+            state.db.read(caller.tenant, async |tx| jobs::find(tx, id).await).await?
+        }
+        AnyCaller::Operator(caller) => {
             state.db.platform_read(caller.authority(), async |tx| queue::operation(tx, id).await).await?
         }
     };

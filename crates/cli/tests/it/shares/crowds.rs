@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::request;
-use crate::support::{Options, System, Tenant};
+use crate::support::{Options, System, Tenant, eventually};
 
 /// What one tenant's requests and answers may hold in this system, in bytes.
 const SHARE: u32 = 16 << 20;
@@ -219,4 +219,20 @@ async fn a_body_that_does_not_come_is_the_clients_fault_and_one_that_is_slow_hol
         socket.read_exact(&mut answer).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408", "{length}");
     }
+    // They are billed, but not for the time in which their bodies did not come.
+    let billed = |meter: &str| {
+        system.sql(&format!(
+            "SELECT coalesce(sum(h.quantity), 0) FROM platform.usage_hours h JOIN platform.tenants t ON t.id = h.tenant_id \
+             WHERE t.slug = '{}' AND h.meter = '{meter}'",
+            slow.slug
+        ))
+    };
+    eventually(async || billed("api_requests"), |count| count == "2").await;
+    let worked: f64 = billed("compute_ms").parse().unwrap();
+    assert!(worked < 1_500.0, "{worked} ms for two requests that were waited for");
+    // A request that came whole and is not answered in time is our fault.
+    let lock = format!("BEGIN; LOCK TABLE {}.resources IN EXCLUSIVE MODE", slow.schema());
+    let _lock = system.session(&lock);
+    let body = json!({ "name": "n", "kind": "k" });
+    slow.owner.caller.post("/v1/resources", &body).unchecked().await.refused(503, "unavailable");
 }

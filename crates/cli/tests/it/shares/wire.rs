@@ -46,6 +46,10 @@ async fn a_connection_is_read_one_request_at_a_time() {
     tokio::join!(
         requests_are_found_however_they_come(&system),
         a_head_has_a_size_and_a_time(&system),
+        an_answer_that_comes_before_the_body_ends_the_connection_before_long(&system),
+        what_is_no_body_is_refused_and_ends_the_connection(&system),
+        what_a_request_need_not_have_changes_nothing(&system),
+        a_connection_stays_idle_behind_an_empty_line(&system),
         a_reader_that_is_too_slow_is_cut(&system),
         a_handler_comes_to_its_end(&system),
     );
@@ -64,8 +68,9 @@ async fn requests_are_found_however_they_come(system: &System) {
     let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
     let (half, other) = body.split_at(2_600);
     let chunks = chunk(half) + &chunk(other) + "0\r\n\r\n";
-    let chunked = create("Connection: close\r\nTransfer-Encoding: chunked", &chunks);
-    let all = format!("{ALIVE}\r\n\r\n{sized}{ALIVE}{sized}{ALIVE}{chunked}");
+    let chunked = create("Transfer-Encoding: chunked", &chunks);
+    let last = create("Connection: close\r\nTransfer-Encoding: chunked", &chunks);
+    let all = format!("{ALIVE}\r\n\r\n{sized}{ALIVE}{chunked}{sized}{chunked}{ALIVE}{last}");
     for piece in [all.len(), 1_000, 1_460, 7] {
         let mut socket = connect(system).await;
         socket.set_nodelay(true).unwrap();
@@ -80,7 +85,20 @@ async fn requests_are_found_however_they_come(system: &System) {
         let (sent, read) = tokio::join!(send, timeout(PATIENCE, reader.read_to_string(&mut answer)));
         let ((), _length) = (sent, read.expect("the connection ends").unwrap());
         let statuses = [count(&answer, "HTTP/1.1 200 OK"), count(&answer, "HTTP/1.1 201 Created")];
-        assert_eq!(statuses, [3, 3], "in pieces of {piece}: {answer}");
+        assert_eq!(statuses, [3, 5], "in pieces of {piece}: {answer}");
+    }
+    // Whichever byte the first piece ends with.
+    let short = create("Transfer-Encoding: chunked", &(chunk(r#"{"name":"n","kind":"k"}"#) + "0\r\n\r\n"));
+    let all = format!("{short}GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    for at in short.len() - 40..all.len() {
+        let mut socket = connect(system).await;
+        socket.set_nodelay(true).unwrap();
+        socket.write_all(&all.as_bytes()[..at]).await.unwrap();
+        tokio::task::yield_now().await;
+        socket.write_all(&all.as_bytes()[at..]).await.unwrap();
+        let answer = rest(&mut socket).await;
+        let statuses = [count(&answer, "HTTP/1.1 201 Created"), count(&answer, "HTTP/1.1 200 OK")];
+        assert_eq!(statuses, [1, 1], "cut at {at}: {answer}");
     }
     // A body that nobody wants ends the connection, and what is behind it is no request.
     let refused =
@@ -89,6 +107,102 @@ async fn requests_are_found_however_they_come(system: &System) {
     socket.write_all(refused.as_bytes()).await.unwrap();
     let answer = rest(&mut socket).await;
     assert!(answer.starts_with("HTTP/1.1 405") && count(&answer, "HTTP/1.1 ") == 1, "{answer}");
+}
+
+/// What a client sends who does not want the answer that it gets.
+async fn an_answer_that_comes_before_the_body_ends_the_connection_before_long(system: &System) {
+    let tenant = system.tenant().await;
+    let create = request(&tenant, "POST /v1/resources");
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n";
+    for (head, status) in [
+        (format!("POST /nope HTTP/1.1\r\nHost: x\r\n{chunked}"), "HTTP/1.1 404"),
+        (format!("GET /livez HTTP/1.1\r\nHost: x\r\n{chunked}"), "HTTP/1.1 200"),
+        (format!("{create}Content-Type: text/plain\r\n{chunked}"), "HTTP/1.1 415"),
+    ] {
+        // Nothing, a little now and then, and as much as goes.
+        let mut silent = connect(system).await;
+        silent.write_all(head.as_bytes()).await.unwrap();
+        let mut socket = connect(system).await;
+        let (mut reader, mut writer) = socket.split();
+        let drip = async {
+            writer.write_all(head.as_bytes()).await.unwrap();
+            while writer.write_all(b"1\r\nx\r\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        let mut dripping = Vec::new();
+        let ends = timeout(PATIENCE, reader.read_to_end(&mut dripping));
+        let (answer, ended) = tokio::join!(rest(&mut silent), async {
+            tokio::select! {
+                ended = ends => ended.is_ok(),
+                () = drip => true,
+            }
+        });
+        assert!(ended, "what comes slowly is read for ever");
+        assert!(answer.starts_with(status) && count(&answer, "HTTP/1.1 ") == 1, "{answer}");
+        let mut socket = connect(system).await;
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let chunk = format!("10000\r\n{}\r\n", "x".repeat(65_536));
+        let mut written = 0;
+        while written < 64 << 20 && socket.write_all(chunk.as_bytes()).await.is_ok() {
+            written += chunk.len();
+        }
+        assert!(written < 64 << 20, "{written} bytes are read for nothing");
+    }
+}
+
+async fn what_is_no_body_is_refused_and_ends_the_connection(system: &System) {
+    let tenant = system.tenant().await;
+    let create = request(&tenant, "POST /v1/resources");
+    let head = format!("{create}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for bad in ["zz\r\n", "fffffffffffffffff\r\n", "2\n{}\n0\n\n", "2\r\n{}x"] {
+        for _ in 0..5 {
+            let mut socket = connect(system).await;
+            socket.write_all(format!("{head}{bad}{ALIVE}").as_bytes()).await.unwrap();
+            let answer = rest(&mut socket).await;
+            assert!(
+                answer.starts_with("HTTP/1.1 400") && count(&answer, "HTTP/1.1 ") == 1,
+                "{bad:?}: {answer}"
+            );
+        }
+    }
+}
+
+/// Bodies where none is wanted, and wishes that nobody grants, change nothing about the answer.
+async fn what_a_request_need_not_have_changes_nothing(system: &System) {
+    let tenant = system.tenant().await;
+    let body = json!({ "name": "one", "kind": "k" }).to_string();
+    let sized = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    let me = request(&tenant, "GET /v1/me");
+    let create = request(&tenant, "POST /v1/resources");
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    for (asked, status) in [
+        (format!("{me}{sized}\r\n{body}"), "HTTP/1.1 200 OK"),
+        (format!("{me}Content-Length: 300000\r\n\r\n"), "HTTP/1.1 200 OK"),
+        (format!("{me}{upgrade}\r\n"), "HTTP/1.1 200 OK"),
+        (format!("{create}{upgrade}{sized}\r\n{body}"), "HTTP/1.1 201 Created"),
+    ] {
+        let mut socket = connect(system).await;
+        socket.write_all(asked.as_bytes()).await.unwrap();
+        let answer = rest(&mut socket).await;
+        let head = answer.split("\r\n\r\n").next().unwrap_or_default().to_lowercase();
+        assert!(answer.starts_with(status) && head.contains("connection: close"), "{asked}: {answer}");
+    }
+}
+
+/// An empty line behind a request is no beginning of another.
+async fn a_connection_stays_idle_behind_an_empty_line(system: &System) {
+    let mut socket = connect(system).await;
+    for _ in 0..2 {
+        socket.write_all(format!("{ALIVE}\r\n").as_bytes()).await.unwrap();
+        let mut answer = [0; 15];
+        timeout(PATIENCE, socket.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 200 OK");
+        let mut rest = [0; 4_096];
+        let _rest_of_it = socket.read(&mut rest).await.unwrap();
+        // Longer than a head may take.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
 }
 
 /// The first head of a connection and every other.
@@ -116,12 +230,15 @@ async fn a_head_has_a_size_and_a_time(system: &System) {
         assert!(ended.is_ok(), "a head took longer than it may");
         let answer = String::from_utf8_lossy(&answer);
         assert_eq!(count(&answer, "HTTP/1.1 200 OK"), usize::from(!before.is_empty()), "{answer}");
-        // A head that is too large.
-        let mut socket = connect(system).await;
-        let long = format!("{before}GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: {}", "a".repeat(17_000));
-        socket.write_all(long.as_bytes()).await.unwrap();
-        let answer = rest(&mut socket).await;
-        assert!(answer.contains("HTTP/1.1 431 "), "{answer}");
+        // A head that is too large, whether its end has come or not.
+        for end in ["", "\r\n\r\n"] {
+            let mut socket = connect(system).await;
+            let long =
+                format!("{before}GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: {}{end}", "a".repeat(17_000));
+            socket.write_all(long.as_bytes()).await.unwrap();
+            let answer = rest(&mut socket).await;
+            assert!(answer.contains("HTTP/1.1 431 "), "{answer}");
+        }
     }
 }
 
@@ -200,6 +317,33 @@ async fn requests_that_nobody_can_answer_yet_stay_outside() {
     let mut answers = vec![0; 512 << 10];
     timeout(PATIENCE, sockets[0].read_exact(&mut answers)).await.expect("the answers come").unwrap();
     assert!(count(&String::from_utf8_lossy(&answers), "HTTP/1.1 200 OK") > 1_000);
+}
+
+/// Answers lie in memory until the kernel has taken all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_answer_holds_is_counted_until_it_is_written() {
+    const IN_FLIGHT: &str = "bulkhead_bytes_in_flight";
+    let system = System::start("held", Options::default()).await;
+    let tenant = create_tenant(&system, "enterprise").await;
+    let body = json!({ "name": "n", "kind": "k", "data": { "text": "x".repeat(250_000) } });
+    for _ in 0..5 {
+        tenant.owner.caller.post("/v1/resources", &body).await.expect(201);
+    }
+    system.await_metric(IN_FLIGHT, |bytes| bytes == 0.0).await;
+    // More than the kernel keeps for a connection.
+    let ask = (request(&tenant, "GET /v1/resources") + "\r\n").repeat(12);
+    let mut socket = reluctant(&system).await;
+    socket.write_all(ask.as_bytes()).await.unwrap();
+    // A request that is being worked on holds bytes as well, but not for ever.
+    let mut times = 0;
+    while times < 20 {
+        let is_held = system.metric(IN_FLIGHT).await >= 500_000.0;
+        times = if is_held { times + 1 } else { 0 };
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut answers = vec![0; 12 << 20];
+    timeout(PATIENCE, socket.read_exact(&mut answers)).await.expect("the answers come").unwrap();
+    system.await_metric(IN_FLIGHT, |bytes| bytes == 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,8 +29,8 @@ use std::{
 
 use bulkhead_domain::{Clock, SystemClock, TenantId};
 
-/// How long a change may take to reach every node: revocations are read every two seconds, and machines that run tests
-/// are busy.
+/// How long a change may take to reach every node: a node knows revocations within two seconds, and machines that run
+/// tests are busy.
 const SECONDS: Duration = Duration::from_secs(40);
 
 /// Fourteen characters that nobody else has: the random part of an id.
