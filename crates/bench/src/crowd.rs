@@ -35,8 +35,6 @@ pub(crate) enum Reader {
 pub(crate) struct Client {
     pub(crate) requests: Vec<Arc<Vec<u8>>>,
     pub(crate) reader: Reader,
-    /// How long it rests after each request.
-    pub(crate) rest: Duration,
 }
 
 /// Clients at work; they end when this is dropped.
@@ -85,7 +83,6 @@ impl Client {
             };
             connection = self.ask(stream, request, stop).ok().flatten();
             asked.fetch_add(1, Ordering::Relaxed);
-            thread::sleep(self.rest);
         }
     }
 

@@ -45,6 +45,16 @@ struct Kind {
     is_large: bool,
 }
 
+impl Kind {
+    const fn small(letter: char, what: &'static str, clients: Vec<Client>) -> Self {
+        Self { letter, what, clients, revocations_per_minute: 0, has_stranger: false, is_large: false }
+    }
+
+    const fn large(letter: char, what: &'static str, clients: Vec<Client>) -> Self {
+        Self { is_large: true, ..Self::small(letter, what, clients) }
+    }
+}
+
 /// Takes credentials of a tenant back, by the door that its requests use, until it is dropped; why it could not.
 async fn revoke(stage: &Stage, tenant: &Tenant, per_minute: u32) -> anyhow::Error {
     const PER_SECOND: u32 = 10;
@@ -138,70 +148,23 @@ fn kinds(crowd: &Tenant) -> Vec<Kind> {
     let body = format!(r#"{{"name":"wide","kind":"wide","data":{{"a":[{wide}]}}}}"#);
     let write = Arc::new(request(crowd, "POST", "/v1/resources", &body));
     let page = Arc::new(request(crowd, "GET", "/v1/resources?limit=100", ""));
-    let of = |requests: &[Arc<Vec<u8>>], reader, count: usize, rest| {
-        vec![Client { requests: requests.to_vec(), reader, rest }; count]
+    let of = |requests: &[Arc<Vec<u8>>], reader, count: usize| {
+        vec![Client { requests: requests.to_vec(), reader }; count]
     };
-    let none = Duration::ZERO;
     let logins = (0..24).map(|client| {
         let requests = (0..ATTEMPTS).map(|attempt| log_in(client % 3, client * ATTEMPTS + attempt)).collect();
-        Client { requests, reader: Reader::Whole, rest: none }
+        Client { requests, reader: Reader::Whole }
     });
     vec![
+        Kind::large('a', "32 writers of the widest content", of(&[write], Reader::Whole, 32)),
+        Kind::large('b', "32 readers of the widest pages", of(&[Arc::clone(&page)], Reader::Whole, 32)),
+        Kind::large('c', "200 readers that do not read", of(&[Arc::clone(&page)], Reader::Never, 200)),
+        Kind::large('d', "32 slow readers", of(&[page], Reader::Slow, 32)),
+        Kind::small('e', "log-ins from 3 addresses", logins.collect()),
+        Kind { revocations_per_minute: 5_000, ..Kind::small('f', "5,000 revocations a minute", Vec::new()) },
         Kind {
-            letter: 'a',
-            what: "32 writers of the widest content",
-            clients: of(&[write], Reader::Whole, 32, none),
-            revocations_per_minute: 0,
-            has_stranger: false,
-            is_large: true,
-        },
-        Kind {
-            letter: 'b',
-            what: "32 readers of the widest pages",
-            clients: of(&[Arc::clone(&page)], Reader::Whole, 32, none),
-            revocations_per_minute: 0,
-            has_stranger: false,
-            is_large: true,
-        },
-        Kind {
-            letter: 'c',
-            what: "200 readers that do not read",
-            clients: of(&[Arc::clone(&page)], Reader::Never, 200, none),
-            revocations_per_minute: 0,
-            has_stranger: false,
-            is_large: true,
-        },
-        Kind {
-            letter: 'd',
-            what: "32 slow readers",
-            clients: of(&[page], Reader::Slow, 32, none),
-            revocations_per_minute: 0,
-            has_stranger: false,
-            is_large: true,
-        },
-        Kind {
-            letter: 'e',
-            what: "log-ins from 3 addresses",
-            clients: logins.collect(),
-            revocations_per_minute: 0,
-            has_stranger: false,
-            is_large: false,
-        },
-        Kind {
-            letter: 'f',
-            what: "5,000 revocations a minute",
-            clients: Vec::new(),
-            revocations_per_minute: 5_000,
-            has_stranger: false,
-            is_large: false,
-        },
-        Kind {
-            letter: 'g',
-            what: "one process that computes, of somebody else",
-            clients: Vec::new(),
-            revocations_per_minute: 0,
             has_stranger: true,
-            is_large: false,
+            ..Kind::small('g', "one process that computes, of somebody else", Vec::new())
         },
     ]
 }
