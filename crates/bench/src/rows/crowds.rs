@@ -46,11 +46,11 @@ struct Kind {
 }
 
 impl Kind {
-    const fn small(letter: char, what: &'static str, clients: Vec<Client>) -> Self {
+    fn small(letter: char, what: &'static str, clients: Vec<Client>) -> Self {
         Self { letter, what, clients, revocations_per_minute: 0, has_stranger: false, is_large: false }
     }
 
-    const fn large(letter: char, what: &'static str, clients: Vec<Client>) -> Self {
+    fn large(letter: char, what: &'static str, clients: Vec<Client>) -> Self {
         Self { is_large: true, ..Self::small(letter, what, clients) }
     }
 }
