@@ -531,4 +531,43 @@ mod tests {
         pace.restart();
         assert_eq!((pace.written, pace.blocked, pace.blocked_since), (0, Duration::ZERO, None));
     }
+
+    /// A connection, its client, and how many bytes of an answer the kernel has taken, which takes no more.
+    async fn blocked() -> (Wire, TcpStream, usize) {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let mut wire = Wire::new(socket, Duration::from_secs(30), None);
+        let (some, mut taken) = (vec![0; 65_536], 0);
+        std::future::poll_fn(|cx| {
+            while let Poll::Ready(written) = Pin::new(&mut wire).poll_write(cx, &some) {
+                taken += written.unwrap();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        (wire, client, taken)
+    }
+
+    #[tokio::test]
+    async fn no_request_is_read_while_the_answer_before_it_is_not_taken() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        const HEAD: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+        let (mut wire, mut client, taken) = blocked().await;
+        client.write_all(HEAD).await.unwrap();
+        wire.socket.readable().await.unwrap();
+        let mut buffer = [0; 100];
+        let read = |wire: &mut Wire, buffer: &mut [u8], cx: &mut Context<'_>| {
+            let mut buf = ReadBuf::new(buffer);
+            Pin::new(wire).poll_read(cx, &mut buf).map(|read| read.map(|()| buf.filled().len()))
+        };
+        let early = std::future::poll_fn(|cx| Poll::Ready(read(&mut wire, &mut buffer, cx).is_ready())).await;
+        assert!(!early, "it is read");
+        // The client takes all of it, and the library has nothing left to write.
+        client.read_exact(&mut vec![0; taken]).await.unwrap();
+        std::future::poll_fn(|cx| Pin::new(&mut wire).poll_flush(cx)).await.unwrap();
+        let length = std::future::poll_fn(|cx| read(&mut wire, &mut buffer, cx)).await.unwrap();
+        assert_eq!(&buffer[..length], HEAD);
+    }
 }
