@@ -9,13 +9,13 @@ use std::{net::IpAddr, time::Duration};
 
 use bulkhead_db::{
     Authority, Db, DbError,
+    gate::revocations::{Revoked, revoke},
     platform::{
         operators, revocations,
         tenants::{DirectoryEntry, LoginTenant},
     },
     tenant::{
         credentials,
-        revocations::{Revoked, revoke},
         sessions::{self, Opened},
         users,
     },

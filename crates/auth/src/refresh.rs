@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bulkhead_db::{
     Authority, Db, DbError, DbResult, PlatformTx, TenantTx,
+    gate::revocations::{Revoked, revoke},
     platform::{operators, revocations, tenants::DirectoryEntry},
     tenant::{
         credentials,
-        revocations::{Revoked, revoke},
         sessions::{self, Locked, Rotated},
         users,
     },

@@ -16,9 +16,11 @@ use anyhow::{Context as _, Result, bail};
 use bulkhead_auth::{Keyring, MasterKey, api_key};
 use bulkhead_db::{
     Authority, Db, DbError, JsonText, Owner,
-    migrate::TENANT_MIGRATIONS,
+    fleet::{
+        migrate::TENANT_MIGRATIONS,
+        provision::{provision_tenant, schema_pool::build_ahead},
+    },
     platform::tenants::{self, NewTenant},
-    provision::{provision_tenant, schema_pool::build_ahead},
     tenant::{
         api_keys::{self, NewApiKey},
         resources::{self, NewResource},

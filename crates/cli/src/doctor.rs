@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use bulkhead_config::Settings;
-use bulkhead_db::{
+use bulkhead_db::fleet::{
     inspect::{Level, connections, inspect},
     migrate::TENANT_MIGRATIONS,
 };

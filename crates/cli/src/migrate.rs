@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use anyhow::{Result, bail};
 use bulkhead_config::Settings;
-use bulkhead_db::{
+use bulkhead_db::fleet::{
     bootstrap::{Logins, bootstrap},
     migrate::{MigrateOptions, MigrationReport, Progress, migrate, revert_platform_once},
 };

@@ -88,7 +88,7 @@ macro_rules! idempotency_queries {
         use $table as keys;
 
         use crate::{
-            error::DbResult,
+            engine::error::DbResult,
             idempotency::{Key, Row, Seen, StoredAnswer, judge},
         };
 
@@ -162,7 +162,11 @@ mod tests {
         for mac in [[0; 32], [0xff; 32], [0x62; 32]] {
             assert_eq!(LockId::of(mac).0 >> 48, LockId::CLASS);
         }
-        for other in [crate::bootstrap::LOCK, crate::migrate::PLATFORM_LOCK, crate::migrate::FLEET_LOCK] {
+        for other in [
+            crate::fleet::bootstrap::LOCK,
+            crate::fleet::migrate::PLATFORM_LOCK,
+            crate::fleet::migrate::FLEET_LOCK,
+        ] {
             assert_ne!(other >> 48, LockId::CLASS);
         }
     }

@@ -3,28 +3,28 @@
 //! Owns connections, transactions, schemas, migrations and SQL. The only crate that names diesel. Refuses to hand out
 //! a connection: queries take the transaction type of the side they belong to, [`TenantTx`] for a tenant's tables,
 //! [`PlatformTx`] for the platform's, and that type can only be had for a proven tenant or an authority.
+//!
+//! | folder | what is in it |
+//! |---|---|
+//! | `engine` | connections, pools, transactions and their walls: a change here is a change of the tenant walls |
+//! | `fleet` | roles, migrations, schemas of tenants from provisioning to purge, and what `doctor` looks at |
+//! | `tenant` | queries on a tenant's own tables |
+//! | `gate` | what a tenant's role may see and do of the platform: views and functions of the schema `gate` |
+//! | `platform` | queries on the platform's own tables |
 
-pub mod bootstrap;
-mod connect;
-mod error;
+mod engine;
+pub mod fleet;
+pub mod gate;
 pub mod idempotency;
-pub mod inspect;
-mod json;
-pub mod migrate;
-mod page;
 pub mod platform;
-mod pool;
-pub mod provision;
-pub mod purge;
 mod schema;
-mod scope;
-mod statement;
 pub mod tenant;
-mod transaction;
 
-pub use connect::{Connector, Tls};
-pub use error::{DbError, DbResult};
-pub use json::JsonText;
-pub use page::{PAGE_BYTES, Page, PageRequest};
-pub use pool::{Pool, PoolOptions, Shares};
-pub use scope::{Authority, CredentialTx, Db, Owner, OwnerTx, PlatformTx, TenantTx, Timeouts};
+pub use engine::{
+    connect::{Connector, Tls},
+    error::{DbError, DbResult},
+    json::JsonText,
+    page::{PAGE_BYTES, Page, PageRequest},
+    pool::{Pool, PoolOptions, Shares},
+    scope::{Authority, CredentialTx, Db, Owner, OwnerTx, PlatformTx, TenantTx, Timeouts},
+};

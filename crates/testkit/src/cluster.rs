@@ -12,8 +12,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Connector, Owner, Pool, PoolOptions, Shares, Tls,
-    bootstrap::{Logins, bootstrap, prepare_database},
-    migrate::{MigrateOptions, migrate},
+    fleet::{
+        bootstrap::{Logins, bootstrap, prepare_database},
+        migrate::{MigrateOptions, migrate},
+    },
 };
 use bulkhead_servers::{Binaries, Durability, Postgres, PostgresOptions, Scratch};
 use parking_lot::{Mutex, MutexGuard};

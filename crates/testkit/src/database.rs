@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Authority, Connector, Db, DbError, Owner, Pool, PoolOptions, Shares, Timeouts,
-    migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
+    fleet::{
+        migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
+        provision::{Provisioned, provision_tenant},
+    },
     platform::tenants::{self, NewTenant},
-    provision::{Provisioned, provision_tenant},
 };
 use bulkhead_domain::{Clock as _, Evidence, JobId, Plan, Proven, Slug, SystemClock, TenantId, UserId};
 use tokio_postgres::SimpleQueryMessage;

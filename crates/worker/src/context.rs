@@ -3,9 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bulkhead_db::{
-    Db, DbResult, Owner, OwnerTx, PlatformTx, TenantTx,
+    Db, DbResult, Owner, OwnerTx, PlatformTx, TenantTx, gate,
     platform::queue::lease::{self, ClaimedJob},
-    tenant,
 };
 use bulkhead_domain::{Clock, Evidence, JobId, Mac, Proven, TenantId};
 use bulkhead_telemetry::Metrics;
@@ -136,7 +135,7 @@ impl JobTx for OwnerTx {}
 impl JobTx for TenantTx {}
 
 mod sealed {
-    use super::{ClaimedJob, DbResult, OwnerTx, PlatformTx, TenantTx, Value, lease, tenant};
+    use super::{ClaimedJob, DbResult, OwnerTx, PlatformTx, TenantTx, Value, gate, lease};
 
     pub trait Sealed {
         fn finish(&mut self, job: &ClaimedJob, result: Option<&Value>) -> impl Future<Output = DbResult<()>>;
@@ -156,7 +155,7 @@ mod sealed {
 
     impl Sealed for TenantTx {
         async fn finish(&mut self, job: &ClaimedJob, result: Option<&Value>) -> DbResult<()> {
-            tenant::jobs::finish(self, job.id, job.token, result).await
+            gate::jobs::finish(self, job.id, job.token, result).await
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Pages of lists. A cursor is the id that the page before ended with: opaque to clients, and of no use in another
-//! tenant or another list. `openapi.md` tells clients what it promises, `db/src/page.rs` says why not more.
+//! tenant or another list. `openapi.md` tells clients what it promises, `db/src/engine/page.rs` says why not more.
 
 use std::{fmt::Display, str::FromStr};
 

@@ -8,10 +8,10 @@ use bulkhead_auth::{
 };
 use bulkhead_db::{
     Authority, Db, DbError,
+    gate::revocations::{Revoked, revoke},
     platform::{signing_keys, tenants::DirectoryEntry},
     tenant::{
         api_keys::{self, NewApiKey},
-        revocations::{Revoked, revoke},
         users,
     },
 };

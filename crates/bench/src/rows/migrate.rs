@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use bulkhead_db::{
     Connector, Owner, Pool,
-    migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
+    fleet::migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
 };
 use bulkhead_testkit::{TestDb, timeouts};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};

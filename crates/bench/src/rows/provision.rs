@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use bulkhead_db::migrate::TENANT_MIGRATIONS;
+use bulkhead_db::fleet::migrate::TENANT_MIGRATIONS;
 use bulkhead_domain::{Clock as _, SchemaName, SystemClock, TenantId};
 
 use super::Effort;

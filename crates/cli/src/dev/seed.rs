@@ -7,12 +7,11 @@ use bulkhead_auth::{Keyring, Lane, MasterKey, PasswordHasher, Turn, api_key};
 use bulkhead_config::Settings;
 use bulkhead_db::{
     Authority, Db, DbError, JsonText, Owner, Shares,
-    migrate::TENANT_MIGRATIONS,
+    fleet::{migrate::TENANT_MIGRATIONS, provision::provision_tenant},
     platform::{
         operators,
         tenants::{self, NewTenant},
     },
-    provision::provision_tenant,
     tenant::{
         api_keys::{self, NewApiKey},
         resources::{self, NewResource},

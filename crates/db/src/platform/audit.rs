@@ -3,11 +3,13 @@
 use diesel::prelude::*;
 
 use crate::{
-    error::DbResult,
+    engine::{
+        error::DbResult,
+        scope::{OwnerTx, PlatformTx},
+        transaction::Tx,
+    },
     schema::platform::audit_log,
-    scope::{OwnerTx, PlatformTx},
     tenant::audit::Entry,
-    transaction::Tx,
 };
 
 /// Adds an entry.

@@ -2,7 +2,7 @@
 
 use diesel::sql_types::BigInt;
 
-use crate::{error::DbResult, scope::PlatformTx};
+use crate::engine::{error::DbResult, scope::PlatformTx};
 
 macro_rules! delete_from {
     ($table:literal, $condition:literal) => {

@@ -1,3 +1,6 @@
 //! Idempotency keys of operators.
 
-crate::idempotency::idempotency_queries!(crate::scope::PlatformTx, crate::schema::platform::idempotency_keys);
+crate::idempotency::idempotency_queries!(
+    crate::engine::scope::PlatformTx,
+    crate::schema::platform::idempotency_keys
+);

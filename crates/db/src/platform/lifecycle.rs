@@ -19,9 +19,8 @@ use uuid::Uuid;
 
 use super::{queue::enqueue, tenants::Tenant};
 use crate::{
-    error::DbResult,
+    engine::{error::DbResult, scope::PlatformTx},
     schema::platform::{tenant_purges, tenants},
-    scope::PlatformTx,
 };
 
 /// How long a tenant that was in service is kept at least: until no node trusts its credentials any more and no request

@@ -10,10 +10,12 @@ use diesel::{
 use uuid::Uuid;
 
 use crate::{
-    error::DbResult,
-    page::{Page, PageRequest},
+    engine::{
+        error::DbResult,
+        page::{Page, PageRequest},
+        scope::PlatformTx,
+    },
     schema::platform::nodes,
-    scope::PlatformTx,
 };
 
 /// How often a process says that it lives.

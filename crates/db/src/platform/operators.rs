@@ -9,12 +9,14 @@ use diesel::{
 use std::fmt;
 
 use crate::{
-    error::{DbError, DbResult},
+    engine::{
+        error::{DbError, DbResult},
+        scope::PlatformTx,
+    },
     schema::{
         clock_timestamp,
         platform::{operator_sessions, operators},
     },
-    scope::PlatformTx,
     tenant::sessions::{Ended, Locked, MOST, Opened, Rotated},
 };
 

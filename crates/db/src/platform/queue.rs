@@ -19,10 +19,12 @@ use diesel::{
 use uuid::Uuid;
 
 use crate::{
-    error::{DbError, DbResult},
-    page::{Page, PageRequest},
+    engine::{
+        error::{DbError, DbResult},
+        page::{Page, PageRequest},
+        scope::PlatformTx,
+    },
     schema::platform::jobs,
-    scope::PlatformTx,
 };
 
 /// Where a job is in its life.

@@ -12,7 +12,10 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use crate::{error::DbResult, schema::platform::revocations, scope::PlatformTx};
+use crate::{
+    engine::{error::DbResult, scope::PlatformTx},
+    schema::platform::revocations,
+};
 
 /// One revocation as it is stored.
 #[derive(Clone, Debug, QueryableByName)]

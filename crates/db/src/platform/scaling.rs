@@ -12,7 +12,7 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use crate::{error::DbResult, scope::PlatformTx};
+use crate::engine::{error::DbResult, scope::PlatformTx};
 
 /// How many minutes a decision looks back.
 pub const WINDOW_MINUTES: i32 = 5;

@@ -5,7 +5,10 @@ use diesel::prelude::*;
 use serde_json::Value;
 use std::fmt;
 
-use crate::{error::DbResult, schema::platform::signing_keys, scope::PlatformTx};
+use crate::{
+    engine::{error::DbResult, scope::PlatformTx},
+    schema::platform::signing_keys,
+};
 
 /// A stored signing key.
 #[derive(Clone, Queryable, Selectable)]

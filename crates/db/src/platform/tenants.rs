@@ -10,11 +10,13 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::{
-    error::DbResult,
-    page::{Page, PageRequest},
-    purge::Receipt,
+    engine::{
+        error::DbResult,
+        page::{Page, PageRequest},
+        scope::PlatformTx,
+    },
+    fleet::purge::Receipt,
     schema::platform::{pending_owners, plans, tenant_purges, tenant_schema_versions, tenants},
-    scope::PlatformTx,
 };
 
 /// A tenant, as operators see it.

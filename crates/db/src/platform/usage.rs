@@ -27,11 +27,13 @@ use diesel::{
 use uuid::Uuid;
 
 use crate::{
-    error::{DbError, DbResult},
-    page::{Page, PageRequest},
+    engine::{
+        error::{DbError, DbResult},
+        page::{Page, PageRequest},
+        scope::PlatformTx,
+    },
+    gate::usage::Quantity,
     schema::platform::{usage_batches_rejected, usage_days},
-    scope::PlatformTx,
-    tenant::usage::Quantity,
 };
 
 /// What became of the batches that were sent.

@@ -5,10 +5,12 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use crate::{
-    error::DbResult,
-    page::{Page, PageRequest},
+    engine::{
+        error::DbResult,
+        page::{Page, PageRequest},
+        scope::TenantTx,
+    },
     schema::tenant::api_keys,
-    scope::TenantTx,
 };
 
 /// An API key, without what could verify it.

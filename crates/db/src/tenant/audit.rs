@@ -5,7 +5,10 @@ use diesel::prelude::*;
 use serde_json::Value;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::{error::DbResult, schema::tenant::audit_log, scope::TenantTx};
+use crate::{
+    engine::{error::DbResult, scope::TenantTx},
+    schema::tenant::audit_log,
+};
 
 /// One entry of an audit log.
 #[derive(Clone, Debug)]

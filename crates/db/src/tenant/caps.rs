@@ -8,7 +8,7 @@ use diesel::{
     sql_types::{BigInt, Integer, Text},
 };
 
-use crate::{error::DbResult, scope::TenantTx};
+use crate::engine::{error::DbResult, scope::TenantTx};
 
 /// The class of the advisory locks that this module takes: `bkcp`. Locks of two numbers are apart from those of one. The second
 /// is the catalog's number (OID) of the table that is capped: each tenant has tables of its own, and no two tables of a

@@ -6,9 +6,8 @@ use diesel::prelude::*;
 use std::fmt;
 
 use crate::{
-    error::DbResult,
+    engine::{error::DbResult, scope::CredentialTx},
     schema::tenant::{api_keys, sessions, users},
-    scope::CredentialTx,
 };
 
 /// What is needed to check a person's password.

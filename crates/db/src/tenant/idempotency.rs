@@ -1,3 +1,6 @@
 //! Idempotency keys of a tenant's principals.
 
-crate::idempotency::idempotency_queries!(crate::scope::TenantTx, crate::schema::tenant::idempotency_keys);
+crate::idempotency::idempotency_queries!(
+    crate::engine::scope::TenantTx,
+    crate::schema::tenant::idempotency_keys
+);

@@ -12,11 +12,13 @@ use diesel::{
 };
 
 use crate::{
-    error::DbResult,
-    json::JsonText,
-    page::{PAGE_BYTES, Page, PageRequest},
+    engine::{
+        error::DbResult,
+        json::JsonText,
+        page::{PAGE_BYTES, Page, PageRequest},
+        scope::TenantTx,
+    },
     schema::tenant::resources,
-    scope::TenantTx,
 };
 
 /// A business object.

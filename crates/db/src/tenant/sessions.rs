@@ -13,9 +13,8 @@ use diesel::{
 use std::fmt;
 
 use crate::{
-    error::DbResult,
+    engine::{error::DbResult, scope::TenantTx},
     schema::{clock_timestamp, tenant::sessions},
-    scope::TenantTx,
 };
 
 /// A session whose token was replaced.

@@ -5,10 +5,12 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use crate::{
-    error::DbResult,
-    page::{Page, PageRequest},
+    engine::{
+        error::DbResult,
+        page::{Page, PageRequest},
+        scope::TenantTx,
+    },
     schema::tenant::users,
-    scope::TenantTx,
 };
 
 /// A person, without the password hash: that never leaves `tenant::credentials`.

@@ -3,11 +3,13 @@
 use anyhow::Result;
 use bulkhead_db::{
     Authority, Connector, Db, DbError, DbResult, Owner, Pool,
-    bootstrap::{Logins, bootstrap},
-    inspect::{Level, inspect},
-    migrate::{MigrateOptions, TENANT_MIGRATIONS, migrate},
+    fleet::{
+        bootstrap::{Logins, bootstrap},
+        inspect::{Level, inspect},
+        migrate::{MigrateOptions, TENANT_MIGRATIONS, migrate},
+        provision::{Provisioned, provision_tenant},
+    },
     platform::tenants::{self, NewTenant},
-    provision::{Provisioned, provision_tenant},
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, Slug, SystemClock, TenantId, UserId};
 use bulkhead_testkit::{Cluster, Login, TestDb, timeouts};

@@ -7,8 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
-    Connector, Db, DbError, DbResult, JsonText, Pool, PoolOptions,
-    tenant::{profile, resources},
+    Connector, Db, DbError, DbResult, JsonText, Pool, PoolOptions, gate::profile, tenant::resources,
 };
 use bulkhead_domain::{Clock as _, JsonObject, Plan, ResourceId, SystemClock};
 use bulkhead_servers::Signal;

@@ -1,7 +1,7 @@
 //! Whether `inspect` sees what it is there to see: each wall is taken down in turn.
 
 use anyhow::Result;
-use bulkhead_db::{
+use bulkhead_db::fleet::{
     inspect::{Finding, Level, inspect},
     migrate::TENANT_MIGRATIONS,
     provision::schema_pool::build_ahead,

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
     DbError, Owner, PoolOptions,
-    migrate::{
+    fleet::migrate::{
         MigrateOptions, MigrationReport, Progress, TENANT_MIGRATIONS, TenantMigration, migrate,
         migrate_platform, migrate_tenants, revert_platform_once,
     },

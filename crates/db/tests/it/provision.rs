@@ -3,8 +3,10 @@
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
     DbError, Owner,
-    migrate::{TENANT_MIGRATIONS, TenantMigration},
-    provision::{Provisioned, provision_tenant},
+    fleet::{
+        migrate::{TENANT_MIGRATIONS, TenantMigration},
+        provision::{Provisioned, provision_tenant},
+    },
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId};
 use bulkhead_testkit::{TestDb, TestTenant};

@@ -3,16 +3,17 @@
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Authority, DbError, Owner, PageRequest, Pool, Timeouts,
-    inspect::{Level, inspect},
-    migrate::TENANT_MIGRATIONS,
+    fleet::{
+        inspect::{Level, inspect},
+        migrate::TENANT_MIGRATIONS,
+        provision::{Provisioned, provision_tenant, schema_pool::build_ahead},
+        purge::{Advanced, COUNTED, Receipt, Step, advance},
+    },
     platform::{
         lifecycle::{self, Awaited},
-        queue,
-        queue::JobState,
+        queue::{self, JobState},
         tenants,
     },
-    provision::{Provisioned, provision_tenant, schema_pool::build_ahead},
-    purge::{Advanced, COUNTED, Receipt, Step, advance},
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId, TenantStatus};
 use bulkhead_jobs::{PurgeExpired, PurgeTenant};

@@ -5,8 +5,10 @@ use std::{path::Path, process::Command};
 use anyhow::Result;
 use bulkhead_db::{
     Db, DbError, JsonText, Owner, Pool, PoolOptions,
-    migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
-    provision::provision_tenant,
+    fleet::{
+        migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
+        provision::provision_tenant,
+    },
     tenant::resources,
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, ResourceId, SystemClock};
@@ -94,7 +96,7 @@ async fn a_database_that_takes_no_writes_refuses_for_now() -> Result<()> {
     assert!(refused(&outcome, DbFailure::ReadOnly), "{outcome:?}");
     assert_eq!(measured.counted(DbFailure::ReadOnly), 1);
     // Reads go on.
-    let read = async |tx: &mut _| bulkhead_db::tenant::profile::find(tx).await;
+    let read = async |tx: &mut _| bulkhead_db::gate::profile::find(tx).await;
     assert!(measured.db.read::<_, DbError>(tenant.proven(), read).await?.is_some());
     // What builds and migrates leaves nothing behind, and is no fault of the tenants.
     let waiting = TestTenant { id: bulkhead_domain::TenantId::mint(SystemClock.now()), ..tenant.clone() };

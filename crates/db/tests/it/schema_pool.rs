@@ -5,15 +5,17 @@ use std::time::Duration;
 use anyhow::Result;
 use bulkhead_db::{
     Authority, DbError, Owner,
-    migrate::{
-        MigrateOptions, MigrationReport, TENANT_MIGRATIONS, TenantMigration, migrate, migrate_platform,
-        migrate_tenants, revert_platform_once,
+    fleet::{
+        migrate::{
+            MigrateOptions, MigrationReport, TENANT_MIGRATIONS, TenantMigration, migrate, migrate_platform,
+            migrate_tenants, revert_platform_once,
+        },
+        provision::{
+            Provisioned, provision_tenant,
+            schema_pool::{build_ahead, count_ready, drop_surplus},
+        },
     },
     platform::tenants::{self, NewTenant},
-    provision::{
-        Provisioned, provision_tenant,
-        schema_pool::{build_ahead, count_ready, drop_surplus},
-    },
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, SchemaName, Slug, SystemClock, TenantId, UserId};
 use bulkhead_testkit::{Login, TestDb};

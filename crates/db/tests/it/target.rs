@@ -5,13 +5,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
     DbError, Owner,
-    migrate::{
-        MigrateOptions, MigrationReport, TENANT_MIGRATIONS, TenantMigration, migrate_platform,
-        migrate_tenants,
-    },
-    provision::{
-        Provisioned, provision_tenant,
-        schema_pool::{build_ahead, count_ready, drop_surplus},
+    fleet::{
+        migrate::{
+            MigrateOptions, MigrationReport, TENANT_MIGRATIONS, TenantMigration, migrate_platform,
+            migrate_tenants,
+        },
+        provision::{
+            Provisioned, provision_tenant,
+            schema_pool::{build_ahead, count_ready, drop_surplus},
+        },
     },
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use bulkhead_db::{Authority, Connector, Db, DbError, Pool, Tls, platform::tenants, tenant::profile};
+use bulkhead_db::{Authority, Connector, Db, DbError, Pool, Tls, gate::profile, platform::tenants};
 use bulkhead_domain::{Clock as _, Plan, SystemClock, TenantId};
 use bulkhead_testkit::{CertificateAuthority, Cluster, TestDb, timeouts};
 

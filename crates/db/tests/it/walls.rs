@@ -7,10 +7,7 @@ mod pipelines;
 mod roles;
 
 use anyhow::{Context as _, Result};
-use bulkhead_db::{
-    Db, DbError, DbResult, JsonText, PageRequest, TenantTx,
-    tenant::{profile, resources},
-};
+use bulkhead_db::{Db, DbError, DbResult, JsonText, PageRequest, TenantTx, gate::profile, tenant::resources};
 use bulkhead_domain::{Clock as _, JsonObject, Plan, ResourceId, SystemClock, TenantId};
 use bulkhead_testkit::{TestDb, TestTenant};
 

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bulkhead_db::{
     Authority, DbError,
-    migrate::TENANT_MIGRATIONS,
-    provision::schema_pool::{build_ahead, count_ready, drop_surplus},
+    fleet::{
+        migrate::TENANT_MIGRATIONS,
+        provision::schema_pool::{build_ahead, count_ready, drop_surplus},
+    },
 };
 use bulkhead_domain::TenantId;
 use bulkhead_jobs::FillSchemaPool;

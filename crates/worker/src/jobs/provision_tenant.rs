@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use bulkhead_db::{
     Authority, DbError,
-    migrate::TENANT_MIGRATIONS,
+    fleet::{
+        migrate::TENANT_MIGRATIONS,
+        provision::{Provisioned, provision_tenant},
+    },
     platform::tenants,
-    provision::{Provisioned, provision_tenant},
 };
 use bulkhead_jobs::ProvisionTenant;
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bulkhead_db::{DbError, tenant};
+use bulkhead_db::{DbError, gate};
 use bulkhead_jobs::PurgeExpired;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ impl Handle for PurgeExpired {
         let tenant = context.tenant()?;
         let mut deleted = 0;
         loop {
-            let purge = async |tx: &mut _| tenant::jobs::purge_expired(tx, BATCH).await;
+            let purge = async |tx: &mut _| gate::jobs::purge_expired(tx, BATCH).await;
             let batch = context.db().write::<_, DbError>(tenant, purge).await?;
             deleted += batch;
             if batch < usize::from(BATCH) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bulkhead_db::purge::{Advanced, advance};
+use bulkhead_db::fleet::purge::{Advanced, advance};
 use bulkhead_jobs::PurgeTenant;
 use serde_json::json;
 

@@ -6,10 +6,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Authority, DbError,
-    inspect::{Level, inspect},
-    migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
-    platform::{lifecycle, queue, queue::JobState, tenants},
-    purge::Step,
+    fleet::{
+        inspect::{Level, inspect},
+        migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
+        purge::Step,
+    },
+    platform::{
+        lifecycle,
+        queue::{self, JobState},
+        tenants,
+    },
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId};
 use bulkhead_jobs::{KeepHouse, ProvisionTenant};

@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use bulkhead_db::{
     Authority, DbError,
-    migrate::TENANT_MIGRATIONS,
-    platform::{queue, queue::JobState},
+    fleet::migrate::TENANT_MIGRATIONS,
+    gate,
+    platform::queue::{self, JobState},
     tenant,
 };
 use bulkhead_domain::{Clock as _, Plan, SystemClock, TenantId};
@@ -53,7 +54,7 @@ async fn a_tenant_that_signed_up_is_built_and_one_that_did_not_is_refused() -> R
         let find = async |tx: &mut _| tenant::users::find(tx, tenant.owner_id).await;
         assert_eq!(db.db()?.read(tenant.proven(), find).await?.unwrap().email, tenant.owner_email);
         // The tenant sees the job that built it, under the same id.
-        let find = async |tx: &mut _| tenant::jobs::find(tx, built).await;
+        let find = async |tx: &mut _| gate::jobs::find(tx, built).await;
         assert_eq!(db.db()?.read(tenant.proven(), find).await?.unwrap().state, JobState::Succeeded);
         worker.stop().await?;
         anyhow::Ok(())
@@ -290,16 +291,16 @@ async fn a_tenant_asks_for_its_own_jobs_and_sees_no_others() -> Result<()> {
     let db = TestDb::new().await?;
     let (a, b) = (db.create_tenant("aaa", Plan::Free).await?, db.create_tenant("bbb", Plan::Free).await?);
     let at = SystemClock.now();
-    let ask = async |tx: &mut _| tenant::jobs::enqueue(tx, &PurgeExpired {}, Some("k"), at).await;
+    let ask = async |tx: &mut _| gate::jobs::enqueue(tx, &PurgeExpired {}, Some("k"), at).await;
     let own = db.db()?.write::<_, DbError>(a.proven(), ask).await?;
     assert_eq!(db.db()?.write::<_, DbError>(a.proven(), ask).await?, own);
     let others = db.db()?.write::<_, DbError>(b.proven(), ask).await?;
     assert_ne!(others, own);
     let page = bulkhead_db::PageRequest { after: None, limit: 10 };
-    let list = async |tx: &mut _| tenant::jobs::list(tx, page).await;
+    let list = async |tx: &mut _| gate::jobs::list(tx, page).await;
     let seen = db.db()?.read::<_, DbError>(a.proven(), list).await?.rows;
     assert_eq!(seen.iter().map(|row| row.id).collect::<Vec<_>>(), [own]);
-    let find = async |tx: &mut _| tenant::jobs::find(tx, others).await;
+    let find = async |tx: &mut _| gate::jobs::find(tx, others).await;
     assert!(db.db()?.read::<_, DbError>(a.proven(), find).await?.is_none());
     Ok(())
 }

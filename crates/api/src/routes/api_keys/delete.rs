@@ -1,9 +1,9 @@
 //! Revoke an API key.
 
 use actix_web::web::Data;
-use bulkhead_db::tenant::{
-    api_keys,
-    revocations::{Revoked, revoke},
+use bulkhead_db::{
+    gate::revocations::{Revoked, revoke},
+    tenant::api_keys,
 };
 use bulkhead_domain::ApiKeyId;
 use serde_json::json;

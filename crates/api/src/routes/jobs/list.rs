@@ -1,7 +1,7 @@
 //! List jobs.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use bulkhead_db::tenant::jobs::{self, JobRow};
+use bulkhead_db::gate::jobs::{self, JobRow};
 use bulkhead_domain::JobId;
 use chrono::{DateTime, Utc};
 use serde::Serialize;

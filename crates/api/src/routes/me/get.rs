@@ -1,7 +1,7 @@
 //! The caller, its permissions and its tenant.
 
 use actix_web::web::Data;
-use bulkhead_db::tenant::profile;
+use bulkhead_db::gate::profile;
 use bulkhead_domain::{OperatorPermission, Permission, Plan, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;

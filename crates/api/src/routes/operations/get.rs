@@ -2,8 +2,8 @@
 
 use actix_web::web::Data;
 use bulkhead_db::{
+    gate::jobs,
     platform::queue::{self, JobState},
-    tenant::jobs,
 };
 use bulkhead_domain::JobId;
 

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use bulkhead_db::tenant::scaling::{self, DecisionRow};
+use bulkhead_db::gate::scaling::{self, DecisionRow};
 use bulkhead_domain::scaling::Action;
 use chrono::{DateTime, Utc};
 use serde::Serialize;

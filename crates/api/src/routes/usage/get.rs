@@ -1,7 +1,7 @@
 //! Usage over time.
 
 use actix_web::web::Data;
-use bulkhead_db::tenant::usage::{self, Bucket};
+use bulkhead_db::gate::usage::{self, Bucket};
 use bulkhead_domain::usage::Meter;
 use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};

@@ -2,8 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bulkhead_db::{
+    gate::{profile, usage},
     platform::usage::TenantTotals,
-    tenant::{profile, usage},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;

@@ -1,9 +1,9 @@
 //! Remove a person.
 
 use actix_web::web::Data;
-use bulkhead_db::tenant::{
-    revocations::{Revoked, revoke},
-    users,
+use bulkhead_db::{
+    gate::revocations::{Revoked, revoke},
+    tenant::users,
 };
 use bulkhead_domain::UserId;
 use serde_json::json;

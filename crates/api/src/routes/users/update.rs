@@ -3,10 +3,8 @@
 use actix_web::web::Data;
 use bulkhead_db::{
     TenantTx,
-    tenant::{
-        revocations::{Revoked, revoke},
-        users::{self, Locked, User},
-    },
+    gate::revocations::{Revoked, revoke},
+    tenant::users::{self, Locked, User},
 };
 use bulkhead_domain::{Role, UserId};
 use serde::Deserialize;

@@ -14,7 +14,7 @@ use diesel::{
 use uuid::Uuid;
 
 use super::millis;
-use crate::{error::DbResult, scope::PlatformTx};
+use crate::engine::{error::DbResult, scope::PlatformTx};
 
 /// How many jobs may be handed out.
 #[derive(Clone, Copy, Debug)]

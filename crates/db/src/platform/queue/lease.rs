@@ -13,7 +13,7 @@ use diesel::{
 use uuid::Uuid;
 
 use super::millis;
-use crate::{
+use crate::engine::{
     error::{DbError, DbResult},
     scope::{OwnerTx, PlatformTx},
     transaction::Tx,

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
     DbError,
-    tenant::{jobs, profile},
+    gate::{jobs, profile},
 };
 use bulkhead_domain::{Clock as _, SystemClock};
 use bulkhead_jobs::PurgeExpired;

@@ -1,7 +1,7 @@
 //! What each role reaches when it is asked directly, outside of the program.
 
 use anyhow::Result;
-use bulkhead_db::{migrate::TENANT_MIGRATIONS, provision::schema_pool::build_ahead};
+use bulkhead_db::fleet::{migrate::TENANT_MIGRATIONS, provision::schema_pool::build_ahead};
 use bulkhead_domain::{Clock as _, SchemaName, SystemClock, TenantId};
 use bulkhead_testkit::{Login, TestDb};
 use tokio_postgres::Client;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bulkhead_db::{platform::tenants::Purge, purge::Receipt};
+use bulkhead_db::{fleet::purge::Receipt, platform::tenants::Purge};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -20,7 +20,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 pub use self::tenants::migrate_tenants;
 pub(crate) use self::tenants::{newest, schema_script};
-use crate::{
+use crate::engine::{
     error::{DbError, DbResult},
     scope::{Owner, Timeouts},
 };

@@ -13,7 +13,7 @@ use std::fmt;
 use bulkhead_domain::{OperatorId, Proven, SchemaName, TenantId};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
-use crate::{
+use crate::engine::{
     error::{DbError, DbResult},
     pool::{Claimant, Pool, Side},
     transaction::{Extent, Tx},

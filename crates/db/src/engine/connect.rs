@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::
 use tokio_postgres::{Client, NoTls, Socket, config::SslMode, error::SqlState, tls::TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::error::{DbError, DbResult, refusal};
+use crate::engine::error::{DbError, DbResult, refusal};
 
 /// How to reach the server as one login role.
 #[derive(Clone)]

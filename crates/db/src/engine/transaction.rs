@@ -31,7 +31,7 @@ use diesel_async::{
 };
 use futures::future::maybe_done;
 
-use crate::{
+use crate::engine::{
     error::{DbError, DbResult},
     pool::Lease,
     statement::{Marked, StatementKey},

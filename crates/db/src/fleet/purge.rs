@@ -23,10 +23,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    error::{DbError, DbResult},
+    engine::{
+        error::{DbError, DbResult},
+        scope::OwnerTx,
+    },
+    fleet::provision::drop_script,
     platform::audit,
-    provision::drop_script,
-    scope::OwnerTx,
     tenant::audit::Entry,
 };
 

@@ -6,10 +6,12 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use crate::{
-    error::DbResult,
-    page::{Page, PageRequest},
+    engine::{
+        error::DbResult,
+        page::{Page, PageRequest},
+        scope::TenantTx,
+    },
     schema::gate::scaling_decisions,
-    scope::TenantTx,
 };
 
 /// A decision that was written.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{
     ATTEMPTS, Listener, MigrateOptions, MigrationReport, Progress, TenantMigration, is_fatal, pause, target,
 };
-use crate::{
+use crate::engine::{
     error::{DbError, DbResult},
     scope::{LEAVE_SCHEMA, Owner, enter_schema},
 };

@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::error::{DbError, DbResult};
+use crate::engine::error::{DbError, DbResult};
 
 /// What one claimant may have of a pool's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

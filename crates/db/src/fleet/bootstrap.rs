@@ -14,7 +14,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
-use crate::{
+use crate::engine::{
     connect::{Connector, Opened},
     error::{DbError, DbResult},
 };

@@ -32,7 +32,7 @@ pub use share::Shares;
 pub(crate) use share::{Claimant, Side};
 use share::{Right, Rights};
 
-use crate::{
+use crate::engine::{
     connect::{Connector, Opened},
     error::{DbError, DbResult},
     statement::{StatementKey, Statements},

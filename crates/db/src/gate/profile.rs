@@ -4,7 +4,10 @@ use bulkhead_domain::{Plan, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use crate::{error::DbResult, schema::gate::tenant_profile, scope::TenantTx};
+use crate::{
+    engine::{error::DbResult, scope::TenantTx},
+    schema::gate::tenant_profile,
+};
 
 /// The tenant, as it sees itself.
 #[derive(Clone, Debug, Queryable, Selectable)]

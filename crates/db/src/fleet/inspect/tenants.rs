@@ -4,9 +4,8 @@ use diesel::sql_types::Text;
 
 use super::{Check, Finding, Level, judge};
 use crate::{
-    error::DbResult,
-    migrate::{TenantMigration, newest, target::read_target},
-    scope::OwnerTx,
+    engine::{error::DbResult, scope::OwnerTx},
+    fleet::migrate::{TenantMigration, newest, target::read_target},
 };
 
 pub(super) const CHECKS: &[Check] = &[

@@ -3,7 +3,7 @@
 use diesel::{QueryableByName, sql_types::Integer};
 
 use super::{Finding, Level};
-use crate::{error::DbResult, scope::Owner};
+use crate::engine::{error::DbResult, scope::Owner};
 
 /// Connections for those who are no superusers. PostgreSQL 16 can keep some of these for a role of their own, too.
 const ROOM: &str = "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int \

@@ -6,9 +6,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{dsl::sum, prelude::*};
 
 use crate::{
-    error::{DbError, DbResult},
+    engine::{
+        error::{DbError, DbResult},
+        scope::TenantTx,
+    },
     schema::gate::{usage_days, usage_hours},
-    scope::TenantTx,
 };
 
 /// How much of one meter was used.

@@ -11,10 +11,11 @@ use diesel::{
 };
 
 use crate::{
-    bootstrap::GRANT_OPTIONS,
-    error::{DbError, DbResult},
-    migrate::TenantMigration,
-    scope::{Owner, OwnerTx},
+    engine::{
+        error::{DbError, DbResult},
+        scope::{Owner, OwnerTx},
+    },
+    fleet::{bootstrap::GRANT_OPTIONS, migrate::TenantMigration},
 };
 
 mod room;

@@ -15,9 +15,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    error::{DbError, DbResult},
-    migrate::{FLEET_LOCK, TenantMigration, target::Blueprint},
-    scope::{LEAVE_SCHEMA, OwnerTx, enter_schema},
+    engine::{
+        error::{DbError, DbResult},
+        scope::{LEAVE_SCHEMA, OwnerTx, enter_schema},
+    },
+    fleet::migrate::{FLEET_LOCK, TenantMigration, target::Blueprint},
     tenant::audit::Entry,
 };
 

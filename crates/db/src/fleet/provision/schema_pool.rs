@@ -15,9 +15,11 @@ use uuid::Uuid;
 
 use super::{build_script, drop_script, timestamp};
 use crate::{
-    error::DbResult,
-    migrate::{FLEET_LOCK, TenantMigration, target::Blueprint},
-    scope::{LEAVE_SCHEMA, OwnerTx},
+    engine::{
+        error::DbResult,
+        scope::{LEAVE_SCHEMA, OwnerTx},
+    },
+    fleet::migrate::{FLEET_LOCK, TenantMigration, target::Blueprint},
 };
 
 #[derive(QueryableByName)]

@@ -19,9 +19,11 @@ use uuid::Uuid;
 
 use super::{ATTEMPTS, FLEET_LOCK, TenantMigration, is_fatal, newest, pause, schema_script};
 use crate::{
-    error::{DbError, DbResult},
-    provision::role_script,
-    scope::{Owner, OwnerTx},
+    engine::{
+        error::{DbError, DbResult},
+        scope::{Owner, OwnerTx},
+    },
+    fleet::provision::role_script,
 };
 
 /// How the SQL of a migration is to be read: as it stands, save that `:"tenant"` is replaced by the tenant's role.

@@ -10,9 +10,8 @@ use diesel::{
 };
 
 use crate::{
-    error::DbResult,
+    engine::{error::DbResult, scope::TenantTx},
     schema::tenant::{api_keys, sessions, users},
-    scope::TenantTx,
 };
 
 /// Whose credentials are no longer good.

@@ -10,11 +10,13 @@ use diesel::{
 use uuid::Uuid;
 
 use crate::{
-    error::DbResult,
-    page::{Page, PageRequest},
+    engine::{
+        error::DbResult,
+        page::{Page, PageRequest},
+        scope::TenantTx,
+    },
     platform::queue::{job_columns, lease::LeaseToken, payload},
     schema::gate::jobs,
-    scope::TenantTx,
 };
 
 pub use crate::platform::queue::{JobRow, JobState};
