@@ -3,29 +3,17 @@
 //! Owns routes, the request pipeline, problems and the OpenAPI document. Refuses SQL (`bulkhead-db`'s), cryptography
 //! (`bulkhead-auth`'s) and everything that outlives a request. A handler extracts, makes one call, and responds; who may
 //! call it stands in the route table.
+//!
+//! `http` is what every request passes through, from the socket to the answer; `routes` is what requests are about, by who may
+//! ask: anybody (`service`), whoever logs in (`session`), a tenant's people and programs (`tenant`), operators (`operator`).
 
-mod address;
-mod answer;
-mod background;
-mod connections;
-mod context;
-mod cors;
-mod docs;
-mod error;
-mod extract;
-mod health;
-mod once;
-pub mod openapi;
-mod operation;
-mod paced;
-mod pipeline;
-mod problem;
+mod http;
 pub mod routes;
-mod server;
-mod state;
-mod wire;
 
-pub use error::{ApiError, FieldError};
-pub use operation::{Access, Catalog, CatalogError, Operation};
-pub use server::{ServeError, ServerOptions, block_on, probes, serve};
-pub use state::{ApiOptions, AppState, Shared};
+pub use http::{
+    error::{ApiError, FieldError},
+    openapi,
+    operation::{Access, Catalog, CatalogError, Operation},
+    server::{ServeError, ServerOptions, block_on, probes, serve},
+    state::{ApiOptions, AppState, Shared},
+};

@@ -313,7 +313,7 @@ fn origins_are_written_as_browsers_write_them() {
     }
 }
 
-/// `crates/api/src/openapi.md` tells how far to go back when one follows a list: no write takes ten minutes.
+/// `crates/api/src/http/openapi.md` tells how far to go back when one follows a list: no write takes ten minutes.
 #[test]
 fn no_request_may_take_ten_minutes() {
     assert!(load(&[("BULKHEAD_REQUEST_TIMEOUT_MS", "300000")]).is_ok());

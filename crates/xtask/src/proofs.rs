@@ -31,7 +31,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
     (
         "Authority::",
         &[
-            ("operator(", &["api/src/extract/caller.rs"]),
+            ("operator(", &["api/src/http/extract/caller.rs"]),
             (
                 "credentials(",
                 &[
@@ -48,7 +48,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
             (
                 "machinery(",
                 &[
-                    "api/src/background.rs",
+                    "api/src/http/background.rs",
                     "cli/src/operator.rs",
                     "cli/src/dev/seed.rs",
                     "usage/src/",
@@ -204,10 +204,13 @@ mod tests {
     fn a_proof_is_made_where_the_list_says_and_nowhere_else() {
         let proof = "let t = Proven::on(\n    Evidence::ApiKey, id);";
         assert_eq!(judged("auth/src/authenticator.rs", proof), 0);
-        assert!(judged("api/src/routes/me/get.rs", proof) > 0);
+        assert!(judged("api/src/routes/session/me/get.rs", proof) > 0);
         assert!(judged("worker/src/context.rs", "Proven::on(Evidence::ApiKey, id)") > 0);
         assert_eq!(judged("worker/src/context.rs", "Proven::on(Evidence::JobRow, id)"), 0);
-        assert_eq!(judged("api/src/routes/me/get.rs", "/// See [`Proven::on`] and Evidence::ApiKey."), 0);
+        assert_eq!(
+            judged("api/src/routes/session/me/get.rs", "/// See [`Proven::on`] and Evidence::ApiKey."),
+            0
+        );
     }
 
     #[test]
@@ -251,7 +254,7 @@ mod tests {
             "proof.map(<Authority>::operator)",
             "<Authority as Sized>::machinery()",
         ] {
-            assert!(judged("api/src/routes/users/get.rs", said) > 0, "{said}");
+            assert!(judged("api/src/routes/tenant/users/get.rs", said) > 0, "{said}");
         }
     }
 

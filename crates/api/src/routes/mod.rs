@@ -1,33 +1,26 @@
 //! The route table: one line per operation, each with who may call it.
 
-mod admin;
-mod api_keys;
-mod auth;
-mod jobs;
-mod me;
-mod operations;
-mod resources;
-mod root;
-mod scaling;
-mod usage;
-mod users;
+mod operator;
+mod service;
+mod session;
+mod tenant;
 
-use crate::operation::{Catalog, CatalogError};
+use crate::http::operation::{Catalog, CatalogError};
 
 /// Every operation of the API.
 pub fn catalog() -> Result<Catalog, CatalogError> {
     Catalog::assemble(vec![
-        root::group(),
-        auth::group(),
-        me::group(),
-        users::group(),
-        api_keys::group(),
-        resources::group(),
-        jobs::group(),
-        operations::group(),
-        usage::group(),
-        scaling::group(),
-        admin::tenants::group(),
-        admin::usage::group(),
+        service::group(),
+        session::auth::group(),
+        session::me::group(),
+        tenant::users::group(),
+        tenant::api_keys::group(),
+        tenant::resources::group(),
+        tenant::jobs::group(),
+        tenant::operations::group(),
+        tenant::usage::group(),
+        tenant::scaling::group(),
+        operator::tenants::group(),
+        operator::usage::group(),
     ])
 }

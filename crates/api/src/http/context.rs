@@ -1,0 +1,135 @@
+//! What is known of a request before its handler runs: its id, its trace, who calls.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    time::{Duration, Instant},
+};
+
+use actix_web::{HttpMessage, HttpRequest, dev::ServiceRequest, http::header::HeaderMap};
+use bulkhead_auth::Principal;
+use bulkhead_limits::{Entered, LargePlace};
+use chrono::{DateTime, Utc};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::http::operation::Operation;
+
+/// A request's id: the caller's `X-Request-Id` when it is harmless, otherwise one of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RequestId(String);
+
+impl RequestId {
+    /// The longest id taken from a caller.
+    const MAX: usize = 64;
+
+    fn of(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
+        let harmless = |id: &&str| {
+            (1..=Self::MAX).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+        };
+        let sent = headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(harmless);
+        sent.map_or_else(|| Self(mint(now)), |id| Self(id.to_owned()))
+    }
+
+    /// The id as text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn mint(now: DateTime<Utc>) -> String {
+    let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+    let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()));
+    format!("req_{}", id.simple())
+}
+
+/// The trace a request belongs to, from its `traceparent` (W3C Trace Context, version 00).
+pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = text.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let hex = trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    (version.len() == 2 && hex && trace.bytes().any(|b| b != b'0')).then_some(trace)
+}
+
+/// What the pipeline leaves with a request for its extractors.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) id: RequestId,
+    pub(crate) operation: &'static str,
+    /// Whether the answer has the tenant's content in it.
+    pub(crate) answers_content: bool,
+    /// When the request began; fixes the minute and the billing period it counts in.
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) principal: Option<Principal>,
+    /// Bytes of the request's body, once it has been read.
+    pub(crate) ingress: Cell<u64>,
+    /// How long the body has been waited for, up to the wait that is under way.
+    waited: Cell<Duration>,
+    /// Since when the body is waited for.
+    waiting_since: Cell<Option<Instant>>,
+    /// How long the request has waited for others of its tenant, once it had come.
+    pub(crate) queued: Cell<Duration>,
+    /// The request's place among those in flight, with the bytes that it holds.
+    pub(crate) entered: RefCell<Option<Entered>>,
+    /// The request's place among its tenant's large ones.
+    pub(crate) large: RefCell<Option<LargePlace>>,
+}
+
+impl Context {
+    pub(crate) fn new(request: &ServiceRequest, operation: &Operation, now: DateTime<Utc>) -> Self {
+        let id = RequestId::of(request.headers(), now);
+        Self {
+            id,
+            operation: operation.id,
+            answers_content: operation.weight.is_of_content(),
+            started_at: now,
+            principal: None,
+            ingress: Cell::new(0),
+            waited: Cell::default(),
+            waiting_since: Cell::default(),
+            queued: Cell::default(),
+            entered: RefCell::default(),
+            large: RefCell::default(),
+        }
+    }
+
+    /// The request is answered: gives its places up. What it holds in memory counts until the answer is written.
+    pub(crate) fn leave(&self) -> Option<Entered> {
+        self.large.take();
+        self.entered.take()
+    }
+
+    /// The next piece of the body is waited for.
+    pub(crate) fn wait_for_body(&self) {
+        self.waiting_since.set(Some(Instant::now()));
+    }
+
+    /// A piece of the body has come.
+    pub(crate) fn body_has_come(&self) {
+        self.waited.set(self.waited_for_body(Instant::now()));
+        self.waiting_since.set(None);
+    }
+
+    /// How long the request has waited for its body and for others.
+    pub(crate) fn has_waited(&self, now: Instant) -> Duration {
+        self.waited_for_body(now) + self.queued.get()
+    }
+
+    /// How long the body has been waited for.
+    pub(crate) fn waited_for_body(&self, now: Instant) -> Duration {
+        let under_way = self.waiting_since.get().map_or(Duration::ZERO, |since| now - since);
+        self.waited.get() + under_way
+    }
+}
+
+/// Reads from a request's context; `None` only outside the pipeline.
+pub(crate) fn with<T>(request: &HttpRequest, read: impl FnOnce(&Context) -> T) -> Option<T> {
+    request.extensions().get::<Context>().map(read)
+}

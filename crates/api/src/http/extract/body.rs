@@ -1,0 +1,169 @@
+//! JSON bodies: bounded, declared as JSON, not compressed, without unknown fields (the request types refuse them).
+//!
+//! A body's bytes count among those that the tenant has in flight: those announced since the request's admission, those of a
+//! body that comes in pieces before each piece is taken. Without a credential nobody has a share to count in; there a body
+//! is so small that a connection holds more by itself. No memory is set aside for what is only announced. Refuses to build
+//! a tree of what a tenant sends; a field of any JSON is a `RawValue`.
+
+use std::{fmt, future::Future, marker::PhantomData, pin::Pin, rc::Rc, time::Instant};
+
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    dev::Payload,
+    error::PayloadError,
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING},
+    web::Data,
+};
+use bulkhead_limits::Size;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use super::fields::parse_body;
+use crate::http::{
+    context::{self, Context},
+    error::ApiError,
+    state::AppState,
+    wire::{self, Line},
+};
+
+/// How often a body lies in memory: as it came, as the statement holds it, and as the driver sends it.
+pub(crate) const COPIES: usize = 3;
+/// By how much a body that was not announced grows at a time.
+pub(crate) const PIECE: usize = 64 << 10;
+
+/// The largest body that is taken without a credential, in bytes.
+const PUBLIC_LIMIT: usize = 16 << 10;
+
+/// A request body, parsed.
+#[derive(Debug)]
+pub(crate) struct Json<T> {
+    /// The value.
+    pub(crate) value: T,
+    /// The bytes it was read from, for the fingerprint of idempotent requests.
+    pub(crate) bytes: Bytes,
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let is_coded = request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+            if is_coded || !request.content_type().eq_ignore_ascii_case("application/json") {
+                return Err(ApiError::UnsupportedMediaType);
+            }
+            let state = request.app_data::<Data<AppState>>().ok_or_else(|| ApiError::internal("no state"))?;
+            let (tenant, answers_content, is_public) = context::with(&request, |context| {
+                let tenant = context.principal.and_then(|principal| principal.tenant());
+                (tenant, context.answers_content, context.principal.is_none())
+            })
+            .ok_or_else(|| ApiError::internal("no context"))?;
+            let limit = state.options.body_limit;
+            let limit = if is_public { limit.min(PUBLIC_LIMIT) } else { limit };
+            let bytes = read(&request, payload, limit).await?;
+            // Only now: a body that is slow to come keeps no place from another.
+            let size = Size { body: bytes.len(), answers_content };
+            let begun = Instant::now();
+            let large = match tenant {
+                Some(tenant) => state.large.enter(tenant.get(), size).await?,
+                None => None,
+            };
+            context::with(&request, |context| {
+                context.queued.set(begun.elapsed());
+                context.ingress.set(bytes.len() as u64);
+                context.large.replace(large);
+            });
+            let value = parse_body(&bytes)?;
+            Ok(Self { value, bytes })
+        })
+    }
+}
+
+/// What a request's head says about its body.
+pub(crate) fn announced(headers: &HeaderMap) -> wire::Body {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return wire::Body::CHUNKED;
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    length.map_or(wire::Body::NONE, wire::Body::Left)
+}
+
+/// Reads at most `limit` bytes; says so at once when more are announced.
+async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
+    let announced = match announced(request.headers()) {
+        wire::Body::Left(length) => Some(usize::try_from(length).unwrap_or(usize::MAX)),
+        wire::Body::Chunks(_) => None,
+    };
+    if announced.is_some_and(|length| length > limit) {
+        return Err(ApiError::BodyTooLarge { limit });
+    }
+    let line = request.conn_data::<Rc<Line>>();
+    if let Some(line) = line {
+        line.read_body();
+    }
+    let mut granted = announced.unwrap_or(PIECE);
+    let mut body = BytesMut::new();
+    // The library finds no end of what it takes for another protocol.
+    let whole = announced.filter(|_| line.is_some_and(|line| line.is_last()));
+    while whole != Some(body.len())
+        && let Some(chunk) = next(request, &mut payload).await
+    {
+        let chunk = chunk.map_err(|_broken| ApiError::MalformedJson("it did not arrive whole".to_owned()))?;
+        let length = body.len() + chunk.len();
+        if length > limit {
+            return Err(ApiError::BodyTooLarge { limit });
+        }
+        while granted < length {
+            grow(request)?;
+            granted += PIECE;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if let Some(line) = line {
+        line.body_is_read();
+    }
+    Ok(body.freeze())
+}
+
+/// The body's next piece. Whose fault it is that there is none by the request's deadline, the pipeline asks the context.
+async fn next(request: &HttpRequest, payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
+    context::with(request, Context::wait_for_body);
+    let chunk = payload.next().await;
+    context::with(request, Context::body_has_come);
+    chunk
+}
+
+/// Takes room for one more piece of a body.
+fn grow(request: &HttpRequest) -> Result<(), ApiError> {
+    let grown = context::with(request, |context| {
+        context.entered.borrow_mut().as_mut().map_or(Ok(()), |entered| entered.grow(COPIES * PIECE))
+    });
+    grown.unwrap_or(Ok(())).map_err(ApiError::from)
+}
+
+/// Reads a struct from an object and nothing else: serde would also take a list, and fill the fields by their places. For
+/// the fields that hold a struct, with `#[serde(deserialize_with = "object")]`.
+pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, fields: M) -> Result<T, M::Error> {
+            T::deserialize(MapAccessDeserializer::new(fields))
+        }
+    }
+
+    from.deserialize_map(Object(PhantomData))
+}

@@ -1,0 +1,24 @@
+//! Ids in paths. A text that is no id of the right type names nothing, so it is answered like an id that does not exist.
+
+use std::{
+    future::{Ready, ready},
+    str::FromStr,
+};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
+
+use crate::http::error::ApiError;
+
+/// The `{id}` of the path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Id<T>(pub(crate) T);
+
+impl<T: FromStr + 'static> FromRequest for Id<T> {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request.match_info().get("id").and_then(|text| text.parse().ok());
+        ready(id.map(Self).ok_or(ApiError::NotFound))
+    }
+}

@@ -1,0 +1,161 @@
+//! Doing a write once per `Idempotency-Key`: the kept answer commits with the effect, or not at all.
+
+use bulkhead_auth::{Keyring, Purpose};
+use bulkhead_db::{
+    DbResult, PlatformTx, TenantTx,
+    idempotency::{Key, LockId, Seen, StoredAnswer},
+    platform, tenant,
+};
+use chrono::{DateTime, Utc};
+
+use crate::http::{answer::Answer, error::ApiError, extract::Intent};
+
+/// A transaction that keeps answers: a tenant's, or the platform's for operators.
+pub(crate) trait Keeps {
+    /// Looks what is known about a key, without claiming it.
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen>;
+    /// Claims a key for this transaction and tells what is known about it.
+    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen>;
+    /// Keeps an answer.
+    async fn store(&mut self, key: &Key<'_>, answer: &StoredAnswer, now: DateTime<Utc>) -> DbResult<()>;
+}
+
+impl Keeps for TenantTx {
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+        tenant::idempotency::look(self, key, now).await
+    }
+
+    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+        tenant::idempotency::claim(self, key, now).await
+    }
+
+    async fn store(&mut self, key: &Key<'_>, answer: &StoredAnswer, now: DateTime<Utc>) -> DbResult<()> {
+        tenant::idempotency::store(self, key, answer, now).await
+    }
+}
+
+impl Keeps for PlatformTx {
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+        platform::idempotency::look(self, key, now).await
+    }
+
+    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+        platform::idempotency::claim(self, key, now).await
+    }
+
+    async fn store(&mut self, key: &Key<'_>, answer: &StoredAnswer, now: DateTime<Utc>) -> DbResult<()> {
+        platform::idempotency::store(self, key, answer, now).await
+    }
+}
+
+/// One request that is to happen once.
+#[derive(Debug)]
+pub(crate) struct Once<'a> {
+    intent: &'a Intent,
+    principal: &'a str,
+    fingerprint: [u8; 32],
+    lock: LockId,
+    now: DateTime<Utc>,
+}
+
+impl<'a> Once<'a> {
+    /// Names the request: who asks for what. Only an HMAC of its method, path, query and body is kept, so a password in it
+    /// stays unknown; and only an HMAC decides which lock is taken, so no client can choose one. A principal's id is its own
+    /// in all tenants.
+    pub(crate) fn new(
+        keyring: &Keyring,
+        intent: &'a Intent,
+        principal: &'a str,
+        body: &[u8],
+        now: DateTime<Utc>,
+    ) -> Self {
+        let fingerprint = keyring.mac_of_parts(Purpose::Fingerprint, &[intent.target.as_bytes(), body]);
+        let key = intent.key.as_deref().unwrap_or_default();
+        let named = [principal, intent.operation, key].map(str::as_bytes);
+        let lock = LockId::of(keyring.mac_of_parts(Purpose::IdempotencyLock, &named));
+        Self { intent, principal, fingerprint, lock, now }
+    }
+
+    /// The answer, if the request was answered before: a look ahead of work that is dear and would be for nothing. Whether
+    /// the request is to be answered now is still for [`Self::run`] to say.
+    pub(crate) async fn answered<Tx: Keeps>(&self, tx: &mut Tx) -> Result<Option<Answer>, ApiError> {
+        let Some(key) = self.key() else { return Ok(None) };
+        match tx.look(&key, self.now).await? {
+            Seen::Never => Ok(None),
+            seen => replayed(seen).map(Some),
+        }
+    }
+
+    /// Runs the work, unless it was done before.
+    pub(crate) async fn run<Tx: Keeps>(
+        &self,
+        tx: &mut Tx,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<Answer, ApiError>,
+    ) -> Result<Answer, ApiError> {
+        let Some(key) = self.key() else { return work(tx).await };
+        match tx.claim(&key, self.now).await? {
+            Seen::Never => {
+                let answer = work(tx).await?;
+                tx.store(&key, &answer.to_stored(), self.now).await?;
+                Ok(answer)
+            }
+            seen => replayed(seen),
+        }
+    }
+
+    fn key(&self) -> Option<Key<'_>> {
+        Some(Key {
+            principal: self.principal,
+            route: self.intent.operation,
+            key: self.intent.key.as_deref()?,
+            fingerprint: &self.fingerprint,
+            lock: self.lock,
+        })
+    }
+}
+
+/// What a request is told whose key is known.
+fn replayed(seen: Seen) -> Result<Answer, ApiError> {
+    match seen {
+        Seen::InProgress | Seen::Never => Err(ApiError::IdempotencyInProgress),
+        Seen::Differently => Err(ApiError::IdempotencyKeyReused),
+        Seen::Answered(stored) => Answer::replay(stored),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use bulkhead_domain::{Clock, SystemClock};
+
+    use super::*;
+
+    fn once<'a>(keyring: &Keyring, intent: &'a Intent, body: &[u8]) -> Once<'a> {
+        Once::new(keyring, intent, "usr_1", body, SystemClock.now())
+    }
+
+    fn intent(target: &str) -> Intent {
+        Intent { operation: "rotate_api_key", key: Some("key".to_owned()), target: target.to_owned() }
+    }
+
+    #[test]
+    fn the_same_key_on_another_path_or_query_is_another_request_behind_the_same_lock() {
+        let keyring = Keyring::new(&STANDARD.encode([1; 32]).parse().unwrap()).unwrap();
+        let here = intent("POST /v1/api-keys/key_1/rotate");
+        let first = once(&keyring, &here, b"{}");
+        assert_eq!(first.fingerprint, once(&keyring, &here, b"{}").fingerprint);
+        for other in [
+            "POST /v1/api-keys/key_2/rotate",
+            "POST /v1/api-keys/key_1/rotate?at=1",
+            "PUT /v1/api-keys/key_1/rotate",
+        ] {
+            let other = intent(other);
+            let other = once(&keyring, &other, b"{}");
+            assert_ne!(first.fingerprint, other.fingerprint);
+            assert_eq!(first.lock, other.lock);
+        }
+        assert_ne!(first.fingerprint, once(&keyring, &here, b"{ }").fingerprint);
+        let elsewhere = Keyring::new(&STANDARD.encode([2; 32]).parse().unwrap()).unwrap();
+        assert_ne!(first.lock, once(&elsewhere, &here, b"{}").lock);
+    }
+}

@@ -1,0 +1,236 @@
+//! The OpenAPI document: what the handlers say of themselves, and what the pipeline adds to every one of them.
+//!
+//! Security, permissions and common headers are written here from the route table, once, so that no handler can say
+//! something else than is enforced. Which errors an operation may answer with follows from what it takes, and its own
+//! ones stand beside its access in the route table. That nothing else is answered is checked in the tests of `cli`, where
+//! every answer is held against this document (`cli/tests/it/support/contract.rs`).
+
+use std::collections::BTreeSet;
+
+use actix_web::http::StatusCode;
+use serde_json::{Map, Value, json};
+use utoipa::PartialSchema;
+
+use crate::http::{
+    error::{ApiError, FieldError},
+    operation::{Access, Catalog, Operation},
+    problem::Problem,
+};
+
+mod headers;
+
+/// What is said of every list's `cursor`.
+const CURSOR: &str = "The `next_cursor` of the page before. Every row that is there when you read the first page, and is not \
+                      removed before its place comes, is shown exactly once; of rows that are added meanwhile some may be \
+                      shown. *Lists*, at the top, says how to follow a list.";
+
+/// The finished document of a catalog.
+pub fn document(catalog: &Catalog) -> Result<Value, serde_json::Error> {
+    let mut document = serde_json::to_value(catalog.docs())?;
+    describe_service(&mut document)?;
+    let versioned = headers::versioned(&document);
+    for (path, method, operation) in catalog.operations() {
+        let pointer = format!(
+            "/paths/{}/{}",
+            path.replace('~', "~0").replace('/', "~1"),
+            method.as_str().to_lowercase()
+        );
+        if let Some(Value::Object(documented)) = document.pointer_mut(&pointer) {
+            describe_operation(documented, operation, path, &versioned);
+        }
+    }
+    Ok(document)
+}
+
+/// Says in a document that the API is reached below a path, which the proxy in front takes off.
+pub(crate) fn place_below(public_path: &str, document: &mut Value) {
+    let url = document.pointer_mut("/servers/0/url");
+    if let Some(url) = url.filter(|_| !public_path.is_empty()) {
+        *url = json!(public_path);
+    }
+}
+
+fn describe_service(document: &mut Value) -> Result<(), serde_json::Error> {
+    document["info"] = json!({
+        "title": "Bulkhead",
+        "version": "1",
+        "description": include_str!("openapi.md"),
+        "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+    });
+    document["servers"] = json!([{ "url": "/", "description": "This server." }]);
+    document["tags"] = json!([
+        { "name": "auth", "description": "Log in, stay logged in, log out." },
+        { "name": "me", "description": "Who am I." },
+        { "name": "resources", "description": "Business objects of a tenant." },
+        { "name": "users", "description": "A tenant's people." },
+        { "name": "api-keys", "description": "A tenant's credentials for programs." },
+        { "name": "usage", "description": "What was used, for dashboards and for billing." },
+        { "name": "scaling", "description": "What a tenant's load calls for." },
+        { "name": "operations", "description": "Work that goes on in the background." },
+        { "name": "tenants", "description": "For operators: the platform's customers." },
+        { "name": "service", "description": "What the service says about itself." },
+    ]);
+    let Some(Value::Object(components)) = document.get_mut("components") else { return Ok(()) };
+    let schemes = json!({
+        "bearer": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "An access token from /v1/auth/login, or an API key.",
+        },
+        "api_key": {
+            "type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key.",
+        },
+    });
+    components.insert("securitySchemes".to_owned(), schemes);
+    components.insert("headers".to_owned(), headers::components());
+    if let Some(Value::Object(schemas)) = components.get_mut("schemas") {
+        schemas.insert("Problem".to_owned(), serde_json::to_value(Problem::schema())?);
+        schemas.insert("FieldError".to_owned(), serde_json::to_value(FieldError::schema())?);
+    }
+    Ok(())
+}
+
+fn describe_operation(
+    documented: &mut Map<String, Value>,
+    operation: &Operation,
+    path: &str,
+    versioned: &BTreeSet<String>,
+) {
+    let needs = match operation.access {
+        Access::Public | Access::Session => Vec::new(),
+        Access::AnyPrincipal => {
+            vec!["any principal of a tenant".to_owned(), "operator of any role".to_owned()]
+        }
+        Access::Tenant(permission) => vec![permission.to_string()],
+        Access::Operator(permission) => vec![format!("operator {permission}")],
+        Access::Either(tenant, operator) => vec![tenant.to_string(), format!("operator {operator}")],
+    };
+    if needs.is_empty() {
+        documented.insert("security".into(), json!([]));
+    } else {
+        documented.insert("security".into(), json!([{ "bearer": [] }, { "api_key": [] }]));
+        documented.insert("x-permission".into(), json!(needs));
+    }
+    for parameter in documented.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if parameter["name"] == "cursor" {
+            parameter["description"] = json!(CURSOR);
+        }
+    }
+    let takes = headers::Takes::of(documented);
+    let errors = errors_of(documented, operation, path);
+    let Some(Value::Object(responses)) = documented.get_mut("responses") else { return };
+    for (status, response) in responses.iter_mut() {
+        response["headers"] = headers::of_answer(status, response, operation.access, takes, versioned);
+    }
+    for (status, errors) in by_status(errors) {
+        responses.insert(status.as_str().to_owned(), problem(status, &errors, operation.access));
+    }
+}
+
+/// Which errors an operation can answer with: from what it takes, and its own.
+fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str) -> Vec<ApiError> {
+    let takes = |name: &str| {
+        let parameters = documented.get("parameters").and_then(Value::as_array);
+        parameters.is_some_and(|all| {
+            all.iter().any(|parameter| parameter["name"] == name || parameter["in"] == name)
+        })
+    };
+    let unavailable = || ApiError::Unavailable("".into());
+    let mut errors = vec![
+        ApiError::RateLimited { retry_after: std::time::Duration::ZERO },
+        unavailable(),
+        ApiError::internal(""),
+    ];
+    let is_public = matches!(operation.access, Access::Public | Access::Session);
+    if !is_public {
+        errors.extend([
+            ApiError::MissingCredentials,
+            ApiError::InvalidCredentials,
+            ApiError::Forbidden { needs: "read:resources" },
+            ApiError::TenantSuspended,
+            ApiError::TenantMismatch,
+            ApiError::TooManyInFlight,
+        ]);
+    }
+    if path.contains("{id}") {
+        errors.push(ApiError::NotFound);
+    }
+    if takes("query") || takes("header") || !is_public {
+        errors.push(ApiError::InvalidQuery {
+            parameter: "colour".to_owned(),
+            detail: "is unknown: expected one of `limit`, `cursor`".to_owned(),
+        });
+    }
+    if takes("If-Match") {
+        errors.push(ApiError::PreconditionFailed);
+    }
+    if takes("Idempotency-Key") {
+        errors.extend([
+            ApiError::IdempotencyInProgress,
+            ApiError::AlreadyCompleted { location: None },
+            ApiError::IdempotencyKeyReused,
+        ]);
+    }
+    if documented.contains_key("requestBody") {
+        errors.extend([
+            ApiError::MalformedJson("EOF while parsing an object at line 1 column 7".to_owned()),
+            ApiError::UnfitField(FieldError::new("/name", "must be a string, not null")),
+            ApiError::BodyTooLarge { limit: 1_048_576 },
+            ApiError::UnsupportedMediaType,
+            ApiError::RequestTimeout,
+        ]);
+    }
+    errors.extend((operation.errors)());
+    errors
+}
+
+fn by_status(errors: Vec<ApiError>) -> Vec<(StatusCode, Vec<ApiError>)> {
+    let mut grouped: Vec<(StatusCode, Vec<ApiError>)> = Vec::new();
+    for error in errors {
+        match grouped.iter_mut().find(|(status, _)| *status == error.status()) {
+            Some((_, group)) => group.push(error),
+            None => grouped.push((error.status(), vec![error])),
+        }
+    }
+    grouped
+}
+
+fn problem(status: StatusCode, errors: &[ApiError], access: Access) -> Value {
+    let examples: Map<String, Value> = errors
+        .iter()
+        .map(|error| {
+            (error.code().to_owned(), json!({ "value": Problem::of(error, "req_0193a5c4b7e07c9a8d21") }))
+        })
+        .collect();
+    let codes: Vec<&str> = errors.iter().map(ApiError::code).collect();
+    json!({
+        "description": format!("{}: `{}`.", status.canonical_reason().unwrap_or("Error"), codes.join("`, `")),
+        "headers": headers::of_problem(status, errors, access),
+        "content": {
+            "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" }, "examples": examples },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_described_with_its_access_and_its_own_errors() {
+        let catalog = crate::routes::catalog().unwrap();
+        let document = document(&catalog).unwrap();
+        assert!(catalog.operations().count() > 30);
+        for (path, method, operation) in catalog.operations() {
+            let documented = &document["paths"][path][method.as_str().to_lowercase()];
+            assert_eq!(documented["operationId"], operation.id);
+            let is_public = matches!(operation.access, Access::Public | Access::Session);
+            assert_eq!(documented["security"] == json!([]), is_public, "{path}");
+            assert_eq!(documented["x-permission"].is_null(), is_public, "{path}");
+            for error in (operation.errors)() {
+                let response = &documented["responses"][error.status().as_str()];
+                let example = &response["content"]["application/problem+json"]["examples"][error.code()];
+                assert!(example.is_object(), "{} does not document {}", operation.id, error.code());
+            }
+        }
+    }
+}

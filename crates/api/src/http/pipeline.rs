@@ -1,0 +1,382 @@
+//! What every request goes through, in this order.
+//!
+//! 1. Its id and trace; where no credential is shown, its address's bucket (no I/O).
+//! 2. Who calls: the credential is verified, and any other tenant named beside it refused. Its address is asked before
+//!    anything is looked up, and charged when it was no good.
+//! 3. Admission: the tenant's bucket, then a place among its requests in flight and room for the bytes that it will hold,
+//!    then, where a large answer is expected, a place among its large requests; one that writes takes that place when its
+//!    body has come (`extract/body.rs`). Without a credential the address has places and room.
+//! 4. Permission, as the operation's line in the route table declares it; then that no parameters are sent to an
+//!    operation that takes none.
+//! 5. The handler; a panic becomes a problem.
+//! 6. Usage is recorded and stored outside this process. Only then is the answer given.
+//! 7. The answer counts among the tenant's bytes until it is written.
+//!
+//! On its way out an answer gets the headers that all answers have. Addresses in it are paths of ours; where clients reach
+//! the API below a path of their own, they begin with that.
+//!
+//! Steps 1 to 5 share one deadline, which runs from the moment when the request's head is there; the head has a limit of its
+//! own (`wire.rs`). Where most of it went into waiting for the body, that is the client's fault (408), everything else ours
+//! (503).
+//!
+//! Refuses to know what the operation does.
+
+use std::{
+    panic::AssertUnwindSafe,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    Error, HttpMessage, HttpRequest,
+    body::{BodySize, BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        ConnectionType, Method, StatusCode,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+    web::Data,
+};
+use bulkhead_ablation::{self as ablation, Step};
+use bulkhead_auth::{Authenticated, Principal};
+use bulkhead_db::platform::tenants::DirectoryEntry;
+use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
+use bulkhead_limits::{Decision, Entered, LargePlace, Party, Size, rate_limit, rate_limit_policy};
+use bulkhead_telemetry::{Metrics, Phase};
+use bulkhead_usage::{Expected, Outcome};
+use futures::FutureExt;
+use tracing::Instrument;
+
+use crate::http::{
+    address::ClientAddress,
+    context::{self, Context},
+    cors,
+    error::ApiError,
+    extract,
+    operation::{Access, Served},
+    paced::{self, Held},
+    problem,
+    state::AppState,
+    wire::Line,
+};
+
+/// A request that may go on.
+#[derive(Default)]
+struct Admitted {
+    principal: Option<Principal>,
+    tenant: Option<DirectoryEntry>,
+    decision: Option<Decision>,
+    /// Its place among the requests in flight, until the context takes it over.
+    entered: Option<Entered>,
+    /// Its place among its tenant's large requests, until the context takes it over.
+    large: Option<LargePlace>,
+    /// Tells the recorder of usage that there will be a record.
+    expected: Option<Expected>,
+    /// Since when it is.
+    at: Option<Instant>,
+}
+
+/// Takes a request through the pipeline.
+pub(crate) async fn run(
+    served: Rc<Served>,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Some(state) = request.app_data::<Data<AppState>>().cloned() else {
+        return Ok(request.into_response(problem::respond(&ApiError::internal("no state"), "")));
+    };
+    let operation = &served.operation;
+    let context = Context::new(&request, operation, state.clock.now());
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let client = ClientAddress::of(peer, request.headers(), state.options.trusted_proxy_hops);
+    let span = tracing::info_span!(
+        "http",
+        "otel.name" = operation.id,
+        request_id = %context.id,
+        trace_id = context::trace_id(request.headers()),
+        client.address = %client,
+        principal.id = tracing::field::Empty,
+        tenant.id = tracing::field::Empty,
+    );
+    let _active = state.metrics.http.request_started();
+    Ok(answer(&served, &state, context, request, next).instrument(span).await)
+}
+
+async fn answer(
+    served: &Served,
+    state: &AppState,
+    context: Context,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> ServiceResponse<BoxBody> {
+    let started = Instant::now();
+    let (started_at, id) = (context.started_at, context.id.clone());
+    let (method, kept) = (request.method().clone(), request.request().clone());
+    if let Some(line) = kept.conn_data::<Rc<Line>>() {
+        line.begin(extract::body::announced(kept.headers()), changes_protocol(&kept));
+    }
+    let mut admitted = Admitted::default();
+    let work = admit_and_handle(served, state, context, request, next, &mut admitted);
+    let deadline = tokio::time::Instant::from_std(started + state.options.request_timeout);
+    let mut response = match tokio::time::timeout_at(deadline, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(response)) => response,
+        // The panic's message has been written to standard error by the panic hook.
+        Ok(Err(_panic)) => refuse(&kept, &ApiError::internal("the handler panicked"), id.as_str()),
+        Err(_elapsed) => refuse(&kept, &too_late(&kept, state.options.request_timeout), id.as_str()),
+    };
+    let entered = context::with(&kept, Context::leave).flatten();
+    let line = kept.conn_data::<Rc<Line>>().cloned();
+    let mut held = Held::new(entered, line.clone());
+    held.answered(response.response().body().size());
+    describe(&mut response, &admitted, id.as_str());
+    place_below(&state.options.public_path, response.headers_mut());
+    cors::describe(&state.options.cors_origins, kept.headers(), response.headers_mut());
+    if state.health.phase() == Phase::Draining || line.as_ref().is_some_and(|line| line.is_last()) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Ok(allow) = HeaderValue::from_str(&served.allow)
+    {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    let status = response.status();
+    let body = if method == Method::HEAD { BodySize::None } else { response.response().body().size() };
+    if let (Some(tenant), BodySize::Sized(bytes)) = (admitted.tenant, body) {
+        state.large.answered(tenant.id, usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+    let is_metered = is_billable(status) && ablation::is_taken(Step::Metering);
+    admitted.expected = None;
+    if let Some(tenant) = admitted.tenant.filter(|_| is_metered) {
+        let ingress = context::with(&kept, |context| context.ingress.get()).unwrap_or_default();
+        let now = Instant::now();
+        let waited = context::with(&kept, |context| context.has_waited(now)).unwrap_or_default();
+        let worked = admitted.at.map_or(Duration::ZERO, |at| (now - at).saturating_sub(waited));
+        let (delta, class) = (delta(worked, ingress, body), StatusClass::of(status.as_u16()));
+        let ticket = state.recorder.record(tenant.id, served.operation.id, class, started_at, &delta);
+        note(ticket.flushed().await, &state.metrics);
+    }
+    served.series(&state.metrics).finished(status.as_u16(), started.elapsed());
+    tracing::info!(
+        method = %method,
+        route = served.operation.id,
+        status = status.as_u16(),
+        duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "request"
+    );
+    if let Some(line) = line {
+        line.answered();
+    }
+    response.map_body(|_, body| paced::pace(body, held))
+}
+
+/// Counts an answer that goes out although its usage may be in this process alone.
+fn note(outcome: Outcome, metrics: &Metrics) {
+    match outcome {
+        Outcome::Stored => {}
+        Outcome::Late => {
+            metrics.usage.late_answers.inc();
+            tracing::warn!("an answer does not wait any longer for its usage to be stored");
+        }
+        Outcome::Unsafe => {
+            metrics.usage.unsafe_answers.inc();
+            tracing::warn!("usage is kept by this process alone: neither Redis nor PostgreSQL takes it");
+        }
+    }
+}
+
+/// Steps 1 to 5.
+async fn admit_and_handle(
+    served: &Served,
+    state: &AppState,
+    mut context: Context,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+    admitted: &mut Admitted,
+) -> ServiceResponse<BoxBody> {
+    let (kept, id) = (request.request().clone(), context.id.clone());
+    if let Err(error) = admit(served, state, &request, admitted).await {
+        return request.into_response(problem::respond(&error, id.as_str()));
+    }
+    if let Some(answer) = cors::preflight(&state.options.cors_origins, &kept, &served.allow) {
+        return request.into_response(answer);
+    }
+    context.principal = admitted.principal;
+    context.entered.replace(admitted.entered.take());
+    context.large.replace(admitted.large.take());
+    request.extensions_mut().insert(context);
+    match next.call(request).await {
+        // A problem's body is written here, so that its size counts in usage like any other answer's.
+        Ok(response) => problem::render(response, id.as_str()),
+        Err(error) => refuse(&kept, &ApiError::internal(error.to_string()), id.as_str()),
+    }
+}
+
+fn refuse(request: &HttpRequest, error: &ApiError, id: &str) -> ServiceResponse<BoxBody> {
+    ServiceResponse::new(request.clone(), problem::respond(error, id))
+}
+
+/// Whether the HTTP library takes all that follows a request for its body: it does when the client wants to change the
+/// protocol, which nothing here does.
+fn changes_protocol(request: &HttpRequest) -> bool {
+    let mut upgrades = request.headers().get_all(header::UPGRADE).filter_map(|value| value.to_str().ok());
+    request.method() == Method::CONNECT || upgrades.any(|to| to.trim().eq_ignore_ascii_case("websocket"))
+}
+
+/// Whose fault it is that a request has not been answered by its deadline: the client's when most of the time was spent
+/// waiting for its body.
+fn too_late(request: &HttpRequest, timeout: Duration) -> ApiError {
+    let waited = context::with(request, |context| context.waited_for_body(Instant::now()));
+    if waited.is_some_and(|waited| waited >= timeout / 2) {
+        ApiError::RequestTimeout
+    } else {
+        ApiError::Unavailable("the answer was not ready by the request's deadline".into())
+    }
+}
+
+/// Steps 1 to 4. What was learnt on the way stays in `admitted`, so that refusals carry limit headers too.
+async fn admit(
+    served: &Served,
+    state: &AppState,
+    request: &ServiceRequest,
+    admitted: &mut Admitted,
+) -> Result<(), ApiError> {
+    let operation = &served.operation;
+    let body = state.body_length(request);
+    let bytes = operation.weight.bytes(state.options.data_limit) + extract::body::COPIES * body;
+    if let Access::Public | Access::Session = operation.access {
+        if operation.access == Access::Public {
+            state.admit_address(request)?;
+        }
+        admitted.entered = Some(state.enter(state.party_of_address(request), bytes).await?);
+        return Ok(());
+    }
+    let credential = match credential(request.headers()) {
+        Ok(credential) => credential,
+        Err(error) => {
+            state.admit_address(request)?;
+            return Err(error);
+        }
+    };
+    let verification = state.authenticate(request, credential);
+    let Authenticated { principal, tenant } = ablation::authentication(credential, verification).await?;
+    tracing::Span::current().record("principal.id", principal.subject());
+    if let Some(tenant) = tenant {
+        tracing::Span::current().record("tenant.id", tracing::field::display(tenant.id));
+        refuse_other_tenant(request.headers(), &tenant)?;
+        admitted.tenant = Some(tenant);
+    }
+    if let Some(tenant) = tenant.filter(|_| ablation::is_taken(Step::Admission)) {
+        let decision = state.limiter.check(tenant.id, tenant.limit, 1, state.clock.now()).await;
+        admitted.decision = Some(decision);
+        if !decision.allowed {
+            return Err(ApiError::RateLimited { retry_after: decision.retry_after });
+        }
+    }
+    let party = tenant.map_or(Party::Operators, |tenant| Party::Tenant(tenant.id));
+    admitted.entered = Some(state.enter(party, bytes).await?);
+    let reads_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+    if let Some(tenant) = tenant.filter(|_| !reads_body) {
+        let size = Size { body: 0, answers_content: operation.weight.is_of_content() };
+        admitted.large = state.large.enter(tenant.id, size).await?;
+    }
+    admitted.at = Some(Instant::now());
+    admitted.expected = tenant.map(|_| state.recorder.expect());
+    authorize(operation.access, &principal)?;
+    if !served.takes_query && !request.query_string().is_empty() {
+        return Err(extract::no_parameters(request.query_string()));
+    }
+    admitted.principal = Some(principal);
+    Ok(())
+}
+
+/// The one credential of a request. Two of them are refused: which one counts would be anybody's guess.
+fn credential(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let mut found = None;
+    for value in headers.get_all("authorization") {
+        let text = value.to_str().map_err(|_not_ascii| ApiError::InvalidCredentials)?;
+        let (scheme, token) = text.split_once(' ').ok_or(ApiError::InvalidCredentials)?;
+        if !scheme.eq_ignore_ascii_case("bearer") || found.replace(token.trim_matches(' ')).is_some() {
+            return Err(ApiError::InvalidCredentials);
+        }
+    }
+    for value in headers.get_all("x-api-key") {
+        let text = value.to_str().map_err(|_not_ascii| ApiError::InvalidCredentials)?;
+        if found.replace(text.trim_matches(' ')).is_some() {
+            return Err(ApiError::InvalidCredentials);
+        }
+    }
+    found.ok_or(ApiError::MissingCredentials)
+}
+
+/// A tenant named in a header may only be the credential's own, whether or not the other one exists.
+fn refuse_other_tenant(headers: &HeaderMap, tenant: &DirectoryEntry) -> Result<(), ApiError> {
+    let own = tenant.id.to_string();
+    if headers.get_all("x-tenant-id").any(|value| value.as_bytes() != own.as_bytes()) {
+        return Err(ApiError::TenantMismatch);
+    }
+    Ok(())
+}
+
+fn authorize(access: Access, principal: &Principal) -> Result<(), ApiError> {
+    let is_operator = matches!(principal, Principal::Operator { .. });
+    match access {
+        Access::Public | Access::Session | Access::AnyPrincipal => Ok(()),
+        Access::Tenant(permission) => principal
+            .require(permission)
+            .map_err(|_forbidden| ApiError::Forbidden { needs: permission.as_str() }),
+        Access::Operator(permission) => principal
+            .require_operator(permission)
+            .map_err(|_forbidden| ApiError::Forbidden { needs: permission.as_str() }),
+        Access::Either(_, permission) if is_operator => authorize(Access::Operator(permission), principal),
+        Access::Either(permission, _) => authorize(Access::Tenant(permission), principal),
+    }
+}
+
+/// Billable: authenticated and admitted (or the tenant would not be known here), and answered by us with anything but
+/// a refusal or a failure of ours.
+fn is_billable(status: StatusCode) -> bool {
+    status.as_u16() < 500
+        && !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+}
+
+fn delta(took: Duration, ingress_bytes: u64, body: BodySize) -> UsageDelta {
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let egress_bytes = if let BodySize::Sized(bytes) = body { bytes } else { 0 };
+    let mut latency = LatencyHistogram::default();
+    latency.record(micros);
+    UsageDelta { requests: 1, compute_micros: micros, ingress_bytes, egress_bytes, latency }
+}
+
+/// The headers that every answer carries.
+fn describe(response: &mut ServiceResponse<BoxBody>, admitted: &Admitted, id: &str) {
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: Result<HeaderValue, _>| {
+        let name = HeaderName::from_static(name);
+        if let (Ok(value), false) = (value, headers.contains_key(&name)) {
+            headers.insert(name, value);
+        }
+    };
+    set("x-request-id", HeaderValue::from_str(id));
+    set("x-content-type-options", Ok(HeaderValue::from_static("nosniff")));
+    set("cache-control", Ok(HeaderValue::from_static("no-store")));
+    if let Some(decision) = &admitted.decision {
+        set("ratelimit-policy", HeaderValue::from_str(&rate_limit_policy(&[*decision])));
+        set("ratelimit", HeaderValue::from_str(&rate_limit(&[*decision])));
+    }
+}
+
+/// Writes the path below which clients reach the API in front of addresses that are paths of ours.
+fn place_below(public_path: &str, headers: &mut HeaderMap) {
+    if public_path.is_empty() {
+        return;
+    }
+    // A target in angle brackets, and one without.
+    for (name, before) in [(header::LINK, "<"), (header::LOCATION, "")] {
+        let own = headers.get(&name).and_then(|value| value.to_str().ok()?.strip_prefix(before));
+        let own = own.filter(|rest| rest.starts_with('/')).map(|rest| format!("{before}{public_path}{rest}"));
+        if let Some(Ok(placed)) = own.map(HeaderValue::try_from) {
+            headers.insert(name, placed);
+        }
+    }
+}

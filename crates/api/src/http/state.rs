@@ -1,0 +1,283 @@
+//! What handlers work with: one [`AppState`] per thread, sharing what may be shared.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use actix_web::dev::ServiceRequest;
+use bulkhead_auth::{
+    AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher, Turn,
+};
+use bulkhead_db::{Db, platform::tenants::DirectoryEntry};
+use bulkhead_domain::{ApiKeyId, Clock, Network, TenantId, api_key::ApiKey};
+use bulkhead_limits::{
+    AddressLimiter, Crowded, Entered, FailureBudget, InFlight, LargeRequests, Limiter, Party,
+};
+use bulkhead_telemetry::{
+    Health, Metrics,
+    metrics::{AuthOutcome, Credential},
+};
+use bulkhead_usage::{Flusher, Recorder};
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use crate::http::{
+    address::ClientAddress,
+    error::ApiError,
+    extract::{Intent, body},
+    once::Once,
+    wire::Body,
+};
+
+/// How the API behaves.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// The largest request body, in bytes.
+    pub body_limit: usize,
+    /// The largest content of a resource, in bytes of JSON.
+    pub data_limit: usize,
+    /// How long a request may take, its body's arrival included.
+    pub request_timeout: Duration,
+    /// How many proxies in front of us add to `X-Forwarded-For`; 0 takes the peer's address.
+    pub trusted_proxy_hops: u8,
+    /// The `iss` of our tokens.
+    pub issuer: String,
+    /// Where clients reach the API, without a slash at the end.
+    pub public_url: String,
+    /// The path in it, which the proxy in front takes off: empty, or a slash and more, without one at the end.
+    pub public_path: String,
+    /// The origins whose pages may call the API from a browser.
+    pub cors_origins: Vec<String>,
+    /// The word in our API keys.
+    pub environment: &'static str,
+    /// How long a deleted tenant is kept.
+    pub tenant_grace: TimeDelta,
+}
+
+/// What all threads share.
+#[derive(Clone)]
+pub struct Shared {
+    /// How the API behaves.
+    pub options: Arc<ApiOptions>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Verifies credentials and issues tokens.
+    pub authenticator: Arc<Authenticator>,
+    /// Keys for HMACs.
+    pub keyring: Arc<Keyring>,
+    /// Hashes passwords.
+    pub passwords: PasswordHasher,
+    /// Counts.
+    pub metrics: Metrics,
+    /// What every party has in flight.
+    pub in_flight: InFlight,
+    /// The tenants' large requests.
+    pub large: LargeRequests,
+    /// Every address's bucket for requests that show no credential.
+    pub addresses: Arc<AddressLimiter>,
+    /// Every address's budget for credentials that turn out to be no good.
+    pub failures: Arc<FailureBudget>,
+    /// Whether the node should be sent requests.
+    pub health: Arc<Health>,
+    /// The tenants' buckets; threads make their own from it.
+    pub limiter: Limiter,
+    /// Stores what the threads record of usage, on a thread of its own.
+    pub usage: Arc<Flusher>,
+}
+
+/// What one thread works with.
+pub struct AppState {
+    shared: Shared,
+    /// This thread's connections to PostgreSQL.
+    pub db: Db,
+    /// This thread's way to the tenants' buckets.
+    pub limiter: Limiter,
+    /// Records usage.
+    pub recorder: Recorder,
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl AppState {
+    /// The state of the thread that calls this.
+    pub fn new(shared: Shared, db: Db) -> Self {
+        let (limiter, recorder) = (shared.limiter.for_thread(), shared.usage.recorder());
+        Self { shared, db, limiter, recorder }
+    }
+
+    /// Takes a token from the address's bucket, for a public request: one that shows no credential. No I/O, so a flood costs
+    /// us next to nothing.
+    pub(crate) fn admit_address(&self, request: &ServiceRequest) -> Result<(), ApiError> {
+        let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
+        let decision = self.addresses.check(address, self.clock.now());
+        if decision.allowed {
+            Ok(())
+        } else {
+            Err(ApiError::RateLimited { retry_after: decision.retry_after })
+        }
+    }
+
+    /// A credential in a request's body. Have it asked for before a stranger's is looked up, and say what became of it.
+    pub(crate) fn presented(&self, request: &actix_web::HttpRequest) -> Presented<'_> {
+        let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
+        Presented { state: self, address }
+    }
+
+    /// Takes a token from the bucket of a tenant whose person or program has shown a good password or refresh token.
+    pub(crate) async fn admit_session(&self, tenant: &DirectoryEntry) -> Result<(), Duration> {
+        let decision = self.limiter.check(tenant.id, tenant.limit, 1, self.clock.now()).await;
+        if decision.allowed { Ok(()) } else { Err(decision.retry_after) }
+    }
+
+    /// Finds a place among the requests in flight, and room for the bytes that the request will hold.
+    pub(crate) async fn enter(&self, party: Party, bytes: usize) -> Result<Entered, ApiError> {
+        Ok(self.in_flight.enter(party, bytes).await?)
+    }
+
+    /// Whose share a request counts in that shows no credential.
+    pub(crate) fn party_of_address(&self, request: &ServiceRequest) -> Party {
+        let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
+        Party::Address(Network::of(address))
+    }
+
+    /// The length of a request's body: as much as is announced, and for one that comes in pieces a first piece. A body over
+    /// the limit is refused before it is read.
+    pub(crate) fn body_length(&self, request: &ServiceRequest) -> usize {
+        match body::announced(request.headers()) {
+            Body::Chunks(_) => body::PIECE,
+            Body::Left(length) => {
+                usize::try_from(length).ok().filter(|length| *length <= self.options.body_limit).unwrap_or(0)
+            }
+        }
+    }
+
+    /// The address whose buckets the caller's requests are counted in.
+    fn address(&self, peer: Option<IpAddr>, headers: &actix_web::http::header::HeaderMap) -> IpAddr {
+        ClientAddress::of(peer, headers, self.options.trusted_proxy_hops).bucket()
+    }
+
+    /// Verifies a request's credential. One that is no good is charged to the address's budget: guessing keys is no
+    /// cheaper than guessing passwords.
+    pub(crate) async fn authenticate(
+        &self,
+        request: &ServiceRequest,
+        credential: &str,
+    ) -> Result<Authenticated, ApiError> {
+        let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
+        let presented = Presented { state: self, address };
+        let ask = || presented.ask();
+        let result = self.authenticator.authenticate(&self.db, credential, ask, self.clock.now()).await;
+        let kind = if ApiKey::looks_like(credential) { Credential::ApiKey } else { Credential::AccessToken };
+        self.count(kind, &result);
+        presented.settle(result).map_err(|error| match error {
+            ApiError::LoginFailed => ApiError::InvalidCredentials,
+            other => other,
+        })
+    }
+
+    /// Counts what became of a credential.
+    pub(crate) fn count<T>(&self, credential: Credential, result: &Result<T, AuthError>) {
+        let outcome = match result {
+            Ok(_) => AuthOutcome::Accepted,
+            Err(AuthError::Invalid | AuthError::Lapsed | AuthError::Suspended) => AuthOutcome::Refused,
+            Err(AuthError::Limited { .. }) => AuthOutcome::Limited,
+            Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => {
+                AuthOutcome::Unavailable
+            }
+        };
+        self.metrics.auth.presented(credential, outcome);
+    }
+
+    /// Hashes a password that is to be stored, for a principal of `group`: a tenant's id, or an operator's. No transaction
+    /// may be open meanwhile, for this waits in a queue.
+    pub(crate) async fn hash(&self, group: Uuid, password: Password) -> Result<String, ApiError> {
+        let turn = Turn { lane: Lane::Creations, group: group.as_u128(), network: None };
+        self.metrics.auth.stored_passwords.inc();
+        self.passwords.hash(turn, password).await.map_err(|error| match error {
+            PasswordError::Busy => ApiError::Unavailable(Box::new(error)),
+            PasswordError::Failed => ApiError::internal(error),
+        })
+    }
+
+    /// Makes an API key and what is stored of it.
+    pub(crate) fn issue_api_key(
+        &self,
+        tenant: TenantId,
+        id: ApiKeyId,
+    ) -> Result<(ApiKey, [u8; 32]), ApiError> {
+        bulkhead_auth::api_key::issue(&self.keyring, self.options.environment, tenant, id)
+            .map_err(ApiError::internal)
+    }
+
+    /// A request that is to happen once.
+    pub(crate) fn once<'a>(
+        &self,
+        intent: &'a Intent,
+        principal: &'a str,
+        body: &[u8],
+        now: DateTime<Utc>,
+    ) -> Once<'a> {
+        Once::new(&self.keyring, intent, principal, body, now)
+    }
+}
+
+/// A credential that an address has presented, until it is known what becomes of it. The server sees a request through
+/// whose sender has hung up, so what is dropped without a word was broken off by our own deadline, and costs nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Presented<'a> {
+    state: &'a AppState,
+    address: IpAddr,
+}
+
+impl Presented<'_> {
+    /// From where.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Whether the address may fail once more, and the credential be looked up; otherwise when it may.
+    pub(crate) fn ask(&self) -> Result<(), Duration> {
+        let decision = self.state.failures.ask(self.address, self.state.clock.now());
+        if decision.allowed { Ok(()) } else { Err(decision.retry_after) }
+    }
+
+    /// Charges the address if the credential was no good. Who has spent the budget is told to wait instead of why: it is
+    /// asked again, because others of the address may have spent it meanwhile, and for what needed no look-up (a text that
+    /// is no credential of ours) for the first time.
+    pub(crate) fn settle<T>(self, result: Result<T, AuthError>) -> Result<T, ApiError> {
+        if matches!(result, Err(AuthError::Invalid)) {
+            let asked = self.ask();
+            self.state.failures.charge(self.address, self.state.clock.now());
+            asked.map_err(|retry_after| ApiError::RateLimited { retry_after })?;
+        }
+        Ok(result?)
+    }
+}
+
+/// What a failed login is told; a failed credential of any other request is [`ApiError::InvalidCredentials`].
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Invalid | AuthError::Lapsed => Self::LoginFailed,
+            AuthError::Suspended => Self::TenantSuspended,
+            AuthError::Limited { retry_after } => Self::RateLimited { retry_after },
+            AuthError::Busy => Self::Unavailable(Box::new(error)),
+            AuthError::Database(error) => error.into(),
+            AuthError::Internal(_) => Self::internal(error),
+        }
+    }
+}
+
+/// Who has too much in flight is told so; what others have is no fault of the caller's.
+impl From<Crowded> for ApiError {
+    fn from(crowded: Crowded) -> Self {
+        match crowded {
+            Crowded::Requests | Crowded::Share => Self::TooManyInFlight,
+            Crowded::Whole => Self::Unavailable("the bytes in flight are used up".into()),
+        }
+    }
+}

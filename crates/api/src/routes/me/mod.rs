@@ -1,9 +1,0 @@
-//! Who am I, and in which tenant.
-
-mod get;
-
-use crate::operation::{Access, operations};
-
-operations! {
-    get::get_me => Access::AnyPrincipal, [];
-}

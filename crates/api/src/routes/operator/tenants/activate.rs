@@ -1,0 +1,33 @@
+//! Activate a tenant.
+
+use actix_web::web::Data;
+use bulkhead_db::platform::tenants::TenantChange;
+use bulkhead_domain::{TenantId, TenantStatus};
+use serde_json::json;
+
+use super::TenantResponse;
+use crate::http::{
+    answer::Answer,
+    error::ApiError,
+    extract::{Id, IfMatch, IfMatchHeader, OperatorCaller},
+    state::AppState,
+};
+
+/// Activate a tenant
+///
+/// Its credentials work again within seconds. One that is active already stays as it is.
+#[utoipa::path(
+    post, path = "/v1/admin/tenants/{id}/activate", tag = "tenants",
+    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
+    responses((status = 200, description = "The tenant as it is now.", body = TenantResponse)),
+)]
+pub(crate) async fn activate_tenant(
+    state: Data<AppState>,
+    caller: OperatorCaller,
+    Id(id): Id<TenantId>,
+    if_match: IfMatch,
+) -> Result<Answer, ApiError> {
+    let status = TenantStatus::Active;
+    let change = TenantChange { status: Some(status), ..TenantChange::default() };
+    super::change(&state, &caller, id, if_match, change, json!({ "status": status })).await
+}

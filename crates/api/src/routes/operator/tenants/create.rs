@@ -1,0 +1,150 @@
+//! Create a tenant: accept it, and leave the building to a job.
+
+use actix_web::web::Data;
+use bulkhead_auth::Password;
+use bulkhead_db::{
+    DbError, PlatformTx,
+    platform::{
+        queue,
+        tenants::{self, NewTenant},
+    },
+};
+use bulkhead_domain::{Email, Plan, Slug, Text, UserId};
+use bulkhead_jobs::ProvisionTenant;
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use crate::{
+    http::{
+        answer::Answer,
+        error::{ApiError, FieldError},
+        extract::{IdempotencyKeyHeader, Intent, Json, OperatorCaller, object},
+        state::AppState,
+    },
+    routes::tenant::operations::OperationResponse,
+};
+
+/// A tenant to create.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateTenantRequest {
+    /// The name it logs in with: 3 to 40 lower-case letters, digits and hyphens. `t-` and 26 letters or digits cannot be one:
+    /// tenants that were removed are named so.
+    #[schema(pattern = "^[a-z][a-z0-9-]{1,38}[a-z0-9]$", example = "acme")]
+    slug: String,
+    /// The name people read.
+    #[schema(min_length = 1, max_length = 200, example = "Acme Corporation")]
+    name: String,
+    /// `free`, `pro` or `enterprise`.
+    #[schema(example = "pro")]
+    plan: String,
+    /// Its first owner.
+    #[serde(deserialize_with = "object")]
+    owner: CreateTenantOwner,
+}
+
+/// The first owner of a tenant.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateTenantOwner {
+    /// Their address.
+    #[schema(max_length = 254, example = "owner@acme.example")]
+    email: String,
+    /// Their first password, 8 to 256 characters.
+    #[schema(min_length = 8, max_length = 256, format = Password, example = "correct horse battery staple")]
+    password: String,
+}
+
+/// Create a tenant
+///
+/// Answers as soon as the tenant is accepted. Its schema is built in the background: follow the operation in
+/// `Location` until it is done.
+#[utoipa::path(
+    post, path = "/v1/admin/tenants", tag = "tenants", params(IdempotencyKeyHeader), request_body = CreateTenantRequest,
+    responses((status = 202, description = "Accepted; follow the operation.", body = OperationResponse)),
+)]
+pub(crate) async fn create_tenant(
+    state: Data<AppState>,
+    caller: OperatorCaller,
+    intent: Intent,
+    body: Json<CreateTenantRequest>,
+) -> Result<Answer, ApiError> {
+    let wanted = Wanted::parse(body.value)?;
+    let (at, subject) = (state.clock.now(), caller.subject());
+    let once = state.once(&intent, &subject, &body.bytes, at);
+    // A hash is dear: not for an answer that is known without it.
+    let look = async |tx: &mut PlatformTx| {
+        let answered = once.answered(tx).await?;
+        if answered.is_none() && tenants::is_taken(tx, &wanted.slug).await? {
+            return Err(ApiError::Taken { what: "slug" });
+        }
+        Ok(answered)
+    };
+    if let Some(answer) = state.db.platform_read(caller.authority(), look).await? {
+        return Ok(answer);
+    }
+    let hash = state.hash(caller.id.get().uuid(), wanted.password).await?;
+    let new = NewTenant {
+        id: None,
+        slug: &wanted.slug,
+        name: wanted.name.as_str(),
+        plan: wanted.plan,
+        owner: UserId::mint(at),
+        owner_email: wanted.email.as_str(),
+        owner_password_hash: &hash,
+        at,
+    };
+    let create = async |tx: &mut _| {
+        let tenant = tenants::insert(tx, &new).await.map_err(taken)?;
+        let id = tenant.id;
+        let job = queue::enqueue(tx, &ProvisionTenant { tenant: id }, Some(id), None, at).await?;
+        caller.audit(tx, at, &id, json!({ "slug": tenant.slug, "plan": tenant.plan })).await?;
+        Answer::accepted(
+            format!("/v1/operations/{job}"),
+            &OperationResponse::queued(job, json!({ "tenant": id })),
+        )
+    };
+    state.db.platform_write(caller.authority(), async |tx| once.run(tx, create).await).await
+}
+
+/// A request whose every field holds.
+struct Wanted {
+    slug: Slug,
+    name: Text<200>,
+    plan: Plan,
+    email: Email,
+    password: Password,
+}
+
+impl Wanted {
+    fn parse(request: CreateTenantRequest) -> Result<Self, ApiError> {
+        let slug = Slug::for_new_tenant(&request.slug);
+        let name = request.name.parse();
+        let plan = request.plan.parse();
+        let email = request.owner.email.parse();
+        let password = Password::try_from(request.owner.password);
+        match (slug, name, plan, email, password) {
+            (Ok(slug), Ok(name), Ok(plan), Ok(email), Ok(password)) => {
+                Ok(Self { slug, name, plan, email, password })
+            }
+            (slug, name, plan, email, password) => {
+                let errors = [
+                    slug.err().map(|error| FieldError::new("/slug", error)),
+                    name.err().map(|error| FieldError::new("/name", error)),
+                    plan.err().map(|error| FieldError::new("/plan", error)),
+                    email.err().map(|error| FieldError::new("/owner/email", error)),
+                    password.err().map(|error| FieldError::new("/owner/password", error)),
+                ];
+                Err(ApiError::Validation(errors.into_iter().flatten().collect()))
+            }
+        }
+    }
+}
+
+fn taken(error: DbError) -> ApiError {
+    match error {
+        DbError::AlreadyExists { .. } => ApiError::Taken { what: "slug" },
+        other => other.into(),
+    }
+}

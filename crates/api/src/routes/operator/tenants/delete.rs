@@ -1,0 +1,51 @@
+//! Delete a tenant, or withdraw one that was never built.
+
+use actix_web::web::Data;
+use bulkhead_db::platform::{lifecycle, revocations::announce_tenant_change, tenants};
+use bulkhead_domain::{TenantId, TenantStatus};
+use serde_json::json;
+
+use super::TenantResponse;
+use crate::http::{
+    answer::Answer,
+    error::ApiError,
+    extract::{Id, IfMatch, IfMatchHeader, OperatorCaller},
+    state::AppState,
+};
+
+/// Delete a tenant
+///
+/// Its credentials are refused within seconds, on every node. All it has is kept until `purge_after`, 30 days unless the
+/// service is set up otherwise, and `POST /v1/admin/tenants/{id}/restore` brings it back; then it is removed for good, and its
+/// slug is free when `purged_at` is there. Usage stays, for the bill, and so does the audit log. A tenant that was never
+/// built, because its operation has failed, has nothing to keep and is removed at once. Deleting a tenant that is deleted
+/// changes nothing.
+#[utoipa::path(
+    delete, path = "/v1/admin/tenants/{id}", tag = "tenants",
+    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
+    responses((status = 200, description = "The tenant as it is now.", body = TenantResponse)),
+)]
+pub(crate) async fn delete_tenant(
+    state: Data<AppState>,
+    caller: OperatorCaller,
+    Id(id): Id<TenantId>,
+    if_match: IfMatch,
+) -> Result<Answer, ApiError> {
+    let (at, keep) = (state.clock.now(), state.options.tenant_grace);
+    let delete = async |tx: &mut _| {
+        let current = tenants::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
+        if_match.check(current.version)?;
+        if current.status == TenantStatus::Deleted {
+            let (tenant, purge) = tenants::find_with_purge(tx, id).await?.ok_or(ApiError::NotFound)?;
+            let version = tenant.version;
+            return Ok(Answer::ok(&TenantResponse::with_purge(tenant, purge.as_ref()))?.version(version));
+        }
+        let tenant = lifecycle::delete(tx, &current, keep, at).await?;
+        announce_tenant_change(tx, id).await?;
+        let changes = json!({ "status": tenant.status, "purge_after": tenant.purge_after });
+        caller.audit(tx, at, &id, changes).await?;
+        let version = tenant.version;
+        Ok(Answer::ok(&TenantResponse::from(tenant))?.version(version))
+    };
+    state.db.platform_write(caller.authority(), delete).await
+}

@@ -1,0 +1,14 @@
+//! Usage of all tenants, for billing.
+
+mod export;
+mod report_all;
+mod report_tenant;
+
+use bulkhead_domain::OperatorPermission;
+
+use crate::http::operation::{Access, operations};
+
+operations! {
+    report_all::get_all_usage_report => Access::Operator(OperatorPermission::ReadAllUsage), [], Page;
+    report_tenant::get_tenant_usage_report => Access::Operator(OperatorPermission::ReadAllUsage), [];
+}

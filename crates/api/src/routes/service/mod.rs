@@ -1,0 +1,19 @@
+//! What the service says about itself.
+
+mod health;
+mod info;
+mod jwks;
+mod livez;
+mod openid;
+mod readyz;
+
+use crate::http::operation::{Access, operations};
+
+operations! {
+    info::get_service_info => Access::Public, [];
+    health::get_health => Access::Public, [];
+    livez::get_livez => Access::Public, [];
+    readyz::get_readyz => Access::Public, [];
+    jwks::get_jwks => Access::Public, [];
+    openid::get_openid_configuration => Access::Public, [];
+}

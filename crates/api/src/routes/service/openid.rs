@@ -1,0 +1,48 @@
+//! Where a relying party finds keys and endpoints.
+
+use actix_web::{HttpResponse, http::header, web::Data};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::state::AppState;
+
+/// What this issuer offers (RFC 8414).
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OpenidConfiguration {
+    /// The `iss` of every token.
+    #[schema(example = "https://api.example.com")]
+    issuer: String,
+    /// Where the public keys are.
+    #[schema(example = "https://api.example.com/.well-known/jwks.json")]
+    jwks_uri: String,
+    /// Where tokens are had.
+    #[schema(example = "https://api.example.com/v1/auth/refresh")]
+    token_endpoint: String,
+    /// How tokens are signed.
+    #[schema(example = json!(["RS256"]))]
+    id_token_signing_alg_values_supported: [&'static str; 1],
+    /// What may be asked for: nothing interactive.
+    response_types_supported: [&'static str; 1],
+    /// One subject for every audience.
+    subject_types_supported: [&'static str; 1],
+}
+
+/// Issuer metadata
+#[utoipa::path(
+    get, path = "/.well-known/openid-configuration", tag = "service",
+    responses((status = 200, description = "The metadata.", body = OpenidConfiguration)),
+)]
+pub(crate) async fn get_openid_configuration(state: Data<AppState>) -> HttpResponse {
+    // The issuer may be a name under which nothing of this is served.
+    let (issuer, served_at) = (&state.options.issuer, &state.options.public_url);
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(
+        OpenidConfiguration {
+            issuer: issuer.clone(),
+            jwks_uri: format!("{served_at}/.well-known/jwks.json"),
+            token_endpoint: format!("{served_at}/v1/auth/refresh"),
+            id_token_signing_alg_values_supported: ["RS256"],
+            response_types_supported: ["token"],
+            subject_types_supported: ["public"],
+        },
+    )
+}

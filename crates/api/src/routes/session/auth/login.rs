@@ -1,0 +1,60 @@
+//! Log in with a password.
+
+use actix_web::{HttpRequest, web::Data};
+use bulkhead_auth::LoginAttempt;
+use bulkhead_telemetry::metrics::Credential;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::TokenResponse;
+use crate::http::{
+    answer::Answer,
+    error::ApiError,
+    extract::{Json, present},
+    state::AppState,
+};
+
+/// Who logs in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoginRequest {
+    /// The tenant's slug. Operators leave it out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, example = "acme")]
+    tenant: Option<String>,
+    /// The e-mail address.
+    #[schema(example = "owner@acme.example")]
+    email: String,
+    /// The password.
+    #[schema(format = Password, example = "correct horse battery staple")]
+    password: String,
+}
+
+/// Log in
+///
+/// With a tenant's slug as one of its people, without as an operator of the platform. A wrong tenant, address or
+/// password is answered alike, and in the same time. After ten failures an account takes one attempt at a time, after a
+/// wait that doubles up to a quarter of an hour; addresses from which it was logged in to before are counted apart.
+#[utoipa::path(
+    post, path = "/v1/auth/login", tag = "auth", request_body = LoginRequest,
+    responses((status = 200, description = "Logged in.", body = TokenResponse)),
+)]
+pub(crate) async fn login(
+    state: Data<AppState>,
+    request: HttpRequest,
+    body: Json<LoginRequest>,
+) -> Result<Answer, ApiError> {
+    let presented = state.presented(&request);
+    let LoginRequest { tenant, email, password } = body.value;
+    let attempt = LoginAttempt {
+        tenant: tenant.as_deref(),
+        email: &email,
+        password: &password,
+        from: presented.address(),
+    };
+    let admit = async |tenant: &_| state.admit_session(tenant).await;
+    let result =
+        state.authenticator.login(&state.db, &attempt, || presented.ask(), admit, state.clock.now()).await;
+    state.count(Credential::Password, &result);
+    Answer::ok(&TokenResponse::from(presented.settle(result)?))
+}

@@ -1,0 +1,29 @@
+//! End a session.
+
+use actix_web::{HttpRequest, web::Data};
+
+use super::RefreshRequest;
+use crate::http::{answer::Answer, error::ApiError, extract::Json, state::AppState};
+
+/// Log out
+///
+/// Ends the session; its access tokens stop working within seconds. Any refresh token that the session has had will do, also
+/// one that was exchanged meanwhile. A token of no living session is answered alike.
+#[utoipa::path(
+    post, path = "/v1/auth/logout", tag = "auth", request_body = RefreshRequest,
+    responses((status = 204, description = "Logged out.")),
+)]
+pub(crate) async fn logout(
+    state: Data<AppState>,
+    request: HttpRequest,
+    body: Json<RefreshRequest>,
+) -> Result<Answer, ApiError> {
+    let presented = state.presented(&request);
+    let token = &body.value.refresh_token;
+    let result = state.authenticator.logout(&state.db, token, state.clock.now()).await;
+    match presented.settle(result) {
+        // Whoever logs out is not told whether they were logged in.
+        Ok(()) | Err(ApiError::LoginFailed) => Ok(Answer::no_content()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,32 @@
+//! Exchange a refresh token for the next pair of tokens.
+
+use actix_web::{HttpRequest, web::Data};
+use bulkhead_telemetry::metrics::Credential;
+
+use super::{RefreshRequest, TokenResponse};
+use crate::http::{answer::Answer, error::ApiError, extract::Json, state::AppState};
+
+/// Refresh a session
+///
+/// Each refresh token works once. Using one again ends its session: it has been stolen, or its thief has used it.
+#[utoipa::path(
+    post, path = "/v1/auth/refresh", tag = "auth", request_body = RefreshRequest,
+    responses((status = 200, description = "The next pair of tokens.", body = TokenResponse)),
+)]
+pub(crate) async fn refresh(
+    state: Data<AppState>,
+    request: HttpRequest,
+    body: Json<RefreshRequest>,
+) -> Result<Answer, ApiError> {
+    let presented = state.presented(&request);
+    let admit = async |tenant: &_| state.admit_session(tenant).await;
+    let now = state.clock.now();
+    let result = state.authenticator.refresh(&state.db, &body.value.refresh_token, admit, now).await;
+    state.count(Credential::RefreshToken, &result);
+    let tokens = presented.settle(result).map_err(|error| match error {
+        // Nobody has sent a password that could be wrong.
+        ApiError::LoginFailed => ApiError::InvalidCredentials,
+        other => other,
+    })?;
+    Answer::ok(&TokenResponse::from(tokens))
+}

@@ -1,0 +1,86 @@
+//! The caller, its permissions and its tenant.
+
+use actix_web::web::Data;
+use bulkhead_db::gate::profile;
+use bulkhead_domain::{OperatorPermission, Permission, Plan, TenantId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::{answer::Answer, error::ApiError, extract::AnyCaller, state::AppState};
+
+/// The caller.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MeResponse {
+    /// Your user's, your key's or your operator's id.
+    #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    subject: String,
+    /// Your role.
+    #[schema(example = "owner")]
+    role: &'static str,
+    /// What your role allows.
+    #[schema(example = json!(["read:resources", "write:resources"]))]
+    permissions: Vec<&'static str>,
+    /// Your tenant; `null` for an operator, who belongs to none.
+    tenant: Option<TenantProfileResponse>,
+}
+
+/// A tenant, as it sees itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TenantProfileResponse {
+    /// Its id.
+    #[schema(value_type = String, example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    id: TenantId,
+    /// Its slug.
+    #[schema(example = "acme")]
+    slug: String,
+    /// Its name.
+    #[schema(example = "Acme Corporation")]
+    name: String,
+    /// Its plan.
+    #[schema(value_type = String, example = "pro")]
+    plan: Plan,
+    /// How many requests a minute it may make.
+    #[schema(example = 1000)]
+    requests_per_minute: i32,
+    /// How many requests it may make at once after a pause.
+    #[schema(example = 1000)]
+    burst: i32,
+}
+
+/// Who am I
+///
+/// The caller, its permissions and its tenant.
+#[utoipa::path(
+    get, path = "/v1/me", tag = "me",
+    responses((status = 200, description = "The caller.", body = MeResponse)),
+)]
+pub(crate) async fn get_me(state: Data<AppState>, caller: AnyCaller) -> Result<Answer, ApiError> {
+    let caller = match caller {
+        AnyCaller::Tenant(caller) => caller,
+        AnyCaller::Operator(operator) => {
+            let permissions = OperatorPermission::ALL.iter().filter(|held| operator.role.allows(**held));
+            return Answer::ok(&MeResponse {
+                subject: operator.subject(),
+                role: operator.role.as_str(),
+                permissions: permissions.map(|held| held.as_str()).collect(),
+                tenant: None,
+            });
+        }
+    };
+    let profile = state.db.read(caller.tenant, async |tx| profile::find(tx).await).await?;
+    let profile = profile.ok_or(ApiError::NotFound)?;
+    let permissions = Permission::ALL.iter().filter(|held| caller.role.allows(**held));
+    Answer::ok(&MeResponse {
+        subject: caller.subject,
+        role: caller.role.as_str(),
+        permissions: permissions.map(|held| held.as_str()).collect(),
+        tenant: Some(TenantProfileResponse {
+            id: profile.id,
+            slug: profile.slug,
+            name: profile.name,
+            plan: profile.plan,
+            requests_per_minute: profile.requests_per_minute,
+            burst: profile.burst,
+        }),
+    })
+}

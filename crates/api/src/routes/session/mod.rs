@@ -1,0 +1,4 @@
+//! Logging in, and who one is then.
+
+pub(crate) mod auth;
+pub(crate) mod me;

@@ -1,0 +1,110 @@
+//! Make an API key. The only answer that shows it.
+
+use actix_web::web::Data;
+use bulkhead_db::tenant::{
+    api_keys::{self, NewApiKey},
+    caps::{self, Capped},
+};
+use bulkhead_domain::{ApiKeyId, Role, Text};
+use chrono::{DateTime, Datelike, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::ApiKeyResponse;
+use crate::http::{
+    answer::Answer,
+    error::{ApiError, FieldError},
+    extract::{IdempotencyKeyHeader, Intent, Json, TenantCaller, optional_time},
+    state::AppState,
+};
+
+/// A key to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateApiKeyRequest {
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 100, example = "nightly import")]
+    name: String,
+    /// What it may do: `owner`, `admin`, `developer` or `read_only`.
+    #[schema(example = "developer")]
+    role: String,
+    /// When it stops working by itself, to the microsecond; never, if left out or null.
+    #[serde(default, deserialize_with = "optional_time")]
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// A new key, with its secret.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CreatedApiKeyResponse {
+    /// The key itself. It is shown this once and cannot be had again.
+    #[schema(example = "bh_live_0dK7xIv2VZ3bqkPbq0ZlfVxH0h1cUrXh8sQnq3FJ5Wm_…")]
+    key: String,
+    #[serde(flatten)]
+    api_key: ApiKeyResponse,
+}
+
+/// Make an API key
+///
+/// The answer shows the key once; store it. A repeated request with the same `Idempotency-Key` does not show it again. A
+/// plan allows so many keys that work; entries of revoked and expired ones are kept for 30 days, the latest thousand at most.
+#[utoipa::path(
+    post, path = "/v1/api-keys", tag = "api-keys", params(IdempotencyKeyHeader), request_body = CreateApiKeyRequest,
+    responses((status = 201, description = "Made.", body = CreatedApiKeyResponse)),
+)]
+pub(crate) async fn create_api_key(
+    state: Data<AppState>,
+    caller: TenantCaller,
+    intent: Intent,
+    body: Json<CreateApiKeyRequest>,
+) -> Result<Answer, ApiError> {
+    let at = state.clock.now();
+    let role = parse(&body.value, at)?;
+    if !caller.role.may_grant(role) {
+        return Err(ApiError::RoleNotGrantable { role: role.as_str() });
+    }
+    let id = ApiKeyId::mint(at);
+    let (key, mac) = state.issue_api_key(caller.tenant.get(), id)?;
+    let new = NewApiKey {
+        id,
+        name: &body.value.name,
+        hint: key.hint(),
+        mac: &mac,
+        role,
+        created_by: &caller.subject,
+        at,
+        expires_at: body.value.expires_at,
+    };
+    let once = state.once(&intent, &caller.subject, &body.bytes, at);
+    let create = async |tx: &mut _| {
+        let cap = caps::claim(tx, Capped::ApiKeys).await?;
+        if cap.is_reached() {
+            return Err(ApiError::PlanLimitReached { what: "API keys that work", most: cap.most });
+        }
+        let row = api_keys::insert(tx, &new).await?;
+        caller.audit(tx, at, &row.id, json!({ "name": row.name, "role": row.role })).await?;
+        let location = format!("/v1/api-keys/{}", row.id);
+        let view = CreatedApiKeyResponse { key: key.reveal().to_owned(), api_key: row.into() };
+        Ok(Answer::created(location, &view)?.showing_secret())
+    };
+    state.db.write(caller.tenant, async |tx| once.run(tx, create).await).await
+}
+
+fn parse(request: &CreateApiKeyRequest, now: DateTime<Utc>) -> Result<Role, ApiError> {
+    let name = request.name.parse::<Text<100>>();
+    let role = request.role.parse::<Role>();
+    // RFC 3339 writes years of four digits.
+    let untimely = request.expires_at.filter(|at| *at <= now || at.year() > 9999);
+    match (name, role, untimely) {
+        (Ok(_), Ok(role), None) => Ok(role),
+        (name, role, untimely) => {
+            let errors = [
+                name.err().map(|error| FieldError::new("/name", error)),
+                role.err().map(|error| FieldError::new("/role", error)),
+                untimely
+                    .map(|_| FieldError::new("/expires_at", "must be in the future, before the year 10000")),
+            ];
+            Err(ApiError::Validation(errors.into_iter().flatten().collect()))
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Follow an operation.
+
+use actix_web::web::Data;
+use bulkhead_db::{
+    gate::jobs,
+    platform::queue::{self, JobState},
+};
+use bulkhead_domain::JobId;
+
+use super::OperationResponse;
+use crate::http::{
+    answer::Answer,
+    error::ApiError,
+    extract::{AnyCaller, Id},
+    state::AppState,
+};
+
+/// Follow an operation
+///
+/// Until `done` is true. A tenant sees its own operations, an operator those of the platform.
+#[utoipa::path(
+    get, path = "/v1/operations/{id}", tag = "operations",
+    params(("id" = String, Path, description = "The operation's id.", example = "job_01jd3e2x6m7k9v4q8t5b2n0c1d")),
+    responses((status = 200, description = "The operation.", body = OperationResponse)),
+)]
+pub(crate) async fn get_operation(
+    state: Data<AppState>,
+    caller: AnyCaller,
+    Id(id): Id<JobId>,
+) -> Result<Answer, ApiError> {
+    let found = match caller {
+        AnyCaller::Tenant(caller) => {
+            state.db.read(caller.tenant, async |tx| jobs::find(tx, id).await).await?
+        }
+        AnyCaller::Operator(caller) => {
+            state.db.platform_read(caller.authority(), async |tx| queue::operation(tx, id).await).await?
+        }
+    };
+    let job = found.ok_or(ApiError::NotFound)?;
+    // Why an attempt failed is for our logs until the job is given up.
+    let error = job.error.filter(|_| job.state == JobState::Failed);
+    Answer::ok(&OperationResponse::new(id, job.state, job.progress, job.result, error))
+}

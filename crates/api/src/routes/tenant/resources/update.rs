@@ -1,0 +1,77 @@
+//! Change a resource.
+
+use actix_web::web::Data;
+use bulkhead_db::tenant::resources::{self, ResourceChange};
+use bulkhead_domain::ResourceId;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use utoipa::ToSchema;
+
+use super::{ResourceResponse, check, content};
+use crate::http::{
+    answer::Answer,
+    error::ApiError,
+    extract::{Id, IfMatch, IfMatchHeader, Json, TenantCaller, present},
+    state::AppState,
+};
+
+/// The fields to change; those left out stay as they are.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateResourceRequest {
+    /// The new name.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 200, example = "Quarterly report, final")]
+    name: Option<String>,
+    /// The new kind.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 64, example = "document")]
+    kind: Option<String>,
+    /// The new content, whole.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, value_type = Option<Object>, example = json!({"pages": 14}))]
+    data: Option<Box<RawValue>>,
+}
+
+/// Change a resource
+///
+/// Send the ETag you were given in `If-Match`, and nobody else's change is overwritten unseen. Without it the last change
+/// wins. A change that leaves everything as it is leaves the version, too.
+#[utoipa::path(
+    patch, path = "/v1/resources/{id}", tag = "resources", request_body = UpdateResourceRequest,
+    params(("id" = String, Path, description = "The resource's id.", example = "res_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
+    responses((status = 200, description = "The resource as it is now.", body = ResourceResponse)),
+)]
+pub(crate) async fn update_resource(
+    state: Data<AppState>,
+    caller: TenantCaller,
+    Id(id): Id<ResourceId>,
+    if_match: IfMatch,
+    body: Json<UpdateResourceRequest>,
+) -> Result<Answer, ApiError> {
+    let UpdateResourceRequest { name, kind, data } = body.value;
+    let mut errors = check(name.as_deref(), kind.as_deref());
+    let data = data.and_then(|data| content(data, state.options.data_limit, &mut errors));
+    if !errors.is_empty() {
+        return Err(ApiError::Validation(errors));
+    }
+    let at = state.clock.now();
+    let change = ResourceChange { name: name.as_deref(), kind: kind.as_deref(), data: data.as_ref() };
+    state
+        .db
+        .write(caller.tenant, async |tx| {
+            let current = resources::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
+            if_match.check(current.version)?;
+            let resource = if current.is_kept_by(&change) {
+                resources::find(tx, id).await?.ok_or(ApiError::NotFound)?
+            } else {
+                let updated = resources::update(tx, id, &change, at).await?.ok_or(ApiError::NotFound)?;
+                let changes = json!({ "version": updated.version, "name": name, "kind": kind });
+                caller.audit(tx, at, &id, changes).await?;
+                updated
+            };
+            let version = resource.version;
+            Ok(Answer::ok(&ResourceResponse::from(resource))?.version(version))
+        })
+        .await
+}

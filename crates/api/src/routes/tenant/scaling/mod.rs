@@ -1,0 +1,11 @@
+//! Scaling decisions of the caller's tenant.
+
+mod list_decisions;
+
+use bulkhead_domain::Permission;
+
+use crate::http::operation::{Access, operations};
+
+operations! {
+    list_decisions::list_scaling_decisions => Access::Tenant(Permission::ReadScaling), [], List;
+}

@@ -1,0 +1,136 @@
+//! Usage over time.
+
+use actix_web::web::Data;
+use bulkhead_db::gate::usage::{self, Bucket};
+use bulkhead_domain::usage::Meter;
+use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::plain;
+use crate::http::{
+    answer::Answer,
+    error::ApiError,
+    extract::{Query, TenantCaller, optional_time},
+    state::AppState,
+};
+
+/// The most hours, or days, that one answer covers.
+const MAX_BUCKETS: i32 = 750;
+
+/// Which usage.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct UsageQuery {
+    /// Only this meter.
+    #[param(value_type = Option<String>, example = "api_requests")]
+    meter: Option<Meter>,
+    /// The beginning, inclusive; a day before `until` if left out. An offset's + is written %2B.
+    #[serde(default, deserialize_with = "optional_time")]
+    from: Option<DateTime<Utc>>,
+    /// The end, exclusive; now if left out. An offset's + is written %2B.
+    #[serde(default, deserialize_with = "optional_time")]
+    until: Option<DateTime<Utc>>,
+    /// How finely: `hour` or `day`.
+    #[param(inline)]
+    window: Option<Window>,
+}
+
+/// How finely usage is cut.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(default = json!("hour"))]
+pub(crate) enum Window {
+    /// By the hour.
+    #[default]
+    Hour,
+    /// By the day, UTC.
+    Day,
+}
+
+/// Usage over time.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UsageResponse {
+    /// How finely it is cut.
+    window: Window,
+    /// The buckets in which anything was used, in order of time.
+    data: Vec<UsageBucket>,
+}
+
+/// One meter in one stretch of time.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UsageBucket {
+    /// When the stretch begins.
+    start: DateTime<Utc>,
+    /// The meter.
+    #[schema(value_type = String, example = "api_requests")]
+    meter: Meter,
+    /// The unit.
+    #[schema(example = "request")]
+    unit: &'static str,
+    /// How much: an exact decimal, written as a string.
+    #[schema(example = "1204")]
+    quantity: String,
+}
+
+impl From<Bucket> for UsageBucket {
+    fn from(Bucket { meter, start, quantity }: Bucket) -> Self {
+        Self { start, meter, unit: meter.unit(), quantity: plain(&quantity) }
+    }
+}
+
+/// The stretch of time asked for, widened to whole hours or days. Refused when it is in years that RFC 3339 cannot write,
+/// empty, or too long; the caller is told which end is at fault.
+fn stretch(
+    query: &UsageQuery,
+    window: Window,
+    now: DateTime<Utc>,
+) -> Result<(DateTime<Utc>, DateTime<Utc>), ApiError> {
+    let (unit, units) = match window {
+        Window::Hour => (TimeDelta::hours(1), "hours"),
+        Window::Day => (TimeDelta::days(1), "days"),
+    };
+    let refuse = |name, detail| Err(ApiError::InvalidParameter { name, detail });
+    let until = query.until.unwrap_or(now);
+    let from = query.from.unwrap_or_else(|| until - TimeDelta::days(1));
+    for (name, time) in [("until", until), ("from", from)] {
+        if !(1..9999).contains(&time.year()) {
+            return refuse(name, "must be in the years 1 to 9998, UTC".to_owned());
+        }
+    }
+    if from >= until {
+        let end = if query.until.is_none() { "now: until was left out" } else { "until" };
+        return refuse("from", format!("must be before {end}"));
+    }
+    if until.signed_duration_since(from) > unit * MAX_BUCKETS {
+        return refuse("from", format!("must be at most {MAX_BUCKETS} {units} before until"));
+    }
+    let floor = |time: DateTime<Utc>| time.duration_trunc(unit).map_err(ApiError::internal);
+    let last = floor(until)?;
+    Ok((floor(from)?, if last == until { last } else { last + unit }))
+}
+
+/// Read usage over time
+///
+/// By the hour or by the day, each whole that the time asked for touches. A request counts in the hour in which it began.
+#[utoipa::path(
+    get, path = "/v1/usage", tag = "usage", params(UsageQuery),
+    responses((status = 200, description = "The usage.", body = UsageResponse)),
+)]
+pub(crate) async fn get_usage(
+    state: Data<AppState>,
+    caller: TenantCaller,
+    Query(query): Query<UsageQuery>,
+) -> Result<Answer, ApiError> {
+    let window = query.window.unwrap_or_default();
+    let (from, until) = stretch(&query, window, state.clock.now())?;
+    let buckets = state
+        .db
+        .read(caller.tenant, async |tx| match window {
+            Window::Hour => usage::hours(tx, query.meter, from, until).await,
+            Window::Day => usage::days(tx, query.meter, from.date_naive(), until.date_naive()).await,
+        })
+        .await?;
+    Answer::ok(&UsageResponse { window, data: buckets.into_iter().map(UsageBucket::from).collect() })
+}

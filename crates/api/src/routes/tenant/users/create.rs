@@ -1,0 +1,114 @@
+//! Add a person to the caller's tenant.
+
+use actix_web::web::Data;
+use bulkhead_auth::Password;
+use bulkhead_db::{
+    DbError, TenantTx,
+    tenant::{
+        caps::{self, Cap, Capped},
+        users,
+    },
+};
+use bulkhead_domain::{Email, Role, UserId};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::UserResponse;
+use crate::http::{
+    answer::Answer,
+    error::{ApiError, FieldError},
+    extract::{IdempotencyKeyHeader, Intent, Json, TenantCaller},
+    state::AppState,
+};
+
+/// A person to add.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateUserRequest {
+    /// Their address; they log in with it.
+    #[schema(max_length = 254, example = "grace@example.com")]
+    email: String,
+    /// Their first password, 8 to 256 characters.
+    #[schema(min_length = 8, max_length = 256, format = Password, example = "correct horse battery staple")]
+    password: String,
+    /// What they may do: `owner`, `admin`, `developer` or `read_only`.
+    #[schema(example = "developer")]
+    role: String,
+}
+
+/// Add a user
+///
+/// A plan allows so many users.
+#[utoipa::path(
+    post, path = "/v1/users", tag = "users", params(IdempotencyKeyHeader), request_body = CreateUserRequest,
+    responses((status = 201, description = "Added.", body = UserResponse)),
+)]
+pub(crate) async fn create_user(
+    state: Data<AppState>,
+    caller: TenantCaller,
+    intent: Intent,
+    body: Json<CreateUserRequest>,
+) -> Result<Answer, ApiError> {
+    let (email, password, role) = parse(body.value)?;
+    if !caller.role.may_grant(role) {
+        return Err(ApiError::RoleNotGrantable { role: role.as_str() });
+    }
+    let at = state.clock.now();
+    let once = state.once(&intent, &caller.subject, &body.bytes, at);
+    // A hash is dear: not for an answer that is known without it.
+    let look = async |tx: &mut TenantTx| {
+        if let Some(answer) = once.answered(tx).await? {
+            return Ok(Some(answer));
+        }
+        if users::is_taken(tx, email.as_str()).await? {
+            return Err(ApiError::Taken { what: "e-mail address" });
+        }
+        has_room(&caps::look(tx, Capped::Users).await?).map(|()| None)
+    };
+    if let Some(answer) = state.db.snapshot(caller.tenant, look).await? {
+        return Ok(answer);
+    }
+    let hash = state.hash(caller.tenant.get().uuid(), password).await?;
+    let create = async |tx: &mut _| {
+        has_room(&caps::claim(tx, Capped::Users).await?)?;
+        let user =
+            users::insert(tx, UserId::mint(at), email.as_str(), &hash, role, at).await.map_err(taken)?;
+        caller.audit(tx, at, &user.id, json!({ "email": user.email, "role": user.role })).await?;
+        let (location, version) = (format!("/v1/users/{}", user.id), user.version);
+        Ok(Answer::created(location, &UserResponse::from(user))?.version(version))
+    };
+    state.db.write(caller.tenant, async |tx| once.run(tx, create).await).await
+}
+
+const fn has_room(users: &Cap) -> Result<(), ApiError> {
+    if users.is_reached() {
+        Err(ApiError::PlanLimitReached { what: "users", most: users.most })
+    } else {
+        Ok(())
+    }
+}
+
+fn parse(request: CreateUserRequest) -> Result<(Email, Password, Role), ApiError> {
+    let email = request.email.parse::<Email>();
+    let password = Password::try_from(request.password);
+    let role = request.role.parse::<Role>();
+    match (email, password, role) {
+        (Ok(email), Ok(password), Ok(role)) => Ok((email, password, role)),
+        (email, password, role) => {
+            let errors = [
+                email.err().map(|error| FieldError::new("/email", error)),
+                password.err().map(|error| FieldError::new("/password", error)),
+                role.err().map(|error| FieldError::new("/role", error)),
+            ];
+            Err(ApiError::Validation(errors.into_iter().flatten().collect()))
+        }
+    }
+}
+
+fn taken(error: DbError) -> ApiError {
+    match error {
+        DbError::AlreadyExists { .. } => ApiError::Taken { what: "e-mail address" },
+        other => other.into(),
+    }
+}

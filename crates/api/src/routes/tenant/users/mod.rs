@@ -1,0 +1,66 @@
+//! A tenant's people.
+
+mod create;
+mod delete;
+mod get;
+mod list;
+mod update;
+
+use bulkhead_db::tenant::users::User;
+use bulkhead_domain::{Permission, Role, UserId};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::{
+    error::ApiError,
+    operation::{Access, operations},
+};
+
+operations! {
+    list::list_users => Access::Tenant(Permission::ReadUsers), [], List;
+    create::create_user => Access::Tenant(Permission::WriteUsers), [
+        ApiError::Validation(Vec::new()),
+        ApiError::RoleNotGrantable { role: "owner" },
+        ApiError::Taken { what: "e-mail address" },
+        ApiError::PlanLimitReached { what: "users", most: 100 },
+    ];
+    get::get_user => Access::Tenant(Permission::ReadUsers), [];
+    update::update_user => Access::Tenant(Permission::WriteUsers), [
+        ApiError::Validation(Vec::new()),
+        ApiError::RoleNotGrantable { role: "owner" },
+        ApiError::LastOwner,
+    ];
+    delete::delete_user => Access::Tenant(Permission::WriteUsers), [
+        ApiError::RoleNotGrantable { role: "owner" },
+        ApiError::LastOwner,
+    ];
+}
+
+/// A person of a tenant.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UserResponse {
+    /// Their id.
+    #[schema(value_type = String, example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    id: UserId,
+    /// Their address.
+    #[schema(example = "grace@example.com")]
+    email: String,
+    /// What they may do: `owner`, `admin`, `developer` or `read_only`.
+    #[schema(value_type = String, example = "developer")]
+    role: Role,
+    /// Grows by one with every change; the ETag says the same.
+    #[schema(example = 1)]
+    version: i64,
+    /// When they were added.
+    created_at: DateTime<Utc>,
+    /// When they were last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl From<User> for UserResponse {
+    fn from(row: User) -> Self {
+        let User { id, email, role, version, created_at, updated_at } = row;
+        Self { id, email, role, version, created_at, updated_at }
+    }
+}

@@ -1,0 +1,86 @@
+//! Give a person another role.
+
+use actix_web::web::Data;
+use bulkhead_db::{
+    TenantTx,
+    gate::revocations::{Revoked, revoke},
+    tenant::users::{self, Locked, User},
+};
+use bulkhead_domain::{Role, UserId};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::UserResponse;
+use crate::http::{
+    answer::Answer,
+    error::ApiError,
+    extract::{Id, IfMatch, IfMatchHeader, Json, TenantCaller},
+    state::AppState,
+};
+
+/// What to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateUserRequest {
+    /// The new role: `owner`, `admin`, `developer` or `read_only`.
+    #[schema(example = "admin")]
+    role: String,
+}
+
+/// Change a user's role
+///
+/// Tokens issued under the old role stop working within seconds; the user logs in again. The role that they have already
+/// is no change.
+#[utoipa::path(
+    patch, path = "/v1/users/{id}", tag = "users", request_body = UpdateUserRequest,
+    params(("id" = String, Path, description = "The user's id.", example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
+    responses((status = 200, description = "The user as they are now.", body = UserResponse)),
+)]
+pub(crate) async fn update_user(
+    state: Data<AppState>,
+    caller: TenantCaller,
+    Id(id): Id<UserId>,
+    if_match: IfMatch,
+    body: Json<UpdateUserRequest>,
+) -> Result<Answer, ApiError> {
+    let role = body.value.role.parse::<Role>().map_err(|error| ApiError::field("/role", error))?;
+    let at = state.clock.now();
+    state
+        .db
+        .write(caller.tenant, async |tx| {
+            let current = changeable(tx, &caller, id, role == Role::Owner).await?;
+            if !caller.role.may_grant(role) {
+                return Err(ApiError::RoleNotGrantable { role: role.as_str() });
+            }
+            if_match.check(current.version)?;
+            let user = if current.role == role {
+                current
+            } else {
+                let user = users::set_role(tx, id, role, at).await?.ok_or(ApiError::NotFound)?;
+                revoke(tx, Revoked::User(id)).await?;
+                caller.audit(tx, at, &id, json!({ "role": { "from": current.role, "to": role } })).await?;
+                user
+            };
+            let version = user.version;
+            Ok(Answer::ok(&UserResponse::from(user))?.version(version))
+        })
+        .await
+}
+
+/// The person, locked, if the caller may take their role away and an owner is left afterwards.
+pub(super) async fn changeable(
+    tx: &mut TenantTx,
+    caller: &TenantCaller,
+    id: UserId,
+    stays_owner: bool,
+) -> Result<User, ApiError> {
+    let Locked { user, has_other_owners } = users::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
+    if !caller.role.may_grant(user.role) {
+        return Err(ApiError::RoleNotGrantable { role: user.role.as_str() });
+    }
+    if user.role == Role::Owner && !stays_owner && !has_other_owners {
+        return Err(ApiError::LastOwner);
+    }
+    Ok(user)
+}
