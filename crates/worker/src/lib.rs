@@ -12,17 +12,13 @@
 //! - A lane, which is a tenant or a kind of the platform's own jobs, never holds up another.
 
 mod context;
+mod engine;
 mod error;
-mod executor;
 mod jobs;
-mod queue;
-mod registry;
-mod relay;
-mod schedule;
-mod sweeper;
-mod worker;
 
 pub use context::{Finished, JobContext, JobTx};
+pub use engine::{
+    registry::{Handle, Registry},
+    worker::{Reaches, WorkerOptions, run},
+};
 pub use error::{JobError, WorkerError};
-pub use registry::{Handle, Registry};
-pub use worker::{Reaches, WorkerOptions, run};

@@ -12,7 +12,7 @@ use bulkhead_db::{
 use bulkhead_telemetry::Metrics;
 use tokio::time::sleep;
 
-use crate::executor::Executor;
+use crate::engine::executor::Executor;
 
 /// Jobs of each sort put right in one transaction.
 const LIMIT: u16 = 1_000;

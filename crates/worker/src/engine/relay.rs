@@ -16,7 +16,7 @@ use bulkhead_usage::Backoff;
 use redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{executor::Executor, queue::Queue};
+use crate::engine::{executor::Executor, queue::Queue};
 
 /// How the relay behaves.
 #[derive(Clone, Copy, Debug)]

@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use uuid::Uuid;
 
-use crate::executor::Executor;
+use crate::engine::executor::Executor;
 
 /// The queue's name, which begins all its keys.
 const QUEUE: &str = "bh:jobs";

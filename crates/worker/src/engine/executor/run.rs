@@ -15,8 +15,8 @@ use tracing::Instrument as _;
 use super::Inner;
 use crate::{
     context::{Finished, JobContext, Reach},
+    engine::registry::Entry,
     error::JobError,
-    registry::Entry,
 };
 
 /// What a job's owner is told of a run that failed; the reason itself is for the log.

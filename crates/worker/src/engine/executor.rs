@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::LocalPoolHandle};
 
-use crate::{context::Reach, registry::Registry};
+use crate::{context::Reach, engine::registry::Registry};
 use lanes::Lanes;
 
 /// How jobs are run.

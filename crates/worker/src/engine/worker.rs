@@ -21,12 +21,14 @@ use uuid::Uuid;
 
 use crate::{
     context::Reach,
+    engine::{
+        executor::{Executor, ExecutorOptions},
+        queue::Queue,
+        registry::Registry,
+        relay::{Relay, RelayOptions},
+        schedule, sweeper,
+    },
     error::WorkerError,
-    executor::{Executor, ExecutorOptions},
-    queue::Queue,
-    registry::Registry,
-    relay::{Relay, RelayOptions},
-    schedule, sweeper,
 };
 
 /// How a worker behaves.
