@@ -18,7 +18,7 @@ def wanted(*paths: str) -> set[str]:
 @pytest.mark.parametrize(
     ("path", "checks"),
     [
-        ("crates/db/src/pool.rs", {"rust", "image"}),
+        ("crates/db/src/engine/pool.rs", {"rust", "image"}),
         ("crates/db/Cargo.toml", {"rust", "image", "dependencies"}),
         ("crates/telemetry/src/metrics/jobs.rs", {"rust", "image"}),
         ("openapi/v1.json", {"rust", "openapi"}),
