@@ -62,7 +62,8 @@ impl Lane {
         }
     }
 
-    /// How many may run at once, of `slots`. One slot is kept from those who are logged in already.
+    /// How many may run at once, of `slots`. One slot is kept from those who are logged in already; where there is one alone,
+    /// they take their turns like the other lanes.
     fn slots(self, slots: usize) -> usize {
         match self {
             Self::Creations => slots.saturating_sub(1).max(1),
