@@ -341,8 +341,9 @@ async fn what_an_answer_holds_is_counted_until_it_is_written() {
         let sockets = join_all((0..connections).map(send)).await;
         let held = f64::from(connections) * length as f64;
         // A request that is being worked on holds bytes as well, but not for ever.
-        let mut times = 0;
+        let (begun, mut times) = (Instant::now(), 0);
         while times < 20 {
+            assert!(begun.elapsed() < PATIENCE, "answers that are not taken do not count");
             let is_held = system.metric(IN_FLIGHT).await >= held * 0.9;
             times = if is_held { times + 1 } else { 0 };
             tokio::time::sleep(Duration::from_millis(50)).await;
