@@ -27,9 +27,9 @@ use crate::http::{error::ApiError, pipeline};
 pub enum Access {
     /// Anybody, without a credential.
     Public,
-    /// Anybody, with a password or a refresh token in the body. Before the authenticator looks anything up for a stranger, it
-    /// asks the address's budget of failures (`AppState::presented`); nothing that turns out to be good is charged to the
-    /// address, and a refresh token of ours need not ask.
+    /// The caller shows no credential in the head; the body carries a password or a refresh token. Before the authenticator
+    /// looks anything up for a stranger, it asks the address's budget of failures (`AppState::presented`); nothing that turns
+    /// out to be good is charged to the address, and a refresh token of ours need not ask.
     Session,
     /// Any tenant principal and any operator, whatever their role.
     AnyPrincipal,

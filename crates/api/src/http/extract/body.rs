@@ -1,9 +1,9 @@
 //! JSON bodies: bounded, declared as JSON, not compressed, without unknown fields (the request types refuse them).
 //!
 //! A body's bytes count among those that the tenant has in flight: those announced since the request's admission, those of a
-//! body that comes in pieces before each piece is taken. Without a credential nobody has a share to count in; there a body
-//! is so small that a connection holds more by itself. No memory is set aside for what is only announced. Refuses to build
-//! a tree of what a tenant sends; a field of any JSON is a `RawValue`.
+//! body that comes in pieces before each piece is taken. Without a credential they count among the address's, and a body is at
+//! most 16 KiB. No memory is set aside for what is only announced. Refuses to build a tree of what a tenant sends; a field of any
+//! JSON is a `RawValue`.
 
 use std::{fmt, future::Future, marker::PhantomData, pin::Pin, rc::Rc, time::Instant};
 

@@ -70,9 +70,7 @@ impl TenantCaller {
         };
         tenant::audit::record(tx, &entry).await
     }
-}
 
-impl TenantCaller {
     /// The request's caller, if it is one.
     fn of(request: &HttpRequest) -> Option<Self> {
         let caller = context::with(request, |context| {
@@ -139,9 +137,7 @@ impl OperatorCaller {
         };
         platform::audit::record(tx, &entry).await
     }
-}
 
-impl OperatorCaller {
     /// The request's caller, if they are one.
     fn of(request: &HttpRequest) -> Option<Self> {
         let caller = context::with(request, |context| match context.principal.as_ref()? {

@@ -19,8 +19,8 @@ fn waiting(system: &System) -> String {
     system.sql(sql)
 }
 
-/// Sends a crowd of requests while nobody can read or write the tenant's objects, and gives all answers once that is over.
-/// However many are admitted, one of them is worked on.
+/// Sends a crowd of requests while a test session holds a lock on the tenant's `resources`, so that each statement on them waits.
+/// The API admits all of them, and PostgreSQL sees the statement of one; once the lock is gone, all are answered.
 async fn one_by_one(system: &System, tenant: &Tenant<'_>, ask: impl AsyncFn()) {
     let lock = format!("BEGIN; LOCK TABLE {}.resources IN ACCESS EXCLUSIVE MODE", tenant.schema());
     let lock = system.session(&lock);
@@ -28,7 +28,7 @@ async fn one_by_one(system: &System, tenant: &Tenant<'_>, ask: impl AsyncFn()) {
     let looking = async {
         system.await_metric(ADMITTED, |admitted| admitted >= before + CROWD as f64).await;
         eventually(async || waiting(system), |count| count == "1").await;
-        // What needs none of the tenant's content is in nobody's way; and by then the others would have come as far.
+        // The API answers a request that needs no content; by then it would have sent the statements of the others, too.
         tenant.owner.caller.get("/v1/me").await.expect(200);
         assert_eq!(waiting(system), "1");
         drop(lock);

@@ -168,7 +168,7 @@ async fn what_is_no_body_is_refused_and_ends_the_connection(system: &System) {
     }
 }
 
-/// Bodies where none is wanted, and wishes that nobody grants, change nothing about the answer.
+/// The API answers a GET that has a body, and a request that asks for another protocol, as if they had and asked for neither.
 async fn what_a_request_need_not_have_changes_nothing(system: &System) {
     let tenant = system.tenant().await;
     let body = json!({ "name": "one", "kind": "k" }).to_string();
