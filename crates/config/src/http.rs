@@ -36,7 +36,7 @@ pub struct Http {
     /// 16 KiB.
     #[arg(env = "BULKHEAD_BODY_LIMIT_BYTES", default_value = "1048576", value_parser = number(1024..=67_108_864_usize))]
     pub body_limit_bytes: usize,
-    /// Largest content of a resource, in bytes of JSON as PostgreSQL writes it, with a blank behind each comma and colon; a quarter of the largest body at least stays for what is around it.
+    /// Largest content of a resource, in bytes of JSON; a quarter of the largest body at least stays for what is around it.
     #[arg(env = "BULKHEAD_DATA_LIMIT_BYTES", default_value = "262144", value_parser = number(1024..=1_048_576_usize))]
     pub data_limit_bytes: usize,
     /// Longest time for a whole request, its body included, in milliseconds.

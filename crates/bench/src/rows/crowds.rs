@@ -26,8 +26,8 @@ use crate::{
 /// What the neighbour asks for: so little that it is never in its own way.
 const PER_SECOND: u32 = 200;
 
-/// How many members a list must have to be as wide as content may be: `{"":0},` is written with two blanks.
-const WIDEST: usize = (256 << 10) / 11;
+/// How many members a list must have to be as wide as content may be.
+const WIDEST: usize = (256 << 10) / r#"{"":0},"#.len() - 1;
 
 /// How many people each client of the log-ins guesses the password of, in turns.
 const ATTEMPTS: usize = 400;

@@ -1,7 +1,7 @@
 //! JSON that the product carries without looking into it.
 //!
-//! Owns the way of a JSON text into a `jsonb` column and out of it. Refuses to make a tree of it: a tree takes up to a
-//! hundred times the text's size (`bulkhead_domain::json`).
+//! Owns the way of a JSON text into a `json` column and out of it, to the letter. Refuses to make a tree of it: a tree takes up
+//! to a hundred times the text's size (`bulkhead_domain::json`).
 
 use std::io::Write;
 
@@ -11,17 +11,14 @@ use diesel::{
     expression::AsExpression,
     pg::{Pg, PgValue},
     serialize::{self, IsNull, Output, ToSql},
-    sql_types::Jsonb,
+    sql_types::Json,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// The version of `jsonb`'s binary form, whose one version is the text behind this byte (`jsonb_recv` in PostgreSQL).
-const VERSION: u8 = 1;
-
-/// A JSON text, as a tenant sent it or as PostgreSQL has written it.
+/// A JSON text as it was sent.
 #[derive(Clone, Debug, AsExpression, FromSqlRow, Serialize)]
-#[diesel(sql_type = Jsonb)]
+#[diesel(sql_type = Json)]
 #[serde(transparent)]
 pub struct JsonText(Box<RawValue>);
 
@@ -49,19 +46,15 @@ impl PartialEq for JsonText {
     }
 }
 
-impl ToSql<Jsonb, Pg> for JsonText {
+impl ToSql<Json, Pg> for JsonText {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        out.write_all(&[VERSION])?;
         out.write_all(self.get().as_bytes())?;
         Ok(IsNull::No)
     }
 }
 
-impl FromSql<Jsonb, Pg> for JsonText {
+impl FromSql<Json, Pg> for JsonText {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        match value.as_bytes().split_first() {
-            Some((&VERSION, text)) => Ok(Self(serde_json::from_slice(text)?)),
-            _ => Err("unknown version of jsonb's binary form".into()),
-        }
+        Ok(Self(serde_json::from_slice(value.as_bytes())?))
     }
 }

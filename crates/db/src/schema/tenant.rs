@@ -44,7 +44,7 @@ diesel::table! {
         id -> Uuid,
         name -> Text,
         kind -> Text,
-        data -> Jsonb,
+        data -> Json,
         data_bytes -> Int4,
         owner -> Text,
         version -> Int8,

@@ -8,7 +8,7 @@ use diesel::{
     prelude::*,
     query_builder::{AstPass, QueryFragment, QueryId},
     result::QueryResult,
-    sql_types::{BigInt, Jsonb, Nullable},
+    sql_types::{BigInt, Json, Nullable},
 };
 
 use crate::{
@@ -99,7 +99,7 @@ pub async fn find(tx: &mut TenantTx, id: ResourceId) -> DbResult<Option<Resource
 struct DataWithinPage;
 
 impl Expression for DataWithinPage {
-    type SqlType = Nullable<Jsonb>;
+    type SqlType = Nullable<Json>;
 }
 
 impl QueryFragment<Pg> for DataWithinPage {
@@ -163,8 +163,7 @@ pub struct ResourceHead {
 }
 
 impl ResourceHead {
-    /// Whether a change would leave the object as it is. Content that is sent is a change: one number may be written in
-    /// several ways, and is kept as it was sent.
+    /// Whether a change would leave the object as it is. Content that is sent is a change: it is not read to be compared.
     pub fn is_kept_by(&self, change: &ResourceChange<'_>) -> bool {
         change.name.is_none_or(|name| name == self.name)
             && change.kind.is_none_or(|kind| kind == self.kind)

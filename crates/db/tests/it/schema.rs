@@ -150,6 +150,7 @@ fn diesel_type(sql_type: &str) -> String {
         "numeric" => "Numeric",
         "date" => "Date",
         "timestamp with time zone" => "Timestamptz",
+        "json" => "Json",
         "jsonb" => "Jsonb",
         "bytea" => "Bytea",
         other => other,
