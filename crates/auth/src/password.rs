@@ -6,15 +6,15 @@
 //! instead of taking the node's memory and processors. Refuses to tell, by answer or by time, whether there was a stored hash
 //! at all.
 
-use std::{fmt, str::FromStr, thread};
+use std::{fmt, str::FromStr};
 
 use argon2::{
     Argon2, Params,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 use bulkhead_domain::TextError;
+use bulkhead_limits::aside;
 use serde::Deserialize;
-use tokio::sync::oneshot;
 
 use crate::hash_queue::{Full, HashQueue, Slot, Turn};
 
@@ -28,11 +28,6 @@ const NOBODY: &str =
 const MOST_MEMORY_KIB: u32 = 64 * 1024;
 const MOST_PASSES: u32 = 10;
 const MOST_LANES: u32 = 4;
-
-/// How far a thread that hashes gives way to others. On a busy processor it gets a tenth of what a serving thread gets
-/// (`sched(7)`: a step is a factor of 1.25), on an idle one all of it; so a flood of log-ins does not slow down requests, and
-/// log-ins never stand still.
-const NICE: i32 = 10;
 
 /// A password as a person typed it: 8 to 256 characters.
 ///
@@ -144,27 +139,13 @@ impl PasswordHasher {
         slot: Slot,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let (done, result) = oneshot::channel();
-        // One that has given way may not take it back, so it is no thread that does other work later. Starting it costs a
-        // thousandth of the hash.
-        let hash = move || {
-            give_way();
+        // A caller who goes away does not stop the thread, so the thread holds the slot, not the caller.
+        let work = move || {
             let result = work();
-            // A caller who goes away does not stop the thread, so the thread holds the slot, not the caller.
             drop(slot);
-            let _caller_has_gone = done.send(result);
+            result
         };
-        let started = thread::Builder::new().name("password".to_owned()).spawn(hash);
-        started.map_err(|_no_thread| PasswordError::Failed)?;
-        result.await.map_err(|_panicked| PasswordError::Failed)?
-    }
-}
-
-/// Lowers the priority of this thread, where threads have one of their own.
-fn give_way() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "a thread that hashes has the priority of those that serve");
+        aside("password", work).await.map_err(|_not_done| PasswordError::Failed)?
     }
 }
 
@@ -321,15 +302,12 @@ mod tests {
         assert_eq!(verify(&hasher, operator, "12345678", None).await, Ok(false));
     }
 
-    #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_thread_that_hashes_gives_way_and_no_other_does() {
-        let priority = || rustix::process::getpriority_process(None).unwrap();
-        let before = priority();
+    async fn hashing_is_done_aside_of_the_serving_threads() {
         let hasher = PasswordHasher::new(1);
-        let hashing = PasswordHasher::run(hasher.wait(LOGIN).await.unwrap(), move || Ok(priority()));
-        assert_eq!(hashing.await, Ok((before + NICE).min(19)));
-        assert_eq!(tokio::task::spawn_blocking(priority).await.unwrap(), before);
+        let name = || Ok(std::thread::current().name().map(str::to_owned));
+        let hashing = PasswordHasher::run(hasher.wait(LOGIN).await.unwrap(), name);
+        assert_eq!(hashing.await, Ok(Some("password".to_owned())));
     }
 
     #[tokio::test]

@@ -2,13 +2,14 @@
 //!
 //! Owns the check of such a text. It is never made into a tree: `{"":0},` takes 7 bytes as text and some 660 as a tree of
 //! maps, so a body within every limit would take a hundred times its size in memory. The check reads the text once and
-//! remembers nothing but the names of the objects that are open. Refuses what readers take for different things (RFC 8259):
-//! members that appear twice, halves of surrogate pairs; and what PostgreSQL's `jsonb` could not hold, so that who looks into
-//! content with it (`data::jsonb`) may rely on it: U+0000, and numbers that are too long when written out (`1e999999` is eight
-//! characters).
+//! remembers nothing but the names of the objects that are open. Refuses what readers disagree about
+//! (RFC 8259): members that appear twice, halves of surrogate pairs; and what PostgreSQL's `jsonb` cannot hold, so that a query
+//! may always look into content with it (`data::jsonb`): U+0000, and numbers that are too long when written out (`1e999999` is
+//! eight characters). Numbers are kept as text, those too that a reader's floats would round.
 
 use std::{borrow::Cow, collections::HashSet, fmt};
 
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// How deep objects and lists may lie inside each other.
@@ -23,6 +24,44 @@ const FEW_MEMBERS: usize = 16;
 /// How much of the way to a fault is told.
 const MAX_POINTER: usize = 200;
 
+/// A field of any JSON: as it was sent, then checked, once. The check of a large one takes milliseconds, so it is done where the
+/// body is read.
+#[derive(Clone, Debug)]
+pub enum JsonContent {
+    /// Not looked into.
+    Sent(Box<RawValue>),
+    /// The object, or why it cannot be kept.
+    Checked(Result<JsonObject, JsonFault>),
+}
+
+impl JsonContent {
+    /// Checks it, unless that has been done: an object of at most `max_bytes`.
+    pub fn check(&mut self, max_bytes: usize) {
+        *self = Self::Checked(std::mem::take(self).within(max_bytes));
+    }
+
+    /// The object, checked with this bound unless that has been done.
+    pub fn within(self, max_bytes: usize) -> Result<JsonObject, JsonFault> {
+        match self {
+            Self::Sent(text) => JsonObject::new(text, max_bytes),
+            Self::Checked(checked) => checked,
+        }
+    }
+}
+
+/// `{}`.
+impl Default for JsonContent {
+    fn default() -> Self {
+        Self::Checked(Ok(JsonObject::empty()))
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonContent {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(from).map(Self::Sent)
+    }
+}
+
 /// A JSON object that is kept as it was sent.
 #[derive(Clone, Debug)]
 pub struct JsonObject(Box<RawValue>);
@@ -34,7 +73,7 @@ impl JsonObject {
         if !written.starts_with('{') {
             return Err(JsonFault::at_root(Reason::NoObject));
         }
-        // Before anything is read: the check takes time with the length of the text.
+        // Before anything is read: the check takes time and memory with the length of the text.
         if written.len() > max_bytes {
             return Err(JsonFault::at_root(Reason::TooLarge { max_bytes }));
         }
@@ -51,11 +90,6 @@ impl JsonObject {
     /// The text.
     pub fn get(&self) -> &str {
         self.0.get()
-    }
-
-    /// The text, whole.
-    pub fn into_raw(self) -> Box<RawValue> {
-        self.0
     }
 }
 
@@ -313,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_readers_take_for_different_things_is_refused_and_found() {
+    fn what_readers_disagree_about_is_refused_and_found() {
         for (text, pointer, words) in [
             (r#"{"amount":1,"amount":2}"#, "/amount", "twice"),
             (r#"{"a":{"b":[0,{"c":1,"d":{},"c":2}]}}"#, "/a/b/1/c", "twice"),
@@ -356,6 +390,10 @@ mod tests {
             let fault = JsonObject::new(raw(text), max_bytes).unwrap_err();
             assert_eq!(fault.reason, Reason::TooLarge { max_bytes }, "{text}");
         }
+        let mut content: JsonContent = serde_json::from_str(r#"{"a":1,"a":2}"#).unwrap();
+        content.check(10);
+        let fault = content.within(100).unwrap_err();
+        assert_eq!(fault.reason, Reason::TooLarge { max_bytes: 10 }, "checked once, and before it is read");
     }
 
     #[test]

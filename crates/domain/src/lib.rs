@@ -20,7 +20,7 @@ pub mod usage;
 
 pub use clock::{Clock, SystemClock};
 pub use id::{ApiKeyId, IdError, JobId, OperatorId, ResourceId, SessionId, TenantId, UserId};
-pub use json::{JsonFault, JsonObject};
+pub use json::{JsonContent, JsonFault, JsonObject};
 pub use limit::{Limit, Plan};
 pub use mac::Mac;
 pub use network::{Network, Site};

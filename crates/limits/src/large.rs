@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::in_flight::Crowded;
 
-/// A body from this size on is large, in bytes: PostgreSQL takes some 3 ms to read and write this much JSON.
+/// A body from this size on is large, in bytes: reading its JSON takes longer than handing it to another thread.
 const LARGE_BODY: usize = 16 << 10;
 /// An answer from this size on is large, in bytes: writing costs less than reading.
 const LARGE_ANSWER: usize = 64 << 10;
@@ -46,6 +46,13 @@ pub struct Size {
     pub answers_content: bool,
 }
 
+impl Size {
+    /// Whether its body is large.
+    pub const fn has_large_body(self) -> bool {
+        self.body >= LARGE_BODY
+    }
+}
+
 struct Account {
     places: Arc<Semaphore>,
     /// Requests that have a place or wait for one.
@@ -69,7 +76,7 @@ impl LargeRequests {
     /// Waits for a place, if a request is large. Dropping the future gives the place up. A request asks once: one that waits
     /// for a second place may wait for itself.
     pub async fn enter(&self, tenant: TenantId, size: Size) -> Result<Option<LargePlace>, Crowded> {
-        let is_large = size.body >= LARGE_BODY || (size.answers_content && self.expects(tenant));
+        let is_large = size.has_large_body() || (size.answers_content && self.expects(tenant));
         if !is_large {
             return Ok(None);
         }

@@ -1,8 +1,8 @@
 //! Admission: how many requests are let in.
 //!
 //! Owns token buckets (a tenant's, shared by all processes through Redis; an address's, local), tokens taken ahead, the
-//! buckets that take over when Redis is away, what a tenant may have in flight (requests, and their bytes in memory), and the response headers that
-//! tell clients about limits. Refuses to fail: a broken Redis makes a decision local, never absent and never an error.
+//! buckets that take over when Redis is away, what a tenant may have in flight (requests, and their bytes in memory), the
+//! threads for work that takes milliseconds, and the response headers that tell clients about limits. Refuses to fail: a broken Redis makes a decision local, never absent and never an error.
 //!
 //! # What holds
 //!
@@ -24,6 +24,7 @@
 //! those that have not heard of the change may still spend it.
 
 mod address;
+mod aside;
 pub mod bucket;
 mod connections;
 mod decision;
@@ -36,6 +37,7 @@ mod local;
 mod script;
 
 pub use address::{AddressLimiter, FailureBudget};
+pub use aside::{NotDone, aside};
 pub use connections::{AddressConnections, OpenConnection};
 pub use decision::{Ahead, Decision, Demand, Source, TENANT, rate_limit, rate_limit_policy, retry_after};
 pub use in_flight::{Crowded, Entered, InFlight, InFlightOptions, Party};

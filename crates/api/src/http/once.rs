@@ -53,9 +53,15 @@ impl Keeps for PlatformTx {
 pub(crate) struct Once<'a> {
     intent: &'a Intent,
     principal: &'a str,
+    /// What its key stands for; without a key it happens each time, and its body is not gone through.
+    meant: Option<Meant>,
+    now: DateTime<Utc>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Meant {
     fingerprint: [u8; 32],
     lock: LockId,
-    now: DateTime<Utc>,
 }
 
 impl<'a> Once<'a> {
@@ -69,11 +75,14 @@ impl<'a> Once<'a> {
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Self {
-        let fingerprint = keyring.mac_of_parts(Purpose::Fingerprint, &[intent.target.as_bytes(), body]);
-        let key = intent.key.as_deref().unwrap_or_default();
-        let named = [principal, intent.operation, key].map(str::as_bytes);
-        let lock = LockId::of(keyring.mac_of_parts(Purpose::IdempotencyLock, &named));
-        Self { intent, principal, fingerprint, lock, now }
+        let meant = intent.key.as_deref().map(|key| {
+            let named = [principal, intent.operation, key].map(str::as_bytes);
+            Meant {
+                fingerprint: keyring.mac_of_parts(Purpose::Fingerprint, &[intent.target.as_bytes(), body]),
+                lock: LockId::of(keyring.mac_of_parts(Purpose::IdempotencyLock, &named)),
+            }
+        });
+        Self { intent, principal, meant, now }
     }
 
     /// The answer, if the request was answered before: a look ahead of work that is dear and would be for nothing. Whether
@@ -104,13 +113,9 @@ impl<'a> Once<'a> {
     }
 
     fn key(&self) -> Option<Key<'_>> {
-        Some(Key {
-            principal: self.principal,
-            route: self.intent.operation,
-            key: self.intent.key.as_deref()?,
-            fingerprint: &self.fingerprint,
-            lock: self.lock,
-        })
+        let Meant { fingerprint, lock } = self.meant.as_ref()?;
+        let key = self.intent.key.as_deref()?;
+        Some(Key { principal: self.principal, route: self.intent.operation, key, fingerprint, lock: *lock })
     }
 }
 
@@ -130,8 +135,8 @@ mod tests {
 
     use super::*;
 
-    fn once<'a>(keyring: &Keyring, intent: &'a Intent, body: &[u8]) -> Once<'a> {
-        Once::new(keyring, intent, "usr_1", body, SystemClock.now())
+    fn meant(keyring: &Keyring, intent: &Intent, body: &[u8]) -> Meant {
+        Once::new(keyring, intent, "usr_1", body, SystemClock.now()).meant.unwrap()
     }
 
     fn intent(target: &str) -> Intent {
@@ -142,20 +147,20 @@ mod tests {
     fn the_same_key_on_another_path_or_query_is_another_request_behind_the_same_lock() {
         let keyring = Keyring::new(&STANDARD.encode([1; 32]).parse().unwrap()).unwrap();
         let here = intent("POST /v1/api-keys/key_1/rotate");
-        let first = once(&keyring, &here, b"{}");
-        assert_eq!(first.fingerprint, once(&keyring, &here, b"{}").fingerprint);
+        let first = meant(&keyring, &here, b"{}");
+        assert_eq!(first.fingerprint, meant(&keyring, &here, b"{}").fingerprint);
         for other in [
             "POST /v1/api-keys/key_2/rotate",
             "POST /v1/api-keys/key_1/rotate?at=1",
             "PUT /v1/api-keys/key_1/rotate",
         ] {
             let other = intent(other);
-            let other = once(&keyring, &other, b"{}");
+            let other = meant(&keyring, &other, b"{}");
             assert_ne!(first.fingerprint, other.fingerprint);
             assert_eq!(first.lock, other.lock);
         }
-        assert_ne!(first.fingerprint, once(&keyring, &here, b"{ }").fingerprint);
+        assert_ne!(first.fingerprint, meant(&keyring, &here, b"{ }").fingerprint);
         let elsewhere = Keyring::new(&STANDARD.encode([2; 32]).parse().unwrap()).unwrap();
-        assert_ne!(first.lock, once(&elsewhere, &here, b"{}").lock);
+        assert_ne!(first.lock, meant(&elsewhere, &here, b"{}").lock);
     }
 }

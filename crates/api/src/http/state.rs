@@ -9,7 +9,7 @@ use bulkhead_auth::{
 use bulkhead_db::{Db, platform::tenants::DirectoryEntry};
 use bulkhead_domain::{ApiKeyId, Clock, Network, TenantId, api_key::ApiKey};
 use bulkhead_limits::{
-    AddressLimiter, Crowded, Entered, FailureBudget, InFlight, LargeRequests, Limiter, Party,
+    AddressLimiter, Crowded, Entered, FailureBudget, InFlight, LargeRequests, Limiter, NotDone, Party,
 };
 use bulkhead_telemetry::{
     Health, Metrics,
@@ -278,6 +278,15 @@ impl From<Crowded> for ApiError {
         match crowded {
             Crowded::Requests | Crowded::Share => Self::TooManyInFlight,
             Crowded::Whole => Self::Unavailable("the bytes in flight are used up".into()),
+        }
+    }
+}
+
+impl From<NotDone> for ApiError {
+    fn from(not_done: NotDone) -> Self {
+        match not_done {
+            NotDone::NoThread => Self::Unavailable(not_done.to_string().into()),
+            NotDone::Panicked => Self::internal(not_done),
         }
     }
 }

@@ -73,19 +73,26 @@ pub struct ResourceChange<'a> {
     pub data: Option<&'a JsonText>,
 }
 
-/// Adds an object.
+/// The version of a new object.
+const FIRST: i64 = 1;
+
+/// Adds an object. Nothing of it is asked back, for its content may be large.
 pub async fn insert(tx: &mut TenantTx, new: &NewResource<'_>) -> DbResult<Resource> {
+    let &NewResource { id, name, kind, data, owner, at } = new;
     let row = (
-        resources::id.eq(new.id.uuid()),
-        resources::name.eq(new.name),
-        resources::kind.eq(new.kind),
-        resources::data.eq(new.data),
-        resources::owner.eq(new.owner),
-        resources::created_at.eq(new.at),
-        resources::updated_at.eq(new.at),
+        resources::id.eq(id.uuid()),
+        resources::name.eq(name),
+        resources::kind.eq(kind),
+        resources::data.eq(data),
+        resources::owner.eq(owner),
+        resources::version.eq(FIRST),
+        resources::created_at.eq(at),
+        resources::updated_at.eq(at),
     );
-    let statement = diesel::insert_into(resources::table).values(row).returning(Resource::as_returning());
-    tx.tx.one(statement).await
+    tx.tx.execute(diesel::insert_into(resources::table).values(row)).await?;
+    let [name, kind, owner] = [name, kind, owner].map(str::to_owned);
+    let data = data.clone();
+    Ok(Resource { id, name, kind, data, owner, version: FIRST, created_at: at, updated_at: at })
 }
 
 /// The object with this id.
@@ -177,17 +184,26 @@ pub async fn lock(tx: &mut TenantTx, id: ResourceId) -> DbResult<Option<Resource
     tx.tx.first(resources::table.find(id.uuid()).select(ResourceHead::as_select()).for_update()).await
 }
 
-/// Changes an object; `None` when it is gone.
+/// Changes an object; `None` when it is gone. Its content is asked back only where it was not sent.
 pub async fn update(
     tx: &mut TenantTx,
     id: ResourceId,
     change: &ResourceChange<'_>,
     at: DateTime<Utc>,
 ) -> DbResult<Option<Resource>> {
-    let statement = diesel::update(resources::table.find(id.uuid()))
-        .set((change, resources::version.eq(resources::version + 1), resources::updated_at.eq(at)))
-        .returning(Resource::as_returning());
-    tx.tx.first(statement).await
+    let set = (change, resources::version.eq(resources::version + 1), resources::updated_at.eq(at));
+    let statement = diesel::update(resources::table.find(id.uuid())).set(set);
+    let Some(data) = change.data else {
+        return tx.tx.first(statement.returning(Resource::as_returning())).await;
+    };
+    let others =
+        (resources::name, resources::kind, resources::owner, resources::version, resources::created_at);
+    let row: Option<(String, String, String, i64, DateTime<Utc>)> =
+        tx.tx.first(statement.returning(others)).await?;
+    Ok(row.map(|(name, kind, owner, version, created_at)| {
+        let data = data.clone();
+        Resource { id, name, kind, data, owner, version, created_at, updated_at: at }
+    }))
 }
 
 /// Removes an object; whether it was there.

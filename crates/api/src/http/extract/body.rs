@@ -2,8 +2,9 @@
 //!
 //! A body's bytes count among those that the tenant has in flight: those announced since the request's admission, those of a
 //! body that comes in pieces before each piece is taken. Without a credential they count among the address's, and a body is at
-//! most 16 KiB. No memory is set aside for what is only announced. Refuses to build a tree of what a tenant sends; a field of any
-//! JSON is a `RawValue`.
+//! most 16 KiB. No memory is set aside for what is only announced. A large body of a
+//! tenant is read aside of the serving threads. Refuses to build a tree of what a tenant sends; a field of any JSON is a
+//! `JsonContent`.
 
 use std::{fmt, future::Future, marker::PhantomData, pin::Pin, rc::Rc, time::Instant};
 
@@ -14,7 +15,8 @@ use actix_web::{
     http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING},
     web::Data,
 };
-use bulkhead_limits::Size;
+use bulkhead_domain::JsonContent;
+use bulkhead_limits::{Size, aside};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde::{
@@ -30,13 +32,22 @@ use crate::http::{
     wire::{self, Line},
 };
 
-/// How often a body lies in memory: as it came, as the statement holds it, and as the driver sends it.
+/// How often a body lies in memory: as it came, as the statement holds it, and as the driver sends it. What is kept of it for
+/// the answer counts as the answer's.
 pub(crate) const COPIES: usize = 3;
 /// By how much a body that was not announced grows at a time.
 pub(crate) const PIECE: usize = 64 << 10;
 
 /// The largest body that is taken without a credential, in bytes.
 const PUBLIC_LIMIT: usize = 16 << 10;
+
+/// What a request's body is read as.
+pub(crate) trait RequestBody: DeserializeOwned + Send + 'static {
+    /// Its field of any JSON, if it has one and it was sent: it is checked where the body is read.
+    fn content(&mut self) -> Option<&mut JsonContent> {
+        None
+    }
+}
 
 /// A request body, parsed.
 #[derive(Debug)]
@@ -47,7 +58,7 @@ pub(crate) struct Json<T> {
     pub(crate) bytes: Bytes,
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+impl<T: RequestBody> FromRequest for Json<T> {
     type Error = ApiError;
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
@@ -75,15 +86,35 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                 Some(tenant) => state.large.enter(tenant.get(), size).await?,
                 None => None,
             };
-            context::with(&request, |context| {
-                context.queued.set(begun.elapsed());
-                context.ingress.set(bytes.len() as u64);
-                context.large.replace(large);
-            });
-            let value = parse_body(&bytes)?;
-            Ok(Self { value, bytes })
+            context::with(&request, |context| context.ingress.set(bytes.len() as u64));
+            let content_limit = state.options.data_limit;
+            let value = match large {
+                Some(place) if size.has_large_body() => {
+                    let bytes = bytes.clone();
+                    // The thread holds the place: it may still read when the request is past its deadline.
+                    let read = move || (read_json(&bytes, content_limit), place);
+                    let (value, place) = aside("body", read).await?;
+                    context::with(&request, |context| context.large.replace(Some(place)));
+                    value
+                }
+                large => {
+                    context::with(&request, |context| context.large.replace(large));
+                    read_json(&bytes, content_limit)
+                }
+            };
+            // A thread that gives way is slow where others are busy; that is not billed.
+            context::with(&request, |context| context.queued.set(begun.elapsed()));
+            Ok(Self { value: value?, bytes })
         })
     }
+}
+
+fn read_json<T: RequestBody>(bytes: &[u8], content_limit: usize) -> Result<T, ApiError> {
+    let mut value: T = parse_body(bytes)?;
+    if let Some(content) = value.content() {
+        content.check(content_limit);
+    }
+    Ok(value)
 }
 
 /// What a request's head says about its body.

@@ -11,7 +11,7 @@ mod path;
 mod query;
 
 pub(crate) use accept::preferred;
-pub(crate) use body::{Json, object};
+pub(crate) use body::{Json, RequestBody, object};
 pub(crate) use caller::{AnyCaller, OperatorCaller, TenantCaller};
 pub(crate) use fields::{no_parameters, optional_time, present};
 pub(crate) use headers::{IdempotencyKeyHeader, IfMatch, IfMatchHeader, Intent, etag};

@@ -85,11 +85,11 @@ impl Load {
     }
 }
 
-/// More numbers than a resource may hold, which the API only knows when it has looked at all of them: a refusal that keeps a
-/// thread busy, and is billed.
+/// A member that appears twice, which the API only knows when it has looked at all of the content: a refusal that keeps a
+/// processor busy, and is billed.
 fn large_write() -> String {
     let numbers = vec!["1"; 125_000].join(",");
-    format!(r#"{{"name":"large","kind":"load","data":{{"numbers":[{numbers}]}}}}"#)
+    format!(r#"{{"name":"large","kind":"load","data":{{"numbers":[{numbers}],"last":1,"last":1}}}}"#)
 }
 
 async fn ask_until_it_dies(seen: Arc<Seen>, api: String, key: String, body: Option<String>) {

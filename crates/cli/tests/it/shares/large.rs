@@ -1,5 +1,7 @@
 //! A tenant's share of the processors: of its large requests one thread of two is busy with one at a time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures::future::join_all;
 use serde_json::json;
 
@@ -34,6 +36,31 @@ async fn one_by_one(system: &System, tenant: &Tenant<'_>, ask: impl AsyncFn()) {
         drop(lock);
     };
     tokio::join!(looking, join_all((0..CROWD).map(|_| ask())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_body_is_read_aside_of_the_serving_threads() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let numbers = json!({ "numbers": vec![1; 120_000] });
+    let body = json!({ "name": "n", "kind": "k", "data": numbers });
+    let was_aside = AtomicBool::new(false);
+    eventually(
+        async || {
+            let asked = tenant.owner.caller.post("/v1/resources", &body);
+            let looking = async {
+                while !was_aside.load(Ordering::Relaxed) {
+                    was_aside.store(system.has_thread("body"), Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! { answer = asked => drop(answer.expect(201)), () = looking => {} }
+            was_aside.load(Ordering::Relaxed)
+        },
+        |was_aside| *was_aside,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

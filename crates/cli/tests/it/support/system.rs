@@ -274,6 +274,11 @@ impl System {
         String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned()
     }
 
+    /// Whether a process under test has a thread of this name now.
+    pub(crate) fn has_thread(&self, name: &str) -> bool {
+        self.services.lock().unwrap().iter().any(|service| service.has_thread(name))
+    }
+
     /// What all processes under test have logged.
     pub(crate) fn logs(&self) -> String {
         self.services.lock().unwrap().iter().map(Service::log).collect()

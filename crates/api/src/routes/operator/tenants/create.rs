@@ -19,7 +19,7 @@ use crate::{
     http::{
         answer::Answer,
         error::{ApiError, FieldError},
-        extract::{IdempotencyKeyHeader, Intent, Json, OperatorCaller, object},
+        extract::{IdempotencyKeyHeader, Intent, Json, OperatorCaller, RequestBody, object},
         state::AppState,
     },
     routes::tenant::operations::OperationResponse,
@@ -43,6 +43,8 @@ pub(crate) struct CreateTenantRequest {
     #[serde(deserialize_with = "object")]
     owner: CreateTenantOwner,
 }
+
+impl RequestBody for CreateTenantRequest {}
 
 /// The first owner of a tenant.
 #[derive(Deserialize, ToSchema)]

@@ -11,7 +11,7 @@ use super::TenantResponse;
 use crate::http::{
     answer::Answer,
     error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, Json, OperatorCaller, present},
+    extract::{Id, IfMatch, IfMatchHeader, Json, OperatorCaller, RequestBody, present},
     state::AppState,
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct UpdateTenantRequest {
     #[schema(nullable = false, example = "enterprise")]
     plan: Option<String>,
 }
+
+impl RequestBody for UpdateTenantRequest {}
 
 /// Change a tenant
 ///

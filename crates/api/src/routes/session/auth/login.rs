@@ -10,7 +10,7 @@ use super::TokenResponse;
 use crate::http::{
     answer::Answer,
     error::ApiError,
-    extract::{Json, present},
+    extract::{Json, RequestBody, present},
     state::AppState,
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct LoginRequest {
     #[schema(format = Password, example = "correct horse battery staple")]
     password: String,
 }
+
+impl RequestBody for LoginRequest {}
 
 /// Log in
 ///

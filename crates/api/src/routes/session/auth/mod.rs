@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::http::{
     error::ApiError,
+    extract::RequestBody,
     operation::{Access, operations},
 };
 
@@ -51,3 +52,5 @@ pub(crate) struct RefreshRequest {
     #[schema(example = "bh_rt_…")]
     pub(crate) refresh_token: String,
 }
+
+impl RequestBody for RefreshRequest {}

@@ -15,7 +15,7 @@ use super::ApiKeyResponse;
 use crate::http::{
     answer::Answer,
     error::{ApiError, FieldError},
-    extract::{IdempotencyKeyHeader, Intent, Json, TenantCaller, optional_time},
+    extract::{IdempotencyKeyHeader, Intent, Json, RequestBody, TenantCaller, optional_time},
     state::AppState,
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct CreateApiKeyRequest {
     #[serde(default, deserialize_with = "optional_time")]
     expires_at: Option<DateTime<Utc>>,
 }
+
+impl RequestBody for CreateApiKeyRequest {}
 
 /// A new key, with its secret.
 #[derive(Serialize, ToSchema)]

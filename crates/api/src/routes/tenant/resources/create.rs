@@ -2,16 +2,16 @@
 
 use actix_web::web::Data;
 use bulkhead_db::tenant::resources::{self, NewResource};
-use bulkhead_domain::{JsonObject, ResourceId};
+use bulkhead_domain::{JsonContent, ResourceId};
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{ResourceResponse, check, content};
 use crate::http::{
     answer::Answer,
     error::ApiError,
-    extract::{IdempotencyKeyHeader, Intent, Json, TenantCaller},
+    extract::{IdempotencyKeyHeader, Intent, Json, RequestBody, TenantCaller},
     state::AppState,
 };
 
@@ -25,15 +25,18 @@ pub(crate) struct CreateResourceRequest {
     /// What it is, in your own terms.
     #[schema(min_length = 1, max_length = 64, example = "document")]
     kind: String,
-    /// Its content: any JSON object of at most 256 KiB, unless configured otherwise. It is kept as you send it, but for order
-    /// and white space; what cannot be kept so is refused.
-    #[serde(default = "empty")]
+    /// Its content: any JSON object of at most 256 KiB, unless configured otherwise. It is kept to the letter. Refused are a
+    /// member that appears twice in its object, half of a surrogate pair, U+0000, and a number of more than 1,000 digits when
+    /// written out.
+    #[serde(default)]
     #[schema(value_type = Object, example = json!({"pages": 12}))]
-    data: Box<RawValue>,
+    data: JsonContent,
 }
 
-fn empty() -> Box<RawValue> {
-    JsonObject::empty().into_raw()
+impl RequestBody for CreateResourceRequest {
+    fn content(&mut self) -> Option<&mut JsonContent> {
+        Some(&mut self.data)
+    }
 }
 
 /// Create a resource

@@ -7,10 +7,9 @@ mod list;
 mod update;
 
 use bulkhead_db::{JsonText, tenant::resources::Resource};
-use bulkhead_domain::{JsonObject, Permission, ResourceId, Text};
+use bulkhead_domain::{JsonContent, Permission, ResourceId, Text};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::http::{
@@ -81,9 +80,9 @@ fn check(name: Option<&str>, kind: Option<&str>) -> Vec<FieldError> {
     errors
 }
 
-/// The content, if it can be kept as it was sent; otherwise what is wrong with it is added to `errors`.
-fn content(data: Box<RawValue>, limit: usize, errors: &mut Vec<FieldError>) -> Option<JsonText> {
-    match JsonObject::new(data, limit) {
+/// The content, if it can be kept; otherwise what is wrong with it is added to `errors`.
+fn content(data: JsonContent, limit: usize, errors: &mut Vec<FieldError>) -> Option<JsonText> {
+    match data.within(limit) {
         Ok(object) => Some(object.into()),
         Err(fault) => {
             errors.push(FieldError::new(&format!("/data{}", fault.pointer), &fault));

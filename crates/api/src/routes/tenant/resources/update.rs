@@ -2,16 +2,16 @@
 
 use actix_web::web::Data;
 use bulkhead_db::tenant::resources::{self, ResourceChange};
-use bulkhead_domain::ResourceId;
+use bulkhead_domain::{JsonContent, ResourceId};
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{ResourceResponse, check, content};
 use crate::http::{
     answer::Answer,
     error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, Json, TenantCaller, present},
+    extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody, TenantCaller, present},
     state::AppState,
 };
 
@@ -30,7 +30,13 @@ pub(crate) struct UpdateResourceRequest {
     /// The new content, whole.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, value_type = Option<Object>, example = json!({"pages": 14}))]
-    data: Option<Box<RawValue>>,
+    data: Option<JsonContent>,
+}
+
+impl RequestBody for UpdateResourceRequest {
+    fn content(&mut self) -> Option<&mut JsonContent> {
+        self.data.as_mut()
+    }
 }
 
 /// Change a resource

@@ -18,7 +18,7 @@ use super::UserResponse;
 use crate::http::{
     answer::Answer,
     error::{ApiError, FieldError},
-    extract::{IdempotencyKeyHeader, Intent, Json, TenantCaller},
+    extract::{IdempotencyKeyHeader, Intent, Json, RequestBody, TenantCaller},
     state::AppState,
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct CreateUserRequest {
     #[schema(example = "developer")]
     role: String,
 }
+
+impl RequestBody for CreateUserRequest {}
 
 /// Add a user
 ///

@@ -15,7 +15,7 @@ use super::UserResponse;
 use crate::http::{
     answer::Answer,
     error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, Json, TenantCaller},
+    extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody, TenantCaller},
     state::AppState,
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct UpdateUserRequest {
     #[schema(example = "admin")]
     role: String,
 }
+
+impl RequestBody for UpdateUserRequest {}
 
 /// Change a user's role
 ///
