@@ -1,7 +1,8 @@
 //! Large requests: those whose bodies or answers take a processor for milliseconds, here and in PostgreSQL.
 //!
 //! A tenant's share of the processors is below the whole: so many of its large requests are worked on at once, whatever it
-//! has in flight, and the others wait for one of them to be answered. How large an answer will be is known only when it is
+//! has in flight, and the others wait for one of them to be answered. Its place then rests for as long as it was taken, so that
+//! even on one processor half of the time is left to others. How large an answer will be is known only when it is
 //! made; a tenant that was given a large one a moment ago is expected to be given another.
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 use bulkhead_domain::TenantId;
 use parking_lot::Mutex;
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
@@ -24,6 +26,8 @@ use crate::in_flight::Crowded;
 const LARGE_BODY: usize = 16 << 10;
 /// An answer from this size on is large, in bytes: writing costs less than reading.
 const LARGE_ANSWER: usize = 64 << 10;
+/// How long a place rests at most: one that was taken for longer has mostly waited for PostgreSQL.
+const LONGEST_REST: Duration = Duration::from_millis(20);
 /// How long a tenant's answers are expected to be as large as the last one.
 const REMEMBERED: Duration = Duration::from_secs(10);
 /// Tenants that are remembered without a request in flight before the list is gone through.
@@ -82,7 +86,7 @@ impl LargeRequests {
         }
         let (place, places) = self.begin(tenant);
         match tokio::time::timeout(self.wait, places.acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Some(LargePlace { _permit: permit, _counted: place })),
+            Ok(Ok(permit)) => Ok(Some(LargePlace { held: Some((permit, place)), since: Instant::now() })),
             // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(Crowded::Share),
         }
@@ -127,11 +131,26 @@ impl fmt::Debug for LargeRequests {
     }
 }
 
-/// A large request that is being worked on, until this is dropped.
+/// A large request that is being worked on, until this is dropped; then its place rests.
 #[must_use = "the request counts as answered when this is dropped"]
 pub struct LargePlace {
-    _permit: OwnedSemaphorePermit,
-    _counted: Counted,
+    /// Taken out when the place rests.
+    held: Option<(OwnedSemaphorePermit, Counted)>,
+    since: Instant,
+}
+
+impl Drop for LargePlace {
+    fn drop(&mut self) {
+        let rest = self.since.elapsed().min(LONGEST_REST);
+        let held = self.held.take();
+        // On a thread aside, where a request is dropped that is past its deadline, no time can be waited for.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(rest).await;
+                drop(held);
+            });
+        }
+    }
 }
 
 impl fmt::Debug for LargePlace {
@@ -194,11 +213,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_place_rests_for_as_long_as_it_was_taken_but_not_for_long() {
+        let requests = LargeRequests::new(1, Duration::from_secs(2));
+        for (taken, rest) in
+            [(Duration::from_millis(7), Duration::from_millis(7)), (REMEMBERED, LONGEST_REST)]
+        {
+            let place = body(&requests, 1, LARGE_BODY).await.unwrap();
+            tokio::time::advance(taken).await;
+            drop(place);
+            let asked = Instant::now();
+            drop(body(&requests, 1, LARGE_BODY).await.unwrap());
+            assert_eq!(asked.elapsed(), rest);
+            tokio::time::sleep(2 * LONGEST_REST).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_that_waits_too_long_is_refused_and_nothing_is_kept_of_it() {
         let requests = LargeRequests::new(1, Duration::from_secs(2));
         let first = body(&requests, 1, LARGE_BODY).await.unwrap();
         assert_eq!(body(&requests, 1, LARGE_BODY).await.unwrap_err(), Crowded::Share);
         drop(first);
+        tokio::time::sleep(2 * LONGEST_REST).await;
         assert!(requests.tenants.lock().is_empty());
     }
 
