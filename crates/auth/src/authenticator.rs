@@ -139,6 +139,9 @@ impl Authenticator {
     /// `ask` is called before the database is asked about somebody who has shown nothing good yet, and may refuse that by
     /// saying when to come back. It is not called for a credential that this node has verified before, however long ago,
     /// nor for a token that we have signed.
+    ///
+    /// What is done for a credential that is not remembered lies in boxes: a request's future is moved some ten times before it
+    /// is first polled, and would be ten times as large.
     pub async fn authenticate(
         &self,
         db: &Db,
@@ -153,14 +156,14 @@ impl Authenticator {
             Err(miss) => {
                 let verified = if ApiKey::looks_like(text) {
                     let ask = || if miss.was_good() { Ok(()) } else { ask() };
-                    let verified = self.verify_api_key(db, text, is_fresh, ask, now).await;
+                    let verified = Box::pin(self.verify_api_key(db, text, is_fresh, ask, now)).await;
                     // Tokens need no such memory: nothing is asked about one that has lapsed.
                     if matches!(verified, Err(AuthError::Lapsed)) {
                         self.cache.put_lapsed(miss, now);
                     }
                     verified?
                 } else {
-                    self.verify_token(db, text, is_fresh, now).await?
+                    Box::pin(self.verify_token(db, text, is_fresh, now)).await?
                 };
                 self.cache.put(miss, verified, now);
                 verified.principal

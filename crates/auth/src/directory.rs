@@ -64,7 +64,7 @@ impl Directory {
                 db.platform_read(Authority::credentials(), async |tx| tenants::entry(tx, id).await).await
             }
         };
-        let found = self.reading.join((id, generation), read).await?;
+        let found = Box::pin(self.reading.join((id, generation), read)).await?;
         if let Some(entry) = found {
             self.entries.insert(id, Remembered { entry, at: now, generation });
         }

@@ -62,7 +62,7 @@ impl NodeView {
         if self.reading.is_slow((), PATIENCE) {
             return false;
         }
-        match tokio::time::timeout(PATIENCE, self.read(db, now)).await {
+        match tokio::time::timeout(PATIENCE, Box::pin(self.read(db, now))).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "revocations could not be read when they were needed"),
             Err(_elapsed) => tracing::debug!("revocations were not read in time"),

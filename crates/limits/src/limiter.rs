@@ -85,7 +85,8 @@ impl Limiter {
                 decision
             }
             Err(demand) => {
-                let ([decision], reply) = self.ask(tenant, [demand], now).await;
+                // In a box, for it is rare and large, and the future of every request would hold it.
+                let ([decision], reply) = Box::pin(self.ask(tenant, [demand], now)).await;
                 match reply {
                     Reply::Said([said]) => {
                         self.shared.leases.note(tenant, demand, said, asked, Instant::now());

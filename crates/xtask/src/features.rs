@@ -10,7 +10,7 @@ use anyhow::Context;
 use cargo_metadata::Metadata;
 
 /// Libraries whose features are no more than these.
-const FEATURES: [(&str, &[&str]); 2] = [("actix-web", &["macros"]), ("actix-http", &["default"])];
+const FEATURES: [(&str, &[&str]); 2] = [("actix-web", &["macros", "unicode"]), ("actix-http", &["default"])];
 
 /// What the product is not built from, and what would have brought it.
 const ABSENT: [(&str, &str); 5] = [
