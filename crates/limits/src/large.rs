@@ -1,9 +1,9 @@
 //! Large requests: those whose bodies or answers take a processor for milliseconds, here and in PostgreSQL.
 //!
 //! A tenant's share of the processors is below the whole: so many of its large requests are worked on at once, whatever it
-//! has in flight, and the others wait for one of them to be answered. Its place then rests for as long as it was taken, so that
-//! even on one processor half of the time is left to others. How large an answer will be is known only when it is
-//! made; a tenant that was given a large one a moment ago is expected to be given another.
+//! has in flight, and the others wait for one of them to be answered. Its place then rests for as long as it was taken, but not
+//! for long, so that even on one processor time is left to others. How large an answer will be is known only when it is made; a
+//! tenant that was given a large one a moment ago is expected to be given another.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -143,7 +143,7 @@ impl Drop for LargePlace {
     fn drop(&mut self) {
         let rest = self.since.elapsed().min(LONGEST_REST);
         let held = self.held.take();
-        // On a thread aside, where a request is dropped that is past its deadline, no time can be waited for.
+        // A thread aside, which drops the place of a request that is past its deadline, has no runtime to wait in: no rest.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 tokio::time::sleep(rest).await;

@@ -2,7 +2,8 @@
 //!
 //! Owns token buckets (a tenant's, shared by all processes through Redis; an address's, local), tokens taken ahead, the
 //! buckets that take over when Redis is away, what a tenant may have in flight (requests, and their bytes in memory), the
-//! threads for work that takes milliseconds, and the response headers that tell clients about limits. Refuses to fail: a broken Redis makes a decision local, never absent and never an error.
+//! threads for work that takes milliseconds, and the response headers that tell clients about limits. Refuses to fail for
+//! Redis: a broken one makes a decision local, never absent and never an error.
 //!
 //! # What holds
 //!

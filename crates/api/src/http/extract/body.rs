@@ -2,9 +2,8 @@
 //!
 //! A body's bytes count among those that the tenant has in flight: those announced since the request's admission, those of a
 //! body that comes in pieces before each piece is taken. Without a credential they count among the address's, and a body is at
-//! most 16 KiB. No memory is set aside for what is only announced. A large body of a
-//! tenant is read aside of the serving threads. Refuses to build a tree of what a tenant sends; a field of any JSON is a
-//! `JsonContent`.
+//! most 16 KiB. No memory is set aside for what is only announced. A large body of a tenant is read aside of the serving
+//! threads. Refuses to build a tree of what a tenant sends; a field of any JSON is a `JsonContent`.
 
 use std::{fmt, future::Future, marker::PhantomData, pin::Pin, rc::Rc, time::Instant};
 
