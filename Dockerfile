@@ -15,11 +15,11 @@ COPY crates/cli/Cargo.toml crates/cli/
 COPY crates/config/Cargo.toml crates/config/
 COPY crates/db/Cargo.toml crates/db/
 COPY crates/domain/Cargo.toml crates/domain/
+COPY crates/fixtures/Cargo.toml crates/fixtures/
 COPY crates/jobs/Cargo.toml crates/jobs/
 COPY crates/limits/Cargo.toml crates/limits/
 COPY crates/servers/Cargo.toml crates/servers/
 COPY crates/telemetry/Cargo.toml crates/telemetry/
-COPY crates/testkit/Cargo.toml crates/testkit/
 COPY crates/usage/Cargo.toml crates/usage/
 COPY crates/worker/Cargo.toml crates/worker/
 COPY crates/xtask/Cargo.toml crates/xtask/

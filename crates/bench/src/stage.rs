@@ -30,8 +30,8 @@ use bulkhead_domain::{
     ApiKeyId, Clock as _, Evidence, JobId, Plan, Proven, ResourceId, Role, SchemaName, Slug, SystemClock,
     TenantId, UserId,
 };
+use bulkhead_fixtures::{Cluster, TestDb, TestRedis};
 use bulkhead_servers::{Binaries, Scratch};
-use bulkhead_testkit::{Cluster, TestDb, TestRedis};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 

@@ -45,10 +45,10 @@ const GRAPH: [(&str, &[&str]); 13] = [
 ];
 
 /// What the tests of any crate may use besides: test support, and the leaves.
-const TESTS_MAY_USE: [&str; 6] = ["testkit", "servers", "domain", "config", "telemetry", "jobs"];
+const TESTS_MAY_USE: [&str; 6] = ["fixtures", "servers", "domain", "config", "telemetry", "jobs"];
 
 /// Crates that are no part of the product: they may use everything, and no product crate may use them.
-const TOOLS: [&str; 3] = ["bench", "testkit", "xtask"];
+const TOOLS: [&str; 3] = ["bench", "fixtures", "xtask"];
 
 /// Libraries that only some product crates may name; a star stands for any ending.
 const RESERVED: [(&str, &[&str]); 6] = [
@@ -228,10 +228,10 @@ mod tests {
 
     #[test]
     fn tools_belong_in_dev_dependencies() {
-        let found = planted("api", &["testkit"], &[]);
-        assert_eq!(found, ["api: testkit is no part of the product; move it to [dev-dependencies]"]);
-        assert_eq!(planted("api", &[], &["testkit"]), [""; 0]);
-        assert_eq!(planted("testkit", &["api", "diesel", "redis"], &["worker"]), [""; 0]);
+        let found = planted("api", &["fixtures"], &[]);
+        assert_eq!(found, ["api: fixtures is no part of the product; move it to [dev-dependencies]"]);
+        assert_eq!(planted("api", &[], &["fixtures"]), [""; 0]);
+        assert_eq!(planted("fixtures", &["api", "diesel", "redis"], &["worker"]), [""; 0]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
             // The second is inside the unit tests of that file.
             (
                 "Evidence::Fixture",
-                &["cli/src/dev/seed.rs", "auth/src/principal.rs", "testkit/src/", "bench/src/"],
+                &["cli/src/dev/seed.rs", "auth/src/principal.rs", "fixtures/src/", "bench/src/"],
             ),
         ],
     ),
@@ -53,7 +53,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                     "cli/src/dev/seed.rs",
                     "usage/src/",
                     "worker/src/",
-                    "testkit/src/",
+                    "fixtures/src/",
                     "bench/src/",
                 ],
             ),

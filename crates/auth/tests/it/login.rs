@@ -6,7 +6,7 @@ use anyhow::Result;
 use bulkhead_auth::{AuthError, Bounds, LoginAttempt, attempts::LONGEST_WAIT};
 use bulkhead_db::{Db, Pool, PoolOptions, Shares, platform::tenants::DirectoryEntry};
 use bulkhead_domain::{Plan, api_key::ApiKey};
-use bulkhead_testkit::{Login, OWNER_PASSWORD, TestDb, timeouts};
+use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, timeouts};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use tokio::task::LocalSet;

@@ -16,7 +16,7 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{ApiKeyId, Clock as _, Role, SystemClock, UserId};
-use bulkhead_testkit::{Login, OWNER_PASSWORD, TestDb, TestTenant};
+use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, TestTenant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::forger;

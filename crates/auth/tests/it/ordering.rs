@@ -4,7 +4,7 @@ use anyhow::Result;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bulkhead_auth::{AuthError, RefreshToken, Tokens};
 use bulkhead_domain::{Plan, Role};
-use bulkhead_testkit::{Login, OWNER_PASSWORD, TestDb, TestTenant};
+use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, TestTenant};
 use chrono::TimeDelta;
 use tokio::task::LocalSet;
 

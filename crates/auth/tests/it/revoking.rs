@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use bulkhead_auth::{AuthError, Bounds};
 use bulkhead_domain::{Plan, Role};
-use bulkhead_testkit::{Cluster, Login, OWNER_PASSWORD, TestDb, TestTenant};
+use bulkhead_fixtures::{Cluster, Login, OWNER_PASSWORD, TestDb, TestTenant};
 use tokio::task::LocalSet;
 
 use crate::node::{Node, WAITING, until};

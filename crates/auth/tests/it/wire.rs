@@ -7,7 +7,7 @@ use std::sync::{
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{Connector, Db, Pool};
-use bulkhead_testkit::{Login, TestDb, timeouts};
+use bulkhead_fixtures::{Login, TestDb, timeouts};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -6,7 +6,7 @@ use bulkhead_db::{
     tenant::{credentials, resources},
 };
 use bulkhead_domain::{Evidence, Proven, ResourceId, api_key::ApiKey};
-use bulkhead_testkit::{TestDb, timeouts};
+use bulkhead_fixtures::{TestDb, timeouts};
 
 use super::Effort;
 use crate::{

@@ -11,7 +11,7 @@ use bulkhead_db::{
     Connector, Owner, Pool,
     fleet::migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
 };
-use bulkhead_testkit::{TestDb, timeouts};
+use bulkhead_fixtures::{TestDb, timeouts};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::Effort;

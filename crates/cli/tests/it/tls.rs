@@ -2,7 +2,7 @@
 //! command and key that Terraform does not allow the process.
 
 use bulkhead_domain::Role;
-use bulkhead_testkit::CertificateAuthority;
+use bulkhead_fixtures::CertificateAuthority;
 use serde_json::json;
 
 use crate::support::{Options, System, bulkhead, eventually, this_month};

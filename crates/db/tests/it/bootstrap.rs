@@ -12,7 +12,7 @@ use bulkhead_db::{
     platform::tenants::{self, NewTenant},
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, Slug, SystemClock, TenantId, UserId};
-use bulkhead_testkit::{Cluster, Login, TestDb, timeouts};
+use bulkhead_fixtures::{Cluster, Login, TestDb, timeouts};
 use std::{sync::Arc, time::Duration};
 
 /// The URLs of one database of a cluster, under the passwords of this test.

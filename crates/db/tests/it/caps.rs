@@ -12,7 +12,7 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{ApiKeyId, Clock as _, Plan, Role, SystemClock, UserId};
-use bulkhead_testkit::{Login, TestDb, TestTenant};
+use bulkhead_fixtures::{Login, TestDb, TestTenant};
 use tokio::sync::oneshot;
 
 /// How long something may take on a busy machine.

@@ -10,8 +10,8 @@ use bulkhead_db::{
     Connector, Db, DbError, DbResult, JsonText, Pool, PoolOptions, gate::profile, tenant::resources,
 };
 use bulkhead_domain::{Clock as _, JsonObject, Plan, ResourceId, SystemClock};
+use bulkhead_fixtures::{Cluster, TestDb, TestTenant, timeouts};
 use bulkhead_servers::Signal;
-use bulkhead_testkit::{Cluster, TestDb, TestTenant, timeouts};
 use futures::future::join_all;
 
 async fn insert(db: &Db, tenant: &TestTenant) -> DbResult<ResourceId> {

@@ -7,7 +7,7 @@ use bulkhead_db::fleet::{
     provision::schema_pool::build_ahead,
 };
 use bulkhead_domain::{Clock as _, Plan, SchemaName, SystemClock, TenantId};
-use bulkhead_testkit::{Cluster, Login, TestDb};
+use bulkhead_fixtures::{Cluster, Login, TestDb};
 
 async fn findings(db: &TestDb) -> Result<Vec<Finding>> {
     Ok(inspect(&db.owner()?, TENANT_MIGRATIONS).await?)

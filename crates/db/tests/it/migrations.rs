@@ -16,7 +16,7 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::Plan;
-use bulkhead_testkit::{Cluster, Login, TestDb, TestTenant};
+use bulkhead_fixtures::{Cluster, Login, TestDb, TestTenant};
 
 use crate::support::catalog;
 

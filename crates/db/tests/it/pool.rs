@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bulkhead_db::{Db, DbError, PoolOptions, Shares, tenant::users};
 use bulkhead_domain::Plan;
-use bulkhead_testkit::{TestDb, TestTenant, timeouts};
+use bulkhead_fixtures::{TestDb, TestTenant, timeouts};
 use futures::future::join_all;
 use tokio::{
     sync::oneshot,

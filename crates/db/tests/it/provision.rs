@@ -9,7 +9,7 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId};
-use bulkhead_testkit::{TestDb, TestTenant};
+use bulkhead_fixtures::{TestDb, TestTenant};
 
 async fn build(owner: &Owner, tenant: TenantId) -> Result<Provisioned, DbError> {
     build_with(owner, TENANT_MIGRATIONS, tenant).await

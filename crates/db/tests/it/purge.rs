@@ -16,8 +16,8 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId, TenantStatus};
+use bulkhead_fixtures::{Login, TestDb, TestTenant, timeouts};
 use bulkhead_jobs::{PurgeExpired, PurgeTenant};
-use bulkhead_testkit::{Login, TestDb, TestTenant, timeouts};
 use chrono::TimeDelta;
 
 async fn delete(db: &TestDb, id: TenantId) -> Result<tenants::Tenant> {

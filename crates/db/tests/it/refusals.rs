@@ -12,9 +12,9 @@ use bulkhead_db::{
     tenant::resources,
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, ResourceId, SystemClock};
+use bulkhead_fixtures::{Cluster, Login, TestDb, TestTenant, timeouts};
 use bulkhead_servers::Scratch;
 use bulkhead_telemetry::{Metrics, metrics::DbFailure};
-use bulkhead_testkit::{Cluster, Login, TestDb, TestTenant, timeouts};
 use futures::future::join_all;
 use serde_json::json;
 

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bulkhead_domain::Plan;
-use bulkhead_testkit::TestDb;
+use bulkhead_fixtures::TestDb;
 
 /// What is in the database and handled in SQL alone: a table, and its column or `*` for all of it.
 const IN_SQL_ALONE: [(&str, &str); 13] = [

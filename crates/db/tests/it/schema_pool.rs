@@ -18,7 +18,7 @@ use bulkhead_db::{
     platform::tenants::{self, NewTenant},
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, SchemaName, Slug, SystemClock, TenantId, UserId};
-use bulkhead_testkit::{Login, TestDb};
+use bulkhead_fixtures::{Login, TestDb};
 use tokio::sync::Barrier;
 
 use crate::support::catalog;

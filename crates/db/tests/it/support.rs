@@ -1,7 +1,7 @@
 //! What several tests need: the catalog as text.
 
 use anyhow::Result;
-use bulkhead_testkit::TestDb;
+use bulkhead_fixtures::TestDb;
 
 /// Everything that makes up the given schemas, one fact a line: relations with columns, defaults, owners, privileges
 /// and comments, constraints, indexes, functions, views. The names of `schemas` are written as `§0`, `§1`, and so on, so

@@ -17,7 +17,7 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId};
-use bulkhead_testkit::{Login, TestDb};
+use bulkhead_fixtures::{Login, TestDb};
 use tokio::time::timeout;
 
 use crate::support::catalog;

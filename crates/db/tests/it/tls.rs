@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bulkhead_db::{Authority, Connector, Db, DbError, Pool, Tls, gate::profile, platform::tenants};
 use bulkhead_domain::{Clock as _, Plan, SystemClock, TenantId};
-use bulkhead_testkit::{CertificateAuthority, Cluster, TestDb, timeouts};
+use bulkhead_fixtures::{CertificateAuthority, Cluster, TestDb, timeouts};
 
 async fn ask(url: &str, tls: Option<&Tls>) -> Result<(), DbError> {
     let pool = Pool::new(Connector::new(url, tls, Duration::from_secs(5))?, TestDb::pool_options(1));

@@ -9,7 +9,7 @@ mod roles;
 use anyhow::{Context as _, Result};
 use bulkhead_db::{Db, DbError, DbResult, JsonText, PageRequest, TenantTx, gate::profile, tenant::resources};
 use bulkhead_domain::{Clock as _, JsonObject, Plan, ResourceId, SystemClock, TenantId};
-use bulkhead_testkit::{TestDb, TestTenant};
+use bulkhead_fixtures::{TestDb, TestTenant};
 
 /// Tenants that each hold one row whose name tells whose it is.
 async fn marked_tenants(db: &TestDb, count: usize) -> Result<Vec<TestTenant>> {

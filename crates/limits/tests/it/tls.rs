@@ -1,8 +1,8 @@
 //! Redis behind TLS: the right authority is enough, anything else is refused.
 
+use bulkhead_fixtures::CertificateAuthority;
 use bulkhead_limits::{Source, client};
 use bulkhead_servers::{Binaries, Redis, RedisOptions, Scratch};
-use bulkhead_testkit::CertificateAuthority;
 
 use crate::support::{admitted, ask, burst, limiter, tenant};
 

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use bulkhead_fixtures::CertificateAuthority;
 use bulkhead_servers::{Binaries, Durability, Postgres, PostgresOptions, Tls};
-use bulkhead_testkit::CertificateAuthority;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use bulkhead_db::{Authority, Db, DbError, platform::usage};
 use bulkhead_domain::usage::UsageBatch;
-use bulkhead_testkit::TestDb;
+use bulkhead_fixtures::TestDb;
 use futures::future::join_all;
 use rand::{RngExt as _, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use uuid::Uuid;

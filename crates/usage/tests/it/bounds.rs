@@ -9,8 +9,8 @@ use bulkhead_domain::{
     Mac,
     usage::{StatusClass, UsageDelta},
 };
+use bulkhead_fixtures::{Cluster, Login, TestDb, TestRedis, mac};
 use bulkhead_servers::Signal;
-use bulkhead_testkit::{Cluster, Login, TestDb, TestRedis, mac};
 use bulkhead_usage::{Flusher, Outcome, Stores};
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -72,13 +72,13 @@ async fn too_much_is_applied_in_halves(timeouts: Timeouts, answer: Duration) -> 
 
 #[tokio::test]
 async fn what_the_server_ends_as_too_much_is_applied_in_halves() -> Result<()> {
-    let timeouts = Timeouts { statement_ms: 2_000, ..bulkhead_testkit::timeouts() };
+    let timeouts = Timeouts { statement_ms: 2_000, ..bulkhead_fixtures::timeouts() };
     too_much_is_applied_in_halves(timeouts, Duration::from_secs(15)).await
 }
 
 #[tokio::test]
 async fn what_we_end_as_too_much_is_applied_in_halves() -> Result<()> {
-    let timeouts = Timeouts { statement_ms: 50_000, ..bulkhead_testkit::timeouts() };
+    let timeouts = Timeouts { statement_ms: 50_000, ..bulkhead_fixtures::timeouts() };
     too_much_is_applied_in_halves(timeouts, Duration::from_secs(2)).await
 }
 

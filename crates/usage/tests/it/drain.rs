@@ -1,7 +1,7 @@
 //! The worker's side of the stream.
 
 use anyhow::Result;
-use bulkhead_testkit::{TestDb, TestRedis, mac};
+use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_usage::{DrainOptions, Drained, STREAM, drain, length};
 use chrono::{DateTime, Utc};
 

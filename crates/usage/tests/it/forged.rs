@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use bulkhead_testkit::{TestDb, TestRedis, mac, mac_of};
+use bulkhead_fixtures::{TestDb, TestRedis, mac, mac_of};
 use bulkhead_usage::{DrainOptions, Drained, STREAM, drain};
 use chrono::{DateTime, TimeDelta, Utc};
 use redis::aio::MultiplexedConnection;

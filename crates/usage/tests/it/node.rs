@@ -4,7 +4,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use anyhow::{Result, bail};
 use bulkhead_domain::usage::{StatusClass, UsageKey};
-use bulkhead_testkit::{Login, TestDb, TestRedis, mac};
+use bulkhead_fixtures::{Login, TestDb, TestRedis, mac};
 use bulkhead_usage::{Flusher, FlusherOptions, Outcome, Recorder, Stores, length};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;

@@ -5,8 +5,8 @@ use std::{process::Command, time::Duration};
 
 use anyhow::Result;
 use bulkhead_db::Timeouts;
+use bulkhead_fixtures::{Cluster, Login, TestDb, TestRedis};
 use bulkhead_servers::Signal;
-use bulkhead_testkit::{Cluster, Login, TestDb, TestRedis};
 use bulkhead_usage::{FlusherOptions, Stores};
 
 use crate::{
@@ -214,7 +214,7 @@ fn signal_children(parent: u32, signal: &str) {
 async fn without_redis_a_database_that_is_busy_makes_no_answer_unsafe() -> Result<()> {
     let (db, mut redis) = (TestDb::new().await?, TestRedis::start().await?);
     redis.kill(Signal::SIGKILL)?;
-    let timeouts = Timeouts { lock_ms: 200, ..bulkhead_testkit::timeouts() };
+    let timeouts = Timeouts { lock_ms: 200, ..bulkhead_fixtures::timeouts() };
     let stores = Stores { db: db.db_with(TestDb::pool_options(1), timeouts)?, ..stores(&db, &redis)? };
     let mut node = Node::start_with(stores, options())?;
     let admin = db.session(Login::Admin).await?;

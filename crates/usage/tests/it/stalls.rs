@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Result;
-use bulkhead_testkit::{TestDb, TestRedis};
+use bulkhead_fixtures::{TestDb, TestRedis};
 use futures::future::join_all;
 
 use crate::{

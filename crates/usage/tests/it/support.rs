@@ -7,8 +7,8 @@ use bulkhead_domain::{
     TenantId,
     usage::{BatchId, LatencyHistogram, StatusClass, UsageBatch, UsageDelta, UsageKey},
 };
+use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_telemetry::Metrics;
-use bulkhead_testkit::{TestDb, TestRedis, mac};
 use bulkhead_usage::{DrainOptions, Drained, RedisServer, STREAM, drain};
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::{RngExt as _, rngs::StdRng};

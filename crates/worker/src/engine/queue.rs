@@ -353,7 +353,7 @@ async fn deliver(task: Task, arrivals: Data<Arrivals>) {
 
 #[cfg(test)]
 mod tests {
-    use bulkhead_testkit::mac;
+    use bulkhead_fixtures::mac;
 
     use super::*;
 

@@ -8,8 +8,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use bulkhead_db::{Connector, Db, Owner, Pool};
 use bulkhead_domain::SystemClock;
+use bulkhead_fixtures::{TestDb, TestRedis, mac, timeouts};
 use bulkhead_telemetry::Metrics;
-use bulkhead_testkit::{TestDb, TestRedis, mac, timeouts};
 use bulkhead_worker::{Reaches, Registry, run};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bulkhead_db::platform::queue::JobState;
-use bulkhead_testkit::TestRedis;
+use bulkhead_fixtures::TestRedis;
 use tokio::{task::LocalSet, time::sleep};
 
 use crate::support::{

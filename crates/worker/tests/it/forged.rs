@@ -6,7 +6,7 @@ use anyhow::Result;
 use apalis::prelude::TaskSink as _;
 use apalis_redis::{Config, RedisStorage};
 use bulkhead_domain::JobId;
-use bulkhead_testkit::{TestDb, TestRedis, mac, mac_of};
+use bulkhead_fixtures::{TestDb, TestRedis, mac, mac_of};
 use bulkhead_worker::WorkerOptions;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};

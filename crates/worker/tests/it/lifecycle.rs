@@ -18,8 +18,8 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId};
+use bulkhead_fixtures::{Login, TestDb, TestRedis};
 use bulkhead_jobs::{KeepHouse, ProvisionTenant};
-use bulkhead_testkit::{Login, TestDb, TestRedis};
 use bulkhead_worker::Registry;
 use chrono::TimeDelta;
 use tokio::{

@@ -11,8 +11,8 @@ use bulkhead_db::{
     tenant,
 };
 use bulkhead_domain::{Clock as _, Plan, SystemClock, TenantId};
+use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_jobs::{DecideScaling, FillSchemaPool, Job as _, KeepHouse, ProvisionTenant, PurgeExpired};
-use bulkhead_testkit::{TestDb, TestRedis, mac};
 use bulkhead_worker::{Registry, WorkerOptions};
 use tokio::task::LocalSet;
 

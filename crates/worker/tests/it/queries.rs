@@ -12,8 +12,8 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{Clock as _, SystemClock};
+use bulkhead_fixtures::TestDb;
 use bulkhead_jobs::KeepHouse;
-use bulkhead_testkit::TestDb;
 
 use crate::support::{Probe, database, enqueue, enqueue_many, job, tenant};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use bulkhead_fixtures::TestRedis;
 use bulkhead_servers::Signal;
-use bulkhead_testkit::TestRedis;
 use tokio::{task::LocalSet, time::sleep};
 
 use crate::support::{

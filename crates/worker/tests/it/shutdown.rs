@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bulkhead_db::platform::queue::JobState;
-use bulkhead_testkit::TestRedis;
+use bulkhead_fixtures::TestRedis;
 use tokio::{task::LocalSet, time::sleep};
 
 use crate::support::{
@@ -57,8 +57,8 @@ async fn a_job_that_outlasts_the_drain_is_handed_back_uncounted_and_run_elsewher
 /// PostgreSQL answers nothing any more: the process ends all the same.
 #[tokio::test]
 async fn a_worker_without_a_database_ends_in_time() -> Result<()> {
+    use bulkhead_fixtures::{Cluster, TestDb};
     use bulkhead_servers::Signal;
-    use bulkhead_testkit::{Cluster, TestDb};
 
     let cluster = Cluster::start(|_| (), None).await?;
     let (db, redis) = (TestDb::on(cluster).await?, TestRedis::start().await?);

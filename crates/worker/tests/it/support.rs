@@ -9,9 +9,9 @@ use bulkhead_db::{
     tenant::audit::Entry,
 };
 use bulkhead_domain::{Clock as _, JobId, SystemClock, TenantId};
+use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_jobs::{Job, TenantJob};
 use bulkhead_telemetry::Metrics;
-use bulkhead_testkit::{TestDb, TestRedis, mac};
 use bulkhead_usage::RedisServer;
 use bulkhead_worker::{
     Finished, Handle, JobContext, JobError, Reaches, Registry, WorkerError, WorkerOptions, run,

@@ -16,8 +16,8 @@ use std::{
 };
 
 use bulkhead_domain::OperatorRole;
+use bulkhead_fixtures::CertificateAuthority;
 use bulkhead_servers::{Binaries, Durability, Postgres, PostgresOptions, Redis, RedisOptions, Scratch, Tls};
-use bulkhead_testkit::CertificateAuthority;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 

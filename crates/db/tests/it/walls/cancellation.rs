@@ -14,7 +14,7 @@ use bulkhead_db::{
     tenant::{credentials, users},
 };
 use bulkhead_domain::{Clock as _, Role, SystemClock, UserId};
-use bulkhead_testkit::{TestDb, TestTenant, timeouts};
+use bulkhead_fixtures::{TestDb, TestTenant, timeouts};
 
 use super::{all_quiet, look, marked_tenants, next_is_clean, put, see_own_rows};
 
@@ -134,7 +134,7 @@ async fn a_dropped_statement_stops_running_on_the_server() -> Result<()> {
     // Nothing but us would stop the statement in time.
     let minutes = Timeouts { statement_ms: 600_000, lock_ms: 600_000, idle_ms: 600_000 };
     let db = database.db_with(TestDb::pool_options(1), minutes)?;
-    let blocker = database.session(bulkhead_testkit::Login::Admin).await?;
+    let blocker = database.session(bulkhead_fixtures::Login::Admin).await?;
     blocker.batch_execute(&format!("BEGIN; LOCK TABLE {}.resources", a.schema())).await?;
     let waiting = db.read::<_, DbError>(a.proven(), async |tx| see_own_rows(tx, a.id).await);
     assert!(tokio::time::timeout(std::time::Duration::from_millis(300), waiting).await.is_err());

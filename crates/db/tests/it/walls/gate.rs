@@ -6,8 +6,8 @@ use bulkhead_db::{
     gate::{jobs, profile},
 };
 use bulkhead_domain::{Clock as _, SystemClock};
+use bulkhead_fixtures::{Login, TestDb, TestTenant};
 use bulkhead_jobs::PurgeExpired;
-use bulkhead_testkit::{Login, TestDb, TestTenant};
 use tokio_postgres::Client;
 
 use super::marked_tenants;

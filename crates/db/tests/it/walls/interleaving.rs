@@ -5,7 +5,7 @@ use std::{future::Future, panic::AssertUnwindSafe, pin::pin, time::Duration};
 use anyhow::{Context as _, Result};
 use bulkhead_db::{Db, DbError, tenant::users};
 use bulkhead_domain::{Clock as _, Role, SystemClock, UserId};
-use bulkhead_testkit::{TestDb, TestTenant, timeouts};
+use bulkhead_fixtures::{TestDb, TestTenant, timeouts};
 use futures::FutureExt as _;
 use proptest::{prelude::*, test_runner::TestRunner};
 

@@ -8,7 +8,7 @@ use std::{future::poll_fn, task::Poll};
 
 use anyhow::Result;
 use bulkhead_db::{Db, DbError, PoolOptions};
-use bulkhead_testkit::{TestDb, TestTenant};
+use bulkhead_fixtures::{TestDb, TestTenant};
 use diesel::{QueryDsl as _, QueryResult};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use tokio::task::coop;
@@ -118,7 +118,7 @@ async fn ours(db: &Db, tenant: &TestTenant, spent: bool) -> Result<(), DbError> 
 async fn a_read_of_one_statement_is_refused_a_second_one() -> Result<()> {
     let database = TestDb::new().await?;
     let [a, b] = &marked_tenants(&database, 2).await?[..] else { anyhow::bail!("two tenants") };
-    let db = database.db_with(TestDb::pool_options(1), bulkhead_testkit::timeouts())?;
+    let db = database.db_with(TestDb::pool_options(1), bulkhead_fixtures::timeouts())?;
     // Cold, where the transaction is still open, as well as warm, where it is over.
     for _ in 0..4 {
         let twice = async |tx: &mut _| {
@@ -136,7 +136,7 @@ async fn a_read_of_one_statement_is_refused_a_second_one() -> Result<()> {
 async fn a_migration_under_prepared_statements_costs_one_retry() -> Result<()> {
     let database = TestDb::new().await?;
     let [a, _] = &marked_tenants(&database, 2).await?[..] else { anyhow::bail!("two tenants") };
-    let db = database.db_with(TestDb::pool_options(1), bulkhead_testkit::timeouts())?;
+    let db = database.db_with(TestDb::pool_options(1), bulkhead_fixtures::timeouts())?;
     let read = async || db.read::<_, DbError>(a.proven(), async |tx| see_own_rows(tx, a.id).await).await;
     for _ in 0..5 {
         read().await?;
@@ -159,7 +159,7 @@ async fn our_transactions_stay_inside_cold_warm_and_with_the_budget_spent() -> R
     for (spent, statements) in [(false, 1_000), (true, 1_000), (false, 2), (true, 2)] {
         // One connection, so that every tenant follows another.
         let options = PoolOptions { statements, ..TestDb::pool_options(1) };
-        let db = database.db_with(options, bulkhead_testkit::timeouts())?;
+        let db = database.db_with(options, bulkhead_fixtures::timeouts())?;
         for round in 0..6 {
             for tenant in &tenants {
                 ours(&db, tenant, spent).await?;
@@ -168,7 +168,7 @@ async fn our_transactions_stay_inside_cold_warm_and_with_the_budget_spent() -> R
         }
     }
     // And as they come on a busy node: many at once, over few connections.
-    let db = database.db_with(TestDb::pool_options(2), bulkhead_testkit::timeouts())?;
+    let db = database.db_with(TestDb::pool_options(2), bulkhead_fixtures::timeouts())?;
     let all = (0..24).map(async |turn: usize| ours(&db, &tenants[turn % 3], turn.is_multiple_of(2)).await);
     for outcome in futures::future::join_all(all).await {
         outcome?;

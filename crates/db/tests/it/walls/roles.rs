@@ -3,7 +3,7 @@
 use anyhow::Result;
 use bulkhead_db::fleet::{migrate::TENANT_MIGRATIONS, provision::schema_pool::build_ahead};
 use bulkhead_domain::{Clock as _, SchemaName, SystemClock, TenantId};
-use bulkhead_testkit::{Login, TestDb};
+use bulkhead_fixtures::{Login, TestDb};
 use tokio_postgres::Client;
 
 use super::marked_tenants;
