@@ -43,7 +43,7 @@ pub(crate) fn connector(database: &Database, url: &ServerUrl) -> Result<Connecto
 /// away at the start is a reason to be started again.
 pub(crate) async fn try_logins(database: &Database, logins: &[(&'static str, &ServerUrl)]) -> Result<()> {
     for (name, url) in logins {
-        connector(database, url)?.try_login().await.context(*name)?;
+        connector(database, url)?.try_login(timeouts(database)).await.context(*name)?;
     }
     Ok(())
 }

@@ -20,11 +20,13 @@ pub mod platform;
 mod schema;
 pub mod tenant;
 
+#[doc(hidden)]
+pub use engine::statement::Marked;
 pub use engine::{
-    connect::{Connector, Tls},
+    connect::{Connector, Timeouts, Tls},
     error::{DbError, DbResult},
     json::JsonText,
     page::{PAGE_BYTES, Page, PageRequest},
     pool::{Pool, PoolOptions, Shares},
-    scope::{Authority, CredentialTx, Db, Owner, OwnerTx, PlatformTx, TenantTx, Timeouts},
+    scope::{Authority, CredentialTx, Db, Owner, OwnerTx, PlatformTx, TenantTx},
 };

@@ -14,7 +14,7 @@ mod share;
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -33,7 +33,7 @@ pub(crate) use share::{Claimant, Side};
 use share::{Right, Rights};
 
 use crate::engine::{
-    connect::{Connector, Opened},
+    connect::{Connector, Opened, Timeouts},
     error::{DbError, DbResult},
     statement::{StatementKey, Statements},
 };
@@ -71,6 +71,8 @@ pub struct Pool {
 struct Shared {
     connector: Connector,
     options: PoolOptions,
+    /// What its connections begin with, once its first user has said so.
+    timeouts: OnceLock<Timeouts>,
     slots: Vec<Slot>,
     rights: Rights,
     metrics: Option<PoolMetrics>,
@@ -136,6 +138,7 @@ impl Pool {
         let shared = Shared {
             connector,
             options,
+            timeouts: OnceLock::new(),
             slots: (0..connections).map(Slot::new).collect(),
             rights: Rights::new(options.shares, connections),
             metrics,
@@ -143,6 +146,16 @@ impl Pool {
             closed_until: Mutex::new(None),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Says with which time-outs its connections begin. The first call decides; a transaction that needs others sets them itself.
+    pub(crate) fn begin_with(&self, timeouts: Timeouts) {
+        self.shared.timeouts.get_or_init(|| timeouts);
+    }
+
+    /// What its connections begin with.
+    pub(crate) fn session_timeouts(&self) -> Option<Timeouts> {
+        self.shared.timeouts.get().copied()
     }
 
     /// How many connections it may have.
@@ -264,7 +277,11 @@ impl Shared {
         if closed {
             return Err(DbError::Unavailable("waiting before connecting again".to_owned()));
         }
-        match self.connector.connect().await {
+        let connector = match self.timeouts.get() {
+            Some(timeouts) => self.connector.clone().with_timeouts(*timeouts),
+            None => self.connector.clone(),
+        };
+        match connector.connect().await {
             Ok(opened) => {
                 self.failures.store(0, Ordering::Relaxed);
                 *self.closed_until.lock() = None;

@@ -1,8 +1,9 @@
 //! The walls: the one file that scopes a connection.
 //!
 //! Every transaction of the product is opened here, and its first message carries BEGIN together with all of its
-//! walls: the role in force, the one schema in the path, and the time-outs. `SET LOCAL` only, so nothing outlives the
-//! transaction. A tenant's work gets a [`TenantTx`], the look-up of a credential a [`CredentialTx`], the platform's
+//! walls: the role in force and the one schema in the path. `SET LOCAL` only, so nothing outlives the transaction. The
+//! time-outs are those that a pool's connections begin with (`connect.rs`); a transaction that needs others says so in its
+//! first message too. A tenant's work gets a [`TenantTx`], the look-up of a credential a [`CredentialTx`], the platform's
 //! own tables a [`PlatformTx`], building and migrating schemas an [`OwnerTx`]; none of them can be turned into another,
 //! and nothing else in the workspace sees a connection.
 //!
@@ -11,24 +12,22 @@
 use std::fmt;
 
 use bulkhead_domain::{OperatorId, Proven, SchemaName, TenantId};
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-
-use crate::engine::{
-    error::{DbError, DbResult},
-    pool::{Claimant, Pool, Side},
-    transaction::{Extent, Tx},
+use diesel::{
+    pg::Pg,
+    query_builder::{AsQuery, QueryFragment, QueryId},
+};
+use diesel_async::{
+    AsyncPgConnection, SimpleAsyncConnection,
+    methods::{ExecuteDsl, LoadQuery},
 };
 
-/// The time-outs of every transaction, in milliseconds, enforced by the server.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// For one statement.
-    pub statement_ms: u32,
-    /// For waiting on a lock.
-    pub lock_ms: u32,
-    /// For doing nothing inside a transaction.
-    pub idle_ms: u32,
-}
+use crate::engine::{
+    connect::Timeouts,
+    error::{DbError, DbResult},
+    pool::{Claimant, Pool, Side},
+    statement::Marked,
+    transaction::{Extent, Tx},
+};
 
 /// What a transaction may do, and what it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,18 +41,22 @@ pub(crate) enum Access {
 }
 
 /// The first message of a transaction: BEGIN and the walls.
-fn opening(access: Access, role: &str, path: &str, timeouts: Timeouts) -> String {
+///
+/// The time-outs stand in it only where they are others than `pool`'s connections begin with: each `SET LOCAL` costs the
+/// server about 3 µs.
+fn opening(access: Access, role: &str, path: &str, timeouts: Timeouts, pool: &Pool) -> String {
     let mode = match access {
         Access::Read => " READ ONLY",
         Access::Snapshot => " ISOLATION LEVEL REPEATABLE READ READ ONLY",
         Access::Write => "",
     };
-    let Timeouts { statement_ms, lock_ms, idle_ms } = timeouts;
-    format!(
-        "BEGIN{mode}; SET LOCAL ROLE {role}; SET LOCAL search_path = {path}; \
-         SET LOCAL statement_timeout = {statement_ms}; SET LOCAL lock_timeout = {lock_ms}; \
-         SET LOCAL idle_in_transaction_session_timeout = {idle_ms}"
-    )
+    let mut opening = format!("BEGIN{mode}; SET LOCAL ROLE {role}; SET LOCAL search_path = {path}");
+    if pool.session_timeouts() != Some(timeouts) {
+        for (name, ms) in timeouts.settings() {
+            opening += &format!("; SET LOCAL {name} = {ms}");
+        }
+    }
+    opening
 }
 
 macro_rules! scopes {
@@ -81,6 +84,55 @@ scopes! {
     PlatformTx;
     /// A transaction that owns every schema: builds tenants and migrates them.
     OwnerTx;
+}
+
+/// What a query on a tenant's tables is run with. The role in force decides what it reaches: the tenant's own tables and what
+/// `gate` shows of the platform. A statement that is not work on rows (`SET`, `RESET`, `COMMIT`, `DO`, definitions), or that
+/// mentions `set_config`, fails with [`DbError::Setup`] before it is sent.
+///
+/// After an error the transaction keeps nothing: further statements fail, and so does its commit.
+impl TenantTx {
+    /// All rows of a query.
+    pub fn load<'query, Q, U>(&mut self, query: Q) -> impl Future<Output = DbResult<Vec<U>>>
+    where
+        Q: AsQuery,
+        Q::Query: QueryFragment<Pg> + QueryId,
+        Marked<Q::Query>: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
+        U: Send,
+    {
+        self.tx.load(query)
+    }
+
+    /// At most one row of a query; further ones are ignored.
+    pub fn first<'query, Q, U>(&mut self, query: Q) -> impl Future<Output = DbResult<Option<U>>>
+    where
+        Q: AsQuery,
+        Q::Query: QueryFragment<Pg> + QueryId,
+        Marked<Q::Query>: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
+        U: Send,
+    {
+        self.tx.first(query)
+    }
+
+    /// The one row that an `INSERT … RETURNING` or an aggregate yields; none is [`DbError::Query`].
+    pub fn one<'query, Q, U>(&mut self, query: Q) -> impl Future<Output = DbResult<U>>
+    where
+        Q: AsQuery,
+        Q::Query: QueryFragment<Pg> + QueryId,
+        Marked<Q::Query>: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
+        U: Send,
+    {
+        self.tx.one(query)
+    }
+
+    /// How many rows a statement has changed.
+    pub async fn execute<'query, Q>(&mut self, query: Q) -> DbResult<usize>
+    where
+        Q: QueryFragment<Pg> + QueryId,
+        Marked<Q>: for<'conn> ExecuteDsl<&'conn AsyncPgConnection> + 'query,
+    {
+        self.tx.execute(query).await
+    }
 }
 
 /// The right to open a transaction on the platform's own tables. A tenant's principal cannot be made into one.
@@ -125,8 +177,10 @@ pub struct Db {
 }
 
 impl Db {
-    /// `tenants` logs in as `bulkhead_tenant`, `platform` as `bulkhead_platform`.
-    pub const fn new(tenants: Pool, platform: Pool, timeouts: Timeouts) -> Self {
+    /// `tenants` logs in as `bulkhead_tenant`, `platform` as `bulkhead_platform`. Their connections begin with `timeouts`.
+    pub fn new(tenants: Pool, platform: Pool, timeouts: Timeouts) -> Self {
+        tenants.begin_with(timeouts);
+        platform.begin_with(timeouts);
         Self { tenants, platform, timeouts }
     }
 
@@ -221,13 +275,13 @@ impl Db {
     async fn tx_in(&self, tenant: TenantId, claimant: Claimant, access: Access) -> DbResult<Tx> {
         let schema = SchemaName::of(tenant);
         let lease = self.tenants.lease(claimant).await?;
-        let opening = opening(access, schema.as_str(), schema.as_str(), self.timeouts);
+        let opening = opening(access, schema.as_str(), schema.as_str(), self.timeouts, &self.tenants);
         Ok(Tx::new(lease, opening, self.tenants.answer_timeout()).in_schema(schema))
     }
 
     async fn platform_tx(&self, authority: Authority, access: Access) -> DbResult<Tx> {
         let lease = self.platform.lease(Claimant::Side(authority.side)).await?;
-        let opening = opening(access, "bulkhead_platform_rw", "platform", self.timeouts);
+        let opening = opening(access, "bulkhead_platform_rw", "platform", self.timeouts, &self.platform);
         Ok(Tx::new(lease, opening, self.platform.answer_timeout()))
     }
 }
@@ -240,8 +294,9 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// `pool` logs in as `bulkhead_provisioner`.
-    pub const fn new(pool: Pool, timeouts: Timeouts) -> Self {
+    /// `pool` logs in as `bulkhead_provisioner`. Its connections begin with `timeouts`.
+    pub fn new(pool: Pool, timeouts: Timeouts) -> Self {
+        pool.begin_with(timeouts);
         Self { pool, timeouts }
     }
 
@@ -251,7 +306,7 @@ impl Owner {
         work: impl AsyncFnOnce(&mut OwnerTx) -> Result<T, E>,
     ) -> Result<T, E> {
         let lease = self.pool.lease(Claimant::Owner).await?;
-        let opening = opening(Access::Write, "bulkhead_owner", "platform", self.timeouts);
+        let opening = opening(Access::Write, "bulkhead_owner", "platform", self.timeouts, &self.pool);
         let mut scope = OwnerTx { tx: Tx::new(lease, opening, self.pool.answer_timeout()) };
         let result = work(&mut scope).await;
         finish_write(scope.tx, result).await
@@ -263,7 +318,7 @@ impl Owner {
         work: impl AsyncFnOnce(&mut OwnerTx) -> Result<T, E>,
     ) -> Result<T, E> {
         let lease = self.pool.lease(Claimant::Owner).await?;
-        let opening = opening(Access::Snapshot, "bulkhead_owner", "platform", self.timeouts);
+        let opening = opening(Access::Snapshot, "bulkhead_owner", "platform", self.timeouts, &self.pool);
         let mut scope = OwnerTx { tx: Tx::new(lease, opening, self.pool.answer_timeout()) };
         let result = work(&mut scope).await;
         finish_read(scope.tx, result)
@@ -279,12 +334,16 @@ impl Owner {
         self.pool.connections()
     }
 
-    /// A connection for the migration harness of the platform's own schemas, with the owner's role and path for the
-    /// whole session: the harness opens its own transactions and the connection is closed afterwards.
+    /// A connection for the migration harness of the platform's own schemas, with the owner's role and path and without
+    /// time-outs for the whole session: the harness opens its own transactions and the connection is closed afterwards.
     pub(crate) async fn session(&self) -> DbResult<AsyncPgConnection> {
         let lease = self.pool.lease(Claimant::Owner).await?;
         let mut pg = lease.into_pg()?;
-        pg.batch_execute("SET ROLE bulkhead_owner; SET search_path = platform").await?;
+        pg.batch_execute(
+            "SET ROLE bulkhead_owner; SET search_path = platform; \
+             SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0",
+        )
+        .await?;
         Ok(pg)
     }
 }
@@ -321,12 +380,33 @@ async fn finish_write<T, E: From<DbError>>(tx: Tx, result: Result<T, E>) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::engine::{
+        connect::Connector,
+        pool::{PoolOptions, Shares},
+    };
+
+    const TIMEOUTS: Timeouts = Timeouts { statement_ms: 1, lock_ms: 2, idle_ms: 3 };
+
+    fn pool() -> Pool {
+        let minute = Duration::from_mins(1);
+        let options = PoolOptions {
+            connections: 1,
+            shares: Shares::Whole,
+            max_age: minute,
+            statements: 1,
+            wait: minute,
+            answer: minute,
+        };
+        Pool::new(Connector::new("postgres://a@localhost/a", None, minute).unwrap(), options)
+    }
 
     #[test]
     fn every_wall_ends_with_its_transaction() {
         for access in [Access::Read, Access::Snapshot, Access::Write] {
-            let opening = opening(access, "t_a", "t_a", Timeouts { statement_ms: 1, lock_ms: 2, idle_ms: 3 });
+            let opening = opening(access, "t_a", "t_a", TIMEOUTS, &pool());
             let (begin, walls) = opening.split_once("; ").unwrap();
             assert_eq!(begin.contains("READ ONLY"), access != Access::Write);
             assert!(
@@ -337,5 +417,19 @@ mod tests {
             enter_schema(SchemaName::of(TenantId::from_uuid(uuid::Uuid::nil()))).starts_with("SET LOCAL ")
         );
         assert!(LEAVE_SCHEMA.starts_with("SET LOCAL "));
+    }
+
+    #[test]
+    fn a_transaction_sets_the_time_outs_that_its_connection_does_not_begin_with() {
+        let pool = pool();
+        let sets = |timeouts, pool: &Pool| {
+            opening(Access::Read, "t_a", "t_a", timeouts, pool).matches("timeout = ").count()
+        };
+        assert_eq!(sets(TIMEOUTS, &pool), 3);
+        pool.begin_with(TIMEOUTS);
+        assert_eq!(sets(TIMEOUTS, &pool), 0);
+        let others = Timeouts { statement_ms: 60_000, ..TIMEOUTS };
+        pool.begin_with(others);
+        assert_eq!((sets(TIMEOUTS, &pool), sets(others, &pool)), (0, 3));
     }
 }

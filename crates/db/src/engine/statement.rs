@@ -4,6 +4,10 @@
 //! statement that tenants share costs about half the throughput. From its third transaction on a connection, a tenant has
 //! statements of its own there: the same text, and a comment with its schema's name, by which diesel's cache tells them
 //! apart. Each costs the server about 13 kB, so a connection that has many forgets them all.
+//!
+//! A tenant's transaction also looks at the text of each statement before the connection prepares it, and refuses what
+//! is not plain work on rows ([`check_rows_only`]). This guards against mistakes: code that runs inside the process is
+//! trusted, and the server would run `SET ROLE` for it.
 
 use std::{
     any::TypeId,
@@ -17,14 +21,18 @@ use diesel::{
     result::QueryResult,
 };
 
+use crate::engine::error::{DbError, DbResult};
+
 /// After how many transactions on a connection a tenant gets statements of its own: preparing pays off after a few uses.
 const SHARED_USES: u8 = 2;
 
 /// Tenants that a connection counts the uses of, at most; then it counts anew.
 const COUNTED: usize = 16_384;
 
-/// A statement, marked as a schema's own.
-pub(crate) struct Marked<Q> {
+/// A statement, marked as a schema's own. Public because the bounds of [`crate::TenantTx::load`] name it; only this crate
+/// makes one.
+#[derive(Debug)]
+pub struct Marked<Q> {
     pub(crate) query: Q,
     pub(crate) schema: Option<SchemaName>,
 }
@@ -59,9 +67,60 @@ impl<Q: QueryFragment<Pg> + QueryId> Marked<Q> {
         if let Some(id) = Q::query_id() {
             return Ok(Some(StatementKey::Typed(id, self.schema)));
         }
+        self.text().map(|text| Some(StatementKey::Text(text)))
+    }
+
+    /// Refuses the statement unless it is work on rows; `key` is what [`Self::key`] has made of it.
+    pub(crate) fn check_rows_only(&self, key: Option<&StatementKey>) -> DbResult<()> {
+        match key {
+            Some(StatementKey::Text(text)) => check_rows_only(text),
+            Some(StatementKey::Typed(..)) | None => check_rows_only(&self.text()?),
+        }
+    }
+
+    fn text(&self) -> QueryResult<String> {
         let mut text = PgQueryBuilder::default();
         self.to_sql(&mut text, &Pg)?;
-        Ok(Some(StatementKey::Text(text.finish())))
+        Ok(text.finish())
+    }
+}
+
+/// The first words of statements that work on rows and do nothing else.
+const ON_ROWS: [&str; 8] = ["select", "insert", "update", "delete", "merge", "with", "values", "table"];
+
+/// Refuses a statement that could change what the transaction may do: everything but work on rows (`SET`, `RESET`,
+/// `COMMIT`, `DO`, `CALL`, `LOCK`, definitions), and any mention of `set_config`, which does from inside a query what
+/// `SET` does. The server itself refuses a second statement behind the first, because the extended protocol takes one.
+pub(crate) fn check_rows_only(sql: &str) -> DbResult<()> {
+    let first = first_word(sql);
+    if !ON_ROWS.iter().any(|word| first.eq_ignore_ascii_case(word)) {
+        return Err(DbError::Setup(format!("a tenant's transaction does not run `{first}` statements")));
+    }
+    if sql.to_ascii_lowercase().contains("set_config") {
+        return Err(DbError::Setup("a tenant's transaction does not run `set_config`".to_owned()));
+    }
+    Ok(())
+}
+
+/// The first word of a statement, behind white space, comments and opening parentheses; empty when something else stands
+/// there.
+fn first_word(sql: &str) -> &str {
+    let mut rest = sql;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '(');
+        let comment_end = if let Some(line) = rest.strip_prefix("--") {
+            line.split_once('\n')
+        } else if let Some(block) = rest.strip_prefix("/*") {
+            // A comment inside a comment ends later for the server than here; what stands there is then refused.
+            block.split_once("*/")
+        } else {
+            let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+            return &rest[..end];
+        };
+        match comment_end {
+            Some((_comment, after)) => rest = after,
+            None => return "",
+        }
     }
 }
 
@@ -108,5 +167,58 @@ impl Statements {
     /// Notes that the connection has forgotten all of them.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_on_rows_passes() {
+        for sql in [
+            "SELECT 1",
+            "  select 1 -- t_0",
+            "-- a comment\n/* and another */ (SELECT 1) UNION (SELECT 2)",
+            "INSERT INTO a VALUES (1)",
+            "WITH old AS (DELETE FROM a RETURNING id) SELECT id FROM old",
+            "UPDATE a SET role = 'b'",
+            "MERGE INTO a USING b ON true WHEN MATCHED THEN DELETE",
+            "VALUES (1)",
+            "TABLE a",
+        ] {
+            assert!(check_rows_only(sql).is_ok(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_changes_the_transaction_is_refused() {
+        for sql in [
+            "SET ROLE postgres",
+            "set local search_path = t_b",
+            "RESET ROLE",
+            "COMMIT",
+            "ROLLBACK",
+            "BEGIN",
+            "SAVEPOINT a",
+            "DO $$ BEGIN SET ROLE postgres; END $$",
+            "CALL a()",
+            "LOCK TABLE a",
+            "CREATE TABLE a ()",
+            "COPY a TO STDOUT",
+            "EXECUTE a",
+            "/* select */ SET ROLE postgres",
+            "-- select\nSET ROLE postgres",
+            "/* /* */ */ SELECT 1",
+            "SELECT set_config('role', 'postgres', false)",
+            "SELECT pg_catalog.\"set_config\"('role', 'postgres', false)",
+            "SELECT SET_CONFIG('role', 'postgres', false)",
+            "; SELECT 1",
+            "/* SELECT 1",
+            "--",
+            "",
+        ] {
+            assert!(matches!(check_rows_only(sql), Err(DbError::Setup(_))), "{sql}");
+        }
     }
 }

@@ -46,7 +46,25 @@ pub(crate) enum Extent {
     OneStatement,
 }
 
-/// A transaction, whoever it is for.
+/// What may be run in a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Any statement: all of them are this crate's.
+    Own,
+    /// Work on rows and nothing else. `marks` is the schema whose own statements it uses; `None` for shared ones.
+    Tenant { marks: Option<SchemaName> },
+}
+
+impl Kind {
+    const fn marks(self) -> Option<SchemaName> {
+        match self {
+            Self::Own => None,
+            Self::Tenant { marks } => marks,
+        }
+    }
+}
+
+/// A transaction, of a tenant or of the platform.
 pub(crate) struct Tx {
     lease: Lease,
     /// BEGIN and the walls, until they have been sent.
@@ -54,8 +72,7 @@ pub(crate) struct Tx {
     /// Whether BEGIN itself refuses writes.
     read_only: bool,
     extent: Extent,
-    /// Whose own statements it uses; `None` for shared ones.
-    marks: Option<SchemaName>,
+    kind: Kind,
     failed: bool,
     /// Whether there is nothing left to end: the server has ended it, or has not answered in time.
     over: bool,
@@ -86,7 +103,7 @@ impl Tx {
             read_only: opening.contains("READ ONLY;"),
             opening: Some(opening),
             extent: Extent::Open,
-            marks: None,
+            kind: Kind::Own,
             failed: false,
             over: false,
             answer,
@@ -99,10 +116,10 @@ impl Tx {
         self
     }
 
-    /// Says whose it is, for statements of its own.
+    /// Says whose it is, for statements of its own, which are work on rows and nothing else.
     pub(crate) fn in_schema(mut self, schema: SchemaName) -> Self {
         self.opening = self.opening.map(bulkhead_ablation::opening);
-        self.marks = self.lease.count_use(schema).then_some(schema);
+        self.kind = Kind::Tenant { marks: self.lease.count_use(schema).then_some(schema) };
         self
     }
 
@@ -119,8 +136,9 @@ impl Tx {
         Marked<Q::Query>: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
         U: Send,
     {
-        let query = Marked { query: query.as_query(), schema: self.marks };
+        let query = Marked { query: query.as_query(), schema: self.kind.marks() };
         let key = query.key()?;
+        self.check(&query, key.as_ref())?;
         let company = self.company(key.as_ref())?;
         let outcome = match self.lease.pg() {
             Ok(pg) => {
@@ -182,8 +200,9 @@ impl Tx {
         Q: QueryFragment<Pg> + QueryId,
         Marked<Q>: for<'conn> ExecuteDsl<&'conn AsyncPgConnection> + 'query,
     {
-        let query = Marked { query, schema: self.marks };
+        let query = Marked { query, schema: self.kind.marks() };
         let key = query.key()?;
+        self.check(&query, key.as_ref())?;
         let company = self.company(key.as_ref())?;
         let outcome = match self.lease.pg() {
             Ok(pg) => {
@@ -220,6 +239,21 @@ impl Tx {
             (_, Err(error)) => Err(error),
         };
         self.noted(None, Outcome { result, over: false })
+    }
+
+    /// Refuses a statement that a tenant's transaction does not run. A statement that this connection has prepared was
+    /// looked at then; the text of one that diesel prepares each time is looked at each time.
+    fn check<Q: QueryFragment<Pg> + QueryId>(
+        &mut self,
+        query: &Marked<Q>,
+        key: Option<&StatementKey>,
+    ) -> DbResult<()> {
+        if self.kind == Kind::Own || key.is_some_and(|key| self.lease.is_ready(key)) {
+            return Ok(());
+        }
+        let checked = query.check_rows_only(key);
+        self.failed |= checked.is_err();
+        checked
     }
 
     /// What is to be sent with the next statement. From here on the connection is dirty.

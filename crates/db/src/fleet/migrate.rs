@@ -21,8 +21,9 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 pub use self::tenants::migrate_tenants;
 pub(crate) use self::tenants::{newest, schema_script};
 use crate::engine::{
+    connect::Timeouts,
     error::{DbError, DbResult},
-    scope::{Owner, Timeouts},
+    scope::Owner,
 };
 
 pub(crate) mod target;

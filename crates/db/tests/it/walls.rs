@@ -5,6 +5,7 @@ mod gate;
 mod interleaving;
 mod pipelines;
 mod roles;
+mod statements;
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{Db, DbError, DbResult, JsonText, PageRequest, TenantTx, gate::profile, tenant::resources};
