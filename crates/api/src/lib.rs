@@ -12,9 +12,26 @@ mod http;
 pub mod routes;
 
 pub use http::{
-    error::{ApiError, FieldError},
+    answer::Answer,
+    call::{OperatorCall, TenantCall, Written},
+    error::{ApiError, FieldError, ProblemDef},
+    extract::{
+        Id, IdempotencyKeyHeader, IfMatch, IfMatchHeader, Json, PageQuery, PageResponse, Query, RequestBody,
+        object, optional_time, page_request, present,
+    },
     openapi,
-    operation::{Access, Catalog, CatalogError, Operation},
+    operation::{Access, Catalog, CatalogError, Group, Operation, Weight},
     server::{ServeError, ServerOptions, block_on, probes, serve},
     state::{ApiOptions, AppState, Shared},
 };
+
+/// What the expansion of [`operations!`] names.
+#[doc(hidden)]
+pub mod __private {
+    pub use utoipa;
+
+    pub use crate::http::{
+        handler::{Handler, invoke},
+        operation::{Group, Operation, Weight},
+    };
+}

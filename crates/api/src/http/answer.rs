@@ -12,10 +12,11 @@ use crate::http::{error::ApiError, extract};
 
 /// The answer to a write.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer {
     status: StatusCode,
     location: Option<String>,
     etag: Option<String>,
+    link: Option<String>,
     body: Option<String>,
     shows_secret: bool,
     replayed: bool,
@@ -23,7 +24,15 @@ pub(crate) struct Answer {
 
 impl Answer {
     fn new(status: StatusCode) -> Self {
-        Self { status, location: None, etag: None, body: None, shows_secret: false, replayed: false }
+        Self {
+            status,
+            location: None,
+            etag: None,
+            link: None,
+            body: None,
+            shows_secret: false,
+            replayed: false,
+        }
     }
 
     fn json(mut self, view: &impl Serialize) -> Result<Self, ApiError> {
@@ -32,35 +41,42 @@ impl Answer {
     }
 
     /// 201 with what was made and where it is.
-    pub(crate) fn created(location: String, view: &impl Serialize) -> Result<Self, ApiError> {
+    pub fn created(location: String, view: &impl Serialize) -> Result<Self, ApiError> {
         Self { location: Some(location), ..Self::new(StatusCode::CREATED) }.json(view)
     }
 
     /// 202 with the operation that will do the work.
-    pub(crate) fn accepted(location: String, view: &impl Serialize) -> Result<Self, ApiError> {
+    pub fn accepted(location: String, view: &impl Serialize) -> Result<Self, ApiError> {
         Self { location: Some(location), ..Self::new(StatusCode::ACCEPTED) }.json(view)
     }
 
     /// 200 with what there is now.
-    pub(crate) fn ok(view: &impl Serialize) -> Result<Self, ApiError> {
+    pub fn ok(view: &impl Serialize) -> Result<Self, ApiError> {
         Self::new(StatusCode::OK).json(view)
     }
 
     /// 204.
-    pub(crate) fn no_content() -> Self {
+    pub fn no_content() -> Self {
         Self::new(StatusCode::NO_CONTENT)
     }
 
     /// Adds the version as an ETag.
     #[must_use]
-    pub(crate) fn version(mut self, version: i64) -> Self {
+    pub fn version(mut self, version: i64) -> Self {
         self.etag = Some(extract::etag(version));
+        self
+    }
+
+    /// Adds a `Link`, as a list's page has it to the next.
+    #[must_use]
+    pub(crate) fn link(mut self, link: Option<String>) -> Self {
+        self.link = link;
         self
     }
 
     /// Marks the body as one that is shown once and never kept.
     #[must_use]
-    pub(crate) const fn showing_secret(mut self) -> Self {
+    pub const fn showing_secret(mut self) -> Self {
         self.shows_secret = true;
         self
     }
@@ -100,6 +116,9 @@ impl Responder for Answer {
         }
         if let Some(etag) = self.etag {
             response.insert_header((header::ETAG, etag));
+        }
+        if let Some(link) = self.link {
+            response.insert_header((header::LINK, link));
         }
         if self.replayed {
             response.insert_header(("idempotent-replayed", "true"));

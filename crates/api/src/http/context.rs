@@ -1,14 +1,16 @@
-//! What is known of a request before its handler runs: its id, its trace, who calls.
+//! What is known of a request: its id and trace, who calls, and what the request holds while it is worked on.
 
 use std::{
     cell::{Cell, RefCell},
     fmt,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpMessage, HttpRequest, dev::ServiceRequest, http::header::HeaderMap};
+use actix_web::{HttpMessage, HttpRequest, http::header::HeaderMap};
 use bulkhead_auth::Principal;
 use bulkhead_limits::{Entered, LargePlace};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -58,7 +60,7 @@ pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
     (version.len() == 2 && hex && trace.bytes().any(|b| b != b'0')).then_some(trace)
 }
 
-/// What the pipeline leaves with a request for its extractors.
+/// What the pipeline and the extractors of one request share.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) id: RequestId,
@@ -67,9 +69,12 @@ pub(crate) struct Context {
     pub(crate) answers_content: bool,
     /// When the request began; fixes the minute and the billing period it counts in.
     pub(crate) started_at: DateTime<Utc>,
-    pub(crate) principal: Option<Principal>,
+    /// Who calls, once the caller may go on; `None` for requests without a credential.
+    pub(crate) principal: Cell<Option<Principal>>,
     /// Bytes of the request's body, once it has been read.
     pub(crate) ingress: Cell<u64>,
+    /// The body as it came, once it has been read, where the request has an `Idempotency-Key`: the key stands for it too.
+    pub(crate) body: RefCell<Bytes>,
     /// How long the body has been waited for, up to the wait that is under way.
     waited: Cell<Duration>,
     /// Since when the body is waited for.
@@ -83,15 +88,16 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(request: &ServiceRequest, operation: &Operation, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(request: &HttpRequest, operation: &Operation, now: DateTime<Utc>) -> Self {
         let id = RequestId::of(request.headers(), now);
         Self {
             id,
             operation: operation.id,
             answers_content: operation.weight.is_of_content(),
             started_at: now,
-            principal: None,
+            principal: Cell::default(),
             ingress: Cell::new(0),
+            body: RefCell::default(),
             waited: Cell::default(),
             waiting_since: Cell::default(),
             queued: Cell::default(),
@@ -102,6 +108,7 @@ impl Context {
 
     /// The request is answered: gives its places up. What it holds in memory counts until the answer is written.
     pub(crate) fn leave(&self) -> Option<Entered> {
+        self.body.take();
         self.large.take();
         self.entered.take()
     }
@@ -129,7 +136,7 @@ impl Context {
     }
 }
 
-/// Reads from a request's context; `None` only outside the pipeline.
-pub(crate) fn with<T>(request: &HttpRequest, read: impl FnOnce(&Context) -> T) -> Option<T> {
-    request.extensions().get::<Context>().map(read)
+/// A request's context; `None` only outside the pipeline.
+pub(crate) fn of(request: &HttpRequest) -> Option<Rc<Context>> {
+    request.extensions().get::<Rc<Context>>().map(Rc::clone)
 }

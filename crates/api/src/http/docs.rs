@@ -11,14 +11,14 @@ use std::{borrow::Cow, sync::Arc};
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
     http::header,
-    web::{self, Data, Path, ServiceConfig},
+    web::{Data, Path, ServiceConfig},
 };
 use bytes::Bytes;
 use serde_json::Value;
 use utoipa_redoc::Redoc;
 use utoipa_swagger_ui::Config;
 
-use crate::http::{error::ApiError, operation, paced::InPieces};
+use crate::http::{error::ApiError, handler::handler, paced::InPieces, routing};
 
 /// assets/redoc/README.md says where it comes from.
 const REDOC: &[u8] = include_bytes!("../../assets/redoc/redoc.standalone.js.gz");
@@ -53,11 +53,11 @@ impl Pages {
 pub(crate) fn configure(pages: Data<Pages>, config: &mut ServiceConfig) {
     config
         .app_data(pages)
-        .service(operation::page("/openapi.json", "get_openapi_document", || web::to(document)))
-        .service(operation::page("/redoc/redoc.standalone.js", "get_redoc_script", || web::to(redoc_script)))
-        .service(operation::page("/redoc", "get_redoc", || web::to(redoc)))
-        .service(operation::page("/docs", "get_docs", || web::to(to_swagger)))
-        .service(operation::page("/docs/{file:.*}", "get_docs", || web::to(swagger)));
+        .service(routing::page("/openapi.json", "get_openapi_document", handler!(document)))
+        .service(routing::page("/redoc/redoc.standalone.js", "get_redoc_script", handler!(redoc_script)))
+        .service(routing::page("/redoc", "get_redoc", handler!(redoc)))
+        .service(routing::page("/docs", "get_docs", handler!(to_swagger)))
+        .service(routing::page("/docs/{file:.*}", "get_docs", handler!(swagger)));
 }
 
 async fn document(pages: Data<Pages>) -> HttpResponse {

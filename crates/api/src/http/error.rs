@@ -1,7 +1,7 @@
 //! What goes wrong, as clients are told.
 //!
 //! One closed enum for the whole API. Every variant has a stable `code` and a status; the match is exhaustive, so a new
-//! way to fail cannot slip out as something else. Answers are RFC 9457 problems. What happened inside is kept in the
+//! way to fail cannot slip out as something else. What an extension adds is a [`ProblemDef`], and one variant carries them. Answers are RFC 9457 problems. What happened inside is kept in the
 //! error's source, logged once by `problem::render`, and never told.
 
 use std::{fmt, time::Duration};
@@ -28,6 +28,50 @@ impl FieldError {
 }
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A kind of problem that an extension adds: what programs branch on, and what people read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ProblemDef {
+    code: &'static str,
+    status: u16,
+    detail: &'static str,
+}
+
+impl ProblemDef {
+    /// A problem with a `code` of lower-case words joined by hyphens, which never changes, a status from 400 to 499, and a
+    /// sentence that says what went wrong and what to do about it. `Catalog::assemble` refuses two problems with one code.
+    ///
+    /// # Panics
+    ///
+    /// When one of these is otherwise: in a `static`, where it belongs, that does not compile.
+    pub const fn new(code: &'static str, status: u16, detail: &'static str) -> Self {
+        assert!(is_code(code.as_bytes()), "a problem's code is lower-case words joined by hyphens");
+        assert!(
+            400 <= status && status <= 499,
+            "a declared problem is the client's to solve: its status is 400 to 499"
+        );
+        assert!(!detail.is_empty(), "a problem says what went wrong");
+        Self { code, status, detail }
+    }
+
+    /// The error that is answered with this problem.
+    pub const fn error(&'static self) -> ApiError {
+        ApiError::Declared(self)
+    }
+}
+
+const fn is_code(mut text: &[u8]) -> bool {
+    let mut follows_hyphen = true;
+    while let [first, rest @ ..] = text {
+        match first {
+            b'a'..=b'z' | b'0'..=b'9' => follows_hyphen = false,
+            b'-' if !follows_hyphen => follows_hyphen = true,
+            _ => return false,
+        }
+        text = rest;
+    }
+    !follows_hyphen
+}
 
 /// A request that is not answered as it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +169,9 @@ pub enum ApiError {
     /// The thing is in a state in which this cannot be done.
     #[error("{0}")]
     WrongState(&'static str),
+    /// A problem that an extension has declared.
+    #[error("{}", .0.detail)]
+    Declared(&'static ProblemDef),
     /// A request with the same idempotency key is being answered.
     #[error("A request with this Idempotency-Key is being answered right now. Repeat it shortly.")]
     IdempotencyInProgress,
@@ -189,6 +236,7 @@ impl ApiError {
             Self::PlanLimitReached { .. } => "plan-limit-reached",
             Self::LastOwner => "last-owner",
             Self::WrongState(_) => "wrong-state",
+            Self::Declared(problem) => problem.code,
             Self::IdempotencyInProgress => "idempotency-in-progress",
             Self::IdempotencyKeyReused => "idempotency-key-reused",
             Self::AlreadyCompleted { .. } => "already-completed",
@@ -202,8 +250,12 @@ impl ApiError {
     }
 
     /// The status.
-    pub const fn status(&self) -> StatusCode {
+    pub fn status(&self) -> StatusCode {
         match self {
+            // A status from 400 to 499 is one.
+            Self::Declared(problem) => {
+                StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST)
+            }
             Self::MalformedJson(_)
             | Self::InvalidParameter { .. }
             | Self::InvalidQuery { .. }
@@ -286,6 +338,24 @@ mod tests {
     use bulkhead_telemetry::metrics::DbFailure;
 
     use super::*;
+
+    #[test]
+    fn a_problems_code_is_words_joined_by_hyphens() {
+        for good in ["already-sent", "sent", "e2-e3"] {
+            assert!(is_code(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "-", "a-", "-a", "a--b", "A", "a b", "a_b", "ä"] {
+            assert!(!is_code(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_declared_problem_says_what_it_was_declared_with() {
+        static SENT: ProblemDef = ProblemDef::new("already-sent", 409, "It was sent.");
+        let error = SENT.error();
+        assert_eq!((error.code(), error.status()), ("already-sent", StatusCode::CONFLICT));
+        assert_eq!(error.to_string(), "It was sent.");
+    }
 
     #[test]
     fn whatever_may_pass_is_503_with_the_time_to_come_back() {

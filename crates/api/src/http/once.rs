@@ -4,13 +4,14 @@ use bulkhead_auth::{Keyring, Purpose};
 use bulkhead_db::{
     DbResult, PlatformTx, TenantTx,
     idempotency::{Key, LockId, Seen, StoredAnswer},
-    platform, tenant,
+    platform,
+    tenant::{self, audit::Entry},
 };
 use chrono::{DateTime, Utc};
 
 use crate::http::{answer::Answer, error::ApiError, extract::Intent};
 
-/// A transaction that keeps answers: a tenant's, or the platform's for operators.
+/// A transaction that keeps answers and audit entries: a tenant's, or the platform's for operators.
 pub(crate) trait Keeps {
     /// Looks what is known about a key, without claiming it.
     async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen>;
@@ -18,6 +19,8 @@ pub(crate) trait Keeps {
     async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen>;
     /// Keeps an answer.
     async fn store(&mut self, key: &Key<'_>, answer: &StoredAnswer, now: DateTime<Utc>) -> DbResult<()>;
+    /// Adds an entry to the audit log.
+    async fn audit(&mut self, entry: &Entry<'_>) -> DbResult<()>;
 }
 
 impl Keeps for TenantTx {
@@ -31,6 +34,10 @@ impl Keeps for TenantTx {
 
     async fn store(&mut self, key: &Key<'_>, answer: &StoredAnswer, now: DateTime<Utc>) -> DbResult<()> {
         tenant::idempotency::store(self, key, answer, now).await
+    }
+
+    async fn audit(&mut self, entry: &Entry<'_>) -> DbResult<()> {
+        tenant::audit::record(self, entry).await
     }
 }
 
@@ -46,12 +53,17 @@ impl Keeps for PlatformTx {
     async fn store(&mut self, key: &Key<'_>, answer: &StoredAnswer, now: DateTime<Utc>) -> DbResult<()> {
         platform::idempotency::store(self, key, answer, now).await
     }
+
+    async fn audit(&mut self, entry: &Entry<'_>) -> DbResult<()> {
+        platform::audit::record(self, entry).await
+    }
 }
 
 /// One request that is to happen once.
 #[derive(Debug)]
 pub(crate) struct Once<'a> {
     intent: &'a Intent,
+    operation: &'static str,
     principal: &'a str,
     /// What its key stands for; without a key it happens each time, and its body is not gone through.
     meant: Option<Meant>,
@@ -71,18 +83,19 @@ impl<'a> Once<'a> {
     pub(crate) fn new(
         keyring: &Keyring,
         intent: &'a Intent,
+        operation: &'static str,
         principal: &'a str,
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Self {
         let meant = intent.key.as_deref().map(|key| {
-            let named = [principal, intent.operation, key].map(str::as_bytes);
+            let named = [principal, operation, key].map(str::as_bytes);
             Meant {
                 fingerprint: keyring.mac_of_parts(Purpose::Fingerprint, &[intent.target.as_bytes(), body]),
                 lock: LockId::of(keyring.mac_of_parts(Purpose::IdempotencyLock, &named)),
             }
         });
-        Self { intent, principal, meant, now }
+        Self { intent, operation, principal, meant, now }
     }
 
     /// The answer, if the request was answered before: a look ahead of work that is dear and would be for nothing. Whether
@@ -115,7 +128,7 @@ impl<'a> Once<'a> {
     fn key(&self) -> Option<Key<'_>> {
         let Meant { fingerprint, lock } = self.meant.as_ref()?;
         let key = self.intent.key.as_deref()?;
-        Some(Key { principal: self.principal, route: self.intent.operation, key, fingerprint, lock: *lock })
+        Some(Key { principal: self.principal, route: self.operation, key, fingerprint, lock: *lock })
     }
 }
 
@@ -136,11 +149,11 @@ mod tests {
     use super::*;
 
     fn meant(keyring: &Keyring, intent: &Intent, body: &[u8]) -> Meant {
-        Once::new(keyring, intent, "usr_1", body, SystemClock.now()).meant.unwrap()
+        Once::new(keyring, intent, "rotate_api_key", "usr_1", body, SystemClock.now()).meant.unwrap()
     }
 
     fn intent(target: &str) -> Intent {
-        Intent { operation: "rotate_api_key", key: Some("key".to_owned()), target: target.to_owned() }
+        Intent { key: Some("key".to_owned()), target: target.to_owned() }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! ones stand beside its access in the route table. That nothing else is answered is checked in the tests of `cli`, where
 //! every answer is held against this document (`cli/tests/it/support/contract.rs`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -29,6 +29,7 @@ pub fn document(catalog: &Catalog) -> Result<Value, serde_json::Error> {
     let mut document = serde_json::to_value(catalog.docs())?;
     describe_service(&mut document)?;
     let versioned = headers::versioned(&document);
+    let mut problems = Problems::default();
     for (path, method, operation) in catalog.operations() {
         let pointer = format!(
             "/paths/{}/{}",
@@ -36,8 +37,11 @@ pub fn document(catalog: &Catalog) -> Result<Value, serde_json::Error> {
             method.as_str().to_lowercase()
         );
         if let Some(Value::Object(documented)) = document.pointer_mut(&pointer) {
-            describe_operation(documented, operation, path, &versioned);
+            describe_operation(documented, operation, path, &versioned, &mut problems);
         }
+    }
+    if let Some(Value::Object(components)) = document.get_mut("components") {
+        components.insert("examples".to_owned(), json!(problems.shared));
     }
     Ok(document)
 }
@@ -67,8 +71,9 @@ fn describe_service(document: &mut Value) -> Result<(), serde_json::Error> {
         { "name": "usage", "description": "What was used, for dashboards and for billing." },
         { "name": "scaling", "description": "What a tenant's load calls for." },
         { "name": "operations", "description": "Work that goes on in the background." },
-        { "name": "tenants", "description": "For operators: the platform's customers." },
         { "name": "service", "description": "What the service says about itself." },
+        { "name": "operators: tenants", "description": "For operators: the platform's customers." },
+        { "name": "operators: usage", "description": "For operators: what all tenants have used." },
     ]);
     let Some(Value::Object(components)) = document.get_mut("components") else { return Ok(()) };
     let schemes = json!({
@@ -94,6 +99,7 @@ fn describe_operation(
     operation: &Operation,
     path: &str,
     versioned: &BTreeSet<String>,
+    problems: &mut Problems,
 ) {
     let needs = match operation.access {
         Access::Public | Access::Session => Vec::new(),
@@ -104,16 +110,23 @@ fn describe_operation(
         Access::Operator(permission) => vec![format!("operator {permission}")],
         Access::Either(tenant, operator) => vec![tenant.to_string(), format!("operator {operator}")],
     };
-    if needs.is_empty() {
-        documented.insert("security".into(), json!([]));
-    } else {
-        documented.insert("security".into(), json!([{ "bearer": [] }, { "api_key": [] }]));
+    let security = match operation.access {
+        Access::Public | Access::Session => json!([]),
+        // An operator has no API keys.
+        Access::Operator(_) => json!([{ "bearer": [] }]),
+        Access::AnyPrincipal | Access::Tenant(_) | Access::Either(..) => {
+            json!([{ "bearer": [] }, { "api_key": [] }])
+        }
+    };
+    documented.insert("security".into(), security);
+    if !needs.is_empty() {
+        let said = documented.get("description").and_then(Value::as_str).unwrap_or_default();
+        let said = format!("{said}\n\nNeeds: `{}`.", needs.join("`, or `"));
+        documented.insert("description".into(), json!(said.trim_start()));
         documented.insert("x-permission".into(), json!(needs));
     }
     for parameter in documented.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-        if parameter["name"] == "cursor" {
-            parameter["description"] = json!(CURSOR);
-        }
+        describe_parameter(parameter);
     }
     let takes = headers::Takes::of(documented);
     let errors = errors_of(documented, operation, path);
@@ -122,8 +135,25 @@ fn describe_operation(
         response["headers"] = headers::of_answer(status, response, operation.access, takes, versioned);
     }
     for (status, errors) in by_status(errors) {
-        responses.insert(status.as_str().to_owned(), problem(status, &errors, operation.access));
+        responses.insert(status.as_str().to_owned(), problems.response(status, &errors, operation.access));
     }
+}
+
+/// What is said of a parameter beside what its handler says. An optional one of a query keeps its example as text: pages that
+/// try an operation out fill in what stands as an example, and an example of a filter finds nothing.
+fn describe_parameter(parameter: &mut Value) {
+    if parameter["name"] == "cursor" {
+        parameter["description"] = json!(CURSOR);
+    }
+    if parameter["in"] != "query" || parameter["required"] == true {
+        return;
+    }
+    let Some(example) = parameter.as_object_mut().and_then(|members| members.remove("example")) else {
+        return;
+    };
+    let said = parameter["description"].as_str().unwrap_or_default().trim_end();
+    let example = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+    parameter["description"] = json!(format!("{said} For example `{example}`."));
 }
 
 /// Which errors an operation can answer with: from what it takes, and its own.
@@ -194,21 +224,38 @@ fn by_status(errors: Vec<ApiError>) -> Vec<(StatusCode, Vec<ApiError>)> {
     grouped
 }
 
-fn problem(status: StatusCode, errors: &[ApiError], access: Access) -> Value {
-    let examples: Map<String, Value> = errors
-        .iter()
-        .map(|error| {
-            (error.code().to_owned(), json!({ "value": Problem::of(error, "req_0193a5c4b7e07c9a8d21") }))
+/// The problems of all operations. What several operations say alike stands in the document once.
+#[derive(Default)]
+struct Problems {
+    /// Code → the example that operations refer to.
+    shared: BTreeMap<&'static str, Value>,
+}
+
+impl Problems {
+    /// The answer with one of these errors, which have the same status.
+    fn response(&mut self, status: StatusCode, errors: &[ApiError], access: Access) -> Value {
+        let examples: Map<String, Value> =
+            errors.iter().map(|error| (error.code().to_owned(), self.example(error))).collect();
+        let codes: Vec<&str> = errors.iter().map(ApiError::code).collect();
+        json!({
+            "description": format!("{}: `{}`.", status.canonical_reason().unwrap_or("Error"), codes.join("`, `")),
+            "headers": headers::of_problem(status, errors, access),
+            "content": {
+                "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" }, "examples": examples },
+            },
         })
-        .collect();
-    let codes: Vec<&str> = errors.iter().map(ApiError::code).collect();
-    json!({
-        "description": format!("{}: `{}`.", status.canonical_reason().unwrap_or("Error"), codes.join("`, `")),
-        "headers": headers::of_problem(status, errors, access),
-        "content": {
-            "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" }, "examples": examples },
-        },
-    })
+    }
+
+    /// A reference to the example of the error's code, or an example of its own where this operation says it otherwise.
+    fn example(&mut self, error: &ApiError) -> Value {
+        let example = json!({ "value": Problem::of(error, "req_0193a5c4b7e07c9a8d21") });
+        let shared = self.shared.entry(error.code()).or_insert_with(|| example.clone());
+        if *shared == example {
+            json!({ "$ref": format!("#/components/examples/{}", error.code()) })
+        } else {
+            example
+        }
+    }
 }
 
 #[cfg(test)]
@@ -229,7 +276,9 @@ mod tests {
             for error in (operation.errors)() {
                 let response = &documented["responses"][error.status().as_str()];
                 let example = &response["content"]["application/problem+json"]["examples"][error.code()];
-                assert!(example.is_object(), "{} does not document {}", operation.id, error.code());
+                let shared = example["$ref"].as_str().map(|at| document.pointer(&at[1..]));
+                let example = shared.unwrap_or(Some(example)).map(|example| &example["value"]["code"]);
+                assert_eq!(example, Some(&json!(error.code())), "{}", operation.id);
             }
         }
     }

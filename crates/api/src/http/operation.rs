@@ -4,23 +4,20 @@
 //! errors are its own: an operation without either does not compile. Path, method and documentation come from the handler's
 //! `#[utoipa::path]`; [`Catalog::assemble`] joins the two and refuses to start when they disagree.
 
-use std::{
-    cell::OnceCell,
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-    slice,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use actix_web::{Resource, Route, http::Method, middleware::from_fn, web};
+use actix_web::http::Method;
 use bulkhead_db::PAGE_BYTES;
 use bulkhead_domain::{OperatorPermission, Permission};
-use bulkhead_telemetry::{Metrics, metrics};
 use utoipa::openapi::{
     OpenApi, RefOr,
     path::{Parameter, ParameterIn},
 };
 
-use crate::http::{error::ApiError, pipeline};
+use crate::http::{
+    error::{ApiError, ProblemDef},
+    handler::Handler,
+};
 
 /// Who may call an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +46,17 @@ pub struct Operation {
     /// Who may call it.
     pub access: Access,
     /// The errors that it knows besides those that every operation has which takes the same.
-    pub(crate) errors: fn() -> Vec<ApiError>,
+    pub errors: fn() -> Vec<ApiError>,
     /// How much memory an answer takes.
-    pub(crate) weight: Weight,
-    /// Makes the route that runs the handler.
-    pub(crate) route: fn() -> Route,
+    pub weight: Weight,
+    /// What runs when it is called.
+    pub handler: Handler,
 }
 
 /// How much memory an answer takes at most while it is made: what PostgreSQL sends, what is read from that, and what is
 /// written of it. It counts among the bytes that the tenant has in flight from the request's admission on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Weight {
+pub enum Weight {
     /// A few short fields.
     #[default]
     Small,
@@ -97,32 +94,46 @@ impl Weight {
 }
 
 /// The operations of one resource and their documentation.
-pub(crate) struct Group {
+pub struct Group {
     pub(crate) docs: OpenApi,
     pub(crate) operations: Vec<Operation>,
 }
 
-/// Declares the operations of one resource: `module::handler => access, [errors of its own];`, and the weight of answers that
-/// are not small behind that. The document gives an example of each error, so they are written with values that a client might
-/// see.
-macro_rules! operations {
-    ($($module:ident::$handler:ident => $access:expr, [$($error:expr),* $(,)?] $(, $weight:ident)?;)*) => {
-        #[derive(utoipa::OpenApi)]
-        #[openapi(paths($($module::$handler),*))]
-        struct Docs;
+impl Group {
+    /// What `operations!` has collected.
+    #[doc(hidden)]
+    pub const fn new(docs: OpenApi, operations: Vec<Operation>) -> Self {
+        Self { docs, operations }
+    }
+}
 
-        /// This resource's part of the route table.
-        pub(crate) fn group() -> $crate::http::operation::Group {
-            $crate::http::operation::Group {
-                docs: <Docs as utoipa::OpenApi>::openapi(),
-                operations: vec![$($crate::http::operation::Operation {
-                    id: stringify!($handler),
+/// Declares the operations of one resource, as the function `group()` beside them: `handler => access, [errors of its own];`,
+/// and the weight of answers that are not small behind that. A handler is named as it is from here, `create_invoice` or
+/// `create::create_invoice`; the last part is the operation's id. The document gives an example of each error, so they are
+/// written with values that a client might see.
+#[macro_export]
+macro_rules! operations {
+    ($($first:ident $(:: $rest:ident)? => $access:expr, [$($error:expr),* $(,)?] $(, $weight:ident)?;)*) => {
+        /// The operations that are served here, with their documentation.
+        pub(crate) fn group() -> $crate::__private::Group {
+            use $crate::__private::utoipa;
+
+            #[derive(utoipa::OpenApi)]
+            #[openapi(paths($($first $(:: $rest)?),*))]
+            struct Docs;
+
+            $crate::__private::Group::new(
+                <Docs as utoipa::OpenApi>::openapi(),
+                vec![$($crate::__private::Operation {
+                    id: [$(stringify!($rest),)? stringify!($first)][0],
                     access: $access,
                     errors: || vec![$($error),*],
-                    weight: [$($crate::http::operation::Weight::$weight,)? $crate::http::operation::Weight::Small][0],
-                    route: || actix_web::web::to($module::$handler),
+                    weight: [$($crate::__private::Weight::$weight,)? $crate::__private::Weight::Small][0],
+                    handler: |request, payload| {
+                        Box::pin($crate::__private::invoke($first $(:: $rest)?, request, payload))
+                    },
                 }),*],
-            }
+            )
         }
     };
 }
@@ -131,9 +142,9 @@ pub(crate) use operations;
 /// Every operation with its method and path, and the document that describes them.
 pub struct Catalog {
     /// Path → its operations.
-    paths: BTreeMap<String, Vec<(Method, Operation)>>,
+    pub(crate) paths: BTreeMap<String, Vec<(Method, Operation)>>,
     /// Ids of the operations that take query parameters.
-    with_query: BTreeSet<&'static str>,
+    pub(crate) with_query: BTreeSet<&'static str>,
     docs: OpenApi,
 }
 
@@ -146,9 +157,29 @@ pub enum CatalogError {
     /// A handler is documented, but not in the table.
     #[error("operation {0} is documented but not served")]
     Unserved(String),
-    /// Two handlers have the same name, or answer the same method and path.
+    /// Two handlers have the same name.
     #[error("operation {0} appears twice")]
     Twice(String),
+    /// Two handlers answer the same method and path.
+    #[error("{method} {path} is served by {first} and by {second}")]
+    SameRoute {
+        /// The method.
+        method: Method,
+        /// The path.
+        path: String,
+        /// One operation.
+        first: String,
+        /// The other operation.
+        second: String,
+    },
+    /// Two kinds of problem have the same code.
+    #[error("the problem code {code} means two things, one of them in {operation}")]
+    ProblemTwice {
+        /// The code.
+        code: &'static str,
+        /// An operation that can answer with one of them.
+        operation: &'static str,
+    },
 }
 
 impl Catalog {
@@ -156,7 +187,18 @@ impl Catalog {
     pub(crate) fn assemble(groups: Vec<Group>) -> Result<Self, CatalogError> {
         let mut docs = OpenApi::default();
         let mut served = BTreeMap::new();
+        let mut routes = BTreeMap::new();
         for group in groups {
+            // Merging keeps the first of two.
+            for (path, item) in &group.docs.paths.paths {
+                for (method, documented) in methods(item) {
+                    let second = documented.operation_id.clone().unwrap_or_default();
+                    let route = (method.to_string(), shape(path));
+                    if let Some(first) = routes.insert(route, second.clone()) {
+                        return Err(CatalogError::SameRoute { method, path: path.clone(), first, second });
+                    }
+                }
+            }
             docs.merge(group.docs);
             for operation in group.operations {
                 if served.insert(operation.id, operation).is_some() {
@@ -178,10 +220,27 @@ impl Catalog {
                 paths.entry(path.clone()).or_default().push((method, operation));
             }
         }
-        match served.into_keys().next() {
-            Some(id) => Err(CatalogError::Undocumented(id)),
-            None => Ok(Self { paths, with_query, docs }),
+        if let Some(id) = served.into_keys().next() {
+            return Err(CatalogError::Undocumented(id));
         }
+        let catalog = Self { paths, with_query, docs };
+        catalog.check_problems()?;
+        Ok(catalog)
+    }
+
+    /// Refuses two kinds of problem with one code.
+    fn check_problems(&self) -> Result<(), CatalogError> {
+        let mut declared: BTreeMap<&str, Option<&ProblemDef>> = BTreeMap::new();
+        for (_, _, operation) in self.operations() {
+            for error in (operation.errors)() {
+                let (code, operation) = (error.code(), operation.id);
+                let problem = if let ApiError::Declared(problem) = error { Some(problem) } else { None };
+                if *declared.entry(code).or_insert(problem) != problem {
+                    return Err(CatalogError::ProblemTwice { code, operation });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Every operation with its method and path.
@@ -195,101 +254,18 @@ impl Catalog {
     pub(crate) fn docs(&self) -> OpenApi {
         self.docs.clone()
     }
-
-    /// Serves every operation, each behind the request pipeline.
-    pub(crate) fn configure(&self, config: &mut web::ServiceConfig) {
-        for (path, operations) in &self.paths {
-            config.service(resource(path, operations, &self.with_query));
-        }
-    }
 }
 
-/// The operations of one path, and a refusal for every other method.
-fn resource(path: &str, operations: &[(Method, Operation)], with_query: &BTreeSet<&'static str>) -> Resource {
-    let mut resource = web::resource(path);
-    let mut allow = Vec::new();
-    for (method, operation) in operations {
-        // Whatever can be read can be asked about (RFC 9110 section 9.3.2); actix leaves the body out.
-        let methods: &[Method] =
-            if *method == Method::GET { &[Method::GET, Method::HEAD] } else { slice::from_ref(method) };
-        for method in methods {
-            let takes_query = with_query.contains(operation.id);
-            let served = Served::new(*operation, Some(method), takes_query, String::new());
-            resource = resource.route(piped(served, Some(method)));
-            allow.push(method.as_str());
-        }
-    }
-    let refused = public("method_not_allowed", || web::to(no_method));
-    resource.default_service(piped(Served::new(refused, None, false, allow.join(", ")), None))
-}
-
-/// What anybody may ask for outside of the route table. `id` names it in metrics and in the log.
-const fn public(id: &'static str, route: fn() -> Route) -> Operation {
-    Operation { id, access: Access::Public, errors: Vec::new, weight: Weight::Small, route }
-}
-
-/// A page about the API: like an operation behind the pipeline, but not in the document.
-pub(crate) fn page(path: &str, id: &'static str, route: fn() -> Route) -> Resource {
-    resource(path, &[(Method::GET, public(id, route))], &BTreeSet::new())
-}
-
-/// An operation as one thread serves it.
-pub(crate) struct Served {
-    pub(crate) operation: Operation,
-    /// The method as metrics name it; `_OTHER` where any is taken, as OpenTelemetry has it.
-    method: &'static str,
-    /// Whether it has query parameters; where it has none, none may be sent.
-    pub(crate) takes_query: bool,
-    /// Where this refuses a method: those that the path takes (`Allow`, RFC 9110 section 15.5.6).
-    pub(crate) allow: String,
-    series: OnceCell<metrics::Route>,
-}
-
-impl Served {
-    /// `method` is the one it takes, `None` any.
-    fn new(operation: Operation, method: Option<&Method>, takes_query: bool, allow: String) -> Self {
-        let known = METHODS.iter().find(|known| Some(**known) == method.map(Method::as_str));
-        let method = known.map_or("_OTHER", |known| known);
-        Self { operation, method, takes_query, allow, series: OnceCell::new() }
-    }
-
-    /// The operation's latency series, looked up once.
-    pub(crate) fn series(&self, metrics: &Metrics) -> &metrics::Route {
-        self.series.get_or_init(|| metrics.http.route(self.method, self.operation.id))
-    }
-}
-
-/// An operation's route, behind the pipeline.
-fn piped(served: Served, method: Option<&Method>) -> Route {
-    let route = (served.operation.route)();
-    let served = Rc::new(served);
-    let route = match method {
-        Some(method) => route.method(method.clone()),
-        None => route,
-    };
-    route.wrap(from_fn(move |request, next| pipeline::run(Rc::clone(&served), request, next)))
-}
-
-/// What is served where nothing else is.
-pub(crate) fn unknown_route() -> Route {
-    piped(Served::new(public("unknown_route", || web::to(no_route)), None, false, String::new()), None)
-}
-
-async fn no_route() -> Result<&'static str, ApiError> {
-    Err(ApiError::UnknownRoute)
-}
-
-async fn no_method() -> Result<&'static str, ApiError> {
-    Err(ApiError::MethodNotAllowed)
+/// A path without the names of its parameters: two paths of one shape match the same requests.
+fn shape(path: &str) -> String {
+    let segment = |segment: &str| if segment.starts_with('{') { "{}".to_owned() } else { segment.to_owned() };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
 fn is_in_query(parameter: &RefOr<Parameter>) -> bool {
     // Parameters are never kept apart from their operation.
     matches!(parameter, RefOr::T(Parameter { parameter_in: ParameterIn::Query, .. }))
 }
-
-/// The methods the API uses.
-const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"];
 
 fn methods(
     item: &utoipa::openapi::PathItem,
@@ -302,4 +278,94 @@ fn methods(
         (Method::PATCH, &item.patch),
     ];
     documented.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::answer::Answer;
+
+    static SENT: ProblemDef = ProblemDef::new("already-sent", 409, "It was sent.");
+    static SENT_TOO: ProblemDef = ProblemDef::new("already-sent", 410, "It was sent too.");
+
+    mod invoices {
+        use super::*;
+
+        operations! {
+            send_invoice => Access::Public, [SENT.error()];
+            list_invoices => Access::Public, [], List;
+        }
+
+        #[utoipa::path(post, path = "/v1/invoices/{id}/send", responses((status = 204, description = "Sent.")))]
+        async fn send_invoice() -> Result<Answer, ApiError> {
+            Ok(Answer::no_content())
+        }
+
+        #[utoipa::path(get, path = "/v1/invoices", responses((status = 204, description = "None.")))]
+        async fn list_invoices() -> Result<Answer, ApiError> {
+            Ok(Answer::no_content())
+        }
+    }
+
+    mod billing {
+        use super::*;
+
+        operations! {
+            deliver_invoice => Access::Public, [];
+        }
+
+        #[utoipa::path(post, path = "/v1/invoices/{number}/send", responses((status = 204, description = "Sent.")))]
+        async fn deliver_invoice() -> Result<Answer, ApiError> {
+            Ok(Answer::no_content())
+        }
+    }
+
+    mod reminders {
+        use super::*;
+
+        operations! {
+            send_reminder => Access::Public, [SENT_TOO.error()];
+        }
+
+        #[utoipa::path(post, path = "/v1/reminders", responses((status = 204, description = "Sent.")))]
+        async fn send_reminder() -> Result<Answer, ApiError> {
+            Ok(Answer::no_content())
+        }
+    }
+
+    fn refusal(groups: Vec<Group>) -> String {
+        Catalog::assemble(groups).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_handler_is_named_by_its_last_part_and_weighed() {
+        let catalog = Catalog::assemble(vec![invoices::group()]).unwrap();
+        let found: Vec<_> =
+            catalog.operations().map(|(path, _, found)| (path, found.id, found.weight)).collect();
+        let expected = [
+            ("/v1/invoices", "list_invoices", Weight::List),
+            ("/v1/invoices/{id}/send", "send_invoice", Weight::Small),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn two_handlers_of_one_route_are_refused_however_its_parameters_are_called() {
+        assert_eq!(
+            refusal(vec![invoices::group(), billing::group()]),
+            "POST /v1/invoices/{number}/send is served by send_invoice and by deliver_invoice"
+        );
+        assert_eq!(
+            refusal(vec![invoices::group(), invoices::group()]),
+            "GET /v1/invoices is served by list_invoices and by list_invoices"
+        );
+    }
+
+    #[test]
+    fn two_problems_with_one_code_are_refused() {
+        assert_eq!(
+            refusal(vec![invoices::group(), reminders::group()]),
+            "the problem code already-sent means two things, one of them in send_reminder"
+        );
+    }
 }

@@ -1,9 +1,9 @@
 //! What every request goes through, in this order.
 //!
 //! 1. Its id and trace; where no credential is shown, its address's bucket (no I/O).
-//! 2. Who calls: the credential is verified, and any other tenant named beside it refused. Its address is asked before
-//!    anything is looked up, and charged when it was no good.
-//! 3. Admission: the tenant's bucket, then a place among its requests in flight and room for the bytes that it will hold,
+//! 2. Who calls: the credential is verified. Its address is asked before anything is looked up, and charged when it was no
+//!    good.
+//! 3. Admission: the tenant's bucket, then that no other tenant is named beside the credential, then a place among its requests in flight and room for the bytes that it will hold,
 //!    then, where a large answer is expected, a place among its large requests; one that writes takes that place when its
 //!    body has come (`extract/body.rs`). Without a credential the address has places and room.
 //! 4. Permission, as the operation's line in the route table declares it; then that no parameters are sent to an
@@ -28,14 +28,13 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpRequest,
-    body::{BodySize, BoxBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    HttpMessage, HttpRequest, HttpResponse,
+    body::{BodySize, MessageBody as _},
+    dev::Payload,
     http::{
         ConnectionType, Method, StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
-    middleware::Next,
     web::Data,
 };
 use bulkhead_ablation::{self as ablation, Step};
@@ -54,9 +53,10 @@ use crate::http::{
     cors,
     error::ApiError,
     extract,
-    operation::{Access, Served},
+    operation::Access,
     paced::{self, Held},
     problem,
+    routing::Served,
     state::AppState,
     wire::Line,
 };
@@ -78,16 +78,13 @@ struct Admitted {
 }
 
 /// Takes a request through the pipeline.
-pub(crate) async fn run(
-    served: Rc<Served>,
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
+pub(crate) async fn run(served: Rc<Served>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let Some(state) = request.app_data::<Data<AppState>>().cloned() else {
-        return Ok(request.into_response(problem::respond(&ApiError::internal("no state"), "")));
+        return problem::respond(&ApiError::internal("no state"), "");
     };
     let operation = &served.operation;
-    let context = Context::new(&request, operation, state.clock.now());
+    let context = Rc::new(Context::new(&request, operation, state.clock.now()));
+    request.extensions_mut().insert(Rc::clone(&context));
     let peer = request.peer_addr().map(|peer| peer.ip());
     let client = ClientAddress::of(peer, request.headers(), state.options.trusted_proxy_hops);
     let span = tracing::info_span!(
@@ -100,65 +97,53 @@ pub(crate) async fn run(
         tenant.id = tracing::field::Empty,
     );
     let _active = state.metrics.http.request_started();
-    Ok(answer(&served, &state, context, request, next).instrument(span).await)
+    answer(&served, &state, &context, &request, payload).instrument(span).await
 }
 
 async fn answer(
     served: &Served,
     state: &AppState,
-    context: Context,
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> ServiceResponse<BoxBody> {
+    context: &Context,
+    request: &HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
     let started = Instant::now();
-    let (started_at, id) = (context.started_at, context.id.clone());
-    let (method, kept) = (request.method().clone(), request.request().clone());
-    if let Some(line) = kept.conn_data::<Rc<Line>>() {
-        line.begin(extract::body::announced(kept.headers()), changes_protocol(&kept));
+    let id = context.id.as_str();
+    let line = request.conn_data::<Rc<Line>>();
+    if let Some(line) = line {
+        line.begin(extract::body::announced(request.headers()), changes_protocol(request));
     }
     let mut admitted = Admitted::default();
-    let work = admit_and_handle(served, state, context, request, next, &mut admitted);
+    let work = admit_and_handle(served, state, context, request, payload, &mut admitted);
     let deadline = tokio::time::Instant::from_std(started + state.options.request_timeout);
     let mut response = match tokio::time::timeout_at(deadline, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(response)) => response,
         // The panic's message has been written to standard error by the panic hook.
-        Ok(Err(_panic)) => refuse(&kept, &ApiError::internal("the handler panicked"), id.as_str()),
-        Err(_elapsed) => refuse(&kept, &too_late(&kept, state.options.request_timeout), id.as_str()),
+        Ok(Err(_panic)) => problem::respond(&ApiError::internal("the handler panicked"), id),
+        Err(_elapsed) => problem::respond(&too_late(context, state.options.request_timeout), id),
     };
-    let entered = context::with(&kept, Context::leave).flatten();
-    let line = kept.conn_data::<Rc<Line>>().cloned();
-    let mut held = Held::new(entered, line.clone());
-    held.answered(response.response().body().size());
-    describe(&mut response, &admitted, id.as_str());
-    place_below(&state.options.public_path, response.headers_mut());
-    cors::describe(&state.options.cors_origins, kept.headers(), response.headers_mut());
-    if state.health.phase() == Phase::Draining || line.as_ref().is_some_and(|line| line.is_last()) {
-        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-    }
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED
-        && let Ok(allow) = HeaderValue::from_str(&served.allow)
-    {
-        response.headers_mut().insert(header::ALLOW, allow);
-    }
+    let mut held = Held::new(context.leave(), line.cloned());
+    held.answered(response.body().size());
+    finish_head(served, state, context, &admitted, request, &mut response);
     let status = response.status();
-    let body = if method == Method::HEAD { BodySize::None } else { response.response().body().size() };
+    let body = if *request.method() == Method::HEAD { BodySize::None } else { response.body().size() };
     if let (Some(tenant), BodySize::Sized(bytes)) = (admitted.tenant, body) {
         state.large.answered(tenant.id, usize::try_from(bytes).unwrap_or(usize::MAX));
     }
     let is_metered = is_billable(status) && ablation::is_taken(Step::Metering);
     admitted.expected = None;
     if let Some(tenant) = admitted.tenant.filter(|_| is_metered) {
-        let ingress = context::with(&kept, |context| context.ingress.get()).unwrap_or_default();
         let now = Instant::now();
-        let waited = context::with(&kept, |context| context.has_waited(now)).unwrap_or_default();
+        let waited = context.has_waited(now);
         let worked = admitted.at.map_or(Duration::ZERO, |at| (now - at).saturating_sub(waited));
-        let (delta, class) = (delta(worked, ingress, body), StatusClass::of(status.as_u16()));
-        let ticket = state.recorder.record(tenant.id, served.operation.id, class, started_at, &delta);
+        let delta = delta(worked, context.ingress.get(), body);
+        let class = StatusClass::of(status.as_u16());
+        let ticket = state.recorder.record(tenant.id, served.operation.id, class, context.started_at, &delta);
         note(ticket.flushed().await, &state.metrics);
     }
     served.series(&state.metrics).finished(status.as_u16(), started.elapsed());
     tracing::info!(
-        method = %method,
+        method = %request.method(),
         route = served.operation.id,
         status = status.as_u16(),
         duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -168,6 +153,29 @@ async fn answer(
         line.answered();
     }
     response.map_body(|_, body| paced::pace(body, held))
+}
+
+/// Writes the headers that an answer gets on its way out.
+fn finish_head(
+    served: &Served,
+    state: &AppState,
+    context: &Context,
+    admitted: &Admitted,
+    request: &HttpRequest,
+    response: &mut HttpResponse,
+) {
+    describe(response.headers_mut(), admitted, context.id.as_str());
+    place_below(&state.options.public_path, response.headers_mut());
+    cors::describe(&state.options.cors_origins, request.headers(), response.headers_mut());
+    let is_last = request.conn_data::<Rc<Line>>().is_some_and(|line| line.is_last());
+    if is_last || state.health.phase() == Phase::Draining {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Ok(allow) = HeaderValue::from_str(&served.allow)
+    {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
 }
 
 /// Counts an answer that goes out although its usage may be in this process alone.
@@ -189,31 +197,23 @@ fn note(outcome: Outcome, metrics: &Metrics) {
 async fn admit_and_handle(
     served: &Served,
     state: &AppState,
-    mut context: Context,
-    request: ServiceRequest,
-    next: Next<BoxBody>,
+    context: &Context,
+    request: &HttpRequest,
+    payload: Payload,
     admitted: &mut Admitted,
-) -> ServiceResponse<BoxBody> {
-    let (kept, id) = (request.request().clone(), context.id.clone());
-    if let Err(error) = admit(served, state, &request, admitted).await {
-        return request.into_response(problem::respond(&error, id.as_str()));
+) -> HttpResponse {
+    if let Err(error) = admit(served, state, request, admitted).await {
+        return problem::respond(&error, context.id.as_str());
     }
-    if let Some(answer) = cors::preflight(&state.options.cors_origins, &kept, &served.allow) {
-        return request.into_response(answer);
+    if let Some(answer) = cors::preflight(&state.options.cors_origins, request, &served.allow) {
+        return answer;
     }
-    context.principal = admitted.principal;
+    context.principal.set(admitted.principal);
     context.entered.replace(admitted.entered.take());
     context.large.replace(admitted.large.take());
-    request.extensions_mut().insert(context);
-    match next.call(request).await {
-        // A problem's body is written here, so that its size counts in usage like any other answer's.
-        Ok(response) => problem::render(response, id.as_str()),
-        Err(error) => refuse(&kept, &ApiError::internal(error.to_string()), id.as_str()),
-    }
-}
-
-fn refuse(request: &HttpRequest, error: &ApiError, id: &str) -> ServiceResponse<BoxBody> {
-    ServiceResponse::new(request.clone(), problem::respond(error, id))
+    let response = (served.operation.handler)(request.clone(), payload).await;
+    // A problem's body is written here, so that its size counts in usage like any other answer's.
+    problem::render(response, context.id.as_str())
 }
 
 /// Whether the HTTP library takes all that follows a request for its body: it does when the client wants to change the
@@ -225,9 +225,8 @@ fn changes_protocol(request: &HttpRequest) -> bool {
 
 /// Whose fault it is that a request has not been answered by its deadline: the client's when most of the time was spent
 /// waiting for its body.
-fn too_late(request: &HttpRequest, timeout: Duration) -> ApiError {
-    let waited = context::with(request, |context| context.waited_for_body(Instant::now()));
-    if waited.is_some_and(|waited| waited >= timeout / 2) {
+fn too_late(context: &Context, timeout: Duration) -> ApiError {
+    if context.waited_for_body(Instant::now()) >= timeout / 2 {
         ApiError::RequestTimeout
     } else {
         ApiError::Unavailable("the answer was not ready by the request's deadline".into())
@@ -238,7 +237,7 @@ fn too_late(request: &HttpRequest, timeout: Duration) -> ApiError {
 async fn admit(
     served: &Served,
     state: &AppState,
-    request: &ServiceRequest,
+    request: &HttpRequest,
     admitted: &mut Admitted,
 ) -> Result<(), ApiError> {
     let operation = &served.operation;
@@ -263,15 +262,16 @@ async fn admit(
     tracing::Span::current().record("principal.id", principal.subject());
     if let Some(tenant) = tenant {
         tracing::Span::current().record("tenant.id", tracing::field::display(tenant.id));
+        if ablation::is_taken(Step::Admission) {
+            let decision = state.limiter.check(tenant.id, tenant.limit, 1, state.clock.now()).await;
+            admitted.decision = Some(decision);
+            if !decision.allowed {
+                return Err(ApiError::RateLimited { retry_after: decision.retry_after });
+            }
+        }
+        // Behind the bucket, so that naming other tenants is bounded too; it is not billed.
         refuse_other_tenant(request.headers(), &tenant)?;
         admitted.tenant = Some(tenant);
-    }
-    if let Some(tenant) = tenant.filter(|_| ablation::is_taken(Step::Admission)) {
-        let decision = state.limiter.check(tenant.id, tenant.limit, 1, state.clock.now()).await;
-        admitted.decision = Some(decision);
-        if !decision.allowed {
-            return Err(ApiError::RateLimited { retry_after: decision.retry_after });
-        }
     }
     let party = tenant.map_or(Party::Operators, |tenant| Party::Tenant(tenant.id));
     admitted.entered = Some(state.enter(party, bytes).await?);
@@ -349,8 +349,7 @@ fn delta(took: Duration, ingress_bytes: u64, body: BodySize) -> UsageDelta {
 }
 
 /// The headers that every answer carries.
-fn describe(response: &mut ServiceResponse<BoxBody>, admitted: &Admitted, id: &str) {
-    let headers = response.headers_mut();
+fn describe(headers: &mut HeaderMap, admitted: &Admitted, id: &str) {
     let mut set = |name: &'static str, value: Result<HeaderValue, _>| {
         let name = HeaderName::from_static(name);
         if let (Ok(value), false) = (value, headers.contains_key(&name)) {

@@ -4,8 +4,6 @@ use std::error::Error as _;
 
 use actix_web::{
     HttpResponse,
-    body::BoxBody,
-    dev::ServiceResponse,
     http::header::{self, HeaderValue},
 };
 use serde::Serialize;
@@ -99,9 +97,9 @@ pub(crate) fn respond(error: &ApiError, request_id: &str) -> HttpResponse {
 
 /// Replaces the body of an answer that failed by its problem document. Errors of the framework, which our own routes
 /// and extractors do not leave room for, become what is nearest to them.
-pub(crate) fn render(response: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
-    let rendered = match response.response().error() {
-        None => return response,
+pub(crate) fn render(response: HttpResponse, request_id: &str) -> HttpResponse {
+    match response.error() {
+        None => response,
         Some(error) => match error.as_error::<ApiError>() {
             Some(error) => respond(error, request_id),
             None => {
@@ -118,8 +116,7 @@ pub(crate) fn render(response: ServiceResponse<BoxBody>, request_id: &str) -> Se
                 respond(&error, request_id)
             }
         },
-    };
-    response.into_response(rendered)
+    }
 }
 
 fn log(error: &ApiError) {

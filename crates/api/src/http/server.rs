@@ -20,7 +20,9 @@ use crate::{
         background,
         connections::Arrivals,
         docs::{self, Pages},
-        health, openapi, operation,
+        health, openapi,
+        operation::CatalogError,
+        routing,
         state::{AppState, Shared},
         wire::{HEAD_TIMEOUT, Wire},
     },
@@ -79,7 +81,7 @@ impl ServerOptions {
 pub enum ServeError {
     /// The route table is inconsistent.
     #[error(transparent)]
-    Catalog(#[from] operation::CatalogError),
+    Catalog(#[from] CatalogError),
     /// The OpenAPI document cannot be written.
     #[error("the OpenAPI document cannot be written")]
     Document(#[from] serde_json::Error),
@@ -132,7 +134,7 @@ pub async fn serve(
         App::new()
             .app_data(web::Data::new(state()))
             .configure(configure)
-            .default_service(operation::unknown_route())
+            .default_service(routing::unknown_route())
     };
     let builder = Server::build();
     let ending = builder.graceful_shutdown_signal();

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use actix_web::dev::ServiceRequest;
+use actix_web::HttpRequest;
 use bulkhead_auth::{
     AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher, Turn,
 };
@@ -16,16 +16,10 @@ use bulkhead_telemetry::{
     metrics::{AuthOutcome, Credential},
 };
 use bulkhead_usage::{Flusher, Recorder};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use uuid::Uuid;
 
-use crate::http::{
-    address::ClientAddress,
-    error::ApiError,
-    extract::{Intent, body},
-    once::Once,
-    wire::Body,
-};
+use crate::http::{address::ClientAddress, error::ApiError, extract::body, wire::Body};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -111,7 +105,7 @@ impl AppState {
 
     /// Takes a token from the address's bucket, for a public request: one that shows no credential. No I/O, so a flood costs
     /// us next to nothing.
-    pub(crate) fn admit_address(&self, request: &ServiceRequest) -> Result<(), ApiError> {
+    pub(crate) fn admit_address(&self, request: &HttpRequest) -> Result<(), ApiError> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
         let decision = self.addresses.check(address, self.clock.now());
         if decision.allowed {
@@ -122,7 +116,7 @@ impl AppState {
     }
 
     /// A credential in a request's body. Have it asked for before a stranger's is looked up, and say what became of it.
-    pub(crate) fn presented(&self, request: &actix_web::HttpRequest) -> Presented<'_> {
+    pub(crate) fn presented(&self, request: &HttpRequest) -> Presented<'_> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
         Presented { state: self, address }
     }
@@ -139,14 +133,14 @@ impl AppState {
     }
 
     /// Whose share a request counts in that shows no credential.
-    pub(crate) fn party_of_address(&self, request: &ServiceRequest) -> Party {
+    pub(crate) fn party_of_address(&self, request: &HttpRequest) -> Party {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
         Party::Address(Network::of(address))
     }
 
     /// The length of a request's body: as much as is announced, and for one that comes in pieces a first piece. A body over
     /// the limit is refused before it is read.
-    pub(crate) fn body_length(&self, request: &ServiceRequest) -> usize {
+    pub(crate) fn body_length(&self, request: &HttpRequest) -> usize {
         match body::announced(request.headers()) {
             Body::Chunks(_) => body::PIECE,
             Body::Left(length) => {
@@ -164,7 +158,7 @@ impl AppState {
     /// cheaper than guessing passwords.
     pub(crate) async fn authenticate(
         &self,
-        request: &ServiceRequest,
+        request: &HttpRequest,
         credential: &str,
     ) -> Result<Authenticated, ApiError> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
@@ -211,17 +205,6 @@ impl AppState {
     ) -> Result<(ApiKey, [u8; 32]), ApiError> {
         bulkhead_auth::api_key::issue(&self.keyring, self.options.environment, tenant, id)
             .map_err(ApiError::internal)
-    }
-
-    /// A request that is to happen once.
-    pub(crate) fn once<'a>(
-        &self,
-        intent: &'a Intent,
-        principal: &'a str,
-        body: &[u8],
-        now: DateTime<Utc>,
-    ) -> Once<'a> {
-        Once::new(&self.keyring, intent, principal, body, now)
     }
 }
 

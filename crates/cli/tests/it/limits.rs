@@ -122,6 +122,11 @@ async fn one_address(system: &System) {
     // No credential is none, and a header that holds none is not looked at twice.
     refused_soon(|| flooder.get("/v1/me")).await;
     refused_soon(|| flooder.get("/v1/me").header("authorization", "Basic x")).await;
+    // Nor does a log-in show one whose body cannot be read; a good one is looked at all the same.
+    for path in ["/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout"] {
+        refused_soon(|| flooder.post(path, &json!({ "no": "credential" }))).await;
+        other.post(path, &json!({ "no": "credential" })).await.refused(422, "invalid-body");
+    }
     // Whoever shows a good one is bounded by the tenant's limit alone.
     let tenant = create_tenant(system, "enterprise").await;
     let owner = flooder.with_token(&tenant.owner.access_token);
@@ -372,6 +377,8 @@ async fn a_tenants_bucket(system: &System) {
     let elsewhere = tenant.owner.caller.elsewhere();
     let (_, refused) = flood(16, || elsewhere.get("/v1/resources")).await;
     assert_eq!(refused.unwrap().code(), "rate-limited");
+    // One that names another tenant beside its credential is refused, and counts like any other.
+    refused_soon(|| owner.get("/v1/me").header("x-tenant-id", &neighbour.id)).await;
     neighbour.owner.caller.get("/v1/me").await.expect(200);
 }
 

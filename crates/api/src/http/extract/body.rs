@@ -41,7 +41,7 @@ pub(crate) const PIECE: usize = 64 << 10;
 const PUBLIC_LIMIT: usize = 16 << 10;
 
 /// What a request's body is read as.
-pub(crate) trait RequestBody: DeserializeOwned + Send + 'static {
+pub trait RequestBody: DeserializeOwned + Send + 'static {
     /// Its field of any JSON, if it has one and it was sent: it is checked where the body is read.
     fn content(&mut self) -> Option<&mut JsonContent> {
         None
@@ -50,12 +50,7 @@ pub(crate) trait RequestBody: DeserializeOwned + Send + 'static {
 
 /// A request body, parsed.
 #[derive(Debug)]
-pub(crate) struct Json<T> {
-    /// The value.
-    pub(crate) value: T,
-    /// The bytes it was read from, for the fingerprint of idempotent requests.
-    pub(crate) bytes: Bytes,
-}
+pub struct Json<T>(pub T);
 
 impl<T: RequestBody> FromRequest for Json<T> {
     type Error = ApiError;
@@ -65,47 +60,61 @@ impl<T: RequestBody> FromRequest for Json<T> {
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
-            let is_coded = request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
-            if is_coded || !request.content_type().eq_ignore_ascii_case("application/json") {
-                return Err(ApiError::UnsupportedMediaType);
-            }
             let state = request.app_data::<Data<AppState>>().ok_or_else(|| ApiError::internal("no state"))?;
-            let (tenant, answers_content, is_public) = context::with(&request, |context| {
-                let tenant = context.principal.and_then(|principal| principal.tenant());
-                (tenant, context.answers_content, context.principal.is_none())
-            })
-            .ok_or_else(|| ApiError::internal("no context"))?;
-            let limit = state.options.body_limit;
-            let limit = if is_public { limit.min(PUBLIC_LIMIT) } else { limit };
-            let bytes = read(&request, payload, limit).await?;
-            // Only now: a body that is slow to come keeps no place from another.
-            let size = Size { body: bytes.len(), answers_content };
-            let begun = Instant::now();
-            let large = match tenant {
-                Some(tenant) => state.large.enter(tenant.get(), size).await?,
-                None => None,
-            };
-            context::with(&request, |context| context.ingress.set(bytes.len() as u64));
-            let content_limit = state.options.data_limit;
-            let value = match large {
-                Some(place) if size.has_large_body() => {
-                    let bytes = bytes.clone();
-                    // The thread holds the place: it may still read when the request is past its deadline.
-                    let read = move || (read_json(&bytes, content_limit), place);
-                    let (value, place) = aside("body", read).await?;
-                    context::with(&request, |context| context.large.replace(Some(place)));
-                    value
-                }
-                large => {
-                    context::with(&request, |context| context.large.replace(large));
-                    read_json(&bytes, content_limit)
-                }
-            };
-            // A thread that gives way is slow where others are busy; that is not billed.
-            context::with(&request, |context| context.queued.set(begun.elapsed()));
-            Ok(Self { value: value?, bytes })
+            let context = context::of(&request).ok_or_else(|| ApiError::internal("no context"))?;
+            let taken = take(&request, state, &context, payload).await;
+            if taken.is_err() && context.principal.get().is_none() {
+                // It was to show a password or a refresh token, and shows none: a request without a credential.
+                state.admit_address(&request)?;
+            }
+            taken.map(Self)
         })
     }
+}
+
+/// Reads the request's body and makes its value.
+async fn take<T: RequestBody>(
+    request: &HttpRequest,
+    state: &AppState,
+    context: &Context,
+    payload: Payload,
+) -> Result<T, ApiError> {
+    let is_coded = request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+    if is_coded || !request.content_type().eq_ignore_ascii_case("application/json") {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    let principal = context.principal.get();
+    let limit = state.options.body_limit;
+    let limit = if principal.is_none() { limit.min(PUBLIC_LIMIT) } else { limit };
+    let bytes = read(request, context, payload, limit).await?;
+    // Only now: a body that is slow to come keeps no place from another.
+    let size = Size { body: bytes.len(), answers_content: context.answers_content };
+    let begun = Instant::now();
+    let large = match principal.and_then(|principal| principal.tenant()) {
+        Some(tenant) => state.large.enter(tenant.get(), size).await?,
+        None => None,
+    };
+    context.ingress.set(bytes.len() as u64);
+    if request.headers().contains_key("idempotency-key") {
+        context.body.replace(bytes.clone());
+    }
+    let content_limit = state.options.data_limit;
+    let value = match large {
+        Some(place) if size.has_large_body() => {
+            // The thread holds the place: it may still read when the request is past its deadline.
+            let read = move || (read_json(&bytes, content_limit), place);
+            let (value, place) = aside("body", read).await?;
+            context.large.replace(Some(place));
+            value
+        }
+        large => {
+            context.large.replace(large);
+            read_json(&bytes, content_limit)
+        }
+    };
+    // A thread that gives way is slow where others are busy; that is not billed.
+    context.queued.set(begun.elapsed());
+    value
 }
 
 fn read_json<T: RequestBody>(bytes: &[u8], content_limit: usize) -> Result<T, ApiError> {
@@ -126,7 +135,12 @@ pub(crate) fn announced(headers: &HeaderMap) -> wire::Body {
 }
 
 /// Reads at most `limit` bytes; says so at once when more are announced.
-async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
+async fn read(
+    request: &HttpRequest,
+    context: &Context,
+    mut payload: Payload,
+    limit: usize,
+) -> Result<Bytes, ApiError> {
     let announced = match announced(request.headers()) {
         wire::Body::Left(length) => Some(usize::try_from(length).unwrap_or(usize::MAX)),
         wire::Body::Chunks(_) => None,
@@ -143,7 +157,7 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
     // The library finds no end of what it takes for another protocol.
     let whole = announced.filter(|_| line.is_some_and(|line| line.is_last()));
     while whole != Some(body.len())
-        && let Some(chunk) = next(request, &mut payload).await
+        && let Some(chunk) = next(context, &mut payload).await
     {
         let chunk = chunk.map_err(|_broken| ApiError::MalformedJson("it did not arrive whole".to_owned()))?;
         let length = body.len() + chunk.len();
@@ -151,7 +165,7 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
             return Err(ApiError::BodyTooLarge { limit });
         }
         while granted < length {
-            grow(request)?;
+            grow(context)?;
             granted += PIECE;
         }
         body.extend_from_slice(&chunk);
@@ -163,24 +177,22 @@ async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Resu
 }
 
 /// The body's next piece. Whose fault it is that there is none by the request's deadline, the pipeline asks the context.
-async fn next(request: &HttpRequest, payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
-    context::with(request, Context::wait_for_body);
+async fn next(context: &Context, payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
+    context.wait_for_body();
     let chunk = payload.next().await;
-    context::with(request, Context::body_has_come);
+    context.body_has_come();
     chunk
 }
 
 /// Takes room for one more piece of a body.
-fn grow(request: &HttpRequest) -> Result<(), ApiError> {
-    let grown = context::with(request, |context| {
-        context.entered.borrow_mut().as_mut().map_or(Ok(()), |entered| entered.grow(COPIES * PIECE))
-    });
-    grown.unwrap_or(Ok(())).map_err(ApiError::from)
+fn grow(context: &Context) -> Result<(), ApiError> {
+    let mut entered = context.entered.borrow_mut();
+    entered.as_mut().map_or(Ok(()), |entered| entered.grow(COPIES * PIECE)).map_err(ApiError::from)
 }
 
 /// Reads a struct from an object and nothing else: serde would also take a list, and fill the fields by their places. For
 /// the fields that hold a struct, with `#[serde(deserialize_with = "object")]`.
-pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     struct Object<T>(PhantomData<T>);
 
     impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {

@@ -75,14 +75,12 @@ pub(crate) fn no_parameters(query: &str) -> ApiError {
 /// A field that may be left out, but not null: with `#[serde(default, deserialize_with = "present")]`, and without `null` in
 /// the document (`#[schema(nullable = false)]`). Null says "there is none", and what cannot be none must not be taken for
 /// "leave it as it is".
-pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    from: D,
-) -> Result<Option<T>, D::Error> {
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
 
 /// A time that may be left out or be null, in a body or a query.
-pub(crate) fn optional_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+pub fn optional_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     Option::<String>::deserialize(from)?.map(|text| time(&text).map_err(D::Error::custom)).transpose()
 }
 

@@ -4,17 +4,17 @@ use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
 
-use crate::http::{context, error::ApiError};
+use crate::http::error::ApiError;
 
 /// `If-Match`: the version the client has read, from the ETag it was given. Without it a change applies to whatever
 /// version is there, and the last one wins.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct IfMatch(pub(crate) Option<i64>);
+pub struct IfMatch(pub Option<i64>);
 
 impl IfMatch {
     /// Refuses the request when the client has named another version than the `current` one. The row is locked before it is
     /// asked: of several clients that have read the same version exactly one may go on.
-    pub(crate) fn check(self, current: i64) -> Result<(), ApiError> {
+    pub fn check(self, current: i64) -> Result<(), ApiError> {
         match self.0 {
             Some(expected) if expected != current => Err(ApiError::PreconditionFailed),
             _ => Ok(()),
@@ -26,7 +26,7 @@ impl IfMatch {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes the header that `IfMatch` reads")]
-pub(crate) struct IfMatchHeader {
+pub struct IfMatchHeader {
     /// The ETag of the version you have read: the change is refused when there is a newer one. Without it the last change
     /// wins.
     #[param(rename = "If-Match", example = "\"v1\"")]
@@ -37,7 +37,7 @@ pub(crate) struct IfMatchHeader {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes the header that `Intent` reads")]
-pub(crate) struct IdempotencyKeyHeader {
+pub struct IdempotencyKeyHeader {
     /// Names what you mean to do, 1 to 255 characters: sent again with the same method, path, query and body within 24 hours,
     /// it is answered again and not done again.
     #[param(rename = "Idempotency-Key", example = "8e03978e-40d5-43e8-bc93-6894a57f9324")]
@@ -78,10 +78,9 @@ fn read_version(text: &str) -> Option<IfMatch> {
     (etag(version) == text).then_some(IfMatch(Some(version)))
 }
 
-/// What the caller means to do once: the running operation, and its `Idempotency-Key` if one was sent.
-#[derive(Clone, Debug)]
+/// What the caller means to do once: the `Idempotency-Key`, if one was sent, and what it was sent to.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Intent {
-    pub(crate) operation: &'static str,
     pub(crate) key: Option<String>,
     /// The method, the path and the query; empty without a key.
     pub(crate) target: String,
@@ -90,28 +89,22 @@ pub(crate) struct Intent {
 impl Intent {
     /// The longest key taken.
     const MAX: usize = 255;
-}
 
-impl FromRequest for Intent {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let operation = context::with(request, |context| context.operation).unwrap_or_default();
+    /// Reads the header.
+    pub(crate) fn of(request: &HttpRequest) -> Result<Self, ApiError> {
         let mut sent = request.headers().get_all("idempotency-key");
         let key = match (sent.next(), sent.next()) {
-            (None, _) => Ok(None),
-            (Some(value), None) => read_key(value.as_bytes()).map(Some),
+            (None, _) => return Ok(Self::default()),
+            (Some(value), None) => read_key(value.as_bytes()),
             (Some(_), Some(_)) => Err("must be sent once"),
         };
-        let target = match &key {
-            Ok(Some(_)) => format!("{} {}", request.method(), request.uri()),
-            _ => String::new(),
-        };
-        ready(key.map(|key| Self { operation, key, target }).map_err(|detail| ApiError::InvalidParameter {
-            name: "Idempotency-Key",
-            detail: detail.to_owned(),
-        }))
+        let target = format!("{} {}", request.method(), request.uri());
+        match key {
+            Ok(key) => Ok(Self { key: Some(key), target }),
+            Err(detail) => {
+                Err(ApiError::InvalidParameter { name: "Idempotency-Key", detail: detail.to_owned() })
+            }
+        }
     }
 }
 
@@ -137,7 +130,7 @@ mod tests {
     fn what_is_meant_is_told_apart_by_method_path_and_query() {
         let target = |request: TestRequest, key: &str| {
             let request = request.insert_header(("idempotency-key", key)).to_http_request();
-            Intent::from_request(&request, &mut Payload::None).into_inner().unwrap().target
+            Intent::of(&request).unwrap().target
         };
         let post = |uri| target(TestRequest::post().uri(uri), "once");
         let all = [
@@ -151,8 +144,7 @@ mod tests {
             assert!(!all[at + 1..].contains(one), "{one}");
         }
         assert_eq!(post("/v1/users?a=b"), target(TestRequest::post().uri("/v1/users?a=b"), "another"));
-        let none = Intent::from_request(&TestRequest::post().to_http_request(), &mut Payload::None);
-        let none = none.into_inner().unwrap();
+        let none = Intent::of(&TestRequest::post().to_http_request()).unwrap();
         assert_eq!((none.key, none.target.as_str()), (None, ""));
     }
 

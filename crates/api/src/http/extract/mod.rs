@@ -2,7 +2,6 @@
 
 mod accept;
 pub(crate) mod body;
-mod caller;
 mod complaint;
 mod fields;
 mod headers;
@@ -11,10 +10,12 @@ mod path;
 mod query;
 
 pub(crate) use accept::preferred;
-pub(crate) use body::{Json, RequestBody, object};
-pub(crate) use caller::{AnyCaller, OperatorCaller, TenantCaller};
-pub(crate) use fields::{no_parameters, optional_time, present};
-pub(crate) use headers::{IdempotencyKeyHeader, IfMatch, IfMatchHeader, Intent, etag};
-pub(crate) use page::{PageQuery, PageResponse, page_request};
-pub(crate) use path::Id;
-pub(crate) use query::Query;
+pub use body::{Json, RequestBody, object};
+pub(crate) use fields::no_parameters;
+pub use fields::{optional_time, present};
+pub use headers::{IdempotencyKeyHeader, IfMatch, IfMatchHeader};
+pub(crate) use headers::{Intent, etag};
+pub(crate) use page::next_link;
+pub use page::{PageQuery, PageResponse, page_request};
+pub use path::Id;
+pub use query::Query;

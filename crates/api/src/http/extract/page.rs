@@ -1,10 +1,10 @@
 //! Pages of lists. A cursor is the id that the page before ended with: opaque to clients, and of no use in another
 //! tenant or another list. `openapi.md` tells clients what it promises, `db/src/engine/page.rs` says why not more.
 
-use std::{fmt::Display, str::FromStr};
+use std::str::FromStr;
 
-use actix_web::{HttpRequest, HttpResponse, http::header::LINK};
-use bulkhead_db::{Page, PageRequest};
+use actix_web::HttpRequest;
+use bulkhead_db::PageRequest;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 use utoipa::{IntoParams, ToSchema};
@@ -21,26 +21,23 @@ const MAX_LIMIT: u16 = 100;
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct PageQuery {
+pub struct PageQuery {
     /// How many rows to return, 1 to 100.
     #[param(minimum = 1, maximum = 100, default = 20, example = 20)]
-    pub(crate) limit: Option<u16>,
+    pub limit: Option<u16>,
     /// The `next_cursor` of the page before.
-    pub(crate) cursor: Option<String>,
+    pub cursor: Option<String>,
 }
 
 impl PageQuery {
     /// Checks the parameters of a list whose ids are of type `Id`.
-    pub(crate) fn request<Id: FromStr>(
-        &self,
-        uuid: impl FnOnce(Id) -> Uuid,
-    ) -> Result<PageRequest, ApiError> {
+    pub fn request<Id: FromStr>(&self, uuid: impl FnOnce(Id) -> Uuid) -> Result<PageRequest, ApiError> {
         page_request(self.limit, self.cursor.as_deref(), uuid)
     }
 }
 
 /// Checks the page parameters of a list that has filters beside them.
-pub(crate) fn page_request<Id: FromStr>(
+pub fn page_request<Id: FromStr>(
     limit: Option<u16>,
     cursor: Option<&str>,
     uuid: impl FnOnce(Id) -> Uuid,
@@ -60,32 +57,15 @@ pub(crate) fn page_request<Id: FromStr>(
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct PageResponse<T> {
+pub struct PageResponse<T> {
     /// The rows.
-    pub(crate) data: Vec<T>,
+    pub data: Vec<T>,
     /// Where the next page begins; `null` on the last page.
-    pub(crate) next_cursor: Option<String>,
-}
-
-impl<T: Serialize> PageResponse<T> {
-    /// Answers with a page, and with a link to the next one.
-    pub(crate) fn respond<Row, Id: Display>(
-        request: &HttpRequest,
-        page: Page<Row>,
-        id: impl Fn(&Row) -> Id,
-        view: impl Fn(Row) -> T,
-    ) -> HttpResponse {
-        let next_cursor = page.rows.last().filter(|_| page.more).map(|row| id(row).to_string());
-        let mut response = HttpResponse::Ok();
-        if let Some(cursor) = &next_cursor {
-            response.insert_header((LINK, next_link(request, cursor)));
-        }
-        response.json(Self { data: page.rows.into_iter().map(view).collect(), next_cursor })
-    }
+    pub next_cursor: Option<String>,
 }
 
 /// The same request with another cursor (RFC 8288).
-fn next_link(request: &HttpRequest, cursor: &str) -> String {
+pub(crate) fn next_link(request: &HttpRequest, cursor: &str) -> String {
     // As the query was read: a name may be written with escapes.
     let is_cursor = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "cursor");
     let kept = request.query_string().split('&').filter(|pair| !pair.is_empty() && !is_cursor(pair));

@@ -11,7 +11,7 @@ use crate::http::error::ApiError;
 
 /// The `{id}` of the path.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Id<T>(pub(crate) T);
+pub struct Id<T>(pub T);
 
 impl<T: FromStr + 'static> FromRequest for Id<T> {
     type Error = ApiError;

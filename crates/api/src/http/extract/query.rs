@@ -10,7 +10,7 @@ use crate::http::error::ApiError;
 
 /// Query parameters, parsed.
 #[derive(Debug)]
-pub(crate) struct Query<T>(pub(crate) T);
+pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
     type Error = ApiError;

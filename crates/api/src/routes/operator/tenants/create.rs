@@ -1,6 +1,5 @@
 //! Create a tenant: accept it, and leave the building to a job.
 
-use actix_web::web::Data;
 use bulkhead_auth::Password;
 use bulkhead_db::{
     DbError, PlatformTx,
@@ -18,9 +17,9 @@ use utoipa::ToSchema;
 use crate::{
     http::{
         answer::Answer,
+        call::{OperatorCall, Written},
         error::{ApiError, FieldError},
-        extract::{IdempotencyKeyHeader, Intent, Json, OperatorCaller, RequestBody, object},
-        state::AppState,
+        extract::{IdempotencyKeyHeader, Json, RequestBody, object},
     },
     routes::tenant::operations::OperationResponse,
 };
@@ -63,30 +62,27 @@ pub(crate) struct CreateTenantOwner {
 /// Answers as soon as the tenant is accepted. Its schema is built in the background: follow the operation in
 /// `Location` until it is done.
 #[utoipa::path(
-    post, path = "/v1/admin/tenants", tag = "tenants", params(IdempotencyKeyHeader), request_body = CreateTenantRequest,
+    post, path = "/v1/admin/tenants", tag = "operators: tenants", params(IdempotencyKeyHeader), request_body = CreateTenantRequest,
     responses((status = 202, description = "Accepted; follow the operation.", body = OperationResponse)),
 )]
 pub(crate) async fn create_tenant(
-    state: Data<AppState>,
-    caller: OperatorCaller,
-    intent: Intent,
-    body: Json<CreateTenantRequest>,
+    call: OperatorCall,
+    Json(body): Json<CreateTenantRequest>,
 ) -> Result<Answer, ApiError> {
-    let wanted = Wanted::parse(body.value)?;
-    let (at, subject) = (state.clock.now(), caller.subject());
-    let once = state.once(&intent, &subject, &body.bytes, at);
+    let wanted = Wanted::parse(body)?;
+    let at = call.at();
     // A hash is dear: not for an answer that is known without it.
     let look = async |tx: &mut PlatformTx| {
-        let answered = once.answered(tx).await?;
+        let answered = call.answered(tx).await?;
         if answered.is_none() && tenants::is_taken(tx, &wanted.slug).await? {
             return Err(ApiError::Taken { what: "slug" });
         }
         Ok(answered)
     };
-    if let Some(answer) = state.db.platform_read(caller.authority(), look).await? {
+    if let Some(answer) = call.read(look).await? {
         return Ok(answer);
     }
-    let hash = state.hash(caller.id.get().uuid(), wanted.password).await?;
+    let hash = call.state().hash(call.id().uuid(), wanted.password).await?;
     let new = NewTenant {
         id: None,
         slug: &wanted.slug,
@@ -101,13 +97,11 @@ pub(crate) async fn create_tenant(
         let tenant = tenants::insert(tx, &new).await.map_err(taken)?;
         let id = tenant.id;
         let job = queue::enqueue(tx, &ProvisionTenant { tenant: id }, Some(id), None, at).await?;
-        caller.audit(tx, at, &id, json!({ "slug": tenant.slug, "plan": tenant.plan })).await?;
-        Answer::accepted(
-            format!("/v1/operations/{job}"),
-            &OperationResponse::queued(job, json!({ "tenant": id })),
-        )
+        let operation = OperationResponse::queued(job, json!({ "tenant": id }));
+        let answer = Answer::accepted(format!("/v1/operations/{job}"), &operation)?;
+        Ok(Written::changed(id, json!({ "slug": tenant.slug, "plan": tenant.plan }), answer))
     };
-    state.db.platform_write(caller.authority(), async |tx| once.run(tx, create).await).await
+    call.write(create).await
 }
 
 /// A request whose every field holds.

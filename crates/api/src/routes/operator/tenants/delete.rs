@@ -1,16 +1,15 @@
 //! Delete a tenant, or withdraw one that was never built.
 
-use actix_web::web::Data;
 use bulkhead_db::platform::{lifecycle, revocations::announce_tenant_change, tenants};
 use bulkhead_domain::{TenantId, TenantStatus};
 use serde_json::json;
 
-use super::TenantResponse;
+use super::{TenantResponse, shown};
 use crate::http::{
     answer::Answer,
+    call::{OperatorCall, Written},
     error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, OperatorCaller},
-    state::AppState,
+    extract::{Id, IfMatch, IfMatchHeader},
 };
 
 /// Delete a tenant
@@ -21,31 +20,29 @@ use crate::http::{
 /// built, because its operation has failed, has nothing to keep and is removed at once. Deleting a tenant that is deleted
 /// changes nothing.
 #[utoipa::path(
-    delete, path = "/v1/admin/tenants/{id}", tag = "tenants",
+    delete, path = "/v1/admin/tenants/{id}", tag = "operators: tenants",
     params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
     responses((status = 200, description = "The tenant as it is now.", body = TenantResponse)),
 )]
 pub(crate) async fn delete_tenant(
-    state: Data<AppState>,
-    caller: OperatorCaller,
+    call: OperatorCall,
     Id(id): Id<TenantId>,
     if_match: IfMatch,
 ) -> Result<Answer, ApiError> {
-    let (at, keep) = (state.clock.now(), state.options.tenant_grace);
+    let keep = call.state().options.tenant_grace;
     let delete = async |tx: &mut _| {
         let current = tenants::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
         if_match.check(current.version)?;
         if current.status == TenantStatus::Deleted {
             let (tenant, purge) = tenants::find_with_purge(tx, id).await?.ok_or(ApiError::NotFound)?;
             let version = tenant.version;
-            return Ok(Answer::ok(&TenantResponse::with_purge(tenant, purge.as_ref()))?.version(version));
+            let answer = Answer::ok(&TenantResponse::with_purge(tenant, purge.as_ref()))?.version(version);
+            return Ok(Written::unchanged(answer));
         }
-        let tenant = lifecycle::delete(tx, &current, keep, at).await?;
+        let tenant = lifecycle::delete(tx, &current, keep, call.at()).await?;
         announce_tenant_change(tx, id).await?;
         let changes = json!({ "status": tenant.status, "purge_after": tenant.purge_after });
-        caller.audit(tx, at, &id, changes).await?;
-        let version = tenant.version;
-        Ok(Answer::ok(&TenantResponse::from(tenant))?.version(version))
+        Ok(Written::changed(id, changes, shown(tenant)?))
     };
-    state.db.platform_write(caller.authority(), delete).await
+    call.write(delete).await
 }

@@ -1,6 +1,5 @@
 //! List tenants.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bulkhead_db::platform::tenants::{self, Purge, Tenant, TenantFilter};
 use bulkhead_domain::{Slug, TenantId, TenantStatus};
 use serde::Deserialize;
@@ -8,9 +7,10 @@ use utoipa::IntoParams;
 
 use super::TenantResponse;
 use crate::http::{
+    answer::Answer,
+    call::OperatorCall,
     error::ApiError,
-    extract::{OperatorCaller, PageResponse, Query, page_request},
-    state::AppState,
+    extract::{PageResponse, Query, page_request},
 };
 
 /// Which tenants to list.
@@ -38,22 +38,20 @@ pub(crate) struct ListTenantsQuery {
 /// `deleted_at`, `purge_after` and `purged_at` say how far they are. A purged tenant stays in the list, as its usage stays in the
 /// reports.
 #[utoipa::path(
-    get, path = "/v1/admin/tenants", tag = "tenants", params(ListTenantsQuery),
+    get, path = "/v1/admin/tenants", tag = "operators: tenants", params(ListTenantsQuery),
     responses((status = 200, description = "A page of tenants.", body = PageResponse<TenantResponse>)),
 )]
 pub(crate) async fn list_tenants(
-    state: Data<AppState>,
-    caller: OperatorCaller,
+    call: OperatorCall,
     Query(query): Query<ListTenantsQuery>,
-    request: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Answer, ApiError> {
     let page = page_request(query.limit, query.cursor.as_deref(), TenantId::uuid)?;
     let slug = query.slug.as_deref().map(str::parse::<Slug>).transpose();
     let slug =
         slug.map_err(|error| ApiError::InvalidParameter { name: "slug", detail: error.to_string() })?;
     let filter = TenantFilter { status: query.status, slug: slug.as_ref() };
     let read = async |tx: &mut _| tenants::list(tx, filter, page).await;
-    let rows = state.db.platform_read(caller.authority(), read).await?;
+    let rows = call.read(read).await?;
     let view = |(tenant, purge): (Tenant, Option<Purge>)| TenantResponse::with_purge(tenant, purge.as_ref());
-    Ok(PageResponse::respond(&request, rows, |(tenant, _)| tenant.id, view))
+    call.page(rows, |(tenant, _)| tenant.id, view)
 }

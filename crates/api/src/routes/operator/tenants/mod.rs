@@ -24,10 +24,10 @@ use utoipa::ToSchema;
 use self::receipt::PurgeReceipt;
 use crate::http::{
     answer::Answer,
+    call::{OperatorCall, Written},
     error::ApiError,
-    extract::{IfMatch, OperatorCaller},
+    extract::IfMatch,
     operation::{Access, operations},
-    state::AppState,
 };
 
 operations! {
@@ -120,38 +120,36 @@ impl TenantResponse {
     }
 }
 
+/// The answer that shows a tenant as it is.
+fn shown(tenant: Tenant) -> Result<Answer, ApiError> {
+    let version = tenant.version;
+    Ok(Answer::ok(&TenantResponse::from(tenant))?.version(version))
+}
+
 /// Changes a tenant, and makes every node forget what it knew of it; unless nothing changes.
 async fn change(
-    state: &AppState,
-    caller: &OperatorCaller,
+    call: &OperatorCall,
     id: TenantId,
     if_match: IfMatch,
     change: TenantChange<'_>,
     changes: Value,
 ) -> Result<Answer, ApiError> {
-    let at = state.clock.now();
-    state
-        .db
-        .platform_write(caller.authority(), async |tx| {
-            let current = tenants::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
-            if_match.check(current.version)?;
-            if current.status == TenantStatus::Deleted && change.status.is_none() {
-                let (_, purge) = tenants::find_with_purge(tx, id).await?.ok_or(ApiError::NotFound)?;
-                return Err(deleted(purge.is_some()));
-            }
-            check_transition(current.status, change.status)?;
-            let tenant = if change.keeps(&current) {
-                current
-            } else {
-                let changed = tenants::update(tx, id, change, at).await?;
-                announce_tenant_change(tx, id).await?;
-                caller.audit(tx, at, &id, changes).await?;
-                changed
-            };
-            let version = tenant.version;
-            Ok(Answer::ok(&TenantResponse::from(tenant))?.version(version))
-        })
-        .await
+    call.write(async |tx| {
+        let current = tenants::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
+        if_match.check(current.version)?;
+        if current.status == TenantStatus::Deleted && change.status.is_none() {
+            let (_, purge) = tenants::find_with_purge(tx, id).await?.ok_or(ApiError::NotFound)?;
+            return Err(deleted(purge.is_some()));
+        }
+        check_transition(current.status, change.status)?;
+        if change.keeps(&current) {
+            return Ok(Written::unchanged(shown(current)?));
+        }
+        let tenant = tenants::update(tx, id, change, call.at()).await?;
+        announce_tenant_change(tx, id).await?;
+        Ok(Written::changed(id, changes, shown(tenant)?))
+    })
+    .await
 }
 
 /// Only a tenant in service can be closed, and only a closed one opened again: one that is being built is in the hands of a

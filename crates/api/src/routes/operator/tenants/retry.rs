@@ -1,6 +1,5 @@
 //! Go on with a tenant whose job has given up.
 
-use actix_web::web::Data;
 use bulkhead_db::platform::{
     lifecycle::{self, Awaited},
     tenants,
@@ -11,9 +10,9 @@ use serde_json::json;
 use crate::{
     http::{
         answer::Answer,
+        call::{OperatorCall, Written},
         error::ApiError,
-        extract::{Id, IfMatch, IfMatchHeader, OperatorCaller},
-        state::AppState,
+        extract::{Id, IdempotencyKeyHeader, IfMatch, IfMatchHeader},
     },
     routes::tenant::operations::OperationResponse,
 };
@@ -24,29 +23,29 @@ use crate::{
 /// and is not finished. While the job is still to end there is no second one: its operation is answered, and if it waits
 /// for its next attempt, it is due now. The service does the same by itself after a while.
 #[utoipa::path(
-    post, path = "/v1/admin/tenants/{id}/retry", tag = "tenants",
-    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
+    post, path = "/v1/admin/tenants/{id}/retry", tag = "operators: tenants",
+    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader, IdempotencyKeyHeader),
     responses((status = 202, description = "Follow the operation.", body = OperationResponse)),
 )]
 pub(crate) async fn retry_tenant(
-    state: Data<AppState>,
-    caller: OperatorCaller,
+    call: OperatorCall,
     Id(id): Id<TenantId>,
     if_match: IfMatch,
 ) -> Result<Answer, ApiError> {
-    let at = state.clock.now();
     let retry = async |tx: &mut _| {
         let current = tenants::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
         if_match.check(current.version)?;
         let Awaited { job, is_changed } =
-            lifecycle::retry(tx, &current, at).await?.ok_or_else(nothing_to_do)?;
-        if is_changed {
-            caller.audit(tx, at, &id, json!({ "operation": job })).await?;
-        }
+            lifecycle::retry(tx, &current, call.at()).await?.ok_or_else(nothing_to_do)?;
         let operation = OperationResponse::queued(job, json!({ "tenant": id }));
-        Answer::accepted(format!("/v1/operations/{job}"), &operation)
+        let answer = Answer::accepted(format!("/v1/operations/{job}"), &operation)?;
+        Ok(if is_changed {
+            Written::changed(id, json!({ "operation": job }), answer)
+        } else {
+            Written::unchanged(answer)
+        })
     };
-    state.db.platform_write(caller.authority(), retry).await
+    call.write(retry).await
 }
 
 /// What a tenant that waits for no job is answered.

@@ -1,6 +1,5 @@
 //! Change a tenant's name or plan.
 
-use actix_web::web::Data;
 use bulkhead_db::platform::tenants::TenantChange;
 use bulkhead_domain::{Plan, TenantId, Text};
 use serde::Deserialize;
@@ -10,9 +9,9 @@ use utoipa::ToSchema;
 use super::TenantResponse;
 use crate::http::{
     answer::Answer,
+    call::OperatorCall,
     error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, Json, OperatorCaller, RequestBody, present},
-    state::AppState,
+    extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody, present},
 };
 
 /// The fields to change; those left out stay as they are.
@@ -36,23 +35,22 @@ impl RequestBody for UpdateTenantRequest {}
 /// A new plan's limits are in force on every node within seconds. A change that leaves everything as it is leaves the
 /// version, too.
 #[utoipa::path(
-    patch, path = "/v1/admin/tenants/{id}", tag = "tenants", request_body = UpdateTenantRequest,
+    patch, path = "/v1/admin/tenants/{id}", tag = "operators: tenants", request_body = UpdateTenantRequest,
     params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
     responses((status = 200, description = "The tenant as it is now.", body = TenantResponse)),
 )]
 pub(crate) async fn update_tenant(
-    state: Data<AppState>,
-    caller: OperatorCaller,
+    call: OperatorCall,
     Id(id): Id<TenantId>,
     if_match: IfMatch,
-    body: Json<UpdateTenantRequest>,
+    Json(body): Json<UpdateTenantRequest>,
 ) -> Result<Answer, ApiError> {
-    let UpdateTenantRequest { name, plan } = &body.value;
+    let UpdateTenantRequest { name, plan } = &body;
     if let Some(Err(error)) = name.as_deref().map(str::parse::<Text<200>>) {
         return Err(ApiError::field("/name", error));
     }
     let plan: Option<Plan> =
         plan.as_deref().map(str::parse).transpose().map_err(|error| ApiError::field("/plan", error))?;
     let change = TenantChange { name: name.as_deref(), plan, status: None };
-    super::change(&state, &caller, id, if_match, change, json!({ "name": name, "plan": plan })).await
+    super::change(&call, id, if_match, change, json!({ "name": name, "plan": plan })).await
 }

@@ -7,7 +7,7 @@
 
 use std::{fmt, time::Duration};
 
-use actix_web::{HttpResponse, web::Data};
+use actix_web::HttpResponse;
 use bulkhead_db::{DbError, PageRequest, PlatformTx, platform::usage};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -19,7 +19,7 @@ use tokio::{
 use tracing::Instrument;
 
 use crate::{
-    http::{error::ApiError, extract::OperatorCaller, state::AppState},
+    http::{call::OperatorCall, error::ApiError},
     routes::tenant::usage::{Period, UsageReport, csv},
 };
 
@@ -43,13 +43,12 @@ fn file(period: Period) -> String {
 
 /// Answers with the file. What goes wrong before its first piece is there is answered as a problem.
 pub(super) async fn respond(
-    state: &Data<AppState>,
-    caller: &OperatorCaller,
+    call: &OperatorCall,
     period: Period,
     as_of: DateTime<Utc>,
 ) -> Result<HttpResponse, ApiError> {
     let (pieces, mut ready) = mpsc::channel(WAITING);
-    let (db, authority) = (state.db.clone(), caller.authority());
+    let (db, authority) = (call.state().db.clone(), call.authority());
     let work = async move {
         let write = async |tx: &mut PlatformTx| write(tx, period, as_of, &pieces).await;
         let written = timeout(LONGEST, db.platform_read(authority, write)).await.unwrap_or(Err(End::TooSlow));

@@ -1,9 +1,8 @@
 //! Every tenant's month.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, Responder as _,
     http::{Method, Version},
-    web::Data,
 };
 use bulkhead_db::platform::usage;
 use bulkhead_domain::TenantId;
@@ -13,9 +12,9 @@ use utoipa::IntoParams;
 use super::export;
 use crate::{
     http::{
+        call::OperatorCall,
         error::ApiError,
-        extract::{OperatorCaller, PageResponse, Query, page_request},
-        state::AppState,
+        extract::{PageResponse, Query, page_request},
     },
     routes::tenant::usage::{Period, UsageReport, report::wants_csv},
 };
@@ -41,21 +40,20 @@ pub(crate) struct AllUsageReportQuery {
 /// all of them in one file, read in one moment; it is whole when its transfer ends as it should (a transfer that breaks off
 /// is not). A name that a spreadsheet would take for a formula has an apostrophe in front there.
 #[utoipa::path(
-    get, path = "/v1/admin/usage/report", tag = "usage", params(AllUsageReportQuery),
+    get, path = "/v1/admin/usage/report", tag = "operators: usage", params(AllUsageReportQuery),
     responses((status = 200, description = "A page of reports, or a file of all.", content(
         (PageResponse<UsageReport> = "application/json"),
         (String = "text/csv", example = "tenant,period,as_of,meter,unit,quantity,slug,name\n"),
     ))),
 )]
 pub(crate) async fn get_all_usage_report(
-    state: Data<AppState>,
-    caller: OperatorCaller,
+    call: OperatorCall,
     Query(query): Query<AllUsageReportQuery>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let period = Period::parse(&query.period)?;
     let page = page_request(query.limit, query.cursor.as_deref(), TenantId::uuid)?;
-    let as_of = state.clock.now();
+    let as_of = call.at();
     if wants_csv(&request) {
         let cut = query.limit.map(|_| "limit").or(query.cursor.map(|_| "cursor"));
         return match cut {
@@ -69,11 +67,11 @@ pub(crate) async fn get_all_usage_report(
                 Err(ApiError::InvalidParameter { name: "The request", detail: detail.to_owned() })
             }
             None if request.method() == Method::HEAD => Ok(export::head(period)),
-            None => export::respond(&state, &caller, period, as_of).await,
+            None => export::respond(&call, period, as_of).await,
         };
     }
     let read = async |tx: &mut _| usage::totals_of_all(tx, period.from, period.until, page).await;
-    let tenants = state.db.platform_read(caller.authority(), read).await?;
+    let tenants = call.read(read).await?;
     let report = |totals| UsageReport::new(totals, period, as_of);
-    Ok(PageResponse::respond(&request, tenants, |totals| totals.tenant, report))
+    Ok(call.page(tenants, |totals| totals.tenant, report)?.respond_to(&request))
 }

@@ -1,6 +1,6 @@
 //! One tenant's month.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::{HttpRequest, HttpResponse};
 use bulkhead_db::platform::{
     tenants,
     usage::{self, TenantTotals},
@@ -9,9 +9,9 @@ use bulkhead_domain::TenantId;
 
 use crate::{
     http::{
+        call::OperatorCall,
         error::ApiError,
-        extract::{Id, OperatorCaller, Query},
-        state::AppState,
+        extract::{Id, Query},
     },
     routes::tenant::usage::{
         Period, UsageReport, csv,
@@ -23,7 +23,7 @@ use crate::{
 ///
 /// One line per meter; `Accept: text/csv` gives the same as CSV.
 #[utoipa::path(
-    get, path = "/v1/admin/tenants/{id}/usage/report", tag = "usage",
+    get, path = "/v1/admin/tenants/{id}/usage/report", tag = "operators: usage",
     params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), UsageReportQuery),
     responses((status = 200, description = "The report.", content(
         (UsageReport = "application/json"),
@@ -31,21 +31,20 @@ use crate::{
     ))),
 )]
 pub(crate) async fn get_tenant_usage_report(
-    state: Data<AppState>,
-    caller: OperatorCaller,
+    call: OperatorCall,
     Id(id): Id<TenantId>,
     Query(query): Query<UsageReportQuery>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let period = Period::parse(&query.period)?;
-    let as_of = state.clock.now();
+    let as_of = call.at();
     let read = async |tx: &mut _| {
         let (tenant, purge) = tenants::find_with_purge(tx, id).await?.ok_or(ApiError::NotFound)?;
         let slug = purge.map_or(tenant.slug, |purge| purge.slug);
         let quantities = usage::totals(tx, id, period.from, period.until).await?;
         Ok::<_, ApiError>(TenantTotals { tenant: id, slug, name: tenant.name, quantities })
     };
-    let totals = state.db.platform_read(caller.authority(), read).await?;
+    let totals = call.read(read).await?;
     let report = UsageReport::new(totals, period, as_of);
     if wants_csv(&request) {
         let file = format!("usage-{id}-{period}");

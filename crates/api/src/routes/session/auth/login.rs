@@ -44,10 +44,10 @@ impl RequestBody for LoginRequest {}
 pub(crate) async fn login(
     state: Data<AppState>,
     request: HttpRequest,
-    body: Json<LoginRequest>,
+    Json(body): Json<LoginRequest>,
 ) -> Result<Answer, ApiError> {
     let presented = state.presented(&request);
-    let LoginRequest { tenant, email, password } = body.value;
+    let LoginRequest { tenant, email, password } = body;
     let attempt = LoginAttempt {
         tenant: tenant.as_deref(),
         email: &email,

@@ -16,10 +16,10 @@ use crate::http::{answer::Answer, error::ApiError, extract::Json, state::AppStat
 pub(crate) async fn logout(
     state: Data<AppState>,
     request: HttpRequest,
-    body: Json<RefreshRequest>,
+    Json(body): Json<RefreshRequest>,
 ) -> Result<Answer, ApiError> {
     let presented = state.presented(&request);
-    let token = &body.value.refresh_token;
+    let token = &body.refresh_token;
     let result = state.authenticator.logout(&state.db, token, state.clock.now()).await;
     match presented.settle(result) {
         // Whoever logs out is not told whether they were logged in.

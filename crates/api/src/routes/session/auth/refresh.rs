@@ -16,12 +16,12 @@ use crate::http::{answer::Answer, error::ApiError, extract::Json, state::AppStat
 pub(crate) async fn refresh(
     state: Data<AppState>,
     request: HttpRequest,
-    body: Json<RefreshRequest>,
+    Json(body): Json<RefreshRequest>,
 ) -> Result<Answer, ApiError> {
     let presented = state.presented(&request);
     let admit = async |tenant: &_| state.admit_session(tenant).await;
     let now = state.clock.now();
-    let result = state.authenticator.refresh(&state.db, &body.value.refresh_token, admit, now).await;
+    let result = state.authenticator.refresh(&state.db, &body.refresh_token, admit, now).await;
     state.count(Credential::RefreshToken, &result);
     let tokens = presented.settle(result).map_err(|error| match error {
         // Nobody has sent a password that could be wrong.

@@ -1,12 +1,11 @@
 //! The caller, its permissions and its tenant.
 
-use actix_web::web::Data;
 use bulkhead_db::gate::profile;
 use bulkhead_domain::{OperatorPermission, Permission, Plan, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::{answer::Answer, error::ApiError, extract::AnyCaller, state::AppState};
+use crate::http::{answer::Answer, call::AnyCall, error::ApiError};
 
 /// The caller.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,25 +53,25 @@ pub(crate) struct TenantProfileResponse {
     get, path = "/v1/me", tag = "me",
     responses((status = 200, description = "The caller.", body = MeResponse)),
 )]
-pub(crate) async fn get_me(state: Data<AppState>, caller: AnyCaller) -> Result<Answer, ApiError> {
-    let caller = match caller {
-        AnyCaller::Tenant(caller) => caller,
-        AnyCaller::Operator(operator) => {
-            let permissions = OperatorPermission::ALL.iter().filter(|held| operator.role.allows(**held));
+pub(crate) async fn get_me(call: AnyCall) -> Result<Answer, ApiError> {
+    let call = match call {
+        AnyCall::Tenant(call) => call,
+        AnyCall::Operator(operator) => {
+            let permissions = OperatorPermission::ALL.iter().filter(|held| operator.role().allows(**held));
             return Answer::ok(&MeResponse {
-                subject: operator.subject(),
-                role: operator.role.as_str(),
+                subject: operator.subject().to_owned(),
+                role: operator.role().as_str(),
                 permissions: permissions.map(|held| held.as_str()).collect(),
                 tenant: None,
             });
         }
     };
-    let profile = state.db.read(caller.tenant, async |tx| profile::find(tx).await).await?;
+    let profile = call.read(async |tx| profile::find(tx).await).await?;
     let profile = profile.ok_or(ApiError::NotFound)?;
-    let permissions = Permission::ALL.iter().filter(|held| caller.role.allows(**held));
+    let permissions = Permission::ALL.iter().filter(|held| call.role().allows(**held));
     Answer::ok(&MeResponse {
-        subject: caller.subject,
-        role: caller.role.as_str(),
+        subject: call.subject().to_owned(),
+        role: call.role().as_str(),
         permissions: permissions.map(|held| held.as_str()).collect(),
         tenant: Some(TenantProfileResponse {
             id: profile.id,

@@ -1,6 +1,5 @@
 //! Make an API key. The only answer that shows it.
 
-use actix_web::web::Data;
 use bulkhead_db::tenant::{
     api_keys::{self, NewApiKey},
     caps::{self, Capped},
@@ -14,9 +13,9 @@ use utoipa::ToSchema;
 use super::ApiKeyResponse;
 use crate::http::{
     answer::Answer,
+    call::{TenantCall, Written},
     error::{ApiError, FieldError},
-    extract::{IdempotencyKeyHeader, Intent, Json, RequestBody, TenantCaller, optional_time},
-    state::AppState,
+    extract::{IdempotencyKeyHeader, Json, RequestBody, optional_time},
 };
 
 /// A key to make.
@@ -55,41 +54,38 @@ pub(crate) struct CreatedApiKeyResponse {
     responses((status = 201, description = "Made.", body = CreatedApiKeyResponse)),
 )]
 pub(crate) async fn create_api_key(
-    state: Data<AppState>,
-    caller: TenantCaller,
-    intent: Intent,
-    body: Json<CreateApiKeyRequest>,
+    call: TenantCall,
+    Json(body): Json<CreateApiKeyRequest>,
 ) -> Result<Answer, ApiError> {
-    let at = state.clock.now();
-    let role = parse(&body.value, at)?;
-    if !caller.role.may_grant(role) {
+    let at = call.at();
+    let role = parse(&body, at)?;
+    if !call.role().may_grant(role) {
         return Err(ApiError::RoleNotGrantable { role: role.as_str() });
     }
     let id = ApiKeyId::mint(at);
-    let (key, mac) = state.issue_api_key(caller.tenant.get(), id)?;
+    let (key, mac) = call.state().issue_api_key(call.tenant(), id)?;
     let new = NewApiKey {
         id,
-        name: &body.value.name,
+        name: &body.name,
         hint: key.hint(),
         mac: &mac,
         role,
-        created_by: &caller.subject,
+        created_by: call.subject(),
         at,
-        expires_at: body.value.expires_at,
+        expires_at: body.expires_at,
     };
-    let once = state.once(&intent, &caller.subject, &body.bytes, at);
     let create = async |tx: &mut _| {
         let cap = caps::claim(tx, Capped::ApiKeys).await?;
         if cap.is_reached() {
             return Err(ApiError::PlanLimitReached { what: "API keys that work", most: cap.most });
         }
         let row = api_keys::insert(tx, &new).await?;
-        caller.audit(tx, at, &row.id, json!({ "name": row.name, "role": row.role })).await?;
-        let location = format!("/v1/api-keys/{}", row.id);
+        let changes = json!({ "name": row.name, "role": row.role });
         let view = CreatedApiKeyResponse { key: key.reveal().to_owned(), api_key: row.into() };
-        Ok(Answer::created(location, &view)?.showing_secret())
+        let answer = Answer::created(format!("/v1/api-keys/{id}"), &view)?.showing_secret();
+        Ok(Written::changed(id, changes, answer))
     };
-    state.db.write(caller.tenant, async |tx| once.run(tx, create).await).await
+    call.write(create).await
 }
 
 fn parse(request: &CreateApiKeyRequest, now: DateTime<Utc>) -> Result<Role, ApiError> {

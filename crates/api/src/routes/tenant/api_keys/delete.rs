@@ -1,6 +1,5 @@
 //! Revoke an API key.
 
-use actix_web::web::Data;
 use bulkhead_db::{
     gate::revocations::{Revoked, revoke},
     tenant::api_keys,
@@ -10,9 +9,9 @@ use serde_json::json;
 
 use crate::http::{
     answer::Answer,
+    call::{TenantCall, Written},
     error::ApiError,
-    extract::{Id, TenantCaller},
-    state::AppState,
+    extract::Id,
 };
 
 /// Revoke an API key
@@ -23,24 +22,17 @@ use crate::http::{
     params(("id" = String, Path, description = "The key's id.", example = "key_01jd3e2x6m7k9v4q8t5b2n0c1d")),
     responses((status = 204, description = "Revoked, now or before.")),
 )]
-pub(crate) async fn delete_api_key(
-    state: Data<AppState>,
-    caller: TenantCaller,
-    Id(id): Id<ApiKeyId>,
-) -> Result<Answer, ApiError> {
-    let at = state.clock.now();
-    state
-        .db
-        .write(caller.tenant, async |tx| {
-            let key = api_keys::find(tx, id).await?.ok_or(ApiError::NotFound)?;
-            if !caller.role.may_grant(key.role) {
-                return Err(ApiError::RoleNotGrantable { role: key.role.as_str() });
-            }
-            if api_keys::revoke(tx, id, at).await?.is_some() {
-                revoke(tx, Revoked::ApiKey(id)).await?;
-                caller.audit(tx, at, &id, json!({ "name": key.name })).await?;
-            }
-            Ok(Answer::no_content())
-        })
-        .await
+pub(crate) async fn delete_api_key(call: TenantCall, Id(id): Id<ApiKeyId>) -> Result<Answer, ApiError> {
+    call.write(async |tx| {
+        let key = api_keys::find(tx, id).await?.ok_or(ApiError::NotFound)?;
+        if !call.role().may_grant(key.role) {
+            return Err(ApiError::RoleNotGrantable { role: key.role.as_str() });
+        }
+        if api_keys::revoke(tx, id, call.at()).await?.is_none() {
+            return Ok(Written::unchanged(Answer::no_content()));
+        }
+        revoke(tx, Revoked::ApiKey(id)).await?;
+        Ok(Written::changed(id, json!({ "name": key.name }), Answer::no_content()))
+    })
+    .await
 }

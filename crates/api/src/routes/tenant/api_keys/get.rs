@@ -1,16 +1,10 @@
 //! Read one API key.
 
-use actix_web::web::Data;
 use bulkhead_db::tenant::api_keys;
 use bulkhead_domain::ApiKeyId;
 
 use super::ApiKeyResponse;
-use crate::http::{
-    answer::Answer,
-    error::ApiError,
-    extract::{Id, TenantCaller},
-    state::AppState,
-};
+use crate::http::{answer::Answer, call::TenantCall, error::ApiError, extract::Id};
 
 /// Read an API key
 ///
@@ -20,11 +14,7 @@ use crate::http::{
     params(("id" = String, Path, description = "The key's id.", example = "key_01jd3e2x6m7k9v4q8t5b2n0c1d")),
     responses((status = 200, description = "The key.", body = ApiKeyResponse)),
 )]
-pub(crate) async fn get_api_key(
-    state: Data<AppState>,
-    caller: TenantCaller,
-    Id(id): Id<ApiKeyId>,
-) -> Result<Answer, ApiError> {
-    let found = state.db.read(caller.tenant, async |tx| api_keys::find(tx, id).await).await?;
+pub(crate) async fn get_api_key(call: TenantCall, Id(id): Id<ApiKeyId>) -> Result<Answer, ApiError> {
+    let found = call.read(async |tx| api_keys::find(tx, id).await).await?;
     Answer::ok(&ApiKeyResponse::from(found.ok_or(ApiError::NotFound)?))
 }

@@ -1,14 +1,14 @@
 //! List API keys.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bulkhead_db::tenant::api_keys;
 use bulkhead_domain::ApiKeyId;
 
 use super::ApiKeyResponse;
 use crate::http::{
+    answer::Answer,
+    call::TenantCall,
     error::ApiError,
-    extract::{PageQuery, PageResponse, Query, TenantCaller},
-    state::AppState,
+    extract::{PageQuery, PageResponse, Query},
 };
 
 /// List API keys
@@ -19,12 +19,10 @@ use crate::http::{
     responses((status = 200, description = "A page of API keys.", body = PageResponse<ApiKeyResponse>)),
 )]
 pub(crate) async fn list_api_keys(
-    state: Data<AppState>,
-    caller: TenantCaller,
+    call: TenantCall,
     Query(query): Query<PageQuery>,
-    request: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Answer, ApiError> {
     let page = query.request(ApiKeyId::uuid)?;
-    let rows = state.db.read(caller.tenant, async |tx| api_keys::list(tx, page).await).await?;
-    Ok(PageResponse::respond(&request, rows, |row| row.id, ApiKeyResponse::from))
+    let rows = call.read(async |tx| api_keys::list(tx, page).await).await?;
+    call.page(rows, |row| row.id, ApiKeyResponse::from)
 }

@@ -1,6 +1,5 @@
 //! List jobs.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bulkhead_db::gate::jobs::{self, JobRow};
 use bulkhead_domain::JobId;
 use chrono::{DateTime, Utc};
@@ -8,9 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::{
+    answer::Answer,
+    call::TenantCall,
     error::ApiError,
-    extract::{PageQuery, PageResponse, Query, TenantCaller},
-    state::AppState,
+    extract::{PageQuery, PageResponse, Query},
 };
 
 /// A background job.
@@ -44,14 +44,9 @@ pub(crate) struct JobResponse {
     get, path = "/v1/jobs", tag = "operations", params(PageQuery),
     responses((status = 200, description = "A page of jobs.", body = PageResponse<JobResponse>)),
 )]
-pub(crate) async fn list_jobs(
-    state: Data<AppState>,
-    caller: TenantCaller,
-    Query(query): Query<PageQuery>,
-    request: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn list_jobs(call: TenantCall, Query(query): Query<PageQuery>) -> Result<Answer, ApiError> {
     let page = query.request(JobId::uuid)?;
-    let rows = state.db.read(caller.tenant, async |tx| jobs::list(tx, page).await).await?;
+    let rows = call.read(async |tx| jobs::list(tx, page).await).await?;
     let view = |row: JobRow| JobResponse {
         id: row.id,
         kind: row.kind,
@@ -61,5 +56,5 @@ pub(crate) async fn list_jobs(
         created_at: row.created_at,
         finished_at: row.finished_at,
     };
-    Ok(PageResponse::respond(&request, rows, |row| row.id, view))
+    call.page(rows, |row| row.id, view)
 }

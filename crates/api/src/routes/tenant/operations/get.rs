@@ -1,6 +1,5 @@
 //! Follow an operation.
 
-use actix_web::web::Data;
 use bulkhead_db::{
     gate::jobs,
     platform::queue::{self, JobState},
@@ -8,12 +7,7 @@ use bulkhead_db::{
 use bulkhead_domain::JobId;
 
 use super::OperationResponse;
-use crate::http::{
-    answer::Answer,
-    error::ApiError,
-    extract::{AnyCaller, Id},
-    state::AppState,
-};
+use crate::http::{answer::Answer, call::AnyCall, error::ApiError, extract::Id};
 
 /// Follow an operation
 ///
@@ -23,18 +17,10 @@ use crate::http::{
     params(("id" = String, Path, description = "The operation's id.", example = "job_01jd3e2x6m7k9v4q8t5b2n0c1d")),
     responses((status = 200, description = "The operation.", body = OperationResponse)),
 )]
-pub(crate) async fn get_operation(
-    state: Data<AppState>,
-    caller: AnyCaller,
-    Id(id): Id<JobId>,
-) -> Result<Answer, ApiError> {
-    let found = match caller {
-        AnyCaller::Tenant(caller) => {
-            state.db.read(caller.tenant, async |tx| jobs::find(tx, id).await).await?
-        }
-        AnyCaller::Operator(caller) => {
-            state.db.platform_read(caller.authority(), async |tx| queue::operation(tx, id).await).await?
-        }
+pub(crate) async fn get_operation(call: AnyCall, Id(id): Id<JobId>) -> Result<Answer, ApiError> {
+    let found = match call {
+        AnyCall::Tenant(call) => call.read(async |tx| jobs::find(tx, id).await).await?,
+        AnyCall::Operator(call) => call.read(async |tx| queue::operation(tx, id).await).await?,
     };
     let job = found.ok_or(ApiError::NotFound)?;
     // Why an attempt failed is for our logs until the job is given up.

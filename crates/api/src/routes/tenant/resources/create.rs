@@ -1,6 +1,5 @@
 //! Create a resource in the caller's tenant.
 
-use actix_web::web::Data;
 use bulkhead_db::tenant::resources::{self, NewResource};
 use bulkhead_domain::{JsonContent, ResourceId};
 use serde::Deserialize;
@@ -10,9 +9,9 @@ use utoipa::ToSchema;
 use super::{ResourceResponse, check, content};
 use crate::http::{
     answer::Answer,
+    call::{TenantCall, Written},
     error::ApiError,
-    extract::{IdempotencyKeyHeader, Intent, Json, RequestBody, TenantCaller},
-    state::AppState,
+    extract::{IdempotencyKeyHeader, Json, RequestBody},
 };
 
 /// A resource to create.
@@ -47,31 +46,28 @@ impl RequestBody for CreateResourceRequest {
     responses((status = 201, description = "Created.", body = ResourceResponse)),
 )]
 pub(crate) async fn create_resource(
-    state: Data<AppState>,
-    caller: TenantCaller,
-    intent: Intent,
-    body: Json<CreateResourceRequest>,
+    call: TenantCall,
+    Json(body): Json<CreateResourceRequest>,
 ) -> Result<Answer, ApiError> {
-    let Json { value: CreateResourceRequest { name, kind, data }, bytes } = body;
+    let CreateResourceRequest { name, kind, data } = body;
     let mut errors = check(Some(&name), Some(&kind));
-    let data = content(data, state.options.data_limit, &mut errors);
+    let data = content(data, call.data_limit(), &mut errors);
     let (Some(data), true) = (data, errors.is_empty()) else { return Err(ApiError::Validation(errors)) };
-    let at = state.clock.now();
+    let at = call.at();
     let new = NewResource {
         id: ResourceId::mint(at),
         name: &name,
         kind: &kind,
         data: &data,
-        owner: &caller.subject,
+        owner: call.subject(),
         at,
     };
-    let once = state.once(&intent, &caller.subject, &bytes, at);
-    let create = async |tx: &mut _| {
+    call.write(async |tx| {
         let resource = resources::insert(tx, &new).await?;
-        caller.audit(tx, at, &resource.id, json!({ "name": name, "kind": kind })).await?;
-        let location = format!("/v1/resources/{}", resource.id);
-        let version = resource.version;
-        Ok(Answer::created(location, &ResourceResponse::from(resource))?.version(version))
-    };
-    state.db.write(caller.tenant, async |tx| once.run(tx, create).await).await
+        let (id, version) = (resource.id, resource.version);
+        let view = ResourceResponse::from(resource);
+        let answer = Answer::created(format!("/v1/resources/{id}"), &view)?.version(version);
+        Ok(Written::changed(id, json!({ "name": name, "kind": kind }), answer))
+    })
+    .await
 }

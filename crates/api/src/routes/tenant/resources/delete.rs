@@ -1,15 +1,14 @@
 //! Remove a resource.
 
-use actix_web::web::Data;
 use bulkhead_db::tenant::resources;
 use bulkhead_domain::ResourceId;
 use serde_json::json;
 
 use crate::http::{
     answer::Answer,
+    call::{TenantCall, Written},
     error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, TenantCaller},
-    state::AppState,
+    extract::{Id, IfMatch, IfMatchHeader},
 };
 
 /// Remove a resource
@@ -19,20 +18,16 @@ use crate::http::{
     responses((status = 204, description = "Removed.")),
 )]
 pub(crate) async fn delete_resource(
-    state: Data<AppState>,
-    caller: TenantCaller,
+    call: TenantCall,
     Id(id): Id<ResourceId>,
     if_match: IfMatch,
 ) -> Result<Answer, ApiError> {
-    let at = state.clock.now();
-    state
-        .db
-        .write(caller.tenant, async |tx| {
-            let current = resources::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
-            if_match.check(current.version)?;
-            resources::delete(tx, id).await?;
-            caller.audit(tx, at, &id, json!({ "name": current.name, "version": current.version })).await?;
-            Ok(Answer::no_content())
-        })
-        .await
+    call.write(async |tx| {
+        let current = resources::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
+        if_match.check(current.version)?;
+        resources::delete(tx, id).await?;
+        let changes = json!({ "name": current.name, "version": current.version });
+        Ok(Written::changed(id, changes, Answer::no_content()))
+    })
+    .await
 }

@@ -1,6 +1,5 @@
 //! List resources.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bulkhead_db::tenant::resources;
 use bulkhead_domain::{ResourceId, Text};
 use serde::Deserialize;
@@ -8,9 +7,10 @@ use utoipa::IntoParams;
 
 use super::ResourceResponse;
 use crate::http::{
+    answer::Answer,
+    call::TenantCall,
     error::ApiError,
-    extract::{PageResponse, Query, TenantCaller, page_request},
-    state::AppState,
+    extract::{PageResponse, Query, page_request},
 };
 
 /// Which resources to list.
@@ -36,16 +36,14 @@ pub(crate) struct ListResourcesQuery {
     responses((status = 200, description = "A page of resources.", body = PageResponse<ResourceResponse>)),
 )]
 pub(crate) async fn list_resources(
-    state: Data<AppState>,
-    caller: TenantCaller,
+    call: TenantCall,
     Query(query): Query<ListResourcesQuery>,
-    request: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Answer, ApiError> {
     let page = page_request(query.limit, query.cursor.as_deref(), ResourceId::uuid)?;
     let kind = query.kind.as_deref();
     if let Some(Err(error)) = kind.map(str::parse::<Text<64>>) {
         return Err(ApiError::InvalidParameter { name: "kind", detail: error.to_string() });
     }
-    let rows = state.db.read(caller.tenant, async |tx| resources::list(tx, kind, page).await).await?;
-    Ok(PageResponse::respond(&request, rows, |row| row.id, ResourceResponse::from))
+    let rows = call.read(async |tx| resources::list(tx, kind, page).await).await?;
+    call.page(rows, |row| row.id, ResourceResponse::from)
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::{
+    answer::Answer,
     error::{ApiError, FieldError},
     operation::{Access, operations},
 };
@@ -61,6 +62,12 @@ impl From<Resource> for ResourceResponse {
         let Resource { id, name, kind, data, owner, version, created_at, updated_at } = row;
         Self { id, name, kind, data, owner, version, created_at, updated_at }
     }
+}
+
+/// The answer that shows a resource as it is.
+fn shown(resource: Resource) -> Result<Answer, ApiError> {
+    let version = resource.version;
+    Ok(Answer::ok(&ResourceResponse::from(resource))?.version(version))
 }
 
 /// A resource's name: 1 to 200 characters.

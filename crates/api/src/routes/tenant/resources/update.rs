@@ -1,18 +1,17 @@
 //! Change a resource.
 
-use actix_web::web::Data;
 use bulkhead_db::tenant::resources::{self, ResourceChange};
 use bulkhead_domain::{JsonContent, ResourceId};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{ResourceResponse, check, content};
+use super::{ResourceResponse, check, content, shown};
 use crate::http::{
     answer::Answer,
+    call::{TenantCall, Written},
     error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody, TenantCaller, present},
-    state::AppState,
+    extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody, present},
 };
 
 /// The fields to change; those left out stay as they are.
@@ -49,35 +48,28 @@ impl RequestBody for UpdateResourceRequest {
     responses((status = 200, description = "The resource as it is now.", body = ResourceResponse)),
 )]
 pub(crate) async fn update_resource(
-    state: Data<AppState>,
-    caller: TenantCaller,
+    call: TenantCall,
     Id(id): Id<ResourceId>,
     if_match: IfMatch,
-    body: Json<UpdateResourceRequest>,
+    Json(body): Json<UpdateResourceRequest>,
 ) -> Result<Answer, ApiError> {
-    let UpdateResourceRequest { name, kind, data } = body.value;
+    let UpdateResourceRequest { name, kind, data } = body;
     let mut errors = check(name.as_deref(), kind.as_deref());
-    let data = data.and_then(|data| content(data, state.options.data_limit, &mut errors));
+    let data = data.and_then(|data| content(data, call.data_limit(), &mut errors));
     if !errors.is_empty() {
         return Err(ApiError::Validation(errors));
     }
-    let at = state.clock.now();
     let change = ResourceChange { name: name.as_deref(), kind: kind.as_deref(), data: data.as_ref() };
-    state
-        .db
-        .write(caller.tenant, async |tx| {
-            let current = resources::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
-            if_match.check(current.version)?;
-            let resource = if current.is_kept_by(&change) {
-                resources::find(tx, id).await?.ok_or(ApiError::NotFound)?
-            } else {
-                let updated = resources::update(tx, id, &change, at).await?.ok_or(ApiError::NotFound)?;
-                let changes = json!({ "version": updated.version, "name": name, "kind": kind });
-                caller.audit(tx, at, &id, changes).await?;
-                updated
-            };
-            let version = resource.version;
-            Ok(Answer::ok(&ResourceResponse::from(resource))?.version(version))
-        })
-        .await
+    call.write(async |tx| {
+        let current = resources::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
+        if_match.check(current.version)?;
+        if current.is_kept_by(&change) {
+            let resource = resources::find(tx, id).await?.ok_or(ApiError::NotFound)?;
+            return Ok(Written::unchanged(shown(resource)?));
+        }
+        let resource = resources::update(tx, id, &change, call.at()).await?.ok_or(ApiError::NotFound)?;
+        let changes = json!({ "version": resource.version, "name": name, "kind": kind });
+        Ok(Written::changed(id, changes, shown(resource)?))
+    })
+    .await
 }

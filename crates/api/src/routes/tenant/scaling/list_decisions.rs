@@ -2,7 +2,6 @@
 
 use std::{fmt, str::FromStr};
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bulkhead_db::gate::scaling::{self, DecisionRow};
 use bulkhead_domain::scaling::Action;
 use chrono::{DateTime, Utc};
@@ -11,9 +10,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::http::{
+    answer::Answer,
+    call::TenantCall,
     error::ApiError,
-    extract::{PageQuery, PageResponse, Query, TenantCaller},
-    state::AppState,
+    extract::{PageQuery, PageResponse, Query},
 };
 
 /// A decision about the tenant's capacity.
@@ -66,13 +66,11 @@ impl fmt::Display for DecisionCursor {
     responses((status = 200, description = "A page of decisions.", body = PageResponse<ScalingDecisionResponse>)),
 )]
 pub(crate) async fn list_scaling_decisions(
-    state: Data<AppState>,
-    caller: TenantCaller,
+    call: TenantCall,
     Query(query): Query<PageQuery>,
-    request: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Answer, ApiError> {
     let page = query.request(|DecisionCursor(id)| id)?;
-    let rows = state.db.read(caller.tenant, async |tx| scaling::list(tx, page).await).await?;
+    let rows = call.read(async |tx| scaling::list(tx, page).await).await?;
     let view = |row: DecisionRow| ScalingDecisionResponse {
         minute: row.minute,
         action: row.action,
@@ -82,5 +80,5 @@ pub(crate) async fn list_scaling_decisions(
         p95_ms: row.p95_ms,
         reason: row.reason,
     };
-    Ok(PageResponse::respond(&request, rows, |row| DecisionCursor(row.id), view))
+    call.page(rows, |row| DecisionCursor(row.id), view)
 }

@@ -1,6 +1,5 @@
 //! Usage over time.
 
-use actix_web::web::Data;
 use bulkhead_db::gate::usage::{self, Bucket};
 use bulkhead_domain::usage::Meter;
 use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Utc};
@@ -10,9 +9,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::plain;
 use crate::http::{
     answer::Answer,
+    call::TenantCall,
     error::ApiError,
-    extract::{Query, TenantCaller, optional_time},
-    state::AppState,
+    extract::{Query, optional_time},
 };
 
 /// The most hours, or days, that one answer covers.
@@ -118,16 +117,11 @@ fn stretch(
     get, path = "/v1/usage", tag = "usage", params(UsageQuery),
     responses((status = 200, description = "The usage.", body = UsageResponse)),
 )]
-pub(crate) async fn get_usage(
-    state: Data<AppState>,
-    caller: TenantCaller,
-    Query(query): Query<UsageQuery>,
-) -> Result<Answer, ApiError> {
+pub(crate) async fn get_usage(call: TenantCall, Query(query): Query<UsageQuery>) -> Result<Answer, ApiError> {
     let window = query.window.unwrap_or_default();
-    let (from, until) = stretch(&query, window, state.clock.now())?;
-    let buckets = state
-        .db
-        .read(caller.tenant, async |tx| match window {
+    let (from, until) = stretch(&query, window, call.at())?;
+    let buckets = call
+        .read(async |tx| match window {
             Window::Hour => usage::hours(tx, query.meter, from, until).await,
             Window::Day => usage::days(tx, query.meter, from.date_naive(), until.date_naive()).await,
         })

@@ -1,6 +1,6 @@
 //! A month's usage, for billing.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::{HttpRequest, HttpResponse};
 use bulkhead_db::{
     gate::{profile, usage},
     platform::usage::TenantTotals,
@@ -10,9 +10,9 @@ use utoipa::IntoParams;
 
 use super::{Period, UsageReport, csv};
 use crate::http::{
+    call::TenantCall,
     error::ApiError,
-    extract::{Query, TenantCaller, preferred},
-    state::AppState,
+    extract::{Query, preferred},
 };
 
 /// Which month, and in which form.
@@ -43,13 +43,12 @@ const CSV: &str = "text/csv";
     ))),
 )]
 pub(crate) async fn get_usage_report(
-    state: Data<AppState>,
-    caller: TenantCaller,
+    call: TenantCall,
     Query(query): Query<UsageReportQuery>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let period = Period::parse(&query.period)?;
-    let as_of = state.clock.now();
+    let as_of = call.at();
     let read = async |tx: &mut _| {
         let profile = profile::find(tx).await?.ok_or(ApiError::NotFound)?;
         let quantities = usage::totals(tx, period.from, period.until).await?;
@@ -60,7 +59,7 @@ pub(crate) async fn get_usage_report(
             quantities,
         })
     };
-    let totals = state.db.snapshot(caller.tenant, read).await?;
+    let totals = call.snapshot(read).await?;
     let report = UsageReport::new(totals, period, as_of);
     if wants_csv(&request) {
         let file = format!("usage-{period}");

@@ -1,6 +1,5 @@
 //! Add a person to the caller's tenant.
 
-use actix_web::web::Data;
 use bulkhead_auth::Password;
 use bulkhead_db::{
     DbError, TenantTx,
@@ -17,9 +16,9 @@ use utoipa::ToSchema;
 use super::UserResponse;
 use crate::http::{
     answer::Answer,
+    call::{TenantCall, Written},
     error::{ApiError, FieldError},
-    extract::{IdempotencyKeyHeader, Intent, Json, RequestBody, TenantCaller},
-    state::AppState,
+    extract::{IdempotencyKeyHeader, Json, RequestBody},
 };
 
 /// A person to add.
@@ -47,20 +46,17 @@ impl RequestBody for CreateUserRequest {}
     responses((status = 201, description = "Added.", body = UserResponse)),
 )]
 pub(crate) async fn create_user(
-    state: Data<AppState>,
-    caller: TenantCaller,
-    intent: Intent,
-    body: Json<CreateUserRequest>,
+    call: TenantCall,
+    Json(body): Json<CreateUserRequest>,
 ) -> Result<Answer, ApiError> {
-    let (email, password, role) = parse(body.value)?;
-    if !caller.role.may_grant(role) {
+    let (email, password, role) = parse(body)?;
+    if !call.role().may_grant(role) {
         return Err(ApiError::RoleNotGrantable { role: role.as_str() });
     }
-    let at = state.clock.now();
-    let once = state.once(&intent, &caller.subject, &body.bytes, at);
+    let at = call.at();
     // A hash is dear: not for an answer that is known without it.
     let look = async |tx: &mut TenantTx| {
-        if let Some(answer) = once.answered(tx).await? {
+        if let Some(answer) = call.answered(tx).await? {
             return Ok(Some(answer));
         }
         if users::is_taken(tx, email.as_str()).await? {
@@ -68,19 +64,20 @@ pub(crate) async fn create_user(
         }
         has_room(&caps::look(tx, Capped::Users).await?).map(|()| None)
     };
-    if let Some(answer) = state.db.snapshot(caller.tenant, look).await? {
+    if let Some(answer) = call.snapshot(look).await? {
         return Ok(answer);
     }
-    let hash = state.hash(caller.tenant.get().uuid(), password).await?;
+    let hash = call.state().hash(call.tenant().uuid(), password).await?;
     let create = async |tx: &mut _| {
         has_room(&caps::claim(tx, Capped::Users).await?)?;
         let user =
             users::insert(tx, UserId::mint(at), email.as_str(), &hash, role, at).await.map_err(taken)?;
-        caller.audit(tx, at, &user.id, json!({ "email": user.email, "role": user.role })).await?;
-        let (location, version) = (format!("/v1/users/{}", user.id), user.version);
-        Ok(Answer::created(location, &UserResponse::from(user))?.version(version))
+        let (id, version) = (user.id, user.version);
+        let changes = json!({ "email": user.email, "role": user.role });
+        let answer = Answer::created(format!("/v1/users/{id}"), &UserResponse::from(user))?.version(version);
+        Ok(Written::changed(id, changes, answer))
     };
-    state.db.write(caller.tenant, async |tx| once.run(tx, create).await).await
+    call.write(create).await
 }
 
 const fn has_room(users: &Cap) -> Result<(), ApiError> {

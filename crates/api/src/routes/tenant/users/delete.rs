@@ -1,6 +1,5 @@
 //! Remove a person.
 
-use actix_web::web::Data;
 use bulkhead_db::{
     gate::revocations::{Revoked, revoke},
     tenant::users,
@@ -11,9 +10,9 @@ use serde_json::json;
 use super::update::changeable;
 use crate::http::{
     answer::Answer,
+    call::{TenantCall, Written},
     error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, TenantCaller},
-    state::AppState,
+    extract::{Id, IfMatch, IfMatchHeader},
 };
 
 /// Remove a user
@@ -25,21 +24,17 @@ use crate::http::{
     responses((status = 204, description = "Removed.")),
 )]
 pub(crate) async fn delete_user(
-    state: Data<AppState>,
-    caller: TenantCaller,
+    call: TenantCall,
     Id(id): Id<UserId>,
     if_match: IfMatch,
 ) -> Result<Answer, ApiError> {
-    let at = state.clock.now();
-    state
-        .db
-        .write(caller.tenant, async |tx| {
-            let current = changeable(tx, &caller, id, false).await?;
-            if_match.check(current.version)?;
-            users::delete(tx, id).await?;
-            revoke(tx, Revoked::User(id)).await?;
-            caller.audit(tx, at, &id, json!({ "email": current.email, "role": current.role })).await?;
-            Ok(Answer::no_content())
-        })
-        .await
+    call.write(async |tx| {
+        let current = changeable(tx, &call, id, false).await?;
+        if_match.check(current.version)?;
+        users::delete(tx, id).await?;
+        revoke(tx, Revoked::User(id)).await?;
+        let changes = json!({ "email": current.email, "role": current.role });
+        Ok(Written::changed(id, changes, Answer::no_content()))
+    })
+    .await
 }

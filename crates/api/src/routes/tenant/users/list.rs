@@ -1,14 +1,14 @@
 //! List people.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bulkhead_db::tenant::users;
 use bulkhead_domain::UserId;
 
 use super::UserResponse;
 use crate::http::{
+    answer::Answer,
+    call::TenantCall,
     error::ApiError,
-    extract::{PageQuery, PageResponse, Query, TenantCaller},
-    state::AppState,
+    extract::{PageQuery, PageResponse, Query},
 };
 
 /// List users
@@ -18,13 +18,8 @@ use crate::http::{
     get, path = "/v1/users", tag = "users", params(PageQuery),
     responses((status = 200, description = "A page of users.", body = PageResponse<UserResponse>)),
 )]
-pub(crate) async fn list_users(
-    state: Data<AppState>,
-    caller: TenantCaller,
-    Query(query): Query<PageQuery>,
-    request: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn list_users(call: TenantCall, Query(query): Query<PageQuery>) -> Result<Answer, ApiError> {
     let page = query.request(UserId::uuid)?;
-    let rows = state.db.read(caller.tenant, async |tx| users::list(tx, page).await).await?;
-    Ok(PageResponse::respond(&request, rows, |row| row.id, UserResponse::from))
+    let rows = call.read(async |tx| users::list(tx, page).await).await?;
+    call.page(rows, |row| row.id, UserResponse::from)
 }

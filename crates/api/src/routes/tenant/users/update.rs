@@ -1,6 +1,5 @@
 //! Give a person another role.
 
-use actix_web::web::Data;
 use bulkhead_db::{
     TenantTx,
     gate::revocations::{Revoked, revoke},
@@ -14,9 +13,9 @@ use utoipa::ToSchema;
 use super::UserResponse;
 use crate::http::{
     answer::Answer,
+    call::{TenantCall, Written},
     error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody, TenantCaller},
-    state::AppState,
+    extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody},
 };
 
 /// What to change.
@@ -40,45 +39,43 @@ impl RequestBody for UpdateUserRequest {}
     responses((status = 200, description = "The user as they are now.", body = UserResponse)),
 )]
 pub(crate) async fn update_user(
-    state: Data<AppState>,
-    caller: TenantCaller,
+    call: TenantCall,
     Id(id): Id<UserId>,
     if_match: IfMatch,
-    body: Json<UpdateUserRequest>,
+    Json(body): Json<UpdateUserRequest>,
 ) -> Result<Answer, ApiError> {
-    let role = body.value.role.parse::<Role>().map_err(|error| ApiError::field("/role", error))?;
-    let at = state.clock.now();
-    state
-        .db
-        .write(caller.tenant, async |tx| {
-            let current = changeable(tx, &caller, id, role == Role::Owner).await?;
-            if !caller.role.may_grant(role) {
-                return Err(ApiError::RoleNotGrantable { role: role.as_str() });
-            }
-            if_match.check(current.version)?;
-            let user = if current.role == role {
-                current
-            } else {
-                let user = users::set_role(tx, id, role, at).await?.ok_or(ApiError::NotFound)?;
-                revoke(tx, Revoked::User(id)).await?;
-                caller.audit(tx, at, &id, json!({ "role": { "from": current.role, "to": role } })).await?;
-                user
-            };
-            let version = user.version;
-            Ok(Answer::ok(&UserResponse::from(user))?.version(version))
-        })
-        .await
+    let role = body.role.parse::<Role>().map_err(|error| ApiError::field("/role", error))?;
+    call.write(async |tx| {
+        let current = changeable(tx, &call, id, role == Role::Owner).await?;
+        if !call.role().may_grant(role) {
+            return Err(ApiError::RoleNotGrantable { role: role.as_str() });
+        }
+        if_match.check(current.version)?;
+        if current.role == role {
+            return Ok(Written::unchanged(shown(current)?));
+        }
+        let user = users::set_role(tx, id, role, call.at()).await?.ok_or(ApiError::NotFound)?;
+        revoke(tx, Revoked::User(id)).await?;
+        let changes = json!({ "role": { "from": current.role, "to": role } });
+        Ok(Written::changed(id, changes, shown(user)?))
+    })
+    .await
+}
+
+fn shown(user: User) -> Result<Answer, ApiError> {
+    let version = user.version;
+    Ok(Answer::ok(&UserResponse::from(user))?.version(version))
 }
 
 /// The person, locked, if the caller may take their role away and an owner is left afterwards.
 pub(super) async fn changeable(
     tx: &mut TenantTx,
-    caller: &TenantCaller,
+    call: &TenantCall,
     id: UserId,
     stays_owner: bool,
 ) -> Result<User, ApiError> {
     let Locked { user, has_other_owners } = users::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
-    if !caller.role.may_grant(user.role) {
+    if !call.role().may_grant(user.role) {
         return Err(ApiError::RoleNotGrantable { role: user.role.as_str() });
     }
     if user.role == Role::Owner && !stays_owner && !has_other_owners {

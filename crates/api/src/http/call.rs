@@ -1,0 +1,370 @@
+//! What a handler works with: who calls what, and transactions inside that caller's walls.
+//!
+//! Owns the three ways that a handler has to the database (`read`, `snapshot`, `write`) and what every write has: it happens
+//! once per `Idempotency-Key`, its audit entry commits with it, and its answer is given after the commit. Refuses a write
+//! that does not say what the audit log shall hold: [`Written`] cannot be made without. What a key stands for, the body
+//! included, is taken from the request itself, so that no handler can name another body than the one it has read.
+//!
+//! The pipeline has verified the credential and the permission before a call can be had.
+
+use std::{
+    cell::OnceCell,
+    fmt::{self, Display},
+    future::{Ready, ready},
+    rc::Rc,
+};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::Method, web::Data};
+use bulkhead_auth::Principal;
+use bulkhead_db::{Authority, DbError, Page, PlatformTx, TenantTx, tenant::audit::Entry};
+use bulkhead_domain::{OperatorId, OperatorRole, Proven, Role, TenantId};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::http::{
+    answer::Answer,
+    context::{self, Context},
+    error::ApiError,
+    extract::{Intent, PageResponse, next_link},
+    once::{Keeps, Once},
+    state::AppState,
+};
+
+/// What a write leaves behind: its answer, and what the audit log keeps of it.
+#[derive(Debug)]
+#[must_use]
+pub struct Written {
+    answer: Answer,
+    change: Option<Change>,
+}
+
+#[derive(Debug)]
+struct Change {
+    target: String,
+    changes: Value,
+}
+
+impl Written {
+    /// The write has changed `target`, the id of a thing. `changes` tells the audit log what is different now; never put a
+    /// secret into it.
+    pub fn changed(target: impl Display, changes: Value, answer: Answer) -> Self {
+        Self { answer, change: Some(Change { target: target.to_string(), changes }) }
+    }
+
+    /// Everything is already as the caller wants it: nothing was written, so there is nothing for the audit log.
+    pub const fn unchanged(answer: Answer) -> Self {
+        Self { answer, change: None }
+    }
+}
+
+/// One request, from its admission to its answer, for a handler of any caller.
+struct Call {
+    state: Data<AppState>,
+    request: HttpRequest,
+    context: Rc<Context>,
+    intent: Intent,
+    principal: Principal,
+    subject: OnceCell<String>,
+    at: OnceCell<DateTime<Utc>>,
+}
+
+impl Call {
+    fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+        let state = request.app_data::<Data<AppState>>().ok_or_else(|| ApiError::internal("no state"))?;
+        let context = context::of(request).ok_or_else(|| ApiError::internal("no context"))?;
+        let principal = context.principal.get().ok_or_else(wrong_caller)?;
+        // A repeated PUT, PATCH or DELETE does no harm by itself.
+        let intent = match *request.method() {
+            Method::POST => Intent::of(request)?,
+            _ => Intent::default(),
+        };
+        Ok(Self {
+            state: state.clone(),
+            request: request.clone(),
+            context,
+            intent,
+            principal,
+            subject: OnceCell::new(),
+            at: OnceCell::new(),
+        })
+    }
+
+    fn subject(&self) -> &str {
+        self.subject.get_or_init(|| self.principal.subject())
+    }
+
+    fn at(&self) -> DateTime<Utc> {
+        *self.at.get_or_init(|| self.state.clock.now())
+    }
+
+    fn once(&self) -> Once<'_> {
+        let body = self.context.body.borrow();
+        Once::new(&self.state.keyring, &self.intent, self.context.operation, self.subject(), &body, self.at())
+    }
+
+    /// Does the work once, and keeps its audit entry and its answer with it.
+    async fn keep<Tx: Keeps>(
+        &self,
+        tx: &mut Tx,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<Written, ApiError>,
+    ) -> Result<Answer, ApiError> {
+        let audited = async |tx: &mut Tx| {
+            let Written { answer, change } = work(tx).await?;
+            if let Some(Change { target, changes }) = change {
+                let entry = Entry {
+                    at: self.at(),
+                    actor: self.subject(),
+                    action: self.context.operation,
+                    target: &target,
+                    request_id: self.context.id.as_str(),
+                    changes,
+                };
+                tx.audit(&entry).await?;
+            }
+            Ok(answer)
+        };
+        self.once().run(tx, audited).await
+    }
+
+    fn page<Row, Id: Display, View: Serialize>(
+        &self,
+        page: Page<Row>,
+        id: impl Fn(&Row) -> Id,
+        view: impl Fn(Row) -> View,
+    ) -> Result<Answer, ApiError> {
+        let next_cursor = page.rows.last().filter(|_| page.more).map(|row| id(row).to_string());
+        let link = next_cursor.as_deref().map(|cursor| next_link(&self.request, cursor));
+        let data = page.rows.into_iter().map(view).collect();
+        Ok(Answer::ok(&PageResponse { data, next_cursor })?.link(link))
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("operation", &self.context.operation)
+            .field("request_id", &self.context.id)
+            .field("principal", &self.principal)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The parts of a call that do not depend on who calls.
+macro_rules! common {
+    ($tx:ty) => {
+        /// Now: the same moment however often it is asked for during a call.
+        pub fn at(&self) -> DateTime<Utc> {
+            self.call.at()
+        }
+
+        /// The caller's id as text: a user's or an API key's, or an operator's.
+        pub fn subject(&self) -> &str {
+            self.call.subject()
+        }
+
+        /// The answer with a page of a list, and with a link to the next page (RFC 8288). `id` names the cursor of a row, which
+        /// is the `after` of the next page.
+        pub fn page<Row, Id: Display, View: Serialize>(
+            &self,
+            page: Page<Row>,
+            id: impl Fn(&Row) -> Id,
+            view: impl Fn(Row) -> View,
+        ) -> Result<Answer, ApiError> {
+            self.call.page(page, id, view)
+        }
+
+        /// The answer that the request's `Idempotency-Key` was given before, if it was: a look ahead of work that is dear and
+        /// would be for nothing. Whether the request is answered now is still for [`Self::write`] to say.
+        pub async fn answered(&self, tx: &mut $tx) -> Result<Option<Answer>, ApiError> {
+            self.call.once().answered(tx).await
+        }
+    };
+}
+
+/// A call by a tenant's principal.
+#[derive(Debug)]
+pub struct TenantCall {
+    call: Call,
+    tenant: Proven<TenantId>,
+    role: Role,
+}
+
+impl TenantCall {
+    common!(TenantTx);
+
+    /// The id of the operation, as the OpenAPI document and the audit log name it.
+    pub fn operation(&self) -> &'static str {
+        self.call.context.operation
+    }
+
+    /// The request's id, which answers, logs and the audit log name.
+    pub fn request_id(&self) -> &str {
+        self.call.context.id.as_str()
+    }
+
+    /// The tenant, which the credential has proven.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant.get()
+    }
+
+    /// The caller's role.
+    pub(crate) const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The largest content of one object that the settings allow, in bytes of JSON.
+    pub fn data_limit(&self) -> usize {
+        self.call.state.options.data_limit
+    }
+
+    /// What this process works with beside the database.
+    pub(crate) fn state(&self) -> &AppState {
+        &self.call.state
+    }
+
+    /// Reads with one statement: from a connection's second time on the whole transaction is one message. A second statement
+    /// fails; [`Self::snapshot`] takes several. Let `work` return what the query returns, so that the compiler knows the
+    /// type of its error.
+    pub async fn read<T, E>(
+        &self,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, E>,
+    ) -> Result<T, ApiError>
+    where
+        E: From<DbError>,
+        ApiError: From<E>,
+    {
+        Ok(self.call.state.db.read(self.tenant, work).await?)
+    }
+
+    /// Reads with several statements that see the same moment.
+    pub async fn snapshot<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.call.state.db.snapshot(self.tenant, work).await
+    }
+
+    /// Writes: once per `Idempotency-Key` where the operation is a POST, with its audit entry, and committed before it
+    /// returns. An error of `work` undoes all of it.
+    pub async fn write(
+        &self,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<Written, ApiError>,
+    ) -> Result<Answer, ApiError> {
+        self.call.state.db.write(self.tenant, async |tx| self.call.keep(tx, work).await).await
+    }
+
+    fn from_call(call: Call) -> Result<Self, ApiError> {
+        match call.principal {
+            Principal::User { tenant, role, .. } | Principal::ApiKey { tenant, role, .. } => {
+                Ok(Self { call, tenant, role })
+            }
+            Principal::Operator { .. } => Err(wrong_caller()),
+        }
+    }
+}
+
+impl FromRequest for TenantCall {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Call::of(request).and_then(Self::from_call))
+    }
+}
+
+/// A call by an operator.
+#[derive(Debug)]
+pub struct OperatorCall {
+    call: Call,
+    id: Proven<OperatorId>,
+    role: OperatorRole,
+}
+
+impl OperatorCall {
+    common!(PlatformTx);
+
+    /// The operator, whose credential has proven it.
+    pub(crate) fn id(&self) -> OperatorId {
+        self.id.get()
+    }
+
+    /// The right to work on the platform's tables.
+    pub(crate) const fn authority(&self) -> Authority {
+        Authority::operator(self.id)
+    }
+
+    /// The operator's role.
+    pub(crate) const fn role(&self) -> OperatorRole {
+        self.role
+    }
+
+    /// What this process works with beside the database.
+    pub(crate) fn state(&self) -> &AppState {
+        &self.call.state
+    }
+
+    /// Reads the platform's tables, with statements that see the same moment.
+    pub(crate) async fn read<T, E>(
+        &self,
+        work: impl AsyncFnOnce(&mut PlatformTx) -> Result<T, E>,
+    ) -> Result<T, ApiError>
+    where
+        E: From<DbError>,
+        ApiError: From<E>,
+    {
+        Ok(self.call.state.db.platform_read(self.authority(), work).await?)
+    }
+
+    /// Writes to the platform's tables; otherwise as [`TenantCall::write`].
+    pub(crate) async fn write(
+        &self,
+        work: impl AsyncFnOnce(&mut PlatformTx) -> Result<Written, ApiError>,
+    ) -> Result<Answer, ApiError> {
+        self.call.state.db.platform_write(self.authority(), async |tx| self.call.keep(tx, work).await).await
+    }
+
+    fn from_call(call: Call) -> Result<Self, ApiError> {
+        match call.principal {
+            Principal::Operator { id, role, .. } => Ok(Self { call, id, role }),
+            Principal::User { .. } | Principal::ApiKey { .. } => Err(wrong_caller()),
+        }
+    }
+}
+
+impl FromRequest for OperatorCall {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Call::of(request).and_then(Self::from_call))
+    }
+}
+
+/// A call of an operation that tenants' principals and operators may use.
+#[derive(Debug)]
+pub(crate) enum AnyCall {
+    /// By a tenant's principal.
+    Tenant(TenantCall),
+    /// By an operator.
+    Operator(OperatorCall),
+}
+
+impl FromRequest for AnyCall {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Call::of(request).and_then(|call| match call.principal {
+            Principal::Operator { .. } => OperatorCall::from_call(call).map(Self::Operator),
+            Principal::User { .. } | Principal::ApiKey { .. } => {
+                TenantCall::from_call(call).map(Self::Tenant)
+            }
+        }))
+    }
+}
+
+/// The route table lets another kind of caller in than the handler takes.
+fn wrong_caller() -> ApiError {
+    ApiError::internal("the operation's access admits other callers than its handler takes")
+}

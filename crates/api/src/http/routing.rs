@@ -1,0 +1,112 @@
+//! Where operations are served: the route table as actix-web has it.
+//!
+//! Owns which route runs which operation on a thread, what a path answers to methods that it does not take, and what is
+//! served where nothing else is. Everything that is served here goes through the pipeline.
+
+use std::{cell::OnceCell, collections::BTreeSet, rc::Rc, slice};
+
+use actix_web::{
+    HttpRequest, Resource, Route,
+    http::Method,
+    web::{self, Payload},
+};
+use bulkhead_telemetry::{Metrics, metrics};
+
+use crate::http::{
+    error::ApiError,
+    handler::{Handler, handler},
+    operation::{Access, Catalog, Operation, Weight},
+    pipeline,
+};
+
+impl Catalog {
+    /// Serves every operation, each behind the request pipeline.
+    pub(crate) fn configure(&self, config: &mut web::ServiceConfig) {
+        for (path, operations) in &self.paths {
+            config.service(resource(path, operations, &self.with_query));
+        }
+    }
+}
+
+/// The operations of one path, and a refusal for every other method.
+fn resource(path: &str, operations: &[(Method, Operation)], with_query: &BTreeSet<&'static str>) -> Resource {
+    let mut resource = web::resource(path);
+    let mut allow = Vec::new();
+    for (method, operation) in operations {
+        // Whatever can be read can be asked about (RFC 9110 section 9.3.2); actix leaves the body out.
+        let methods: &[Method] =
+            if *method == Method::GET { &[Method::GET, Method::HEAD] } else { slice::from_ref(method) };
+        for method in methods {
+            let takes_query = with_query.contains(operation.id);
+            let served = Served::new(*operation, Some(method), takes_query, String::new());
+            resource = resource.route(piped(served, Some(method)));
+            allow.push(method.as_str());
+        }
+    }
+    let refused = public("method_not_allowed", handler!(no_method));
+    resource.default_service(piped(Served::new(refused, None, false, allow.join(", ")), None))
+}
+
+/// What anybody may ask for outside of the route table. `id` names it in metrics and in the log.
+const fn public(id: &'static str, handler: Handler) -> Operation {
+    Operation { id, access: Access::Public, errors: Vec::new, weight: Weight::Small, handler }
+}
+
+/// A page about the API: like an operation behind the pipeline, but not in the document.
+pub(crate) fn page(path: &str, id: &'static str, handler: Handler) -> Resource {
+    resource(path, &[(Method::GET, public(id, handler))], &BTreeSet::new())
+}
+
+/// An operation as one thread serves it.
+pub(crate) struct Served {
+    pub(crate) operation: Operation,
+    /// The method as metrics name it; `_OTHER` where any is taken, as OpenTelemetry has it.
+    method: &'static str,
+    /// Whether it has query parameters; where it has none, none may be sent.
+    pub(crate) takes_query: bool,
+    /// Where this refuses a method: those that the path takes (`Allow`, RFC 9110 section 15.5.6).
+    pub(crate) allow: String,
+    series: OnceCell<metrics::Route>,
+}
+
+impl Served {
+    /// `method` is the one it takes, `None` any.
+    fn new(operation: Operation, method: Option<&Method>, takes_query: bool, allow: String) -> Self {
+        let known = METHODS.iter().find(|known| Some(**known) == method.map(Method::as_str));
+        let method = known.map_or("_OTHER", |known| known);
+        Self { operation, method, takes_query, allow, series: OnceCell::new() }
+    }
+
+    /// The operation's latency series, looked up once.
+    pub(crate) fn series(&self, metrics: &Metrics) -> &metrics::Route {
+        self.series.get_or_init(|| metrics.http.route(self.method, self.operation.id))
+    }
+}
+
+/// An operation's route, behind the pipeline.
+fn piped(served: Served, method: Option<&Method>) -> Route {
+    let served = Rc::new(served);
+    let run = move |request: HttpRequest, payload: Payload| {
+        pipeline::run(Rc::clone(&served), request, payload.into_inner())
+    };
+    match method {
+        Some(method) => web::route().method(method.clone()).to(run),
+        None => web::route().to(run),
+    }
+}
+
+/// What is served where nothing else is.
+pub(crate) fn unknown_route() -> Route {
+    piped(Served::new(public("unknown_route", handler!(no_route)), None, false, String::new()), None)
+}
+
+async fn no_route() -> Result<&'static str, ApiError> {
+    Err(ApiError::UnknownRoute)
+}
+
+async fn no_method() -> Result<&'static str, ApiError> {
+    Err(ApiError::MethodNotAllowed)
+}
+
+/// The methods the API uses.
+const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"];
