@@ -5,21 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::join_all;
 use serde_json::json;
 
+use super::{ADMITTED, waiting};
 use crate::support::{Options, System, Tenant, create_tenant, eventually};
 
 /// Requests of each kind that are sent at once.
 const CROWD: usize = 4;
-
-/// Requests that are admitted: every one is counted before it waits for anything.
-const ADMITTED: &str =
-    r#"bulkhead_limiter_decisions_total{kind="concurrency",outcome="admitted",source="local"}"#;
-
-/// How many statements on the tenant's objects wait for a lock.
-fn waiting(system: &System) -> String {
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-               AND wait_event_type = 'Lock' AND query LIKE '%resources%'";
-    system.sql(sql)
-}
 
 /// Sends a crowd of requests while a test session holds a lock on the tenant's `resources`, so that each statement on them waits.
 /// The API admits all of them, and PostgreSQL sees the statement of one; once the lock is gone, all are answered.
@@ -29,10 +19,10 @@ async fn one_by_one(system: &System, tenant: &Tenant<'_>, ask: impl AsyncFn()) {
     let before = system.metric(ADMITTED).await;
     let looking = async {
         system.await_metric(ADMITTED, |admitted| admitted >= before + CROWD as f64).await;
-        eventually(async || waiting(system), |count| count == "1").await;
+        eventually(async || waiting(system, "resources"), |count| *count == 1).await;
         // The API answers a request that needs no content; by then it would have sent the statements of the others, too.
         tenant.owner.caller.get("/v1/me").await.expect(200);
-        assert_eq!(waiting(system), "1");
+        assert_eq!(waiting(system, "resources"), 1);
         drop(lock);
     };
     tokio::join!(looking, join_all((0..CROWD).map(|_| ask())));

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::request;
+use super::{request, waiting};
 use crate::support::{Options, System, create_tenant, eventually};
 
 /// Longer than anything here may take.
@@ -276,9 +276,7 @@ async fn a_handler_comes_to_its_end(system: &System) {
         format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let mut socket = connect(system).await;
     socket.write_all(create.as_bytes()).await.unwrap();
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                 AND wait_event_type = 'Lock' AND query LIKE '%resources%'";
-    eventually(async || system.sql(waits), |count| count == "1").await;
+    eventually(async || waiting(system, "resources"), |count| *count == 1).await;
     // Not an orderly end, which a server may overlook, but a reset.
     socket.set_zero_linger().unwrap();
     drop(socket);
