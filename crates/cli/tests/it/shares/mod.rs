@@ -5,6 +5,7 @@ mod crowds;
 mod deadline;
 mod farewell;
 mod large;
+mod settings;
 mod wire;
 
 use crate::support::{System, Tenant};

@@ -111,12 +111,12 @@ impl Service {
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
     }
 
-    /// Whether it has a thread of this name now.
-    pub(crate) fn has_thread(&self, name: &str) -> bool {
+    /// How many threads of this name it has now.
+    pub(crate) fn threads(&self, name: &str) -> usize {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().flatten();
         // One may end before its name is read.
-        let mut names = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
-        names.any(|of| of.trim() == name)
+        let names = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
+        names.filter(|of| of.trim() == name).count()
     }
 
     /// Asks it to stop, as an orchestrator does, and waits until it has.

@@ -274,9 +274,9 @@ impl System {
         String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned()
     }
 
-    /// Whether a process under test has a thread of this name now.
-    pub(crate) fn has_thread(&self, name: &str) -> bool {
-        self.services.lock().unwrap().iter().any(|service| service.has_thread(name))
+    /// How many threads of this name the processes under test have now.
+    pub(crate) fn threads(&self, name: &str) -> usize {
+        self.services.lock().unwrap().iter().map(|service| service.threads(name)).sum()
     }
 
     /// What all processes under test have logged.
