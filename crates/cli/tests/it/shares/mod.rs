@@ -6,6 +6,7 @@ mod deadline;
 mod farewell;
 mod large;
 mod settings;
+mod slow;
 mod wire;
 
 use crate::support::{System, Tenant};
