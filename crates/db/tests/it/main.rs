@@ -4,6 +4,7 @@ mod bootstrap;
 mod caps;
 mod faults;
 mod inspect;
+mod memory;
 mod migrations;
 mod pool;
 mod provision;
