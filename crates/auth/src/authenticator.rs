@@ -299,7 +299,7 @@ impl Authenticator {
     }
 
     /// Reads what was revoked since the last time, or waits for the request that is doing so. Called often enough that a
-    /// revocation is known within two seconds.
+    /// revocation is known within [`KNOWN_WITHIN`](crate::revocation::KNOWN_WITHIN).
     pub async fn read_revocations(&self, db: &Db, now: DateTime<Utc>) -> Result<(), DbError> {
         self.view.read(db, now).await
     }

@@ -26,6 +26,9 @@ use crate::{
     principal::Principal,
 };
 
+/// How soon every node that can read knows what was revoked: what the documents promise.
+pub const KNOWN_WITHIN: TimeDelta = TimeDelta::seconds(2);
+
 /// How old the last successful read may be for its knowledge to count.
 pub const FRESH_FOR: TimeDelta = TimeDelta::seconds(5);
 

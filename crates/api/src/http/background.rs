@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use bulkhead_auth::AuthError;
+use bulkhead_auth::{
+    AuthError,
+    revocation::{FRESH_FOR, KNOWN_WITHIN},
+};
 use bulkhead_db::{
     Authority, Db, DbError,
     platform::nodes::{self, HEARTBEAT, Node, NodeKind},
@@ -17,6 +20,15 @@ use crate::http::state::Shared;
 
 /// How often revocations are read; the database is known to be there when they could be.
 const REVOCATIONS_EVERY: Duration = Duration::from_millis(1_500);
+/// How long a read of the revocations may take for the promise to be kept.
+const READ_TAKES: Duration = Duration::from_millis(500);
+const _: () = {
+    let (every, takes) = (REVOCATIONS_EVERY.as_millis(), READ_TAKES.as_millis());
+    let (known, fresh) = (KNOWN_WITHIN.num_milliseconds(), FRESH_FOR.num_milliseconds());
+    assert!(every + takes <= known.unsigned_abs() as u128, "a revocation is known later than is promised");
+    // Otherwise a node would look up each credential by itself whenever a single read fails.
+    assert!(2 * every + takes <= fresh.unsigned_abs() as u128, "one read that fails makes the view too old");
+};
 /// How often the signing keys are read.
 const KEYS_EVERY: Duration = Duration::from_secs(30);
 
