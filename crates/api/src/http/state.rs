@@ -189,9 +189,8 @@ impl AppState {
     /// Hashes a password that is to be stored, for a principal of `group`: a tenant's id, or an operator's. No transaction
     /// may be open meanwhile, for this waits in a queue.
     pub(crate) async fn hash(&self, group: Uuid, password: Password) -> Result<String, ApiError> {
-        let turn = Turn { lane: Lane::Creations, group: group.as_u128(), network: None };
         self.metrics.auth.stored_passwords.inc();
-        self.passwords.hash(turn, password).await.map_err(|error| match error {
+        self.passwords.hash(turn_to_store(group), password).await.map_err(|error| match error {
             PasswordError::Busy => ApiError::Unavailable(Box::new(error)),
             PasswordError::Failed => ApiError::internal(error),
         })
@@ -206,6 +205,11 @@ impl AppState {
         bulkhead_auth::api_key::issue(&self.keyring, self.options.environment, tenant, id)
             .map_err(ApiError::internal)
     }
+}
+
+/// Where a password waits that is to be stored: out of the way of those who log in, and in turn with what other principals store.
+const fn turn_to_store(group: Uuid) -> Turn {
+    Turn { lane: Lane::Creations, group: group.as_u128(), network: None }
 }
 
 /// A credential that an address has presented, until it is known what becomes of it. The server sees a request through
@@ -271,5 +275,18 @@ impl From<NotDone> for ApiError {
             NotDone::NoThread => Self::Unavailable(not_done.to_string().into()),
             NotDone::Panicked => Self::internal(not_done),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_waits_in_a_lane_of_its_own_in_turn_with_others_and_whatever_the_address() {
+        let [one, other] = [1, 2].map(|group| turn_to_store(Uuid::from_u128(group)));
+        assert_eq!((one.lane, other.lane), (Lane::Creations, Lane::Creations));
+        assert_ne!(one.group, other.group);
+        assert_eq!((one.network, other.network), (None, None));
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use bulkhead_auth::{AuthError, Bounds, LoginAttempt, attempts::LONGEST_WAIT};
 use bulkhead_db::{Db, Pool, PoolOptions, Shares, platform::tenants::DirectoryEntry};
 use bulkhead_domain::{Plan, api_key::ApiKey};
-use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, timeouts};
+use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, TestTenant, timeouts};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use tokio::task::LocalSet;
@@ -18,6 +18,15 @@ use crate::{
 
 fn passed(all: &[Passed; 2]) -> [u32; 2] {
     [all[0].take(), all[1].take()]
+}
+
+/// An operator whose password is that of the tenant's owner.
+async fn add_operator(db: &TestDb, tenant: &TestTenant) -> Result<()> {
+    let hash = db.value(&format!("SELECT password_hash FROM {}.users", tenant.schema())).await?;
+    db.sql(&format!(
+        "INSERT INTO platform.operators VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'admin', now())"
+    ))
+    .await
 }
 
 #[tokio::test]
@@ -33,6 +42,7 @@ async fn every_failed_login_asks_the_same_queries() -> Result<()> {
             closed.id.uuid()
         ))
         .await?;
+        add_operator(&db, &tenant).await?;
         let (own, counts) = watched(&db).await?;
         let node = Node::with(own, Bounds::default()).await?;
         let long = "x".repeat(100_000);
@@ -68,10 +78,15 @@ async fn every_failed_login_asks_the_same_queries() -> Result<()> {
             assert_eq!(passed(&counts), [3, 3], "{} {}", attempt.0, attempt.1);
         }
         // Operators: one look-up, whatever is sent.
-        for (email, password) in
-            [("nobody@example.com", OWNER_PASSWORD), ("no address", OWNER_PASSWORD), ("a@b", "short")]
-        {
-            assert!(node.try_login(None, email, password).await.is_err());
+        for (email, password) in [
+            ("nobody@example.com", OWNER_PASSWORD),
+            ("no address", OWNER_PASSWORD),
+            ("a@b", "short"),
+            ("op@example.com", "a wrong password"),
+            ("op@example.com", "short"),
+        ] {
+            let refused = node.try_login(None, email, password).await;
+            assert!(matches!(refused, Err(AuthError::Invalid)), "{email}: {refused:?}");
             assert_eq!(passed(&counts), [0, 3], "{email}");
         }
         anyhow::Ok(())
@@ -333,11 +348,7 @@ async fn look_ups_of_strangers_hold_up_neither_a_tenant_nor_those_who_are_known(
     let test = async {
         let db = TestDb::new().await?;
         let tenant = db.create_tenant("acme", Plan::Free).await?;
-        let hash = db.value(&format!("SELECT password_hash FROM {}.users", tenant.schema())).await?;
-        db.sql(&format!(
-            "INSERT INTO platform.operators VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'admin', now())"
-        ))
-        .await?;
+        add_operator(&db, &tenant).await?;
         let pool = |login, connections, shares| {
             anyhow::Ok(Pool::new(
                 db.connector(login)?,
@@ -396,12 +407,8 @@ async fn a_person_has_a_hundred_sessions_and_what_is_over_is_removed() -> Result
     let test = async {
         let db = TestDb::new().await?;
         let tenant = db.create_tenant("acme", Plan::Free).await?;
-        let (own, hash) = (tenant.schema(), format!("SELECT password_hash FROM {}.users", tenant.schema()));
-        let hash = db.value(&hash).await?;
-        db.sql(&format!(
-            "INSERT INTO platform.operators VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'admin', now())"
-        ))
-        .await?;
+        let own = tenant.schema();
+        add_operator(&db, &tenant).await?;
         let node = Node::on(&db).await?;
         let person = [format!("{own}.sessions"), "user_id".to_owned()];
         let operator = ["platform.operator_sessions".to_owned(), "operator_id".to_owned()];

@@ -1,6 +1,9 @@
 //! What the settings of the shares say is what happens, in one system that has them all.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use bulkhead_domain::OperatorRole;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -67,6 +70,7 @@ async fn what_the_settings_say_is_what_happens() {
     connections_to_postgresql(system, &tenant, &neighbour).await;
     content_and_bytes_in_flight(system, &tenant, &neighbour).await;
     passwords_that_are_hashed(system, &tenant).await;
+    passwords_that_are_stored(system, &tenant, &neighbour).await;
     connections_of_clients(system).await;
     days_of_grace(system, &tenant).await;
     system.assert_alive();
@@ -231,6 +235,29 @@ async fn passwords_that_are_hashed(system: &System, tenant: &Tenant<'_>) {
         () = guessing => unreachable!(),
         () = tokio::time::sleep(Duration::from_secs(40)) => panic!("fewer are hashed at once"),
     }
+}
+
+/// A neighbour's only new person does not wait behind a tenant's crowd of them.
+async fn passwords_that_are_stored(system: &System, tenant: &Tenant<'_>, neighbour: &Tenant<'_>) {
+    const NEW: usize = 30;
+    const STORED: &str = "bulkhead_auth_stored_passwords_total";
+    let add = async |to: &Tenant<'_>| {
+        let email = format!("{}@example.com", unique());
+        let body = json!({ "email": email, "password": "correct horse", "role": "developer" });
+        to.owner.caller.post("/v1/users", &body).await.expect(201);
+    };
+    let (before, added) = (system.metric(STORED).await, AtomicUsize::new(0));
+    let crowd = (0..NEW).map(async |_| {
+        add(tenant).await;
+        added.fetch_add(1, Ordering::Relaxed);
+    });
+    let one = async {
+        system.await_metric(STORED, |stored| stored >= before + NEW as f64).await;
+        add(neighbour).await;
+        added.load(Ordering::Relaxed)
+    };
+    let (_, added_before) = tokio::join!(join_all(crowd), one);
+    assert!(added_before < NEW - 2 * HASHES, "it has waited for {added_before} of {NEW}");
 }
 
 /// Connections to the API's port: those that it has accepted, and those that wait until it does.
