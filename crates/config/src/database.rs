@@ -78,7 +78,8 @@ pub struct Database {
         value_parser = millis(50..=60_000)
     )]
     pub connect_timeout: Duration,
-    /// Longest wait for a free connection, in milliseconds; then the request is answered 503.
+    /// Longest wait for a free connection, and for room among the bytes in flight, in milliseconds; then the request is answered
+    /// 503, or 429 when its tenant has its share of them already.
     #[arg(env = "BULKHEAD_DATABASE_WAIT_TIMEOUT_MS", default_value = "2000", value_parser = millis(10..=60_000))]
     pub wait_timeout: Duration,
     /// Longest time for one statement, in milliseconds.

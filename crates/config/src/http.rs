@@ -39,7 +39,8 @@ pub struct Http {
     /// Largest content of a resource, in bytes of JSON; a quarter of the largest body at least stays for what is around it.
     #[arg(env = "BULKHEAD_DATA_LIMIT_BYTES", default_value = "262144", value_parser = number(1024..=1_048_576_usize))]
     pub data_limit_bytes: usize,
-    /// Longest time for a whole request, its body included, in milliseconds.
+    /// Longest time for a request, its body included, in milliseconds. Its head has had 5 seconds of its own before; an answer
+    /// may then wait for its usage to be stored, for as long again at most.
     #[arg(env = "BULKHEAD_REQUEST_TIMEOUT_MS", default_value = "10000", value_parser = millis(100..=300_000))]
     pub request_timeout: Duration,
     /// Connections that a process may have; further ones wait until one is closed.

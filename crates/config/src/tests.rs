@@ -30,6 +30,26 @@ fn variables() -> Vec<(String, Option<String>, bool)> {
 }
 
 #[test]
+fn the_documents_say_how_many_connections_a_process_may_open() {
+    let database = load(&[]).unwrap().database;
+    let each = database.connections_per_thread + database.platform_connections_per_thread;
+    let (api, worker) = (database.connections_of_api(2), database.connections_of_worker(1));
+    let beside = [api - 3 * usize::from(each), worker - 2 * usize::from(each)];
+    for (text, figures) in [
+        (
+            include_str!("../../bench/README.md"),
+            format!("{api} for an API task of two threads, {worker} for a worker of one."),
+        ),
+        (
+            include_str!("../../../terraform/README.md"),
+            format!("(threads + 1) × {each}, and the API {} beside, a worker {};", beside[0], beside[1]),
+        ),
+    ] {
+        assert!(text.contains(&figures), "{figures}");
+    }
+}
+
+#[test]
 fn an_empty_environment_gives_the_documented_defaults() {
     let settings = load(&[("PATH", "/bin"), ("XBULKHEAD_PORT", "x")]).unwrap();
     assert_eq!(settings.http.port, 8080);
