@@ -1,4 +1,4 @@
-//! Who hashes next.
+//! Who hashes next, and whose account is looked up next before that.
 //!
 //! Hashing a password is dear on purpose: few run at once. Owns the waiting for it. There are four lanes, each with places
 //! of its own, and they take turns: operators who log in, people who come back to an address they have logged in from,

@@ -24,12 +24,11 @@ use bulkhead_domain::{
     Email, Evidence, Network, OperatorId, Proven, SessionId, Slug, TenantId, TextError, UserId,
 };
 use chrono::{DateTime, Utc};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     attempts::{AccountKey, Attempt},
     authenticator::{AuthError, Authenticator, may_be_let_in},
-    hash_queue::{Lane, Turn},
+    hash_queue::{HashQueue, Lane, Slot, Turn},
     jwt::{AccessToken, Issue},
     keyring::{Keyring, Purpose},
     password::{Password, PasswordError, PasswordHasher, needs_rehash},
@@ -92,24 +91,25 @@ struct Checked {
 }
 
 /// How many who log in may be looked up at once, by the threads together: as many as keep those who hash busy. More would
-/// only fill the queues of the database. Those who come back do not wait for strangers.
+/// only fill the queues of the database. Those who come back do not wait for strangers. Who waits is bounded and takes turns as
+/// those who hash do: a look-up is short, but thousands who name one tenant would be before all who name another.
 #[derive(Debug)]
 pub(crate) struct LookUps {
-    strangers: Semaphore,
-    returning: Semaphore,
+    strangers: HashQueue,
+    returning: HashQueue,
 }
 
 impl LookUps {
     /// As many as have been looked up while so many hashes run.
     pub(crate) fn beside(hashes: usize) -> Self {
-        let permits = || Semaphore::new(hashes.saturating_mul(2).min(Semaphore::MAX_PERMITS));
-        Self { strangers: permits(), returning: permits() }
+        let queue = || HashQueue::new(hashes.saturating_mul(2));
+        Self { strangers: queue(), returning: queue() }
     }
 
-    /// Waits, in the order of asking.
-    async fn turn(&self, is_returning: bool) -> Result<SemaphorePermit<'_>, AuthError> {
-        let permits = if is_returning { &self.returning } else { &self.strangers };
-        permits.acquire().await.map_err(|closed| AuthError::Internal(closed.to_string()))
+    /// Waits for a turn of the same kind as that for the hash.
+    async fn turn(&self, turn: Turn, is_returning: bool) -> Result<Slot, PasswordError> {
+        let queue = if is_returning { &self.returning } else { &self.strangers };
+        Ok(queue.wait(turn).await?)
     }
 }
 
@@ -212,7 +212,7 @@ impl Authenticator {
             return Err(AuthError::Busy);
         }
         let found = {
-            let _its_turn = self.lookups.turn(counted.is_returning()).await?;
+            let _its_turn = self.lookups.turn(checked.turn, counted.is_returning()).await?;
             match &checked.slug {
                 Some(slug) => self.tenant_credential(db, slug, checked).await?,
                 None => operator_credential(db, &checked.email).await?,
@@ -425,13 +425,51 @@ mod tests {
 
     #[test]
     fn who_comes_back_is_not_looked_up_behind_strangers() {
-        let lookups = LookUps::beside(2);
-        let take = |is_returning| lookups.turn(is_returning).now_or_never();
+        let (keyring, lookups) = (keyring(), LookUps::beside(2));
+        let here = Network::of([192, 0, 2, 1].into());
+        let take = |is_returning| {
+            let turn = turn(&keyring, Some("acme"), is_returning, here);
+            lookups.turn(turn, is_returning).now_or_never()
+        };
         let strangers: Vec<_> = std::iter::from_fn(|| take(false)).collect();
         assert_eq!(strangers.len(), 4);
         assert!(take(true).is_some());
         drop(strangers);
         assert!(take(false).is_some());
+    }
+
+    /// A crowd from many addresses names one tenant, and then one stranger another: two look-ups run at once, and the stranger
+    /// waits for the two that run and one of the crowd.
+    #[test]
+    fn strangers_of_a_tenant_are_not_looked_up_behind_a_crowd_that_names_another() {
+        let (keyring, lookups) = (keyring(), LookUps::beside(1));
+        let ask = |slug, address: u8| {
+            let from = Network::of([198, 51, 100, address].into());
+            Box::pin(lookups.turn(turn(&keyring, Some(slug), false, from), false))
+        };
+        let mut crowd: Vec<_> = (0..100).map(|number| ask("crowd", number)).collect();
+        let mut running = Vec::new();
+        crowd.retain_mut(|one| match one.now_or_never() {
+            Some(Ok(slot)) => {
+                running.push(slot);
+                false
+            }
+            // As many wait as may.
+            Some(Err(refused)) => {
+                assert_eq!(refused, PasswordError::Busy);
+                false
+            }
+            None => true,
+        });
+        assert_eq!((running.len(), crowd.len()), (2, 64));
+        let mut stranger = ask("acme", 200);
+        assert!(stranger.as_mut().now_or_never().is_none(), "both look-ups are taken");
+        let last = crowd.last_mut().unwrap().now_or_never();
+        assert!(matches!(last, Some(Err(PasswordError::Busy))), "it has given its place up");
+        drop(running.pop());
+        assert!(stranger.as_mut().now_or_never().is_none(), "it is the crowd's turn");
+        drop(running.pop());
+        assert!(matches!(stranger.now_or_never(), Some(Ok(_))), "it waits behind the crowd");
     }
 
     #[test]
