@@ -26,7 +26,8 @@ async fn add_operator(db: &TestDb, tenant: &TestTenant) -> Result<()> {
     db.sql(&format!(
         "INSERT INTO platform.operators VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'admin', now())"
     ))
-    .await
+    .await?;
+    Ok(())
 }
 
 #[tokio::test]
