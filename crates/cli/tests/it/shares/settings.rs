@@ -99,7 +99,9 @@ impl Crowd {
         let answers = join_all(self.0).await.into_iter().map(Result::unwrap);
         let (served, refused): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 200);
         assert_eq!(served.len(), held);
-        refused.into_iter().for_each(|answer| drop(answer.refused(status, code)));
+        for answer in refused {
+            answer.refused(status, code);
+        }
     }
 }
 

@@ -43,7 +43,7 @@ async fn dripping(system: &System, tenant: &Tenant<'_>, length: &str, byte: &str
         while writer.write_all(byte.as_bytes()).await.is_ok() {
             tokio::time::sleep(DEADLINE / 20).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let mut answer = [0; 12];
     tokio::select! {
