@@ -29,7 +29,7 @@ check: ## Check format, lints, links in comments, the dependency graph, named fi
 	@cargo xtask openapi --check
 	@cargo xtask settings --check
 
-check-deploy: ## Check Terraform, workflows, deployment scripts, image and alerts, without an AWS account
+check-deploy: ## Check Terraform, the deployment program, workflows, image and alerts, without an AWS account
 	@.ci/check-deploy
 
 bench: setup ## Measure the product beside the limits of what it is made of (QUICK=1: only whether it works; TENANTS=n)

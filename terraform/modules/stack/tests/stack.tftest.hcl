@@ -233,7 +233,7 @@ run "wires_one_installation" {
   # What the deployment is told.
   assert {
     condition     = toset(keys(jsondecode(aws_ssm_parameter.deployment.value))) == toset(["approval_required", "cluster", "migrate", "name", "registry", "releases", "secrets", "services", "url"])
-    error_message = "The deployment asks for these and nothing else (.github/scripts/deploy)."
+    error_message = "The deployment asks for these and nothing else (terraform/deploy)."
   }
 
   assert {

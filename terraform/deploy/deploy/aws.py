@@ -87,5 +87,5 @@ def explain(error: Exception) -> str:
         )
     if isinstance(error, ParamValidationError):
         # Its text repeats the values, and one of them may be a secret.
-        return "A call of AWS was put together wrongly; this is a fault of the deployment's scripts."
+        return "A call of AWS was put together wrongly; this is a fault of the deployment program."
     return f"AWS could not be asked: {error}"

@@ -13,14 +13,14 @@ from deploy.console import Console
 from tests.conftest import NEW, PARAMETER, REGION, Account, Deploy, FastClock
 from tests.stage import Stage
 
-SCRIPTS = Path(__file__).parent.parent
+PROJECT = Path(__file__).parent.parent
 
 
 def process(stage: Stage, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "AWS_ENDPOINT_URL": stage.url, "AWS_REGION": REGION}
     return subprocess.run(
         [sys.executable, "-m", "deploy", *arguments],
-        cwd=SCRIPTS,
+        cwd=PROJECT,
         env=environ,
         capture_output=True,
         text=True,
@@ -68,7 +68,7 @@ def test_a_wrong_call_is_2(deploy: Deploy, stage: Stage, arguments: tuple[str, .
 def test_says_what_to_install() -> None:
     """Without the installed packages there is no boto3."""
     command = [sys.executable, "-S", "-m", "deploy", "note"]
-    result = subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, timeout=30, check=False)
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=30, check=False)
     assert result.returncode == 1
     assert "is missing: run python3 -m pip install --requirement requirements.txt" in result.stderr
     assert "Traceback" not in result.stderr

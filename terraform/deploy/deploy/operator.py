@@ -40,5 +40,5 @@ class Operators:
                 return name
         raise DeployError(
             f"{self._deployment.name} has no secret for an operator's password: apply Terraform of the same"
-            " revision as these scripts."
+            " revision as this program."
         )

@@ -5,32 +5,34 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-SCRIPTS = ROOT / ".github/scripts"
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "terraform/deploy"
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
-LISTS = sorted(path.stem for path in SCRIPTS.glob("requirements*.in"))
+LISTS = sorted(
+    path.with_suffix("") for folder in (DEPLOY, ROOT / ".ci") for path in folder.glob("requirements*.in")
+)
 
 
-def pinned(name: str) -> dict[str, str]:
+def pinned(packages: Path) -> dict[str, str]:
     """The packages that are installed, and what of each."""
     found: dict[str, str] = {}
-    text = (SCRIPTS / f"{name}.txt").read_text()
+    text = packages.with_suffix(".txt").read_text()
     # A package is one line that goes on over its hashes.
     for line in text.replace("\\\n", " ").splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = re.fullmatch(r"([a-z0-9.-]+)==(\S+)( ; .+?)?(\s+--hash=sha256:[0-9a-f]{64})+\s*", line)
-        assert match is not None, f"{name}.txt: not pinned by hash: {line[:80]}"
+        assert match is not None, f"{packages}.txt: not pinned by hash: {line[:80]}"
         found[match[1]] = match[2]
     return found
 
 
-def wanted(name: str) -> dict[str, str]:
+def wanted(packages: Path) -> dict[str, str]:
     """The packages that are asked for; with those of lists that are included."""
     found: dict[str, str] = {}
-    for line in (SCRIPTS / f"{name}.in").read_text().splitlines():
+    for line in packages.with_suffix(".in").read_text().splitlines():
         if line.startswith("-r "):
-            found |= wanted(Path(line.removeprefix("-r ")).stem)
+            found |= wanted(packages.with_name(line.removeprefix("-r ")).with_suffix(""))
         elif line and not line.startswith("#"):
             package, version = line.split("==")
             found[package.partition("[")[0]] = version
@@ -38,19 +40,26 @@ def wanted(name: str) -> dict[str, str]:
 
 
 def test_there_is_a_list_for_each_purpose() -> None:
-    assert LISTS == ["requirements", "requirements-check", "requirements-test"]
+    assert [str(packages.relative_to(ROOT)) for packages in LISTS] == [
+        ".ci/requirements",
+        "terraform/deploy/requirements",
+        "terraform/deploy/requirements-test",
+    ]
 
 
-@pytest.mark.parametrize("name", LISTS)
-def test_every_package_is_installed_by_its_hash(name: str) -> None:
-    installed = pinned(name)
-    for package, version in wanted(name).items():
-        assert installed.get(package) == version, f"compile {name}.in again: its head says how"
+@pytest.mark.parametrize("packages", LISTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_package_is_installed_by_its_hash(packages: Path) -> None:
+    installed = pinned(packages)
+    for package, version in wanted(packages).items():
+        assert installed.get(package) == version, (
+            f"compile {packages}.in again: the head of the .txt says how"
+        )
 
 
 def test_what_deploys_is_tested_as_it_is() -> None:
-    tested = pinned("requirements-test")
-    assert {package: tested.get(package) for package in pinned("requirements")} == pinned("requirements")
+    tested = pinned(DEPLOY / "requirements-test")
+    deployed = pinned(DEPLOY / "requirements")
+    assert {package: tested.get(package) for package in deployed} == deployed
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 # Where a name stands in a program, there are bytes around it that are no text.
 PRODUCT = b"\x7fELF\x00\xff\x00BULKHEAD_DATABASE_URL\x00\xfe"
 

@@ -98,5 +98,5 @@ def _container(definition: Any, command: str) -> dict[str, Any]:
             return container
     raise DeployError(
         f"{short(definition['taskDefinitionArn'])} has no container named {command}: apply Terraform of the"
-        " same revision as these scripts."
+        " same revision as this program."
     )

@@ -8,7 +8,7 @@ import pytest
 
 from plan import CHECKS, changed_since, needed
 
-SCRIPTS = Path(__file__).parent.parent
+PLAN = Path(__file__).parents[1] / "plan.py"
 
 
 def wanted(*paths: str) -> set[str]:
@@ -29,7 +29,9 @@ def wanted(*paths: str) -> set[str]:
         ("terraform/modules/cache/main.tf", {"deploy", "rust"}),
         ("terraform/observability/alerts.yml", {"deploy", "rust"}),
         ("terraform/rds-global-bundle.pem", {"deploy", "image"}),
-        (".github/scripts/deploy/roll.py", {"deploy"}),
+        ("terraform/deploy/deploy/roll.py", {"deploy"}),
+        (".ci/plan.py", {"deploy", "rust"}),
+        (".github/dependabot.yml", {"deploy"}),
         ("Dockerfile", {"deploy", "image", "rust"}),
         ("README.md", {"rust"}),
         ("crates-of-apples/README.md", set()),
@@ -52,7 +54,5 @@ def test_nothing_to_compare_with_needs_everything() -> None:
 
 
 def test_it_prints_outputs() -> None:
-    said = subprocess.run(
-        [sys.executable, str(SCRIPTS / "plan.py"), ""], capture_output=True, text=True, check=True
-    )
+    said = subprocess.run([sys.executable, str(PLAN), ""], capture_output=True, text=True, check=True)
     assert sorted(said.stdout.split()) == sorted(f"{name}=true" for name in CHECKS)

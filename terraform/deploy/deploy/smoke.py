@@ -128,7 +128,7 @@ class Smoke:
             return sum((Decimal(bucket["quantity"]) for bucket in answer.json()["data"]), Decimal(0))
         except (KeyError, TypeError, InvalidOperation):
             raise DeployError(
-                "GET /v1/usage was answered in another form: take the scripts of the image's revision."
+                "GET /v1/usage was answered in another form: take the program of the image's revision."
             ) from None
 
     def _wait_for_usage(self, token: str, before: Decimal) -> None:

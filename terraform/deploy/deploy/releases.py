@@ -92,7 +92,7 @@ class Releases:
             if code(error) != "ParameterNotFound":
                 raise
             raise DeployError(
-                f"There is no parameter {name}: apply Terraform of the same revision as these scripts."
+                f"There is no parameter {name}: apply Terraform of the same revision as this program."
             ) from None
         try:
             content = json.loads(answer["Parameter"]["Value"])

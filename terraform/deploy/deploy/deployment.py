@@ -234,5 +234,5 @@ class _Fields:
         what = f"{self._path}{key}".rstrip(".") or "its content"
         return DeployError(
             f"The parameter {self._parameter} lacks {what}, {wanted}: apply Terraform of the same revision"
-            " as these scripts."
+            " as this program."
         )
