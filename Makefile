@@ -17,8 +17,8 @@ run: setup ## Run everything here: API, worker, PostgreSQL, Redis, two demo tena
 	@cargo build --locked --package bulkhead-cli
 	@exec $(target)/debug/bulkhead dev
 
-test: setup ## Run all tests, against real servers
-	@cargo test --locked --workspace --all-targets --no-fail-fast
+test: setup ## Run all tests, against real servers; says at its end how long they took
+	@.ci/timed cargo test --locked --workspace --all-targets --no-fail-fast
 
 check: ## Check format, lints, links in comments, the dependency graph, named files and the OpenAPI document
 	@cargo fmt --all --check
