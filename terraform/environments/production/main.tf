@@ -1,14 +1,29 @@
 # Production: for up to 10,000 tenants in one database (crates/bench/README.md says what that needs and why).
+# What is the same in every environment is in the other files of this directory, to which those of staging are links.
+
+locals {
+  environment = "production"
+}
+
+# Bucket and region come from `terraform init -backend-config=backend.hcl`: terraform/README.md says how they are made. The
+# key is written out because Terraform reads it before any value of ours.
+terraform {
+  backend "s3" {
+    key          = "bulkhead/production.tfstate"
+    encrypt      = true
+    use_lockfile = true
+  }
+}
 
 module "bulkhead" {
   source = "../../modules/stack"
 
-  name                = "bulkhead-production"
+  name                = "bulkhead-${local.environment}"
   api_key_environment = "live"
   approval_required   = true
   image_digest        = var.image_digest
 
-  cidr            = var.cidr
+  cidr            = coalesce(var.cidr, "10.41.0.0/16")
   nat             = "per_zone"
   domain_name     = var.domain_name
   zone_id         = var.zone_id
@@ -46,12 +61,12 @@ module "bulkhead" {
   github = {
     repository        = var.github_repository
     repository_ids    = var.github_repository_ids
-    environment       = "production"
+    environment       = local.environment
     deploy_branches   = ["main"]
     create_provider   = var.github_provider_arn == null
     provider_arn      = var.github_provider_arn
     state_bucket_arn  = "arn:aws:s3:::${var.state_bucket}"
-    state_key_prefix  = "bulkhead/production"
+    state_key_prefix  = "bulkhead/${local.environment}"
     state_kms_key_arn = var.state_kms_key_arn
   }
 }

@@ -16,7 +16,7 @@ variable "account_id" {
 
   validation {
     condition     = can(regex("^[0-9]{12}$", var.account_id))
-    error_message = "Set account_id to the twelve digits of the AWS account of production."
+    error_message = "Set account_id to the twelve digits of this environment's AWS account."
   }
 }
 
@@ -65,13 +65,12 @@ variable "certificate_arn" {
 }
 
 variable "cidr" {
-  description = "Private addresses of the VPC, which overlap with no network that it will ever be joined with."
+  description = "Private addresses of the VPC, which overlap with no network that it will ever be joined with; null for those in main.tf."
   type        = string
-  nullable    = false
-  default     = "10.41.0.0/16"
+  default     = null
 
   validation {
-    condition     = can(cidrhost(var.cidr, 0)) && can(regex("/(1[6-9]|20)$", var.cidr))
+    condition     = var.cidr == null ? true : can(cidrhost(var.cidr, 0)) && can(regex("/(1[6-9]|20)$", var.cidr))
     error_message = "Set cidr to a private IPv4 range of /16 to /20, for example \"10.40.0.0/16\"."
   }
 }

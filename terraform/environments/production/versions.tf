@@ -7,13 +7,6 @@ terraform {
       version = ">= 6.25.0, < 7.0.0"
     }
   }
-
-  # Bucket and region come from `terraform init -backend-config=backend.hcl`: terraform/README.md says how they are made.
-  backend "s3" {
-    key          = "bulkhead/production.tfstate"
-    encrypt      = true
-    use_lockfile = true
-  }
 }
 
 provider "aws" {
@@ -23,7 +16,7 @@ provider "aws" {
   default_tags {
     tags = {
       Project     = "bulkhead"
-      Environment = "production"
+      Environment = local.environment
       ManagedBy   = "terraform"
       Repository  = var.github_repository
     }

@@ -1,17 +1,31 @@
-# Staging: the same as production in kind, the least of it in size, and nobody asked before a deployment. What is
-# refused there is refused here.
+# Staging: the same as production in kind, the least of it in size, and no approval before a deployment. What is refused
+# there is refused here: the other files of this directory are links to those of production.
+
+locals {
+  environment = "staging"
+}
+
+# Bucket and region come from `terraform init -backend-config=backend.hcl`: terraform/README.md says how they are made. The
+# key is written out because Terraform reads it before any value of ours.
+terraform {
+  backend "s3" {
+    key          = "bulkhead/staging.tfstate"
+    encrypt      = true
+    use_lockfile = true
+  }
+}
 
 module "bulkhead" {
   source = "../../modules/stack"
 
-  name                = "bulkhead-staging"
+  name                = "bulkhead-${local.environment}"
   api_key_environment = "test"
   approval_required   = false
   image_digest        = var.image_digest
   # Staging is torn down and built again to practise it.
   deletion_protection = false
 
-  cidr            = var.cidr
+  cidr            = coalesce(var.cidr, "10.40.0.0/16")
   nat             = "single"
   domain_name     = var.domain_name
   zone_id         = var.zone_id
@@ -45,12 +59,12 @@ module "bulkhead" {
   github = {
     repository        = var.github_repository
     repository_ids    = var.github_repository_ids
-    environment       = "staging"
+    environment       = local.environment
     deploy_branches   = ["develop", "main"]
     create_provider   = var.github_provider_arn == null
     provider_arn      = var.github_provider_arn
     state_bucket_arn  = "arn:aws:s3:::${var.state_bucket}"
-    state_key_prefix  = "bulkhead/staging"
+    state_key_prefix  = "bulkhead/${local.environment}"
     state_kms_key_arn = var.state_kms_key_arn
   }
 }
