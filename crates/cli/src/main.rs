@@ -17,7 +17,7 @@ use bulkhead_config::Settings;
 use bulkhead_domain::{Email, OperatorRole};
 use clap::{Parser, Subcommand};
 
-/// The backend of a multi-tenant service. Settings are environment variables; the README lists them.
+/// The backend of a multi-tenant service. Settings are environment variables; crates/config/README.md lists them.
 #[derive(Parser)]
 #[command(name = "bulkhead", version)]
 struct Cli {

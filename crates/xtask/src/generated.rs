@@ -1,4 +1,4 @@
-//! Files, or parts of files, that are written from the code: `openapi/v1.json` and the README's table of settings.
+//! Files, or parts of files, that are written from the code: `openapi/v1.json` and the table of settings.
 
 use std::{
     fs,
@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Between these lines the README is ours.
+/// The page that has the table of settings.
+const SETTINGS: &str = "crates/config/README.md";
+/// Between these lines of it stands the table.
 const BEGIN: &str = "<!-- settings: written by `cargo xtask settings` -->";
 const END: &str = "<!-- /settings -->";
 
@@ -19,12 +21,12 @@ pub(crate) fn openapi(check: bool) -> Result<ExitCode> {
     settle(&root().join("openapi/v1.json"), &text, check, "cargo xtask openapi")
 }
 
-/// Writes the README's table of settings, or checks it.
+/// Writes the table of settings, or checks it.
 pub(crate) fn settings(check: bool) -> Result<ExitCode> {
-    let path = root().join("README.md");
-    let readme = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let (before, rest) = readme.split_once(BEGIN).context("the README has no settings marker")?;
-    let (_, after) = rest.split_once(END).context("the README's settings marker is not closed")?;
+    let path = root().join(SETTINGS);
+    let page = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{SETTINGS} has no line {BEGIN}"))?;
+    let (_, after) = rest.split_once(END).with_context(|| format!("{SETTINGS} has no line {END}"))?;
     let text = format!("{before}{BEGIN}\n\n{}\n{END}{after}", bulkhead_config::table());
     settle(&path, &text, check, "cargo xtask settings")
 }

@@ -28,7 +28,7 @@ enum Task {
     },
     /// Check that the files which comments and documents name exist.
     Paths,
-    /// Write the README's table of settings from the code.
+    /// Write the table of settings in `crates/config/README.md` from the code.
     Settings {
         /// Only check that it is up to date.
         #[arg(long)]
