@@ -666,8 +666,9 @@ locals {
       { title = "Usage not yet confirmed, bytes", statistic = "Maximum", limit = local.alarms.usage-buffer.above, lines = {
         "fullest process" = { namespace = "Bulkhead", name = "bulkhead_usage_buffer_bytes", dimensions = local.product.api }
       } },
-      { title = "Answers whose usage is in one process only", statistic = "Sum", lines = {
-        "answers" = local.alarms.usage-unsafe.metric
+      { title = "Answers whose usage is not stored", statistic = "Sum", lines = {
+        "stored late"         = local.alarms.usage-late.metric
+        "in one process only" = local.alarms.usage-unsafe.metric
       } },
       { title = "Set aside", statistic = "Maximum", lines = merge(
         { "batches of usage" = { namespace = "Bulkhead", name = "bulkhead_usage_rejected_total", dimensions = local.product.worker } },
