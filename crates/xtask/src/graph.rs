@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
-use crate::{features, proofs, rust_version};
+use crate::{features, proofs, rust_version, unused};
 
 /// What the name of each of our crates begins with, but for `xtask`.
 const PREFIX: &str = "bulkhead-";
@@ -85,6 +85,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         (pinned.major, pinned.minor),
     )?);
     found.extend(proofs::violations(metadata.workspace_root.as_std_path())?);
+    found.extend(unused::violations(&metadata)?);
     for line in &found {
         eprintln!("{line}");
     }

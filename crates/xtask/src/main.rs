@@ -12,13 +12,14 @@ mod paths;
 mod proofs;
 mod rust_version;
 mod sources;
+mod unused;
 
 /// Chores of this repository.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Task {
-    /// Check which crate depends on what and with which features, who may say that something is proven, and that every file
-    /// names the same Rust.
+    /// Check which crate depends on what and with which features, that it uses what it names, who may say that something is
+    /// proven, and that every file names the same Rust.
     Graph,
     /// Write `openapi/v1.json` from the code.
     Openapi {

@@ -8,6 +8,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Context;
 
+use crate::sources::without_comments;
+
 /// A kind of proof, and the files of `crates/` that may make it. A path that ends with a slash stands for everything below it.
 type Kind = (&'static str, &'static [&'static str]);
 
@@ -94,13 +96,6 @@ pub(crate) fn violations(root: &Path) -> anyhow::Result<Vec<String>> {
     }
     found.extend(needless(&taken));
     Ok(found)
-}
-
-/// The text with the lines blank that are comments as a whole: they may name what they like.
-fn without_comments(text: &str) -> String {
-    let code =
-        |line: &'_ str| if line.trim_start().starts_with("//") { String::new() } else { line.to_owned() };
-    text.lines().map(code).collect::<Vec<_>>().join("\n")
 }
 
 /// A leave: what begins the proof, its kind, and the path that may make it.

@@ -25,3 +25,10 @@ pub(crate) fn below(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     found.sort();
     Ok(found)
 }
+
+/// The text with the lines blank that are comments as a whole: they may name what they like.
+pub(crate) fn without_comments(text: &str) -> String {
+    let code =
+        |line: &'_ str| if line.trim_start().starts_with("//") { String::new() } else { line.to_owned() };
+    text.lines().map(code).collect::<Vec<_>>().join("\n")
+}
