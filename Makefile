@@ -5,6 +5,11 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
+# A library is built again for each set of features that it is asked for with. cargo unites those of all packages and targets
+# that are named, so every target below names the whole workspace with what tests take. `--examples`, of which there are
+# none, adds the features of tests without their code.
+programs := cargo build --locked --workspace --examples
+
 .PHONY: help setup run test check check-deploy bench
 
 help: ## List the targets
@@ -14,20 +19,22 @@ setup: ## Install what is missing: Rust, a C compiler, PostgreSQL, Redis
 	@.ci/setup
 
 run: setup ## Run everything here: API, worker, PostgreSQL, Redis, two demo tenants (Ctrl-C stops it)
-	@cargo build --locked --package bulkhead-cli
+	@$(programs) --bin bulkhead
 	@exec $(target)/debug/bulkhead dev
 
 test: setup ## Run all tests, against real servers; says at its end how long they took
 	@.ci/timed cargo test --locked --workspace --all-targets --no-fail-fast
 
-check: ## Check format, lints, links in comments, the dependency graph, named files and the OpenAPI document
+check: ## Check format, lints, comments, the dependency graph, unused dependencies, named files and what is generated
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
-	@RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links -A rustdoc::private_intra_doc_links" cargo doc --locked --quiet --workspace --no-deps --document-private-items
-	@cargo xtask graph
-	@cargo xtask paths
-	@cargo xtask openapi --check
-	@cargo xtask settings --check
+	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --quiet --workspace \
+		--lib --bins --examples --no-deps --document-private-items
+	@$(programs) --quiet --bin bulkhead --bin xtask
+	@$(target)/debug/xtask graph
+	@$(target)/debug/xtask paths
+	@$(target)/debug/xtask openapi --check
+	@$(target)/debug/xtask settings --check
 
 check-deploy: ## Check Terraform, the deployment program, workflows, image and alerts, without an AWS account
 	@.ci/check-deploy

@@ -55,6 +55,13 @@ enum Command {
     Operator(OperatorCommand),
     /// Print the OpenAPI document.
     Openapi,
+    /// Print every setting with its default and its meaning.
+    #[command(hide = true)]
+    Settings {
+        /// As a table in Markdown.
+        #[arg(long, required = true)]
+        markdown: bool,
+    },
     /// Check that a live system is built as it should be.
     Doctor {
         /// Only ask the process on this machine whether it is alive.
@@ -95,6 +102,7 @@ fn run(command: Command) -> Result<()> {
             let document = bulkhead_api::openapi::document(&bulkhead_api::routes::catalog()?)?;
             Ok(out::line(serde_json::to_string_pretty(&document)?)?)
         }
+        Command::Settings { .. } => Ok(out::line(bulkhead_config::table().trim_end())?),
         Command::Dev => dev::run(),
         command => run_with(command, &Settings::from_env()?),
     }
@@ -123,7 +131,11 @@ fn run_with(command: Command, settings: &Settings) -> Result<()> {
                         operator::create(settings, &email, role).await
                     }
                     Command::Doctor { .. } => doctor::run(settings).await,
-                    Command::Api { .. } | Command::Worker { .. } | Command::Dev | Command::Openapi => Ok(()),
+                    Command::Api { .. }
+                    | Command::Worker { .. }
+                    | Command::Dev
+                    | Command::Openapi
+                    | Command::Settings { .. } => Ok(()),
                 }
             })
         }

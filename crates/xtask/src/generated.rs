@@ -1,12 +1,16 @@
 //! Files, or parts of files, that are written from the code: `openapi/v1.json` and the table of settings.
+//!
+//! `bulkhead` itself prints them, so this crate links nothing of ours and is built in seconds; the program is there already
+//! where it has been run or tested.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use cargo_metadata::MetadataCommand;
 
 /// The page that has the table of settings.
 const SETTINGS: &str = "crates/config/README.md";
@@ -16,9 +20,7 @@ const END: &str = "<!-- /settings -->";
 
 /// Writes `openapi/v1.json`, or checks that it is what would be written.
 pub(crate) fn openapi(check: bool) -> Result<ExitCode> {
-    let document = bulkhead_api::openapi::document(&bulkhead_api::routes::catalog()?)?;
-    let text = serde_json::to_string_pretty(&document)? + "\n";
-    settle(&root().join("openapi/v1.json"), &text, check, "cargo xtask openapi")
+    settle(&root().join("openapi/v1.json"), &printed(&["openapi"])?, check, "cargo xtask openapi")
 }
 
 /// Writes the table of settings, or checks it.
@@ -27,8 +29,27 @@ pub(crate) fn settings(check: bool) -> Result<ExitCode> {
     let page = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{SETTINGS} has no line {BEGIN}"))?;
     let (_, after) = rest.split_once(END).with_context(|| format!("{SETTINGS} has no line {END}"))?;
-    let text = format!("{before}{BEGIN}\n\n{}\n{END}{after}", bulkhead_config::table());
+    let text = format!("{before}{BEGIN}\n\n{}\n{END}{after}", printed(&["settings", "--markdown"])?);
     settle(&path, &text, check, "cargo xtask settings")
+}
+
+/// What `bulkhead` prints, as this source has it.
+fn printed(arguments: &[&str]) -> Result<String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        // As the Makefile builds it, which says why.
+        .args(["build", "--quiet", "--workspace", "--examples", "--bin", "bulkhead"])
+        .current_dir(root())
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(built.success(), "cargo cannot build bulkhead");
+    let metadata = MetadataCommand::new().no_deps().current_dir(root()).exec()?;
+    let program = metadata.target_directory.join("debug/bulkhead");
+    let output =
+        Command::new(&program).args(arguments).output().with_context(|| format!("cannot start {program}"))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), complaint.trim_end());
+    String::from_utf8(output.stdout).context("bulkhead printed something that is no text")
 }
 
 fn settle(path: &Path, wanted: &str, check: bool, command: &str) -> Result<ExitCode> {

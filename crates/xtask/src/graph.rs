@@ -50,6 +50,9 @@ const TESTS_MAY_USE: [&str; 6] = ["fixtures", "servers", "domain", "config", "te
 /// Crates that are no part of the product: they may use everything, and no product crate may use them.
 const TOOLS: [&str; 3] = ["bench", "fixtures", "xtask"];
 
+/// The tool that uses nothing of ours: it is built before everything else, in seconds.
+const BY_ITSELF: &str = "xtask";
+
 /// Libraries that only some product crates may name; a star stands for any ending.
 const RESERVED: [(&str, &[&str]); 6] = [
     ("diesel*", &["db"]),
@@ -116,6 +119,12 @@ fn violations(crates: &[Crate]) -> Vec<String> {
     let ours: BTreeSet<&str> = crates.iter().map(|one| one.name.as_str()).collect();
     let graph = BTreeMap::from(GRAPH);
     let mut found = Vec::new();
+    for one in crates.iter().filter(|one| one.name == BY_ITSELF) {
+        let of_ours = one.normal.union(&one.dev).filter(|name| ours.contains(name.as_str()));
+        found.extend(of_ours.map(|name| {
+            format!("{BY_ITSELF}: links {name}, but is built by itself; let it run the program that has what it needs")
+        }));
+    }
     for one in crates.iter().filter(|one| !TOOLS.contains(&one.name.as_str())) {
         let name = one.name.as_str();
         let Some(allowed) = graph.get(name) else {
@@ -233,6 +242,13 @@ mod tests {
         assert_eq!(found, ["api: fixtures is no part of the product; move it to [dev-dependencies]"]);
         assert_eq!(planted("api", &[], &["fixtures"]), [""; 0]);
         assert_eq!(planted("fixtures", &["api", "diesel", "redis"], &["worker"]), [""; 0]);
+    }
+
+    #[test]
+    fn xtask_links_nothing_of_ours() {
+        assert_eq!(planted("xtask", &["clap"], &[]), [""; 0]);
+        assert!(planted("xtask", &["api"], &[])[0].starts_with("xtask: links api"));
+        assert!(planted("xtask", &[], &["fixtures"])[0].starts_with("xtask: links fixtures"));
     }
 
     #[test]

@@ -83,6 +83,13 @@ async fn the_document_is_served_printed_and_shown() {
     assert!(printed.success, "{printed:?}");
     assert_eq!(serde_json::from_str::<Value>(&printed.out).unwrap(), served);
 
+    let settings = bulkhead(&["settings", "--markdown"], &[], "");
+    assert!(settings.success, "{settings:?}");
+    assert!(
+        settings.out.contains("| `BULKHEAD_PORT` | `8080` | Port the API listens on. |\n"),
+        "{settings:?}"
+    );
+
     // Who reads only the beginning is no failure.
     for arguments in [&["openapi"][..], &["doctor"]] {
         let (variables, program) = (system.migrator(), env!("CARGO_BIN_EXE_bulkhead"));
