@@ -217,7 +217,7 @@ module "storage" {
 }
 
 module "queue_out" {
-  source = "../queue-out"
+  source = "../queue_out"
 
   name             = var.name
   kms_key_arn      = module.data_key.arn
