@@ -33,7 +33,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
     (
         "Authority::",
         &[
-            ("operator(", &["api/src/http/extract/caller.rs"]),
+            ("operator(", &["api/src/http/call.rs"]),
             (
                 "credentials(",
                 &[
