@@ -4,6 +4,7 @@
 //! limits, networks, meters, scaling decisions, the clock. Values are parsed once, at the edge, into types that cannot hold
 //! anything invalid. Refuses all I/O: nothing here knows of tokio, PostgreSQL, Redis or HTTP.
 
+pub mod access;
 pub mod api_key;
 pub mod clock;
 pub mod id;

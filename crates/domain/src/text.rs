@@ -25,6 +25,16 @@ impl TextError {
     }
 }
 
+/// The words as a choice: `free, pro or enterprise`.
+pub fn alternatives(words: &[impl fmt::Display]) -> String {
+    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
 /// A text of 1 to `MAX` characters without control characters or surrounding blanks.
 ///
 /// NUL in particular cannot be stored by PostgreSQL and would otherwise surface as a server error.
@@ -115,6 +125,16 @@ mod tests {
         }
         let refused = "äöüäöü".parse::<Text<5>>().unwrap_err().to_string();
         assert_eq!(refused, "must be at most 5 characters long");
+    }
+
+    #[test]
+    fn alternatives_are_written_as_people_write_them() {
+        let written = |words: &[&str]| alternatives(words);
+        assert_eq!(
+            [written(&["a"]), written(&["a", "b"]), written(&["a", "b", "c"])],
+            ["a", "a or b", "a, b or c"]
+        );
+        assert_eq!(written(&[]), "");
     }
 
     #[test]

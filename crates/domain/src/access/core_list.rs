@@ -1,0 +1,49 @@
+//! The core's permissions, each with the roles that hold it.
+
+use super::declaration::PermissionList;
+
+/// What the core declares; every registry begins with it.
+pub const CORE: PermissionList =
+    PermissionList { owner: "core", tenants: permission::ALL, operators: operator_permission::ALL };
+
+/// What a tenant's principal may be allowed to do.
+pub mod permission {
+    crate::permissions! {
+        /// See the tenant's people.
+        READ_USERS = "read:users", held by [Owner, Admin, Developer];
+        /// Add, change and remove the tenant's people.
+        WRITE_USERS = "write:users", held by [Owner, Admin];
+        /// Give and take away the role of an owner.
+        WRITE_OWNERS = "write:owners", held by [Owner];
+        /// See the tenant's API keys (never their secrets).
+        READ_API_KEYS = "read:api_keys", held by [Owner, Admin, Developer];
+        /// Make and revoke API keys.
+        WRITE_API_KEYS = "write:api_keys", held by [Owner, Admin, Developer];
+        /// See business objects.
+        READ_RESOURCES = "read:resources", held by [Owner, Admin, Developer, ReadOnly];
+        /// Make, change and remove business objects.
+        WRITE_RESOURCES = "write:resources", held by [Owner, Admin, Developer];
+        /// See background jobs and operations.
+        READ_JOBS = "read:jobs", held by [Owner, Admin, Developer, ReadOnly];
+        /// See usage and usage reports.
+        READ_USAGE = "read:usage", held by [Owner, Admin, Developer, ReadOnly];
+        /// See scaling decisions.
+        READ_SCALING = "read:scaling", held by [Owner, Admin, Developer, ReadOnly];
+        /// See the audit log.
+        READ_AUDIT = "read:audit", held by [Owner, Admin];
+    }
+}
+
+/// What an operator may be allowed to do.
+pub mod operator_permission {
+    crate::operator_permissions! {
+        /// See tenants and their state.
+        READ_TENANTS = "read:tenants", held by [Admin, Support, Billing];
+        /// Create, change, suspend, activate, delete and restore tenants, and retry what they wait for.
+        WRITE_TENANTS = "write:tenants", held by [Admin];
+        /// See operations and jobs of the platform.
+        READ_OPERATIONS = "read:operations", held by [Admin, Support];
+        /// See every tenant's usage.
+        READ_ALL_USAGE = "read:all_usage", held by [Admin, Support, Billing];
+    }
+}

@@ -1,0 +1,205 @@
+//! The permissions that exist in a process, and what each role holds of them.
+
+use super::{
+    core_list::{CORE, permission},
+    declaration::{OperatorPermission, Permission, PermissionList},
+    role::{BuiltIn, BuiltInOperator, Known, Role, RoleName},
+    set::{PermissionBit, PermissionSet},
+};
+use crate::text;
+
+/// Why permissions cannot be joined.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccessError {
+    /// Two declarations of one permission.
+    #[error("the permission {permission} is declared by {first} and by {second}")]
+    Twice {
+        /// Which one.
+        permission: String,
+        /// Who has declared it.
+        first: &'static str,
+        /// Who has declared it, too.
+        second: &'static str,
+    },
+    /// A role lacks what a role below it holds.
+    #[error(
+        "the permission {permission} of {owner} is held by {below} and not by {above}, which is above it"
+    )]
+    NotNested {
+        /// Which one.
+        permission: String,
+        /// Who has declared it.
+        owner: &'static str,
+        /// The role that holds it.
+        below: RoleName,
+        /// The role that lacks it.
+        above: RoleName,
+    },
+    /// No role holds it, so no request could ever need it and be granted.
+    #[error("the permission {permission} of {owner} is held by no role")]
+    Unheld {
+        /// Which one.
+        permission: String,
+        /// Who has declared it.
+        owner: &'static str,
+    },
+    /// There are no numbers left.
+    #[error(
+        "the permission {permission} of {owner} is one too many: there may be {} of them",
+        PermissionBit::COUNT
+    )]
+    TooMany {
+        /// The first that has no number.
+        permission: String,
+        /// Who has declared it.
+        owner: &'static str,
+    },
+}
+
+/// A text names no role.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be {}", text::alternatives(.known))]
+pub struct UnknownRole {
+    known: Vec<RoleName>,
+}
+
+/// The permissions that exist in a process, and what each role holds of them.
+#[derive(Clone, Debug)]
+pub struct AccessRegistry {
+    tenants: Side,
+    operators: Side,
+}
+
+impl AccessRegistry {
+    /// Joins the core's permissions and those of the other parts, in this order.
+    pub fn assemble(others: &[PermissionList]) -> Result<Self, AccessError> {
+        let mut bits = (0..=u8::MAX).map(PermissionBit::new);
+        let mut tenants = Side::of("", &BuiltIn::ALL);
+        let mut operators = Side::of("operator ", &BuiltInOperator::ALL);
+        for list in std::iter::once(&CORE).chain(others) {
+            for def in list.tenants {
+                tenants.declare(list.owner, def.permission.as_str(), def.held_by, &mut bits)?;
+            }
+            for def in list.operators {
+                operators.declare(list.owner, def.permission.as_str(), def.held_by, &mut bits)?;
+            }
+        }
+        Ok(Self { tenants, operators })
+    }
+
+    /// Tenants' principals: their roles and permissions.
+    pub const fn tenants(&self) -> &Side {
+        &self.tenants
+    }
+
+    /// Operators: their roles and permissions.
+    pub const fn operators(&self) -> &Side {
+        &self.operators
+    }
+
+    /// The number of a tenants' permission; `None` if no list declares it.
+    pub fn bit(&self, permission: Permission) -> Option<PermissionBit> {
+        self.tenants.bit(permission.as_str())
+    }
+
+    /// The number of an operators' permission; `None` if no list declares it.
+    pub fn operator_bit(&self, permission: OperatorPermission) -> Option<PermissionBit> {
+        self.operators.bit(permission.as_str())
+    }
+
+    /// Whether a tenant's principal that has `own` may give `role` to a person or a key, or take it away: never one that holds more
+    /// than `own` does. What a role holds that this program does not know cannot be said, so it takes an owner to take it away.
+    pub fn may_grant(&self, own: Role, role: RoleName) -> bool {
+        match self.tenants.known(role) {
+            Some(role) => own.permissions().is_superset(role.permissions()),
+            None => self.bit(permission::WRITE_OWNERS).is_some_and(|bit| own.permissions().contains(bit)),
+        }
+    }
+}
+
+/// The roles and permissions of one side: of tenants' principals, or of operators.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// What stands before a permission of this side where both sides are named.
+    prefix: &'static str,
+    /// In the order of their declaration.
+    permissions: Vec<Declared>,
+    /// The highest first.
+    roles: Vec<Role>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Declared {
+    name: &'static str,
+    owner: &'static str,
+    bit: PermissionBit,
+}
+
+impl Side {
+    fn of<R: Known>(prefix: &'static str, roles: &[R]) -> Self {
+        let roles = roles.iter().map(|role| Role::new(role.name(), PermissionSet::EMPTY)).collect();
+        Self { prefix, permissions: Vec::new(), roles }
+    }
+
+    fn declare<R: Known>(
+        &mut self,
+        owner: &'static str,
+        name: &'static str,
+        held_by: &[R],
+        bits: &mut impl Iterator<Item = PermissionBit>,
+    ) -> Result<(), AccessError> {
+        let permission = format!("{}{name}", self.prefix);
+        if let Some(first) = self.permissions.iter().find(|declared| declared.name == name) {
+            return Err(AccessError::Twice { permission, first: first.owner, second: owner });
+        }
+        if held_by.is_empty() {
+            return Err(AccessError::Unheld { permission, owner });
+        }
+        for above in R::ALL.iter().filter(|role| !held_by.contains(role)) {
+            if let Some(below) = above.includes().iter().find(|role| held_by.contains(role)) {
+                let (below, above) = (below.name(), above.name());
+                return Err(AccessError::NotNested { permission, owner, below, above });
+            }
+        }
+        let Some(bit) = bits.next() else { return Err(AccessError::TooMany { permission, owner }) };
+        self.permissions.push(Declared { name, owner, bit });
+        for role in &mut self.roles {
+            if held_by.iter().any(|holder| holder.name() == role.name()) {
+                *role = Role::new(role.name(), role.permissions().with(bit));
+            }
+        }
+        Ok(())
+    }
+
+    fn bit(&self, name: &str) -> Option<PermissionBit> {
+        self.permissions.iter().find(|declared| declared.name == name).map(|declared| declared.bit)
+    }
+
+    fn known(&self, name: RoleName) -> Option<Role> {
+        self.roles.iter().copied().find(|role| role.name() == name)
+    }
+
+    /// The role of this name with what it holds; a role that this program does not know holds nothing.
+    pub fn role(&self, name: RoleName) -> Role {
+        self.known(name).unwrap_or(Role::new(name, PermissionSet::EMPTY))
+    }
+
+    /// Every role, the highest first.
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
+    /// The name of a role that a person has written; it has to be one that this program knows.
+    pub fn parse(&self, text: &str) -> Result<RoleName, UnknownRole> {
+        let names = || self.roles.iter().map(Role::name);
+        names().find(|name| name.as_str() == text).ok_or_else(|| UnknownRole { known: names().collect() })
+    }
+
+    /// The names of the permissions in a set, as `action:resource`, in the order of their declaration.
+    pub fn names(&self, set: PermissionSet) -> impl Iterator<Item = &'static str> {
+        self.permissions
+            .iter()
+            .filter(move |declared| set.contains(declared.bit))
+            .map(|declared| declared.name)
+    }
+}
