@@ -16,7 +16,7 @@ use bulkhead_db::{
     },
     tenant::credentials::{self, ApiKeyCredential, SessionCredential},
 };
-use bulkhead_domain::{Evidence, Proven, TenantId, TenantStatus, api_key::ApiKey};
+use bulkhead_domain::{AccessRegistry, Evidence, Proven, TenantId, TenantStatus, api_key::ApiKey};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::RwLock;
 
@@ -103,6 +103,7 @@ pub struct Authenticator {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) passwords: PasswordHasher,
     pub(crate) tokens: AccessTokens,
+    pub(crate) access: Arc<AccessRegistry>,
     pub(crate) session_life: TimeDelta,
     pub(crate) attempts: Attempts,
     pub(crate) lookups: LookUps,
@@ -113,11 +114,12 @@ pub struct Authenticator {
 
 impl Authenticator {
     /// An authenticator that knows no keys yet: call [`Self::load_keys`] before it is used. Sessions end `session_life`
-    /// after they begin.
+    /// after they begin. What a role holds is what `access` says.
     pub fn new(
         keyring: Arc<Keyring>,
         passwords: PasswordHasher,
         tokens: AccessTokens,
+        access: Arc<AccessRegistry>,
         session_life: TimeDelta,
         bounds: Bounds,
     ) -> Self {
@@ -126,12 +128,18 @@ impl Authenticator {
             lookups: LookUps::beside(passwords.slots()),
             passwords,
             tokens,
+            access,
             session_life,
             attempts: Attempts::default(),
             view: Arc::new(NodeView::new(bounds)),
             keys: RwLock::new(None),
             cache: CredentialCache::new(REMEMBERED),
         }
+    }
+
+    /// The permissions that principals are verified with: only its numbers mean something in their sets.
+    pub fn access(&self) -> &AccessRegistry {
+        &self.access
     }
 
     /// Lets a credential's holder in, or not.
@@ -197,7 +205,7 @@ impl Authenticator {
         now: DateTime<Utc>,
     ) -> Result<Verified, AuthError> {
         let keys = self.keys()?;
-        let verified = self.tokens.verify(&keys, text, now).map_err(|error| {
+        let verified = self.tokens.verify(&keys, &self.access, text, now).map_err(|error| {
             tracing::debug!(%error, "an access token was refused");
             if error.is_genuine() { AuthError::Lapsed } else { AuthError::Invalid }
         })?;
@@ -246,7 +254,8 @@ impl Authenticator {
             return Err(AuthError::Lapsed);
         }
         let tenant = Proven::on(Evidence::ApiKey, key.tenant);
-        let principal = Principal::ApiKey { tenant, id: key.id, role: stored.role };
+        let role = self.access.tenants().role(stored.role);
+        let principal = Principal::ApiKey { tenant, id: key.id, role };
         let expires_at = stored.expires_at.unwrap_or(now + MAX_LIFETIME);
         Ok(Verified { principal, since, expires_at })
     }
@@ -321,17 +330,19 @@ async fn still_stands(db: &Db, principal: &Principal) -> Result<bool, DbError> {
         Principal::User { tenant, id, role, session } => {
             let look = async |tx: &mut _| credentials::find_session(tx, session).await;
             let found: Option<SessionCredential> = db.credentials(tenant.get(), look).await?;
-            found.is_some_and(|row| row.revoked_at.is_none() && row.user == id && row.role == role)
+            found.is_some_and(|row| row.revoked_at.is_none() && row.user == id && row.role == role.name())
         }
         Principal::ApiKey { tenant, id, role } => {
             let look = async |tx: &mut _| credentials::find_api_key(tx, id).await;
             let found: Option<ApiKeyCredential> = db.credentials(tenant.get(), look).await?;
-            found.is_some_and(|row| row.revoked_at.is_none() && row.role == role)
+            found.is_some_and(|row| row.revoked_at.is_none() && row.role == role.name())
         }
         Principal::Operator { id, role, session } => {
             let look = async |tx: &mut _| operators::find_session(tx, session).await;
             let found: Option<OperatorSession> = db.platform_read(Authority::credentials(), look).await?;
-            found.is_some_and(|row| row.revoked_at.is_none() && row.operator == id.get() && row.role == role)
+            found.is_some_and(|row| {
+                row.revoked_at.is_none() && row.operator == id.get() && row.role == role.name()
+            })
         }
     })
 }

@@ -116,7 +116,7 @@ fn sha256(text: &str) -> Digest {
 
 #[cfg(test)]
 mod tests {
-    use bulkhead_domain::Role;
+    use bulkhead_domain::RoleName;
 
     use super::*;
     use crate::{
@@ -128,7 +128,7 @@ mod tests {
 
     fn verified(expires_in: TimeDelta) -> Verified {
         Verified {
-            principal: user(1, Role::Owner, None),
+            principal: user(1, RoleName::OWNER, None),
             since: Since::Proven(NOW),
             expires_at: NOW + expires_in,
         }
@@ -193,7 +193,7 @@ mod tests {
         assert!(cache.get("token", late, &fresh(late)).is_ok());
         assert!(cache.get("token", NOW, &Revocations::default()).is_err());
         let revoked = fresh(NOW);
-        let Principal::User { tenant, id, .. } = user(1, Role::Owner, None) else { panic!("not a user") };
+        let Principal::User { tenant, id, .. } = user(1, RoleName::OWNER, None) else { panic!("not a user") };
         let row = Revocation { group: Group::Tenant(tenant.get()), target: Target::User(id), at: NOW };
         read(&revoked, [row], NOW);
         assert!(cache.get("token", NOW, &revoked).is_err());

@@ -10,7 +10,7 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bulkhead_domain::{Evidence, OperatorRole, Proven, Role, SessionId, TenantId};
+use bulkhead_domain::{AccessRegistry, Evidence, Proven, RoleName, SessionId, TenantId};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -190,10 +190,6 @@ impl AccessTokens {
         if exp <= iat {
             return Err(IssueError::CredentialExpired);
         }
-        let role = match principal {
-            Principal::User { role, .. } | Principal::ApiKey { role, .. } => role.as_str(),
-            Principal::Operator { role, .. } => role.as_str(),
-        };
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
@@ -203,7 +199,7 @@ impl AccessTokens {
             nbf: iat,
             iat,
             jti: token_id(*proven_at),
-            role: role.to_owned(),
+            role: principal.role().name().to_string(),
             tenant: principal.tenant().map(|tenant| tenant.get()),
             sid: principal.session(),
         };
@@ -215,8 +211,15 @@ impl AccessTokens {
         Ok(AccessToken { text: format!("{message}.{signature}"), expires_in: exp - iat })
     }
 
-    /// Verifies a token, at `now`. Says nothing about revocations: those are [`crate::revocation::Revocations`]'s.
-    pub fn verify(&self, keys: &KeySet, text: &str, now: DateTime<Utc>) -> Result<Verified, TokenError> {
+    /// Verifies a token, at `now`; its role is taken from `access`, and holds nothing if it is none of those. Says nothing about
+    /// revocations: those are [`crate::revocation::Revocations`]'s.
+    pub fn verify(
+        &self,
+        keys: &KeySet,
+        access: &AccessRegistry,
+        text: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Verified, TokenError> {
         if text.len() > MAX_LENGTH {
             return Err(TokenError::TooLong);
         }
@@ -240,10 +243,15 @@ impl AccessTokens {
             return Err(TokenError::Signature);
         }
         let claims: Claims = decode(claims).ok_or(TokenError::Malformed("claims"))?;
-        self.check(&claims, now)
+        self.check(&claims, access, now)
     }
 
-    fn check(&self, claims: &Claims, now: DateTime<Utc>) -> Result<Verified, TokenError> {
+    fn check(
+        &self,
+        claims: &Claims,
+        access: &AccessRegistry,
+        now: DateTime<Utc>,
+    ) -> Result<Verified, TokenError> {
         if claims.iss != self.issuer {
             return Err(TokenError::Issuer);
         }
@@ -267,26 +275,26 @@ impl AccessTokens {
         if claims.client_id != claims.sub {
             return Err(TokenError::Contradiction("client_id"));
         }
-        let principal = principal(claims).ok_or(TokenError::Contradiction("subject"))?;
+        let principal = principal(claims, access).ok_or(TokenError::Contradiction("subject"))?;
         Ok(Verified { principal, since: Since::Proven(issued_at), expires_at: exp })
     }
 }
 
 /// The principal that the claims name; `None` unless exactly the claims of its kind are there.
-fn principal(claims: &Claims) -> Option<Principal> {
+fn principal(claims: &Claims, access: &AccessRegistry) -> Option<Principal> {
     let proven = |tenant| Proven::on(Evidence::AccessToken, tenant);
-    let (role, sub) = (claims.role.as_str(), claims.sub.as_str());
+    let (role, sub) = (claims.role.parse::<RoleName>().ok()?, claims.sub.as_str());
     match (sub.get(..4)?, claims.tenant, claims.sid) {
         ("usr_", Some(tenant), Some(session)) => {
-            let (id, role) = (sub.parse().ok()?, role.parse::<Role>().ok()?);
+            let (id, role) = (sub.parse().ok()?, access.tenants().role(role));
             Some(Principal::User { tenant: proven(tenant), id, role, session })
         }
         ("key_", Some(tenant), None) => {
-            let (id, role) = (sub.parse().ok()?, role.parse::<Role>().ok()?);
+            let (id, role) = (sub.parse().ok()?, access.tenants().role(role));
             Some(Principal::ApiKey { tenant: proven(tenant), id, role })
         }
         ("opr_", None, Some(session)) => {
-            let (id, role) = (sub.parse().ok()?, role.parse::<OperatorRole>().ok()?);
+            let (id, role) = (sub.parse().ok()?, access.operators().role(role));
             Some(Principal::Operator { id: Proven::on(Evidence::AccessToken, id), role, session })
         }
         _ => None,

@@ -292,6 +292,7 @@ impl Authenticator {
                     for ended in sessions::make_room(tx, id).await? {
                         revoke(tx, Revoked::Session(ended)).await?;
                     }
+                    let role = self.access.tenants().role(role);
                     Ok(Some((Principal::User { tenant, id, role, session }, opened)))
                 };
                 db.write(tenant, open).await?
@@ -308,6 +309,7 @@ impl Authenticator {
                     for ended in operators::make_room(tx, id.get()).await? {
                         revocations::revoke_operator_session(tx, ended).await?;
                     }
+                    let role = self.access.operators().role(role);
                     Ok(Some((Principal::Operator { id, role, session }, opened)))
                 };
                 db.platform_write(Authority::credentials(), open).await?

@@ -1,12 +1,11 @@
 //! Who is calling, once a credential has been verified.
 //!
-//! Owns the shape of a caller and the one question asked of it: may it do this? Refuses by default: an operator holds
-//! no tenant's permission, a tenant's principal none of an operator's.
+//! Owns the shape of a caller and the one question asked of it: does it hold this permission? What a caller's role holds was
+//! read from the registry when the caller was verified; the answer is one bit. Refuses by default: an operator holds no
+//! tenants' permission, a tenant's principal none of the operators', and a role that this program does not know holds
+//! nothing.
 
-use bulkhead_domain::{
-    ApiKeyId, OperatorId, OperatorPermission, OperatorRole, Permission, Proven, Role, SessionId, TenantId,
-    UserId,
-};
+use bulkhead_domain::{ApiKeyId, OperatorId, PermissionBit, Proven, Role, SessionId, TenantId, UserId};
 use chrono::{DateTime, Utc};
 
 use crate::revocation::Since;
@@ -20,7 +19,7 @@ pub enum Principal {
         tenant: Proven<TenantId>,
         /// Their id.
         id: UserId,
-        /// What they may do.
+        /// What they may do: a role of [`AccessRegistry::tenants`](bulkhead_domain::AccessRegistry::tenants).
         role: Role,
         /// The login that their token belongs to.
         session: SessionId,
@@ -31,47 +30,31 @@ pub enum Principal {
         tenant: Proven<TenantId>,
         /// The key's id.
         id: ApiKeyId,
-        /// What it may do.
+        /// What it may do: a role of [`AccessRegistry::tenants`](bulkhead_domain::AccessRegistry::tenants).
         role: Role,
     },
     /// A person who runs the platform. Belongs to no tenant.
     Operator {
         /// Their id.
         id: Proven<OperatorId>,
-        /// What they may do.
-        role: OperatorRole,
+        /// What they may do: a role of [`AccessRegistry::operators`](bulkhead_domain::AccessRegistry::operators).
+        role: Role,
         /// The login that their token belongs to.
         session: SessionId,
     },
 }
 
-/// The principal may not do this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this needs the permission {needed}")]
-pub struct Forbidden {
-    /// The missing permission, as `action:resource`.
-    pub needed: &'static str,
-}
-
 impl Principal {
-    /// Whether a tenant's principal holds a permission. Operators hold none.
-    pub fn require(&self, permission: Permission) -> Result<(), Forbidden> {
+    /// What the caller may do.
+    pub const fn role(&self) -> &Role {
         match self {
-            Self::User { role, .. } | Self::ApiKey { role, .. } if role.allows(permission) => Ok(()),
-            Self::User { .. } | Self::ApiKey { .. } | Self::Operator { .. } => {
-                Err(Forbidden { needed: permission.as_str() })
-            }
+            Self::User { role, .. } | Self::ApiKey { role, .. } | Self::Operator { role, .. } => role,
         }
     }
 
-    /// Whether an operator holds a permission. Tenants' principals hold none.
-    pub fn require_operator(&self, permission: OperatorPermission) -> Result<(), Forbidden> {
-        match self {
-            Self::Operator { role, .. } if role.allows(permission) => Ok(()),
-            Self::User { .. } | Self::ApiKey { .. } | Self::Operator { .. } => {
-                Err(Forbidden { needed: permission.as_str() })
-            }
-        }
+    /// Whether the caller holds a permission. Operators hold none of the tenants', tenants' principals none of the operators'.
+    pub const fn holds(&self, permission: PermissionBit) -> bool {
+        self.role().permissions().contains(permission)
     }
 
     /// The tenant; `None` for operators.
@@ -113,7 +96,10 @@ pub struct Verified {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use bulkhead_domain::Evidence;
+    use bulkhead_domain::{
+        AccessRegistry, Evidence, RoleName,
+        access::{BuiltIn, BuiltInOperator, CORE},
+    };
     use uuid::Uuid;
 
     use super::*;
@@ -122,48 +108,67 @@ pub(crate) mod tests {
         TenantId::from_uuid(Uuid::from_bytes([byte; 16]))
     }
 
-    pub(crate) fn user(tenant_byte: u8, role: Role, session: Option<SessionId>) -> Principal {
+    fn access() -> AccessRegistry {
+        AccessRegistry::assemble(&[]).unwrap()
+    }
+
+    pub(crate) fn user(tenant_byte: u8, role: RoleName, session: Option<SessionId>) -> Principal {
         let tenant = Proven::on(Evidence::Fixture, tenant(tenant_byte));
         let session = session.unwrap_or(SessionId::from_uuid(Uuid::from_bytes([8; 16])));
-        Principal::User { tenant, id: UserId::from_uuid(Uuid::from_bytes([2; 16])), role, session }
+        let (id, role) = (UserId::from_uuid(Uuid::from_bytes([2; 16])), access().tenants().role(role));
+        Principal::User { tenant, id, role, session }
     }
 
-    pub(crate) fn key(tenant_byte: u8, role: Role) -> Principal {
+    pub(crate) fn key(tenant_byte: u8, role: RoleName) -> Principal {
         let tenant = Proven::on(Evidence::Fixture, tenant(tenant_byte));
-        Principal::ApiKey { tenant, id: ApiKeyId::from_uuid(Uuid::from_bytes([3; 16])), role }
+        let (id, role) = (ApiKeyId::from_uuid(Uuid::from_bytes([3; 16])), access().tenants().role(role));
+        Principal::ApiKey { tenant, id, role }
     }
 
-    pub(crate) fn operator(role: OperatorRole) -> Principal {
+    pub(crate) fn operator(role: RoleName) -> Principal {
         let id = Proven::on(Evidence::Fixture, OperatorId::from_uuid(Uuid::from_bytes([4; 16])));
+        let role = access().operators().role(role);
         Principal::Operator { id, role, session: SessionId::from_uuid(Uuid::from_bytes([9; 16])) }
     }
 
     #[test]
-    fn a_permission_is_held_exactly_as_the_role_says() {
-        for permission in Permission::ALL {
-            for role in Role::ALL {
-                let expected =
-                    role.allows(*permission).then_some(()).ok_or(Forbidden { needed: permission.as_str() });
-                assert_eq!(user(1, role, None).require(*permission), expected, "{role:?} {permission}");
-                assert_eq!(key(1, role).require(*permission), expected, "{role:?} {permission}");
+    fn a_permission_is_held_exactly_as_it_is_declared() {
+        let access = access();
+        for def in CORE.tenants {
+            let bit = access.bit(def.permission).unwrap();
+            for role in BuiltIn::ALL {
+                let expected = def.held_by.contains(&role);
+                assert_eq!(user(1, role.name(), None).holds(bit), expected, "{role:?} {}", def.permission);
+                assert_eq!(key(1, role.name()).holds(bit), expected, "{role:?} {}", def.permission);
             }
         }
-        for permission in OperatorPermission::ALL {
-            for role in OperatorRole::ALL {
-                assert_eq!(operator(role).require_operator(*permission).is_ok(), role.allows(*permission));
+        for def in CORE.operators {
+            let bit = access.operator_bit(def.permission).unwrap();
+            for role in BuiltInOperator::ALL {
+                let expected = def.held_by.contains(&role);
+                assert_eq!(operator(role.name()).holds(bit), expected, "{role:?} {}", def.permission);
             }
         }
     }
 
     #[test]
     fn the_strongest_role_of_one_side_opens_nothing_on_the_other() {
-        for permission in Permission::ALL {
-            assert!(operator(OperatorRole::Admin).require(*permission).is_err(), "{permission}");
+        let access = access();
+        for def in CORE.tenants {
+            let bit = access.bit(def.permission).unwrap();
+            assert!(!operator(RoleName::ADMIN).holds(bit), "{}", def.permission);
         }
-        for permission in OperatorPermission::ALL {
-            assert!(user(1, Role::Owner, None).require_operator(*permission).is_err(), "{permission}");
-            assert!(key(1, Role::Owner).require_operator(*permission).is_err(), "{permission}");
+        for def in CORE.operators {
+            let bit = access.operator_bit(def.permission).unwrap();
+            assert!(!user(1, RoleName::OWNER, None).holds(bit), "{}", def.permission);
+            assert!(!key(1, RoleName::OWNER).holds(bit), "{}", def.permission);
         }
-        assert_eq!(operator(OperatorRole::Admin).tenant(), None);
+        assert_eq!(operator(RoleName::ADMIN).tenant(), None);
+    }
+
+    /// A request copies its principal some four times, and a node remembers a hundred thousand.
+    #[test]
+    fn a_principal_stays_small() {
+        assert!(size_of::<Principal>() <= 120, "{}", size_of::<Principal>());
     }
 }

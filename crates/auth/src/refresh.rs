@@ -17,9 +17,7 @@ use bulkhead_db::{
         users,
     },
 };
-use bulkhead_domain::{
-    Evidence, OperatorId, OperatorRole, Proven, Role, SessionId, TenantId, TenantStatus, UserId,
-};
+use bulkhead_domain::{Evidence, OperatorId, Proven, RoleName, SessionId, TenantId, TenantStatus, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
@@ -50,9 +48,9 @@ enum Relation {
 }
 
 /// What became of a refresh.
-enum Outcome<R> {
+enum Outcome {
     /// The session goes on, for a holder with this role.
-    GoesOn { role: R, expires_at: DateTime<Utc>, proven_at: DateTime<Utc> },
+    GoesOn { role: RoleName, expires_at: DateTime<Utc>, proven_at: DateTime<Utc> },
     /// It was ended now, because a spent token was used.
     Ended,
     /// It had ended before, or its holder is gone.
@@ -62,10 +60,9 @@ enum Outcome<R> {
 /// A transaction in which a session's row can be changed: a tenant's, or the platform's for operators.
 trait SessionTx {
     type Holder: Copy;
-    type Role;
 
     /// Locks the holder's row; their present role.
-    async fn lock_holder(&mut self, holder: Self::Holder) -> DbResult<Option<Self::Role>>;
+    async fn lock_holder(&mut self, holder: Self::Holder) -> DbResult<Option<RoleName>>;
     async fn rotate(&mut self, id: SessionId, current: &[u8], next: &[u8]) -> DbResult<Option<Rotated>>;
     async fn lock(&mut self, id: SessionId) -> DbResult<Option<Locked>>;
     /// Ends a session and revokes its tokens, if it was alive.
@@ -74,9 +71,8 @@ trait SessionTx {
 
 impl SessionTx for TenantTx {
     type Holder = UserId;
-    type Role = Role;
 
-    async fn lock_holder(&mut self, holder: UserId) -> DbResult<Option<Role>> {
+    async fn lock_holder(&mut self, holder: UserId) -> DbResult<Option<RoleName>> {
         users::lock_for_proof(self, holder, None).await
     }
 
@@ -98,9 +94,8 @@ impl SessionTx for TenantTx {
 
 impl SessionTx for PlatformTx {
     type Holder = OperatorId;
-    type Role = OperatorRole;
 
-    async fn lock_holder(&mut self, holder: OperatorId) -> DbResult<Option<OperatorRole>> {
+    async fn lock_holder(&mut self, holder: OperatorId) -> DbResult<Option<RoleName>> {
         operators::lock_for_proof(self, holder, None).await
     }
 
@@ -128,7 +123,7 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn run<Tx: SessionTx>(&self, tx: &mut Tx, holder: Tx::Holder) -> DbResult<Outcome<Tx::Role>> {
+    async fn run<Tx: SessionTx>(&self, tx: &mut Tx, holder: Tx::Holder) -> DbResult<Outcome> {
         let session = self.token.session;
         let Some(role) = tx.lock_holder(holder).await? else { return Ok(Outcome::Over) };
         let (current, next) = (self.token.mac(self.keyring), self.successor.mac(self.keyring));
@@ -178,12 +173,14 @@ impl Authenticator {
             Holder::User { tenant, id, .. } => {
                 let run = async |tx: &mut TenantTx| exchange.run(tx, id).await;
                 let outcome = db.write::<_, DbError>(tenant, run).await?;
-                outcome.split(|role| Principal::User { tenant, id, role, session })
+                let role = |role| self.access.tenants().role(role);
+                outcome.split(|name| Principal::User { tenant, id, role: role(name), session })
             }
             Holder::Operator { id } => {
                 let run = async |tx: &mut PlatformTx| exchange.run(tx, id.get()).await;
                 let outcome = db.platform_write::<_, DbError>(Authority::credentials(), run).await?;
-                outcome.split(|role| Principal::Operator { id, role, session })
+                let role = |role| self.access.operators().role(role);
+                outcome.split(|name| Principal::Operator { id, role: role(name), session })
             }
         };
         if ended {
@@ -274,9 +271,9 @@ impl Authenticator {
 
 type GoesOn = (Principal, DateTime<Utc>, DateTime<Utc>);
 
-impl<R> Outcome<R> {
+impl Outcome {
     /// Who goes on, until when, proven when; and whether the session was ended now.
-    fn split(self, principal: impl FnOnce(R) -> Principal) -> (Option<GoesOn>, bool) {
+    fn split(self, principal: impl FnOnce(RoleName) -> Principal) -> (Option<GoesOn>, bool) {
         match self {
             Self::GoesOn { role, expires_at, proven_at } => {
                 (Some((principal(role), expires_at, proven_at)), false)

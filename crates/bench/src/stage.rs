@@ -27,7 +27,7 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{
-    ApiKeyId, Clock as _, Evidence, JobId, Plan, Proven, ResourceId, Role, SchemaName, Slug, SystemClock,
+    ApiKeyId, Clock as _, Evidence, JobId, Plan, Proven, ResourceId, RoleName, SchemaName, Slug, SystemClock,
     TenantId, UserId,
 };
 use bulkhead_fixtures::{Cluster, TestDb, TestRedis};
@@ -455,7 +455,7 @@ impl Builder {
                 name: "bench",
                 hint: key.hint(),
                 mac: &mac,
-                role: Role::Developer,
+                role: RoleName::DEVELOPER,
                 created_by: "bench",
                 at,
                 expires_at: None,

@@ -103,6 +103,7 @@ fn shared(settings: &Settings) -> Result<Shared> {
             Arc::clone(&keyring),
             passwords.clone(),
             tokens,
+            Arc::new(wiring::access()?),
             session_life,
             Bounds::default(),
         )),

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bulkhead_config::Settings;
-use bulkhead_domain::{Email, OperatorRole};
+use bulkhead_domain::{Email, RoleName};
 use clap::{Parser, Subcommand};
 
 /// The backend of a multi-tenant service. Settings are environment variables; crates/config/README.md lists them.
@@ -77,8 +77,8 @@ enum OperatorCommand {
         /// The e-mail address.
         email: Email,
         /// admin, support or billing.
-        #[arg(long, default_value = "admin")]
-        role: OperatorRole,
+        #[arg(long, default_value = "admin", value_parser = operator::role)]
+        role: RoleName,
     },
 }
 
@@ -99,7 +99,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Openapi => {
-            let document = bulkhead_api::openapi::document(&bulkhead_api::routes::catalog()?)?;
+            let document =
+                bulkhead_api::openapi::document(&bulkhead_api::routes::catalog(&wiring::access()?)?)?;
             Ok(out::line(serde_json::to_string_pretty(&document)?)?)
         }
         Command::Settings { .. } => Ok(out::line(bulkhead_config::table().trim_end())?),

@@ -6,14 +6,14 @@ use anyhow::{Context, Result, bail};
 use bulkhead_auth::{Lane, Password, PasswordHasher, Turn};
 use bulkhead_config::Settings;
 use bulkhead_db::{Authority, DbError, Shares, platform::operators};
-use bulkhead_domain::{Clock, Email, OperatorId, OperatorRole, SystemClock};
+use bulkhead_domain::{Clock, Email, OperatorId, RoleName, SystemClock};
 use bulkhead_telemetry::Metrics;
 
 use crate::{out, wiring};
 
 /// Adds an operator whose password is the first line of standard input, not a flag: so it is in no process list and no
 /// shell history. A task that nobody can type into is given it as a setting, which its platform keeps as a secret.
-pub(crate) async fn create(settings: &Settings, email: &Email, role: OperatorRole) -> Result<()> {
+pub(crate) async fn create(settings: &Settings, email: &Email, role: RoleName) -> Result<()> {
     let password = match &settings.auth.operator_password {
         Some(password) => password.expose().to_owned(),
         None => first_line()?,
@@ -30,6 +30,11 @@ pub(crate) async fn create(settings: &Settings, email: &Email, role: OperatorRol
         Err(DbError::AlreadyExists { .. }) => bail!("there is an operator {email} already"),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A role of operators, by its name.
+pub(crate) fn role(name: &str) -> Result<RoleName> {
+    Ok(wiring::access()?.operators().parse(name)?)
 }
 
 fn first_line() -> Result<String> {

@@ -10,7 +10,7 @@ use bulkhead_db::{
     Connector, Db, Owner, Pool, PoolOptions, Shares, Timeouts, Tls,
     platform::nodes::{Node, NodeKind},
 };
-use bulkhead_domain::{Clock, JobId, SystemClock};
+use bulkhead_domain::{AccessRegistry, Clock, JobId, SystemClock, access::AccessError};
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::{FlusherOptions, RedisServer, Stores};
 
@@ -26,6 +26,11 @@ const REDIS_ANSWER: Duration = Duration::from_millis(500);
 pub(crate) fn keyring(settings: &Settings) -> Result<Arc<Keyring>> {
     let master = settings.auth.require_master_key()?;
     Ok(Arc::new(Keyring::new(&MasterKey::from(*master.expose()))?))
+}
+
+/// The permissions that this program knows, and the roles that hold them.
+pub(crate) fn access() -> Result<AccessRegistry, AccessError> {
+    AccessRegistry::assemble(&[])
 }
 
 /// How to reach the database as one login role.

@@ -13,12 +13,15 @@ pub mod limit;
 pub mod mac;
 pub mod network;
 pub mod proven;
-pub mod role;
 pub mod scaling;
 pub mod tenant;
 pub mod text;
 pub mod usage;
 
+pub use access::{
+    AccessRegistry, OperatorPermission, Permission, PermissionBit, PermissionSet, Role, RoleName,
+    operator_permission, permission,
+};
 pub use clock::{Clock, SystemClock};
 pub use id::{ApiKeyId, IdError, JobId, OperatorId, ResourceId, SessionId, TenantId, UserId};
 pub use json::{JsonContent, JsonFault, JsonObject};
@@ -26,6 +29,5 @@ pub use limit::{Limit, Plan};
 pub use mac::Mac;
 pub use network::{Network, Site};
 pub use proven::{Evidence, Proven};
-pub use role::{OperatorPermission, OperatorRole, Permission, Role};
 pub use tenant::{SchemaName, Slug, TenantStatus};
 pub use text::{Email, Text, TextError};

@@ -17,7 +17,7 @@ use std::{
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::Method, web::Data};
 use bulkhead_auth::Principal;
 use bulkhead_db::{Authority, DbError, Page, PlatformTx, TenantTx, tenant::audit::Entry};
-use bulkhead_domain::{OperatorId, OperatorRole, Proven, Role, TenantId};
+use bulkhead_domain::{OperatorId, Proven, Role, TenantId};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -158,6 +158,11 @@ macro_rules! common {
             self.call.at()
         }
 
+        /// The caller's role, with what it holds.
+        pub const fn role(&self) -> &Role {
+            self.call.principal.role()
+        }
+
         /// The caller's id as text: a user's or an API key's, or an operator's.
         pub fn subject(&self) -> &str {
             self.call.subject()
@@ -187,7 +192,6 @@ macro_rules! common {
 pub struct TenantCall {
     call: Call,
     tenant: Proven<TenantId>,
-    role: Role,
 }
 
 impl TenantCall {
@@ -206,11 +210,6 @@ impl TenantCall {
     /// The tenant, which the credential has proven.
     pub fn tenant(&self) -> TenantId {
         self.tenant.get()
-    }
-
-    /// The caller's role.
-    pub(crate) const fn role(&self) -> Role {
-        self.role
     }
 
     /// The largest content of one object that the settings allow, in bytes of JSON.
@@ -255,12 +254,8 @@ impl TenantCall {
     }
 
     fn from_call(call: Call) -> Result<Self, ApiError> {
-        match call.principal {
-            Principal::User { tenant, role, .. } | Principal::ApiKey { tenant, role, .. } => {
-                Ok(Self { call, tenant, role })
-            }
-            Principal::Operator { .. } => Err(wrong_caller()),
-        }
+        let tenant = call.principal.tenant().ok_or_else(wrong_caller)?;
+        Ok(Self { call, tenant })
     }
 }
 
@@ -278,7 +273,6 @@ impl FromRequest for TenantCall {
 pub struct OperatorCall {
     call: Call,
     id: Proven<OperatorId>,
-    role: OperatorRole,
 }
 
 impl OperatorCall {
@@ -292,11 +286,6 @@ impl OperatorCall {
     /// The right to work on the platform's tables.
     pub(crate) const fn authority(&self) -> Authority {
         Authority::operator(self.id)
-    }
-
-    /// The operator's role.
-    pub(crate) const fn role(&self) -> OperatorRole {
-        self.role
     }
 
     /// What this process works with beside the database.
@@ -326,7 +315,7 @@ impl OperatorCall {
 
     fn from_call(call: Call) -> Result<Self, ApiError> {
         match call.principal {
-            Principal::Operator { id, role, .. } => Ok(Self { call, id, role }),
+            Principal::Operator { id, .. } => Ok(Self { call, id }),
             Principal::User { .. } | Principal::ApiKey { .. } => Err(wrong_caller()),
         }
     }

@@ -8,6 +8,7 @@ use std::{fmt, time::Duration};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 use bulkhead_db::DbError;
+use bulkhead_domain::RoleName;
 
 /// What was wrong with one field of a request.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -132,7 +133,7 @@ pub enum ApiError {
     #[error("Your role may not grant or remove the role {role}.")]
     RoleNotGrantable {
         /// The role.
-        role: &'static str,
+        role: RoleName,
     },
     /// The principal's tenant is closed.
     #[error("This tenant is suspended. Contact the operator of the platform.")]

@@ -12,6 +12,7 @@ pub(crate) mod error;
 pub(crate) mod extract;
 pub(crate) mod handler;
 pub(crate) mod health;
+pub(crate) mod needs;
 pub(crate) mod once;
 pub mod openapi;
 pub(crate) mod operation;

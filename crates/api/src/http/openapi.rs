@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::http::StatusCode;
+use bulkhead_domain::{AccessRegistry, Role, permission};
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 
@@ -37,7 +38,7 @@ pub fn document(catalog: &Catalog) -> Result<Value, serde_json::Error> {
             method.as_str().to_lowercase()
         );
         if let Some(Value::Object(documented)) = document.pointer_mut(&pointer) {
-            describe_operation(documented, operation, path, &versioned, &mut problems);
+            describe_operation(documented, operation, path, catalog.access(), &versioned, &mut problems);
         }
     }
     if let Some(Value::Object(components)) = document.get_mut("components") {
@@ -98,6 +99,7 @@ fn describe_operation(
     documented: &mut Map<String, Value>,
     operation: &Operation,
     path: &str,
+    access: &AccessRegistry,
     versioned: &BTreeSet<String>,
     problems: &mut Problems,
 ) {
@@ -124,6 +126,7 @@ fn describe_operation(
         let said = format!("{said}\n\nNeeds: `{}`.", needs.join("`, or `"));
         documented.insert("description".into(), json!(said.trim_start()));
         documented.insert("x-permission".into(), json!(needs));
+        documented.insert("x-roles".into(), json!(roles(operation.access, access)));
     }
     for parameter in documented.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         describe_parameter(parameter);
@@ -137,6 +140,27 @@ fn describe_operation(
     for (status, errors) in by_status(errors) {
         responses.insert(status.as_str().to_owned(), problems.response(status, &errors, operation.access));
     }
+}
+
+/// The roles that may call an operation, operators' with `operator ` before them.
+fn roles(access: Access, registry: &AccessRegistry) -> Vec<String> {
+    let of_tenants = |role: &&Role| match access {
+        Access::Public | Access::Session | Access::Operator(_) => false,
+        Access::AnyPrincipal => true,
+        Access::Tenant(permission) | Access::Either(permission, _) => {
+            registry.bit(permission).is_some_and(|bit| role.permissions().contains(bit))
+        }
+    };
+    let of_operators = |role: &&Role| match access {
+        Access::Public | Access::Session | Access::Tenant(_) => false,
+        Access::AnyPrincipal => true,
+        Access::Operator(permission) | Access::Either(_, permission) => {
+            registry.operator_bit(permission).is_some_and(|bit| role.permissions().contains(bit))
+        }
+    };
+    let tenants = registry.tenants().roles().iter().filter(of_tenants).map(|role| role.name().to_string());
+    let operators = registry.operators().roles().iter().filter(of_operators);
+    tenants.chain(operators.map(|role| format!("operator {}", role.name()))).collect()
 }
 
 /// What is said of a parameter beside what its handler says. An optional one of a query keeps its example as text: pages that
@@ -175,7 +199,7 @@ fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str)
         errors.extend([
             ApiError::MissingCredentials,
             ApiError::InvalidCredentials,
-            ApiError::Forbidden { needs: "read:resources" },
+            ApiError::Forbidden { needs: permission::READ_RESOURCES.as_str() },
             ApiError::TenantSuspended,
             ApiError::TenantMismatch,
             ApiError::TooManyInFlight,
@@ -264,7 +288,7 @@ mod tests {
 
     #[test]
     fn every_operation_is_described_with_its_access_and_its_own_errors() {
-        let catalog = crate::routes::catalog().unwrap();
+        let catalog = crate::routes::catalog(&AccessRegistry::assemble(&[]).unwrap()).unwrap();
         let document = document(&catalog).unwrap();
         assert!(catalog.operations().count() > 30);
         for (path, method, operation) in catalog.operations() {
@@ -273,6 +297,7 @@ mod tests {
             let is_public = matches!(operation.access, Access::Public | Access::Session);
             assert_eq!(documented["security"] == json!([]), is_public, "{path}");
             assert_eq!(documented["x-permission"].is_null(), is_public, "{path}");
+            assert_eq!(documented["x-roles"].is_null(), is_public, "{path}");
             for error in (operation.errors)() {
                 let response = &documented["responses"][error.status().as_str()];
                 let example = &response["content"]["application/problem+json"]["examples"][error.code()];

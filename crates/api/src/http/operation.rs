@@ -2,13 +2,14 @@
 //!
 //! The route tables in `routes/` are the only way to serve a path, and every line of them states who may call it and which
 //! errors are its own: an operation without either does not compile. Path, method and documentation come from the handler's
-//! `#[utoipa::path]`; [`Catalog::assemble`] joins the two and refuses to start when they disagree.
+//! `#[utoipa::path]`; [`Catalog::assemble`] joins the two and refuses to start when they disagree, or when an
+//! operation needs a permission that is declared nowhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use actix_web::http::Method;
 use bulkhead_db::PAGE_BYTES;
-use bulkhead_domain::{OperatorPermission, Permission};
+use bulkhead_domain::{AccessRegistry, OperatorPermission, Permission};
 use utoipa::openapi::{
     OpenApi, RefOr,
     path::{Parameter, ParameterIn},
@@ -17,6 +18,7 @@ use utoipa::openapi::{
 use crate::http::{
     error::{ApiError, ProblemDef},
     handler::Handler,
+    needs::Needs,
 };
 
 /// Who may call an operation.
@@ -142,10 +144,18 @@ pub(crate) use operations;
 /// Every operation with its method and path, and the document that describes them.
 pub struct Catalog {
     /// Path → its operations.
-    pub(crate) paths: BTreeMap<String, Vec<(Method, Operation)>>,
-    /// Ids of the operations that take query parameters.
-    pub(crate) with_query: BTreeSet<&'static str>,
+    pub(crate) paths: BTreeMap<String, Vec<Entry>>,
+    access: AccessRegistry,
     docs: OpenApi,
+}
+
+/// An operation with what was found out about it.
+pub(crate) struct Entry {
+    pub(crate) method: Method,
+    pub(crate) operation: Operation,
+    pub(crate) needs: Needs,
+    /// Whether it has query parameters; where it has none, none may be sent.
+    pub(crate) takes_query: bool,
 }
 
 /// The route table and the documentation disagree.
@@ -172,6 +182,14 @@ pub enum CatalogError {
         /// The other operation.
         second: String,
     },
+    /// An operation needs a permission that no list declares.
+    #[error("operation {operation} needs the permission {permission}, which is declared nowhere")]
+    Undeclared {
+        /// The operation's id.
+        operation: &'static str,
+        /// The permission; an operators' one with `operator ` before it.
+        permission: String,
+    },
     /// Two kinds of problem have the same code.
     #[error("the problem code {code} means two things, one of them in {operation}")]
     ProblemTwice {
@@ -183,8 +201,9 @@ pub enum CatalogError {
 }
 
 impl Catalog {
-    /// Joins the groups.
-    pub(crate) fn assemble(groups: Vec<Group>) -> Result<Self, CatalogError> {
+    /// Joins the groups. Their permissions have to be among those of `access`, which has to be the registry that callers are
+    /// verified with.
+    pub(crate) fn assemble(groups: Vec<Group>, access: &AccessRegistry) -> Result<Self, CatalogError> {
         let mut docs = OpenApi::default();
         let mut served = BTreeMap::new();
         let mut routes = BTreeMap::new();
@@ -206,24 +225,23 @@ impl Catalog {
                 }
             }
         }
-        let mut paths: BTreeMap<String, Vec<(Method, Operation)>> = BTreeMap::new();
-        let mut with_query = BTreeSet::new();
+        let mut paths: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         for (path, item) in &docs.paths.paths {
             for (method, documented) in methods(item) {
                 let id = documented.operation_id.clone().unwrap_or_default();
                 let Some(operation) = served.remove(id.as_str()) else {
                     return Err(CatalogError::Unserved(id));
                 };
-                if documented.parameters.iter().flatten().any(is_in_query) {
-                    with_query.insert(operation.id);
-                }
-                paths.entry(path.clone()).or_default().push((method, operation));
+                let needs = Needs::of(operation.access, access)
+                    .map_err(|permission| CatalogError::Undeclared { operation: operation.id, permission })?;
+                let takes_query = documented.parameters.iter().flatten().any(is_in_query);
+                paths.entry(path.clone()).or_default().push(Entry { method, operation, needs, takes_query });
             }
         }
         if let Some(id) = served.into_keys().next() {
             return Err(CatalogError::Undocumented(id));
         }
-        let catalog = Self { paths, with_query, docs };
+        let catalog = Self { paths, access: access.clone(), docs };
         catalog.check_problems()?;
         Ok(catalog)
     }
@@ -246,8 +264,13 @@ impl Catalog {
     /// Every operation with its method and path.
     pub fn operations(&self) -> impl Iterator<Item = (&str, &Method, &Operation)> {
         self.paths.iter().flat_map(|(path, operations)| {
-            operations.iter().map(move |(method, operation)| (path.as_str(), method, operation))
+            operations.iter().map(move |entry| (path.as_str(), &entry.method, &entry.operation))
         })
+    }
+
+    /// The permissions that exist, and the roles that hold them.
+    pub(crate) const fn access(&self) -> &AccessRegistry {
+        &self.access
     }
 
     /// The document as the handlers' own annotations make it.
@@ -282,6 +305,10 @@ fn methods(
 
 #[cfg(test)]
 mod tests {
+    use bulkhead_domain::access::{
+        BuiltIn, BuiltInOperator, OperatorPermissionDef, PermissionDef, PermissionList,
+    };
+
     use super::*;
     use crate::http::answer::Answer;
 
@@ -333,13 +360,36 @@ mod tests {
         }
     }
 
+    mod ledgers {
+        use super::*;
+
+        operations! {
+            list_ledgers => Access::Tenant(Permission::new("read:ledgers")), [];
+            close_ledgers => Access::Operator(OperatorPermission::new("write:ledgers")), [];
+        }
+
+        #[utoipa::path(get, path = "/v1/ledgers", responses((status = 204, description = "None.")))]
+        async fn list_ledgers() -> Result<Answer, ApiError> {
+            Ok(Answer::no_content())
+        }
+
+        #[utoipa::path(delete, path = "/v1/ledgers", responses((status = 204, description = "Closed.")))]
+        async fn close_ledgers() -> Result<Answer, ApiError> {
+            Ok(Answer::no_content())
+        }
+    }
+
+    fn assemble(groups: Vec<Group>, lists: &[PermissionList]) -> Result<Catalog, CatalogError> {
+        Catalog::assemble(groups, &AccessRegistry::assemble(lists).unwrap())
+    }
+
     fn refusal(groups: Vec<Group>) -> String {
-        Catalog::assemble(groups).err().map(|error| error.to_string()).unwrap_or_default()
+        assemble(groups, &[]).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
     fn a_handler_is_named_by_its_last_part_and_weighed() {
-        let catalog = Catalog::assemble(vec![invoices::group()]).unwrap();
+        let catalog = assemble(vec![invoices::group()], &[]).unwrap();
         let found: Vec<_> =
             catalog.operations().map(|(path, _, found)| (path, found.id, found.weight)).collect();
         let expected = [
@@ -359,6 +409,29 @@ mod tests {
             refusal(vec![invoices::group(), invoices::group()]),
             "GET /v1/invoices is served by list_invoices and by list_invoices"
         );
+    }
+
+    #[test]
+    fn an_operation_whose_permission_is_declared_nowhere_is_not_served() {
+        let read = PermissionDef { permission: Permission::new("read:ledgers"), held_by: &[BuiltIn::Owner] };
+        let write = OperatorPermissionDef {
+            permission: OperatorPermission::new("write:ledgers"),
+            held_by: &[BuiltInOperator::Admin],
+        };
+        let (read, write) = (vec![read].leak(), vec![write].leak());
+        let missing = |tenants, operators| {
+            let list = PermissionList { owner: "ledgers", tenants, operators };
+            assemble(vec![ledgers::group()], &[list]).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(
+            missing(&[], write),
+            "operation list_ledgers needs the permission read:ledgers, which is declared nowhere"
+        );
+        assert_eq!(
+            missing(read, &[]),
+            "operation close_ledgers needs the permission operator write:ledgers, which is declared nowhere"
+        );
+        assert_eq!(missing(read, write), "");
     }
 
     #[test]

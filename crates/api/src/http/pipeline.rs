@@ -282,7 +282,9 @@ async fn admit(
     }
     admitted.at = Some(Instant::now());
     admitted.expected = tenant.map(|_| state.recorder.expect());
-    authorize(operation.access, &principal)?;
+    if let Some(permission) = served.needs.missing(&principal) {
+        return Err(ApiError::Forbidden { needs: permission });
+    }
     if !served.takes_query && !request.query_string().is_empty() {
         return Err(extract::no_parameters(request.query_string()));
     }
@@ -316,21 +318,6 @@ fn refuse_other_tenant(headers: &HeaderMap, tenant: &DirectoryEntry) -> Result<(
         return Err(ApiError::TenantMismatch);
     }
     Ok(())
-}
-
-fn authorize(access: Access, principal: &Principal) -> Result<(), ApiError> {
-    let is_operator = matches!(principal, Principal::Operator { .. });
-    match access {
-        Access::Public | Access::Session | Access::AnyPrincipal => Ok(()),
-        Access::Tenant(permission) => principal
-            .require(permission)
-            .map_err(|_forbidden| ApiError::Forbidden { needs: permission.as_str() }),
-        Access::Operator(permission) => principal
-            .require_operator(permission)
-            .map_err(|_forbidden| ApiError::Forbidden { needs: permission.as_str() }),
-        Access::Either(_, permission) if is_operator => authorize(Access::Operator(permission), principal),
-        Access::Either(permission, _) => authorize(Access::Tenant(permission), principal),
-    }
 }
 
 /// Billable: authenticated and admitted (or the tenant would not be known here), and answered by us with anything but

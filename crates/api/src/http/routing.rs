@@ -3,7 +3,7 @@
 //! Owns which route runs which operation on a thread, what a path answers to methods that it does not take, and what is
 //! served where nothing else is. Everything that is served here goes through the pipeline.
 
-use std::{cell::OnceCell, collections::BTreeSet, rc::Rc, slice};
+use std::{cell::OnceCell, rc::Rc, slice};
 
 use actix_web::{
     HttpRequest, Resource, Route,
@@ -15,7 +15,8 @@ use bulkhead_telemetry::{Metrics, metrics};
 use crate::http::{
     error::ApiError,
     handler::{Handler, handler},
-    operation::{Access, Catalog, Operation, Weight},
+    needs::Needs,
+    operation::{Access, Catalog, Entry, Operation, Weight},
     pipeline,
 };
 
@@ -23,28 +24,27 @@ impl Catalog {
     /// Serves every operation, each behind the request pipeline.
     pub(crate) fn configure(&self, config: &mut web::ServiceConfig) {
         for (path, operations) in &self.paths {
-            config.service(resource(path, operations, &self.with_query));
+            config.service(resource(path, operations));
         }
     }
 }
 
 /// The operations of one path, and a refusal for every other method.
-fn resource(path: &str, operations: &[(Method, Operation)], with_query: &BTreeSet<&'static str>) -> Resource {
+fn resource(path: &str, operations: &[Entry]) -> Resource {
     let mut resource = web::resource(path);
     let mut allow = Vec::new();
-    for (method, operation) in operations {
+    for Entry { method, operation, needs, takes_query } in operations {
         // Whatever can be read can be asked about (RFC 9110 section 9.3.2); actix leaves the body out.
         let methods: &[Method] =
             if *method == Method::GET { &[Method::GET, Method::HEAD] } else { slice::from_ref(method) };
         for method in methods {
-            let takes_query = with_query.contains(operation.id);
-            let served = Served::new(*operation, Some(method), takes_query, String::new());
+            let served = Served::new(*operation, *needs, Some(method), *takes_query, String::new());
             resource = resource.route(piped(served, Some(method)));
             allow.push(method.as_str());
         }
     }
     let refused = public("method_not_allowed", handler!(no_method));
-    resource.default_service(piped(Served::new(refused, None, false, allow.join(", ")), None))
+    resource.default_service(piped(Served::new(refused, Needs::NOTHING, None, false, allow.join(", ")), None))
 }
 
 /// What anybody may ask for outside of the route table. `id` names it in metrics and in the log.
@@ -54,12 +54,15 @@ const fn public(id: &'static str, handler: Handler) -> Operation {
 
 /// A page about the API: like an operation behind the pipeline, but not in the document.
 pub(crate) fn page(path: &str, id: &'static str, handler: Handler) -> Resource {
-    resource(path, &[(Method::GET, public(id, handler))], &BTreeSet::new())
+    let operation = public(id, handler);
+    resource(path, &[Entry { method: Method::GET, operation, needs: Needs::NOTHING, takes_query: false }])
 }
 
 /// An operation as one thread serves it.
 pub(crate) struct Served {
     pub(crate) operation: Operation,
+    /// What its caller has to hold.
+    pub(crate) needs: Needs,
     /// The method as metrics name it; `_OTHER` where any is taken, as OpenTelemetry has it.
     method: &'static str,
     /// Whether it has query parameters; where it has none, none may be sent.
@@ -71,10 +74,16 @@ pub(crate) struct Served {
 
 impl Served {
     /// `method` is the one it takes, `None` any.
-    fn new(operation: Operation, method: Option<&Method>, takes_query: bool, allow: String) -> Self {
+    fn new(
+        operation: Operation,
+        needs: Needs,
+        method: Option<&Method>,
+        takes_query: bool,
+        allow: String,
+    ) -> Self {
         let known = METHODS.iter().find(|known| Some(**known) == method.map(Method::as_str));
         let method = known.map_or("_OTHER", |known| known);
-        Self { operation, method, takes_query, allow, series: OnceCell::new() }
+        Self { operation, needs, method, takes_query, allow, series: OnceCell::new() }
     }
 
     /// The operation's latency series, looked up once.
@@ -97,7 +106,8 @@ fn piped(served: Served, method: Option<&Method>) -> Route {
 
 /// What is served where nothing else is.
 pub(crate) fn unknown_route() -> Route {
-    piped(Served::new(public("unknown_route", handler!(no_route)), None, false, String::new()), None)
+    let operation = public("unknown_route", handler!(no_route));
+    piped(Served::new(operation, Needs::NOTHING, None, false, String::new()), None)
 }
 
 async fn no_route() -> Result<&'static str, ApiError> {

@@ -119,14 +119,15 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     background::prepare(&shared, &db, &node).await?;
     let public_path = &shared.options.public_path;
-    let mut document = openapi::document(&routes::catalog()?)?;
+    let authenticator = Arc::clone(&shared.authenticator);
+    let mut document = openapi::document(&routes::catalog(authenticator.access())?)?;
     openapi::place_below(public_path, &mut document);
     let pages = web::Data::new(Pages::new(&document, public_path));
     let arrivals = Arrivals::new(options.connections_per_address, options.write_timeout);
     let app = move || {
         let configure = |config: &mut web::ServiceConfig| {
             // The route table is small and made once per thread; it cannot fail here, having been made above.
-            if let Ok(catalog) = routes::catalog() {
+            if let Ok(catalog) = routes::catalog(authenticator.access()) {
                 catalog.configure(config);
             }
             docs::configure(pages.clone(), config);

@@ -7,7 +7,7 @@ use bulkhead_auth::{
     AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher, Turn,
 };
 use bulkhead_db::{Db, platform::tenants::DirectoryEntry};
-use bulkhead_domain::{ApiKeyId, Clock, Network, TenantId, api_key::ApiKey};
+use bulkhead_domain::{AccessRegistry, ApiKeyId, Clock, Network, TenantId, api_key::ApiKey};
 use bulkhead_limits::{
     AddressLimiter, Crowded, Entered, FailureBudget, InFlight, LargeRequests, Limiter, NotDone, Party,
 };
@@ -101,6 +101,11 @@ impl AppState {
     pub fn new(shared: Shared, db: Db) -> Self {
         let (limiter, recorder) = (shared.limiter.for_thread(), shared.usage.recorder());
         Self { shared, db, limiter, recorder }
+    }
+
+    /// The permissions that callers' sets are made of.
+    pub(crate) fn access(&self) -> &AccessRegistry {
+        self.authenticator.access()
     }
 
     /// Takes a token from the address's bucket, for a public request: one that shows no credential. No I/O, so a flood costs

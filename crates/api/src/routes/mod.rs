@@ -5,11 +5,13 @@ mod service;
 mod session;
 mod tenant;
 
+use bulkhead_domain::AccessRegistry;
+
 use crate::http::operation::{Catalog, CatalogError};
 
-/// Every operation of the API.
-pub fn catalog() -> Result<Catalog, CatalogError> {
-    Catalog::assemble(vec![
+/// Every operation of the API, each with the permission of `access` that it needs.
+pub fn catalog(access: &AccessRegistry) -> Result<Catalog, CatalogError> {
+    let groups = vec![
         service::group(),
         session::auth::group(),
         session::me::group(),
@@ -22,5 +24,6 @@ pub fn catalog() -> Result<Catalog, CatalogError> {
         tenant::scaling::group(),
         operator::tenants::group(),
         operator::usage::group(),
-    ])
+    ];
+    Catalog::assemble(groups, access)
 }

@@ -1,6 +1,6 @@
 //! The view, alone.
 
-use bulkhead_domain::{OperatorRole, Role};
+use bulkhead_domain::RoleName;
 use proptest::prelude::*;
 
 use super::*;
@@ -58,14 +58,14 @@ fn token(revocations: &Revocations, principal: &Principal, proven_at: DateTime<U
 
 #[test]
 fn a_node_that_has_read_nothing_knows_nothing() {
-    let person = user(1, Role::Owner, None);
+    let person = user(1, RoleName::OWNER, None);
     assert_eq!(token(&Revocations::default(), &person, NOW), Standing::Unknown);
     assert_eq!(token(&view([]), &person, NOW), Standing::Good);
 }
 
 #[test]
 fn knowledge_counts_for_five_seconds_and_revocations_longer() {
-    let (person, gone) = (user(1, Role::Owner, None), user(2, Role::Owner, None));
+    let (person, gone) = (user(1, RoleName::OWNER, None), user(2, RoleName::OWNER, None));
     let revocations = view([whole(&gone, NOW)]);
     let since = Since::Proven(NOW);
     for (now, fresh) in [(0, true), (5_000, true), (5_001, false), (-5_000, true), (-5_001, false)] {
@@ -81,7 +81,7 @@ fn knowledge_counts_for_five_seconds_and_revocations_longer() {
 
 #[test]
 fn a_login_in_the_same_second_but_after_the_revocation_works() {
-    let person = user(1, Role::Owner, Some(session(9)));
+    let person = user(1, RoleName::OWNER, Some(session(9)));
     let revocations = view([whole(&person, NOW)]);
     assert_eq!(token(&revocations, &person, NOW - ms(1)), Standing::Revoked);
     assert_eq!(token(&revocations, &person, NOW), Standing::Revoked);
@@ -91,7 +91,7 @@ fn a_login_in_the_same_second_but_after_the_revocation_works() {
 
 #[test]
 fn a_look_up_is_hit_by_what_was_learnt_after_it_began_whatever_the_clocks_say() {
-    let program = key(1, Role::Owner);
+    let program = key(1, RoleName::OWNER);
     let revocations = view([]);
     let before = Since::LookedUp(revocations.knowledge());
     read(&revocations, [], NOW);
@@ -110,13 +110,13 @@ fn a_look_up_is_hit_by_what_was_learnt_after_it_began_whatever_the_clocks_say() 
 #[test]
 fn each_target_hits_exactly_its_own() {
     let people = [
-        user(1, Role::Owner, None),
-        user(1, Role::Owner, Some(session(5))),
-        user(1, Role::Owner, Some(session(6))),
-        user(7, Role::Owner, Some(session(5))),
-        key(1, Role::Owner),
-        key(7, Role::Owner),
-        operator(OperatorRole::Admin),
+        user(1, RoleName::OWNER, None),
+        user(1, RoleName::OWNER, Some(session(5))),
+        user(1, RoleName::OWNER, Some(session(6))),
+        user(7, RoleName::OWNER, Some(session(5))),
+        key(1, RoleName::OWNER),
+        key(7, RoleName::OWNER),
+        operator(RoleName::ADMIN),
     ];
     let tenant_id = Some(ids(1));
     for (kind, tenant, id, hits) in [
@@ -146,9 +146,7 @@ fn each_target_hits_exactly_its_own() {
 #[test]
 fn an_operator_session_is_revoked_alone() {
     let revocations = view([Revocation::from_columns(None, "session", ids(5), NOW).unwrap()]);
-    let Principal::Operator { id, role, .. } = operator(OperatorRole::Admin) else {
-        panic!("not an operator")
-    };
+    let Principal::Operator { id, role, .. } = operator(RoleName::ADMIN) else { panic!("not an operator") };
     for (number, expected) in [(5, Standing::Revoked), (6, Standing::Good)] {
         let person = Principal::Operator { id, role, session: session(number) };
         assert_eq!(token(&revocations, &person, NOW), expected);
@@ -157,7 +155,7 @@ fn an_operator_session_is_revoked_alone() {
 
 #[test]
 fn what_is_over_is_forgotten_and_not_before() {
-    let person = user(1, Role::Owner, None);
+    let person = user(1, RoleName::OWNER, None);
     let revocations = view([whole(&person, NOW)]);
     let last_moment = NOW + Revocations::horizon();
     let standing = |now| revocations.standing(&person, Since::Proven(NOW), now);
@@ -175,15 +173,15 @@ fn one_tenants_surplus_is_coarsened_and_costs_no_other_tenant_anything() {
     let flood = (0..995_u32).map(|number| person(1, number.into(), NOW - ms((995 - number).into())));
     let revocations = bounded(10, 1_000, flood);
     assert!(revocations.len() <= 11, "{}", revocations.len());
-    let (own, other) = (user(1, Role::Owner, None), user(2, Role::Owner, None));
+    let (own, other) = (user(1, RoleName::OWNER, None), user(2, RoleName::OWNER, None));
     assert_eq!(token(&revocations, &own, NOW - ms(500)), Standing::Revoked);
     assert_eq!(token(&revocations, &own, NOW), Standing::Good);
     assert_eq!(token(&revocations, &other, NOW - ms(500)), Standing::Good);
-    assert_eq!(token(&revocations, &operator(OperatorRole::Admin), NOW - ms(500)), Standing::Good);
+    assert_eq!(token(&revocations, &operator(RoleName::ADMIN), NOW - ms(500)), Standing::Good);
     // What comes on top counts one by one again.
     read(&revocations, [whole(&own, NOW + ms(1))], NOW + ms(1));
     assert_eq!(token(&revocations, &own, NOW + ms(1)), Standing::Revoked);
-    assert_eq!(token(&revocations, &key(1, Role::Owner), NOW + ms(1)), Standing::Good);
+    assert_eq!(token(&revocations, &key(1, RoleName::OWNER), NOW + ms(1)), Standing::Good);
 }
 
 #[test]
@@ -192,12 +190,12 @@ fn a_mark_of_the_database_takes_the_place_of_what_it_covers() {
     let mark = |at| Revocation { group: Group::Tenant(tenant(1)), target: Target::Everything, at };
     read(&revocations, [mark(NOW), person(1, 999, NOW + ms(5))], NOW);
     assert_eq!(revocations.len(), 2);
-    assert_eq!(token(&revocations, &key(1, Role::Owner), NOW), Standing::Revoked);
-    assert_eq!(token(&revocations, &key(1, Role::Owner), NOW + ms(1)), Standing::Good);
+    assert_eq!(token(&revocations, &key(1, RoleName::OWNER), NOW), Standing::Revoked);
+    assert_eq!(token(&revocations, &key(1, RoleName::OWNER), NOW + ms(1)), Standing::Good);
     let still = Principal::User {
-        tenant: user(1, Role::Owner, None).tenant().unwrap(),
+        tenant: user(1, RoleName::OWNER, None).tenant().unwrap(),
         id: UserId::from_uuid(Uuid::from_u128(999)),
-        role: Role::Owner,
+        role: *user(1, RoleName::OWNER, None).role(),
         session: SessionId::from_uuid(Uuid::from_u128(7)),
     };
     assert_eq!(token(&revocations, &still, NOW + ms(5)), Standing::Revoked);
@@ -210,36 +208,36 @@ fn what_a_mark_covers_is_not_kept_beside_it() {
     let revocations = view([mark]);
     read(&revocations, (0..100).map(|number| person(1, number, NOW - ms(5))), NOW);
     assert_eq!(revocations.len(), 1);
-    read(&revocations, [person(1, 1, NOW + ms(1)), whole(&key(1, Role::Owner), NOW)], NOW);
+    read(&revocations, [person(1, 1, NOW + ms(1)), whole(&key(1, RoleName::OWNER), NOW)], NOW);
     assert_eq!(revocations.len(), 3);
-    assert_eq!(token(&revocations, &user(1, Role::Owner, None), NOW), Standing::Revoked);
+    assert_eq!(token(&revocations, &user(1, RoleName::OWNER, None), NOW), Standing::Revoked);
 }
 
 #[test]
 fn over_the_bound_of_the_process_the_largest_group_is_coarsened() {
     let large = (0..60).map(|number| person(1, number, NOW - ms(100)));
-    let small = (2..20).map(|byte| whole(&user(byte, Role::Owner, None), NOW - ms(100)));
+    let small = (2..20).map(|byte| whole(&user(byte, RoleName::OWNER, None), NOW - ms(100)));
     let revocations = bounded(1_000, 50, large.chain(small));
     assert_eq!(revocations.len(), 1 + 18);
-    assert_eq!(token(&revocations, &key(1, Role::Owner), NOW - ms(100)), Standing::Revoked);
-    assert_eq!(token(&revocations, &key(2, Role::Owner), NOW - ms(100)), Standing::Good);
-    assert_eq!(token(&revocations, &user(2, Role::Owner, None), NOW - ms(100)), Standing::Revoked);
+    assert_eq!(token(&revocations, &key(1, RoleName::OWNER), NOW - ms(100)), Standing::Revoked);
+    assert_eq!(token(&revocations, &key(2, RoleName::OWNER), NOW - ms(100)), Standing::Good);
+    assert_eq!(token(&revocations, &user(2, RoleName::OWNER, None), NOW - ms(100)), Standing::Revoked);
 }
 
 #[test]
 fn what_had_to_be_forgotten_makes_older_credentials_unknown_and_younger_ones_are_judged() {
-    let each = |byte: u8| whole(&user(byte, Role::Owner, None), NOW - ms(200 - i64::from(byte)));
+    let each = |byte: u8| whole(&user(byte, RoleName::OWNER, None), NOW - ms(200 - i64::from(byte)));
     let revocations = Revocations::new(Bounds { group: 1_000, total: 80 });
     read(&revocations, [], NOW);
     let looked_up = Since::LookedUp(revocations.knowledge());
     read(&revocations, (0..=100).map(each), NOW);
     assert!((1..=80).contains(&revocations.len()), "{}", revocations.len());
-    let never_revoked = key(200, Role::Owner);
+    let never_revoked = key(200, RoleName::OWNER);
     assert_eq!(token(&revocations, &never_revoked, NOW - ms(200)), Standing::Unknown);
     assert_eq!(revocations.standing(&never_revoked, looked_up, NOW), Standing::Unknown);
     assert_eq!(token(&revocations, &never_revoked, NOW), Standing::Good);
-    assert_eq!(token(&revocations, &user(0, Role::Owner, None), NOW - ms(300)), Standing::Unknown);
-    assert_eq!(token(&revocations, &user(100, Role::Owner, None), NOW - ms(300)), Standing::Revoked);
+    assert_eq!(token(&revocations, &user(0, RoleName::OWNER, None), NOW - ms(300)), Standing::Unknown);
+    assert_eq!(token(&revocations, &user(100, RoleName::OWNER, None), NOW - ms(300)), Standing::Revoked);
     let later = NOW + Revocations::horizon();
     read(&revocations, [], later);
     assert_eq!(revocations.standing(&never_revoked, Since::Proven(NOW - ms(200)), later), Standing::Good);
@@ -250,7 +248,7 @@ fn what_a_read_has_left_out_makes_older_credentials_unknown() {
     let revocations = Revocations::default();
     let left_out = Some(NOW - ms(50));
     revocations.apply(Batch { rows: Vec::new(), left_out, now: NOW, read_at: NOW });
-    let person = user(1, Role::Owner, None);
+    let person = user(1, RoleName::OWNER, None);
     assert_eq!(token(&revocations, &person, NOW - ms(50)), Standing::Unknown);
     assert_eq!(token(&revocations, &person, NOW - ms(49)), Standing::Good);
 }
@@ -265,19 +263,19 @@ proptest! {
         group in 1_usize..5,
         total in 1_usize..8,
     ) {
-        let row = |(byte, at): &(u8, i64)| whole(&key(*byte, Role::ReadOnly), NOW + ms(*at));
+        let row = |(byte, at): &(u8, i64)| whole(&key(*byte, RoleName::READ_ONLY), NOW + ms(*at));
         let expected = rows.iter().any(|(byte, at)| *byte == who && issued <= *at);
         let (first, second) = rows.split_at(cut.index(rows.len() + 1));
         let plain = view(second.iter().map(row));
         read(&plain, first.iter().rev().map(row), NOW);
         read(&plain, rows.iter().map(row), NOW);
-        let standing = token(&plain, &key(who, Role::ReadOnly), NOW + ms(issued));
+        let standing = token(&plain, &key(who, RoleName::READ_ONLY), NOW + ms(issued));
         prop_assert_eq!(standing == Standing::Revoked, expected);
 
         let small = bounded(group, total, second.iter().map(row));
         read(&small, first.iter().rev().map(row), NOW);
         prop_assert!(small.len() <= total, "{} of {}", small.len(), total);
-        let standing = token(&small, &key(who, Role::ReadOnly), NOW + ms(issued));
+        let standing = token(&small, &key(who, RoleName::READ_ONLY), NOW + ms(issued));
         prop_assert!(!expected || standing != Standing::Good);
     }
 }

@@ -12,14 +12,14 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use bulkhead_auth::{Issue, Principal, TokenError};
-use bulkhead_domain::{ApiKeyId, Evidence, Proven, Role, TenantId, UserId};
+use bulkhead_domain::{ApiKeyId, Evidence, Proven, RoleName, TenantId, UserId};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::forger::{
-    AUDIENCE, ISSUER, NOW, NOW_SECONDS, claims, header, keys, operator, private, segment, session, signed,
-    signed_with, tenant, tokens, user, with, with_claims, with_header,
+    AUDIENCE, ISSUER, NOW, NOW_SECONDS, claims, header, keys, operator, private, role, segment, session,
+    signed, signed_with, tenant, tokens, user, verify, with, with_claims, with_header,
 };
 
 type Forgery = (String, String);
@@ -38,7 +38,8 @@ fn foreign() -> EncodingKey {
 
 fn good() -> String {
     let tenant = Proven::on(Evidence::AccessToken, tenant());
-    let principal = Principal::User { tenant, id: user(), role: Role::ReadOnly, session: session() };
+    let principal =
+        Principal::User { tenant, id: user(), role: role(RoleName::READ_ONLY), session: session() };
     tokens().issue(keys(), &Issue { principal, proven_at: NOW, credential_expires_at: None }).unwrap().text
 }
 
@@ -299,7 +300,7 @@ fn wrong_names() -> Vec<Forgery> {
             "tenant",
             json!([TenantId::PREFIX, "*", "", [tenant()], { "id": tenant() }, tenant().uuid(), tenant_upper, null]),
         ),
-        ("role", json!(["Owner", "superuser", "support", "*", ["owner"], "", null])),
+        ("role", json!(["Owner", "super-user", "9", "*", ["owner"], "", "o".repeat(32), null])),
         ("sid", json!(["", "ses_1", [session()], tenant(), 1])),
     ])
 }
@@ -312,15 +313,12 @@ fn wrong_kinds() -> Vec<Forgery> {
     };
     let key = ApiKeyId::from_uuid(Uuid::from_bytes([3; 16]));
     let operators = with(speaking_for(&operator()), "role", json!("admin"));
-    let tenantless = with(operators.clone(), "tenant", Value::Null);
     let id_token = json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": user(), "exp": NOW_SECONDS + 600, "iat": NOW_SECONDS,
         "token_use": "id", "email": "a@b",
     });
     [
         ("an operator of a tenant", operators),
-        ("an operator with a tenant's role", with(tenantless, "role", json!("owner"))),
-        ("a person with an operator's role", with(claims(), "role", json!("billing"))),
         ("a key with a session", speaking_for(&key)),
         ("a tenant as the subject", speaking_for(&tenant())),
         ("a session as the subject", speaking_for(&session())),
@@ -512,7 +510,7 @@ fn no_forgery_is_accepted_and_none_panics() {
     for (group, forgeries) in groups {
         for (name, text) in forgeries {
             total += 1;
-            match panic::catch_unwind(|| tokens().verify(keys(), &text, NOW)) {
+            match panic::catch_unwind(|| verify(keys(), &text, NOW)) {
                 Ok(Err(_)) => {}
                 Ok(Ok(verified)) => failures.push(format!("{group}: {name} was accepted as {verified:?}")),
                 Err(_) => failures.push(format!("{group}: {name} panicked")),
@@ -521,7 +519,7 @@ fn no_forgery_is_accepted_and_none_panics() {
     }
     assert!(failures.is_empty(), "{} of {total} got through:\n{}", failures.len(), failures.join("\n"));
     assert!(total >= 300, "the corpus has shrunk to {total}");
-    assert!(tokens().verify(keys(), &good(), NOW).is_ok());
+    assert!(verify(keys(), &good(), NOW).is_ok());
 }
 
 /// The refusal must come from the wall the forgery is aimed at, not from an accident in how it was written.
@@ -549,6 +547,6 @@ fn each_wall_refuses_for_its_own_reason() {
         (claim("client_id", json!("x")), TokenError::Contradiction("client_id")),
         (claim("tenant", Value::Null), TokenError::Contradiction("subject")),
     ] {
-        assert_eq!(tokens().verify(keys(), &text, NOW), Err(expected), "{}", &text[..text.len().min(80)]);
+        assert_eq!(verify(keys(), &text, NOW), Err(expected), "{}", &text[..text.len().min(80)]);
     }
 }

@@ -1,13 +1,13 @@
 //! A node's keys, and the means to write any token with them.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use bulkhead_auth::{AccessTokens, KeySet, Keyring, SigningKey};
-use bulkhead_domain::{OperatorId, SessionId, TenantId, UserId};
+use bulkhead_auth::{AccessTokens, KeySet, Keyring, SigningKey, TokenError, Verified};
+use bulkhead_domain::{AccessRegistry, OperatorId, Role, RoleName, SessionId, TenantId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
@@ -44,6 +44,29 @@ pub(crate) fn private() -> &'static EncodingKey {
 
 pub(crate) fn tokens() -> AccessTokens {
     AccessTokens::new(ISSUER.to_owned(), AUDIENCE.to_owned(), TimeDelta::minutes(10)).unwrap()
+}
+
+/// The core's permissions.
+static ACCESS: LazyLock<Arc<AccessRegistry>> =
+    LazyLock::new(|| Arc::new(AccessRegistry::assemble(&[]).unwrap()));
+
+pub(crate) fn access() -> Arc<AccessRegistry> {
+    Arc::clone(&ACCESS)
+}
+
+/// A role of tenants.
+pub(crate) fn role(name: RoleName) -> Role {
+    ACCESS.tenants().role(name)
+}
+
+/// A role of operators.
+pub(crate) fn operator_role(name: RoleName) -> Role {
+    ACCESS.operators().role(name)
+}
+
+/// What the node learns from a token.
+pub(crate) fn verify(keys: &KeySet, text: &str, now: DateTime<Utc>) -> Result<Verified, TokenError> {
+    tokens().verify(keys, &ACCESS, text, now)
 }
 
 pub(crate) fn tenant() -> TenantId {

@@ -15,7 +15,7 @@ use bulkhead_db::{
         users,
     },
 };
-use bulkhead_domain::{ApiKeyId, Clock as _, Role, SystemClock, UserId};
+use bulkhead_domain::{ApiKeyId, Clock as _, RoleName, SystemClock, UserId};
 use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, TestTenant};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -55,6 +55,7 @@ impl Node {
             keyring,
             PasswordHasher::new(2),
             forger::tokens(),
+            forger::access(),
             TimeDelta::days(30),
             bounds,
         );
@@ -118,7 +119,7 @@ impl Node {
             name: "a program",
             hint: key.hint(),
             mac: &mac,
-            role: Role::Developer,
+            role: RoleName::DEVELOPER,
             created_by: "usr_",
             at: SystemClock.now(),
             expires_at: None,
@@ -128,7 +129,7 @@ impl Node {
     }
 
     /// Gives a person another role, as the API does.
-    pub(crate) async fn set_role(&self, tenant: &TestTenant, id: UserId, role: Role) -> Result<()> {
+    pub(crate) async fn set_role(&self, tenant: &TestTenant, id: UserId, role: RoleName) -> Result<()> {
         let change = async |tx: &mut _| {
             users::set_role(tx, id, role, SystemClock.now()).await?;
             revoke(tx, Revoked::User(id)).await
@@ -214,9 +215,9 @@ pub(crate) async fn until(db: &TestDb, sql: &str, wanted: &str) -> Result<()> {
 }
 
 /// The role that a token gives.
-pub(crate) fn role_of(authenticated: &Authenticated) -> Option<Role> {
+pub(crate) fn role_of(authenticated: &Authenticated) -> Option<RoleName> {
     match authenticated.principal {
-        Principal::User { role, .. } | Principal::ApiKey { role, .. } => Some(role),
+        Principal::User { role, .. } | Principal::ApiKey { role, .. } => Some(role.name()),
         Principal::Operator { .. } => None,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use bulkhead_auth::{AuthError, Bounds};
-use bulkhead_domain::{Plan, Role};
+use bulkhead_domain::{Plan, RoleName};
 use bulkhead_fixtures::{Cluster, Login, OWNER_PASSWORD, TestDb, TestTenant};
 use tokio::task::LocalSet;
 
@@ -71,7 +71,7 @@ async fn what_was_revoked_before_the_surplus_stays_revoked_after_it() -> Result<
         let node = Node::on(&db).await?;
         let tokens = node.log_in(&tenant).await?;
         node.let_in(&tokens.access.text).await?;
-        node.set_role(&tenant, tenant.owner_id, Role::Developer).await?;
+        node.set_role(&tenant, tenant.owner_id, RoleName::DEVELOPER).await?;
         for _ in 0..10 {
             node.revoke_somebody(&tenant).await?;
         }
@@ -195,7 +195,7 @@ async fn a_server_that_takes_anothers_place_is_read_from_the_beginning() -> Resu
         let tokens = at_second.log_in(&tenant).await?;
         node.db = second.db()?;
         node.let_in(&tokens.access.text).await?;
-        at_second.set_role(&tenant, tenant.owner_id, Role::Developer).await?;
+        at_second.set_role(&tenant, tenant.owner_id, RoleName::DEVELOPER).await?;
         node.read().await?;
         assert!(node.let_in(&tokens.access.text).await.is_err(), "it was read on from {ahead}");
         anyhow::Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bulkhead_auth::{AuthError, Bounds};
 use bulkhead_db::{Db, Pool};
-use bulkhead_domain::{Plan, Role};
+use bulkhead_domain::{Plan, RoleName};
 use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, timeouts};
 use bulkhead_telemetry::Metrics;
 use chrono::TimeDelta;
@@ -81,7 +81,7 @@ async fn however_many_find_the_view_too_old_it_is_read_once_and_a_tenant_too() -
         let own = Db::new(pool(Login::Tenant, "tenant")?, pool(Login::Platform, "platform")?, timeouts());
         let mut node = Node::with(own, Bounds::default()).await?;
         let tokens = node.log_in(&tenant).await?;
-        assert_eq!(role_of(&node.let_in(&tokens.access.text).await?), Some(Role::Owner));
+        assert_eq!(role_of(&node.let_in(&tokens.access.text).await?), Some(RoleName::OWNER));
         let before = (transactions(&metrics, "platform"), transactions(&metrics, "tenant"));
         node.skew = TimeDelta::seconds(6);
         let all = join_all((0..50).map(|_| node.let_in(&tokens.access.text))).await;

@@ -19,8 +19,8 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{
-    Clock, Evidence, JobId, OperatorId, OperatorRole, Plan, Proven, ResourceId, Role, SystemClock,
-    TenantStatus, UserId, api_key::ApiKey,
+    Clock, Evidence, JobId, OperatorId, Plan, Proven, ResourceId, RoleName, SystemClock, TenantStatus,
+    UserId, api_key::ApiKey,
 };
 use bulkhead_telemetry::Metrics;
 use serde_json::json;
@@ -69,7 +69,7 @@ impl Seed {
         let hash = self.hasher.hash(TURN, login.password.parse()?).await?;
         let now = SystemClock.now();
         let id = OperatorId::mint(now);
-        let role = OperatorRole::Admin;
+        let role = RoleName::ADMIN;
         let insert = async |tx: &mut _| operators::insert(tx, id, &login.email, &hash, role, now).await;
         Ok(self.db.platform_write(Authority::machinery(), insert).await?)
     }
@@ -124,13 +124,13 @@ impl Seed {
         let email = format!("developer@{}.example", demo.slug);
         let data = JsonText::of(&json!({ "demo": true }))?;
         let furnish = async |tx: &mut _| -> Result<(), DbError> {
-            users::insert(tx, UserId::mint(now), &email, &hash, Role::Developer, now).await?;
+            users::insert(tx, UserId::mint(now), &email, &hash, RoleName::DEVELOPER, now).await?;
             let new = NewApiKey {
                 id: key_id,
                 name: "demo key",
                 hint: key.hint(),
                 mac: &mac,
-                role: Role::Admin,
+                role: RoleName::ADMIN,
                 created_by: "bulkhead dev",
                 at: now,
                 expires_at: None,

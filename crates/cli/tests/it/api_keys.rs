@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bulkhead_domain::{Clock, Role, SystemClock};
+use bulkhead_domain::{Clock, RoleName, SystemClock};
 use serde_json::json;
 
 use crate::support::{System, eventually};
@@ -172,8 +172,8 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
 async fn nobody_makes_or_revokes_a_key_beyond_their_own_role() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let owners = tenant.key(Role::Owner).await;
-    let developer = tenant.person(Role::Developer).await.caller;
+    let owners = tenant.key(RoleName::OWNER).await;
+    let developer = tenant.person(RoleName::DEVELOPER).await.caller;
     let body = json!({ "name": "a", "role": "admin" });
     insta::assert_snapshot!(developer.post("/v1/api-keys", &body).await.show(), @r#"
     403
@@ -190,7 +190,7 @@ async fn nobody_makes_or_revokes_a_key_beyond_their_own_role() {
     developer.delete(&format!("/v1/api-keys/{}", owners.id)).await.refused(403, "role-not-grantable");
     owners.caller.get("/v1/users").await.expect(200);
     // A key makes keys as a person does, and no stronger ones.
-    let program = tenant.key(Role::Developer).await.caller;
+    let program = tenant.key(RoleName::DEVELOPER).await.caller;
     program.post("/v1/api-keys", &json!({ "name": "b", "role": "developer" })).await.expect(201);
     program.post("/v1/api-keys", &body).await.refused(403, "role-not-grantable");
     assert_eq!(tenant.count("api_keys"), 3);

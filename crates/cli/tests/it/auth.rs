@@ -1,6 +1,6 @@
 //! Logging in, staying logged in, logging out.
 
-use bulkhead_domain::{OperatorRole, Role};
+use bulkhead_domain::RoleName;
 use serde_json::{Value, json};
 
 use crate::support::{System, bulkhead, eventually};
@@ -26,7 +26,7 @@ async fn a_person_and_an_operator_log_in() {
     });
     anybody.post("/v1/auth/login", &shouted).await.expect(200);
 
-    let operator = system.operator_login(OperatorRole::Billing);
+    let operator = system.operator_login(RoleName::BILLING);
     let login = json!({ "email": operator.email, "password": operator.password });
     let tokens = anybody.post("/v1/auth/login", &login).await;
     insta::assert_snapshot!(tokens.show(), @r#"
@@ -49,7 +49,7 @@ async fn whatever_is_wrong_is_answered_alike() {
     let (tenant, other) = (system.tenant().await, system.tenant().await);
     let (slug, email, password) = (&tenant.slug, &tenant.owner.email, &tenant.owner.password);
     let anybody = system.anonymous();
-    let operator = system.operator_login(OperatorRole::Admin);
+    let operator = system.operator_login(RoleName::ADMIN);
     let rows = tenant.rows();
     let wrong = anybody
         .post("/v1/auth/login", &json!({ "tenant": slug, "email": email, "password": "not the password" }))
@@ -251,7 +251,7 @@ async fn what_is_no_good_refresh_token_is_refused_alike() {
     let cut = |token: &str| (token[7..59].to_owned(), token[60..].to_owned());
     let ((locator, secret), (other_locator, other_secret)) = (cut(good), cut(&other.owner.refresh_token));
     let changed = if secret.starts_with('A') { "B" } else { "A" };
-    let key = tenant.key(Role::Owner).await.text;
+    let key = tenant.key(RoleName::OWNER).await.text;
     let rows = (tenant.rows(), other.rows());
     for bad in [
         String::new(),
@@ -312,7 +312,7 @@ async fn logging_out_with_a_token_that_was_exchanged_meanwhile_ends_the_session_
 async fn an_operator_stays_logged_in_and_logs_out() {
     let system = System::shared().await;
     let anybody = system.anonymous();
-    let operator = system.operator_login(OperatorRole::Support);
+    let operator = system.operator_login(RoleName::SUPPORT);
     let login = json!({ "email": operator.email, "password": operator.password });
     let tokens = anybody.post("/v1/auth/login", &login).await.expect(200);
     let body = json!({ "refresh_token": tokens.at("/refresh_token") });

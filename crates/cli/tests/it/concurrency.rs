@@ -1,6 +1,6 @@
 //! Several at once: nobody's change is lost unseen, and no rule is broken between two requests.
 
-use bulkhead_domain::{Role, TenantId};
+use bulkhead_domain::{RoleName, TenantId};
 use serde_json::json;
 
 use crate::support::{Answer, Call, System};
@@ -11,7 +11,7 @@ async fn a_change_to_what_one_has_not_read_is_refused() {
     let tenant = system.tenant().await;
     let owner = &tenant.owner.caller;
     let resource = format!("/v1/resources/{}", tenant.resource("a thing").await);
-    let user = format!("/v1/users/{}", tenant.person(Role::Admin).await.id);
+    let user = format!("/v1/users/{}", tenant.person(RoleName::ADMIN).await.id);
     for (path, change) in [(&resource, json!({ "name": "new" })), (&user, json!({ "role": "developer" }))] {
         let read = owner.get(path).await.expect(200);
         let tag = read.header("etag").to_owned();
@@ -67,7 +67,7 @@ async fn without_a_version_the_last_change_wins_and_no_change_is_refused() {
     let tenant = system.tenant().await;
     let (owner, operator) = (tenant.owner.caller.clone(), system.operator().await);
     let resource = format!("/v1/resources/{}", tenant.resource("a thing").await);
-    let user = format!("/v1/users/{}", tenant.person(Role::ReadOnly).await.id);
+    let user = format!("/v1/users/{}", tenant.person(RoleName::READ_ONLY).await.id);
     let of_operator = format!("/v1/admin/tenants/{}", tenant.id);
     let role = |which: usize| if which.is_multiple_of(2) { "admin" } else { "developer" };
     for (caller, path, field) in
@@ -160,7 +160,7 @@ async fn two_requests_cannot_remove_the_last_two_owners() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
     // A program does it: a person's own token would be revoked on the way.
-    let program = tenant.key(Role::Owner).await.caller;
+    let program = tenant.key(RoleName::OWNER).await.caller;
     let mut remaining = tenant.owner.id.clone();
     for round in 0..4 {
         let body =

@@ -1,6 +1,6 @@
 //! Doing something once, however often it is asked for.
 
-use bulkhead_domain::Role;
+use bulkhead_domain::RoleName;
 use serde_json::json;
 
 use crate::support::{System, eventually, unique};
@@ -61,8 +61,8 @@ async fn a_repeated_request_is_answered_again_and_not_done_again() {
 async fn a_key_is_its_callers_and_its_operations_own() {
     let system = System::shared().await;
     let (tenant, other) = (system.tenant().await, system.tenant().await);
-    let person = tenant.person(Role::Developer).await;
-    let program = tenant.key(Role::Developer).await;
+    let person = tenant.person(RoleName::DEVELOPER).await;
+    let program = tenant.key(RoleName::DEVELOPER).await;
     let body = json!({ "name": "mine", "kind": "thing" });
     for caller in [&tenant.owner.caller, &person.caller, &program.caller, &other.owner.caller] {
         let made = caller.post("/v1/resources", &body).header("idempotency-key", "same").await.expect(201);

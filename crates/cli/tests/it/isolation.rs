@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use bulkhead_domain::{ApiKeyId, Clock, JobId, ResourceId, Role, SystemClock, TenantId, UserId};
+use bulkhead_domain::{ApiKeyId, Clock, JobId, ResourceId, RoleName, SystemClock, TenantId, UserId};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
@@ -84,8 +84,8 @@ struct Furnished<'a> {
 
 async fn furnished(system: &System) -> Furnished<'_> {
     let tenant = system.tenant().await;
-    let (user, key) = (tenant.person(Role::ReadOnly).await.id, tenant.key(Role::Developer).await.id);
-    tenant.key(Role::Developer).await;
+    let (user, key) = (tenant.person(RoleName::READ_ONLY).await.id, tenant.key(RoleName::DEVELOPER).await.id);
+    tenant.key(RoleName::DEVELOPER).await;
     let resource = tenant.resource(&format!("of {}", tenant.slug)).await;
     tenant.resource(&format!("also of {}", tenant.slug)).await;
     let id = tenant.id.parse::<TenantId>().unwrap().uuid();

@@ -1,6 +1,6 @@
 //! Background jobs.
 
-use bulkhead_domain::Role;
+use bulkhead_domain::RoleName;
 
 use crate::support::System;
 
@@ -8,7 +8,7 @@ use crate::support::System;
 async fn a_tenant_sees_its_own_jobs() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let jobs = tenant.key(Role::ReadOnly).await.caller.get("/v1/jobs").await;
+    let jobs = tenant.key(RoleName::READ_ONLY).await.caller.get("/v1/jobs").await;
     insta::assert_snapshot!(jobs.show(), @r#"
     200
     {

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use bulkhead_auth::{AccessTokens, Issue, Principal};
-use bulkhead_domain::{Clock, Evidence, Proven, Role, SessionId, SystemClock};
+use bulkhead_domain::{AccessRegistry, Clock, Evidence, Proven, RoleName, SessionId, SystemClock};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::json;
@@ -136,7 +136,7 @@ async fn one_address(system: &System) {
 
 async fn guesses(system: &System) {
     let (guesser, tenant) = (system.anonymous(), create_tenant(system, "free").await);
-    let (key, unmet) = (tenant.key(Role::Developer).await, tenant.key(Role::Developer).await);
+    let (key, unmet) = (tenant.key(RoleName::DEVELOPER).await, tenant.key(RoleName::DEVELOPER).await);
     let other = create_tenant(system, "free").await;
     guesser.post("/v1/auth/login", &login(&tenant)).await.expect(200);
     guesser.with_key(&key.text).get("/v1/me").await.expect(200);
@@ -228,7 +228,7 @@ fn expired(system: &System, tenant: &Tenant<'_>) -> String {
     let principal = Principal::User {
         tenant: Proven::on(Evidence::Fixture, tenant.id.parse().unwrap()),
         id: tenant.owner.id.parse().unwrap(),
-        role: Role::Owner,
+        role: AccessRegistry::assemble(&[]).unwrap().tenants().role(RoleName::OWNER),
         session: SessionId::mint(SystemClock.now()),
     };
     let proven_at = SystemClock.now() - TimeDelta::minutes(2);
@@ -240,7 +240,7 @@ async fn what_is_no_guess(system: &System) {
     let (company, tenant) = (system.anonymous(), create_tenant(system, "enterprise").await);
     // What a deleted tenant's programs and people go on with was good.
     let deleted = create_tenant(system, "enterprise").await;
-    let key = deleted.key(Role::Developer).await;
+    let key = deleted.key(RoleName::DEVELOPER).await;
     system.operator().await.delete(&format!("/v1/admin/tenants/{}", deleted.id)).await.expect(200);
     let dead = json!({ "refresh_token": deleted.owner.refresh_token });
     let gone = async || company.with_key(&key.text).get("/v1/me").await;
@@ -271,7 +271,7 @@ async fn what_a_plan_allows(system: &System) {
     system.sql("UPDATE platform.plans SET max_users = 2, max_api_keys = 2 WHERE name = 'free'");
     let tenant = create_tenant(system, "free").await;
     let owner = &tenant.owner.caller;
-    tenant.person(Role::Developer).await;
+    tenant.person(RoleName::DEVELOPER).await;
     let user = json!({ "email": "one.more@example.com", "password": "correct horse", "role": "admin" });
     insta::assert_snapshot!(owner.post("/v1/users", &user).await.show(), @r#"
     409
@@ -285,8 +285,8 @@ async fn what_a_plan_allows(system: &System) {
       "type": "urn:bulkhead:problem:plan-limit-reached"
     }
     "#);
-    let first = tenant.key(Role::Developer).await;
-    tenant.key(Role::Developer).await;
+    let first = tenant.key(RoleName::DEVELOPER).await;
+    tenant.key(RoleName::DEVELOPER).await;
     let key = json!({ "name": "one more", "role": "developer" });
     insta::assert_snapshot!(owner.post("/v1/api-keys", &key).await.show(), @r#"
     409

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bulkhead_domain::{Role, TenantId};
+use bulkhead_domain::{RoleName, TenantId};
 use serde_json::{Value, json};
 
 use crate::support::{Caller, System, Tenant, this_month};
@@ -12,7 +12,7 @@ async fn furnished(system: &System) -> Tenant<'_> {
     let tenant = system.tenant().await;
     for name in ["one", "two", "three"] {
         tenant.resource(name).await;
-        tenant.key(Role::ReadOnly).await;
+        tenant.key(RoleName::READ_ONLY).await;
         let body =
             json!({ "email": format!("{name}@example.com"), "password": "correct horse", "role": "admin" });
         tenant.owner.caller.post("/v1/users", &body).await.expect(201);

@@ -1,6 +1,6 @@
 //! Who am I.
 
-use bulkhead_domain::{OperatorRole, Role};
+use bulkhead_domain::RoleName;
 
 use crate::support::System;
 
@@ -15,6 +15,7 @@ async fn a_person_and_a_program_see_themselves_and_their_tenant() {
       "permissions": [
         "read:users",
         "write:users",
+        "write:owners",
         "read:api_keys",
         "write:api_keys",
         "read:resources",
@@ -38,7 +39,7 @@ async fn a_person_and_a_program_see_themselves_and_their_tenant() {
     "#);
     assert_eq!((me.at("/tenant/id"), me.at("/tenant/slug")), (tenant.id.clone(), tenant.slug.clone()));
 
-    let key = tenant.key(Role::ReadOnly).await;
+    let key = tenant.key(RoleName::READ_ONLY).await;
     let me = key.caller.get("/v1/me").await;
     insta::assert_snapshot!(me.show(), @r#"
     200
@@ -67,7 +68,7 @@ async fn a_person_and_a_program_see_themselves_and_their_tenant() {
 #[tokio::test]
 async fn an_operator_belongs_to_no_tenant() {
     let system = System::shared().await;
-    insta::assert_snapshot!(system.operator_with(OperatorRole::Support).await.get("/v1/me").await.show(), @r#"
+    insta::assert_snapshot!(system.operator_with(RoleName::SUPPORT).await.get("/v1/me").await.show(), @r#"
     200
     {
       "permissions": [

@@ -1,6 +1,6 @@
 //! Work that goes on in the background, followed from outside.
 
-use bulkhead_domain::Role;
+use bulkhead_domain::RoleName;
 
 use crate::support::System;
 
@@ -9,7 +9,7 @@ async fn the_tenant_and_an_operator_follow_the_same_operation() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
     let path = format!("/v1/operations/{}", tenant.operation);
-    let seen = tenant.key(Role::ReadOnly).await.caller.get(&path).await;
+    let seen = tenant.key(RoleName::READ_ONLY).await.caller.get(&path).await;
     insta::assert_snapshot!(seen.show(), @r#"
     200
     {

@@ -134,7 +134,7 @@ async fn swagger_ui_authorizes_and_tries_out() {
     let Some(browser) = Browser::open().await else { return };
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let key = tenant.key(bulkhead_domain::Role::Developer).await;
+    let key = tenant.key(bulkhead_domain::RoleName::DEVELOPER).await;
     let address = format!("http://127.0.0.1:{}", system.api_port);
 
     browser.client.goto(&format!("{address}/docs")).await.unwrap();

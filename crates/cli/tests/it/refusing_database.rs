@@ -1,7 +1,7 @@
 //! A database that is there and takes no writes: who writes is told to come back, nothing is half-done, and somebody is
 //! told.
 
-use bulkhead_domain::Role;
+use bulkhead_domain::RoleName;
 use serde_json::json;
 
 use crate::support::{Answer, Call, Options, System, eventually, unique};
@@ -20,7 +20,7 @@ fn take_writes(system: &System, takes: bool) {
 async fn writes_are_refused_for_now_and_none_is_half_done() {
     let system = System::start("refusing", Options::default()).await;
     let tenant = system.tenant().await;
-    let key = tenant.key(Role::Developer).await;
+    let key = tenant.key(RoleName::DEVELOPER).await;
     let operator = system.operator().await;
     let body = json!({ "name": "a thing", "kind": "document" });
     key.caller.post("/v1/resources", &body).await.expect(201);

@@ -1,6 +1,6 @@
 //! Business objects.
 
-use bulkhead_domain::{Clock, ResourceId, Role, SystemClock};
+use bulkhead_domain::{Clock, ResourceId, RoleName, SystemClock};
 use serde_json::json;
 
 use crate::support::System;
@@ -98,7 +98,7 @@ async fn from_creation_to_removal() {
 async fn left_out_content_is_an_empty_object_and_a_change_replaces_only_what_it_names() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let key = tenant.key(Role::Developer).await;
+    let key = tenant.key(RoleName::DEVELOPER).await;
 
     let created = key.caller.post("/v1/resources", &json!({ "name": "a", "kind": "b" })).await.expect(201);
     assert_eq!((created.at("/data"), created.at("/owner")), ("{}".to_owned(), key.id.clone()));

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use bulkhead_domain::Role;
+use bulkhead_domain::RoleName;
 use serde_json::{Value, json};
 
 use crate::support::{System, bulkhead, eventually, unique};
@@ -222,7 +222,7 @@ async fn a_request_keeps_its_callers_id_when_it_is_harmless() {
 async fn the_log_tells_who_has_asked_and_from_where() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let key = tenant.key(Role::ReadOnly).await;
+    let key = tenant.key(RoleName::READ_ONLY).await;
     let operator = system.operator().await;
     for (caller, path, principal) in [
         (&tenant.owner.caller, "/v1/me", Some(tenant.owner.id.as_str())),

@@ -1,7 +1,7 @@
 //! The main path where servers are as strict as in the cloud: PostgreSQL and Redis refuse everything but TLS, and Redis every
 //! command and key that Terraform does not allow the process.
 
-use bulkhead_domain::Role;
+use bulkhead_domain::RoleName;
 use bulkhead_fixtures::CertificateAuthority;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ async fn everything_works_on_strict_servers_and_nothing_behind_another_authority
     let system = System::start("tls", Options { strict: true, ..Options::default() }).await;
     // Migrations, logins, the job that builds a tenant, limits and usage.
     let tenant = system.tenant().await;
-    let key = tenant.key(Role::Developer).await;
+    let key = tenant.key(RoleName::DEVELOPER).await;
     let body = json!({ "name": "a", "kind": "b" });
     let made = key.caller.post("/v1/resources", &body).await.expect(201);
     assert!(made.header("ratelimit").starts_with("\"tenant\";"), "{}", made.show());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bulkhead_domain::Role;
+use bulkhead_domain::RoleName;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, System, eventually, this_month};
@@ -75,7 +75,7 @@ async fn the_report_equals_what_was_done_to_the_last_request_and_byte() {
 async fn a_report_has_every_meter_in_json_and_in_csv() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let caller = tenant.key(Role::ReadOnly).await.caller;
+    let caller = tenant.key(RoleName::READ_ONLY).await.caller;
     insta::assert_snapshot!(caller.get("/v1/usage/report?period=2020-02").await.show(), @r#"
     200
     {

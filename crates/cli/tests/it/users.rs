@@ -1,6 +1,6 @@
 //! A tenant's people.
 
-use bulkhead_domain::Role;
+use bulkhead_domain::RoleName;
 use serde_json::json;
 
 use crate::support::{System, eventually};
@@ -91,7 +91,7 @@ async fn from_arrival_to_departure() {
 async fn an_address_is_taken_however_it_is_written() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let person = tenant.person(Role::ReadOnly).await;
+    let person = tenant.person(RoleName::READ_ONLY).await;
     let body =
         json!({ "email": person.email.to_uppercase(), "password": "correct horse", "role": "read_only" });
     let taken = tenant.owner.caller.post("/v1/users", &body).await;
@@ -180,7 +180,7 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
 async fn nobody_grants_or_takes_a_role_beyond_their_own() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let admin = tenant.person(Role::Admin).await.caller;
+    let admin = tenant.person(RoleName::ADMIN).await.caller;
     let owner_path = format!("/v1/users/{}", tenant.owner.id);
 
     let body = json!({ "email": "a@example.com", "password": "correct horse", "role": "owner" });
@@ -198,7 +198,7 @@ async fn nobody_grants_or_takes_a_role_beyond_their_own() {
     "#);
     admin.patch(&owner_path, &json!({ "role": "read_only" })).await.refused(403, "role-not-grantable");
     admin.delete(&owner_path).await.refused(403, "role-not-grantable");
-    let developer = tenant.person(Role::Developer).await;
+    let developer = tenant.person(RoleName::DEVELOPER).await;
     let path = format!("/v1/users/{}", developer.id);
     admin.patch(&path, &json!({ "role": "owner" })).await.refused(403, "role-not-grantable");
     assert_eq!(admin.get(&path).await.at("/role"), "developer");
@@ -228,7 +228,7 @@ async fn a_tenant_keeps_an_owner() {
     // Staying one is no change.
     owner.patch(&path, &json!({ "role": "owner" })).await.expect(200);
 
-    let second = tenant.person(Role::Owner).await;
+    let second = tenant.person(RoleName::OWNER).await;
     second.caller.delete(&path).await.expect(204);
     let path = format!("/v1/users/{}", second.id);
     second.caller.delete(&path).await.refused(409, "last-owner");
@@ -238,7 +238,7 @@ async fn a_tenant_keeps_an_owner() {
 async fn tokens_of_an_old_role_or_a_removed_person_stop_working_within_seconds() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let (changed, removed) = (tenant.person(Role::Admin).await, tenant.person(Role::Admin).await);
+    let (changed, removed) = (tenant.person(RoleName::ADMIN).await, tenant.person(RoleName::ADMIN).await);
     let owner = &tenant.owner.caller;
     owner.patch(&format!("/v1/users/{}", changed.id), &json!({ "role": "read_only" })).await.expect(200);
     owner.delete(&format!("/v1/users/{}", removed.id)).await.expect(204);

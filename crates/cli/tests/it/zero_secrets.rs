@@ -4,7 +4,7 @@
 //! tests of this process have used until then is looked for besides.
 
 use aho_corasick::AhoCorasick;
-use bulkhead_domain::OperatorRole;
+use bulkhead_domain::RoleName;
 use serde_json::json;
 
 use crate::support::{System, Tenant, eventually, secrets::noting, unique};
@@ -18,7 +18,7 @@ async fn exercise(system: &System) -> (Secrets, Tenant<'_>) {
     let tenant = system.tenant().await;
     let owner = &tenant.owner.caller;
     let anybody = system.anonymous();
-    let operator = system.operator_login(OperatorRole::Admin);
+    let operator = system.operator_login(RoleName::ADMIN);
     let password = format!("person-{}", unique());
     let mut secrets: Secrets = vec![
         ("master key", system.master_key.clone()),

@@ -1,6 +1,6 @@
 //! The people who run the platform, and their sessions. How a token of theirs is proven is said in `tenant::sessions`.
 
-use bulkhead_domain::{OperatorId, OperatorRole, SessionId};
+use bulkhead_domain::{OperatorId, RoleName, SessionId};
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
@@ -29,9 +29,6 @@ pub struct OperatorCredential {
     pub id: OperatorId,
     /// The stored hash, in PHC format.
     pub password_hash: String,
-    /// What they may do.
-    #[diesel(deserialize_as = String)]
-    pub role: OperatorRole,
 }
 
 impl fmt::Debug for OperatorCredential {
@@ -46,7 +43,7 @@ pub struct OperatorSession {
     /// Whose session it is.
     pub operator: OperatorId,
     /// What they may do now.
-    pub role: OperatorRole,
+    pub role: RoleName,
     /// HMAC-SHA-256 of the token in force.
     pub token_mac: Vec<u8>,
     /// HMAC-SHA-256 of the token that was in force before, if there was one.
@@ -71,7 +68,7 @@ pub async fn insert(
     id: OperatorId,
     email: &str,
     password_hash: &str,
-    role: OperatorRole,
+    role: RoleName,
     at: DateTime<Utc>,
 ) -> DbResult<()> {
     let row = (
@@ -111,7 +108,7 @@ pub async fn lock_for_proof(
     tx: &mut PlatformTx,
     id: OperatorId,
     password_hash: Option<&str>,
-) -> DbResult<Option<OperatorRole>> {
+) -> DbResult<Option<RoleName>> {
     let role: Option<String> = match password_hash {
         Some(hash) => {
             let row = operators::table.find(id.uuid()).filter(operators::password_hash.eq(hash));
@@ -122,7 +119,7 @@ pub async fn lock_for_proof(
     role.map(read_role).transpose()
 }
 
-fn read_role(role: String) -> DbResult<OperatorRole> {
+fn read_role(role: String) -> DbResult<RoleName> {
     role.parse().map_err(|error| DbError::Unreadable(format!("role of an operator: {error}")))
 }
 

@@ -1,6 +1,6 @@
 //! The tenant's API keys. Only an HMAC of a key is kept; the key itself is shown once, to whoever made it.
 
-use bulkhead_domain::{ApiKeyId, Role};
+use bulkhead_domain::{ApiKeyId, RoleName};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
@@ -26,7 +26,7 @@ pub struct ApiKeyRow {
     pub hint: String,
     /// What it may do.
     #[diesel(deserialize_as = String)]
-    pub role: Role,
+    pub role: RoleName,
     /// Who made it: a user's or an API key's id.
     pub created_by: String,
     /// When it was made.
@@ -49,7 +49,7 @@ pub struct NewApiKey<'a> {
     /// HMAC-SHA-256 of the key.
     pub mac: &'a [u8],
     /// What it may do.
-    pub role: Role,
+    pub role: RoleName,
     /// Who makes it.
     pub created_by: &'a str,
     /// Now.

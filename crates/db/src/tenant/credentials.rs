@@ -1,6 +1,6 @@
 //! The three queries a caller may cause before being proven: a user by address, a key by id, a session by id.
 
-use bulkhead_domain::{ApiKeyId, Role, SessionId, UserId};
+use bulkhead_domain::{ApiKeyId, RoleName, SessionId, UserId};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use std::fmt;
@@ -19,9 +19,6 @@ pub struct UserCredential {
     pub id: UserId,
     /// The stored hash, in PHC format.
     pub password_hash: String,
-    /// What they may do.
-    #[diesel(deserialize_as = String)]
-    pub role: Role,
 }
 
 /// What is needed to check an API key.
@@ -32,7 +29,7 @@ pub struct ApiKeyCredential {
     pub mac: Vec<u8>,
     /// What it may do.
     #[diesel(deserialize_as = String)]
-    pub role: Role,
+    pub role: RoleName,
     /// When it stops working by itself.
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was revoked.
@@ -45,7 +42,7 @@ pub struct SessionCredential {
     /// Whose session it is.
     pub user: UserId,
     /// What they may do now.
-    pub role: Role,
+    pub role: RoleName,
     /// HMAC-SHA-256 of the token in force.
     pub token_mac: Vec<u8>,
     /// HMAC-SHA-256 of the token that was in force before, if there was one.

@@ -1,6 +1,6 @@
 //! The tenant's people.
 
-use bulkhead_domain::{Role, UserId};
+use bulkhead_domain::{RoleName, UserId};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
@@ -24,7 +24,7 @@ pub struct User {
     pub email: String,
     /// What they may do.
     #[diesel(deserialize_as = String)]
-    pub role: Role,
+    pub role: RoleName,
     /// Grows by one with every change.
     pub version: i64,
     /// When they were added.
@@ -39,7 +39,7 @@ pub async fn insert(
     id: UserId,
     email: &str,
     password_hash: &str,
-    role: Role,
+    role: RoleName,
     at: DateTime<Utc>,
 ) -> DbResult<User> {
     let row = (
@@ -72,7 +72,7 @@ pub async fn list(tx: &mut TenantTx, page: PageRequest) -> DbResult<Page<User>> 
 pub async fn set_role(
     tx: &mut TenantTx,
     id: UserId,
-    role: Role,
+    role: RoleName,
     at: DateTime<Utc>,
 ) -> DbResult<Option<User>> {
     let statement = diesel::update(users::table.find(id.uuid()))
@@ -108,7 +108,7 @@ pub async fn lock_for_proof(
     tx: &mut TenantTx,
     id: UserId,
     password_hash: Option<&str>,
-) -> DbResult<Option<Role>> {
+) -> DbResult<Option<RoleName>> {
     let role: Option<String> = match password_hash {
         Some(hash) => {
             let row = users::table.find(id.uuid()).filter(users::password_hash.eq(hash));
@@ -135,12 +135,13 @@ pub struct Locked {
 /// time waits, so that nobody's change is lost and two requests do not remove the last two owners at once. One statement
 /// locks them all, in the order of their ids, so that two such requests do not wait for each other.
 pub async fn lock(tx: &mut TenantTx, id: UserId) -> DbResult<Option<Locked>> {
+    let owner = RoleName::OWNER;
     let query = users::table
-        .filter(users::id.eq(id.uuid()).or(users::role.eq(Role::Owner.as_str())))
+        .filter(users::id.eq(id.uuid()).or(users::role.eq(owner.as_str())))
         .order(users::id.asc())
         .select(User::as_select())
         .for_update();
     let locked: Vec<User> = tx.tx.load(query).await?;
-    let has_other_owners = locked.iter().any(|user| user.role == Role::Owner && user.id != id);
+    let has_other_owners = locked.iter().any(|user| user.role == owner && user.id != id);
     Ok(locked.into_iter().find(|user| user.id == id).map(|user| Locked { user, has_other_owners }))
 }

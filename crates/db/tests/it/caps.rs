@@ -11,7 +11,7 @@ use bulkhead_db::{
         users,
     },
 };
-use bulkhead_domain::{ApiKeyId, Clock as _, Plan, Role, SystemClock, UserId};
+use bulkhead_domain::{ApiKeyId, Clock as _, Plan, RoleName, SystemClock, UserId};
 use bulkhead_fixtures::{Login, TestDb, TestTenant};
 use tokio::sync::oneshot;
 
@@ -35,7 +35,7 @@ async fn add(db: &Db, tenant: &TestTenant, what: Capped, open: Option<Open>) -> 
             match what {
                 Capped::Users => {
                     let id = UserId::mint(at);
-                    users::insert(tx, id, &id.to_string(), "hash", Role::ReadOnly, at).await?;
+                    users::insert(tx, id, &id.to_string(), "hash", RoleName::READ_ONLY, at).await?;
                 }
                 Capped::ApiKeys => {
                     let new = NewApiKey {
@@ -43,7 +43,7 @@ async fn add(db: &Db, tenant: &TestTenant, what: Capped, open: Option<Open>) -> 
                         name: "a program",
                         hint: "bh_test_",
                         mac: &[],
-                        role: Role::ReadOnly,
+                        role: RoleName::READ_ONLY,
                         created_by: "usr_",
                         at,
                         expires_at: None,

@@ -1,6 +1,6 @@
 //! Customers who leave, come back, or were never built.
 
-use bulkhead_domain::{Role, TenantId};
+use bulkhead_domain::{RoleName, TenantId};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, System, create_tenant, eventually, this_month, unique};
@@ -35,7 +35,7 @@ async fn a_deleted_tenant_is_shut_out_at_once_kept_and_brought_back_whole() {
     let (tenant, neighbour) = (system.tenant().await, system.tenant().await);
     let operator = system.operator().await;
     let anybody = system.anonymous();
-    let key = tenant.key(Role::Admin).await;
+    let key = tenant.key(RoleName::ADMIN).await;
     tenant.resource("a thing").await;
     key.caller.get("/v1/me").await.expect(200);
     let path = format!("/v1/admin/tenants/{}", tenant.id);
@@ -137,7 +137,7 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
     let system = System::shared().await;
     let (tenant, neighbour) = (create_tenant(system, "free").await, system.tenant().await);
     let operator = system.operator().await;
-    let key = tenant.key(Role::Developer).await;
+    let key = tenant.key(RoleName::DEVELOPER).await;
     tenant.resource("a thing").await;
     // Whatever Redis has of a tenant has an end, and not far away.
     for _ in 0..20 {

@@ -1,6 +1,6 @@
 //! The platform's customers.
 
-use bulkhead_domain::{OperatorRole, Role, TenantId};
+use bulkhead_domain::{RoleName, TenantId};
 use serde_json::{Value, json};
 
 use crate::support::{System, eventually, unique};
@@ -264,7 +264,7 @@ async fn a_suspended_tenants_credentials_are_refused_within_seconds_until_it_is_
     let neighbour = system.tenant().await;
     let operator = system.operator().await;
     let anybody = system.anonymous();
-    let key = tenant.key(Role::Admin).await;
+    let key = tenant.key(RoleName::ADMIN).await;
     key.caller.get("/v1/me").await.expect(200);
     let login =
         |password: &str| json!({ "tenant": tenant.slug, "email": tenant.owner.email, "password": password });
@@ -376,7 +376,7 @@ async fn tenants_are_listed_in_pages_and_by_state() {
     let mut tenants = [system.tenant().await, system.tenant().await];
     // In the order of their ids, the second is somewhere on the pages after the first.
     tenants.sort_by(|one, other| one.id.cmp(&other.id));
-    let operator = system.operator_with(OperatorRole::Support).await;
+    let operator = system.operator_with(RoleName::SUPPORT).await;
     let page =
         operator.get(&format!("/v1/admin/tenants?limit=100&cursor={}", tenants[0].id)).await.expect(200);
     let ids: Vec<Value> =

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use bulkhead_domain::OperatorRole;
+use bulkhead_domain::RoleName;
 
 use crate::{
     support::{Options, Raw, System, eventually, this_month},
@@ -13,7 +13,7 @@ use crate::{
 async fn a_tenants_month_in_json_and_in_csv() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let billing = system.operator_with(OperatorRole::Billing).await;
+    let billing = system.operator_with(RoleName::BILLING).await;
     let path = format!("/v1/admin/tenants/{}/usage/report?period=2020-02", tenant.id);
     insta::assert_snapshot!(billing.get(&path).await.show(), @r#"
     200
@@ -77,7 +77,7 @@ async fn a_tenants_month_in_json_and_in_csv() {
 async fn everybodys_month_page_by_page() {
     let system = System::shared().await;
     let tenants = [system.tenant().await, system.tenant().await];
-    let billing = system.operator_with(OperatorRole::Billing).await;
+    let billing = system.operator_with(RoleName::BILLING).await;
     let base = format!("/v1/admin/usage/report?period={}&limit=1", this_month());
     // The page after the first tenant's begins with the next that signed up: there are others beside ours.
     let first = async || {
@@ -119,7 +119,7 @@ fn cell(row: &str, place: usize) -> &str {
 async fn everybodys_month_in_one_file_is_whole_or_visibly_not() {
     let system = System::start("export", Options::default()).await;
     let tenant = system.tenant().await;
-    let billing = system.operator_with(OperatorRole::Billing).await;
+    let billing = system.operator_with(RoleName::BILLING).await;
     // More than are read at a time, some with usage, and one with a name that is a formula.
     system.sql(
         "INSERT INTO platform.tenants (id, slug, name, role_name, status, plan, created_at, updated_at) \

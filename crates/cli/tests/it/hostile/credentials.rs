@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bulkhead_auth::{AccessTokens, Issue, KeySet, Keyring, MasterKey, Principal, SigningKey, VerifyingKey};
 use bulkhead_domain::{
-    ApiKeyId, Clock, Evidence, OperatorId, OperatorRole, Proven, Role, SessionId, SystemClock, TenantId,
-    UserId, api_key::ApiKey,
+    AccessRegistry, ApiKeyId, Clock, Evidence, OperatorId, Proven, RoleName, SessionId, SystemClock,
+    TenantId, UserId, api_key::ApiKey,
 };
 
 use crate::support::{Answer, Call, System};
@@ -27,7 +27,7 @@ async fn assert_refused_alike(what: &str, call: Call<'_>, first: &Answer) {
 async fn a_header_that_is_no_credential_is_refused() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
-    let key = tenant.key(Role::Owner).await.text;
+    let key = tenant.key(RoleName::OWNER).await.text;
     let (token, refresh) = (&tenant.owner.access_token, &tenant.owner.refresh_token);
     let ask = || system.anonymous().get("/v1/me");
     ask().await.refused(401, "missing-credentials");
@@ -90,7 +90,7 @@ async fn a_header_that_is_no_credential_is_refused() {
 async fn two_credentials_are_one_too_many() {
     let system = System::shared().await;
     let (ours, theirs) = (system.tenant().await, system.tenant().await);
-    let key = ours.key(Role::Owner).await.text;
+    let key = ours.key(RoleName::OWNER).await.text;
     let bearer = |token: &str| format!("Bearer {token}");
     let ask = || system.anonymous().get("/v1/me");
     let first = ask().header("authorization", "Bearer nonsense").await;
@@ -164,6 +164,7 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
     let tenant = system.tenant().await;
     let keys = stolen_keys(system);
     let (issuer, audience) = ("https://api.example.com", "bulkhead");
+    let access = AccessRegistry::assemble(&[]).unwrap();
     let now = SystemClock.now();
     let sign = |issuer: &str, audience: &str, principal, proven_at| {
         let life = chrono::TimeDelta::minutes(10);
@@ -174,7 +175,7 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
     let of = |tenant: TenantId, user: UserId| Principal::User {
         tenant: Proven::on(Evidence::Fixture, tenant),
         id: user,
-        role: Role::Owner,
+        role: access.tenants().role(RoleName::OWNER),
         session: SessionId::mint(now),
     };
     let me = of(id, user);
@@ -195,7 +196,7 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
     }
     let operator = Principal::Operator {
         id: Proven::on(Evidence::Fixture, OperatorId::mint(now)),
-        role: OperatorRole::Admin,
+        role: access.operators().role(RoleName::ADMIN),
         session: SessionId::mint(now),
     };
     // An operator's token opens no tenant, whoever signed it.
@@ -208,7 +209,7 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
 async fn a_key_that_was_made_up_is_refused() {
     let system = System::shared().await;
     let (ours, theirs) = (system.tenant().await, system.tenant().await);
-    let (our_key, their_key) = (ours.key(Role::Owner).await, theirs.key(Role::Owner).await);
+    let (our_key, their_key) = (ours.key(RoleName::OWNER).await, theirs.key(RoleName::OWNER).await);
     let now = SystemClock.now();
     let (our_id, their_id): (TenantId, TenantId) = (ours.id.parse().unwrap(), theirs.id.parse().unwrap());
     let (our_key_id, their_key_id): (ApiKeyId, ApiKeyId) =

@@ -10,7 +10,7 @@ mod nulls;
 mod queries;
 mod socket;
 
-use bulkhead_domain::Role;
+use bulkhead_domain::RoleName;
 use serde_json::{Value, json};
 
 use crate::support::{Call, Caller, Operation, System, Tenant, unique};
@@ -29,7 +29,8 @@ struct Aim<'a> {
 impl<'a> Aim<'a> {
     async fn take(system: &'a System) -> Self {
         let tenant = system.tenant().await;
-        let (user, key) = (tenant.person(Role::ReadOnly).await.id, tenant.key(Role::Developer).await.id);
+        let (user, key) =
+            (tenant.person(RoleName::READ_ONLY).await.id, tenant.key(RoleName::DEVELOPER).await.id);
         let resource = tenant.resource("a thing").await;
         let (operator, rows) = (system.operator().await, tenant.rows());
         Self { tenant, operator, user, key, resource, rows, mark: format!("hostile-{}", unique()) }

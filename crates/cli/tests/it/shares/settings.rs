@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use bulkhead_domain::OperatorRole;
+use bulkhead_domain::RoleName;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use serde_json::json;
@@ -143,7 +143,7 @@ async fn connections_to_postgresql(
     let held = THREADS * (OF_THE_PLATFORM - KEPT);
     eventually(async || waiting(system, "usage_days"), |count| *count == held).await;
     eventually(async || waiting(system, "resources"), |count| *count == 2 * share).await;
-    let login = system.operator_login(OperatorRole::Support);
+    let login = system.operator_login(RoleName::SUPPORT);
     let login = json!({ "email": login.email, "password": login.password });
     for _ in 0..2 * THREADS {
         system.anonymous().post("/v1/auth/login", &login).await.expect(200);

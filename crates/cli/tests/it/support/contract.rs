@@ -15,6 +15,8 @@ pub(crate) struct Operation {
     pub(crate) path: String,
     /// What `x-permission` says; empty for a public operation.
     pub(crate) permissions: Vec<String>,
+    /// What `x-roles` says.
+    pub(crate) roles: Vec<String>,
     document: Value,
 }
 
@@ -124,11 +126,13 @@ impl Contract {
             for (method, operation) in methods.as_object().unwrap() {
                 let text = |value: &Value| value.as_str().unwrap().to_owned();
                 let permissions = operation["x-permission"].as_array().into_iter().flatten();
+                let roles = operation["x-roles"].as_array().into_iter().flatten();
                 operations.push(Operation {
                     id: text(&operation["operationId"]),
                     method: method.to_uppercase(),
                     path: path.clone(),
                     permissions: permissions.map(text).collect(),
+                    roles: roles.map(text).collect(),
                     document: operation.clone(),
                 });
             }

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bulkhead_domain::OperatorRole;
+use bulkhead_domain::{RoleName, access::BuiltInOperator};
 use bulkhead_fixtures::CertificateAuthority;
 use bulkhead_servers::{Binaries, Durability, Postgres, PostgresOptions, Redis, RedisOptions, Scratch, Tls};
 use serde_json::{Value, json};
@@ -134,8 +134,8 @@ impl System {
             secrets: Mutex::default(),
             server,
             database: database.to_owned(),
-            operators: OperatorRole::ALL.map(|role| Operator {
-                email: format!("{}@bulkhead.example", role.as_str()),
+            operators: BuiltInOperator::ALL.map(|role| Operator {
+                email: format!("{}@bulkhead.example", role.name()),
                 password: format!("operator-{}", unique()),
                 token: OnceCell::new(),
             }),
@@ -143,7 +143,8 @@ impl System {
         };
         let migrated = bulkhead(&["migrate"], &system.migrator(), "");
         assert!(migrated.success, "{migrated:?}");
-        for (role, operator) in std::iter::zip(OperatorRole::ALL, &system.operators) {
+        for (role, operator) in std::iter::zip(BuiltInOperator::ALL, &system.operators) {
+            let role = role.name();
             let arguments = ["operator", "create", &operator.email, "--role", role.as_str()];
             let made = bulkhead(&arguments, &system.commands(), &operator.password);
             assert!(made.success, "{made:?}");
@@ -362,14 +363,14 @@ impl System {
     }
 
     /// The operator with this role, and how it logs in.
-    pub(crate) fn operator_login(&self, role: OperatorRole) -> &Operator {
-        let found =
-            std::iter::zip(OperatorRole::ALL, &self.operators).find(|(its_role, _)| *its_role == role);
+    pub(crate) fn operator_login(&self, role: RoleName) -> &Operator {
+        let found = std::iter::zip(BuiltInOperator::ALL, &self.operators)
+            .find(|(its_role, _)| its_role.name() == role);
         found.unwrap().1
     }
 
     /// An operator, logged in once for all tests.
-    pub(crate) async fn operator_with(&self, role: OperatorRole) -> Caller<'_> {
+    pub(crate) async fn operator_with(&self, role: RoleName) -> Caller<'_> {
         let operator = self.operator_login(role);
         let log_in = || async {
             let login = json!({ "email": operator.email, "password": operator.password });
@@ -381,7 +382,7 @@ impl System {
 
     /// An operator who may do everything.
     pub(crate) async fn operator(&self) -> Caller<'_> {
-        self.operator_with(OperatorRole::Admin).await
+        self.operator_with(RoleName::ADMIN).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tenants and their people, made the way customers get them.
 
-use bulkhead_domain::{Role, SchemaName, TenantId};
+use bulkhead_domain::{RoleName, SchemaName, TenantId};
 use serde_json::json;
 
 use super::{Caller, System, eventually, redact::SLUG, unique};
@@ -94,7 +94,7 @@ impl<'a> Tenant<'a> {
     }
 
     /// Adds a person and logs them in.
-    pub(crate) async fn person(&self, role: Role) -> Person<'a> {
+    pub(crate) async fn person(&self, role: RoleName) -> Person<'a> {
         let (email, password) =
             (format!("{}@{}.example", unique(), self.slug), format!("person-{}", unique()));
         let body = json!({ "email": email, "password": password, "role": role });
@@ -108,7 +108,7 @@ impl<'a> Tenant<'a> {
     }
 
     /// Makes an API key.
-    pub(crate) async fn key(&self, role: Role) -> Key<'a> {
+    pub(crate) async fn key(&self, role: RoleName) -> Key<'a> {
         let body = json!({ "name": "a program", "role": role });
         let made = self.owner.caller.post("/v1/api-keys", &body).await.expect(201);
         let text = made.at("/key");

@@ -13,7 +13,7 @@ use bulkhead_db::{
     platform::tenants,
     tenant::{credentials, users},
 };
-use bulkhead_domain::{Clock as _, Role, SystemClock, UserId};
+use bulkhead_domain::{Clock as _, RoleName, SystemClock, UserId};
 use bulkhead_fixtures::{TestDb, TestTenant, timeouts};
 
 use super::{all_quiet, look, marked_tenants, next_is_clean, put, see_own_rows};
@@ -154,7 +154,7 @@ async fn a_swallowed_error_is_never_told_as_a_success() -> Result<()> {
     let outcome = db
         .write::<_, DbError>(a.proven(), async |tx| {
             put(tx, a.id, "before").await?;
-            let taken = users::insert(tx, UserId::mint(at), &a.owner_email, "x", Role::Admin, at).await;
+            let taken = users::insert(tx, UserId::mint(at), &a.owner_email, "x", RoleName::ADMIN, at).await;
             assert!(matches!(taken, Err(DbError::AlreadyExists { .. })), "{taken:?}");
             // Swallowed; PostgreSQL would answer COMMIT with success now, and keep nothing.
             let later = put(tx, a.id, "after").await;

@@ -4,7 +4,7 @@ use std::{future::Future, panic::AssertUnwindSafe, pin::pin, time::Duration};
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{Db, DbError, tenant::users};
-use bulkhead_domain::{Clock as _, Role, SystemClock, UserId};
+use bulkhead_domain::{Clock as _, RoleName, SystemClock, UserId};
 use bulkhead_fixtures::{TestDb, TestTenant, timeouts};
 use futures::FutureExt as _;
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -80,7 +80,8 @@ async fn undergo(db: &Db, tenant: &TestTenant, fate: Fate) {
                     put(tx, id, "lost").await?;
                     let at = SystemClock.now();
                     let _taken =
-                        users::insert(tx, UserId::mint(at), &tenant.owner_email, "x", Role::Admin, at).await;
+                        users::insert(tx, UserId::mint(at), &tenant.owner_email, "x", RoleName::ADMIN, at)
+                            .await;
                     Ok(())
                 })
                 .await;

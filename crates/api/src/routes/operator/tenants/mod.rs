@@ -15,7 +15,7 @@ use bulkhead_db::platform::{
     revocations::announce_tenant_change,
     tenants::{self, Purge, Tenant, TenantChange},
 };
-use bulkhead_domain::{OperatorPermission, Plan, TenantId, TenantStatus};
+use bulkhead_domain::{Plan, TenantId, TenantStatus, operator_permission};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -31,21 +31,21 @@ use crate::http::{
 };
 
 operations! {
-    list::list_tenants => Access::Operator(OperatorPermission::ReadTenants), [], List;
-    create::create_tenant => Access::Operator(OperatorPermission::WriteTenants), [
+    list::list_tenants => Access::Operator(operator_permission::READ_TENANTS), [], List;
+    create::create_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [
         ApiError::Validation(Vec::new()),
         ApiError::Taken { what: "slug" },
     ];
-    get::get_tenant => Access::Operator(OperatorPermission::ReadTenants), [];
-    update::update_tenant => Access::Operator(OperatorPermission::WriteTenants), [
+    get::get_tenant => Access::Operator(operator_permission::READ_TENANTS), [];
+    update::update_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [
         ApiError::Validation(Vec::new()),
         deleted(false),
     ];
-    suspend::suspend_tenant => Access::Operator(OperatorPermission::WriteTenants), [not_in_service()];
-    activate::activate_tenant => Access::Operator(OperatorPermission::WriteTenants), [not_in_service()];
-    delete::delete_tenant => Access::Operator(OperatorPermission::WriteTenants), [];
-    restore::restore_tenant => Access::Operator(OperatorPermission::WriteTenants), [restore::too_late()];
-    retry::retry_tenant => Access::Operator(OperatorPermission::WriteTenants), [retry::nothing_to_do()];
+    suspend::suspend_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [not_in_service()];
+    activate::activate_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [not_in_service()];
+    delete::delete_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [];
+    restore::restore_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [restore::too_late()];
+    retry::retry_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [retry::nothing_to_do()];
 }
 
 /// A tenant.

@@ -1,7 +1,7 @@
 //! The caller, its permissions and its tenant.
 
 use bulkhead_db::gate::profile;
-use bulkhead_domain::{OperatorPermission, Permission, Plan, TenantId};
+use bulkhead_domain::{Plan, RoleName, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,8 +14,8 @@ pub(crate) struct MeResponse {
     #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")]
     subject: String,
     /// Your role.
-    #[schema(example = "owner")]
-    role: &'static str,
+    #[schema(value_type = String, example = "owner")]
+    role: RoleName,
     /// What your role allows.
     #[schema(example = json!(["read:resources", "write:resources"]))]
     permissions: Vec<&'static str>,
@@ -57,22 +57,22 @@ pub(crate) async fn get_me(call: AnyCall) -> Result<Answer, ApiError> {
     let call = match call {
         AnyCall::Tenant(call) => call,
         AnyCall::Operator(operator) => {
-            let permissions = OperatorPermission::ALL.iter().filter(|held| operator.role().allows(**held));
+            let operators = operator.state().access().operators();
             return Answer::ok(&MeResponse {
                 subject: operator.subject().to_owned(),
-                role: operator.role().as_str(),
-                permissions: permissions.map(|held| held.as_str()).collect(),
+                role: operator.role().name(),
+                permissions: operators.names(operator.role().permissions()).collect(),
                 tenant: None,
             });
         }
     };
     let profile = call.read(async |tx| profile::find(tx).await).await?;
     let profile = profile.ok_or(ApiError::NotFound)?;
-    let permissions = Permission::ALL.iter().filter(|held| call.role().allows(**held));
+    let tenants = call.state().access().tenants();
     Answer::ok(&MeResponse {
         subject: call.subject().to_owned(),
-        role: call.role().as_str(),
-        permissions: permissions.map(|held| held.as_str()).collect(),
+        role: call.role().name(),
+        permissions: tenants.names(call.role().permissions()).collect(),
         tenant: Some(TenantProfileResponse {
             id: profile.id,
             slug: profile.slug,

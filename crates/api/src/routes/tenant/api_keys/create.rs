@@ -4,18 +4,21 @@ use bulkhead_db::tenant::{
     api_keys::{self, NewApiKey},
     caps::{self, Capped},
 };
-use bulkhead_domain::{ApiKeyId, Role, Text};
+use bulkhead_domain::{ApiKeyId, RoleName, Text, access::Side};
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
 use super::ApiKeyResponse;
-use crate::http::{
-    answer::Answer,
-    call::{TenantCall, Written},
-    error::{ApiError, FieldError},
-    extract::{IdempotencyKeyHeader, Json, RequestBody, optional_time},
+use crate::{
+    http::{
+        answer::Answer,
+        call::{TenantCall, Written},
+        error::{ApiError, FieldError},
+        extract::{IdempotencyKeyHeader, Json, RequestBody, optional_time},
+    },
+    routes::tenant::check_grant,
 };
 
 /// A key to make.
@@ -58,10 +61,8 @@ pub(crate) async fn create_api_key(
     Json(body): Json<CreateApiKeyRequest>,
 ) -> Result<Answer, ApiError> {
     let at = call.at();
-    let role = parse(&body, at)?;
-    if !call.role().may_grant(role) {
-        return Err(ApiError::RoleNotGrantable { role: role.as_str() });
-    }
+    let role = parse(&body, call.state().access().tenants(), at)?;
+    check_grant(&call, role)?;
     let id = ApiKeyId::mint(at);
     let (key, mac) = call.state().issue_api_key(call.tenant(), id)?;
     let new = NewApiKey {
@@ -88,9 +89,9 @@ pub(crate) async fn create_api_key(
     call.write(create).await
 }
 
-fn parse(request: &CreateApiKeyRequest, now: DateTime<Utc>) -> Result<Role, ApiError> {
+fn parse(request: &CreateApiKeyRequest, roles: &Side, now: DateTime<Utc>) -> Result<RoleName, ApiError> {
     let name = request.name.parse::<Text<100>>();
-    let role = request.role.parse::<Role>();
+    let role = roles.parse(&request.role);
     // RFC 3339 writes years of four digits.
     let untimely = request.expires_at.filter(|at| *at <= now || at.year() > 9999);
     match (name, role, untimely) {

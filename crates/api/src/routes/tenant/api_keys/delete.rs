@@ -7,11 +7,14 @@ use bulkhead_db::{
 use bulkhead_domain::ApiKeyId;
 use serde_json::json;
 
-use crate::http::{
-    answer::Answer,
-    call::{TenantCall, Written},
-    error::ApiError,
-    extract::Id,
+use crate::{
+    http::{
+        answer::Answer,
+        call::{TenantCall, Written},
+        error::ApiError,
+        extract::Id,
+    },
+    routes::tenant::check_grant,
 };
 
 /// Revoke an API key
@@ -25,9 +28,7 @@ use crate::http::{
 pub(crate) async fn delete_api_key(call: TenantCall, Id(id): Id<ApiKeyId>) -> Result<Answer, ApiError> {
     call.write(async |tx| {
         let key = api_keys::find(tx, id).await?.ok_or(ApiError::NotFound)?;
-        if !call.role().may_grant(key.role) {
-            return Err(ApiError::RoleNotGrantable { role: key.role.as_str() });
-        }
+        check_grant(&call, key.role)?;
         if api_keys::revoke(tx, id, call.at()).await?.is_none() {
             return Ok(Written::unchanged(Answer::no_content()));
         }

@@ -6,7 +6,7 @@ mod get;
 mod list;
 
 use bulkhead_db::tenant::api_keys::ApiKeyRow;
-use bulkhead_domain::{ApiKeyId, Permission, Role};
+use bulkhead_domain::{ApiKeyId, RoleName, permission};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,15 +17,15 @@ use crate::http::{
 };
 
 operations! {
-    list::list_api_keys => Access::Tenant(Permission::ReadApiKeys), [], List;
-    create::create_api_key => Access::Tenant(Permission::WriteApiKeys), [
+    list::list_api_keys => Access::Tenant(permission::READ_API_KEYS), [], List;
+    create::create_api_key => Access::Tenant(permission::WRITE_API_KEYS), [
         ApiError::Validation(Vec::new()),
-        ApiError::RoleNotGrantable { role: "owner" },
+        ApiError::RoleNotGrantable { role: RoleName::OWNER },
         ApiError::PlanLimitReached { what: "API keys that work", most: 50 },
     ];
-    get::get_api_key => Access::Tenant(Permission::ReadApiKeys), [];
-    delete::delete_api_key => Access::Tenant(Permission::WriteApiKeys), [
-        ApiError::RoleNotGrantable { role: "owner" },
+    get::get_api_key => Access::Tenant(permission::READ_API_KEYS), [];
+    delete::delete_api_key => Access::Tenant(permission::WRITE_API_KEYS), [
+        ApiError::RoleNotGrantable { role: RoleName::OWNER },
     ];
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct ApiKeyResponse {
     hint: String,
     /// What it may do: `owner`, `admin`, `developer` or `read_only`.
     #[schema(value_type = String, example = "developer")]
-    role: Role,
+    role: RoleName,
     /// Who made it.
     #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")]
     created_by: String,

@@ -2,10 +2,10 @@
 
 mod list;
 
-use bulkhead_domain::Permission;
+use bulkhead_domain::permission;
 
 use crate::http::operation::{Access, operations};
 
 operations! {
-    list::list_jobs => Access::Tenant(Permission::ReadJobs), [], List;
+    list::list_jobs => Access::Tenant(permission::READ_JOBS), [], List;
 }

@@ -3,7 +3,7 @@
 mod get;
 
 use bulkhead_db::platform::queue::JobState;
-use bulkhead_domain::{JobId, OperatorPermission, Permission};
+use bulkhead_domain::{JobId, operator_permission, permission};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::http::operation::{Access, operations};
 
 operations! {
-    get::get_operation => Access::Either(Permission::ReadJobs, OperatorPermission::ReadOperations), [];
+    get::get_operation => Access::Either(permission::READ_JOBS, operator_permission::READ_OPERATIONS), [];
 }
 
 /// Work that was accepted.

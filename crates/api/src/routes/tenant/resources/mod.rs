@@ -7,7 +7,7 @@ mod list;
 mod update;
 
 use bulkhead_db::{JsonText, tenant::resources::Resource};
-use bulkhead_domain::{JsonContent, Permission, ResourceId, Text};
+use bulkhead_domain::{JsonContent, ResourceId, Text, permission};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,15 +19,15 @@ use crate::http::{
 };
 
 operations! {
-    list::list_resources => Access::Tenant(Permission::ReadResources), [], Page;
-    create::create_resource => Access::Tenant(Permission::WriteResources), [
+    list::list_resources => Access::Tenant(permission::READ_RESOURCES), [], Page;
+    create::create_resource => Access::Tenant(permission::WRITE_RESOURCES), [
         ApiError::Validation(Vec::new()),
     ], Content;
-    get::get_resource => Access::Tenant(Permission::ReadResources), [], Content;
-    update::update_resource => Access::Tenant(Permission::WriteResources), [
+    get::get_resource => Access::Tenant(permission::READ_RESOURCES), [], Content;
+    update::update_resource => Access::Tenant(permission::WRITE_RESOURCES), [
         ApiError::Validation(Vec::new()),
     ], Content;
-    delete::delete_resource => Access::Tenant(Permission::WriteResources), [];
+    delete::delete_resource => Access::Tenant(permission::WRITE_RESOURCES), [];
 }
 
 /// A business object.

@@ -2,10 +2,10 @@
 
 mod list_decisions;
 
-use bulkhead_domain::Permission;
+use bulkhead_domain::permission;
 
 use crate::http::operation::{Access, operations};
 
 operations! {
-    list_decisions::list_scaling_decisions => Access::Tenant(Permission::ReadScaling), [], List;
+    list_decisions::list_scaling_decisions => Access::Tenant(permission::READ_SCALING), [], List;
 }

@@ -6,7 +6,7 @@ pub(crate) mod report;
 
 use bigdecimal::BigDecimal;
 use bulkhead_db::platform::usage::TenantTotals;
-use bulkhead_domain::{Permission, usage::Meter};
+use bulkhead_domain::{permission, usage::Meter};
 use chrono::{DateTime, Months, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,8 +17,8 @@ use crate::http::{
 };
 
 operations! {
-    get::get_usage => Access::Tenant(Permission::ReadUsage), [], Page;
-    report::get_usage_report => Access::Tenant(Permission::ReadUsage), [];
+    get::get_usage => Access::Tenant(permission::READ_USAGE), [], Page;
+    report::get_usage_report => Access::Tenant(permission::READ_USAGE), [];
 }
 
 /// A tenant's usage in one month.

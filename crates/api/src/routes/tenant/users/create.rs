@@ -8,17 +8,20 @@ use bulkhead_db::{
         users,
     },
 };
-use bulkhead_domain::{Email, Role, UserId};
+use bulkhead_domain::{Email, RoleName, UserId, access::Side};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
 use super::UserResponse;
-use crate::http::{
-    answer::Answer,
-    call::{TenantCall, Written},
-    error::{ApiError, FieldError},
-    extract::{IdempotencyKeyHeader, Json, RequestBody},
+use crate::{
+    http::{
+        answer::Answer,
+        call::{TenantCall, Written},
+        error::{ApiError, FieldError},
+        extract::{IdempotencyKeyHeader, Json, RequestBody},
+    },
+    routes::tenant::check_grant,
 };
 
 /// A person to add.
@@ -49,10 +52,8 @@ pub(crate) async fn create_user(
     call: TenantCall,
     Json(body): Json<CreateUserRequest>,
 ) -> Result<Answer, ApiError> {
-    let (email, password, role) = parse(body)?;
-    if !call.role().may_grant(role) {
-        return Err(ApiError::RoleNotGrantable { role: role.as_str() });
-    }
+    let (email, password, role) = parse(body, call.state().access().tenants())?;
+    check_grant(&call, role)?;
     let at = call.at();
     // A hash is dear: not for an answer that is known without it.
     let look = async |tx: &mut TenantTx| {
@@ -88,10 +89,10 @@ const fn has_room(users: &Cap) -> Result<(), ApiError> {
     }
 }
 
-fn parse(request: CreateUserRequest) -> Result<(Email, Password, Role), ApiError> {
+fn parse(request: CreateUserRequest, roles: &Side) -> Result<(Email, Password, RoleName), ApiError> {
     let email = request.email.parse::<Email>();
     let password = Password::try_from(request.password);
-    let role = request.role.parse::<Role>();
+    let role = roles.parse(&request.role);
     match (email, password, role) {
         (Ok(email), Ok(password), Ok(role)) => Ok((email, password, role)),
         (email, password, role) => {

@@ -7,7 +7,7 @@ mod list;
 mod update;
 
 use bulkhead_db::tenant::users::User;
-use bulkhead_domain::{Permission, Role, UserId};
+use bulkhead_domain::{RoleName, UserId, permission};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,21 +18,21 @@ use crate::http::{
 };
 
 operations! {
-    list::list_users => Access::Tenant(Permission::ReadUsers), [], List;
-    create::create_user => Access::Tenant(Permission::WriteUsers), [
+    list::list_users => Access::Tenant(permission::READ_USERS), [], List;
+    create::create_user => Access::Tenant(permission::WRITE_USERS), [
         ApiError::Validation(Vec::new()),
-        ApiError::RoleNotGrantable { role: "owner" },
+        ApiError::RoleNotGrantable { role: RoleName::OWNER },
         ApiError::Taken { what: "e-mail address" },
         ApiError::PlanLimitReached { what: "users", most: 100 },
     ];
-    get::get_user => Access::Tenant(Permission::ReadUsers), [];
-    update::update_user => Access::Tenant(Permission::WriteUsers), [
+    get::get_user => Access::Tenant(permission::READ_USERS), [];
+    update::update_user => Access::Tenant(permission::WRITE_USERS), [
         ApiError::Validation(Vec::new()),
-        ApiError::RoleNotGrantable { role: "owner" },
+        ApiError::RoleNotGrantable { role: RoleName::OWNER },
         ApiError::LastOwner,
     ];
-    delete::delete_user => Access::Tenant(Permission::WriteUsers), [
-        ApiError::RoleNotGrantable { role: "owner" },
+    delete::delete_user => Access::Tenant(permission::WRITE_USERS), [
+        ApiError::RoleNotGrantable { role: RoleName::OWNER },
         ApiError::LastOwner,
     ];
 }
@@ -48,7 +48,7 @@ pub(crate) struct UserResponse {
     email: String,
     /// What they may do: `owner`, `admin`, `developer` or `read_only`.
     #[schema(value_type = String, example = "developer")]
-    role: Role,
+    role: RoleName,
     /// Grows by one with every change; the ETag says the same.
     #[schema(example = 1)]
     version: i64,

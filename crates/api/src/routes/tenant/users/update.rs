@@ -5,17 +5,20 @@ use bulkhead_db::{
     gate::revocations::{Revoked, revoke},
     tenant::users::{self, Locked, User},
 };
-use bulkhead_domain::{Role, UserId};
+use bulkhead_domain::{RoleName, UserId};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
 use super::UserResponse;
-use crate::http::{
-    answer::Answer,
-    call::{TenantCall, Written},
-    error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody},
+use crate::{
+    http::{
+        answer::Answer,
+        call::{TenantCall, Written},
+        error::ApiError,
+        extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody},
+    },
+    routes::tenant::check_grant,
 };
 
 /// What to change.
@@ -44,12 +47,11 @@ pub(crate) async fn update_user(
     if_match: IfMatch,
     Json(body): Json<UpdateUserRequest>,
 ) -> Result<Answer, ApiError> {
-    let role = body.role.parse::<Role>().map_err(|error| ApiError::field("/role", error))?;
+    let roles = call.state().access().tenants();
+    let role = roles.parse(&body.role).map_err(|error| ApiError::field("/role", error))?;
     call.write(async |tx| {
-        let current = changeable(tx, &call, id, role == Role::Owner).await?;
-        if !call.role().may_grant(role) {
-            return Err(ApiError::RoleNotGrantable { role: role.as_str() });
-        }
+        let current = changeable(tx, &call, id, role == RoleName::OWNER).await?;
+        check_grant(&call, role)?;
         if_match.check(current.version)?;
         if current.role == role {
             return Ok(Written::unchanged(shown(current)?));
@@ -75,10 +77,8 @@ pub(super) async fn changeable(
     stays_owner: bool,
 ) -> Result<User, ApiError> {
     let Locked { user, has_other_owners } = users::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
-    if !call.role().may_grant(user.role) {
-        return Err(ApiError::RoleNotGrantable { role: user.role.as_str() });
-    }
-    if user.role == Role::Owner && !stays_owner && !has_other_owners {
+    check_grant(call, user.role)?;
+    if user.role == RoleName::OWNER && !stays_owner && !has_other_owners {
         return Err(ApiError::LastOwner);
     }
     Ok(user)
