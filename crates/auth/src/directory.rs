@@ -1,4 +1,4 @@
-//! What a node remembers of tenants: state, plan, limit.
+//! What a node remembers of tenants: state, limit.
 //!
 //! Owns a bounded copy of the platform's directory. An entry is believed for a minute at most, and only until somebody
 //! announces a change (`platform::revocations::announce_tenant_change`), which every node reads within seconds; a node that

@@ -27,8 +27,8 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{
-    ApiKeyId, Clock as _, Evidence, JobId, Plan, Proven, ResourceId, RoleName, SchemaName, Slug, SystemClock,
-    TenantId, UserId,
+    ApiKeyId, Clock as _, Evidence, JobId, PlanName, Proven, ResourceId, RoleName, SchemaName, Slug,
+    SystemClock, TenantId, UserId,
 };
 use bulkhead_fixtures::{Cluster, TestDb, TestRedis};
 use bulkhead_servers::{Binaries, Scratch};
@@ -414,7 +414,7 @@ impl Builder {
             id,
             slug: &slug,
             name: "A benchmark's",
-            plan: Plan::Enterprise,
+            plan: PlanName::ENTERPRISE,
             owner: UserId::mint(at),
             owner_email: &email,
             owner_password_hash: "not a hash: nobody logs in",

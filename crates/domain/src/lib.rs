@@ -25,7 +25,7 @@ pub use access::{
 pub use clock::{Clock, SystemClock};
 pub use id::{ApiKeyId, IdError, JobId, OperatorId, ResourceId, SessionId, TenantId, UserId};
 pub use json::{JsonContent, JsonFault, JsonObject};
-pub use limit::{Limit, Plan};
+pub use limit::{Limit, PlanName};
 pub use mac::Mac;
 pub use network::{Network, Site};
 pub use proven::{Evidence, Proven};

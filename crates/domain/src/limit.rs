@@ -1,62 +1,46 @@
 //! Plans and the request limits that come with them.
 
-use std::str::FromStr;
+use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 
-use crate::text::TextError;
+/// The name of a plan: what a tenant has bought.
+///
+/// Plans are rows of `platform.plans`, with their limits. A program knows none of them but by name, so that one which was added
+/// by hand, or by a newer version, is shown and served like the others; a name that a person sends is looked up there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PlanName(Cow<'static, str>);
 
-/// What a tenant has bought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Plan {
-    /// 100 requests a minute.
-    Free,
-    /// 1,000 requests a minute.
-    Pro,
-    /// 10,000 requests a minute.
-    Enterprise,
-}
+impl PlanName {
+    /// The least of the plans that every platform begins with.
+    pub const FREE: Self = Self(Cow::Borrowed("free"));
+    /// The middle one.
+    pub const PRO: Self = Self(Cow::Borrowed("pro"));
+    /// The largest.
+    pub const ENTERPRISE: Self = Self(Cow::Borrowed("enterprise"));
 
-impl Plan {
-    /// Every plan.
-    pub const ALL: [Self; 3] = [Self::Free, Self::Pro, Self::Enterprise];
-
-    /// The word the database and the API use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Free => "free",
-            Self::Pro => "pro",
-            Self::Enterprise => "enterprise",
-        }
-    }
-
-    /// The limit that a tenant of this plan starts with; `platform.plans` carries the same numbers and may be changed.
-    pub const fn default_limit(self) -> Limit {
-        match self {
-            Self::Free => Limit { per_minute: 100, burst: 100 },
-            Self::Pro => Limit { per_minute: 1_000, burst: 1_000 },
-            Self::Enterprise => Limit { per_minute: 10_000, burst: 10_000 },
-        }
+    /// The word that the database and the API use.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
-impl TryFrom<String> for Plan {
-    type Error = TextError;
-
-    fn try_from(text: String) -> Result<Self, TextError> {
-        text.parse()
+/// A name as a row has it.
+impl From<String> for PlanName {
+    fn from(name: String) -> Self {
+        Self(Cow::Owned(name))
     }
 }
 
-impl FromStr for Plan {
-    type Err = TextError;
+impl fmt::Display for PlanName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
-    fn from_str(text: &str) -> Result<Self, TextError> {
-        Self::ALL
-            .into_iter()
-            .find(|plan| plan.as_str() == text)
-            .ok_or(TextError::new("must be free, pro or enterprise"))
+impl Serialize for PlanName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bulkhead_auth::{AuthError, Bounds, LoginAttempt, attempts::LONGEST_WAIT};
 use bulkhead_db::{Db, Pool, PoolOptions, Shares, platform::tenants::DirectoryEntry};
-use bulkhead_domain::{Plan, api_key::ApiKey};
+use bulkhead_domain::{PlanName, api_key::ApiKey};
 use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, TestTenant, timeouts};
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -34,10 +34,10 @@ async fn add_operator(db: &TestDb, tenant: &TestTenant) -> Result<()> {
 async fn every_failed_login_asks_the_same_queries() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
-        let other = db.create_tenant("zeppelin", Plan::Free).await?;
-        let closed = db.create_tenant("closed", Plan::Free).await?;
-        let building = db.sign_up("building", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
+        let other = db.create_tenant("zeppelin", PlanName::FREE).await?;
+        let closed = db.create_tenant("closed", PlanName::FREE).await?;
+        let building = db.sign_up("building", PlanName::FREE).await?;
         db.sql(&format!(
             "UPDATE platform.tenants SET status = 'suspended' WHERE id = '{}'",
             closed.id.uuid()
@@ -100,7 +100,7 @@ async fn every_failed_login_asks_the_same_queries() -> Result<()> {
 async fn a_key_that_has_lapsed_is_no_guess_and_looked_up_once() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let (own, counts) = watched(&db).await?;
         let node = Node::with(own, Bounds::default()).await?;
         let (id, key) = node.key(&tenant).await?;
@@ -132,7 +132,7 @@ async fn a_key_that_has_lapsed_is_no_guess_and_looked_up_once() -> Result<()> {
 async fn what_a_deleted_tenant_has_left_behind_is_no_guess() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let node = Node::on(&db).await?;
         let tokens = node.log_in(&tenant).await?;
         let (id, key) = node.key(&tenant).await?;
@@ -164,7 +164,7 @@ async fn what_a_deleted_tenant_has_left_behind_is_no_guess() -> Result<()> {
 async fn a_dead_refresh_token_is_no_guess_and_looked_up_once() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let (own, counts) = watched(&db).await?;
         let node = Node::with(own, Bounds::default()).await?;
         let tokens = node.log_in(&tenant).await?;
@@ -186,7 +186,7 @@ async fn who_may_not_guess_any_more_is_refused_before_the_look_up_and_not_when_n
 {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let (own, counts) = watched(&db).await?;
         let mut node = Node::with(own, Bounds::default()).await?;
         // From 192.0.2.1.
@@ -250,7 +250,7 @@ async fn who_may_not_guess_any_more_is_refused_before_the_look_up_and_not_when_n
 async fn a_login_right_after_a_suspension_is_told_so_and_a_wrong_password_is_not() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let node = Node::on(&db).await?;
         // Remembered as in service.
         let tokens = node.log_in(&tenant).await?;
@@ -269,7 +269,7 @@ async fn a_login_right_after_a_suspension_is_told_so_and_a_wrong_password_is_not
 async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_comes_back() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let (own, counts) = watched(&db).await?;
         let node = Node::with(own, Bounds::default()).await?;
         // From 192.0.2.1.
@@ -324,7 +324,7 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
 async fn a_login_that_is_broken_off_because_we_are_slow_is_no_failure() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let node = Node::on(&db).await?;
         for table in ["users", "sessions"] {
             let lock = db.session(Login::Admin).await?;
@@ -348,7 +348,7 @@ async fn a_login_that_is_broken_off_because_we_are_slow_is_no_failure() -> Resul
 async fn look_ups_of_strangers_hold_up_neither_a_tenant_nor_those_who_are_known() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         add_operator(&db, &tenant).await?;
         let pool = |login, connections, shares| {
             anyhow::Ok(Pool::new(
@@ -407,7 +407,7 @@ async fn look_ups_of_strangers_hold_up_neither_a_tenant_nor_those_who_are_known(
 async fn a_person_has_a_hundred_sessions_and_what_is_over_is_removed() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let own = tenant.schema();
         add_operator(&db, &tenant).await?;
         let node = Node::on(&db).await?;
@@ -450,7 +450,7 @@ async fn a_person_has_a_hundred_sessions_and_what_is_over_is_removed() -> Result
 async fn how_long_a_session_lives_is_counted_by_the_databases_clock() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let node = Node::skewed(&db, TimeDelta::seconds(-5)).await?;
         node.log_in(&tenant).await?;
         let life =
@@ -465,7 +465,7 @@ async fn how_long_a_session_lives_is_counted_by_the_databases_clock() -> Result<
 async fn a_tenant_at_its_limit_is_told_after_the_password_and_before_a_session() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let node = Node::on(&db).await?;
         let tokens = node.log_in(&tenant).await?;
         let wait = Duration::from_secs(7);

@@ -19,4 +19,6 @@ mod signing_keys;
 #[cfg(test)]
 mod stale;
 #[cfg(test)]
+mod unknown_roles;
+#[cfg(test)]
 mod wire;

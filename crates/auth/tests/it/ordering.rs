@@ -3,7 +3,7 @@
 use anyhow::Result;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bulkhead_auth::{AuthError, RefreshToken, Tokens};
-use bulkhead_domain::{Plan, RoleName};
+use bulkhead_domain::{PlanName, RoleName};
 use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, TestTenant};
 use chrono::TimeDelta;
 use tokio::task::LocalSet;
@@ -15,7 +15,7 @@ use crate::{
 
 async fn given() -> Result<(TestDb, TestTenant, Node, Tokens)> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let node = Node::on(&db).await?;
     let tokens = node.log_in(&tenant).await?;
     Ok((db, tenant, node, tokens))
@@ -180,7 +180,7 @@ async fn an_operators_refresh_and_login_wait_for_what_changes_them() -> Result<(
 async fn a_key_that_is_verified_inside_an_open_revocation_is_refused_once_that_is_read() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         for skew in [-5, 0, 5] {
             let node = Node::skewed(&db, TimeDelta::seconds(skew)).await?;
             let (id, key) = node.key(&tenant).await?;
@@ -210,7 +210,7 @@ async fn a_clock_that_goes_wrong_by_five_seconds_lets_no_old_token_in_and_keeps_
 {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let right = Node::on(&db).await?;
         for skew in [-5, 5] {
             let wrong = Node::skewed(&db, TimeDelta::seconds(skew)).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use bulkhead_auth::{AuthError, Bounds};
-use bulkhead_domain::{Plan, RoleName};
+use bulkhead_domain::{PlanName, RoleName};
 use bulkhead_fixtures::{Cluster, Login, OWNER_PASSWORD, TestDb, TestTenant};
 use tokio::task::LocalSet;
 
@@ -30,8 +30,10 @@ async fn one_tenants_surplus_costs_no_other_tenant_a_refusal_or_a_login() -> Res
     let test = async {
         let db = TestDb::new().await?;
         keep(&db, 10).await?;
-        let (loud, quiet) =
-            (db.create_tenant("loud", Plan::Free).await?, db.create_tenant("quiet", Plan::Free).await?);
+        let (loud, quiet) = (
+            db.create_tenant("loud", PlanName::FREE).await?,
+            db.create_tenant("quiet", PlanName::FREE).await?,
+        );
         let node = Node::with(db.db()?, Bounds { group: 10, total: 20 }).await?;
         let (loud_tokens, quiet_tokens) = (node.log_in(&loud).await?, node.log_in(&quiet).await?);
         let (_, loud_key) = node.key(&loud).await?;
@@ -67,7 +69,7 @@ async fn what_was_revoked_before_the_surplus_stays_revoked_after_it() -> Result<
     let test = async {
         let db = TestDb::new().await?;
         keep(&db, 3).await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let node = Node::on(&db).await?;
         let tokens = node.log_in(&tenant).await?;
         node.let_in(&tokens.access.text).await?;
@@ -88,7 +90,7 @@ async fn operators_surplus_is_their_own() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
         keep(&db, 10).await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let node = Node::on(&db).await?;
         let tokens = node.log_in(&tenant).await?;
         let hash = db.value(&format!("SELECT password_hash FROM {}.users", tenant.schema())).await?;
@@ -117,7 +119,7 @@ async fn operators_surplus_is_their_own() -> Result<()> {
 async fn what_is_committed_while_somebody_coarsens_is_not_lost() -> Result<()> {
     let db = TestDb::new().await?;
     keep(&db, 1).await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let id = tenant.id.uuid();
     let revoke = format!("SELECT platform.revoke('{id}', 'user', gen_random_uuid())");
     db.sql(&revoke).await?;
@@ -152,7 +154,7 @@ async fn what_is_committed_while_somebody_coarsens_is_not_lost() -> Result<()> {
 async fn a_slow_commit_is_not_passed_over_and_nothing_is_read_twice() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let node = Node::on(&db).await?;
         let tokens = node.log_in(&tenant).await?;
         node.let_in(&tokens.access.text).await?;
@@ -190,7 +192,7 @@ async fn a_server_that_takes_anothers_place_is_read_from_the_beginning() -> Resu
         anyhow::ensure!(ahead.parse::<u64>()? > behind.parse::<u64>()?, "{ahead} is not after {behind}");
 
         let mut node = Node::on(&first).await?;
-        let tenant = second.create_tenant("acme", Plan::Free).await?;
+        let tenant = second.create_tenant("acme", PlanName::FREE).await?;
         let at_second = Node::on(&second).await?;
         let tokens = at_second.log_in(&tenant).await?;
         node.db = second.db()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bulkhead_auth::{AuthError, Bounds};
 use bulkhead_db::{Db, Pool};
-use bulkhead_domain::{Plan, RoleName};
+use bulkhead_domain::{PlanName, RoleName};
 use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, timeouts};
 use bulkhead_telemetry::Metrics;
 use chrono::TimeDelta;
@@ -19,7 +19,7 @@ use crate::node::{Node, role_of};
 async fn each_credential_is_looked_up_by_itself_and_refused_when_it_was_revoked() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let hash = db.value(&format!("SELECT password_hash FROM {}.users", tenant.schema())).await?;
         db.sql(&format!(
             "INSERT INTO platform.operators VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'admin', now())"
@@ -72,7 +72,7 @@ fn transactions(metrics: &Metrics, pool: &str) -> u64 {
 async fn however_many_find_the_view_too_old_it_is_read_once_and_a_tenant_too() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let metrics = Metrics::new()?;
         let pool = |login, name| {
             let options = TestDb::pool_options(4);
@@ -104,7 +104,7 @@ async fn however_many_find_the_view_too_old_it_is_read_once_and_a_tenant_too() -
 async fn who_waits_for_the_view_waits_for_a_moment_and_shares_the_failure() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let mut node = Node::on(&db).await?;
         let tokens = node.log_in(&tenant).await?;
         let lock = db.session(Login::Admin).await?;

@@ -9,7 +9,7 @@ use bulkhead_db::{
     Authority, Db, DbError, JsonText, Owner, Shares,
     fleet::{migrate::TENANT_MIGRATIONS, provision::provision_tenant},
     platform::{
-        operators,
+        operators, plans,
         tenants::{self, NewTenant},
     },
     tenant::{
@@ -19,8 +19,8 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{
-    Clock, Evidence, JobId, OperatorId, Plan, Proven, ResourceId, RoleName, SystemClock, TenantStatus,
-    UserId, api_key::ApiKey,
+    Clock, Evidence, JobId, OperatorId, Proven, ResourceId, RoleName, SystemClock, TenantStatus, UserId,
+    api_key::ApiKey,
 };
 use bulkhead_telemetry::Metrics;
 use serde_json::json;
@@ -93,7 +93,10 @@ impl Seed {
     async fn announce(&self, demo: &DemoTenant) -> Result<()> {
         let hash = self.hasher.hash(TURN, demo.owner.password.parse()?).await?;
         let now = SystemClock.now();
-        let (slug, plan) = (demo.slug.parse()?, demo.plan.parse::<Plan>()?);
+        let slug = demo.slug.parse()?;
+        let find = async |tx: &mut _| plans::find(tx, &demo.plan).await;
+        let plan = self.db.platform_read::<_, DbError>(Authority::machinery(), find).await?;
+        let plan = plan.with_context(|| format!("the plan of {}", demo.slug))?;
         let new = NewTenant {
             id: Some(demo.id),
             slug: &slug,

@@ -1,6 +1,6 @@
 //! What a tenant may know of its own entry in the platform.
 
-use bulkhead_domain::{Plan, TenantId};
+use bulkhead_domain::{PlanName, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
@@ -22,7 +22,7 @@ pub struct Profile {
     pub name: String,
     /// Its plan.
     #[diesel(deserialize_as = String)]
-    pub plan: Plan,
+    pub plan: PlanName,
     /// The request limit in force.
     pub requests_per_minute: i32,
     /// The burst in force.

@@ -6,6 +6,7 @@ pub mod idempotency;
 pub mod lifecycle;
 pub mod nodes;
 pub mod operators;
+pub mod plans;
 pub mod queue;
 pub mod revocations;
 pub mod scaling;

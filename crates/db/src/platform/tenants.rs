@@ -1,6 +1,6 @@
 //! The tenants, and the directory that authentication looks them up in. How one leaves is in `lifecycle.rs`.
 
-use bulkhead_domain::{Limit, Plan, SchemaName, Slug, TenantId, TenantStatus, UserId};
+use bulkhead_domain::{Limit, PlanName, SchemaName, Slug, TenantId, TenantStatus, UserId};
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
@@ -35,7 +35,7 @@ pub struct Tenant {
     pub status: TenantStatus,
     /// What it has bought.
     #[diesel(deserialize_as = String)]
-    pub plan: Plan,
+    pub plan: PlanName,
     /// Grows by one with every change.
     pub version: i64,
     /// When it signed up.
@@ -72,8 +72,8 @@ pub struct NewTenant<'a> {
     pub slug: &'a Slug,
     /// The name people read.
     pub name: &'a str,
-    /// What it has bought.
-    pub plan: Plan,
+    /// What it has bought: a plan that there is.
+    pub plan: PlanName,
     /// Its first owner's id.
     pub owner: UserId,
     /// Its first owner's address.
@@ -97,8 +97,6 @@ pub struct DirectoryEntry {
     pub id: TenantId,
     /// Where it is in its life.
     pub status: TenantStatus,
-    /// What it has bought.
-    pub plan: Plan,
     /// The request limit in force.
     pub limit: Limit,
 }
@@ -230,8 +228,8 @@ pub async fn list(
 pub struct TenantChange<'a> {
     /// The new name.
     pub name: Option<&'a str>,
-    /// The new plan.
-    pub plan: Option<Plan>,
+    /// The new plan, one that there is.
+    pub plan: Option<&'a PlanName>,
     /// The new state.
     pub status: Option<TenantStatus>,
 }
@@ -240,7 +238,7 @@ impl TenantChange<'_> {
     /// Whether it would leave the tenant as it is.
     pub fn keeps(&self, tenant: &Tenant) -> bool {
         self.name.is_none_or(|name| name == tenant.name)
-            && self.plan.is_none_or(|plan| plan == tenant.plan)
+            && self.plan.is_none_or(|plan| *plan == tenant.plan)
             && self.status.is_none_or(|status| status == tenant.status)
     }
 }
@@ -265,7 +263,7 @@ pub async fn update(
     tx.tx.one(statement).await
 }
 
-type EntryRow = (Uuid, String, String, Option<i32>, Option<i32>, i32, i32);
+type EntryRow = (Uuid, String, Option<i32>, Option<i32>, i32, i32);
 
 /// A row of the directory that a login is checked against.
 #[derive(QueryableByName)]
@@ -274,8 +272,6 @@ struct LoginRow {
     id: Uuid,
     #[diesel(sql_type = Text)]
     status: String,
-    #[diesel(sql_type = Text)]
-    plan: String,
     #[diesel(sql_type = Integer)]
     requests_per_minute: i32,
     #[diesel(sql_type = Integer)]
@@ -303,18 +299,18 @@ pub async fn login_tenant(tx: &mut PlatformTx, slug: &str, decoy: &str) -> DbRes
              (SELECT 1, tenants.* FROM tenants WHERE status = 'active' AND slug >= $2 ORDER BY slug LIMIT 1) \
              UNION ALL \
              (SELECT 2, tenants.* FROM tenants WHERE status = 'active' ORDER BY slug LIMIT 1)) \
-         SELECT found.id, found.status, found.plan, \
+         SELECT found.id, found.status, \
                 coalesce(found.requests_per_minute, plans.requests_per_minute) AS requests_per_minute, \
                 coalesce(found.burst, plans.burst) AS burst, rank = 0 AS is_it \
          FROM found JOIN plans ON plans.name = found.plan ORDER BY rank LIMIT 1",
     );
     let row: Option<LoginRow> = tx.tx.first(query.bind::<Text, _>(slug).bind::<Text, _>(decoy)).await?;
     row.map(|row| {
-        let LoginRow { id, status, plan, requests_per_minute, burst, is_it } = row;
+        let LoginRow { id, status, requests_per_minute, burst, is_it } = row;
         if !is_it {
             return Ok(LoginTenant::Decoy(TenantId::from_uuid(id)));
         }
-        let entry = read_entry((id, status, plan, None, None, requests_per_minute, burst))?;
+        let entry = read_entry((id, status, None, None, requests_per_minute, burst))?;
         Ok(LoginTenant::Named(entry))
     })
     .transpose()
@@ -332,7 +328,6 @@ pub async fn entry(tx: &mut PlatformTx, id: TenantId) -> DbResult<Option<Directo
     let query = tenants::table.inner_join(plans::table).filter(tenants::id.eq(id.uuid())).select((
         tenants::id,
         tenants::status,
-        tenants::plan,
         tenants::requests_per_minute,
         tenants::burst,
         plans::requests_per_minute,
@@ -343,7 +338,7 @@ pub async fn entry(tx: &mut PlatformTx, id: TenantId) -> DbResult<Option<Directo
 }
 
 fn read_entry(
-    (id, status, plan, own_rate, own_burst, plan_rate, plan_burst): EntryRow,
+    (id, status, own_rate, own_burst, plan_rate, plan_burst): EntryRow,
 ) -> DbResult<DirectoryEntry> {
     let unreadable =
         |error: bulkhead_domain::TextError| crate::DbError::Unreadable(format!("tenant {id}: {error}"));
@@ -351,7 +346,6 @@ fn read_entry(
     Ok(DirectoryEntry {
         id: TenantId::from_uuid(id),
         status: status.parse().map_err(unreadable)?,
-        plan: plan.parse().map_err(unreadable)?,
         limit: Limit {
             per_minute: positive(own_rate.unwrap_or(plan_rate)),
             burst: positive(own_burst.unwrap_or(plan_burst)),

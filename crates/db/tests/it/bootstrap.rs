@@ -11,7 +11,7 @@ use bulkhead_db::{
     },
     platform::tenants::{self, NewTenant},
 };
-use bulkhead_domain::{Clock as _, JobId, Plan, Slug, SystemClock, TenantId, UserId};
+use bulkhead_domain::{Clock as _, JobId, PlanName, Slug, SystemClock, TenantId, UserId};
 use bulkhead_fixtures::{Cluster, Login, TestDb, timeouts};
 use std::{sync::Arc, time::Duration};
 
@@ -94,7 +94,7 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
                     id: None,
                     slug: &slug,
                     name,
-                    plan: Plan::Free,
+                    plan: PlanName::FREE,
                     owner,
                     owner_email,
                     owner_password_hash,

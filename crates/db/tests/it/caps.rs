@@ -11,7 +11,7 @@ use bulkhead_db::{
         users,
     },
 };
-use bulkhead_domain::{ApiKeyId, Clock as _, Plan, RoleName, SystemClock, UserId};
+use bulkhead_domain::{ApiKeyId, Clock as _, PlanName, RoleName, SystemClock, UserId};
 use bulkhead_fixtures::{Login, TestDb, TestTenant};
 use tokio::sync::oneshot;
 
@@ -64,8 +64,8 @@ async fn add(db: &Db, tenant: &TestTenant, what: Capped, open: Option<Open>) -> 
 #[tokio::test]
 async fn two_at_once_do_not_pass_the_cap() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
-    let other = db.create_tenant("other", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
+    let other = db.create_tenant("other", PlanName::FREE).await?;
     // The owner is there already.
     db.sql("UPDATE platform.plans SET max_users = 2, max_api_keys = 1 WHERE name = 'free'").await?;
     let pool = db.db()?;
@@ -103,7 +103,8 @@ async fn two_at_once_do_not_pass_the_cap() -> Result<()> {
 async fn no_two_tenants_share_a_lock() -> Result<()> {
     let db = TestDb::new().await?;
     let pool = db.db()?;
-    for tenant in [db.create_tenant("acme", Plan::Free).await?, db.create_tenant("other", Plan::Free).await?]
+    for tenant in
+        [db.create_tenant("acme", PlanName::FREE).await?, db.create_tenant("other", PlanName::FREE).await?]
     {
         for (what, table) in [(Capped::Users, "users"), (Capped::ApiKeys, "api_keys")] {
             let locked = pool
@@ -126,16 +127,16 @@ async fn each_plan_has_its_own_caps_and_keys_that_do_not_work_take_no_room() -> 
     let db = TestDb::new().await?;
     let pool = db.db()?;
     for (plan, most) in
-        [(Plan::Free, [100, 50]), (Plan::Pro, [5_000, 500]), (Plan::Enterprise, [100_000, 5_000])]
+        [(PlanName::FREE, [100, 50]), (PlanName::PRO, [5_000, 500]), (PlanName::ENTERPRISE, [100_000, 5_000])]
     {
-        let tenant = db.create_tenant(plan.as_str(), plan).await?;
+        let tenant = db.create_tenant(plan.as_str(), plan.clone()).await?;
         for (what, most) in [Capped::Users, Capped::ApiKeys].into_iter().zip(most) {
             let look = async |tx: &mut _| caps::look(tx, what).await;
             let cap = pool.read::<_, DbError>(tenant.proven(), look).await?;
             assert_eq!((cap.most, cap.used), (most, i64::from(what == Capped::Users)));
         }
     }
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     db.sql("UPDATE platform.plans SET max_api_keys = 1 WHERE name = 'free'").await?;
     let schema = tenant.schema();
     for gone in ["revoked_at = now()", "expires_at = now()"] {
@@ -149,7 +150,7 @@ async fn each_plan_has_its_own_caps_and_keys_that_do_not_work_take_no_room() -> 
 #[tokio::test]
 async fn a_tenant_that_makes_and_revokes_keys_all_day_does_not_fill_its_table() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let schema = tenant.schema();
     db.sql(&format!(
         "INSERT INTO {schema}.api_keys SELECT gen_random_uuid(), n::text, '', '', 'owner', '', now(), NULL, \
@@ -169,7 +170,7 @@ async fn a_tenant_that_makes_and_revokes_keys_all_day_does_not_fill_its_table() 
 async fn nobody_sees_or_changes_another_tenants_caps() -> Result<()> {
     let db = TestDb::new().await?;
     let (free, pro) =
-        (db.create_tenant("free", Plan::Free).await?, db.create_tenant("pro", Plan::Pro).await?);
+        (db.create_tenant("free", PlanName::FREE).await?, db.create_tenant("pro", PlanName::PRO).await?);
     let client = db.session(Login::Tenant).await?;
     for (tenant, most) in [(&free, 100), (&pro, 5_000)] {
         client.batch_execute(&format!("SET ROLE {}", tenant.schema())).await?;

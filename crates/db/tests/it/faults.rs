@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Connector, Db, DbError, DbResult, JsonText, Pool, PoolOptions, gate::profile, tenant::resources,
 };
-use bulkhead_domain::{Clock as _, JsonObject, Plan, ResourceId, SystemClock};
+use bulkhead_domain::{Clock as _, JsonObject, PlanName, ResourceId, SystemClock};
 use bulkhead_fixtures::{Cluster, TestDb, TestTenant, timeouts};
 use bulkhead_servers::Signal;
 use futures::future::join_all;
@@ -52,8 +52,8 @@ async fn what_was_acknowledged_survives_a_kill_and_service_resumes() -> Result<(
     let cluster = Cluster::start(|_| {}, None).await?;
     let database = TestDb::on(cluster.clone()).await?;
     let tenants = [
-        database.create_tenant("first", Plan::Free).await?,
-        database.create_tenant("second", Plan::Free).await?,
+        database.create_tenant("first", PlanName::FREE).await?,
+        database.create_tenant("second", PlanName::FREE).await?,
     ];
     let db = database.db()?;
     let (acknowledged, failed, over) = (RefCell::new(Vec::new()), Cell::new(0), Cell::new(false));
@@ -102,7 +102,7 @@ async fn what_was_acknowledged_survives_a_kill_and_service_resumes() -> Result<(
 async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
     let cluster = Cluster::start(|_| {}, None).await?;
     let database = TestDb::on(cluster.clone()).await?;
-    let tenant = database.create_tenant("acme", Plan::Free).await?;
+    let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     // Long beside what a busy machine adds, so that waiting once can be told from waiting twice.
     let answer = Duration::from_secs(3);
     let options = PoolOptions { answer, wait: Duration::from_millis(200), ..TestDb::pool_options(2) };
@@ -152,7 +152,7 @@ async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
 async fn connections_that_died_while_idle_cost_no_request() -> Result<()> {
     let cluster = Cluster::start(|_| {}, None).await?;
     let database = TestDb::on(cluster.clone()).await?;
-    let tenant = database.create_tenant("acme", Plan::Free).await?;
+    let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     let db = database.db()?;
     for _ in 0..2 {
         for outcome in join_all((0..4).map(|_| read(&db, &tenant))).await {

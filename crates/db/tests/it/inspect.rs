@@ -6,7 +6,7 @@ use bulkhead_db::fleet::{
     migrate::TENANT_MIGRATIONS,
     provision::schema_pool::build_ahead,
 };
-use bulkhead_domain::{Clock as _, Plan, SchemaName, SystemClock, TenantId};
+use bulkhead_domain::{Clock as _, PlanName, SchemaName, SystemClock, TenantId};
 use bulkhead_fixtures::{Cluster, Login, TestDb};
 
 async fn findings(db: &TestDb) -> Result<Vec<Finding>> {
@@ -32,10 +32,10 @@ async fn a_healthy_database_has_nothing_to_report() -> Result<()> {
     let db = TestDb::new().await?;
     let nobody: Vec<&str> = Vec::new();
     assert_eq!(unwell(&db).await?, nobody);
-    db.create_tenant("acme", Plan::Free).await?;
-    db.sign_up("waiting", Plan::Free).await?;
+    db.create_tenant("acme", PlanName::FREE).await?;
+    db.sign_up("waiting", PlanName::FREE).await?;
     let taken = ahead(&db).await?;
-    assert_eq!(db.sign_up("lucky", Plan::Free).await?.schema(), taken);
+    assert_eq!(db.sign_up("lucky", PlanName::FREE).await?.schema(), taken);
     ahead(&db).await?;
     db.sql(
         "INSERT INTO platform.jobs (id, kind, tenant_id, payload, max_attempts) \
@@ -59,8 +59,8 @@ struct Site {
 impl Site {
     async fn new() -> Result<Self> {
         let db = TestDb::on(Cluster::start(|_| {}, None).await?).await?;
-        let a = db.create_tenant("first", Plan::Free).await?.schema();
-        let b = db.create_tenant("second", Plan::Free).await?.schema();
+        let a = db.create_tenant("first", PlanName::FREE).await?.schema();
+        let b = db.create_tenant("second", PlanName::FREE).await?.schema();
         let pooled = ahead(&db).await?;
         Ok(Self { db, a, b, pooled })
     }
@@ -128,7 +128,7 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
 async fn every_tenant_that_waits_for_nobody_is_noticed() -> Result<()> {
     let Site { db, a, .. } = Site::new().await?;
     let id = db.value(&format!("SELECT id FROM platform.tenants WHERE role_name = '{a}'")).await?;
-    let waiting = db.sign_up("waiting", Plan::Free).await?.id.uuid();
+    let waiting = db.sign_up("waiting", PlanName::FREE).await?.id.uuid();
     let job = format!(
         "INSERT INTO platform.jobs (id, kind, tenant_id, payload, max_attempts) VALUES (gen_random_uuid(), 'provision_tenant', '{waiting}', '{{}}', 10)"
     );
@@ -171,7 +171,7 @@ const WITH_A_TENANT: &str = "SELECT string_agg(table_name, ' ' ORDER BY table_na
 #[tokio::test]
 async fn whatever_is_left_of_a_purged_tenant_is_noticed() -> Result<()> {
     let Site { db, .. } = Site::new().await?;
-    let gone = db.create_tenant("gone", Plan::Free).await?;
+    let gone = db.create_tenant("gone", PlanName::FREE).await?;
     let (id, name) = (gone.id.uuid(), gone.schema());
     db.sql(&format!(
         "DROP SCHEMA {name} CASCADE; SELECT tenant_roles.remove('{name}');

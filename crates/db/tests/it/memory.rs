@@ -11,7 +11,7 @@ use bulkhead_db::{
     DbError, JsonText, PAGE_BYTES, PageRequest,
     tenant::resources::{self, NewResource},
 };
-use bulkhead_domain::{Clock as _, JsonContent, Plan, ResourceId, SystemClock};
+use bulkhead_domain::{Clock as _, JsonContent, PlanName, ResourceId, SystemClock};
 use bulkhead_fixtures::TestDb;
 
 /// The largest content, unless configured otherwise.
@@ -138,7 +138,7 @@ fn the_check_of_a_text_takes_a_few_bytes_for_each_of_its() {
 #[tokio::test]
 async fn a_page_takes_a_few_times_its_bytes_whatever_is_in_it() -> Result<()> {
     let database = TestDb::new().await?;
-    let tenant = database.create_tenant("acme", Plan::Free).await?;
+    let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     let db = database.db()?;
     let page = PageRequest { after: None, limit: 100 };
     for (shape, text) in shapes() {

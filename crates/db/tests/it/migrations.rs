@@ -15,7 +15,7 @@ use bulkhead_db::{
         migrate_platform, migrate_tenants, revert_platform_once,
     },
 };
-use bulkhead_domain::Plan;
+use bulkhead_domain::PlanName;
 use bulkhead_fixtures::{Cluster, Login, TestDb, TestTenant};
 
 use crate::support::catalog;
@@ -52,7 +52,7 @@ async fn run(owner: &Owner, set: &[TenantMigration]) -> Result<MigrationReport> 
 async fn tenants(db: &TestDb, count: usize) -> Result<Vec<TestTenant>> {
     let mut made = Vec::new();
     for number in 0..count {
-        made.push(db.create_tenant(&format!("tenant-{number}"), Plan::Free).await?);
+        made.push(db.create_tenant(&format!("tenant-{number}"), PlanName::FREE).await?);
     }
     Ok(made)
 }
@@ -206,7 +206,7 @@ async fn the_end_of_a_tenants_life_is_neither_invented_nor_forgotten() -> Result
 #[tokio::test]
 async fn each_tenant_migration_goes_back_to_the_one_before() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let schema = tenant.schema();
     let admin = db.session(Login::Admin).await?;
     admin
@@ -261,10 +261,10 @@ fn tenant_migrations_stay_in_their_schema_and_their_transaction() -> Result<()> 
 #[tokio::test]
 async fn a_fresh_tenant_equals_an_upgraded_one() -> Result<()> {
     let db = TestDb::new().await?;
-    let old = db.create_tenant("old", Plan::Free).await?;
+    let old = db.create_tenant("old", PlanName::FREE).await?;
     let report = run(&db.owner()?, &with_planted()).await?;
     assert_eq!((report.migrated, report.already), (1, 0));
-    let fresh = db.create_tenant_with(&with_planted(), "fresh", Plan::Free).await?;
+    let fresh = db.create_tenant_with(&with_planted(), "fresh", PlanName::FREE).await?;
     let (upgraded, fresh) = (catalog(&db, &[&old.schema()]).await?, catalog(&db, &[&fresh.schema()]).await?);
     assert!(upgraded.contains("column §0.notes.label"), "{upgraded}");
     assert!(upgraded.contains("relation §0.notes grants INSERT to §0"), "{upgraded}");
@@ -275,7 +275,7 @@ async fn a_fresh_tenant_equals_an_upgraded_one() -> Result<()> {
 #[tokio::test]
 async fn every_foreign_key_has_an_index() -> Result<()> {
     let db = TestDb::new().await?;
-    db.create_tenant("acme", Plan::Free).await?;
+    db.create_tenant("acme", PlanName::FREE).await?;
     // An index serves a key when its first columns are the key's, in any order, and it leaves no row out.
     let bare = "SELECT conrelid::regclass || ' ' || conname FROM pg_constraint k
         WHERE contype = 'f' AND NOT EXISTS (

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bulkhead_db::{Db, DbError, PoolOptions, Shares, tenant::users};
-use bulkhead_domain::Plan;
+use bulkhead_domain::PlanName;
 use bulkhead_fixtures::{TestDb, TestTenant, timeouts};
 use futures::future::join_all;
 use tokio::{
@@ -17,7 +17,7 @@ use tokio::{
 async fn neighbours(database: &TestDb) -> Result<[TestTenant; 2]> {
     let mut found = Vec::new();
     for number in 0..64 {
-        let tenant = database.create_tenant(&format!("tenant-{number}"), Plan::Free).await?;
+        let tenant = database.create_tenant(&format!("tenant-{number}"), PlanName::FREE).await?;
         let (_time, affinity) = tenant.id.uuid().as_u64_pair();
         if affinity % 2 == 0 {
             found.push(tenant);

@@ -8,7 +8,7 @@ use bulkhead_db::{
         provision::{Provisioned, provision_tenant},
     },
 };
-use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId};
+use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{TestDb, TestTenant};
 
 async fn build(owner: &Owner, tenant: TenantId) -> Result<Provisioned, DbError> {
@@ -40,7 +40,7 @@ async fn state(db: &TestDb, tenant: &TestTenant) -> Result<String> {
 #[tokio::test]
 async fn a_tenant_gets_its_role_schema_owner_and_first_audit_entry() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.sign_up("acme", Plan::Pro).await?;
+    let tenant = db.sign_up("acme", PlanName::PRO).await?;
     assert_eq!(state(&db, &tenant).await?, "pending provisioning");
     assert_eq!(build(&db.owner()?, tenant.id).await?, Provisioned::Built);
     assert_eq!(state(&db, &tenant).await?, "role schema version active");
@@ -76,7 +76,7 @@ async fn a_tenant_gets_its_role_schema_owner_and_first_audit_entry() -> Result<(
 #[tokio::test]
 async fn building_again_changes_nothing() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let before = db.value("SELECT row_to_json(t) FROM platform.tenants t").await?;
     assert_eq!(build(&db.owner()?, tenant.id).await?, Provisioned::AlreadyActive);
     assert_eq!(db.value("SELECT row_to_json(t) FROM platform.tenants t").await?, before);
@@ -86,7 +86,7 @@ async fn building_again_changes_nothing() -> Result<()> {
 #[tokio::test]
 async fn two_that_build_the_same_tenant_wait_for_each_other() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let owner = db.owner()?;
     let (a, b, c) =
         tokio::join!(build(&owner, tenant.id), build(&owner, tenant.id), build(&owner, tenant.id));
@@ -102,7 +102,7 @@ async fn a_backend_that_dies_half_way_leaves_nothing_behind() -> Result<()> {
         &[TenantMigration { version: "20000101000000", name: "slow", up: "SELECT pg_sleep(30);" }];
     let slow: Vec<TenantMigration> = TENANT_MIGRATIONS.iter().chain(SLOW).copied().collect();
     let db = TestDb::new().await?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let owner = db.owner()?;
     let kill = async {
         // The role and the whole schema are made before the sleep; the backend is killed in it.
@@ -127,7 +127,7 @@ async fn a_backend_that_dies_half_way_leaves_nothing_behind() -> Result<()> {
 #[tokio::test]
 async fn what_the_caller_does_in_the_same_transaction_decides() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let at = SystemClock.now();
     let refused = db
         .owner()?
@@ -145,7 +145,7 @@ async fn what_the_caller_does_in_the_same_transaction_decides() -> Result<()> {
 async fn suspended_and_deleted_tenants_do_not_come_into_service() -> Result<()> {
     let db = TestDb::new().await?;
     let (suspended, deleted) =
-        (db.sign_up("suspended", Plan::Free).await?, db.sign_up("deleted", Plan::Free).await?);
+        (db.sign_up("suspended", PlanName::FREE).await?, db.sign_up("deleted", PlanName::FREE).await?);
     db.sql(
         "UPDATE platform.tenants SET status = 'suspended' WHERE slug = 'suspended'; UPDATE platform.tenants \
          SET status = 'deleted', deleted_at = now(), purge_after = now() WHERE slug = 'deleted'",

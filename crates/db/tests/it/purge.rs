@@ -15,7 +15,7 @@ use bulkhead_db::{
         tenants,
     },
 };
-use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId, TenantStatus};
+use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId, TenantStatus};
 use bulkhead_fixtures::{Login, TestDb, TestTenant, timeouts};
 use bulkhead_jobs::{PurgeExpired, PurgeTenant};
 use chrono::TimeDelta;
@@ -82,7 +82,7 @@ async fn unwell(db: &TestDb) -> Result<Vec<(&'static str, String)>> {
 
 /// A tenant that has something of everything.
 async fn furnished(db: &TestDb, slug: &str) -> Result<TestTenant> {
-    let tenant = db.create_tenant(slug, Plan::Pro).await?;
+    let tenant = db.create_tenant(slug, PlanName::PRO).await?;
     let (id, schema) = (tenant.id.uuid(), tenant.schema());
     db.sql(&format!(
         "INSERT INTO {schema}.resources (id, name, kind, data, owner, version, created_at, updated_at) SELECT gen_random_uuid(), 'r', 'k', '{{}}', 'o', 1, now(), now() FROM generate_series(1, 7);
@@ -191,7 +191,7 @@ async fn a_purge_removes_everything_but_what_the_bill_needs_and_says_so() -> Res
     assert_eq!(db.value(row).await?, before);
     assert_eq!(sweep(&db).await?, (0, 0));
     // The slug is free, and the row still says whose it was.
-    let again = db.create_tenant("gone", Plan::Free).await?;
+    let again = db.create_tenant("gone", PlanName::FREE).await?;
     assert_ne!(again.id, gone.id);
     let find = async |tx: &mut _| tenants::find_with_purge(tx, gone.id).await;
     let (tenant, purge) =
@@ -255,7 +255,7 @@ async fn a_purge_that_dies_in_any_step_is_gone_on_with() -> Result<()> {
 #[tokio::test]
 async fn large_steps_are_done_in_parts_that_add_up() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let (id, schema) = (tenant.id.uuid(), tenant.schema());
     db.sql(&format!(
         "INSERT INTO platform.jobs (id, kind, tenant_id, payload, max_attempts) SELECT gen_random_uuid(), 'purge_expired', '{id}', '{{}}', 5 FROM generate_series(1, 12000);
@@ -311,7 +311,7 @@ async fn a_deleted_tenant_comes_back_as_it_was_until_its_purge_has_begun() -> Re
 #[tokio::test]
 async fn a_tenant_that_was_in_service_is_kept_until_no_node_serves_it() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let at = SystemClock.now();
     let delete = async |tx: &mut _| {
         let tenant = tenants::lock(tx, tenant.id).await?.ok_or(DbError::Aborted)?;
@@ -328,7 +328,7 @@ async fn a_tenant_that_was_in_service_is_kept_until_no_node_serves_it() -> Resul
 #[tokio::test]
 async fn a_tenant_is_kept_by_the_clock_that_judges_when_it_is_over() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let at = SystemClock.now() - TimeDelta::minutes(2);
     let delete = async |tx: &mut _| {
         let tenant = tenants::lock(tx, tenant.id).await?.ok_or(DbError::Aborted)?;
@@ -346,7 +346,7 @@ async fn a_tenant_is_kept_by_the_clock_that_judges_when_it_is_over() -> Result<(
 #[tokio::test]
 async fn a_tenant_that_is_deleted_anew_while_a_sweep_looks_is_kept_anew() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     delete(&db, tenant.id).await?;
     let_time_pass(&db, tenant.id).await?;
     // The sweep looks at this row, and the policy holds it there.
@@ -387,7 +387,7 @@ async fn a_tenant_that_is_deleted_anew_while_a_sweep_looks_is_kept_anew() -> Res
 #[tokio::test]
 async fn a_purge_does_not_begin_while_its_tenant_is_being_restored() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     delete(&db, tenant.id).await?;
     let_time_pass(&db, tenant.id).await?;
     let restoring = async |tx: &mut _| {
@@ -423,7 +423,7 @@ async fn a_tenant_that_was_never_built_is_withdrawn_at_once() -> Result<()> {
     let (owner, pooled) = (db.owner()?, TenantId::mint(at));
     owner.write(async |tx| build_ahead(tx, TENANT_MIGRATIONS, pooled, at).await).await?;
     for (slug, there) in [("pooled", "schema role pool owner"), ("bare", "owner")] {
-        let tenant = db.sign_up(slug, Plan::Free).await?;
+        let tenant = db.sign_up(slug, PlanName::FREE).await?;
         assert_eq!(traces(&db, &tenant).await?, there);
         let withdrawn = delete(&db, tenant.id).await?;
         assert_eq!(withdrawn.purge_after, withdrawn.deleted_at);
@@ -441,7 +441,7 @@ async fn a_tenant_that_was_never_built_is_withdrawn_at_once() -> Result<()> {
         assert_eq!((receipt.schema, receipt.pending_owner, receipt.audit_kept), (slug == "pooled", true, 0));
         assert_eq!(traces(&db, &tenant).await?, "purge_tenant");
         assert_eq!(unwell(&db).await?, []);
-        db.create_tenant(slug, Plan::Free).await?;
+        db.create_tenant(slug, PlanName::FREE).await?;
     }
     Ok(())
 }
@@ -454,8 +454,8 @@ async fn jobs(db: &TestDb, kind: &str) -> Result<String> {
 #[tokio::test]
 async fn a_building_that_was_given_up_is_asked_for_again_and_later_each_time() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
-    db.create_tenant("in-service", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
+    db.create_tenant("in-service", PlanName::FREE).await?;
     // Nobody has ever asked for it.
     assert_eq!(sweep(&db).await?, (1, 0));
     assert_eq!(jobs(&db, "provision_tenant").await?, "queued");
@@ -482,7 +482,7 @@ async fn a_building_that_was_given_up_is_asked_for_again_and_later_each_time() -
 #[tokio::test]
 async fn an_operator_need_not_wait_for_the_sweeper() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let failed = "UPDATE platform.jobs SET state = 'failed', error = 'x', finished_at = now()";
     let first = retry(&db, tenant.id).await?.context("it waits for a job")?.job;
     let on_its_way = Awaited { job: first, is_changed: false };
@@ -508,7 +508,7 @@ async fn an_operator_need_not_wait_for_the_sweeper() -> Result<()> {
     assert_eq!(job.map(|job| (job.kind, job.state)), Some(("purge_tenant".to_owned(), JobState::Queued)));
     purge(&db, tenant.id).await?;
     assert_eq!(retry(&db, tenant.id).await?, None);
-    let active = db.create_tenant("other", Plan::Free).await?;
+    let active = db.create_tenant("other", PlanName::FREE).await?;
     assert_eq!(retry(&db, active.id).await?, None);
     delete(&db, active.id).await?;
     assert_eq!(retry(&db, active.id).await?, None, "it is kept");
@@ -541,9 +541,9 @@ async fn whoever_has_a_schema_is_housekept_until_its_purge_begins() -> Result<()
     let mut made = Vec::new();
     for slug in ["active", "suspended", "deleted", "leaving", "building"] {
         made.push(if slug == "building" {
-            db.sign_up(slug, Plan::Free).await?.id
+            db.sign_up(slug, PlanName::FREE).await?.id
         } else {
-            db.create_tenant(slug, Plan::Free).await?.id
+            db.create_tenant(slug, PlanName::FREE).await?.id
         });
     }
     db.sql("UPDATE platform.tenants SET status = 'suspended' WHERE slug = 'suspended'").await?;

@@ -15,7 +15,7 @@ use bulkhead_db::{
     },
     tenant::resources,
 };
-use bulkhead_domain::{Clock as _, JobId, Plan, ResourceId, SystemClock};
+use bulkhead_domain::{Clock as _, JobId, PlanName, ResourceId, SystemClock};
 use bulkhead_fixtures::{Cluster, Login, TestDb, TestTenant, timeouts};
 use bulkhead_servers::Scratch;
 use bulkhead_telemetry::{Metrics, metrics::DbFailure};
@@ -90,7 +90,7 @@ async fn rows(database: &TestDb, tenant: &TestTenant) -> Result<String> {
 #[tokio::test]
 async fn a_database_that_takes_no_writes_refuses_for_now() -> Result<()> {
     let database = TestDb::new().await?;
-    let tenant = database.create_tenant("acme", Plan::Free).await?;
+    let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     database
         .sql(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()))
         .await?;
@@ -186,7 +186,7 @@ async fn a_full_disk_refuses_for_now_and_leaves_nothing_half_done() -> Result<()
         writeln!(std::io::stderr(), "{skipped}")?;
         return Ok(());
     };
-    let tenant = database.create_tenant("acme", Plan::Free).await?;
+    let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     let place = disk.place.path().display();
     database.sql(&format!("CREATE TABLESPACE small LOCATION '{place}'")).await?;
     database
@@ -227,7 +227,7 @@ async fn a_full_disk_refuses_for_now_and_leaves_nothing_half_done() -> Result<()
 #[tokio::test]
 async fn a_server_without_a_connection_left_refuses_for_now() -> Result<()> {
     let database = TestDb::on(Cluster::start(|_| {}, None).await?).await?;
-    let tenant = database.create_tenant("acme", Plan::Free).await?;
+    let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     database.sql("ALTER ROLE bulkhead_tenant CONNECTION LIMIT 1").await?;
     let holder = database.session(Login::Tenant).await?;
     let measured = Measured::new(&database, 1)?;
@@ -271,7 +271,7 @@ async fn limits_of_the_server_refuse_for_now() -> Result<()> {
 #[tokio::test]
 async fn our_own_time_outs_are_told_from_each_other() -> Result<()> {
     let database = TestDb::new().await?;
-    let tenant = database.create_tenant("acme", Plan::Free).await?;
+    let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     let holder = database.session(Login::Admin).await?;
     holder.batch_execute(&format!("BEGIN; LOCK TABLE {}.resources", tenant.schema())).await?;
     for (timeouts, why) in [

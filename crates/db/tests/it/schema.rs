@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use bulkhead_domain::Plan;
+use bulkhead_domain::PlanName;
 use bulkhead_fixtures::TestDb;
 
 /// What is in the database and handled in SQL alone: a table, and its column or `*` for all of it.
@@ -194,7 +194,7 @@ fn columns<'a>(tables: &'a mut Tables, table: &str) -> &'a mut BTreeMap<String, 
 
 async fn migrated() -> Result<Tables> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     found(&db, &tenant.schema()).await
 }
 

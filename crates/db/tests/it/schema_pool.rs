@@ -17,7 +17,7 @@ use bulkhead_db::{
     },
     platform::tenants::{self, NewTenant},
 };
-use bulkhead_domain::{Clock as _, JobId, Plan, SchemaName, Slug, SystemClock, TenantId, UserId};
+use bulkhead_domain::{Clock as _, JobId, PlanName, SchemaName, Slug, SystemClock, TenantId, UserId};
 use bulkhead_fixtures::{Login, TestDb};
 use tokio::sync::Barrier;
 
@@ -70,7 +70,7 @@ fn order(id: Option<TenantId>, slug: &Slug) -> NewTenant<'_> {
         id,
         slug,
         name: "Acme",
-        plan: Plan::Free,
+        plan: PlanName::FREE,
         owner: UserId::mint(at),
         owner_email: "a@b.example",
         owner_password_hash: "x",
@@ -104,12 +104,12 @@ async fn number(db: &TestDb, id: TenantId) -> Result<String> {
 async fn a_tenant_moves_into_a_schema_that_equals_a_fresh_one() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let fresh = db.create_tenant("fresh", Plan::Free).await?;
+    let fresh = db.create_tenant("fresh", PlanName::FREE).await?;
     let id = ahead(&owner, TENANT_MIGRATIONS).await?;
     assert_eq!(state(&db, id).await?, "role schema ready");
     let built = number(&db, id).await?;
 
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     assert_eq!(tenant.id, id);
     assert_eq!(state(&db, id).await?, "role schema taken provisioning");
     assert_eq!(provision(&owner, TENANT_MIGRATIONS, id).await?, Provisioned::Built);
@@ -143,7 +143,7 @@ async fn the_oldest_is_taken_first_one_that_is_behind_last_and_then_none() -> Re
     let (first, second) = (ahead(&owner, &newer()).await?, ahead(&owner, &newer()).await?);
     let mut taken = Vec::new();
     for number in 0..4 {
-        taken.push(db.sign_up(&format!("tenant-{number}"), Plan::Free).await?.id);
+        taken.push(db.sign_up(&format!("tenant-{number}"), PlanName::FREE).await?.id);
     }
     assert_eq!(taken[..3], [first, second, behind]);
     assert_eq!(state(&db, taken[3]).await?, "provisioning");
@@ -195,12 +195,12 @@ async fn two_that_sign_up_at_once_take_two() -> Result<()> {
 async fn a_sign_up_that_fails_gives_back_what_it_took() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    db.sign_up("acme", Plan::Free).await?;
+    db.sign_up("acme", PlanName::FREE).await?;
     let id = ahead(&owner, TENANT_MIGRATIONS).await?;
-    let taken = db.sign_up("acme", Plan::Free).await;
+    let taken = db.sign_up("acme", PlanName::FREE).await;
     assert!(format!("{:?}", taken.unwrap_err()).contains("tenants_slug_key"));
     assert_eq!(state(&db, id).await?, "role schema ready");
-    assert_eq!(db.sign_up("other", Plan::Free).await?.id, id);
+    assert_eq!(db.sign_up("other", PlanName::FREE).await?.id, id);
     Ok(())
 }
 
@@ -212,7 +212,7 @@ async fn one_that_is_behind_is_built_anew_for_its_tenant() -> Result<()> {
     let built = number(&db, id).await?;
     // Nothing in it may outlive it.
     db.sql(&format!("CREATE TABLE {}.stray (x int)", schema(id))).await?;
-    assert_eq!(db.sign_up("acme", Plan::Free).await?.id, id);
+    assert_eq!(db.sign_up("acme", PlanName::FREE).await?.id, id);
     // A migration of the tenants passes by what is no tenant's yet.
     let report = release(&owner, &newer()).await?;
     assert_eq!((report.migrated, report.failed.len()), (0, 0));
@@ -221,7 +221,7 @@ async fn one_that_is_behind_is_built_anew_for_its_tenant() -> Result<()> {
     assert_eq!(provision(&owner, &newer(), id).await?, Provisioned::Built);
     assert_eq!(state(&db, id).await?, "role schema version active");
     assert_ne!(number(&db, id).await?, built);
-    let fresh = db.create_tenant_with(&newer(), "fresh", Plan::Free).await?;
+    let fresh = db.create_tenant_with(&newer(), "fresh", PlanName::FREE).await?;
     let (rebuilt, fresh) = (catalog(&db, &[&schema(id)]).await?, catalog(&db, &[&fresh.schema()]).await?);
     assert!(rebuilt.contains("relation §0.next grants SELECT to §0"), "{rebuilt}");
     assert_eq!(rebuilt, fresh);
@@ -263,7 +263,7 @@ async fn what_is_too_much_or_behind_is_dropped_and_what_is_taken_is_not() -> Res
     }
     assert_eq!(ready(&owner).await?, 4);
     assert_eq!(trim(&owner, 4).await?, 0);
-    let tenant = db.sign_up("acme", Plan::Free).await?.id;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?.id;
     assert_eq!(tenant, ids[0]);
     assert_eq!(trim(&owner, 2).await?, 1);
     assert_eq!(state(&db, ids[3]).await?, "", "the one that would be taken last goes first");

@@ -16,7 +16,7 @@ use bulkhead_db::{
         },
     },
 };
-use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId};
+use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{Login, TestDb};
 use tokio::time::timeout;
 
@@ -81,10 +81,10 @@ async fn an_older_program_builds_the_first_tenant_as_the_newer_one_would() -> Re
     assert_eq!((report.migrated, report.already), (0, 0), "there is no tenant yet");
     assert_eq!(target(&db).await?, LABELS.version);
 
-    let first = db.sign_up("first", Plan::Free).await?;
+    let first = db.sign_up("first", PlanName::FREE).await?;
     assert_eq!(provision(&owner, TENANT_MIGRATIONS, first.id).await?, Provisioned::Built);
     assert_eq!(version(&db, first.id).await?, LABELS.version);
-    let fresh = db.sign_up("fresh", Plan::Free).await?;
+    let fresh = db.sign_up("fresh", PlanName::FREE).await?;
     assert_eq!(provision(&owner, &newer(), fresh.id).await?, Provisioned::Built);
     let (older, newer) = (catalog(&db, &[&first.schema()]).await?, catalog(&db, &[&fresh.schema()]).await?);
     assert!(older.contains("relation §0.notes grants SELECT to §0"), "{older}");
@@ -109,7 +109,7 @@ async fn an_older_program_keeps_the_pool_as_the_newer_one_would() -> Result<()> 
     let schema = db.value("SELECT min(role_name) FROM platform.schema_pool").await?;
     let number = format!("SELECT '{schema}'::regnamespace::oid");
     let before = db.value(&number).await?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     assert_eq!((tenant.id, tenant.schema()), (built, schema));
     assert_ne!(tenant.id, behind);
     assert_eq!(provision(&owner, TENANT_MIGRATIONS, tenant.id).await?, Provisioned::Built);
@@ -123,7 +123,7 @@ async fn an_older_program_keeps_the_pool_as_the_newer_one_would() -> Result<()> 
 async fn a_newer_program_builds_at_the_version_of_the_fleet_until_it_is_migrated() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     assert_eq!(provision(&owner, &newer(), tenant.id).await?, Provisioned::Built);
     assert_eq!(version(&db, tenant.id).await?, product());
     let report = migrate(&owner, &newer()).await?;
@@ -137,7 +137,7 @@ async fn a_newer_program_builds_at_the_version_of_the_fleet_until_it_is_migrated
 async fn a_migration_waits_for_who_builds_and_migrates_what_was_built() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let builder = db.session(Login::Admin).await?;
     // An older worker in the middle of its transaction: it has the lock, and its tenant cannot be seen yet.
     builder
@@ -177,7 +177,7 @@ async fn the_version_never_goes_back() -> Result<()> {
     let owner = db.owner()?;
     let before = db.value("SELECT set_at FROM platform.tenant_schema_target").await?;
     migrate(&owner, &newer()).await?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     provision(&owner, TENANT_MIGRATIONS, tenant.id).await?;
     // The older release is deployed again, and migrates as every deployment does.
     let report = migrate(&owner, TENANT_MIGRATIONS).await?;
@@ -208,7 +208,7 @@ async fn a_set_that_builds_no_empty_schema_changes_nothing() -> Result<()> {
     let stored = "SELECT count(*) FROM platform.tenant_migrations WHERE version > '2999'";
     assert_eq!(db.value(stored).await?, "0");
     for set in [TENANT_MIGRATIONS, &wrong] {
-        let tenant = db.sign_up(&format!("acme-{}", set.len()), Plan::Free).await?;
+        let tenant = db.sign_up(&format!("acme-{}", set.len()), PlanName::FREE).await?;
         assert_eq!(provision(&owner, set, tenant.id).await?, Provisioned::Built);
     }
     let here = db.value("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^t_'").await?;
@@ -222,7 +222,7 @@ async fn a_program_that_cannot_read_how_tenants_are_built_leaves_it_to_one_that_
     let owner = db.owner()?;
     migrate(&owner, &newer()).await?;
     db.sql("UPDATE platform.tenant_migrations SET format = 2 WHERE version = '29990101000001'").await?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let refused = provision(&owner, TENANT_MIGRATIONS, tenant.id).await;
     assert!(matches!(refused, Err(DbError::Outdated)), "{refused:?}");
     assert!(matches!(ahead(&owner, TENANT_MIGRATIONS).await, Err(DbError::Outdated)));
@@ -236,7 +236,7 @@ async fn nobody_builds_before_the_first_migration_has_come_to_its_end() -> Resul
     let db = TestDb::unmigrated().await?;
     let owner = db.owner()?;
     migrate_platform(&owner, &MigrateOptions::default()).await?;
-    let tenant = db.sign_up("acme", Plan::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let refused = provision(&owner, TENANT_MIGRATIONS, tenant.id).await;
     assert!(matches!(refused, Err(DbError::NotMigrated)), "{refused:?}");
     assert!(matches!(ahead(&owner, TENANT_MIGRATIONS).await, Err(DbError::NotMigrated)));
@@ -249,7 +249,7 @@ async fn nobody_builds_before_the_first_migration_has_come_to_its_end() -> Resul
 #[tokio::test]
 async fn only_the_owner_may_say_how_tenants_are_built() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     for (login, role) in
         [(Login::Platform, "bulkhead_platform_rw".to_owned()), (Login::Tenant, tenant.schema())]
     {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bulkhead_db::{Authority, Connector, Db, DbError, Pool, Tls, gate::profile, platform::tenants};
-use bulkhead_domain::{Clock as _, Plan, SystemClock, TenantId};
+use bulkhead_domain::{Clock as _, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{CertificateAuthority, Cluster, TestDb, timeouts};
 
 async fn ask(url: &str, tls: Option<&Tls>) -> Result<(), DbError> {
@@ -25,7 +25,7 @@ async fn everything_works_over_tls_and_nothing_without_the_right_certificate() -
     let cluster = Cluster::start(move |options| options.tls = Some(files), Some(trusted.clone())).await?;
     // Bootstrap, migrations, sign-up and provisioning have all been over TLS by the end of the next two lines.
     let db = TestDb::on(cluster).await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let seen = db.db()?.read::<_, DbError>(tenant.proven(), async |tx| profile::find(tx).await).await?;
     assert_eq!(seen.map(|profile| profile.id), Some(tenant.id));
 

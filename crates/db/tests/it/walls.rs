@@ -9,14 +9,14 @@ mod statements;
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{Db, DbError, DbResult, JsonText, PageRequest, TenantTx, gate::profile, tenant::resources};
-use bulkhead_domain::{Clock as _, JsonObject, Plan, ResourceId, SystemClock, TenantId};
+use bulkhead_domain::{Clock as _, JsonObject, PlanName, ResourceId, SystemClock, TenantId};
 use bulkhead_fixtures::{TestDb, TestTenant};
 
 /// Tenants that each hold one row whose name tells whose it is.
 async fn marked_tenants(db: &TestDb, count: usize) -> Result<Vec<TestTenant>> {
     let mut tenants = Vec::new();
     for number in 0..count {
-        let tenant = db.create_tenant(&format!("tenant-{number}"), Plan::Free).await?;
+        let tenant = db.create_tenant(&format!("tenant-{number}"), PlanName::FREE).await?;
         let pool = db.db()?;
         pool.write(tenant.proven(), async |tx| put(tx, tenant.id, "canary").await).await?;
         tenants.push(tenant);

@@ -89,11 +89,11 @@ async fn what_is_applied_is_confirmed_and_what_is_not_is_not() -> Result<()> {
 async fn reports_add_up_to_the_rollups() -> Result<()> {
     use bigdecimal::BigDecimal;
     use bulkhead_db::PageRequest;
-    use bulkhead_domain::{Plan, usage::Meter};
+    use bulkhead_domain::{PlanName, usage::Meter};
 
     let db = TestDb::new().await?;
-    let busy = db.sign_up("busy", Plan::Free).await?;
-    let idle = db.sign_up("idle", Plan::Free).await?;
+    let busy = db.sign_up("busy", PlanName::FREE).await?;
+    let idle = db.sign_up("idle", PlanName::FREE).await?;
     let mut rng = StdRng::seed_from_u64(2);
     let mut batch = batch(&mut rng, Uuid::now_v7(), 1);
     for (key, delta) in &mut batch.entries {

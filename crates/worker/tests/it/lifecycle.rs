@@ -17,7 +17,7 @@ use bulkhead_db::{
         tenants,
     },
 };
-use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock, TenantId};
+use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{Login, TestDb, TestRedis};
 use bulkhead_jobs::{KeepHouse, ProvisionTenant};
 use bulkhead_worker::Registry;
@@ -79,10 +79,10 @@ async fn assert_well(db: &TestDb) -> Result<()> {
 async fn after_a_rollback_customers_still_sign_up_at_the_version_of_the_fleet() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
     let test = async {
-        let before = db.create_tenant("before", Plan::Free).await?;
+        let before = db.create_tenant("before", PlanName::FREE).await?;
         release(&db).await?;
         let worker = start(&db, &redis)?;
-        let after = db.sign_up("after", Plan::Free).await?;
+        let after = db.sign_up("after", PlanName::FREE).await?;
         order(&db, after.id).await?;
         until(&db, "SELECT count(*) FROM platform.tenants WHERE status = 'active'", "2", PATIENCE).await?;
         let versions = "SELECT string_agg(DISTINCT version, ' ') FROM platform.tenant_schema_versions";
@@ -107,7 +107,7 @@ async fn a_job_for_a_newer_program_waits_for_it_without_losing_an_attempt() -> R
     let test = async {
         release(&db).await?;
         db.sql("UPDATE platform.tenant_migrations SET format = 2").await?;
-        let tenant = db.sign_up("acme", Plan::Free).await?;
+        let tenant = db.sign_up("acme", PlanName::FREE).await?;
         let building = order(&db, tenant.id).await?;
         let worker = start(&db, &redis)?;
         // More often than it has attempts.
@@ -143,7 +143,7 @@ async fn a_job_for_a_newer_program_waits_for_it_without_losing_an_attempt() -> R
 async fn a_tenant_whose_job_has_given_up_is_built_after_a_while() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
     let test = async {
-        let tenant = db.sign_up("acme", Plan::Free).await?;
+        let tenant = db.sign_up("acme", PlanName::FREE).await?;
         let given_up = order(&db, tenant.id).await?;
         db.sql(
             "UPDATE platform.jobs SET state = 'failed', attempts = 10, error = 'every attempt failed', \
@@ -165,7 +165,7 @@ async fn tenants_that_are_not_in_service_are_housekept() -> Result<()> {
     let test = async {
         let mut schemas = Vec::new();
         for slug in ["active", "suspended", "deleted"] {
-            let tenant = db.create_tenant(slug, Plan::Free).await?;
+            let tenant = db.create_tenant(slug, PlanName::FREE).await?;
             let expired = format!(
                 "INSERT INTO {}.idempotency_keys VALUES ('p', 'r', 'old', '', 200, NULL, NULL, now() - interval '25 hours')",
                 tenant.schema()
@@ -202,7 +202,7 @@ async fn tenants_that_are_not_in_service_are_housekept() -> Result<()> {
 #[tokio::test]
 async fn customers_sign_up_while_a_purge_takes_its_time() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-    let leaving = db.create_tenant("leaving", Plan::Free).await?;
+    let leaving = db.create_tenant("leaving", PlanName::FREE).await?;
     delete(&db, leaving.id).await?;
     let sweep = async |tx: &mut _| lifecycle::sweep(tx, SystemClock.now()).await;
     db.db()?.platform_write::<_, DbError>(Authority::machinery(), sweep).await?;
@@ -224,7 +224,7 @@ async fn customers_sign_up_while_a_purge_takes_its_time() -> Result<()> {
                 }
                 sleep(Duration::from_millis(10)).await;
             };
-            let tenant = db.sign_up(&format!("acme-{round}"), Plan::Free).await?;
+            let tenant = db.sign_up(&format!("acme-{round}"), PlanName::FREE).await?;
             order(&db, tenant.id).await?;
             let status = format!("SELECT status FROM platform.tenants WHERE id = '{}'", tenant.id.uuid());
             until(&db, &status, "active", PATIENCE).await?;
@@ -280,7 +280,7 @@ async fn hold_steps(db: &TestDb, tenant: TenantId, lock: i64) -> Result<()> {
 async fn a_purge_whose_worker_is_killed_in_every_step_comes_to_its_end() -> Result<()> {
     const HELD: i64 = 4242;
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     hold_steps(&db, tenant.id, HELD).await?;
     delete(&db, tenant.id).await?;
     let brake = db.session(Login::Admin).await?;
@@ -326,11 +326,11 @@ async fn purges_survive_any_number_of_killed_workers() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
     let mut gone = Vec::new();
     for n in 0..16 {
-        let tenant = db.create_tenant(&format!("gone-{n}"), Plan::Free).await?;
+        let tenant = db.create_tenant(&format!("gone-{n}"), PlanName::FREE).await?;
         delete(&db, tenant.id).await?;
         gone.push(tenant);
     }
-    let stays = db.create_tenant("stays", Plan::Free).await?;
+    let stays = db.create_tenant("stays", PlanName::FREE).await?;
     let finished = "SELECT count(*) FROM platform.tenant_purges WHERE finished_at IS NOT NULL";
     let mut hit = 0;
     for round in 0..8 {

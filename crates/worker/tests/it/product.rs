@@ -10,7 +10,7 @@ use bulkhead_db::{
     platform::queue::{self, JobState},
     tenant,
 };
-use bulkhead_domain::{Clock as _, Plan, SystemClock, TenantId};
+use bulkhead_domain::{Clock as _, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_jobs::{DecideScaling, FillSchemaPool, Job as _, KeepHouse, ProvisionTenant, PurgeExpired};
 use bulkhead_worker::{Registry, WorkerOptions};
@@ -33,7 +33,7 @@ async fn a_tenant_that_signed_up_is_built_and_one_that_did_not_is_refused() -> R
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
     let test = async {
         let worker = start(&db, &redis)?;
-        let tenant = db.sign_up("acme", Plan::Free).await?;
+        let tenant = db.sign_up("acme", PlanName::FREE).await?;
         let at = SystemClock.now();
         let stranger = TenantId::mint(at);
         let ask = async |tx: &mut _| {
@@ -111,9 +111,9 @@ async fn scaling_is_decided_once_per_tenant_and_minute() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
     let test = async {
         let [busy, idle, spare] = [
-            db.sign_up("busy", Plan::Free).await?,
-            db.sign_up("idle", Plan::Free).await?,
-            db.sign_up("spare", Plan::Free).await?,
+            db.sign_up("busy", PlanName::FREE).await?,
+            db.sign_up("idle", PlanName::FREE).await?,
+            db.sign_up("spare", PlanName::FREE).await?,
         ];
         db.sql(&format!(
             "UPDATE platform.tenants SET status = 'active'; \
@@ -173,7 +173,7 @@ const SET_ASIDE: &str = "INSERT INTO platform.usage_batches_rejected (entry, pay
 async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
     let test = async {
-        let tenant = db.create_tenant("acme", Plan::Free).await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let schema = tenant.schema();
         let usage = |age: &str| {
             format!(
@@ -253,7 +253,7 @@ async fn the_pool_of_schemas_is_filled_renewed_and_emptied_as_it_is_set() -> Res
 
         // A tenant moves in at once.
         let ready = db.value("SELECT min(role_name) FROM platform.schema_pool").await?;
-        let tenant = db.sign_up("acme", Plan::Free).await?;
+        let tenant = db.sign_up("acme", PlanName::FREE).await?;
         assert_eq!(tenant.schema(), ready);
         let ask = async |tx: &mut _| {
             let job = ProvisionTenant { tenant: tenant.id };
@@ -289,7 +289,8 @@ async fn the_pool_of_schemas_is_filled_renewed_and_emptied_as_it_is_set() -> Res
 #[tokio::test]
 async fn a_tenant_asks_for_its_own_jobs_and_sees_no_others() -> Result<()> {
     let db = TestDb::new().await?;
-    let (a, b) = (db.create_tenant("aaa", Plan::Free).await?, db.create_tenant("bbb", Plan::Free).await?);
+    let (a, b) =
+        (db.create_tenant("aaa", PlanName::FREE).await?, db.create_tenant("bbb", PlanName::FREE).await?);
     let at = SystemClock.now();
     let ask = async |tx: &mut _| gate::jobs::enqueue(tx, &PurgeExpired {}, Some("k"), at).await;
     let own = db.db()?.write::<_, DbError>(a.proven(), ask).await?;

@@ -3,7 +3,7 @@
 use bulkhead_domain::{RoleName, TenantId};
 use serde_json::{Value, json};
 
-use crate::support::{System, eventually, unique};
+use crate::support::{Options, System, create_tenant, eventually, unique};
 
 fn order(slug: &str) -> Value {
     let owner = json!({ "email": "owner@example.com", "password": "correct horse battery staple" });
@@ -168,6 +168,39 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
         assert_eq!(refused.at("/errors/0/pointer"), "/slug", "{slug}");
     }
     assert_eq!(system.sql(&format!("SELECT count(*) FROM platform.tenants WHERE name = '{name}'")), "0");
+}
+
+/// A plan that was added by SQL, under a name of another form than ours.
+#[tokio::test]
+async fn a_plan_is_a_row_that_is_bought_and_served_like_the_others() {
+    let system = System::start("plans", Options::default()).await;
+    let operator = system.operator().await;
+    for plan in ["", "gold", "Free", "free ", "a\0b", &"x".repeat(10_000)] {
+        let mut body = order(&format!("acme-{}", unique()));
+        body["plan"] = json!(plan);
+        let refused = operator.post("/v1/admin/tenants", &body).await.refused(422, "validation-failed");
+        assert_eq!(refused.at("/errors/0/detail"), "must be free, pro or enterprise", "{plan}");
+        assert_eq!(refused.at("/errors/0/pointer"), "/plan", "{plan}");
+    }
+    system
+        .sql("INSERT INTO platform.plans (name, requests_per_minute, burst) VALUES ('Team 2027', 500, 400)");
+    let tenant = create_tenant(&system, "Team 2027").await;
+    let me = tenant.owner.caller.get("/v1/me").await.expect(200);
+    assert_eq!(
+        (me.at("/tenant/plan"), me.at("/tenant/requests_per_minute"), me.at("/tenant/burst")),
+        ("Team 2027".to_owned(), "500".to_owned(), "400".to_owned())
+    );
+    tenant.key(RoleName::DEVELOPER).await.caller.get("/v1/me").await.expect(200);
+    let path = format!("/v1/admin/tenants/{}", tenant.id);
+    for path in [path.as_str(), "/v1/admin/tenants"] {
+        let seen = operator.get(path).await.expect(200);
+        assert!(seen.body.contains("Team 2027"), "{}", seen.body);
+    }
+    let change = async |plan: &str| operator.patch(&path, &json!({ "plan": plan })).await;
+    let refused = change("Team 2028").await.refused(422, "validation-failed");
+    assert_eq!(refused.at("/errors/0/detail"), "must be free, Team 2027, pro or enterprise");
+    assert_eq!(change("free").await.expect(200).at("/plan"), "free");
+    assert_eq!(change("Team 2027").await.expect(200).at("/plan"), "Team 2027");
 }
 
 #[tokio::test]

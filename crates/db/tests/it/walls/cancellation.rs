@@ -187,7 +187,7 @@ async fn a_swallowed_error_is_never_told_as_a_success() -> Result<()> {
 async fn a_tenant_that_does_not_exist_is_an_error_and_harms_nobody() -> Result<()> {
     let database = TestDb::new().await?;
     let [a, ..] = &marked_tenants(&database, 1).await?[..] else { anyhow::bail!("a tenant") };
-    let unbuilt = database.sign_up("unbuilt", bulkhead_domain::Plan::Free).await?;
+    let unbuilt = database.sign_up("unbuilt", bulkhead_domain::PlanName::FREE).await?;
     let db = database.db_with(TestDb::pool_options(1), timeouts())?;
     for _ in 0..2 {
         let outcome =

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use bulkhead_db::{Db, DbError, DbResult, TenantTx};
-use bulkhead_domain::Plan;
+use bulkhead_domain::PlanName;
 use bulkhead_fixtures::{TestDb, TestTenant};
 use diesel::{dsl::sql, prelude::*, sql_types::Text};
 
@@ -103,7 +103,7 @@ async fn a_statement_that_changes_the_transaction_is_not_sent() -> Result<()> {
 async fn another_tenants_schema_is_out_of_reach_by_name() -> Result<()> {
     let db = TestDb::new().await?;
     let (here, there) =
-        (db.create_tenant("here", Plan::Free).await?, db.create_tenant("there", Plan::Free).await?);
+        (db.create_tenant("here", PlanName::FREE).await?, db.create_tenant("there", PlanName::FREE).await?);
     let schema = bulkhead_domain::SchemaName::of(there.id);
     let query = diesel::sql_query(format!("SELECT count(*) FROM {schema}.resources"));
     let pool = db.db()?;

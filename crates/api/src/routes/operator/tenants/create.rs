@@ -4,11 +4,12 @@ use bulkhead_auth::Password;
 use bulkhead_db::{
     DbError, PlatformTx,
     platform::{
+        plans::{self, UnknownPlan},
         queue,
         tenants::{self, NewTenant},
     },
 };
-use bulkhead_domain::{Email, Plan, Slug, Text, UserId};
+use bulkhead_domain::{Email, PlanName, Slug, Text, TextError, UserId};
 use bulkhead_jobs::ProvisionTenant;
 use serde::Deserialize;
 use serde_json::json;
@@ -35,7 +36,7 @@ pub(crate) struct CreateTenantRequest {
     /// The name people read.
     #[schema(min_length = 1, max_length = 200, example = "Acme Corporation")]
     name: String,
-    /// `free`, `pro` or `enterprise`.
+    /// What it buys: `free`, `pro`, `enterprise` or a plan that the platform has added.
     #[schema(example = "pro")]
     plan: String,
     /// Its first owner.
@@ -69,19 +70,23 @@ pub(crate) async fn create_tenant(
     call: OperatorCall,
     Json(body): Json<CreateTenantRequest>,
 ) -> Result<Answer, ApiError> {
-    let wanted = Wanted::parse(body)?;
+    let fields = Fields::parse(body);
     let at = call.at();
     // A hash is dear: not for an answer that is known without it.
     let look = async |tx: &mut PlatformTx| {
-        let answered = call.answered(tx).await?;
-        if answered.is_none() && tenants::is_taken(tx, &wanted.slug).await? {
+        if let Some(answer) = call.answered(tx).await? {
+            return Ok(Look::Answered(answer));
+        }
+        let wanted = fields.all(plans::find(tx, &fields.plan).await?)?;
+        if tenants::is_taken(tx, &wanted.slug).await? {
             return Err(ApiError::Taken { what: "slug" });
         }
-        Ok(answered)
+        Ok(Look::Wanted(wanted))
     };
-    if let Some(answer) = call.read(look).await? {
-        return Ok(answer);
-    }
+    let wanted = match call.read(look).await? {
+        Look::Answered(answer) => return Ok(answer),
+        Look::Wanted(wanted) => wanted,
+    };
     let hash = call.state().hash(call.id().uuid(), wanted.password).await?;
     let new = NewTenant {
         id: None,
@@ -104,33 +109,61 @@ pub(crate) async fn create_tenant(
     call.write(create).await
 }
 
+/// What a look before the work has shown.
+enum Look {
+    /// The request was answered before.
+    Answered(Answer),
+    /// What is to be created.
+    Wanted(Wanted),
+}
+
 /// A request whose every field holds.
 struct Wanted {
     slug: Slug,
     name: Text<200>,
-    plan: Plan,
+    plan: PlanName,
     email: Email,
     password: Password,
 }
 
-impl Wanted {
-    fn parse(request: CreateTenantRequest) -> Result<Self, ApiError> {
-        let slug = Slug::for_new_tenant(&request.slug);
-        let name = request.name.parse();
-        let plan = request.plan.parse();
-        let email = request.owner.email.parse();
-        let password = Password::try_from(request.owner.password);
+/// The fields of a request, each as far as it can be judged without the database.
+struct Fields {
+    slug: Result<Slug, TextError>,
+    name: Result<Text<200>, TextError>,
+    plan: String,
+    email: Result<Email, TextError>,
+    password: Result<Password, TextError>,
+}
+
+impl Fields {
+    fn parse(request: CreateTenantRequest) -> Self {
+        Self {
+            slug: Slug::for_new_tenant(&request.slug),
+            name: request.name.parse(),
+            plan: request.plan,
+            email: request.owner.email.parse(),
+            password: Password::try_from(request.owner.password),
+        }
+    }
+
+    /// All of them, the plan as it was found; otherwise every field that does not hold.
+    fn all(&self, plan: Result<PlanName, UnknownPlan>) -> Result<Wanted, ApiError> {
+        let Self { slug, name, plan: _, email, password } = self;
         match (slug, name, plan, email, password) {
-            (Ok(slug), Ok(name), Ok(plan), Ok(email), Ok(password)) => {
-                Ok(Self { slug, name, plan, email, password })
-            }
+            (Ok(slug), Ok(name), Ok(plan), Ok(email), Ok(password)) => Ok(Wanted {
+                slug: slug.clone(),
+                name: name.clone(),
+                plan,
+                email: email.clone(),
+                password: password.clone(),
+            }),
             (slug, name, plan, email, password) => {
                 let errors = [
-                    slug.err().map(|error| FieldError::new("/slug", error)),
-                    name.err().map(|error| FieldError::new("/name", error)),
+                    slug.as_ref().err().map(|error| FieldError::new("/slug", error)),
+                    name.as_ref().err().map(|error| FieldError::new("/name", error)),
                     plan.err().map(|error| FieldError::new("/plan", error)),
-                    email.err().map(|error| FieldError::new("/owner/email", error)),
-                    password.err().map(|error| FieldError::new("/owner/password", error)),
+                    email.as_ref().err().map(|error| FieldError::new("/owner/email", error)),
+                    password.as_ref().err().map(|error| FieldError::new("/owner/password", error)),
                 ];
                 Err(ApiError::Validation(errors.into_iter().flatten().collect()))
             }

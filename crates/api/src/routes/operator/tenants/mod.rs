@@ -15,7 +15,7 @@ use bulkhead_db::platform::{
     revocations::announce_tenant_change,
     tenants::{self, Purge, Tenant, TenantChange},
 };
-use bulkhead_domain::{Plan, TenantId, TenantStatus, operator_permission};
+use bulkhead_domain::{PlanName, TenantId, TenantStatus, operator_permission};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -63,9 +63,9 @@ pub(crate) struct TenantResponse {
     /// `provisioning`, `active`, `suspended` or `deleted`.
     #[schema(value_type = String, example = "active")]
     status: TenantStatus,
-    /// `free`, `pro` or `enterprise`.
+    /// What it has bought: `free`, `pro`, `enterprise` or a plan that the platform has added.
     #[schema(value_type = String, example = "pro")]
-    plan: Plan,
+    plan: PlanName,
     /// Grows by one with every change; the ETag says the same.
     #[schema(example = 2)]
     version: i64,

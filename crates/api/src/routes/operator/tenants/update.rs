@@ -1,7 +1,7 @@
 //! Change a tenant's name or plan.
 
-use bulkhead_db::platform::tenants::TenantChange;
-use bulkhead_domain::{Plan, TenantId, Text};
+use bulkhead_db::platform::{plans, tenants::TenantChange};
+use bulkhead_domain::{TenantId, Text};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -22,7 +22,7 @@ pub(crate) struct UpdateTenantRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, min_length = 1, max_length = 200, example = "Acme International")]
     name: Option<String>,
-    /// The new plan: `free`, `pro` or `enterprise`.
+    /// The new plan: `free`, `pro`, `enterprise` or one that the platform has added.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, example = "enterprise")]
     plan: Option<String>,
@@ -49,8 +49,13 @@ pub(crate) async fn update_tenant(
     if let Some(Err(error)) = name.as_deref().map(str::parse::<Text<200>>) {
         return Err(ApiError::field("/name", error));
     }
-    let plan: Option<Plan> =
-        plan.as_deref().map(str::parse).transpose().map_err(|error| ApiError::field("/plan", error))?;
-    let change = TenantChange { name: name.as_deref(), plan, status: None };
+    let plan = match plan {
+        Some(name) => {
+            let found = call.read(async |tx| plans::find(tx, name).await).await?;
+            Some(found.map_err(|error| ApiError::field("/plan", error))?)
+        }
+        None => None,
+    };
+    let change = TenantChange { name: name.as_deref(), plan: plan.as_ref(), status: None };
     super::change(&call, id, if_match, change, json!({ "name": name, "plan": plan })).await
 }

@@ -1,7 +1,7 @@
 //! The caller, its permissions and its tenant.
 
 use bulkhead_db::gate::profile;
-use bulkhead_domain::{Plan, RoleName, TenantId};
+use bulkhead_domain::{PlanName, RoleName, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -37,7 +37,7 @@ pub(crate) struct TenantProfileResponse {
     name: String,
     /// Its plan.
     #[schema(value_type = String, example = "pro")]
-    plan: Plan,
+    plan: PlanName,
     /// How many requests a minute it may make.
     #[schema(example = 1000)]
     requests_per_minute: i32,
