@@ -13,7 +13,7 @@ mod worker;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bulkhead_config::Settings;
+use bulkhead_config::{Needed, Sections, Settings};
 use bulkhead_domain::{Email, RoleName};
 use clap::{Parser, Subcommand};
 
@@ -70,6 +70,24 @@ enum Command {
     },
 }
 
+impl Command {
+    /// The settings without which the command cannot do its work.
+    const fn needs(&self) -> &'static [Needed] {
+        use Needed::{
+            Extensions, LimitsRedis, MasterKey, PlatformLogin, ProvisionerLogin, QueueRedis, TenantLogin,
+        };
+        match self {
+            Self::Api { .. } => &[TenantLogin, PlatformLogin, LimitsRedis, QueueRedis, MasterKey, Extensions],
+            Self::Worker { .. } => {
+                &[TenantLogin, PlatformLogin, ProvisionerLogin, QueueRedis, MasterKey, Extensions]
+            }
+            Self::Migrate { .. } | Self::Doctor { live: false } => &[ProvisionerLogin],
+            Self::Operator(_) => &[TenantLogin, PlatformLogin],
+            Self::Doctor { live: true } | Self::Dev | Self::Openapi | Self::Settings { .. } => &[],
+        }
+    }
+}
+
 #[derive(Subcommand)]
 enum OperatorCommand {
     /// Add an operator; the password is read from standard input, or is a setting.
@@ -103,14 +121,15 @@ fn run(command: Command) -> Result<()> {
                 bulkhead_api::openapi::document(&bulkhead_api::routes::catalog(&wiring::access()?)?)?;
             Ok(out::line(serde_json::to_string_pretty(&document)?)?)
         }
-        Command::Settings { .. } => Ok(out::line(bulkhead_config::table().trim_end())?),
-        Command::Dev => dev::run(),
-        command => run_with(command, &Settings::from_env()?),
+        Command::Settings { .. } => Ok(out::line(bulkhead_config::table(&Sections::default()).trim_end())?),
+        Command::Dev => dev::run(&Sections::default()),
+        command => run_with(command, &Settings::from_env(&Sections::default())?),
     }
 }
 
 fn run_with(command: Command, settings: &Settings) -> Result<()> {
     bulkhead_auth::self_test()?;
+    settings.require(command.needs())?;
     match command {
         Command::Doctor { live: true } => doctor::live(settings),
         Command::Api { stop_with_stdin } => {

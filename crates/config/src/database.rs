@@ -135,5 +135,5 @@ impl Database {
 
 /// The value of a variable that the running command cannot do without.
 pub(crate) fn required<'a, T>(variable: &'static str, value: Option<&'a T>) -> Result<&'a T, ConfigError> {
-    value.ok_or(ConfigError::Missing { variable })
+    value.ok_or(ConfigError::Missing { variables: vec![variable] })
 }

@@ -32,11 +32,19 @@ pub enum ConfigError {
         /// The variable.
         variable: String,
     },
-    /// A setting that this command cannot do without.
-    #[error("{variable}: not set, and this command needs it")]
+    /// Settings that this command cannot do without.
+    #[error("{}: not set, and this command needs {}", variables.join(", "), it(variables.len()))]
     Missing {
-        /// The variable.
-        variable: &'static str,
+        /// The variables.
+        variables: Vec<&'static str>,
+    },
+    /// Values of an extension's settings that do not go together.
+    #[error("the settings of {owner}: {reason}")]
+    Section {
+        /// The extension.
+        owner: &'static str,
+        /// What is wrong with them.
+        reason: String,
     },
     /// A value that does not go with another setting's.
     #[error("{variable}: {reason}")]
@@ -62,6 +70,10 @@ fn shown(value: Option<&str>) -> String {
         let more = if cut.len() < value.len() { "…" } else { "" };
         format!(" '{}{more}'", cut.escape_debug())
     })
+}
+
+const fn it(count: usize) -> &'static str {
+    if count == 1 { "it" } else { "them" }
 }
 
 fn suggestion(nearest: Option<&str>) -> String {

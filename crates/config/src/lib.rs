@@ -3,6 +3,7 @@
 //! Owns every `BULKHEAD_*` variable: its name, its default, its meaning and the values it may take stand together in
 //! one field of one section, and [`table`] writes the reference from the same fields. A wrong value, a misspelt
 //! variable or an unsafe combination stops the program with one line that names the variable and never shows a secret.
+//! An application's extensions bring sections of their own ([`section`]), for which the same holds.
 //!
 //! Refuses flags: a setting has one source, so what a process runs with can be read in one place, and secrets do not
 //! appear in `ps`. Refuses defaults for secrets, and values that would switch a limit or a time-out off.
@@ -15,12 +16,14 @@ mod http;
 mod kubernetes;
 mod limits;
 mod log;
+mod needed;
 mod redis;
 mod secret;
+pub mod section;
 mod server_url;
 mod tenants;
 mod usage;
-mod value;
+pub mod value;
 mod worker;
 
 use std::{collections::BTreeSet, ffi::OsString};
@@ -34,13 +37,17 @@ pub use error::ConfigError;
 pub use http::Http;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
+pub use needed::Needed;
 pub use redis::Redis;
 pub use secret::{MasterKey, Password};
+pub use section::{Extensions, Section, SectionError, Sections};
 pub use server_url::ServerUrl;
 pub use tenants::Tenants;
 pub use usage::Usage;
 pub use value::{BaseUrl, CertificateBundle, Origin};
 pub use worker::Worker;
+
+use section::Spec;
 
 /// What every variable begins with.
 const PREFIX: &str = "BULKHEAD_";
@@ -79,6 +86,9 @@ pub struct Settings {
     /// The log.
     #[command(flatten)]
     pub log: Log,
+    /// What the application's extensions are set to.
+    #[arg(skip)]
+    pub extensions: Extensions,
 }
 
 /// What holds for connections to PostgreSQL and Redis alike.
@@ -91,19 +101,23 @@ pub struct Transport {
 }
 
 impl Settings {
-    /// Reads the process's environment.
-    pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_vars(std::env::vars_os())
+    /// Reads the process's environment, for an application with these sections beside the core's settings.
+    pub fn from_env(sections: &Sections) -> Result<Self, ConfigError> {
+        Self::from_vars(std::env::vars_os(), sections)
     }
 
     /// Reads the given environment; variables that do not begin with `BULKHEAD_` are not looked at.
-    pub fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
-        let command = command();
-        let argv = argv(vars)?;
+    pub fn from_vars(
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+        sections: &Sections,
+    ) -> Result<Self, ConfigError> {
+        let command = command(sections);
+        let argv = argv(vars, &command)?;
         let matches =
             command.clone().try_get_matches_from(argv).map_err(|e| ConfigError::new(&command, &e))?;
-        let settings =
+        let mut settings =
             Self::from_arg_matches(&matches).map_err(|error| ConfigError::new(&command, &error))?;
+        settings.extensions = sections.read(&matches)?;
         settings.refuse_plaintext()?;
         settings.refuse_whole_shares()?;
         Ok(settings)
@@ -163,11 +177,16 @@ impl Settings {
 
 /// The settings as a clap command that hears only what it is given: an option per variable, named like the variable.
 /// clap's own reading of the environment is taken out, so that tests need not change the process's.
-fn command() -> clap::Command {
-    Settings::command().mut_args(|arg| match variable(&arg) {
+fn command(sections: &Sections) -> clap::Command {
+    arguments(sections).mut_args(|arg| match variable(&arg) {
         Some(name) => arg.long(name).env(clap::builder::Resettable::Reset),
         None => arg,
     })
+}
+
+/// The core's settings, then those of the sections; each still knows its variable.
+fn arguments(sections: &Sections) -> clap::Command {
+    Settings::command().args(sections.specs().map(Spec::argument))
 }
 
 /// The variable that sets an argument, while it is still known as one.
@@ -176,15 +195,17 @@ fn variable(arg: &clap::Arg) -> Option<String> {
 }
 
 /// The environment as arguments. Misspelt variables come first, since they explain what is wrong with the others.
-fn argv(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Vec<OsString>, ConfigError> {
-    let known: Vec<String> = Settings::command().get_arguments().filter_map(variable).collect();
+fn argv(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+    command: &clap::Command,
+) -> Result<Vec<OsString>, ConfigError> {
     let mut ours = Vec::new();
     for (name, value) in vars {
         let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
         let Some(text) = value.to_str() else {
             return Err(ConfigError::NotUnicode { variable: name.to_owned() });
         };
-        let is_known = known.iter().any(|known| known == name);
+        let is_known = command.get_arguments().any(|arg| arg.get_long() == Some(name));
         if is_known || !kubernetes::is_service_link(name, text) {
             ours.push((is_known, name.to_owned(), value));
         }
@@ -199,17 +220,17 @@ fn argv(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Vec<OsSt
 }
 
 /// The settings that are set in the process's environment, whatever their values.
-pub fn names_set() -> BTreeSet<String> {
-    let known: BTreeSet<String> = Settings::command().get_arguments().filter_map(variable).collect();
+pub fn names_set(sections: &Sections) -> BTreeSet<String> {
+    let known: BTreeSet<String> = arguments(sections).get_arguments().filter_map(variable).collect();
     std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| known.contains(name))
         .collect()
 }
 
-/// Every variable with its default and its meaning, as a Markdown table.
-pub fn table() -> String {
-    let rows = Settings::command().get_arguments().map(row).collect::<String>();
+/// Every variable with its default and its meaning, as a Markdown table: the core's, then those of the sections.
+pub fn table(sections: &Sections) -> String {
+    let rows = arguments(sections).get_arguments().map(row).collect::<String>();
     format!("| Variable | Default | Meaning |\n|---|---|---|\n{rows}")
 }
 

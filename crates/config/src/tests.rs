@@ -9,7 +9,7 @@ use super::*;
 const CANARY: &str = "hunter2hunter2";
 
 fn load(vars: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-    Settings::from_vars(vars.iter().map(|(name, value)| (name.into(), value.into())))
+    Settings::from_vars(vars.iter().map(|(name, value)| (name.into(), value.into())), &Sections::default())
 }
 
 fn refusal(name: &str, value: &str) -> String {
@@ -226,6 +226,19 @@ fn what_a_command_needs_is_named_when_it_is_missing() {
 }
 
 #[test]
+fn all_that_a_command_needs_is_named_at_once_and_each_once() {
+    use Needed::{LimitsRedis, MasterKey, PlatformLogin, QueueRedis, TenantLogin};
+    let needed = [TenantLogin, PlatformLogin, LimitsRedis, QueueRedis, MasterKey];
+    let missing = load(&[("BULKHEAD_DATABASE_PLATFORM_URL", "postgres://u:p@h/d")]).unwrap();
+    assert_eq!(
+        missing.require(&needed).unwrap_err().to_string(),
+        "BULKHEAD_DATABASE_TENANT_URL, BULKHEAD_REDIS_CACHE_URL, BULKHEAD_MASTER_KEY: not set, and this command needs \
+         them"
+    );
+    assert!(missing.require(&[PlatformLogin, Needed::Extensions]).is_ok());
+}
+
+#[test]
 fn the_administrators_password_may_stand_by_itself() {
     let url = ("BULKHEAD_DATABASE_ADMIN_URL", "postgres://master:old@db.example:5432/bulkhead");
     let password = ("BULKHEAD_DATABASE_ADMIN_PASSWORD", "a?b@c/d #%:");
@@ -353,7 +366,7 @@ fn the_issuer_is_the_public_url_unless_set_and_has_no_slash_at_its_end() {
 
 #[test]
 fn the_table_lists_every_variable_once_with_its_meaning() {
-    let table = table();
+    let table = table(&Sections::default());
     let rows: Vec<&str> = table.lines().skip(2).collect();
     let variables = variables();
     assert_eq!(rows.len(), variables.len());

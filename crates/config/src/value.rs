@@ -1,7 +1,8 @@
 //! Parsers of values, with refusals that say which values there are.
 //!
 //! Every number has a lowest and a highest value: nothing can be switched off by a zero or by a number so large that it
-//! never takes effect.
+//! never takes effect. Each function here makes a value from text, or refuses the text in words that follow the name of the
+//! variable; the sections of extensions use the same ones.
 
 use std::{fmt::Display, fs, io::Read, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
@@ -13,7 +14,7 @@ use crate::kubernetes::is_service_address;
 const LONGEST_BUNDLE: u64 = 4 << 20;
 
 /// Whole numbers in a range.
-pub(crate) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
+pub fn number<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
 where
     T: FromStr + PartialOrd + Display + Clone,
 {
@@ -31,17 +32,17 @@ pub(crate) fn port(text: &str) -> Result<u16, String> {
 }
 
 /// Milliseconds in a range.
-pub(crate) fn millis(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+pub fn millis(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
     move |text| bounded(text, &range, "a number of milliseconds").map(Duration::from_millis)
 }
 
 /// Seconds in a range.
-pub(crate) fn seconds(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+pub fn seconds(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
     move |text| bounded(text, &range, "a number of seconds").map(Duration::from_secs)
 }
 
 /// Days in a range.
-pub(crate) fn days(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+pub fn days(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
     move |text| bounded(text, &range, "a number of days").map(|days| Duration::from_hours(24 * days))
 }
 
@@ -56,7 +57,7 @@ where
 }
 
 /// A short name that is safe in keys, log lines and file names.
-pub(crate) fn name(text: &str) -> Result<String, String> {
+pub fn name(text: &str) -> Result<String, String> {
     let clean = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     if clean && (1..=64).contains(&text.len()) {
         Ok(text.to_owned())

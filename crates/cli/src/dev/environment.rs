@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
-use bulkhead_config::Settings;
+use bulkhead_config::{Sections, Settings};
 
 use super::{DATABASE, credentials::Credentials, free};
 
@@ -46,9 +46,9 @@ pub(crate) struct Choices {
 
 impl Choices {
     /// Reads the process's environment.
-    pub(crate) fn read() -> Result<Self> {
-        let settings = Settings::from_env()?;
-        let set = bulkhead_config::names_set();
+    pub(crate) fn read(sections: &Sections) -> Result<Self> {
+        let settings = Settings::from_env(sections)?;
+        let set = bulkhead_config::names_set(sections);
         refuse(&set)?;
         let taken = |name: &str, port: u16| {
             format!(
@@ -139,7 +139,7 @@ mod tests {
         for (name, _) in environment(&credentials, &servers, &choices) {
             assert!(REFUSED.contains(&name) != CHOICES.contains(&name), "{name}");
         }
-        let table = bulkhead_config::table();
+        let table = bulkhead_config::table(&Sections::default());
         for name in REFUSED.iter().chain(&CHOICES) {
             assert!(table.contains(&format!("| `{name}` |")), "{name} is no setting");
         }

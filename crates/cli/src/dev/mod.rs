@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use bulkhead_config::Sections;
 use bulkhead_servers::{Binaries, Postgres, PostgresOptions, Redis, RedisOptions};
 
 use self::{
@@ -49,9 +50,9 @@ impl Addresses {
 }
 
 /// Runs everything until a signal or a failure ends it.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(sections: &Sections) -> Result<()> {
     bulkhead_auth::self_test()?;
-    let choices = Choices::read()?;
+    let choices = Choices::read(sections)?;
     let home = home()?;
     let credentials = Credentials::load_or_make(&home.join("credentials.json"))?;
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::{Context, Result};
 use bulkhead_auth::{Keyring, Lane, MasterKey, PasswordHasher, Turn, api_key};
-use bulkhead_config::Settings;
+use bulkhead_config::{Sections, Settings};
 use bulkhead_db::{
     Authority, Db, DbError, JsonText, Owner, Shares,
     fleet::{migrate::TENANT_MIGRATIONS, provision::provision_tenant},
@@ -31,7 +31,8 @@ use crate::{migrate, wiring};
 /// Migrates and seeds.
 pub(crate) async fn run(environment: &[(&'static str, String)], credentials: &Credentials) -> Result<()> {
     let variables = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    let settings = Settings::from_vars(variables)?;
+    // Of what `dev` sets itself nothing is an extension's.
+    let settings = Settings::from_vars(variables, &Sections::default())?;
     migrate::prepare(&settings).await?;
     let report = migrate::migrate_all(&settings, 2).await?;
     if let Some((tenant, error)) = report.failed.first() {

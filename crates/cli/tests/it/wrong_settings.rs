@@ -88,6 +88,16 @@ async fn a_missing_variable_is_named_in_one_line() {
     ] {
         assert_refused(&bulkhead(&["api"], &without(&variables, name), ""), name);
     }
+    let bare = bulkhead(&["worker"], &Variables::new(), "");
+    for name in [
+        "BULKHEAD_DATABASE_TENANT_URL",
+        "BULKHEAD_DATABASE_PLATFORM_URL",
+        "BULKHEAD_DATABASE_PROVISIONER_URL",
+        "BULKHEAD_REDIS_CACHE_URL",
+        "BULKHEAD_MASTER_KEY",
+    ] {
+        assert_refused(&bare, name);
+    }
     assert_refused(&bulkhead(&["worker"], &variables, ""), "BULKHEAD_DATABASE_PROVISIONER_URL");
     assert_refused(&bulkhead(&["migrate"], &variables, ""), "BULKHEAD_DATABASE_PROVISIONER_URL");
     assert_refused(&bulkhead(&["doctor"], &variables, ""), "BULKHEAD_DATABASE_PROVISIONER_URL");
