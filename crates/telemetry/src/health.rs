@@ -1,6 +1,10 @@
 //! Whether this process should be given work: kept by its background tasks, read by its probes.
 
+pub mod probes;
+
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use self::probes::{Probes, States};
 
 /// A process's state.
 #[derive(Debug, Default)]
@@ -9,6 +13,7 @@ pub struct Health {
     draining: AtomicBool,
     database: AtomicBool,
     redis: AtomicBool,
+    probes: States,
 }
 
 /// What a process can do at the moment.
@@ -37,6 +42,16 @@ impl Phase {
 }
 
 impl Health {
+    /// The state of a process that asks these probes.
+    pub fn with_probes(probes: &Probes) -> Self {
+        Self { probes: States::of(probes), ..Self::default() }
+    }
+
+    /// Each probe of the application's extensions by its name, and whether it was lately answered well.
+    pub fn probes(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        self.probes.all()
+    }
+
     /// Says that the process has everything it needs to begin.
     pub fn mark_started(&self) {
         self.started.store(true, Ordering::Relaxed);
@@ -67,7 +82,8 @@ impl Health {
         self.redis.load(Ordering::Relaxed)
     }
 
-    /// What the process can do now. Redis does not matter for it: everything works without, only slower.
+    /// What the process can do now. Redis does not matter for it: everything works without, only slower. Nor do the probes of
+    /// extensions: what they lack is their own.
     pub fn phase(&self) -> Phase {
         if self.draining.load(Ordering::Relaxed) {
             Phase::Draining

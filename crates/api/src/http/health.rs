@@ -1,6 +1,8 @@
 //! How the state of the process is told: to the public, whether it serves; to probes on the port that is not for the
 //! public, also what it lacks. Which dependency is down is for operators: to an attacker it says when to press on.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bulkhead_telemetry::{Health, health::Phase};
 use serde::Serialize;
@@ -23,6 +25,9 @@ struct Dependencies {
     /// Whether Redis has answered lately. Without it limits are enforced node by node and usage goes straight to
     /// PostgreSQL.
     redis: bool,
+    /// Whether what the application's extensions depend on has answered lately. It changes nothing about the status.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extensions: BTreeMap<&'static str, bool>,
 }
 
 impl From<&Health> for Readiness {
@@ -47,6 +52,7 @@ pub(crate) fn tell_machine(health: &Health) -> HttpResponse {
         status: health.phase().as_str(),
         database: health.database(),
         redis: health.redis(),
+        extensions: health.probes().collect(),
     })
 }
 
@@ -54,5 +60,33 @@ fn judged(health: &Health) -> HttpResponseBuilder {
     match health.phase() {
         Phase::Ready => HttpResponse::Ok(),
         Phase::Starting | Phase::Degraded | Phase::Draining => HttpResponse::ServiceUnavailable(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{body::to_bytes, http::StatusCode};
+    use bulkhead_telemetry::health::probes::{Probe, Probes};
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_probe_of_an_extension_is_told_to_machines_alone_and_does_not_turn_readiness() {
+        let probes = Probes::new(vec![Probe::new("shop", "mail", || async { Ok(()) })]).unwrap();
+        let health = Health::with_probes(&probes);
+        health.mark_started();
+        health.set_database(true);
+        let told = async |response: HttpResponse| {
+            assert_eq!(response.status(), StatusCode::OK);
+            String::from_utf8(to_bytes(response.into_body()).await.unwrap().to_vec()).unwrap()
+        };
+        let machine = r#"{"status":"ready","database":true,"redis":false,"extensions":{"mail":false}}"#;
+        assert_eq!(told(tell_machine(&health)).await, machine);
+        assert_eq!(told(tell_public(&health)).await, r#"{"status":"ready"}"#);
+        // Without extensions nothing is said about them.
+        let alone = Health::default();
+        alone.mark_started();
+        alone.set_database(true);
+        assert_eq!(told(tell_machine(&alone)).await, r#"{"status":"ready","database":true,"redis":false}"#);
     }
 }

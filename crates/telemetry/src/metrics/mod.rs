@@ -9,6 +9,7 @@ mod family;
 mod http;
 mod jobs;
 mod limiter;
+pub mod own;
 mod redis;
 mod usage;
 
@@ -22,16 +23,23 @@ pub use database::{Database, DbFailure, DropReason, Pool};
 pub use http::{ActiveRequest, Http, Route};
 pub use jobs::{JobOutcome, Jobs};
 pub use limiter::{LimitKind, LimitSource, Limiter};
+pub use own::{Own, OwnError};
 pub use redis::{Redis, RedisUse};
 pub use usage::{Usage, UsagePath};
 
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// Two families have the same name: a fault in this crate, found when the process starts.
+/// Why the families of a process cannot be registered; found when it starts.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot register a metric family")]
-pub struct MetricsError(#[from] prometheus::Error);
+pub enum MetricsError {
+    /// Two families have the same name, which is a fault in this crate.
+    #[error("cannot register a metric family")]
+    Family(#[from] prometheus::Error),
+    /// The application's metrics do not go together.
+    #[error(transparent)]
+    Own(#[from] OwnError),
+}
 
 /// All metric families of a process. Clones share them.
 #[derive(Clone)]
@@ -57,9 +65,18 @@ pub struct Families {
 }
 
 impl Metrics {
-    /// Registers every family, and those about the process itself (CPU time, memory, files, threads).
+    /// The metrics of a process whose application declares none.
     pub fn new() -> Result<Self, MetricsError> {
+        Self::with(&[])
+    }
+
+    /// Registers every family, those about the process itself (CPU time, memory, files, threads), and the application's own.
+    pub fn with(own: &[Own]) -> Result<Self, MetricsError> {
+        own::judge(own)?;
         let registry = Registry::new();
+        for metric in own.iter().flat_map(Own::metrics) {
+            metric.register(&registry)?;
+        }
         let families = Families {
             http: Http::register(&registry)?,
             database: Database::register(&registry)?,
