@@ -4,9 +4,12 @@ use std::sync::Mutex;
 
 use anyhow::{Result, bail};
 use bulkhead_config::Settings;
-use bulkhead_db::fleet::{
-    bootstrap::{Logins, bootstrap},
-    migrate::{MigrateOptions, MigrationReport, Progress, migrate, revert_platform_once},
+use bulkhead_db::{
+    fleet::{
+        bootstrap::{Logins, bootstrap},
+        migrate::{MigrateOptions, MigrationReport, Progress, migrate, revert_platform_once},
+    },
+    platform::queue::kinds,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -77,5 +80,8 @@ pub(crate) async fn migrate_all(settings: &Settings, connections: u16) -> Result
     if let Ok(bar) = bar.lock() {
         bar.finish_and_clear();
     }
-    Ok(report?)
+    let report = report?;
+    // After the platform's tables are there, and before a worker of this release is.
+    kinds::declare(&owner, &wiring::jobs()?.kinds()).await?;
+    Ok(report)
 }

@@ -13,6 +13,7 @@ use bulkhead_db::{
 use bulkhead_domain::{AccessRegistry, Clock, JobId, SystemClock, access::AccessError};
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::{FlusherOptions, RedisServer, Stores};
+use bulkhead_worker::{Jobs, Registry};
 
 /// How much longer than the server's own time-out a client waits for an answer before it gives the connection up.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -183,6 +184,11 @@ pub(crate) fn flusher_options(settings: &Settings) -> FlusherOptions {
         resend_after: usage.usage_resend,
         ..FlusherOptions::default()
     }
+}
+
+/// The jobs that the worker runs, and that `migrate` makes known.
+pub(crate) fn jobs() -> Result<Registry> {
+    Ok(Registry::new([Jobs::core()])?)
 }
 
 /// Starts logging.

@@ -9,7 +9,7 @@ use bulkhead_config::{PLATFORM_URL, PROVISIONER_CONNECTIONS, PROVISIONER_URL, Se
 use bulkhead_db::Shares;
 use bulkhead_domain::SystemClock;
 use bulkhead_telemetry::{Health, Metrics};
-use bulkhead_worker::{Reaches, Registry, WorkerOptions, run as work};
+use bulkhead_worker::{Reaches, WorkerOptions, run as work};
 use tokio_util::sync::CancellationToken;
 
 use crate::{stop, wiring};
@@ -34,6 +34,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
             metrics: metrics.clone(),
             health: Arc::clone(&health),
             clock: Arc::new(SystemClock),
+            extensions: settings.extensions.clone(),
         };
         let database = &settings.database;
         let logins = [
@@ -59,7 +60,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         health.mark_started();
         let connections = database.connections_of_worker(wiring::threads(&settings));
         tracing::info!(metrics = %address, database_connections_at_most = connections, "working");
-        Box::pin(work(options(&settings), reaches, Registry::standard(), shutdown)).await?;
+        Box::pin(work(options(&settings), reaches, wiring::jobs()?, shutdown)).await?;
         probes_handle.stop(false).await;
         Ok(())
     })

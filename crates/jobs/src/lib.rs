@@ -1,36 +1,35 @@
 //! What is to happen later, as data.
 //!
-//! Owns the payload of every background job; the behaviour is in the worker under the same name. Payloads are stored
-//! as JSON in `platform.jobs` and outlive deployments, so a payload's meaning never changes: a new shape is a new
-//! kind, and a retired one stays decodable until its last row is gone. Secrets never belong in a payload.
+//! Owns the payload of every background job of the core, by subject; the behaviour is in the worker under the same subject.
+//! Payloads are stored as JSON in `platform.jobs` and outlive deployments, so a payload's meaning never changes: a new shape is
+//! a new kind, and a retired one stays decodable until its last row is gone. Secrets never belong in a payload.
 
-mod aggregate_usage;
-mod decide_scaling;
-mod fill_schema_pool;
-mod keep_house;
-mod provision_tenant;
-mod purge_expired;
-mod purge_tenant;
-mod sweep_tenants;
+mod housekeeping;
+mod scaling;
+mod schema_pool;
+mod tenants;
+mod usage;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use aggregate_usage::AggregateUsage;
-pub use decide_scaling::DecideScaling;
-pub use fill_schema_pool::FillSchemaPool;
-pub use keep_house::KeepHouse;
-pub use provision_tenant::ProvisionTenant;
-pub use purge_expired::PurgeExpired;
-pub use purge_tenant::PurgeTenant;
-pub use sweep_tenants::SweepTenants;
+pub use housekeeping::{AskTenants, KeepHouse, PurgeExpired};
+pub use scaling::DecideScaling;
+pub use schema_pool::FillSchemaPool;
+pub use tenants::{ProvisionTenant, PurgeTenant, SweepTenants};
+pub use usage::AggregateUsage;
 
 /// A kind of background job.
-pub trait Job: Serialize + DeserializeOwned {
-    /// The kind's name, as in `platform.job_kinds`.
+pub trait Job: Serialize + DeserializeOwned + 'static {
+    /// The kind's name, as in `platform.job_kinds`: 1 to 63 of `a-z`, `0-9` and `_`, in an extension after its name and a dot
+    /// (`invoices.send`).
     const KIND: &'static str;
 
-    /// How often a run may fail before the job is given up.
-    const MAX_ATTEMPTS: i32;
+    /// How often the job may be run, from 1 to 25: a run that fails is repeated, later each time, until then.
+    const MAX_ATTEMPTS: i32 = 10;
+
+    /// Whether the kind is retired: jobs that wait are still run, and code that enqueues one more does not compile. `migrate`
+    /// makes PostgreSQL refuse it from tenants too, so a kind is retired one release after the last that enqueues it.
+    const RETIRED: bool = false;
 }
 
 /// A job that runs inside one tenant and may be enqueued by that tenant's transactions.

@@ -1,81 +1,40 @@
-//! What a running job can reach, and how it finishes.
+//! One run of one job: what it is, what it can reach, and how it finishes.
+//!
+//! A handler hands its effect over as a closure, and the job ends in the same transaction: both are kept or neither. Only a
+//! transaction that was committed makes a [`Finished`], so a handler cannot say that it has finished a job that it has not.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
+use bulkhead_config::section::Settings;
 use bulkhead_db::{
-    Db, DbResult, Owner, OwnerTx, PlatformTx, TenantTx, gate,
+    Authority, DbError, Owner, OwnerTx, PlatformTx, TenantTx, gate,
     platform::queue::lease::{self, ClaimedJob},
 };
-use bulkhead_domain::{Clock, Evidence, JobId, Mac, Proven, TenantId};
-use bulkhead_telemetry::Metrics;
-use bulkhead_usage::RedisServer;
+use bulkhead_domain::{Evidence, JobId, Proven, TenantId};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::error::JobError;
+use crate::{environment::Environment, error::JobError};
 
-/// What the jobs of one thread share.
-#[derive(Clone)]
-pub(crate) struct Reach {
-    pub(crate) db: Db,
-    pub(crate) owner: Owner,
-    pub(crate) purger: Owner,
-    pub(crate) redis: RedisServer,
-    pub(crate) usage_mac: Arc<dyn Mac>,
-    pub(crate) metrics: Metrics,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) schema_pool: u16,
-}
+/// Proves that a job was finished: its end is committed. A handler returns it.
+#[derive(Debug)]
+#[must_use = "a handler returns it"]
+pub struct Finished(());
 
-/// One run of one job.
-pub struct JobContext {
-    reach: Reach,
+/// One run of a job of the core.
+pub struct JobRun {
+    environment: Environment,
     job: ClaimedJob,
 }
 
-impl JobContext {
-    pub(crate) const fn new(reach: Reach, job: ClaimedJob) -> Self {
-        Self { reach, job }
+impl JobRun {
+    pub(crate) const fn new(environment: Environment, job: ClaimedJob) -> Self {
+        Self { environment, job }
     }
 
-    /// The database.
-    pub const fn db(&self) -> &Db {
-        &self.reach.db
-    }
-
-    /// The owner of all schemas, to build.
-    pub const fn owner(&self) -> &Owner {
-        &self.reach.owner
-    }
-
-    /// The owner of all schemas, to purge.
-    pub const fn purger(&self) -> &Owner {
-        &self.reach.purger
-    }
-
-    /// The Redis of the usage stream.
-    pub const fn redis(&self) -> &RedisServer {
-        &self.reach.redis
-    }
-
-    /// What recognises the entries of the usage stream.
-    pub fn usage_mac(&self) -> &dyn Mac {
-        &*self.reach.usage_mac
-    }
-
-    /// The metrics of the process.
-    pub const fn metrics(&self) -> &Metrics {
-        &self.reach.metrics
-    }
-
-    /// Now.
-    pub fn now(&self) -> DateTime<Utc> {
-        self.reach.clock.now()
-    }
-
-    /// How many schemas are to be ready for tenants to come.
-    pub const fn schema_pool(&self) -> u16 {
-        self.reach.schema_pool
+    /// What the job reaches.
+    pub const fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// The job's id.
@@ -88,74 +47,171 @@ impl JobContext {
         self.job.attempts
     }
 
-    /// The tenant whose job this is. It is proven by the row of `platform.jobs` that was claimed: only a transaction of
-    /// that tenant, or the platform, can have written it. `cargo xtask graph` refuses a second file that takes a row for a
-    /// proof.
-    pub fn tenant(&self) -> Result<Proven<TenantId>, JobError> {
-        let tenant = self.job.tenant.ok_or_else(|| JobError::abort("the job belongs to no tenant"))?;
-        Ok(Proven::on(Evidence::JobRow, tenant))
+    /// Now.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.environment.clock.now()
     }
 
-    /// Finishes the job in the transaction that carries its effect: both are kept or neither. Fails when the lease was
-    /// lost to another worker, which undoes the effect; that worker runs the job again.
-    pub async fn finish(&self, tx: &mut impl JobTx, result: Option<Value>) -> DbResult<Finished> {
-        tx.finish(&self.job, result.as_ref()).await?;
+    /// Finishes a job that has nothing left to do. `result` is what its owner is shown.
+    pub async fn done(&self, result: Value) -> Result<Finished, JobError> {
+        self.finish(async |_tx: &mut PlatformTx| Ok(Some(result))).await
+    }
+
+    /// Does the job's work in a transaction on the platform's tables, and finishes it there: both are kept or neither. The
+    /// work's value is what the job's owner is shown. Fails when the lease was lost to another worker, which undoes the work;
+    /// that worker runs the job again.
+    pub async fn finish(
+        &self,
+        work: impl AsyncFnOnce(&mut PlatformTx) -> Result<Option<Value>, JobError>,
+    ) -> Result<Finished, JobError> {
+        let finish = async |tx: &mut PlatformTx| {
+            let result = work(tx).await?;
+            Ok::<_, JobError>(lease::finish(tx, self.job.id, self.job.token, result.as_ref()).await?)
+        };
+        self.environment.db.platform_write(Authority::machinery(), finish).await?;
         Ok(Finished(()))
     }
 
-    /// [`Self::finish`] for a recurring job that is not to run again before the `rest` is over, however short its period.
-    pub(crate) async fn finish_and_rest(
+    /// [`Self::done`] for a recurring job that is not to run again before the `rest` is over, however short its period.
+    pub(crate) async fn done_and_rest(&self, result: Value, rest: Duration) -> Result<Finished, JobError> {
+        let finish = async |tx: &mut PlatformTx| {
+            lease::finish(tx, self.job.id, self.job.token, Some(&result)).await?;
+            lease::rest(tx, self.job.id, rest).await
+        };
+        self.environment.db.platform_write::<_, DbError>(Authority::machinery(), finish).await?;
+        Ok(Finished(()))
+    }
+
+    /// [`Self::finish`] for work that needs the owner of all schemas.
+    pub async fn finish_as_owner(
         &self,
-        tx: &mut PlatformTx,
-        result: Value,
-        rest: Duration,
-    ) -> DbResult<Finished> {
-        let finished = self.finish(tx, Some(result)).await?;
-        lease::rest(tx, self.job.id, rest).await?;
-        Ok(finished)
+        owner: &Owner,
+        work: impl AsyncFnOnce(&mut OwnerTx) -> Result<Value, JobError>,
+    ) -> Result<Finished, JobError> {
+        let finish = async |tx: &mut OwnerTx| {
+            let result = work(tx).await?;
+            self.end_as_owner(tx, &result).await
+        };
+        owner.write(finish).await?;
+        Ok(Finished(()))
+    }
+
+    /// One step of a job that takes several transactions of the owner of all schemas. The job is finished by the step whose
+    /// work yields a value, in the same transaction.
+    pub async fn step_as_owner(
+        &self,
+        owner: &Owner,
+        work: impl AsyncFnOnce(&mut OwnerTx) -> Result<Option<Value>, JobError>,
+    ) -> Result<Option<Finished>, JobError> {
+        let step = async |tx: &mut OwnerTx| match work(tx).await? {
+            Some(result) => self.end_as_owner(tx, &result).await.map(|()| true),
+            None => Ok(false),
+        };
+        let is_last = owner.write(step).await?;
+        Ok(is_last.then_some(Finished(())))
+    }
+
+    async fn end_as_owner(&self, tx: &mut OwnerTx, result: &Value) -> Result<(), JobError> {
+        Ok(lease::finish_as_owner(tx, self.job.id, self.job.token, Some(result)).await?)
     }
 }
 
-impl fmt::Debug for JobContext {
+impl fmt::Debug for JobRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JobContext({} {}, attempt {})", self.job.kind, self.job.id, self.job.attempts)
+        write!(f, "JobRun({} {}, attempt {})", self.job.kind, self.job.id, self.job.attempts)
     }
 }
 
-/// Proves that a job has been finished; only [`JobContext::finish`] makes one.
-#[derive(Debug)]
-#[must_use = "a handler returns it"]
-pub struct Finished(());
+/// One run of a tenant's job. It reaches this tenant's data and nothing else: there is no way from here to another tenant, to
+/// the platform's tables or to the owner of schemas.
+pub struct JobCall {
+    run: JobRun,
+    tenant: Proven<TenantId>,
+    at: DateTime<Utc>,
+}
 
-/// A transaction that a job can finish in.
-pub trait JobTx: sealed::Sealed {}
-
-impl JobTx for PlatformTx {}
-impl JobTx for OwnerTx {}
-impl JobTx for TenantTx {}
-
-mod sealed {
-    use super::{ClaimedJob, DbResult, OwnerTx, PlatformTx, TenantTx, Value, gate, lease};
-
-    pub trait Sealed {
-        fn finish(&mut self, job: &ClaimedJob, result: Option<&Value>) -> impl Future<Output = DbResult<()>>;
+impl JobCall {
+    /// The tenant is proven by the row of `platform.jobs` that was claimed: only a transaction of that tenant, or the platform,
+    /// can have written it. `cargo xtask graph` refuses a second file that takes a row for a proof.
+    pub(crate) fn of(run: JobRun) -> Result<Self, JobError> {
+        let tenant = run.job.tenant.ok_or_else(|| JobError::abort("the job belongs to no tenant"))?;
+        let at = run.now();
+        Ok(Self { run, tenant: Proven::on(Evidence::JobRow, tenant), at })
     }
 
-    impl Sealed for PlatformTx {
-        async fn finish(&mut self, job: &ClaimedJob, result: Option<&Value>) -> DbResult<()> {
-            lease::finish(self, job.id, job.token, result).await
-        }
+    /// The tenant whose job this is.
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant.get()
     }
 
-    impl Sealed for OwnerTx {
-        async fn finish(&mut self, job: &ClaimedJob, result: Option<&Value>) -> DbResult<()> {
-            lease::finish_as_owner(self, job.id, job.token, result).await
-        }
+    /// The job's id.
+    pub const fn id(&self) -> JobId {
+        self.run.id()
     }
 
-    impl Sealed for TenantTx {
-        async fn finish(&mut self, job: &ClaimedJob, result: Option<&Value>) -> DbResult<()> {
-            gate::jobs::finish(self, job.id, job.token, result).await
-        }
+    /// Which attempt this is, from 1.
+    pub const fn attempt(&self) -> i32 {
+        self.run.attempt()
+    }
+
+    /// When the run began: the same moment however often it is asked for during a run.
+    pub const fn at(&self) -> DateTime<Utc> {
+        self.at
+    }
+
+    /// The settings of an extension; `None` when the application has not registered them.
+    pub fn settings<S: Settings>(&self) -> Option<&S> {
+        self.run.environment.extensions.get()
+    }
+
+    /// Reads with one statement.
+    pub async fn read<T, E: From<DbError>>(
+        &self,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.run.environment.db.read(self.tenant, work).await
+    }
+
+    /// Reads in several statements that see the same moment.
+    pub async fn snapshot<T, E: From<DbError>>(
+        &self,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.run.environment.db.snapshot(self.tenant, work).await
+    }
+
+    /// Reads and writes, in a transaction of its own: the run may fail after it, and be repeated. What is to happen once
+    /// belongs into [`Self::finish`].
+    pub async fn write<T, E: From<DbError>>(
+        &self,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.run.environment.db.write(self.tenant, work).await
+    }
+
+    /// Does the job's work and finishes it, in one transaction: both are kept or neither. The work's value is what the job's
+    /// owner is shown. Fails when the lease was lost to another worker, which undoes the work; that worker runs the job again.
+    pub async fn finish(
+        &self,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<Option<Value>, JobError>,
+    ) -> Result<Finished, JobError> {
+        let job = &self.run.job;
+        let finish = async |tx: &mut TenantTx| {
+            let result = work(tx).await?;
+            Ok::<_, JobError>(gate::jobs::finish(tx, job.id, job.token, result.as_ref()).await?)
+        };
+        self.run.environment.db.write(self.tenant, finish).await?;
+        Ok(Finished(()))
+    }
+
+    /// Finishes a job that has nothing left to do. `result` is what its owner is shown.
+    pub async fn done(&self, result: Value) -> Result<Finished, JobError> {
+        self.finish(async |_tx: &mut TenantTx| Ok(Some(result))).await
+    }
+}
+
+impl fmt::Debug for JobCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobCall({:?} of {})", self.run, self.tenant())
     }
 }

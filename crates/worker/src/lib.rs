@@ -10,15 +10,20 @@
 //! - A job that is not finished is run again: after a failure, later each time; after a crash, when its lease runs out.
 //! - Without Redis jobs run a few seconds late, straight from their rows.
 //! - A lane, which is a tenant or a kind of the platform's own jobs, never holds up another.
+//!
+//! `jobs` says what the core's jobs do; an application's extensions bring theirs as [`Jobs`]. README.md tells how to add one.
 
 mod context;
 mod engine;
+mod environment;
 mod error;
 mod jobs;
 
-pub use context::{Finished, JobContext, JobTx};
+pub use context::{Finished, JobCall, JobRun};
 pub use engine::{
-    registry::{Handle, Registry},
+    registry::{JobHandler, Jobs, Registry, RegistryError, TenantJobHandler},
+    schedule::Every,
     worker::{Reaches, WorkerOptions, run},
 };
+pub use environment::Environment;
 pub use error::{JobError, WorkerError};

@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_right_to_the_platforms_tables_is_guarded_alike() {
-        assert_eq!(judged("worker/src/jobs/keep_house.rs", "Authority::machinery()"), 0);
+        assert_eq!(judged("worker/src/jobs/housekeeping.rs", "Authority::machinery()"), 0);
         for said in [
             "Authority::machinery()",
             "Authority::operator(proof)",

@@ -15,7 +15,7 @@ use crate::{
         page::{Page, PageRequest},
         scope::TenantTx,
     },
-    platform::queue::{job_columns, lease::LeaseToken, payload},
+    platform::queue::{job_columns, lease::LeaseToken, not_retired, payload},
     schema::gate::jobs,
 };
 
@@ -35,6 +35,7 @@ pub async fn enqueue<J: TenantJob>(
     key: Option<&str>,
     at: DateTime<Utc>,
 ) -> DbResult<JobId> {
+    const { not_retired::<J>() };
     let call = diesel::sql_query("SELECT gate.enqueue_job($1, $2, $3, $4, $5, NULL) AS id")
         .bind::<SqlUuid, _>(JobId::mint(at).uuid())
         .bind::<Text, _>(J::KIND)

@@ -1,10 +1,11 @@
 //! The queue's truth: `platform.jobs`.
 //!
 //! Redis only carries ids of rows of this table, so whatever happens to Redis, nothing is lost here. This module writes
-//! jobs and shows them; [`dispatch`] says which are to run next, [`lease`] lends one to the worker that runs it. All
-//! times are the server's: the clocks of nodes do not matter.
+//! jobs and shows them; [`kinds`] says what jobs there are, [`dispatch`] which are to run next, [`lease`] lends one to the worker
+//! that runs it. All times are the server's: the clocks of nodes do not matter.
 
 pub mod dispatch;
+pub mod kinds;
 pub mod lease;
 
 use std::{str::FromStr, time::Duration};
@@ -143,6 +144,7 @@ pub async fn enqueue<J: Job>(
     key: Option<&str>,
     at: DateTime<Utc>,
 ) -> DbResult<JobId> {
+    const { not_retired::<J>() };
     let statement = diesel::sql_query(
         "WITH added AS ( \
              INSERT INTO jobs (id, kind, tenant_id, payload, max_attempts, idempotency_key) \
@@ -173,6 +175,7 @@ pub async fn enqueue_for_tenants<J: TenantJob>(
     tenants: &[TenantId],
     at: DateTime<Utc>,
 ) -> DbResult<usize> {
+    const { not_retired::<J>() };
     let (ids, tenants): (Vec<Uuid>, Vec<Uuid>) =
         tenants.iter().map(|tenant| (JobId::mint(at).uuid(), tenant.uuid())).unzip();
     let statement = diesel::sql_query(
@@ -197,6 +200,7 @@ pub async fn ensure_recurring<J: Job + Default>(
     every: Duration,
     at: DateTime<Utc>,
 ) -> DbResult<()> {
+    const { not_retired::<J>() };
     let statement = diesel::sql_query(
         "INSERT INTO jobs (id, kind, payload, max_attempts, idempotency_key, recurs_every) \
          VALUES ($1, $2, $3, $4, 'recurring', $5 * interval '1 millisecond') \
@@ -247,6 +251,54 @@ pub async fn list(tx: &mut PlatformTx, filter: JobFilter<'_>, page: PageRequest)
         query = query.filter(jobs::id.lt(before));
     }
     Ok(Page::cut(tx.tx.load(query).await?, page))
+}
+
+/// Stops the compilation of code that enqueues a retired job.
+///
+/// ```compile_fail,E0080
+/// use std::pin::Pin;
+/// # use bulkhead_db::{DbResult, PlatformTx, platform::queue};
+/// # use bulkhead_domain::JobId;
+/// # type At = chrono::DateTime<chrono::Utc>;
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct SendFax {}
+///
+/// impl bulkhead_jobs::Job for SendFax {
+///     const KIND: &'static str = "send_fax";
+///     const RETIRED: bool = true;
+/// }
+///
+/// type Sending<'a> = Pin<Box<dyn Future<Output = DbResult<JobId>> + 'a>>;
+/// fn send(tx: &mut PlatformTx, at: At) -> Sending<'_> {
+///     Box::pin(async move { queue::enqueue(tx, &SendFax {}, None, None, at).await })
+/// }
+/// std::hint::black_box(send as fn(&mut PlatformTx, At) -> Sending<'_>);
+/// ```
+///
+/// The same of one that is not retired compiles:
+///
+/// ```
+/// use std::pin::Pin;
+/// # use bulkhead_db::{DbResult, PlatformTx, platform::queue};
+/// # use bulkhead_domain::JobId;
+/// # type At = chrono::DateTime<chrono::Utc>;
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct SendMail {}
+///
+/// impl bulkhead_jobs::Job for SendMail {
+///     const KIND: &'static str = "send_mail";
+/// }
+///
+/// type Sending<'a> = Pin<Box<dyn Future<Output = DbResult<JobId>> + 'a>>;
+/// fn send(tx: &mut PlatformTx, at: At) -> Sending<'_> {
+///     Box::pin(async move { queue::enqueue(tx, &SendMail {}, None, None, at).await })
+/// }
+/// std::hint::black_box(send as fn(&mut PlatformTx, At) -> Sending<'_>);
+/// ```
+pub(crate) const fn not_retired<J: Job>() {
+    assert!(!J::RETIRED, "a retired job cannot be enqueued");
 }
 
 pub(crate) fn payload<J: Job>(job: &J) -> DbResult<serde_json::Value> {

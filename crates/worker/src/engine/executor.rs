@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::LocalPoolHandle};
 
-use crate::{context::Reach, engine::registry::Registry};
+use crate::{engine::registry::Registry, environment::Environment};
 use lanes::Lanes;
 
 /// How jobs are run.
@@ -53,7 +53,7 @@ struct Inner {
     kinds: Vec<&'static str>,
     pool: LocalPoolHandle,
     /// One for each thread of the pool.
-    reaches: Vec<Reach>,
+    environments: Vec<Environment>,
     next_thread: AtomicUsize,
     lanes: Lanes,
     places: Arc<Semaphore>,
@@ -70,13 +70,13 @@ enum Stage {
 }
 
 impl Executor {
-    pub(crate) fn new(options: ExecutorOptions, registry: Registry, reaches: Vec<Reach>) -> Self {
+    pub(crate) fn new(options: ExecutorOptions, registry: Registry, environments: Vec<Environment>) -> Self {
         let inner = Inner {
             options,
-            kinds: registry.kinds(),
+            kinds: registry.names(),
             registry,
-            pool: LocalPoolHandle::new(reaches.len()),
-            reaches,
+            pool: LocalPoolHandle::new(environments.len()),
+            environments,
             next_thread: AtomicUsize::new(0),
             lanes: Lanes::new(options.lane_concurrency),
             places: Arc::new(Semaphore::new(options.concurrency)),
@@ -151,10 +151,10 @@ impl Inner {
             () = self.closing.cancelled() => None,
         };
         let Some(turn) = turn.filter(|_| !self.closing.is_cancelled()) else { return };
-        let thread = self.next_thread.fetch_add(1, Ordering::Relaxed) % self.reaches.len().max(1);
-        let Some(reach) = self.reaches.get(thread).cloned() else { return };
+        let thread = self.next_thread.fetch_add(1, Ordering::Relaxed) % self.environments.len().max(1);
+        let Some(environment) = self.environments.get(thread).cloned() else { return };
         let inner = Arc::clone(&self);
-        let running = self.pool.spawn_pinned_by_idx(move || run::run(inner, reach, job.id), thread);
+        let running = self.pool.spawn_pinned_by_idx(move || run::run(inner, environment, job.id), thread);
         // What a job does with a panic is settled inside; anything else is ours.
         if let Err(error) = running.await {
             tracing::error!(job.id = %job.id, %error, "a job's thread failed; its lease will run out");

@@ -1,10 +1,32 @@
-//! What the product's jobs do, one file each, under the names that their payloads have in `bulkhead-jobs`.
+//! What the core's jobs do, in a file for each subject, under the names that their payloads have in `bulkhead-jobs`.
 
-mod aggregate_usage;
-mod decide_scaling;
-mod fill_schema_pool;
-mod keep_house;
-mod provision_tenant;
-mod purge_expired;
-mod purge_tenant;
-mod sweep_tenants;
+mod housekeeping;
+mod scaling;
+mod schema_pool;
+mod tenants;
+mod usage;
+
+use std::time::Duration;
+
+use bulkhead_jobs::{
+    AggregateUsage, AskTenants, DecideScaling, FillSchemaPool, KeepHouse, ProvisionTenant, PurgeExpired,
+    PurgeTenant, SweepTenants,
+};
+
+use crate::{Every, Jobs};
+
+/// The core's jobs. A time is the pause between the end of one run and the start of the next.
+pub(crate) fn core() -> Jobs {
+    Jobs::of_core()
+        .with::<ProvisionTenant>()
+        .with::<PurgeTenant>()
+        .recurring::<AggregateUsage>(Duration::from_secs(1))
+        // A decision is made once per tenant and minute; looking three times a minute catches usage that came late.
+        .recurring::<DecideScaling>(Duration::from_secs(20))
+        .recurring::<FillSchemaPool>(Duration::from_secs(5))
+        .recurring::<KeepHouse>(Duration::from_hours(1))
+        .recurring::<SweepTenants>(Duration::from_secs(30))
+        // Several times in the shortest period, so that a tenant's job of that period is asked for soon after it begins.
+        .recurring::<AskTenants>(Duration::from_mins(10))
+        .each_tenant::<PurgeExpired>(Every::Day)
+}

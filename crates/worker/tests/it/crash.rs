@@ -10,13 +10,13 @@ use bulkhead_db::{Connector, Db, Owner, Pool};
 use bulkhead_domain::SystemClock;
 use bulkhead_fixtures::{TestDb, TestRedis, mac, timeouts};
 use bulkhead_telemetry::Metrics;
-use bulkhead_worker::{Reaches, Registry, run};
+use bulkhead_worker::{Reaches, run};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    EFFECTS, Probe, database, enqueue_many, jobs_in, options, registry, server, tenant, until,
+    EFFECTS, Probe, core, database, enqueue_many, jobs_in, options, registry, server, tenant, until,
 };
 
 /// Where a worker process finds its servers.
@@ -54,8 +54,9 @@ async fn worker_process() -> Result<()> {
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: std::sync::Arc::new(SystemClock),
+        extensions: bulkhead_config::Extensions::default(),
     };
-    let registry = if addresses.product { Registry::standard() } else { registry() };
+    let registry = if addresses.product { core() } else { registry() };
     Box::pin(run(options(), reaches, registry, CancellationToken::new())).await?;
     Ok(())
 }

@@ -91,7 +91,7 @@ async fn a_job_that_was_lost_once_too_often_counts_as_a_failure() -> Result<()> 
     LocalSet::new().run_until(timeout(5 * PATIENCE, test)).await?
 }
 
-/// Longer than [`bulkhead_worker::Handle::TIMEOUT`] of the probe, and longer than the lease: it is renewed meanwhile.
+/// Longer than [`bulkhead_worker::JobHandler::TIMEOUT`] of the probe, and longer than the lease: it is renewed meanwhile.
 #[tokio::test]
 async fn a_run_that_takes_too_long_is_stopped_and_one_that_takes_long_is_not() -> Result<()> {
     let (db, redis) = (database().await?, TestRedis::start().await?);
@@ -118,7 +118,7 @@ async fn a_job_of_an_unknown_kind_waits_for_a_worker_that_knows_it() -> Result<(
     let (db, redis) = (database().await?, TestRedis::start().await?);
     let test = async {
         let id = enqueue(&db, None, &Probe::default()).await?;
-        let registry = bulkhead_worker::Registry::standard();
+        let registry = crate::support::core();
         let old = Worker::start_with(&db, &redis.url(), crate::support::options(), registry)?;
         sleep(Duration::from_secs(3)).await;
         let row = job(&db, id).await?;

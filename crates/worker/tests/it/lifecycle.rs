@@ -19,8 +19,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{Login, TestDb, TestRedis};
-use bulkhead_jobs::{KeepHouse, ProvisionTenant};
-use bulkhead_worker::Registry;
+use bulkhead_jobs::{AskTenants, ProvisionTenant};
 use chrono::TimeDelta;
 use tokio::{
     task::LocalSet,
@@ -29,7 +28,7 @@ use tokio::{
 
 use crate::{
     crash::Process,
-    support::{Worker, job, options, until},
+    support::{Worker, core, core_database, job, options, until},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,7 +38,7 @@ const NEXT: TenantMigration =
     TenantMigration { version: "29990101000000", name: "next", up: "CREATE TABLE next (id int PRIMARY KEY)" };
 
 fn start(db: &TestDb, redis: &TestRedis) -> Result<Worker> {
-    Worker::start_with(db, &redis.url(), options(), Registry::standard())
+    Worker::start_with(db, &redis.url(), options(), core())
 }
 
 async fn release(db: &TestDb) -> Result<()> {
@@ -77,7 +76,7 @@ async fn assert_well(db: &TestDb) -> Result<()> {
 /// Release N+1 has migrated, its smoke test has failed, and only workers of N are left.
 #[tokio::test]
 async fn after_a_rollback_customers_still_sign_up_at_the_version_of_the_fleet() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let test = async {
         let before = db.create_tenant("before", PlanName::FREE).await?;
         release(&db).await?;
@@ -103,7 +102,7 @@ async fn after_a_rollback_customers_still_sign_up_at_the_version_of_the_fleet() 
 /// A worker that cannot read how tenants are built. However often it tries, the job is as good as new for one that can.
 #[tokio::test]
 async fn a_job_for_a_newer_program_waits_for_it_without_losing_an_attempt() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let test = async {
         release(&db).await?;
         db.sql("UPDATE platform.tenant_migrations SET format = 2").await?;
@@ -141,7 +140,7 @@ async fn a_job_for_a_newer_program_waits_for_it_without_losing_an_attempt() -> R
 
 #[tokio::test]
 async fn a_tenant_whose_job_has_given_up_is_built_after_a_while() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let test = async {
         let tenant = db.sign_up("acme", PlanName::FREE).await?;
         let given_up = order(&db, tenant.id).await?;
@@ -161,7 +160,7 @@ async fn a_tenant_whose_job_has_given_up_is_built_after_a_while() -> Result<()> 
 
 #[tokio::test]
 async fn tenants_that_are_not_in_service_are_housekept() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let test = async {
         let mut schemas = Vec::new();
         for slug in ["active", "suspended", "deleted"] {
@@ -187,7 +186,7 @@ async fn tenants_that_are_not_in_service_are_housekept() -> Result<()> {
         assert_eq!(
             db.value(&format!(
                 "SELECT count(*) FROM platform.jobs WHERE kind = '{}'",
-                <KeepHouse as bulkhead_jobs::Job>::KIND
+                <AskTenants as bulkhead_jobs::Job>::KIND
             ))
             .await?,
             "1"
@@ -201,7 +200,7 @@ async fn tenants_that_are_not_in_service_are_housekept() -> Result<()> {
 /// However long a step of a purge takes, whoever signs up does not wait for it.
 #[tokio::test]
 async fn customers_sign_up_while_a_purge_takes_its_time() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let leaving = db.create_tenant("leaving", PlanName::FREE).await?;
     delete(&db, leaving.id).await?;
     let sweep = async |tx: &mut _| lifecycle::sweep(tx, SystemClock.now()).await;
@@ -279,7 +278,7 @@ async fn hold_steps(db: &TestDb, tenant: TenantId, lock: i64) -> Result<()> {
 #[tokio::test]
 async fn a_purge_whose_worker_is_killed_in_every_step_comes_to_its_end() -> Result<()> {
     const HELD: i64 = 4242;
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     hold_steps(&db, tenant.id, HELD).await?;
     delete(&db, tenant.id).await?;
@@ -323,7 +322,7 @@ async fn a_purge_whose_worker_is_killed_in_every_step_comes_to_its_end() -> Resu
 /// Wherever the kills hit, with many purges under way.
 #[tokio::test]
 async fn purges_survive_any_number_of_killed_workers() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let mut gone = Vec::new();
     for n in 0..16 {
         let tenant = db.create_tenant(&format!("gone-{n}"), PlanName::FREE).await?;

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod extension;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod fairness;
@@ -12,10 +14,10 @@ mod forged;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
-#[cfg(test)]
 mod product;
 #[cfg(test)]
 mod queries;
+#[cfg(test)]
 mod redis_away;
 #[cfg(test)]
 mod shutdown;

@@ -12,25 +12,33 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock as _, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{TestDb, TestRedis, mac};
-use bulkhead_jobs::{DecideScaling, FillSchemaPool, Job as _, KeepHouse, ProvisionTenant, PurgeExpired};
-use bulkhead_worker::{Registry, WorkerOptions};
+use bulkhead_jobs::{
+    AskTenants, DecideScaling, FillSchemaPool, Job as _, KeepHouse, ProvisionTenant, PurgeExpired,
+};
+use bulkhead_worker::WorkerOptions;
 use tokio::task::LocalSet;
 
-use crate::support::{Worker, job, options, until};
+use crate::support::{Worker, core, core_database, job, options, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start(db: &TestDb, redis: &TestRedis) -> Result<Worker> {
-    Worker::start_with(db, &redis.url(), options(), Registry::standard())
+    Worker::start_with(db, &redis.url(), options(), core())
 }
 
 fn ended(kind: &str) -> String {
     format!("SELECT count(*) FROM platform.jobs WHERE kind = '{kind}' AND state IN ('succeeded', 'failed')")
 }
 
+/// Whether a recurring job has run and waits for its next time.
+fn rests(kind: &str) -> String {
+    let rests = "state = 'queued' AND result IS NOT NULL AND run_at > now()";
+    format!("SELECT count(*) FROM platform.jobs WHERE kind = '{kind}' AND {rests}")
+}
+
 #[tokio::test]
 async fn a_tenant_that_signed_up_is_built_and_one_that_did_not_is_refused() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let test = async {
         let worker = start(&db, &redis)?;
         let tenant = db.sign_up("acme", PlanName::FREE).await?;
@@ -64,7 +72,7 @@ async fn a_tenant_that_signed_up_is_built_and_one_that_did_not_is_refused() -> R
 
 #[tokio::test]
 async fn usage_in_the_stream_is_billed_within_seconds() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let test = async {
         let worker = start(&db, &redis)?;
         let mut connection = crate::support::server(&redis.url()).connect().await?;
@@ -108,7 +116,7 @@ async fn usage_in_the_stream_is_billed_within_seconds() -> Result<()> {
 /// Three tenants: one overloaded, one idle at its minimum, one idle with capacity to spare.
 #[tokio::test]
 async fn scaling_is_decided_once_per_tenant_and_minute() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let test = async {
         let [busy, idle, spare] = [
             db.sign_up("busy", PlanName::FREE).await?,
@@ -171,7 +179,7 @@ const SET_ASIDE: &str = "INSERT INTO platform.usage_batches_rejected (entry, pay
 
 #[tokio::test]
 async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let test = async {
         let tenant = db.create_tenant("acme", PlanName::FREE).await?;
         let schema = tenant.schema();
@@ -211,6 +219,8 @@ async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
             PurgeExpired::KIND
         );
         until(&db, &asked, "1", PATIENCE).await?;
+        // Both recurring jobs have had their first run.
+        until(&db, &rests(KeepHouse::KIND), "1", PATIENCE).await?;
         let rows = format!(
             "SELECT concat_ws(' ', (SELECT count(*) FROM platform.request_minutes), \
              (SELECT count(*) FROM platform.jobs WHERE tenant_id IS NULL AND kind = 'purge_expired'), \
@@ -219,14 +229,10 @@ async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
              (SELECT count(*) FROM {schema}.sessions), (SELECT string_agg(name, ',' ORDER BY name) FROM {schema}.api_keys))"
         );
         assert_eq!(db.value(&rows).await?, "1 1 1 1 foreign,ours 1 new 1 just revoked,works");
-        // The next hour's run does not ask again.
-        db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", KeepHouse::KIND))
+        // The next run of the same day does not ask again.
+        db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", AskTenants::KIND))
             .await?;
-        let again = format!(
-            "SELECT count(*) FROM platform.jobs WHERE kind = '{}' AND run_at > now() AND state = 'queued'",
-            KeepHouse::KIND
-        );
-        until(&db, &again, "1", PATIENCE).await?;
+        until(&db, &rests(AskTenants::KIND), "1", PATIENCE).await?;
         assert_eq!(db.value(&asked).await?, "1");
         worker.stop().await?;
         anyhow::Ok(())
@@ -242,10 +248,10 @@ const POOL: &str = "SELECT concat_ws(' ', \
 
 #[tokio::test]
 async fn the_pool_of_schemas_is_filled_renewed_and_emptied_as_it_is_set() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let newest = TENANT_MIGRATIONS.last().map_or("", |migration| migration.version);
     let with = |schema_pool| WorkerOptions { schema_pool, ..options() };
-    let start = |schema_pool| Worker::start_with(&db, &redis.url(), with(schema_pool), Registry::standard());
+    let start = |schema_pool| Worker::start_with(&db, &redis.url(), with(schema_pool), core());
     let now = format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", FillSchemaPool::KIND);
     let test = async {
         let worker = start(3)?;
@@ -288,9 +294,8 @@ async fn the_pool_of_schemas_is_filled_renewed_and_emptied_as_it_is_set() -> Res
 /// The door that tenants ask for jobs through.
 #[tokio::test]
 async fn a_tenant_asks_for_its_own_jobs_and_sees_no_others() -> Result<()> {
-    let db = TestDb::new().await?;
-    let (a, b) =
-        (db.create_tenant("aaa", PlanName::FREE).await?, db.create_tenant("bbb", PlanName::FREE).await?);
+    let db = core_database().await?;
+    let (a, b) = (db.create_tenant("aaa", PlanName::FREE).await?, db.create_tenant("bbb", PlanName::FREE).await?);
     let at = SystemClock.now();
     let ask = async |tx: &mut _| gate::jobs::enqueue(tx, &PurgeExpired {}, Some("k"), at).await;
     let own = db.db()?.write::<_, DbError>(a.proven(), ask).await?;

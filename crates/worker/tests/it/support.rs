@@ -3,9 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
+use bulkhead_config::Extensions;
 use bulkhead_db::{
-    Authority, DbError,
-    platform::{audit, queue},
+    Authority,
+    platform::{
+        audit,
+        queue::{self, kinds},
+    },
     tenant::audit::Entry,
 };
 use bulkhead_domain::{Clock as _, JobId, SystemClock, TenantId};
@@ -14,7 +18,7 @@ use bulkhead_jobs::{Job, TenantJob};
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::RedisServer;
 use bulkhead_worker::{
-    Finished, Handle, JobContext, JobError, Reaches, Registry, WorkerError, WorkerOptions, run,
+    Finished, JobError, JobHandler, JobRun, Jobs, Reaches, Registry, WorkerError, WorkerOptions, run,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -46,22 +50,22 @@ impl Job for Probe {
 
 impl TenantJob for Probe {}
 
-impl Handle for Probe {
+impl JobHandler for Probe {
     const TIMEOUT: Duration = Duration::from_secs(5);
 
-    async fn run(self, context: &JobContext) -> Result<Finished, JobError> {
+    async fn run(self, run: &JobRun) -> Result<Finished, JobError> {
         sleep(Duration::from_millis(self.millis)).await;
         if self.aborts {
             return Err(JobError::abort("the probe gives up"));
         }
-        if context.attempt() <= self.failures {
+        if run.attempt() <= self.failures {
             assert!(!self.panics, "the probe panics");
             return Err(JobError::retry("a secret reason"));
         }
-        let work = async |tx: &mut _| {
-            let id = context.id().to_string();
+        run.finish(async |tx| {
+            let id = run.id().to_string();
             let entry = Entry {
-                at: context.now(),
+                at: run.now(),
                 actor: "test",
                 action: "probe",
                 target: &id,
@@ -69,16 +73,23 @@ impl Handle for Probe {
                 changes: json!({}),
             };
             audit::record(tx, &entry).await?;
-            context.finish(tx, Some(json!({ "attempt": context.attempt() }))).await
-        };
-        Ok(context.db().platform_write::<_, DbError>(Authority::machinery(), work).await?)
+            Ok(Some(json!({ "attempt": run.attempt() })))
+        })
+        .await
     }
 }
 
 /// A database that knows the probe.
 pub(crate) async fn database() -> Result<TestDb> {
     let db = TestDb::new().await?;
-    db.sql("INSERT INTO platform.job_kinds VALUES ('probe', true)").await?;
+    kinds::declare(&db.owner()?, &registry().kinds()).await?;
+    Ok(db)
+}
+
+/// A database that knows the core's jobs, as `migrate` leaves it.
+pub(crate) async fn core_database() -> Result<TestDb> {
+    let db = TestDb::new().await?;
+    kinds::declare(&db.owner()?, &core().kinds()).await?;
     Ok(db)
 }
 
@@ -123,7 +134,12 @@ pub(crate) fn server(url: &str) -> RedisServer {
 }
 
 pub(crate) fn registry() -> Registry {
-    Registry::empty().with::<Probe>()
+    Registry::new([Jobs::of_core().with::<Probe>()]).unwrap()
+}
+
+/// The core's jobs.
+pub(crate) fn core() -> Registry {
+    Registry::new([Jobs::core()]).unwrap()
 }
 
 pub(crate) fn reaches(db: &TestDb, redis_url: &str) -> Result<Reaches> {
@@ -139,6 +155,7 @@ pub(crate) fn reaches(db: &TestDb, redis_url: &str) -> Result<Reaches> {
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: Arc::new(SystemClock),
+        extensions: Extensions::default(),
     })
 }
 

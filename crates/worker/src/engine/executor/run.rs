@@ -14,8 +14,9 @@ use tracing::Instrument as _;
 
 use super::Inner;
 use crate::{
-    context::{Finished, JobContext, Reach},
+    context::{Finished, JobRun},
     engine::registry::Entry,
+    environment::Environment,
     error::JobError,
 };
 
@@ -24,9 +25,9 @@ const TRIED_AGAIN: &str = "the run failed; it will be tried again";
 const GIVEN_UP: &str = "every attempt failed";
 
 /// Runs the job if it can be claimed. `closing` between delivery and claim means that it stays where it is.
-pub(super) async fn run(inner: Arc<Inner>, reach: Reach, id: JobId) {
+pub(super) async fn run(inner: Arc<Inner>, environment: Environment, id: JobId) {
     let claim = async |tx: &mut _| lease::claim(tx, id, &inner.kinds, inner.options.lease).await;
-    let job = match reach.db.platform_write::<_, DbError>(Authority::machinery(), claim).await {
+    let job = match environment.db.platform_write::<_, DbError>(Authority::machinery(), claim).await {
         Ok(Some(job)) => job,
         Ok(None) => return,
         Err(error) => {
@@ -42,29 +43,25 @@ pub(super) async fn run(inner: Arc<Inner>, reach: Reach, id: JobId) {
         job.attempt = job.attempts,
         tenant.id = job.tenant.map(tracing::field::display),
     );
-    attempt(&inner, reach, job).instrument(span).await;
+    attempt(&inner, environment, job).instrument(span).await;
 }
 
-async fn attempt(inner: &Inner, reach: Reach, job: ClaimedJob) {
+async fn attempt(inner: &Inner, environment: Environment, job: ClaimedJob) {
     // Only known kinds are claimed.
     let Some(entry) = inner.registry.find(&job.kind) else { return };
     let stop = inner.started(job.id, job.token);
     let began = Instant::now();
     // Dropped when the lease is lost or the process ends: the row is then another's, or is given back by who stops us.
     let ran = tokio::select! {
-        ran = guarded(entry, JobContext::new(reach.clone(), job.clone()), job.payload.clone()) => ran,
+        ran = guarded(entry, JobRun::new(environment.clone(), job.clone()), job.payload.clone()) => ran,
         () = stop.cancelled() => return,
     };
-    settle(inner, &reach, &job, ran, entry, began.elapsed()).await;
+    settle(inner, &environment, &job, ran, entry, began.elapsed()).await;
 }
 
 /// Runs the handler within its time, and turns a panic into a failure like any other.
-async fn guarded(
-    entry: Entry,
-    context: JobContext,
-    payload: serde_json::Value,
-) -> Result<Finished, JobError> {
-    let running = AssertUnwindSafe(async move { (entry.run)(context, payload).await }).catch_unwind();
+async fn guarded(entry: Entry, run: JobRun, payload: serde_json::Value) -> Result<Finished, JobError> {
+    let running = AssertUnwindSafe(async move { (entry.run)(run, payload).await }).catch_unwind();
     match tokio::time::timeout(entry.timeout, running).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => Err(JobError::retry(format!("the job panicked: {}", message(&*panic)))),
@@ -80,7 +77,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 /// Writes down what became of a run. A run that finished has done so itself, with its effect.
 async fn settle(
     inner: &Inner,
-    reach: &Reach,
+    environment: &Environment,
     job: &ClaimedJob,
     result: Result<Finished, JobError>,
     entry: Entry,
@@ -93,27 +90,27 @@ async fn settle(
             let pause =
                 bulkhead_usage::pause(inner.options.first_pause, inner.options.longest_pause, failures);
             tracing::warn!(error = %chain(&*source), retry_in = ?pause, "the job failed and will be tried again");
-            write(reach, job, Verdict::Later(pause)).await;
+            write(environment, job, Verdict::Later(pause)).await;
             JobOutcome::Retried
         }
         Err(JobError::Retry(source)) => {
             tracing::error!(error = %chain(&*source), "the job failed for the last time");
-            write(reach, job, Verdict::Never(GIVEN_UP)).await;
+            write(environment, job, Verdict::Never(GIVEN_UP)).await;
             JobOutcome::Failed
         }
         Err(JobError::Postpone(source)) => {
             let pause = inner.options.postponement;
             tracing::warn!(error = %chain(&*source), due_in = ?pause, "the job is left to another worker");
-            write(reach, job, Verdict::NotYet(pause)).await;
+            write(environment, job, Verdict::NotYet(pause)).await;
             JobOutcome::Postponed
         }
         Err(JobError::Abort(reason)) => {
             tracing::error!(reason, "the job was given up");
-            write(reach, job, Verdict::Never(&reason)).await;
+            write(environment, job, Verdict::Never(&reason)).await;
             JobOutcome::Failed
         }
     };
-    reach.metrics.jobs.finished(entry.kind, outcome, elapsed);
+    environment.metrics.jobs.finished(entry.kind, outcome, elapsed);
 }
 
 enum Verdict<'a> {
@@ -123,13 +120,13 @@ enum Verdict<'a> {
 }
 
 /// If this cannot be written, the lease runs out and the sweeper decides by the attempts.
-async fn write(reach: &Reach, job: &ClaimedJob, verdict: Verdict<'_>) {
+async fn write(environment: &Environment, job: &ClaimedJob, verdict: Verdict<'_>) {
     let write = async |tx: &mut _| match verdict {
         Verdict::NotYet(pause) => lease::postpone(tx, job.id, job.token, pause).await,
         Verdict::Later(pause) => lease::retry_later(tx, job.id, job.token, TRIED_AGAIN, pause).await,
         Verdict::Never(reason) => lease::fail(tx, job.id, job.token, reason).await,
     };
-    match reach.db.platform_write::<_, DbError>(Authority::machinery(), write).await {
+    match environment.db.platform_write::<_, DbError>(Authority::machinery(), write).await {
         Ok(true) => {}
         Ok(false) => tracing::warn!("the lease was lost before the failure could be written down"),
         Err(error) => tracing::warn!(%error, "the failure could not be written down; the lease will run out"),

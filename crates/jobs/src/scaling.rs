@@ -1,10 +1,10 @@
-//! Look at each active tenant's last minutes and decide about its capacity.
+//! The capacity of tenants.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Job;
 
-/// Decide for every active tenant.
+/// Look at each active tenant's last minutes and decide about its capacity.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct DecideScaling {}
 

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use bulkhead_db::{Authority, DbError};
 use bulkhead_jobs::AggregateUsage;
 use bulkhead_usage::{DrainOptions, UsageError, drain};
 use serde_json::json;
 
-use crate::{Finished, Handle, JobContext, JobError};
+use crate::{Environment, Finished, JobError, JobHandler, JobRun};
 
 /// A run is followed by a rest that is as many times as long as itself, so that it takes a fiftieth of the time. The more
 /// tenants are busy, the longer a run takes, and the more requests each row then stands for that the next one changes.
@@ -21,16 +20,13 @@ const MANY_BATCHES: usize = 20_000;
 
 /// Retry: everything. Each transaction on the way stands for itself, and a batch is applied once however often it is read,
 /// so a run that is cut off anywhere is simply gone on with.
-impl Handle for AggregateUsage {
-    const TIMEOUT: Duration = Duration::from_mins(1);
-
-    async fn run(self, context: &JobContext) -> Result<Finished, JobError> {
+impl JobHandler for AggregateUsage {
+    async fn run(self, run: &JobRun) -> Result<Finished, JobError> {
         let begun = Instant::now();
-        let mut connection =
-            context.redis().connect().await.map_err(UsageError::from).map_err(JobError::retry)?;
+        let Environment { db, redis, metrics, usage_mac, .. } = run.environment();
+        let mut connection = redis.connect().await.map_err(UsageError::from).map_err(JobError::retry)?;
         let options = DrainOptions::default();
-        let (db, metrics, mac) = (context.db(), context.metrics(), context.usage_mac());
-        let drained = drain(&mut connection, db, metrics, mac, options, context.now())
+        let drained = drain(&mut connection, db, metrics, &**usage_mac, options, run.now())
             .await
             .map_err(JobError::retry)?;
         if drained.left > 0 {
@@ -39,7 +35,6 @@ impl Handle for AggregateUsage {
         let result =
             json!({ "fresh": drained.fresh, "duplicate": drained.duplicate, "rejected": drained.rejected });
         let rest = if drained.fresh < MANY_BATCHES { begun.elapsed() * REST } else { Duration::ZERO };
-        let finish = async |tx: &mut _| context.finish_and_rest(tx, result, rest.min(LONGEST_REST)).await;
-        Ok(context.db().platform_write::<_, DbError>(Authority::machinery(), finish).await?)
+        run.done_and_rest(result, rest.min(LONGEST_REST)).await
     }
 }

@@ -1,10 +1,10 @@
-//! Keep schemas ready for tenants that have not signed up yet.
+//! Schemas that are ready for tenants who have not signed up yet.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Job;
 
-/// Build schemas ahead until as many are ready as are wanted, and drop those that nobody will take.
+/// Build schemas ahead until as many are ready as are wanted, and drop those that no tenant will take.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct FillSchemaPool {}
 

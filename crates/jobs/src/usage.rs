@@ -1,10 +1,10 @@
-//! Move usage batches from the Redis stream into the rollups.
+//! Usage on its way into the rollups.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Job;
 
-/// Drain the usage stream.
+/// Drain the usage stream: move its batches into the rollups.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct AggregateUsage {}
 

@@ -11,7 +11,7 @@ use bulkhead_jobs::DecideScaling;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use serde_json::json;
 
-use crate::{Finished, Handle, JobContext, JobError};
+use crate::{Finished, JobError, JobHandler, JobRun};
 
 /// How many tenants are decided about in one transaction.
 const PAGE: u16 = 1_000;
@@ -20,11 +20,11 @@ const PAGE: u16 = 1_000;
 const USAGE_LAG: TimeDelta = TimeDelta::seconds(8);
 
 /// Retry: everything. A tenant has one decision per minute, and its capacity moves in the transaction that writes it.
-impl Handle for DecideScaling {
+impl JobHandler for DecideScaling {
     const TIMEOUT: Duration = Duration::from_mins(2);
 
-    async fn run(self, context: &JobContext) -> Result<Finished, JobError> {
-        let now = context.now();
+    async fn run(self, run: &JobRun) -> Result<Finished, JobError> {
+        let now = run.now();
         let minute = (now - USAGE_LAG).duration_trunc(TimeDelta::minutes(1)).map_err(JobError::retry)?;
         let mut after = None;
         let mut decisions = 0;
@@ -35,15 +35,15 @@ impl Handle for DecideScaling {
                 let new = scaling::record(tx, minute, &decided).await?;
                 Ok::<_, DbError>((new, loads.last().map(|load| load.tenant), loads.len() < usize::from(PAGE)))
             };
-            let (new, last, done) = context.db().platform_write(Authority::machinery(), write).await?;
+            let (new, last, done) =
+                run.environment().db.platform_write(Authority::machinery(), write).await?;
             decisions += new;
             after = last;
             if done {
                 break;
             }
         }
-        let finish = async |tx: &mut _| context.finish(tx, Some(json!({ "decisions": decisions }))).await;
-        Ok(context.db().platform_write::<_, DbError>(Authority::machinery(), finish).await?)
+        run.done(json!({ "decisions": decisions })).await
     }
 }
 

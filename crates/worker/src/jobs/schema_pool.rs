@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bulkhead_db::{
-    Authority, DbError,
+    DbError,
     fleet::{
         migrate::TENANT_MIGRATIONS,
         provision::schema_pool::{build_ahead, count_ready, drop_surplus},
@@ -14,7 +14,7 @@ use bulkhead_jobs::FillSchemaPool;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::{Finished, Handle, JobContext, JobError};
+use crate::{Environment, Finished, JobError, JobHandler, JobRun};
 
 /// How long a run goes on: a process that is to end does not wait for hundreds of schemas. The next run does the rest.
 const BUDGET: Duration = Duration::from_secs(5);
@@ -26,18 +26,19 @@ const BATCH: usize = 8;
 
 /// Builds when half of what is wanted is gone, for the reason of [`BATCH`]. What is wanted is built before what is behind
 /// is dropped: during a roll-out the pool is never empty. Retry: everything.
-impl Handle for FillSchemaPool {
+impl JobHandler for FillSchemaPool {
     const TIMEOUT: Duration = Duration::from_mins(2);
 
-    async fn run(self, context: &JobContext) -> Result<Finished, JobError> {
-        let (owner, wanted) = (context.owner(), usize::from(context.schema_pool()));
+    async fn run(self, run: &JobRun) -> Result<Finished, JobError> {
+        let Environment { owner, schema_pool, .. } = run.environment();
+        let wanted = usize::from(*schema_pool);
         let end = Instant::now() + BUDGET;
         let count = async |tx: &mut _| count_ready(tx).await;
         let ready = owner.write::<_, DbError>(count).await?;
         let missing = if ready <= wanted / 2 { wanted.saturating_sub(ready) } else { 0 };
         let mut built = 0;
         while built < missing && Instant::now() < end {
-            let (at, batch) = (context.now(), BATCH.min(missing - built));
+            let (at, batch) = (run.now(), BATCH.min(missing - built));
             let build = async |tx: &mut _| {
                 for _ in 0..batch {
                     build_ahead(tx, TENANT_MIGRATIONS, TenantId::mint(at), at).await?;
@@ -51,13 +52,11 @@ impl Handle for FillSchemaPool {
                 Err(error) => return Err(error.into()),
             }
         }
-        let trim = async |tx: &mut _| drop_surplus(tx, context.schema_pool()).await;
+        let trim = async |tx: &mut _| drop_surplus(tx, *schema_pool).await;
         let mut dropped = 0;
         while Instant::now() < end && owner.write::<_, DbError>(trim).await? {
             dropped += 1;
         }
-        let result = json!({ "built": built, "dropped": dropped });
-        let finish = async |tx: &mut _| context.finish(tx, Some(result)).await;
-        Ok(context.db().platform_write::<_, DbError>(Authority::machinery(), finish).await?)
+        run.done(json!({ "built": built, "dropped": dropped })).await
     }
 }

@@ -1,0 +1,34 @@
+//! What has outlived its use, and the jobs that every tenant is asked for again and again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Job, TenantJob};
+
+/// Delete expired rows of the platform's tables.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct KeepHouse {}
+
+impl Job for KeepHouse {
+    const KIND: &'static str = "keep_house";
+    const MAX_ATTEMPTS: i32 = 1;
+}
+
+/// Enqueue, for every tenant that has a schema, the jobs that each tenant has once a day or once an hour.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct AskTenants {}
+
+impl Job for AskTenants {
+    const KIND: &'static str = "ask_tenants";
+    const MAX_ATTEMPTS: i32 = 1;
+}
+
+/// Delete the tenant's expired idempotency keys and sessions.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct PurgeExpired {}
+
+impl Job for PurgeExpired {
+    const KIND: &'static str = "purge_expired";
+    const MAX_ATTEMPTS: i32 = 5;
+}
+
+impl TenantJob for PurgeExpired {}

@@ -1,0 +1,45 @@
+//! What jobs of the core reach.
+//!
+//! Owns the one list of it. Jobs of extensions do not get it: they get a [`crate::JobCall`], which reaches the tenant whose job
+//! it is and nothing else.
+
+use std::{fmt, sync::Arc};
+
+use bulkhead_config::Extensions;
+use bulkhead_db::{Db, Owner};
+use bulkhead_domain::{Clock, Mac};
+use bulkhead_telemetry::Metrics;
+use bulkhead_usage::RedisServer;
+
+use crate::engine::schedule::EachTenant;
+
+/// What the jobs of one thread share.
+#[derive(Clone)]
+pub struct Environment {
+    /// The database.
+    pub db: Db,
+    /// The owner of all schemas, to build.
+    pub owner: Owner,
+    /// The owner of all schemas, to purge.
+    pub purger: Owner,
+    /// The Redis of the usage stream.
+    pub redis: RedisServer,
+    /// Recognises the entries of the usage stream.
+    pub usage_mac: Arc<dyn Mac>,
+    /// The metrics of the process.
+    pub metrics: Metrics,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// What the application's extensions are set to.
+    pub extensions: Extensions,
+    /// How many schemas are to be ready for tenants to come.
+    pub schema_pool: u16,
+    /// The jobs that every tenant has once a period.
+    pub(crate) each_tenant: Arc<[EachTenant]>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment")
+    }
+}
