@@ -10,10 +10,10 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bulkhead_domain::{AccessRegistry, Evidence, Proven, RoleName, SessionId, TenantId};
+use bulkhead_domain::{AccessRegistry, Evidence, Proven, RoleName, SessionId, TenantId, id};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::Uuid;
 
 use crate::{
     principal::{Principal, Verified},
@@ -198,7 +198,7 @@ impl AccessTokens {
             exp,
             nbf: iat,
             iat,
-            jti: token_id(*proven_at),
+            jti: id::mint(*proven_at),
             role: principal.role().name().to_string(),
             tenant: principal.tenant().map(|tenant| tenant.get()),
             sid: principal.session(),
@@ -299,11 +299,6 @@ fn principal(claims: &Claims, access: &AccessRegistry) -> Option<Principal> {
         }
         _ => None,
     }
-}
-
-fn token_id(at: DateTime<Utc>) -> Uuid {
-    let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
-    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.timestamp_subsec_nanos()))
 }
 
 /// The moment in a `UUIDv7`, to the millisecond; `None` for ids without one.

@@ -35,8 +35,8 @@ fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
     Uuid::from_slice(&bytes).map_err(|_bad_length| refused)
 }
 
-/// A UUIDv7 for the given moment.
-fn mint(at: DateTime<Utc>) -> Uuid {
+/// A UUIDv7 for something that comes to be at `at`: what every id of the product is minted by.
+pub fn mint(at: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
     Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.timestamp_subsec_nanos()))
 }

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bulkhead_domain::TenantId;
+use bulkhead_domain::{TenantId, backoff};
 use bulkhead_telemetry::{Metrics, metrics::RedisUse};
 use parking_lot::Mutex;
 use redis::{AsyncConnectionConfig, Client, RedisResult, TlsCertificates, aio::MultiplexedConnection};
@@ -218,8 +218,7 @@ impl Link {
 /// How long to leave Redis alone after so many failures: doubled each time, and between half and all of that, so that
 /// the threads of many processes do not come back together.
 fn pause(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(10);
-    (FIRST_PAUSE * (1 << doublings)).min(LONGEST_PAUSE).mul_f64(rand::random_range(0.5..=1.0))
+    backoff::pause(FIRST_PAUSE, LONGEST_PAUSE, failures.saturating_sub(1), rand::random())
 }
 
 #[cfg(test)]

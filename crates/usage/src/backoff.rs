@@ -58,14 +58,9 @@ impl Backoff {
 /// The pause after the failure with this number, from 0: `first` doubled as often, at most `longest`, and of that the
 /// upper half at random.
 pub fn pause(first: Duration, longest: Duration, failures: u32) -> Duration {
-    let doubled = first.saturating_mul(1 << failures.min(30));
-    doubled.min(longest).mul_f64(jitter())
-}
-
-/// Between a half and one. The random bits of a UUIDv7 are as good a die as any here, and spare a dependency.
-fn jitter() -> f64 {
+    // The random bits of a UUIDv7 are as good a die as any here, and spare a dependency.
     let (_, random) = uuid::Uuid::now_v7().as_u64_pair();
-    0.5 + (random % 1_024) as f64 / 2_048.0
+    bulkhead_domain::backoff::pause(first, longest, failures, random)
 }
 
 #[cfg(test)]

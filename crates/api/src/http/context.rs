@@ -9,10 +9,10 @@ use std::{
 
 use actix_web::{HttpMessage, HttpRequest, http::header::HeaderMap};
 use bulkhead_auth::Principal;
+use bulkhead_domain::id;
 use bulkhead_limits::{Entered, LargePlace};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::http::operation::Operation;
 
@@ -46,9 +46,7 @@ impl fmt::Display for RequestId {
 }
 
 fn mint(now: DateTime<Utc>) -> String {
-    let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
-    let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()));
-    format!("req_{}", id.simple())
+    format!("req_{}", id::mint(now).simple())
 }
 
 /// The trace a request belongs to, from its `traceparent` (W3C Trace Context, version 00).

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bulkhead_domain::SchemaName;
+use bulkhead_domain::{SchemaName, backoff};
 use bulkhead_telemetry::metrics::{DropReason, Pool as PoolMetrics};
 use diesel::connection::CacheSize;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
@@ -42,6 +42,10 @@ use crate::engine::{
 /// backend that learns the tenant's tables and statements, in memory (each keeps them) as in time (each has to analyse
 /// them). It is longer than a queue of short statements, and much shorter than a statement that holds up a slot may take.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Pauses after a connection that could not be opened.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(3_200);
 
 /// How a pool behaves.
 #[derive(Clone, Copy, Debug)]
@@ -292,9 +296,8 @@ impl Shared {
                 Ok(Connection { opened, retire_at: Instant::now() + age, statements: Statements::default() })
             }
             Err(error) => {
-                // 50 ms doubling to 3.2 s, with full jitter, so that nodes do not come back in step.
-                let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(6);
-                let pause = Duration::from_millis(50 << failures).mul_f64(rand::random_range(0.0..=1.0));
+                let failures = self.failures.fetch_add(1, Ordering::Relaxed);
+                let pause = backoff::pause(FIRST_PAUSE, LONGEST_PAUSE, failures, rand::random());
                 *self.closed_until.lock() = Some(Instant::now() + pause);
                 if let (Some(metrics), Some(why)) = (&self.metrics, error.failure()) {
                     metrics.failed(why);

@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use bulkhead_domain::TenantId;
+use bulkhead_domain::{TenantId, backoff};
 use bulkhead_telemetry::metrics::DbFailure;
 use diesel::{migration::Migration, pg::Pg};
 use diesel_async::{
@@ -210,8 +210,8 @@ fn is_lock_timeout(error: &DbError) -> bool {
     matches!(error, DbError::Setup(why) if why.contains("due to lock timeout"))
 }
 
-/// Jittered, and longer each time: 100 ms, then up to 3.2 s.
+/// Jittered, and longer each time: about 200 ms after the first attempt, then up to 3.2 s.
 async fn pause(attempt: u32) {
-    let limit = Duration::from_millis(100 << attempt.min(5));
-    tokio::time::sleep(limit.mul_f64(rand::random_range(0.5..=1.0))).await;
+    let (first, longest) = (Duration::from_millis(100), Duration::from_millis(3_200));
+    tokio::time::sleep(backoff::pause(first, longest, attempt, rand::random())).await;
 }

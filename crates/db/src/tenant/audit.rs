@@ -1,9 +1,10 @@
 //! Who did what in the tenant. Rows are only ever added: the tenant's role cannot change or delete them.
 
+use bulkhead_domain::id;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde_json::Value;
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::Uuid;
 
 use crate::{
     engine::{error::DbResult, scope::TenantTx},
@@ -30,8 +31,7 @@ pub struct Entry<'a> {
 impl Entry<'_> {
     /// A new id that sorts by the entry's time.
     pub(crate) fn mint_id(&self) -> Uuid {
-        let seconds = u64::try_from(self.at.timestamp()).unwrap_or_default();
-        Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, self.at.timestamp_subsec_nanos()))
+        id::mint(self.at)
     }
 }
 

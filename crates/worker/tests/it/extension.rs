@@ -8,7 +8,7 @@ use bulkhead_db::{
     platform::queue::{self, JobState, kinds},
     tenant::audit::{self, Entry},
 };
-use bulkhead_domain::{Clock as _, JobId, Plan, SystemClock};
+use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock};
 use bulkhead_fixtures::{TestDb, TestRedis, TestTenant};
 use bulkhead_jobs::{AskTenants, Job, TenantJob};
 use bulkhead_worker::{Every, Finished, JobCall, JobError, Jobs, Registry, TenantJobHandler};
@@ -95,7 +95,7 @@ async fn database(registry: &Registry) -> Result<(TestDb, [TestTenant; 2])> {
     let db = TestDb::new().await?;
     kinds::declare(&db.owner()?, &registry.kinds()).await?;
     let tenants =
-        [db.create_tenant("acme", Plan::Free).await?, db.create_tenant("globex", Plan::Free).await?];
+        [db.create_tenant("acme", PlanName::FREE).await?, db.create_tenant("globex", PlanName::FREE).await?];
     Ok((db, tenants))
 }
 
@@ -213,7 +213,7 @@ async fn a_job_of_each_tenant_runs_once_a_period_in_each() -> Result<()> {
         let worker = Worker::start_with(&db, &redis.url(), options(), registry())?;
         until(&db, &ended("succeeded"), "2", PATIENCE).await?;
         // The next run of the day finds that both have had it, and a tenant that is new meanwhile has not.
-        let new = db.create_tenant("initech", Plan::Free).await?;
+        let new = db.create_tenant("initech", PlanName::FREE).await?;
         db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", AskTenants::KIND))
             .await?;
         until(&db, &ended("succeeded"), "3", PATIENCE).await?;
