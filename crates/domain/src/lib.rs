@@ -12,12 +12,12 @@ pub mod id;
 pub mod json;
 pub mod limit;
 pub mod mac;
+pub mod metering;
 pub mod network;
 pub mod proven;
 pub mod scaling;
 pub mod tenant;
 pub mod text;
-pub mod usage;
 
 pub use access::{
     AccessRegistry, OperatorPermission, Permission, PermissionBit, PermissionSet, Role, RoleName,

@@ -16,7 +16,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{
     Mac,
-    usage::{UsageBatch, UsageKey},
+    metering::{MeterKey, UsageBatch, UsageKey},
 };
 use bulkhead_telemetry::Metrics;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -130,6 +130,20 @@ struct Chunk {
     /// Entries that cannot be applied, and why.
     bad: Vec<(Entry, Unusable)>,
     keys: HashSet<UsageKey>,
+    meters: HashSet<MeterKey>,
+}
+
+impl Chunk {
+    /// How many different keys it has.
+    fn keys(&self) -> usize {
+        self.keys.len() + self.meters.len()
+    }
+
+    /// How many more it would have with this batch.
+    fn fresh(&self, batch: &UsageBatch) -> usize {
+        let entries = batch.entries.iter().filter(|(key, _)| !self.keys.contains(key)).count();
+        entries + batch.quantities.iter().filter(|(key, _)| !self.meters.contains(key)).count()
+    }
 }
 
 fn chunks(entries: Vec<Entry>, most_keys: usize, mac: &dyn Mac, now: DateTime<Utc>) -> Vec<Chunk> {
@@ -138,11 +152,11 @@ fn chunks(entries: Vec<Entry>, most_keys: usize, mac: &dyn Mac, now: DateTime<Ut
     for entry in entries {
         match readable(&entry, mac, now) {
             Ok(batch) => {
-                let fresh = batch.entries.iter().filter(|(key, _)| !chunk.keys.contains(key)).count();
-                if !chunk.keys.is_empty() && chunk.keys.len() + fresh > most_keys {
+                if chunk.keys() > 0 && chunk.keys() + chunk.fresh(&batch) > most_keys {
                     chunks.push(std::mem::take(&mut chunk));
                 }
                 chunk.keys.extend(batch.entries.iter().map(|(key, _)| key.clone()));
+                chunk.meters.extend(batch.quantities.iter().map(|(key, _)| key.clone()));
                 chunk.ids.push(entry.id);
                 chunk.batches.push(batch);
             }
@@ -190,8 +204,7 @@ fn readable(entry: &Entry, mac: &dyn Mac, now: DateTime<Utc>) -> Result<UsageBat
     }
     let batch = codec::decode(&entry.bytes)?;
     let oldest = (now - TOO_OLD).timestamp().div_euclid(60);
-    if batch.entries.iter().map(|(key, _)| i64::from(key.minute)).max().is_some_and(|newest| newest < oldest)
-    {
+    if batch.newest_minute().is_some_and(|newest| i64::from(newest) < oldest) {
         return Err(Unusable::TooOld);
     }
     Ok(batch)

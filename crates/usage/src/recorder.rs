@@ -16,7 +16,7 @@ use std::{
 
 use bulkhead_domain::{
     TenantId,
-    usage::{StatusClass, UsageDelta, UsageKey},
+    metering::{RequestStats, StatusClass, UsageKey},
 };
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -67,14 +67,14 @@ impl Recorder {
         route: &'static str,
         status: StatusClass,
         started_at: DateTime<Utc>,
-        delta: &UsageDelta,
+        stats: &RequestStats,
     ) -> Ticket {
         let minute = u32::try_from(started_at.timestamp().div_euclid(60)).unwrap_or_default();
         let slot = Slot { tenant, route, status, minute };
         let signal = {
             let mut open = self.desk.open.lock();
             if !open.closed {
-                open.slots.entry(slot).or_default().merge(&codec::clamp(delta));
+                open.slots.entry(slot).or_default().merge(&codec::clamp(stats));
                 open.records += 1;
             }
             Arc::clone(&open.signal)
@@ -153,7 +153,7 @@ struct Open {
     closed: bool,
 }
 
-type Slots = HashMap<Slot, UsageDelta>;
+type Slots = HashMap<Slot, RequestStats>;
 
 /// What [`UsageKey`] says, without an allocation per request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -181,7 +181,7 @@ impl Desk {
     }
 
     /// Takes all records, and who waits for them.
-    pub(crate) fn take(&self) -> (Vec<(UsageKey, UsageDelta)>, Waiting) {
+    pub(crate) fn take(&self) -> (Vec<(UsageKey, RequestStats)>, Waiting) {
         let (slots, signal) = self.open.lock().take();
         (slots.into_iter().map(named).collect(), Waiting(vec![signal]))
     }
@@ -192,7 +192,7 @@ impl Desk {
     }
 
     /// Takes all records for the last time: from now on none is kept, and who records is told at once that it is unsafe.
-    pub(crate) fn close(&self) -> (Vec<(UsageKey, UsageDelta)>, Waiting) {
+    pub(crate) fn close(&self) -> (Vec<(UsageKey, RequestStats)>, Waiting) {
         let (slots, signal) = {
             let mut open = self.open.lock();
             open.closed = true;
@@ -219,9 +219,9 @@ impl Open {
     }
 }
 
-fn named((slot, delta): (Slot, UsageDelta)) -> (UsageKey, UsageDelta) {
+fn named((slot, stats): (Slot, RequestStats)) -> (UsageKey, RequestStats) {
     let Slot { tenant, route, status, minute } = slot;
-    (UsageKey { tenant, route: route.to_owned(), status, minute }, delta)
+    (UsageKey { tenant, route: route.to_owned(), status, minute }, stats)
 }
 
 /// Requests that wait for the same word. When it is dropped without one, the word is [`Outcome::Unsafe`]: the flusher has
@@ -298,9 +298,9 @@ mod tests {
     }
 
     fn record(recorder: &Recorder) -> Ticket {
-        let delta = UsageDelta { requests: 1, ..UsageDelta::default() };
+        let stats = RequestStats { requests: 1, ..RequestStats::default() };
         let tenant = TenantId::from_uuid(Uuid::from_u128(1));
-        recorder.record(tenant, "get_me", StatusClass::of(200), SystemClock.now(), &delta)
+        recorder.record(tenant, "get_me", StatusClass::of(200), SystemClock.now(), &stats)
     }
 
     #[tokio::test]
@@ -308,7 +308,7 @@ mod tests {
         let (desk, recorder) = desk();
         let (first, second) = (record(&recorder), record(&recorder));
         let (entries, waiting) = desk.take();
-        assert_eq!(entries.iter().map(|(_, delta)| delta.requests).sum::<u64>(), 2);
+        assert_eq!(entries.iter().map(|(_, stats)| stats.requests).sum::<u64>(), 2);
         let later = record(&recorder);
         waiting.tell(Outcome::Stored);
         assert_eq!((first.flushed().await, second.flushed().await), (Outcome::Stored, Outcome::Stored));

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use bulkhead_domain::{Mac, usage::UsageBatch};
+use bulkhead_domain::{Mac, metering::UsageBatch};
 use redis::{RedisResult, Script, aio::MultiplexedConnection, streams::StreamRangeReply};
 
 use crate::codec;

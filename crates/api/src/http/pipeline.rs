@@ -40,7 +40,7 @@ use actix_web::{
 use bulkhead_ablation::{self as ablation, Step};
 use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
-use bulkhead_domain::usage::{LatencyHistogram, StatusClass, UsageDelta};
+use bulkhead_domain::metering::{LatencyHistogram, RequestStats, StatusClass};
 use bulkhead_limits::{Decision, Entered, LargePlace, Party, Size, rate_limit, rate_limit_policy};
 use bulkhead_telemetry::{Metrics, Phase};
 use bulkhead_usage::{Expected, Outcome};
@@ -136,9 +136,9 @@ async fn answer(
         let now = Instant::now();
         let waited = context.has_waited(now);
         let worked = admitted.at.map_or(Duration::ZERO, |at| (now - at).saturating_sub(waited));
-        let delta = delta(worked, context.ingress.get(), body);
+        let stats = stats(worked, context.ingress.get(), body);
         let class = StatusClass::of(status.as_u16());
-        let ticket = state.recorder.record(tenant.id, served.operation.id, class, context.started_at, &delta);
+        let ticket = state.recorder.record(tenant.id, served.operation.id, class, context.started_at, &stats);
         note(ticket.flushed().await, &state.metrics);
     }
     served.series(&state.metrics).finished(status.as_u16(), started.elapsed());
@@ -327,12 +327,12 @@ fn is_billable(status: StatusCode) -> bool {
         && !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
 }
 
-fn delta(took: Duration, ingress_bytes: u64, body: BodySize) -> UsageDelta {
+fn stats(took: Duration, ingress_bytes: u64, body: BodySize) -> RequestStats {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let egress_bytes = if let BodySize::Sized(bytes) = body { bytes } else { 0 };
     let mut latency = LatencyHistogram::default();
     latency.record(micros);
-    UsageDelta { requests: 1, compute_micros: micros, ingress_bytes, egress_bytes, latency }
+    RequestStats { requests: 1, compute_micros: micros, ingress_bytes, egress_bytes, latency }
 }
 
 /// The headers that every answer carries.

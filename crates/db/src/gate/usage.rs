@@ -1,7 +1,7 @@
 //! A tenant's own usage, through the views of `gate`.
 
 use bigdecimal::BigDecimal;
-use bulkhead_domain::usage::Meter;
+use bulkhead_domain::metering::Meter;
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{dsl::sum, prelude::*};
 

@@ -2,8 +2,8 @@
 
 use bulkhead_domain::{
     TenantId,
+    metering::LatencyHistogram,
     scaling::{Decision, Load, Policy},
-    usage::LatencyHistogram,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{

@@ -13,7 +13,7 @@ use std::{
 use bigdecimal::{BigDecimal, num_bigint::BigInt as Whole};
 use bulkhead_domain::{
     TenantId,
-    usage::{BatchId, LatencyHistogram, Meter, UsageBatch, UsageDelta},
+    metering::{BatchId, LatencyHistogram, Meter, RequestStats, UsageBatch},
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
@@ -160,40 +160,48 @@ async fn mark_applied(tx: &mut PlatformTx, fresh: &BTreeSet<(Uuid, i64)>) -> DbR
 
 /// Many batches folded into one addition. The keys are in order, so that all transactions lock rows in the same order.
 struct Rollup<'a> {
-    minutes: BTreeMap<(TenantId, u32, &'a str, u8), UsageDelta>,
+    minutes: BTreeMap<(TenantId, u32, &'a str, u8), RequestStats>,
     /// By hour since the epoch; exact, in thousandths of the meter's unit.
-    hours: BTreeMap<(TenantId, &'static str, u32), i128>,
+    hours: BTreeMap<(TenantId, &'a str, u32), i128>,
 }
 
 impl<'a> Rollup<'a> {
     fn of(batches: impl Iterator<Item = &'a UsageBatch>) -> DbResult<Self> {
         let mut rollup = Self { minutes: BTreeMap::new(), hours: BTreeMap::new() };
-        for (key, delta) in batches.flat_map(|batch| &batch.entries) {
-            let minute = (key.tenant, key.minute, key.route.as_str(), key.status.get());
-            rollup.minutes.entry(minute).or_default().merge(delta);
-            for meter in Meter::ALL {
-                let milli = in_thousandths(meter, delta);
-                if milli > 0 {
-                    *rollup.hours.entry((key.tenant, meter.as_str(), key.minute / 60)).or_default() += milli;
+        for UsageBatch { entries, quantities, .. } in batches {
+            for (key, stats) in entries {
+                let minute = (key.tenant, key.minute, key.route.as_str(), key.status.get());
+                rollup.minutes.entry(minute).or_default().merge(stats);
+                for meter in Meter::ALL {
+                    rollup.add(key.tenant, meter.as_str(), key.minute / 60, in_thousandths(meter, stats))?;
                 }
             }
+            for (key, milli) in quantities {
+                let milli = i128::try_from(*milli).map_err(|_too_much| too_much())?;
+                rollup.add(key.tenant, key.meter.as_str(), key.minute / 60, milli)?;
+            }
         }
-        if rollup.minutes.values().all(fits) {
-            Ok(rollup)
-        } else {
-            Err(DbError::Unreadable("a usage batch counts more than a bigint holds".to_owned()))
+        if rollup.minutes.values().all(fits) { Ok(rollup) } else { Err(too_much()) }
+    }
+
+    /// Adds to an hour; nothing is no row.
+    fn add(&mut self, tenant: TenantId, meter: &'a str, hour: u32, milli: i128) -> DbResult<()> {
+        if milli > 0 {
+            let sum = self.hours.entry((tenant, meter, hour)).or_default();
+            *sum = sum.checked_add(milli).ok_or_else(too_much)?;
         }
+        Ok(())
     }
 
     /// The histograms travel as one flat array, and each row cuts its own piece out of it.
     async fn add_minutes(&self, tx: &mut PlatformTx) -> DbResult<()> {
-        let counts = |field: fn(&UsageDelta) -> u64| -> Vec<i64> {
-            self.minutes.values().map(|delta| clamped(field(delta))).collect()
+        let counts = |field: fn(&RequestStats) -> u64| -> Vec<i64> {
+            self.minutes.values().map(|stats| clamped(field(stats))).collect()
         };
         let latencies: Vec<i64> = self
             .minutes
             .values()
-            .flat_map(|delta| delta.latency.counts().iter().copied().map(clamped).collect::<Vec<_>>())
+            .flat_map(|stats| stats.latency.counts().iter().copied().map(clamped).collect::<Vec<_>>())
             .collect();
         let statement = diesel::sql_query(
             "INSERT INTO request_minutes AS old (tenant_id, minute, route, status_class, requests, compute_micros, \
@@ -213,10 +221,10 @@ impl<'a> Rollup<'a> {
         .bind::<Array<Timestamptz>, _>(self.minutes.keys().map(|key| start(key.1, 60)).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(self.minutes.keys().map(|key| key.2).collect::<Vec<_>>())
         .bind::<Array<SmallInt>, _>(self.minutes.keys().map(|key| i16::from(key.3)).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(counts(|delta| delta.requests))
-        .bind::<Array<BigInt>, _>(counts(|delta| delta.compute_micros))
-        .bind::<Array<BigInt>, _>(counts(|delta| delta.ingress_bytes))
-        .bind::<Array<BigInt>, _>(counts(|delta| delta.egress_bytes))
+        .bind::<Array<BigInt>, _>(counts(|stats| stats.requests))
+        .bind::<Array<BigInt>, _>(counts(|stats| stats.compute_micros))
+        .bind::<Array<BigInt>, _>(counts(|stats| stats.ingress_bytes))
+        .bind::<Array<BigInt>, _>(counts(|stats| stats.egress_bytes))
         .bind::<Array<BigInt>, _>(latencies)
         .bind::<Integer, _>(BUCKETS);
         tx.tx.execute(statement).await?;
@@ -225,9 +233,10 @@ impl<'a> Rollup<'a> {
 
     /// Both in one statement; they do not see each other and need not.
     async fn add_hours_and_days(&self, tx: &mut PlatformTx) -> DbResult<()> {
-        let mut days: BTreeMap<(TenantId, &'static str, NaiveDate), i128> = BTreeMap::new();
+        let mut days: BTreeMap<(TenantId, &str, NaiveDate), i128> = BTreeMap::new();
         for ((tenant, meter, hour), milli) in &self.hours {
-            *days.entry((*tenant, *meter, start(*hour, 3_600).date_naive())).or_default() += milli;
+            let sum = days.entry((*tenant, *meter, start(*hour, 3_600).date_naive())).or_default();
+            *sum = sum.checked_add(*milli).ok_or_else(too_much)?;
         }
         let statement = diesel::sql_query(
             "WITH hours AS ( \
@@ -258,13 +267,13 @@ const BUCKETS: i32 = 24;
 const _: () =
     assert!(LatencyHistogram::BUCKETS == 24, "the flat array of histograms is cut into pieces of BUCKETS");
 
-/// A meter's share of a delta, in thousandths of its unit.
-fn in_thousandths(meter: Meter, delta: &UsageDelta) -> i128 {
+/// What requests used of a meter, in thousandths of its unit.
+fn in_thousandths(meter: Meter, stats: &RequestStats) -> i128 {
     match meter {
-        Meter::ApiRequests => i128::from(delta.requests) * 1_000,
-        Meter::ComputeMs => i128::from(delta.compute_micros),
-        Meter::IngressBytes => i128::from(delta.ingress_bytes) * 1_000,
-        Meter::EgressBytes => i128::from(delta.egress_bytes) * 1_000,
+        Meter::ApiRequests => i128::from(stats.requests) * 1_000,
+        Meter::ComputeMs => i128::from(stats.compute_micros),
+        Meter::IngressBytes => i128::from(stats.ingress_bytes) * 1_000,
+        Meter::EgressBytes => i128::from(stats.egress_bytes) * 1_000,
     }
 }
 
@@ -272,10 +281,14 @@ fn exact(milli: i128) -> BigDecimal {
     BigDecimal::new(Whole::from(milli), 3).normalized()
 }
 
-fn fits(delta: &UsageDelta) -> bool {
-    [delta.requests, delta.compute_micros, delta.ingress_bytes, delta.egress_bytes]
+fn too_much() -> DbError {
+    DbError::Unreadable("usage counts more than can be added up".to_owned())
+}
+
+fn fits(stats: &RequestStats) -> bool {
+    [stats.requests, stats.compute_micros, stats.ingress_bytes, stats.egress_bytes]
         .iter()
-        .chain(delta.latency.counts())
+        .chain(stats.latency.counts())
         .all(|count| i64::try_from(*count).is_ok())
 }
 

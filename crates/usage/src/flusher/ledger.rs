@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, rc::Rc, time::Duration};
 
-use bulkhead_domain::usage::{UsageBatch, UsageDelta, UsageKey};
+use bulkhead_domain::metering::{MeterKey, RequestStats, UsageBatch, UsageKey};
 use tokio::time::Instant;
 
 use super::rollups::{MOST_KEYS, share};
@@ -112,20 +112,22 @@ fn some<'a>(held: impl Iterator<Item = &'a Held>) -> Vec<Rc<UsageBatch>> {
 
 /// What a batch takes in memory, about: an entry, the text of its route, and the nodes that hold them.
 fn size(batch: &UsageBatch) -> usize {
-    let entry = size_of::<(UsageKey, UsageDelta)>();
+    let entries = batch.entries.len() * size_of::<(UsageKey, RequestStats)>();
+    let quantities = batch.quantities.len() * size_of::<(MeterKey, u128)>();
     let routes: usize = batch.entries.iter().map(|(key, _)| key.route.len()).sum();
-    size_of::<Held>() + 64 + batch.entries.len() * entry + routes
+    size_of::<Held>() + 64 + entries + quantities + routes
 }
 
 #[cfg(test)]
 mod tests {
-    use bulkhead_domain::usage::BatchId;
+    use bulkhead_domain::metering::BatchId;
     use uuid::Uuid;
 
     use super::*;
 
     fn batch(seq: u64) -> Rc<UsageBatch> {
-        Rc::new(UsageBatch { id: BatchId { boot: Uuid::nil(), seq }, node: "n".to_owned(), entries: vec![] })
+        let id = BatchId { boot: Uuid::nil(), seq };
+        Rc::new(UsageBatch { id, node: "n".to_owned(), entries: vec![], quantities: vec![] })
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use bulkhead_domain::{Mac, usage::UsageBatch};
+use bulkhead_domain::{Mac, metering::UsageBatch};
 use bulkhead_telemetry::{Metrics, metrics::RedisUse};
 use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::{sync::Notify, time::Instant};

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bulkhead_db::{Authority, Connector, Db, DbError, platform::usage};
-use bulkhead_domain::usage::{BatchId, UsageBatch};
+use bulkhead_domain::metering::{BatchId, UsageBatch};
 use bulkhead_telemetry::metrics::DbFailure;
 use tokio::time::sleep;
 
@@ -97,7 +97,7 @@ impl Rollups {
         );
         let took_too_long = error.took_too_long();
         if took_too_long {
-            let keys: usize = batches.iter().map(|batch| batch.entries.len()).sum();
+            let keys: usize = batches.iter().map(|batch| batch.keys()).sum();
             self.bound.set((keys / 2).max(1));
         }
         if took_too_long && batches.len() > 1 {
@@ -156,7 +156,7 @@ impl Rollups {
 pub(super) fn share(batches: &[impl AsRef<UsageBatch>], most_keys: usize) -> usize {
     let mut keys = 0;
     let fit = batches.iter().take_while(|batch| {
-        keys += batch.as_ref().entries.len();
+        keys += batch.as_ref().keys();
         keys <= most_keys
     });
     fit.count().max(1).min(batches.len())
@@ -188,7 +188,7 @@ const fn trouble(error: &DbError) -> Trouble {
 mod tests {
     use bulkhead_domain::{
         TenantId,
-        usage::{StatusClass, UsageDelta, UsageKey},
+        metering::{MeterKey, RequestStats, StatusClass, UsageKey},
     };
     use uuid::Uuid;
 
@@ -200,10 +200,16 @@ mod tests {
             let entry = |minute| {
                 let tenant = TenantId::from_uuid(Uuid::nil());
                 let key = UsageKey { tenant, route: "r".to_owned(), status: StatusClass::of(200), minute };
-                (key, UsageDelta::default())
+                (key, RequestStats::default())
             };
             let id = BatchId { boot: Uuid::nil(), seq: 1 };
-            Rc::new(UsageBatch { id, node: "n".to_owned(), entries: (0..keys).map(entry).collect() })
+            let quantity = |minute| {
+                let tenant = TenantId::from_uuid(Uuid::nil());
+                (MeterKey { tenant, meter: "m".parse().unwrap(), minute }, 1)
+            };
+            let entries = (0..keys / 2).map(entry).collect();
+            let quantities = (keys / 2..keys).map(quantity).collect();
+            Rc::new(UsageBatch { id, node: "n".to_owned(), entries, quantities })
         };
         let batches = [3, 4, 5, 1].map(batch);
         let shares = [1, 3, 6, 7, 11, 12, 13, 99].map(|most| share(&batches, most));

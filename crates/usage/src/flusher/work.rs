@@ -17,7 +17,7 @@ use std::{
 
 use bulkhead_domain::{
     Mac,
-    usage::{BatchId, UsageBatch, UsageDelta, UsageKey},
+    metering::{BatchId, RequestStats, UsageBatch, UsageKey},
 };
 use bulkhead_telemetry::{Metrics, metrics::UsagePath};
 use tokio::{
@@ -170,7 +170,7 @@ impl Work {
     }
 
     /// Usually one batch; more when there are more keys than an entry may have.
-    fn number(&self, entries: Vec<(UsageKey, UsageDelta)>) -> Vec<Rc<UsageBatch>> {
+    fn number(&self, entries: Vec<(UsageKey, RequestStats)>) -> Vec<Rc<UsageBatch>> {
         let mut entries = entries.into_iter().peekable();
         let mut batches = vec![];
         while entries.peek().is_some() {
@@ -178,7 +178,12 @@ impl Work {
             self.last_seq.set(seq);
             let entries = entries.by_ref().take(MAX_KEYS).collect();
             let id = BatchId { boot: self.boot, seq };
-            batches.push(Rc::new(UsageBatch { id, node: self.options.node.clone(), entries }));
+            batches.push(Rc::new(UsageBatch {
+                id,
+                node: self.options.node.clone(),
+                entries,
+                quantities: vec![],
+            }));
         }
         batches
     }

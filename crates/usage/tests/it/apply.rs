@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use bulkhead_db::{Authority, Db, DbError, platform::usage};
-use bulkhead_domain::usage::UsageBatch;
+use bulkhead_domain::metering::UsageBatch;
 use bulkhead_fixtures::TestDb;
 use futures::future::join_all;
 use rand::{RngExt as _, SeedableRng, rngs::StdRng, seq::SliceRandom};
@@ -89,17 +89,18 @@ async fn what_is_applied_is_confirmed_and_what_is_not_is_not() -> Result<()> {
 async fn reports_add_up_to_the_rollups() -> Result<()> {
     use bigdecimal::BigDecimal;
     use bulkhead_db::PageRequest;
-    use bulkhead_domain::{PlanName, usage::Meter};
+    use bulkhead_domain::{PlanName, metering::Meter};
 
     let db = TestDb::new().await?;
     let busy = db.sign_up("busy", PlanName::FREE).await?;
     let idle = db.sign_up("idle", PlanName::FREE).await?;
     let mut rng = StdRng::seed_from_u64(2);
     let mut batch = batch(&mut rng, Uuid::now_v7(), 1);
-    for (key, delta) in &mut batch.entries {
+    for (key, stats) in &mut batch.entries {
         key.tenant = busy.id;
-        delta.compute_micros = 1_001;
+        stats.compute_micros = 1_001;
     }
+    batch.quantities.clear();
     let days: std::collections::BTreeSet<u32> =
         batch.entries.iter().map(|(key, _)| key.minute / 1_440).collect();
     apply(&db.db()?, &[&batch]).await?;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use bulkhead_db::{Db, Pool, PoolOptions, Timeouts};
 use bulkhead_domain::{
     Mac,
-    usage::{StatusClass, UsageDelta},
+    metering::{RequestStats, StatusClass},
 };
 use bulkhead_fixtures::{Cluster, Login, TestDb, TestRedis, mac};
 use bulkhead_servers::Signal;
@@ -51,11 +51,11 @@ async fn too_much_is_applied_in_halves(timeouts: Timeouts, answer: Duration) -> 
     };
     let flusher = Flusher::start(options(), stores, mac(), metrics())?;
     let recorder = flusher.recorder();
-    let delta = UsageDelta { requests: 1, ..UsageDelta::default() };
+    let stats = RequestStats { requests: 1, ..RequestStats::default() };
     let tickets: Vec<_> = (0..7_000_u32)
         .map(|n| {
             let at = noon() + TimeDelta::minutes((n / 100).into());
-            recorder.record(tenant(u128::from(n % 100)), ROUTES[0], StatusClass::of(200), at, &delta)
+            recorder.record(tenant(u128::from(n % 100)), ROUTES[0], StatusClass::of(200), at, &stats)
         })
         .collect();
     let outcomes = join_all(tickets.into_iter().map(bulkhead_usage::Ticket::flushed)).await;
@@ -150,9 +150,9 @@ async fn a_flusher_that_fails_ends_and_nobody_waits_for_it() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
     let flusher = Flusher::start(options(), stores(&db, &redis)?, Arc::new(Broken), metrics())?;
     let mut ended = std::pin::pin!(flusher.ended());
-    let delta = UsageDelta { requests: 1, ..UsageDelta::default() };
+    let stats = RequestStats { requests: 1, ..RequestStats::default() };
     let record =
-        || flusher.recorder().record(tenant(1), ROUTES[0], StatusClass::of(200), noon(), &delta).flushed();
+        || flusher.recorder().record(tenant(1), ROUTES[0], StatusClass::of(200), noon(), &stats).flushed();
     // The first ones may go to PostgreSQL, while Redis is not connected yet.
     let recording = async {
         loop {

@@ -52,6 +52,33 @@ async fn entries_read_twice_count_once() -> Result<()> {
     Ok(())
 }
 
+/// A newer node counts a meter that this program has not declared, alone and beside requests. What is too old to be told from
+/// what was applied is set aside whichever of the two it counts.
+#[tokio::test]
+async fn a_meter_that_nobody_here_has_declared_is_applied() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let mut connection = server(&redis).connect().await?;
+    let beside = r#"{"v":2,"boot":"01890a5d-ac96-774b-bcce-b302099a8057","seq":1,"node":"n","keys":[
+        ["ten_00000000000000000000000004","list_users",2,29500000,1,900,0,10,[[4,1]]]],
+        "meters":[["ten_00000000000000000000000004","invoices_sent",29500000,1500]]}"#;
+    let alone = r#"{"v":2,"boot":"01890a5d-ac96-774b-bcce-b302099a8057","seq":2,"node":"n","keys":[],
+        "meters":[["ten_00000000000000000000000004","invoices_sent",29500001,2000]]}"#;
+    let old = alone.replace("29500001", "29400001").replace("\"seq\":2", "\"seq\":3");
+    for batch in [beside, alone, &old, alone] {
+        add(&mut connection, batch).await?;
+    }
+    let drained = again(&mut connection, &db).await?;
+    assert_eq!(drained, Drained { fresh: 2, duplicate: 1, rejected: 1, left: 0 });
+    for table in ["usage_hours", "usage_days"] {
+        let sum = format!("SELECT sum(quantity) FROM platform.{table} WHERE meter = 'invoices_sent'");
+        assert_eq!(db.value(&sum).await?, "3.5", "{table}");
+    }
+    assert_eq!(db.value("SELECT sum(requests) FROM platform.request_minutes").await?, "1");
+    let reason = db.value("SELECT reason FROM platform.usage_batches_rejected").await?;
+    assert!(reason.starts_with("it is too old"), "{reason}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn pages_follow_each_other_and_nothing_is_left_or_read_twice() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);

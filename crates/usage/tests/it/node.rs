@@ -3,7 +3,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use anyhow::{Result, bail};
-use bulkhead_domain::usage::{StatusClass, UsageKey};
+use bulkhead_domain::metering::{StatusClass, UsageKey};
 use bulkhead_fixtures::{Login, TestDb, TestRedis, mac};
 use bulkhead_usage::{Flusher, FlusherOptions, Outcome, Recorder, Stores, length};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::support::{Oracle, ROUTES, delta, metrics, noon, now, server, tenant};
+use crate::support::{Oracle, ROUTES, metrics, noon, now, server, stats, tenant};
 
 /// How long anything may take that must happen: a machine that runs tests may have much else to do.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -122,17 +122,17 @@ async fn serve(recorder: Recorder, load: Arc<Mutex<Load>>, seed: u64) {
     let (tenant, route, status) =
         (tenant(rng.random_range(1..6)), ROUTES[rng.random_range(0..3)], StatusClass::of(200));
     let at: DateTime<Utc> = noon() + TimeDelta::seconds(rng.random_range(0..90));
-    let delta = delta(&mut rng);
+    let stats = stats(&mut rng);
     let minute = u32::try_from(at.timestamp() / 60).unwrap();
     let key = UsageKey { tenant, route: route.to_owned(), status, minute };
     let ticket = {
         let mut load = load.lock();
-        load.recorded.add(key.clone(), &delta);
-        recorder.record(tenant, route, status, at, &delta)
+        load.recorded.add(key.clone(), &stats);
+        recorder.record(tenant, route, status, at, &stats)
     };
     let outcome = ticket.flushed().await;
     let mut load = load.lock();
-    load.answered.add(key, &delta);
+    load.answered.add(key, &stats);
     match outcome {
         Outcome::Stored => load.stored_answers += 1,
         Outcome::Late => load.late_answers += 1,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Result;
 use bulkhead_domain::{
     TenantId,
-    usage::{BatchId, LatencyHistogram, StatusClass, UsageBatch, UsageDelta, UsageKey},
+    metering::{BatchId, LatencyHistogram, MeterKey, RequestStats, StatusClass, UsageBatch, UsageKey},
 };
 use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_telemetry::Metrics;
@@ -14,6 +14,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rand::{RngExt as _, rngs::StdRng};
 use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
+
+const METERS: [&str; 2] = ["invoices_sent", "pages_printed"];
 
 pub(crate) const ROUTES: [&str; 3] = ["list_resources", "get_resource", "create_resource"];
 
@@ -31,11 +33,11 @@ pub(crate) fn tenant(n: u128) -> TenantId {
     TenantId::from_uuid(Uuid::from_u128(n))
 }
 
-pub(crate) fn delta(rng: &mut StdRng) -> UsageDelta {
+pub(crate) fn stats(rng: &mut StdRng) -> RequestStats {
     let micros = rng.random_range(100..2_000_000);
     let mut latency = LatencyHistogram::default();
     latency.record(micros);
-    UsageDelta {
+    RequestStats {
         requests: 1,
         compute_micros: micros,
         ingress_bytes: rng.random_range(0..10_000),
@@ -56,32 +58,47 @@ pub(crate) fn key(rng: &mut StdRng) -> UsageKey {
 }
 
 pub(crate) fn batch(rng: &mut StdRng, boot: Uuid, seq: u64) -> UsageBatch {
-    let entries: BTreeMap<UsageKey, UsageDelta> =
-        (0..rng.random_range(1..12)).map(|_| (key(rng), delta(rng))).collect();
-    UsageBatch { id: BatchId { boot, seq }, node: "test".to_owned(), entries: entries.into_iter().collect() }
+    let entries: BTreeMap<UsageKey, RequestStats> =
+        (0..rng.random_range(1..12)).map(|_| (key(rng), stats(rng))).collect();
+    let quantities: BTreeMap<MeterKey, u128> =
+        (0..rng.random_range(0..4)).map(|_| (meter_key(rng), rng.random_range(1..5_000_000))).collect();
+    let (entries, quantities) = (entries.into_iter().collect(), quantities.into_iter().collect());
+    UsageBatch { id: BatchId { boot, seq }, node: "test".to_owned(), entries, quantities }
+}
+
+/// Of the same tenants and minutes, and of meters that no program has declared.
+fn meter_key(rng: &mut StdRng) -> MeterKey {
+    let UsageKey { tenant, minute, .. } = key(rng);
+    MeterKey { tenant, meter: METERS[rng.random_range(0..METERS.len())].parse().unwrap(), minute }
 }
 
 /// What usage must come to.
 #[derive(Clone, Default)]
 pub(crate) struct Oracle {
-    keys: BTreeMap<UsageKey, UsageDelta>,
+    keys: BTreeMap<UsageKey, RequestStats>,
+    quantities: BTreeMap<MeterKey, u128>,
 }
 
 impl Oracle {
     pub(crate) fn of<'a>(batches: impl IntoIterator<Item = &'a UsageBatch>) -> Self {
         let mut oracle = Self::default();
-        for (key, delta) in batches.into_iter().flat_map(|batch| &batch.entries) {
-            oracle.add(key.clone(), delta);
+        for UsageBatch { entries, quantities, .. } in batches {
+            for (key, stats) in entries {
+                oracle.add(key.clone(), stats);
+            }
+            for (key, milli) in quantities {
+                *oracle.quantities.entry(key.clone()).or_default() += milli;
+            }
         }
         oracle
     }
 
-    pub(crate) fn add(&mut self, key: UsageKey, delta: &UsageDelta) {
-        self.keys.entry(key).or_default().merge(delta);
+    pub(crate) fn add(&mut self, key: UsageKey, stats: &RequestStats) {
+        self.keys.entry(key).or_default().merge(stats);
     }
 
     pub(crate) fn requests(&self) -> u64 {
-        self.keys.values().map(|delta| delta.requests).sum()
+        self.keys.values().map(|stats| stats.requests).sum()
     }
 
     /// Fails unless all three rollups hold exactly this.
@@ -89,9 +106,9 @@ impl Oracle {
         let minutes: Vec<String> = self
             .keys
             .iter()
-            .map(|(key, delta)| {
-                let latency = delta.latency.counts().map(|count| count.to_string()).join(",");
-                let UsageDelta { requests, compute_micros, ingress_bytes, egress_bytes, .. } = delta;
+            .map(|(key, stats)| {
+                let latency = stats.latency.counts().map(|count| count.to_string()).join(",");
+                let RequestStats { requests, compute_micros, ingress_bytes, egress_bytes, .. } = stats;
                 format!(
                     "{} {} {} {} {requests} {compute_micros} {ingress_bytes} {egress_bytes} {{{latency}}}",
                     key.tenant.uuid(),
@@ -116,14 +133,21 @@ impl Oracle {
         assert_eq!(by_key(stored), by_key(minutes), "request_minutes");
         for (table, unit) in [("usage_hours", "hour"), ("usage_days", "day")] {
             let mut expected: BTreeMap<String, u128> = BTreeMap::new();
-            for (key, delta) in &self.keys {
-                let start = DateTime::from_timestamp(i64::from(key.minute) * 60, 0).unwrap();
-                let start = if unit == "hour" { start.format("%F %H") } else { start.format("%F") };
+            let start = |minute: u32| {
+                let start = DateTime::from_timestamp(i64::from(minute) * 60, 0).unwrap();
+                start.format(if unit == "hour" { "%F %H" } else { "%F" }).to_string()
+            };
+            for (MeterKey { tenant, meter, minute }, milli) in &self.quantities {
+                *expected.entry(format!("{} {meter} {}", tenant.uuid(), start(*minute))).or_default() +=
+                    milli;
+            }
+            for (key, stats) in &self.keys {
+                let start = start(key.minute);
                 let meters = [
-                    ("api_requests", u128::from(delta.requests) * 1_000),
-                    ("compute_ms", u128::from(delta.compute_micros)),
-                    ("ingress_bytes", u128::from(delta.ingress_bytes) * 1_000),
-                    ("egress_bytes", u128::from(delta.egress_bytes) * 1_000),
+                    ("api_requests", u128::from(stats.requests) * 1_000),
+                    ("compute_ms", u128::from(stats.compute_micros)),
+                    ("ingress_bytes", u128::from(stats.ingress_bytes) * 1_000),
+                    ("egress_bytes", u128::from(stats.egress_bytes) * 1_000),
                 ];
                 for (meter, milli) in meters.into_iter().filter(|(_, milli)| *milli > 0) {
                     *expected.entry(format!("{} {meter} {start}", key.tenant.uuid())).or_default() += milli;

@@ -1,7 +1,7 @@
 //! Usage over time.
 
 use bulkhead_db::gate::usage::{self, Bucket};
-use bulkhead_domain::usage::Meter;
+use bulkhead_domain::metering::Meter;
 use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

@@ -6,7 +6,7 @@ pub(crate) mod report;
 
 use bigdecimal::BigDecimal;
 use bulkhead_db::platform::usage::TenantTotals;
-use bulkhead_domain::{permission, usage::Meter};
+use bulkhead_domain::{permission, metering::Meter};
 use chrono::{DateTime, Months, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
