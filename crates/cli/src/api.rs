@@ -116,6 +116,7 @@ fn shared(settings: &Settings) -> Result<Shared> {
         limiter: Limiter::new(redis, limits, metrics.clone()),
         health: Arc::new(Health::default()),
         usage: Arc::new(flusher(settings, &keyring, &metrics)?),
+        meters: wiring::meters(),
         keyring,
         metrics,
     })

@@ -7,6 +7,7 @@ use bulkhead_config::Settings;
 use bulkhead_db::{
     fleet::{
         bootstrap::{Logins, bootstrap},
+        meters,
         migrate::{MigrateOptions, MigrationReport, Progress, migrate, revert_platform_once},
     },
     platform::queue::kinds,
@@ -83,5 +84,6 @@ pub(crate) async fn migrate_all(settings: &Settings, connections: u16) -> Result
     let report = report?;
     // After the platform's tables are there, and before a worker of this release is.
     kinds::declare(&owner, &wiring::jobs()?.kinds()).await?;
+    meters::declare(&owner, &wiring::meters()).await?;
     Ok(report)
 }

@@ -10,7 +10,9 @@ use bulkhead_db::{
     Connector, Db, Owner, Pool, PoolOptions, Shares, Timeouts, Tls,
     platform::nodes::{Node, NodeKind},
 };
-use bulkhead_domain::{AccessRegistry, Clock, JobId, SystemClock, access::AccessError};
+use bulkhead_domain::{
+    AccessRegistry, Clock, JobId, SystemClock, access::AccessError, metering::MeterRegistry,
+};
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::{FlusherOptions, RedisServer, Stores};
 use bulkhead_worker::{Jobs, Registry};
@@ -22,6 +24,11 @@ const MARGIN: Duration = Duration::from_secs(2);
 const REDIS_CONNECT: Duration = Duration::from_secs(1);
 /// How long to wait for its answer. Longer than a limiter may: what is sent here matters more than when.
 const REDIS_ANSWER: Duration = Duration::from_millis(500);
+
+/// The meters that the program counts.
+pub(crate) fn meters() -> MeterRegistry {
+    MeterRegistry::core()
+}
 
 /// The keys that are derived from the master key.
 pub(crate) fn keyring(settings: &Settings) -> Result<Arc<Keyring>> {

@@ -7,7 +7,9 @@ use bulkhead_auth::{
     AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher, Turn,
 };
 use bulkhead_db::{Db, platform::tenants::DirectoryEntry};
-use bulkhead_domain::{AccessRegistry, ApiKeyId, Clock, Network, TenantId, api_key::ApiKey};
+use bulkhead_domain::{
+    AccessRegistry, ApiKeyId, Clock, Network, TenantId, api_key::ApiKey, metering::MeterRegistry,
+};
 use bulkhead_limits::{
     AddressLimiter, Crowded, Entered, FailureBudget, InFlight, LargeRequests, Limiter, NotDone, Party,
 };
@@ -75,6 +77,8 @@ pub struct Shared {
     pub limiter: Limiter,
     /// Stores what the threads record of usage, on a thread of its own.
     pub usage: Arc<Flusher>,
+    /// The meters that this program counts.
+    pub meters: MeterRegistry,
 }
 
 /// What one thread works with.

@@ -212,6 +212,86 @@ async fn usage_over_time_adds_up_to_the_report() {
     "#);
 }
 
+/// Another release has counted a meter, or a part of the program that was taken out; and a person has written what is no meter.
+#[tokio::test]
+async fn meters_that_this_program_does_not_know_are_shown() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let billing = system.operator_with(RoleName::BILLING).await;
+    let owner = &tenant.owner.caller;
+    system.sql(&format!(
+        "INSERT INTO platform.meters VALUES ('invoices_sent', 'invoice', 'count') ON CONFLICT DO NOTHING; \
+         INSERT INTO platform.usage_days SELECT id, meter, '2020-02-03', quantity \
+         FROM platform.tenants, (VALUES ('compute_ms', 1.5), ('invoices_sent', 3), ('=1+1', 7)) AS used (meter, quantity) \
+         WHERE slug = '{0}'; \
+         INSERT INTO platform.usage_hours SELECT tenant_id, meter, '2020-02-03T04:00:00Z', quantity \
+         FROM platform.usage_days JOIN platform.tenants ON id = tenant_id WHERE slug = '{0}' AND day = '2020-02-03'",
+        tenant.slug
+    ));
+    let of_tenant = "/v1/usage/report?period=2020-02";
+    let of_operator = format!("/v1/admin/tenants/{}/usage/report?period=2020-02", tenant.id);
+    for (caller, path) in [(owner, of_tenant), (&billing, of_operator.as_str())] {
+        let report = caller.get(path).await.expect(200).json();
+        let lines: Vec<String> = report["lines"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| ["meter", "unit", "quantity"].map(|cell| line[cell].as_str().unwrap()).join(" "))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "api_requests request 0",
+                "compute_ms millisecond 1.5",
+                "ingress_bytes byte 0",
+                "egress_bytes byte 0",
+                "=1+1  7",
+                "invoices_sent invoice 3"
+            ],
+            "{path}"
+        );
+        let csv = caller.get(path).header("accept", "text/csv").await.expect(200);
+        for row in [",invoices_sent,invoice,3,", ",'=1+1,,7,"] {
+            assert!(csv.body.contains(row), "{row}: {}", csv.body);
+        }
+    }
+    let all = "/v1/admin/usage/report?period=2020-02";
+    let file = billing.get(all).header("accept", "text/csv").await.expect(200);
+    let own: Vec<&str> = file.body.lines().filter(|row| row.starts_with(&tenant.id)).collect();
+    assert_eq!(own.len(), 6, "{own:?}");
+    // The tenant's page among all of them.
+    let mut page = billing.get(&format!("{all}&limit=100")).await.expect(200).json();
+    let mine = loop {
+        let reports = page["data"].as_array().unwrap();
+        if let Some(mine) = reports.iter().find(|report| report["tenant"] == tenant.id.as_str()) {
+            break mine.clone();
+        }
+        let cursor = page["next_cursor"].as_str().unwrap();
+        page = billing.get(&format!("{all}&limit=100&cursor={cursor}")).await.expect(200).json();
+    };
+    assert_eq!(quantity(&mine, "invoices_sent"), 3);
+
+    for window in ["hour", "day"] {
+        let query = format!("window={window}&from=2020-02-03T00:00:00Z&until=2020-02-04T00:00:00Z");
+        let buckets = owner.get(&format!("/v1/usage?{query}")).await.expect(200).json();
+        let buckets: BTreeSet<(&str, &str)> = buckets["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|bucket| (bucket["meter"].as_str().unwrap(), bucket["unit"].as_str().unwrap()))
+            .collect();
+        let shown = [("=1+1", ""), ("compute_ms", "millisecond"), ("invoices_sent", "invoice")];
+        assert_eq!(buckets, BTreeSet::from(shown), "{window}");
+        let refused = owner.get(&format!("/v1/usage?{query}&meter=invoices_sent")).await;
+        let refused = refused.refused(400, "invalid-parameter");
+        assert!(
+            refused.at("/detail").starts_with("meter must be one of api_requests,"),
+            "{}",
+            refused.show()
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_stretch_of_time_is_bounded_and_in_order() {
     let system = System::shared().await;
@@ -248,7 +328,12 @@ async fn a_stretch_of_time_is_bounded_and_in_order() {
         ),
         ("from=2020-01-01T00:00:00Z&window=day", "from must be at most 750 days before until."),
         ("window=minute", "window must be `hour` or `day`."),
-        ("meter=everything", "meter must be"),
+        ("meter=everything", "meter must be one of api_requests, compute_ms, ingress_bytes, egress_bytes."),
+        (
+            "meter=Api_requests",
+            "meter must be a meter's name: a to z, then a to z, 0 to 9 and _, at most 63 in all.",
+        ),
+        ("meter=", "meter must be a meter's name"),
         ("colour=red", "colour is unknown: expected one of `meter`, `from`, `until`, `window`."),
         ("window=hour&window=day", "window must be given once."),
         ("meter=%ff", "meter must be UTF-8 once its % are decoded."),
@@ -265,6 +350,7 @@ async fn a_stretch_of_time_is_bounded_and_in_order() {
         "window=minute",
         "meter=everything",
         "meter=",
+        "meter=api%00requests",
         "from=-262143-01-01T00:00:00Z",
         "until=-262143-01-01T00:00:00Z",
         "until=%2B262142-12-31T23:59:59Z",

@@ -4,6 +4,7 @@
 
 pub mod bootstrap;
 pub mod inspect;
+pub mod meters;
 pub mod migrate;
 pub mod provision;
 pub mod purge;

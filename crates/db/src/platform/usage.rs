@@ -13,7 +13,7 @@ use std::{
 use bigdecimal::{BigDecimal, num_bigint::BigInt as Whole};
 use bulkhead_domain::{
     TenantId,
-    metering::{BatchId, LatencyHistogram, Meter, RequestStats, UsageBatch},
+    metering::{BatchId, LatencyHistogram, RequestStats, UsageBatch},
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
@@ -32,8 +32,8 @@ use crate::{
         page::{Page, PageRequest},
         scope::PlatformTx,
     },
-    gate::usage::Quantity,
-    schema::platform::{usage_batches_rejected, usage_days},
+    gate::usage::MeterTotal,
+    schema::platform::{meters, usage_batches_rejected, usage_days},
 };
 
 /// What became of the batches that were sent.
@@ -162,7 +162,7 @@ async fn mark_applied(tx: &mut PlatformTx, fresh: &BTreeSet<(Uuid, i64)>) -> DbR
 struct Rollup<'a> {
     minutes: BTreeMap<(TenantId, u32, &'a str, u8), RequestStats>,
     /// By hour since the epoch; exact, in thousandths of the meter's unit.
-    hours: BTreeMap<(TenantId, &'a str, u32), i128>,
+    hours: BTreeMap<(TenantId, &'a str, u32), u128>,
 }
 
 impl<'a> Rollup<'a> {
@@ -172,20 +172,19 @@ impl<'a> Rollup<'a> {
             for (key, stats) in entries {
                 let minute = (key.tenant, key.minute, key.route.as_str(), key.status.get());
                 rollup.minutes.entry(minute).or_default().merge(stats);
-                for meter in Meter::ALL {
-                    rollup.add(key.tenant, meter.as_str(), key.minute / 60, in_thousandths(meter, stats))?;
+                for (meter, milli) in stats.by_meter() {
+                    rollup.add(key.tenant, meter.as_str(), key.minute / 60, milli)?;
                 }
             }
             for (key, milli) in quantities {
-                let milli = i128::try_from(*milli).map_err(|_too_much| too_much())?;
-                rollup.add(key.tenant, key.meter.as_str(), key.minute / 60, milli)?;
+                rollup.add(key.tenant, key.meter.as_str(), key.minute / 60, *milli)?;
             }
         }
         if rollup.minutes.values().all(fits) { Ok(rollup) } else { Err(too_much()) }
     }
 
     /// Adds to an hour; nothing is no row.
-    fn add(&mut self, tenant: TenantId, meter: &'a str, hour: u32, milli: i128) -> DbResult<()> {
+    fn add(&mut self, tenant: TenantId, meter: &'a str, hour: u32, milli: u128) -> DbResult<()> {
         if milli > 0 {
             let sum = self.hours.entry((tenant, meter, hour)).or_default();
             *sum = sum.checked_add(milli).ok_or_else(too_much)?;
@@ -233,7 +232,7 @@ impl<'a> Rollup<'a> {
 
     /// Both in one statement; they do not see each other and need not.
     async fn add_hours_and_days(&self, tx: &mut PlatformTx) -> DbResult<()> {
-        let mut days: BTreeMap<(TenantId, &str, NaiveDate), i128> = BTreeMap::new();
+        let mut days: BTreeMap<(TenantId, &str, NaiveDate), u128> = BTreeMap::new();
         for ((tenant, meter, hour), milli) in &self.hours {
             let sum = days.entry((*tenant, *meter, start(*hour, 3_600).date_naive())).or_default();
             *sum = sum.checked_add(*milli).ok_or_else(too_much)?;
@@ -267,17 +266,7 @@ const BUCKETS: i32 = 24;
 const _: () =
     assert!(LatencyHistogram::BUCKETS == 24, "the flat array of histograms is cut into pieces of BUCKETS");
 
-/// What requests used of a meter, in thousandths of its unit.
-fn in_thousandths(meter: Meter, stats: &RequestStats) -> i128 {
-    match meter {
-        Meter::ApiRequests => i128::from(stats.requests) * 1_000,
-        Meter::ComputeMs => i128::from(stats.compute_micros),
-        Meter::IngressBytes => i128::from(stats.ingress_bytes) * 1_000,
-        Meter::EgressBytes => i128::from(stats.egress_bytes) * 1_000,
-    }
-}
-
-fn exact(milli: i128) -> BigDecimal {
+fn exact(milli: u128) -> BigDecimal {
     BigDecimal::new(Whole::from(milli), 3).normalized()
 }
 
@@ -374,7 +363,7 @@ pub struct TenantTotals {
     /// The name people read.
     pub name: String,
     /// How much of what; a meter that was not used is missing.
-    pub quantities: Vec<Quantity>,
+    pub quantities: Vec<MeterTotal>,
 }
 
 #[derive(QueryableByName)]
@@ -387,6 +376,8 @@ struct UsageRow {
     name: String,
     #[diesel(sql_type = Nullable<Text>)]
     meter: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    unit: Option<String>,
     #[diesel(sql_type = Nullable<Numeric>)]
     quantity: Option<BigDecimal>,
 }
@@ -397,21 +388,16 @@ pub async fn totals(
     tenant: TenantId,
     from: NaiveDate,
     until: NaiveDate,
-) -> DbResult<Vec<Quantity>> {
+) -> DbResult<Vec<MeterTotal>> {
     let query = usage_days::table
+        .left_join(meters::table.on(meters::name.eq(usage_days::meter)))
         .filter(usage_days::tenant_id.eq(tenant.uuid()))
         .filter(usage_days::day.ge(from))
         .filter(usage_days::day.lt(until))
-        .group_by(usage_days::meter)
+        .group_by((usage_days::meter, meters::unit))
         .order(usage_days::meter.asc())
-        .select((usage_days::meter, sum(usage_days::quantity)));
-    let rows: Vec<(String, Option<BigDecimal>)> = tx.tx.load(query).await?;
-    rows.into_iter().map(|(meter, quantity)| line(&meter, quantity)).collect()
-}
-
-fn line(meter: &str, quantity: Option<BigDecimal>) -> DbResult<Quantity> {
-    let meter = meter.parse().map_err(|_unknown| DbError::Unreadable(format!("unknown meter {meter}")))?;
-    Ok(Quantity { meter, quantity: quantity.unwrap_or_default() })
+        .select((usage_days::meter, meters::unit.nullable(), sum(usage_days::quantity)));
+    Ok(tx.tx.load(query).await?.into_iter().map(MeterTotal::of).collect())
 }
 
 /// What every tenant used on the days from `from` up to, not including, `until`: one page of tenants, in the order of
@@ -424,21 +410,22 @@ pub async fn totals_of_all(
     page: PageRequest,
 ) -> DbResult<Page<TenantTotals>> {
     let query = diesel::sql_query(
-        "SELECT t.id, t.slug, t.name, d.meter, sum(d.quantity) AS quantity \
+        "SELECT t.id, t.slug, t.name, d.meter, m.unit, sum(d.quantity) AS quantity \
          FROM (SELECT id, coalesce(tenant_purges.slug, tenants.slug) AS slug, name \
                FROM tenants LEFT JOIN tenant_purges ON tenant_id = id WHERE id > $1 ORDER BY id LIMIT $2) t \
          LEFT JOIN usage_days d ON d.tenant_id = t.id AND d.day >= $3 AND d.day < $4 \
-         GROUP BY t.id, t.slug, t.name, d.meter ORDER BY t.id, d.meter",
+         LEFT JOIN meters m ON m.name = d.meter \
+         GROUP BY t.id, t.slug, t.name, d.meter, m.unit ORDER BY t.id, d.meter",
     )
     .bind::<SqlUuid, _>(page.after.unwrap_or(Uuid::nil()))
     .bind::<BigInt, _>(page.probe())
     .bind::<Date, _>(from)
     .bind::<Date, _>(until);
-    Ok(Page::cut(grouped(tx.tx.load(query).await?)?, page))
+    Ok(Page::cut(grouped(tx.tx.load(query).await?), page))
 }
 
 /// Gathers the lines of each tenant; the rows come in the tenants' order.
-fn grouped(rows: Vec<UsageRow>) -> DbResult<Vec<TenantTotals>> {
+fn grouped(rows: Vec<UsageRow>) -> Vec<TenantTotals> {
     let mut reports: Vec<TenantTotals> = Vec::new();
     for row in rows {
         let tenant = TenantId::from_uuid(row.id);
@@ -446,8 +433,8 @@ fn grouped(rows: Vec<UsageRow>) -> DbResult<Vec<TenantTotals>> {
             reports.push(TenantTotals { tenant, slug: row.slug, name: row.name, quantities: Vec::new() });
         }
         if let (Some(report), Some(meter)) = (reports.last_mut(), row.meter) {
-            report.quantities.push(line(&meter, row.quantity)?);
+            report.quantities.push(MeterTotal::of((meter, row.unit, row.quantity)));
         }
     }
-    Ok(reports)
+    reports
 }

@@ -17,6 +17,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    gate.meters (name) {
+        name -> Text,
+        unit -> Text,
+    }
+}
+
+diesel::table! {
     gate.usage_hours (meter, hour) {
         meter -> Text,
         hour -> Timestamptz,
@@ -76,3 +83,7 @@ diesel::table! {
         max_api_keys -> Int4,
     }
 }
+
+diesel::allow_tables_to_appear_in_same_query!(usage_hours, meters);
+diesel::allow_tables_to_appear_in_same_query!(usage_days, meters);
+diesel::allow_columns_to_appear_in_same_group_by_clause!(usage_days::meter, meters::unit);

@@ -148,6 +148,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    platform.meters (name) {
+        name -> Text,
+        unit -> Text,
+        kind -> Text,
+    }
+}
+
+diesel::table! {
     platform.usage_hours (tenant_id, meter, hour) {
         tenant_id -> Uuid,
         meter -> Text,
@@ -252,4 +260,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     request_minutes,
     usage_days
 );
+diesel::allow_tables_to_appear_in_same_query!(usage_days, meters);
+diesel::allow_columns_to_appear_in_same_group_by_clause!(usage_days::meter, meters::unit);
 diesel::allow_tables_to_appear_in_same_query!(operator_sessions, operators);

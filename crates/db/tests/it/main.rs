@@ -5,6 +5,7 @@ mod caps;
 mod faults;
 mod inspect;
 mod memory;
+mod meters;
 mod migrations;
 mod pool;
 mod provision;

@@ -10,5 +10,5 @@ mod stats;
 
 pub use batch::{BatchId, MeterKey, StatusClass, UsageBatch, UsageKey};
 pub use latency::LatencyHistogram;
-pub use meter::{Meter, MeterText};
+pub use meter::{MeterConflict, MeterDef, MeterKind, MeterName, MeterRegistry, MeterText, requests};
 pub use stats::RequestStats;

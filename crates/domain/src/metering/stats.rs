@@ -1,6 +1,6 @@
 //! What requests use by themselves, whatever their operation does.
 
-use crate::metering::LatencyHistogram;
+use crate::metering::{LatencyHistogram, MeterName, requests};
 
 /// What requests used: those under one [`UsageKey`](crate::metering::UsageKey), or one alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,5 +25,15 @@ impl RequestStats {
         self.ingress_bytes += other.ingress_bytes;
         self.egress_bytes += other.egress_bytes;
         self.latency.merge(&other.latency);
+    }
+
+    /// How much of each meter that counts requests, in thousandths of its unit.
+    pub fn by_meter(&self) -> [(MeterName, u128); 4] {
+        [
+            (requests::API_REQUESTS, u128::from(self.requests) * 1_000),
+            (requests::COMPUTE_MS, u128::from(self.compute_micros)),
+            (requests::INGRESS_BYTES, u128::from(self.ingress_bytes) * 1_000),
+            (requests::EGRESS_BYTES, u128::from(self.egress_bytes) * 1_000),
+        ]
     }
 }

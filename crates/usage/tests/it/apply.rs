@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use bulkhead_db::{Authority, Db, DbError, platform::usage};
-use bulkhead_domain::metering::UsageBatch;
+use bulkhead_domain::metering::{MeterName, UsageBatch};
 use bulkhead_fixtures::TestDb;
 use futures::future::join_all;
 use rand::{RngExt as _, SeedableRng, rngs::StdRng, seq::SliceRandom};
@@ -89,7 +89,10 @@ async fn what_is_applied_is_confirmed_and_what_is_not_is_not() -> Result<()> {
 async fn reports_add_up_to_the_rollups() -> Result<()> {
     use bigdecimal::BigDecimal;
     use bulkhead_db::PageRequest;
-    use bulkhead_domain::{PlanName, metering::Meter};
+    use bulkhead_domain::{
+        PlanName,
+        metering::requests::{API_REQUESTS, COMPUTE_MS},
+    };
 
     let db = TestDb::new().await?;
     let busy = db.sign_up("busy", PlanName::FREE).await?;
@@ -113,10 +116,11 @@ async fn reports_add_up_to_the_rollups() -> Result<()> {
         Ok::<_, DbError>((totals, usage::totals_of_all(tx, first, until, page).await?))
     };
     let (totals, all) = db.db()?.platform_read(Authority::machinery(), read).await?;
-    let of = |meter| totals.iter().find(|line| line.meter == meter).unwrap().quantity.clone();
+    let of =
+        |meter: MeterName| totals.iter().find(|line| line.meter == meter.as_str()).unwrap().quantity.clone();
     let expected = BigDecimal::new((1_001 * batch.entries.len()).into(), 3);
-    assert_eq!(of(Meter::ComputeMs), expected);
-    assert_eq!(of(Meter::ApiRequests), BigDecimal::from(batch.entries.len() as u64));
+    assert_eq!(of(COMPUTE_MS), expected);
+    assert_eq!(of(API_REQUESTS), BigDecimal::from(batch.entries.len() as u64));
     assert_eq!(all.rows.iter().map(|row| row.tenant).collect::<Vec<_>>(), [busy.id, idle.id]);
     assert_eq!((all.rows[0].quantities.clone(), all.rows[1].quantities.len(), all.more), (totals, 0, false));
     Ok(())

@@ -177,7 +177,7 @@ async fn everybodys_month_in_one_file_is_whole_or_visibly_not() {
 
     // What cannot be read comes up when much of the file has been sent.
     system.sql(
-        "UPDATE platform.usage_days SET meter = 'nonsense' \
+        "UPDATE platform.usage_days SET quantity = 'NaN' \
          WHERE tenant_id = (SELECT id FROM platform.tenants ORDER BY id DESC LIMIT 1)",
     );
     let request = request("1.1");
@@ -185,7 +185,7 @@ async fn everybodys_month_in_one_file_is_whole_or_visibly_not() {
     assert_eq!(cut.statuses(), [200]);
     assert!(cut.text.contains("bulk-") && !cut.text.ends_with("0\r\n\r\n"), "{cut:?}");
     // In the first piece it is a failure like any other.
-    system.sql("UPDATE platform.usage_days SET meter = 'nonsense' WHERE day = '2020-02-29'");
+    system.sql("UPDATE platform.usage_days SET quantity = 'NaN' WHERE day = '2020-02-29'");
     let failed = Raw::send(&system, request.as_bytes()).await;
     assert_eq!(failed.statuses(), [500], "{failed:?}");
     // Who asks about the file is told of it what can be told without reading anything.

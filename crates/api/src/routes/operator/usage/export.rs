@@ -9,6 +9,7 @@ use std::{fmt, time::Duration};
 
 use actix_web::HttpResponse;
 use bulkhead_db::{DbError, PageRequest, PlatformTx, platform::usage};
+use bulkhead_domain::metering::MeterRegistry;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
@@ -48,9 +49,10 @@ pub(super) async fn respond(
     as_of: DateTime<Utc>,
 ) -> Result<HttpResponse, ApiError> {
     let (pieces, mut ready) = mpsc::channel(WAITING);
-    let (db, authority) = (call.state().db.clone(), call.authority());
+    let state = call.state();
+    let (db, authority, meters) = (state.db.clone(), call.authority(), state.meters.clone());
     let work = async move {
-        let write = async |tx: &mut PlatformTx| write(tx, period, as_of, &pieces).await;
+        let write = async |tx: &mut PlatformTx| write(tx, period, as_of, &meters, &pieces).await;
         let written = timeout(LONGEST, db.platform_read(authority, write)).await.unwrap_or(Err(End::TooSlow));
         if let Err(end) = written {
             tracing::warn!(%end, "a usage report was cut off");
@@ -100,6 +102,7 @@ async fn write(
     tx: &mut PlatformTx,
     period: Period,
     as_of: DateTime<Utc>,
+    meters: &MeterRegistry,
     pieces: &Sender<Result<Bytes, End>>,
 ) -> Result<(), End> {
     let mut next = PageRequest { after: None, limit: TENANTS };
@@ -108,7 +111,7 @@ async fn write(
         let is_first = next.after.is_none();
         next.after = page.rows.last().map(|totals| totals.tenant.uuid());
         let reports: Vec<UsageReport> =
-            page.rows.into_iter().map(|totals| UsageReport::new(totals, period, as_of)).collect();
+            page.rows.into_iter().map(|totals| UsageReport::new(totals, period, as_of, meters)).collect();
         let piece = csv::table(&reports, is_first).map_err(End::Failed)?;
         match timeout(PATIENCE, pieces.send(Ok(piece))).await {
             Ok(Ok(())) if page.more => {}

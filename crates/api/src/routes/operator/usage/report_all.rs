@@ -72,6 +72,6 @@ pub(crate) async fn get_all_usage_report(
     }
     let read = async |tx: &mut _| usage::totals_of_all(tx, period.from, period.until, page).await;
     let tenants = call.read(read).await?;
-    let report = |totals| UsageReport::new(totals, period, as_of);
+    let report = |totals| UsageReport::new(totals, period, as_of, &call.state().meters);
     Ok(call.page(tenants, |totals| totals.tenant, report)?.respond_to(&request))
 }

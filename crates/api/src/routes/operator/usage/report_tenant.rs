@@ -45,7 +45,7 @@ pub(crate) async fn get_tenant_usage_report(
         Ok::<_, ApiError>(TenantTotals { tenant: id, slug, name: tenant.name, quantities })
     };
     let totals = call.read(read).await?;
-    let report = UsageReport::new(totals, period, as_of);
+    let report = UsageReport::new(totals, period, as_of, &call.state().meters);
     if wants_csv(&request) {
         let file = format!("usage-{id}-{period}");
         return csv::respond(&[report], &file);

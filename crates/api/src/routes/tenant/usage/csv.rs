@@ -33,16 +33,17 @@ pub(crate) fn table(reports: &[UsageReport], with_columns: bool) -> Result<Bytes
         let as_of = report.as_of.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         let name = unformulated(&report.name);
         for UsageLine { meter, unit, quantity } in &report.lines {
+            let (meter, unit) = (unformulated(meter), unformulated(unit));
             let record =
-                [&report.tenant, &report.period, &as_of, meter.as_str(), unit, quantity, &report.slug, &name];
+                [&report.tenant, &report.period, &as_of, &meter, &unit, quantity, &report.slug, &name];
             writer.write_record(record).map_err(ApiError::internal)?;
         }
     }
     writer.into_inner().map(Bytes::from).map_err(|error| ApiError::internal(error.to_string()))
 }
 
-/// A text that no spreadsheet takes for a formula. All other cells are ours (ids, slugs, meters, units, numbers) and cannot
-/// be one.
+/// A text that no spreadsheet takes for a formula: a name, a meter or a unit, which other programs may have written. All other
+/// cells are ours (ids, slugs, numbers) and cannot be one.
 fn unformulated(text: &str) -> String {
     let begins_one = text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     if begins_one { format!("'{text}") } else { text.to_owned() }

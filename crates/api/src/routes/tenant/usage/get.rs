@@ -1,7 +1,12 @@
 //! Usage over time.
 
-use bulkhead_db::gate::usage::{self, Bucket};
-use bulkhead_domain::metering::Meter;
+use std::borrow::Cow;
+
+use bulkhead_db::gate::usage::{self, Bucket, MeterTotal};
+use bulkhead_domain::{
+    TextError,
+    metering::{MeterName, MeterRegistry, MeterText},
+};
 use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -22,9 +27,9 @@ const MAX_BUCKETS: i32 = 750;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct UsageQuery {
-    /// Only this meter.
-    #[param(value_type = Option<String>, example = "api_requests")]
-    meter: Option<Meter>,
+    /// Only this meter, which must be one that is counted here.
+    #[param(example = "api_requests")]
+    meter: Option<String>,
     /// The beginning, inclusive; a day before `until` if left out. An offset's + is written %2B.
     #[serde(default, deserialize_with = "optional_time")]
     from: Option<DateTime<Utc>>,
@@ -63,20 +68,33 @@ pub(crate) struct UsageBucket {
     /// When the stretch begins.
     start: DateTime<Utc>,
     /// The meter.
-    #[schema(value_type = String, example = "api_requests")]
-    meter: Meter,
-    /// The unit.
-    #[schema(example = "request")]
-    unit: &'static str,
+    #[schema(example = "api_requests")]
+    meter: String,
+    /// The unit; empty when it is not known.
+    #[schema(value_type = String, example = "request")]
+    unit: Cow<'static, str>,
     /// How much: an exact decimal, written as a string.
     #[schema(example = "1204")]
     quantity: String,
 }
 
-impl From<Bucket> for UsageBucket {
-    fn from(Bucket { meter, start, quantity }: Bucket) -> Self {
-        Self { start, meter, unit: meter.unit(), quantity: plain(&quantity) }
+impl UsageBucket {
+    fn new(Bucket { start, total }: Bucket, meters: &MeterRegistry) -> Self {
+        let MeterTotal { meter, unit, quantity } = total;
+        let unit = meters.find(&meter).map_or(Cow::Owned(unit), |known| known.unit().into());
+        Self { start, meter, unit, quantity: plain(&quantity) }
     }
+}
+
+/// The meter that is asked for.
+fn one_of(meters: &MeterRegistry, asked: &str) -> Result<MeterName, ApiError> {
+    let refused = |detail| ApiError::InvalidParameter { name: "meter", detail };
+    let asked: MeterText = asked.parse().map_err(|unlike: TextError| refused(unlike.to_string()))?;
+    let known = meters.find(asked.as_str()).ok_or_else(|| {
+        let all: Vec<&str> = meters.all().iter().map(|meter| meter.name().as_str()).collect();
+        refused(format!("must be one of {}", all.join(", ")))
+    })?;
+    Ok(known.name())
 }
 
 /// The stretch of time asked for, widened to whole hours or days. Refused when it is in years that RFC 3339 cannot write,
@@ -119,12 +137,15 @@ fn stretch(
 )]
 pub(crate) async fn get_usage(call: TenantCall, Query(query): Query<UsageQuery>) -> Result<Answer, ApiError> {
     let window = query.window.unwrap_or_default();
+    let meters = &call.state().meters;
+    let meter = query.meter.as_deref().map(|asked| one_of(meters, asked)).transpose()?;
     let (from, until) = stretch(&query, window, call.at())?;
     let buckets = call
         .read(async |tx| match window {
-            Window::Hour => usage::hours(tx, query.meter, from, until).await,
-            Window::Day => usage::days(tx, query.meter, from.date_naive(), until.date_naive()).await,
+            Window::Hour => usage::hours(tx, meter, from, until).await,
+            Window::Day => usage::days(tx, meter, from.date_naive(), until.date_naive()).await,
         })
         .await?;
-    Answer::ok(&UsageResponse { window, data: buckets.into_iter().map(UsageBucket::from).collect() })
+    let data = buckets.into_iter().map(|bucket| UsageBucket::new(bucket, meters)).collect();
+    Answer::ok(&UsageResponse { window, data })
 }

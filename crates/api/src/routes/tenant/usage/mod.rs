@@ -4,9 +4,11 @@ pub(crate) mod csv;
 mod get;
 pub(crate) mod report;
 
+use std::borrow::Cow;
+
 use bigdecimal::BigDecimal;
-use bulkhead_db::platform::usage::TenantTotals;
-use bulkhead_domain::{permission, metering::Meter};
+use bulkhead_db::{gate::usage::MeterTotal, platform::usage::TenantTotals};
+use bulkhead_domain::{metering::MeterRegistry, permission};
 use chrono::{DateTime, Months, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -38,34 +40,46 @@ pub(crate) struct UsageReport {
     pub(crate) period: String,
     /// When the figures were read: everything confirmed until then is in them.
     pub(crate) as_of: DateTime<Utc>,
-    /// One line per meter, every meter in every report.
+    /// One line per meter: every one that is counted here, used or not, then, by name, every other that was used.
     pub(crate) lines: Vec<UsageLine>,
 }
 
 /// How much of one meter was used.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UsageLine {
-    /// `api_requests`, `compute_ms`, `ingress_bytes` or `egress_bytes`.
+    /// The meter: `api_requests`, `compute_ms`, `ingress_bytes`, `egress_bytes`, or one of an operation's own.
     #[schema(value_type = String, example = "api_requests")]
-    pub(crate) meter: Meter,
-    /// The unit.
-    #[schema(example = "request")]
-    pub(crate) unit: &'static str,
+    pub(crate) meter: Cow<'static, str>,
+    /// The unit; empty when it is not known.
+    #[schema(value_type = String, example = "request")]
+    pub(crate) unit: Cow<'static, str>,
     /// How much: an exact decimal, written as a string.
     #[schema(value_type = String, example = "48213")]
     pub(crate) quantity: String,
 }
 
 impl UsageReport {
-    /// A report with a line for every meter, in a fixed order.
-    pub(crate) fn new(totals: TenantTotals, period: Period, as_of: DateTime<Utc>) -> Self {
-        let TenantTotals { tenant, slug, name, quantities } = totals;
-        let used = |meter| quantities.iter().find(|total| total.meter == meter);
-        let line = |meter: Meter| {
-            let quantity = used(meter).map_or_else(|| "0".to_owned(), |total| plain(&total.quantity));
-            UsageLine { meter, unit: meter.unit(), quantity }
+    /// A report with a line for every meter of `meters`, in their order, and behind them for every other that was used.
+    pub(crate) fn new(
+        totals: TenantTotals,
+        period: Period,
+        as_of: DateTime<Utc>,
+        meters: &MeterRegistry,
+    ) -> Self {
+        let TenantTotals { tenant, slug, name, mut quantities } = totals;
+        let mut lines: Vec<UsageLine> = Vec::with_capacity(meters.all().len());
+        for meter in meters.all() {
+            let (name, unit) = (meter.name().as_str(), meter.unit());
+            let used = quantities.iter().position(|total| total.meter == name);
+            let used = used.map(|place| quantities.remove(place));
+            let quantity = used.map_or_else(|| "0".to_owned(), |total| plain(&total.quantity));
+            lines.push(UsageLine { meter: name.into(), unit: unit.into(), quantity });
+        }
+        let other = |MeterTotal { meter, unit, quantity }| {
+            let quantity = plain(&quantity);
+            UsageLine { meter: meter.into(), unit: unit.into(), quantity }
         };
-        let lines = Meter::ALL.into_iter().map(line).collect();
+        lines.extend(quantities.into_iter().map(other));
         Self { tenant: tenant.to_string(), slug, name, period: period.to_string(), as_of, lines }
     }
 }

@@ -60,7 +60,7 @@ pub(crate) async fn get_usage_report(
         })
     };
     let totals = call.snapshot(read).await?;
-    let report = UsageReport::new(totals, period, as_of);
+    let report = UsageReport::new(totals, period, as_of, &call.state().meters);
     if wants_csv(&request) {
         let file = format!("usage-{period}");
         return csv::respond(&[report], &file);

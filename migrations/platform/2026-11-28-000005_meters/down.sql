@@ -1,0 +1,2 @@
+DROP VIEW gate.meters;
+DROP TABLE meters;
