@@ -1,10 +1,10 @@
-//! Usage on its way into the rollups.
+//! Usage on its way into the rollups: batches from the Redis stream, and what tenants' transactions have counted.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Job;
 
-/// Drain the usage stream: move its batches into the rollups.
+/// Drain the usage stream and the counts of tenants' transactions: move them into the rollups.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct AggregateUsage {}
 

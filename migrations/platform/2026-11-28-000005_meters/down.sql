@@ -1,2 +1,12 @@
+-- What comes before adds no counts to the rollups.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM usage_counts) THEN
+        RAISE EXCEPTION 'usage was counted that is not in the rollups yet: wait until a worker has added it';
+    END IF;
+END
+$$;
+DROP FUNCTION gate.count_usage;
+DROP TABLE usage_counts;
 DROP VIEW gate.meters;
 DROP TABLE meters;

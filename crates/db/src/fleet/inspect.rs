@@ -241,6 +241,14 @@ const CHECKS: &[Check] = &[
             FROM usage_batches_rejected WHERE at > now() - interval '31 days' ORDER BY at DESC",
     },
     Check {
+        name: "counted usage",
+        level: Level::Warning,
+        well: "what tenants' transactions have counted is in the rollups within minutes",
+        sql: "SELECT format('%s counts wait, the oldest since %s', count(*),
+                            to_char(min(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')) AS offender
+            FROM usage_counts HAVING min(at) < now() - interval '15 minutes'",
+    },
+    Check {
         name: "transaction ids",
         level: Level::Warning,
         well: "autovacuum keeps up: no table is half-way to where PostgreSQL stops writing",

@@ -4,7 +4,7 @@
 //! transaction, so a process that dies anywhere leaves a purge that goes on from there, and two that advance the same one
 //! wait for each other. What goes, in this order: the tenant's jobs; schema and role with everything in them, people,
 //! sessions, keys, resources, kept answers; what the platform knows of it beside its name. What stays, under the
-//! tenant's id: usage, for the bill; the operators' audit log; who did what when in the tenant, without what was changed;
+//! tenant's id: usage, for the bill, and what was counted and is not yet in it; the operators' audit log; who did what when in the tenant, without what was changed;
 //! the row in `tenants`, without its slug, which is free from then on; and the receipt, which says what was removed.
 //!
 //! What is in Redis goes by itself: a bucket expires when it is full, within a minute of the last request or so. Refuses a

@@ -1,12 +1,16 @@
-//! A tenant's own usage, through the views of `gate`.
+//! A tenant's own usage, through the views of `gate`, and what its transactions count, through a function of it.
 //!
 //! Refuses to judge what it reads: a meter that this program has not declared is shown like any other, with the unit that
 //! `platform.meters` has for it.
 
 use bigdecimal::BigDecimal;
-use bulkhead_domain::metering::MeterName;
+use bulkhead_domain::metering::{MeterName, Quantity};
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::{dsl::sum, prelude::*};
+use diesel::{
+    dsl::sum,
+    prelude::*,
+    sql_types::{Numeric, Text},
+};
 
 use crate::{
     engine::{error::DbResult, scope::TenantTx},
@@ -37,6 +41,18 @@ pub struct Bucket {
     pub start: DateTime<Utc>,
     /// How much.
     pub total: MeterTotal,
+}
+
+/// Counts what the caller's transaction does: it is billed when that is committed, and only then. The quantity is in the
+/// meter's unit; one that is not whole is refused, with [`DbError::Query`], for a meter of whole things.
+///
+/// [`DbError::Query`]: crate::DbError::Query
+pub async fn count(tx: &mut TenantTx, meter: MeterName, quantity: Quantity) -> DbResult<()> {
+    let call = diesel::sql_query("SELECT gate.count_usage($1, $2)")
+        .bind::<Text, _>(meter.as_str())
+        .bind::<Numeric, _>(BigDecimal::new(quantity.in_thousandths().into(), 3));
+    tx.tx.execute(call).await?;
+    Ok(())
 }
 
 /// The totals of the days from `from` up to, not including, `until`.

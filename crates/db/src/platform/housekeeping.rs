@@ -1,4 +1,7 @@
 //! Deleting what has outlived its use, a little at a time.
+//!
+//! Refuses to delete what bills are made of: usage by hours and days, and what was counted and is not in them yet
+//! (`usage_counts`, which `platform::usage::fold_counts` empties).
 
 use diesel::sql_types::BigInt;
 

@@ -4,6 +4,9 @@
 //! transaction that adds them. That transaction first locks the rows of all recorders it is about to look at, in the
 //! order of their ids; so of two that carry the same batch one waits for the other and then finds it applied. It does
 //! not matter who sends a batch, how often, or in which order.
+//!
+//! What tenants' transactions have counted lies in `usage_counts` as they have committed it. The transaction that adds a row
+//! of it to the rollups deletes the row, so it is in one of the two and never in both.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -260,6 +263,55 @@ impl<'a> Rollup<'a> {
         tx.tx.execute(statement).await?;
         Ok(())
     }
+}
+
+/// What tenants' transactions have counted of one meter in one hour.
+#[derive(QueryableByName)]
+struct HourOfCounts {
+    #[diesel(sql_type = SqlUuid)]
+    tenant_id: Uuid,
+    #[diesel(sql_type = Text)]
+    meter: String,
+    /// Since the epoch.
+    #[diesel(sql_type = BigInt)]
+    hour: i64,
+    /// The sum in thousandths of the meter's unit.
+    #[diesel(sql_type = Text)]
+    milli: String,
+    #[diesel(sql_type = BigInt)]
+    counts: i64,
+}
+
+/// Moves what tenants' transactions have counted into the rollups, the oldest first, at most `limit` counts; how many it were.
+/// Call it again until it is fewer. Two at once move different counts.
+pub async fn fold_counts(tx: &mut PlatformTx, limit: u16) -> DbResult<usize> {
+    let take = diesel::sql_query(
+        "WITH taken AS ( \
+             DELETE FROM usage_counts WHERE id = ANY (ARRAY( \
+                 SELECT id FROM usage_counts ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)) \
+             RETURNING tenant_id, meter, at, quantity \
+         ) \
+         SELECT tenant_id, meter, floor(extract(epoch FROM at) / 3600)::bigint AS hour, \
+             trunc(sum(quantity) * 1000)::text AS milli, count(*) AS counts \
+         FROM taken GROUP BY 1, 2, 3",
+    )
+    .bind::<BigInt, _>(i64::from(limit));
+    let hours: Vec<HourOfCounts> = tx.tx.load(take).await?;
+    if hours.is_empty() {
+        return Ok(0);
+    }
+    let unreadable = |row: &HourOfCounts| {
+        DbError::Unreadable(format!("{} of {} counted in hour {}", row.milli, row.meter, row.hour))
+    };
+    let mut rollup = Rollup { minutes: BTreeMap::new(), hours: BTreeMap::new() };
+    for row in &hours {
+        let (Ok(hour), Ok(milli)) = (u32::try_from(row.hour), row.milli.parse::<u128>()) else {
+            return Err(unreadable(row));
+        };
+        rollup.add(TenantId::from_uuid(row.tenant_id), &row.meter, hour, milli)?;
+    }
+    rollup.add_hours_and_days(tx).await?;
+    Ok(hours.iter().map(|row| usize::try_from(row.counts).unwrap_or(0)).sum())
 }
 
 const BUCKETS: i32 = 24;

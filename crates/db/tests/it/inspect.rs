@@ -116,6 +116,7 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         ("gate", "ALTER VIEW gate.jobs SET (security_barrier = false)".into(), "ALTER VIEW gate.jobs SET (security_barrier = true)".into()),
         ("tenant versions", "UPDATE platform.tenant_schema_versions SET version = '2' || version WHERE false; UPDATE platform.tenant_schema_versions SET version = '19990101000000'".into(), format!("UPDATE platform.tenant_schema_versions SET version = '{}'", TENANT_MIGRATIONS.last().map_or("", |m| m.version))),
         ("failed jobs", "INSERT INTO platform.jobs (id, kind, payload, state, max_attempts, finished_at, error) VALUES (gen_random_uuid(), 'keep_house', '{}', 'failed', 1, now(), 'x')".into(), "UPDATE platform.jobs SET finished_at = now() - interval '8 days' WHERE state = 'failed'".into()),
+        ("counted usage", "INSERT INTO platform.usage_counts (tenant_id, meter, at, quantity) VALUES (gen_random_uuid(), 'm', now() - interval '16 minutes', 1)".into(), "DELETE FROM platform.usage_counts".into()),
         ("rejected usage", "INSERT INTO platform.usage_batches_rejected (entry, payload, reason) VALUES ('1-1', '', 'x')".into(), "UPDATE platform.usage_batches_rejected SET at = now() - interval '32 days'".into()),
         ("transaction ids", format!("UPDATE pg_class SET relfrozenxid = ((txid_current() + (1::bigint << 32) - 1100000000) % (1::bigint << 32))::text::xid WHERE oid = '{a}.users'::regclass"), format!("UPDATE pg_class SET relfrozenxid = txid_current()::text::xid WHERE oid = '{a}.users'::regclass")),
         ("failed migrations", "UPDATE platform.tenant_schema_versions SET error = 'x', failed_at = now()".into(), "UPDATE platform.tenant_schema_versions SET error = NULL, failed_at = NULL".into()),
@@ -159,8 +160,8 @@ async fn every_tenant_that_waits_for_nobody_is_noticed() -> Result<()> {
 
 /// Where the platform keeps something under a tenant's id that stays when the tenant is purged: usage, for the bill, the
 /// receipt, and who did what when.
-const STAYS: [&str; 5] =
-    ["request_minutes", "tenant_audit_log", "tenant_purges", "usage_days", "usage_hours"];
+const STAYS: [&str; 6] =
+    ["request_minutes", "tenant_audit_log", "tenant_purges", "usage_counts", "usage_days", "usage_hours"];
 
 /// The tables of the platform that have a tenant's id.
 const WITH_A_TENANT: &str = "SELECT string_agg(table_name, ' ' ORDER BY table_name COLLATE \"C\") FROM information_schema.columns \

@@ -16,4 +16,5 @@ mod schema_pool;
 mod support;
 mod target;
 mod tls;
+mod usage_counts;
 mod walls;

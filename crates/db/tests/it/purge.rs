@@ -12,7 +12,7 @@ use bulkhead_db::{
     platform::{
         lifecycle::{self, Awaited},
         queue::{self, JobState},
-        tenants,
+        tenants, usage,
     },
 };
 use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId, TenantStatus};
@@ -97,6 +97,7 @@ async fn furnished(db: &TestDb, slug: &str) -> Result<TestTenant> {
          INSERT INTO platform.scaling_decisions VALUES (gen_random_uuid(), '{id}', now(), 'hold', 1, 1, 0, NULL, '');
          INSERT INTO platform.usage_days VALUES ('{id}', 'api_requests', current_date, 42);
          INSERT INTO platform.usage_hours VALUES ('{id}', 'api_requests', now(), 42);
+         INSERT INTO platform.usage_counts (tenant_id, meter, quantity) VALUES ('{id}', 'invoices_sent', 42);
          INSERT INTO platform.audit_log VALUES (gen_random_uuid(), now(), 'opr_a', 'create_tenant', '{text}', 'req', '{{}}');
          INSERT INTO platform.idempotency_keys VALUES ('opr_a', 'create_tenant', '{slug}', '', 202, '/v1/operations/job_x', '{{\"tenant\": \"{text}\"}}', now());
          UPDATE platform.tenants SET requests_per_minute = 7, burst = 7 WHERE id = '{id}'",
@@ -125,17 +126,18 @@ async fn traces(db: &TestDb, tenant: &TestTenant) -> Result<String> {
             UNION ALL SELECT 11, 'limits' FROM platform.tenants WHERE id = '{id}' AND requests_per_minute IS NOT NULL
             UNION ALL SELECT 12, 'days' FROM platform.usage_days WHERE tenant_id = '{id}'
             UNION ALL SELECT 13, 'hours' FROM platform.usage_hours WHERE tenant_id = '{id}'
-            UNION ALL SELECT 14, action FROM platform.audit_log WHERE target = '{text}'
-            UNION ALL SELECT 15, 'kept:' || count(*) FROM platform.tenant_audit_log WHERE tenant_id = '{id}' HAVING count(*) > 0
+            UNION ALL SELECT 14, 'counts' FROM platform.usage_counts WHERE tenant_id = '{id}'
+            UNION ALL SELECT 15, action FROM platform.audit_log WHERE target = '{text}'
+            UNION ALL SELECT 16, 'kept:' || count(*) FROM platform.tenant_audit_log WHERE tenant_id = '{id}' HAVING count(*) > 0
         ) AS found",
         text = tenant.id
     ))
     .await
 }
 
-const EVERYTHING: &str =
-    "schema role version jobs:4 revocations policy state decision answer limits days hours create_tenant";
-const WHAT_STAYS: &str = "days hours create_tenant purge_tenant kept:4";
+const EVERYTHING: &str = "schema role version jobs:4 revocations policy state decision answer limits days hours counts \
+    create_tenant";
+const WHAT_STAYS: &str = "days hours counts create_tenant purge_tenant kept:4";
 
 /// Which tenants are listed.
 const DELETED: tenants::TenantFilter<'static> =
@@ -161,6 +163,11 @@ async fn a_purge_removes_everything_but_what_the_bill_needs_and_says_so() -> Res
     let receipt = purge(&db, gone.id).await?;
     assert_eq!(traces(&db, &gone).await?, WHAT_STAYS);
     assert_eq!(traces(&db, &neighbour).await?, EVERYTHING);
+    // What it had counted and is not in the rollups yet is billed all the same.
+    let fold = async |tx: &mut _| usage::fold_counts(tx, 10).await;
+    assert_eq!(db.db()?.platform_write::<_, DbError>(Authority::machinery(), fold).await?, 2);
+    let billed = "SELECT quantity FROM platform.usage_days WHERE meter = 'invoices_sent' AND tenant_id =";
+    assert_eq!(db.value(&format!("{billed} '{}'", gone.id.uuid())).await?, "42");
     let rows = [
         ("api_keys", 1),
         ("audit_log", 4),
@@ -242,10 +249,10 @@ async fn a_purge_that_dies_in_any_step_is_gone_on_with() -> Result<()> {
     assert_eq!(
         seen,
         [
-            "schema role version revocations policy state decision answer limits days hours create_tenant",
-            "schema role version revocations policy state decision answer limits days hours create_tenant kept:4",
-            "revocations policy state decision answer limits days hours create_tenant kept:4",
-            "limits days hours create_tenant kept:4",
+            "schema role version revocations policy state decision answer limits days hours counts create_tenant",
+            "schema role version revocations policy state decision answer limits days hours counts create_tenant kept:4",
+            "revocations policy state decision answer limits days hours counts create_tenant kept:4",
+            "limits days hours counts create_tenant kept:4",
             WHAT_STAYS,
         ]
     );

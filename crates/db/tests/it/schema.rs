@@ -14,7 +14,7 @@ use bulkhead_domain::PlanName;
 use bulkhead_fixtures::TestDb;
 
 /// What is in the database and handled in SQL alone: a table, and its column or `*` for all of it.
-const IN_SQL_ALONE: [(&str, &str); 13] = [
+const IN_SQL_ALONE: [(&str, &str); 14] = [
     ("platform.databases", "*"),
     ("platform.job_kinds", "*"),
     ("platform.schema_pool", "*"),
@@ -22,6 +22,7 @@ const IN_SQL_ALONE: [(&str, &str); 13] = [
     ("platform.tenant_migrations", "*"),
     ("platform.tenant_schema_target", "*"),
     ("platform.usage_batches", "*"),
+    ("platform.usage_counts", "*"),
     // How jobs are queued and leased.
     ("platform.jobs", "idempotency_key"),
     ("platform.jobs", "lane"),

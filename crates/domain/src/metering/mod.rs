@@ -6,9 +6,11 @@
 mod batch;
 mod latency;
 mod meter;
+mod quantity;
 mod stats;
 
 pub use batch::{BatchId, MeterKey, StatusClass, UsageBatch, UsageKey};
 pub use latency::LatencyHistogram;
 pub use meter::{MeterConflict, MeterDef, MeterKind, MeterName, MeterRegistry, MeterText, requests};
+pub use quantity::{Quantity, QuantityError};
 pub use stats::RequestStats;

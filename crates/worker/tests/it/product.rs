@@ -10,7 +10,10 @@ use bulkhead_db::{
     platform::queue::{self, JobState},
     tenant,
 };
-use bulkhead_domain::{Clock as _, PlanName, SystemClock, TenantId};
+use bulkhead_domain::{
+    Clock as _, PlanName, SystemClock, TenantId,
+    metering::{MeterName, Quantity},
+};
 use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_jobs::{
     AskTenants, DecideScaling, FillSchemaPool, Job as _, KeepHouse, ProvisionTenant, PurgeExpired,
@@ -107,6 +110,24 @@ async fn usage_in_the_stream_is_billed_within_seconds() -> Result<()> {
             .query_async(&mut connection)
             .await?;
         until(&db, sum, "14", PATIENCE).await?;
+        worker.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+#[tokio::test]
+async fn what_a_tenants_transaction_has_counted_is_billed_within_seconds() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let test = async {
+        let worker = start(&db, &redis)?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
+        let count = async |tx: &mut _| {
+            gate::usage::count(tx, MeterName::new("invoices_sent"), Quantity::whole(3).unwrap()).await
+        };
+        db.db()?.write::<_, DbError>(tenant.proven(), count).await?;
+        let sum = "SELECT coalesce(sum(quantity), 0) FROM platform.usage_days WHERE meter = 'invoices_sent'";
+        until(&db, sum, "3", PATIENCE).await?;
         worker.stop().await?;
         anyhow::Ok(())
     };

@@ -105,6 +105,7 @@ async fn the_gate_raises_when_no_tenant_role_is_in_force() -> Result<()> {
             "gate.enqueue_job(gen_random_uuid(), 'purge_expired', '{}', 3, NULL, NULL)",
             "gate.finish_job(gen_random_uuid(), gen_random_uuid(), NULL)",
             "gate.revoke('user', gen_random_uuid())",
+            "gate.count_usage('invoices_sent', 1)",
         ] {
             assert_eq!(
                 refusal(&admin, &format!("SELECT {call}")).await?,
