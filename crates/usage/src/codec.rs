@@ -221,6 +221,7 @@ fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bulkhead_domain::metering::Quantity;
     use proptest::prelude::*;
 
     use super::*;
@@ -386,6 +387,11 @@ mod tests {
             |count| format!("{}{}]}}", &good[..good.find("[[").unwrap() + 1], vec![one; count].join(","));
         assert_eq!(decode(many(MAX_KEYS).as_bytes()).unwrap().keys(), MAX_KEYS);
         assert!(decode(many(MAX_KEYS + 1).as_bytes()).unwrap_err().to_string().contains("number of keys"));
+    }
+
+    #[test]
+    fn a_million_of_the_largest_quantities_fit() {
+        assert_eq!(MAX_QUANTITY, u128::from(Quantity::MAX.in_thousandths()) * (1 << 20));
     }
 
     #[test]

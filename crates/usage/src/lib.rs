@@ -29,6 +29,27 @@
 //! | PostgreSQL takes nothing | Over its bound the ledger gets five batches a second at most; answers wait for the next one | Memory is not bounded, for what only Redis has beside us may not be forgotten; it grows by the keys (tenant, route, status, minute) of five batches a second instead of those of each flush. When PostgreSQL is away altogether it stops growing: no credential is trusted for longer than five seconds then, so nothing billable is answered. |
 //! | shut down | [`Flusher::finish`] applies everything that is not confirmed, of all threads, until its one deadline | After an orderly end nothing depends on Redis. What PostgreSQL did not take in time is still in the stream. |
 //!
+//! # To count something else
+//!
+//! A meter is one line where it is declared, in `bulkhead_domain::meters!`, and one where it is counted:
+//!
+//! ```
+//! bulkhead_domain::meters! {
+//!     /// Invoices that were sent to customers.
+//!     INVOICES_SENT = "invoices_sent", "invoice";
+//! }
+//! ```
+//!
+//! - What a transaction of the tenant's does: `call.count(tx, INVOICES_SENT, Quantity::ONE)` in a handler's `write`, or
+//!   [`bulkhead_db::gate::usage::count`] in any. The count is committed with what it counts, lies in `platform.usage_counts`,
+//!   and is moved into the rollups by the worker, which deletes it in the transaction that adds it. Nothing of the table
+//!   above is needed for it.
+//! - What a request does beside being one: `call.count_request(INVOICES_SENT, Quantity::ONE)` in its handler. It rides with the
+//!   request's own record, and all of the above holds for it. A request that is not billed counts nothing.
+//!
+//! The list `METERS` that the macro makes goes into the program's `MeterRegistry`, from which `bulkhead migrate` writes down
+//! units for programs that do not declare the meter, and reports take the order of their lines.
+//!
 //! A record's minute is that of the request's start, fixed when it is recorded: it is billed in that period however late
 //! it arrives.
 

@@ -16,7 +16,7 @@ use std::{
 
 use bulkhead_domain::{
     TenantId,
-    metering::{RequestStats, StatusClass, UsageKey},
+    metering::{MeterKey, MeterName, Quantity, RequestStats, StatusClass, UsageKey},
 };
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -60,7 +60,8 @@ impl Recorder {
     /// [`Ticket::flushed`] before the answer is sent. After the flusher's end nothing is counted: nobody would take it.
     ///
     /// `route` must be one of the API's own names (visible ASCII, at most 128 bytes); `started_at` fixes the minute, and
-    /// so the billing period.
+    /// so the billing period. `counted` is what the request has counted beside itself, each in its meter's unit; most
+    /// requests count nothing.
     pub fn record(
         &self,
         tenant: TenantId,
@@ -68,6 +69,7 @@ impl Recorder {
         status: StatusClass,
         started_at: DateTime<Utc>,
         stats: &RequestStats,
+        counted: &[(MeterName, Quantity)],
     ) -> Ticket {
         let minute = u32::try_from(started_at.timestamp().div_euclid(60)).unwrap_or_default();
         let slot = Slot { tenant, route, status, minute };
@@ -75,6 +77,10 @@ impl Recorder {
             let mut open = self.desk.open.lock();
             if !open.closed {
                 open.slots.entry(slot).or_default().merge(&codec::clamp(stats));
+                for (meter, quantity) in counted {
+                    let sum = open.quantities.entry((tenant, *meter, minute)).or_default();
+                    *sum += u128::from(quantity.in_thousandths());
+                }
                 open.records += 1;
             }
             Arc::clone(&open.signal)
@@ -146,6 +152,8 @@ pub(crate) struct Desk {
 #[derive(Default)]
 struct Open {
     slots: Slots,
+    /// In thousandths of the meter's unit.
+    quantities: Quantities,
     /// How many records are in the slots.
     records: usize,
     signal: Arc<Signal>,
@@ -154,6 +162,16 @@ struct Open {
 }
 
 type Slots = HashMap<Slot, RequestStats>;
+
+/// By tenant, meter and minute.
+type Quantities = HashMap<(TenantId, MeterName, u32), u128>;
+
+/// What was put down.
+#[derive(Default)]
+pub(crate) struct Counted {
+    pub(crate) entries: Vec<(UsageKey, RequestStats)>,
+    pub(crate) quantities: Vec<(MeterKey, u128)>,
+}
 
 /// What [`UsageKey`] says, without an allocation per request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -181,9 +199,9 @@ impl Desk {
     }
 
     /// Takes all records, and who waits for them.
-    pub(crate) fn take(&self) -> (Vec<(UsageKey, RequestStats)>, Waiting) {
-        let (slots, signal) = self.open.lock().take();
-        (slots.into_iter().map(named).collect(), Waiting(vec![signal]))
+    pub(crate) fn take(&self) -> (Counted, Waiting) {
+        let (taken, signal) = self.open.lock().take();
+        (named(taken), Waiting(vec![signal]))
     }
 
     /// Takes those who wait and leaves their records, which then go with the next batch.
@@ -192,22 +210,24 @@ impl Desk {
     }
 
     /// Takes all records for the last time: from now on none is kept, and who records is told at once that it is unsafe.
-    pub(crate) fn close(&self) -> (Vec<(UsageKey, RequestStats)>, Waiting) {
-        let (slots, signal) = {
+    pub(crate) fn close(&self) -> (Counted, Waiting) {
+        let (taken, signal) = {
             let mut open = self.open.lock();
             open.closed = true;
             open.take()
         };
-        (slots.into_iter().map(named).collect(), Waiting(vec![signal]))
+        (named(taken), Waiting(vec![signal]))
     }
 }
 
 impl Open {
-    fn take(&mut self) -> (Slots, Arc<Signal>) {
+    fn take(&mut self) -> ((Slots, Quantities), Arc<Signal>) {
         // As much room as was needed, so that filling the next batch does not grow it step by step.
         let room = Slots::with_capacity(self.slots.len());
+        let more = Quantities::with_capacity(self.quantities.len());
         self.records = 0;
-        (std::mem::replace(&mut self.slots, room), self.next_signal())
+        let taken = (std::mem::replace(&mut self.slots, room), std::mem::replace(&mut self.quantities, more));
+        (taken, self.next_signal())
     }
 
     fn next_signal(&mut self) -> Arc<Signal> {
@@ -219,9 +239,18 @@ impl Open {
     }
 }
 
-fn named((slot, stats): (Slot, RequestStats)) -> (UsageKey, RequestStats) {
-    let Slot { tenant, route, status, minute } = slot;
-    (UsageKey { tenant, route: route.to_owned(), status, minute }, stats)
+fn named((slots, quantities): (Slots, Quantities)) -> Counted {
+    let entry = |(slot, stats)| {
+        let Slot { tenant, route, status, minute } = slot;
+        (UsageKey { tenant, route: route.to_owned(), status, minute }, stats)
+    };
+    let quantity = |((tenant, meter, minute), milli): ((TenantId, MeterName, u32), u128)| {
+        (MeterKey { tenant, meter: meter.into(), minute }, milli)
+    };
+    Counted {
+        entries: slots.into_iter().map(entry).collect(),
+        quantities: quantities.into_iter().map(quantity).collect(),
+    }
 }
 
 /// Requests that wait for the same word. When it is dropped without one, the word is [`Outcome::Unsafe`]: the flusher has
@@ -292,6 +321,8 @@ mod tests {
 
     use super::*;
 
+    const PAGES: MeterName = MeterName::new("pages_printed");
+
     fn desk() -> (Arc<Desk>, Recorder) {
         let desk = Arc::new(Desk::default());
         (Arc::clone(&desk), Recorder::new(desk, Duration::from_secs(10)))
@@ -300,15 +331,23 @@ mod tests {
     fn record(recorder: &Recorder) -> Ticket {
         let stats = RequestStats { requests: 1, ..RequestStats::default() };
         let tenant = TenantId::from_uuid(Uuid::from_u128(1));
-        recorder.record(tenant, "get_me", StatusClass::of(200), SystemClock.now(), &stats)
+        recorder.record(
+            tenant,
+            "get_me",
+            StatusClass::of(200),
+            SystemClock.now(),
+            &stats,
+            &[(PAGES, Quantity::ONE)],
+        )
     }
 
     #[tokio::test]
     async fn the_first_word_about_a_batch_counts_for_all_its_records() {
         let (desk, recorder) = desk();
         let (first, second) = (record(&recorder), record(&recorder));
-        let (entries, waiting) = desk.take();
-        assert_eq!(entries.iter().map(|(_, stats)| stats.requests).sum::<u64>(), 2);
+        let (counted, waiting) = desk.take();
+        assert_eq!(counted.entries.iter().map(|(_, stats)| stats.requests).sum::<u64>(), 2);
+        assert_eq!(counted.quantities.iter().map(|(_, milli)| milli).sum::<u128>(), 2_000);
         let later = record(&recorder);
         waiting.tell(Outcome::Stored);
         assert_eq!((first.flushed().await, second.flushed().await), (Outcome::Stored, Outcome::Stored));
@@ -322,12 +361,14 @@ mod tests {
     async fn without_a_flusher_nobody_waits_and_nothing_is_kept() {
         let (desk, recorder) = desk();
         let before = record(&recorder);
-        drop(desk.close());
+        let (counted, waiting) = desk.close();
+        assert_eq!((counted.entries.len(), counted.quantities.len()), (1, 1));
+        drop(waiting);
         assert_eq!(
             (before.flushed().await, record(&recorder).flushed().await),
             (Outcome::Unsafe, Outcome::Unsafe)
         );
-        assert!(desk.is_empty(), "nobody will ever take it");
+        assert!(desk.is_empty() && desk.take().0.quantities.is_empty(), "nobody will ever take it");
     }
 
     #[tokio::test]
@@ -336,7 +377,7 @@ mod tests {
         let before = record(&recorder);
         let asked = desk.take_waiting();
         let after = record(&recorder);
-        let (_entries, waiting) = desk.take();
+        let (_counted, waiting) = desk.take();
         waiting.and(asked).tell(Outcome::Stored);
         assert_eq!((before.flushed().await, after.flushed().await), (Outcome::Stored, Outcome::Stored));
     }

@@ -16,8 +16,11 @@ use std::{
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::Method, web::Data};
 use bulkhead_auth::Principal;
-use bulkhead_db::{Authority, DbError, Page, PlatformTx, TenantTx, tenant::audit::Entry};
-use bulkhead_domain::{OperatorId, Proven, Role, TenantId};
+use bulkhead_db::{Authority, DbError, Page, PlatformTx, TenantTx, gate::usage, tenant::audit::Entry};
+use bulkhead_domain::{
+    OperatorId, Proven, Role, TenantId,
+    metering::{MeterName, Quantity},
+};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -220,6 +223,25 @@ impl TenantCall {
     /// What this process works with beside the database.
     pub(crate) fn state(&self) -> &AppState {
         &self.call.state
+    }
+
+    /// Counts what the transaction does, in the meter's unit: it is billed when that is committed, once, whatever becomes of the
+    /// answer and however often that is given again. A quantity that is not whole fails for a meter of whole things.
+    pub async fn count(
+        &self,
+        tx: &mut TenantTx,
+        meter: MeterName,
+        quantity: Quantity,
+    ) -> Result<(), ApiError> {
+        Ok(usage::count(tx, meter, quantity).await?)
+    }
+
+    /// Counts what the request does beside being one, in the meter's unit and in the minute in which the request began. It is
+    /// stored with the request's own usage before the answer is sent, and billed when the request is: one that is refused
+    /// (401, 403, 429) or that we fail to answer (from 500 on) counts nothing. What a write has done belongs into
+    /// [`Self::count`]. What one request counts of a meter ends at [`Quantity::MAX`].
+    pub fn count_request(&self, meter: MeterName, quantity: Quantity) {
+        self.call.context.count(meter, quantity);
     }
 
     /// Reads with one statement: from a connection's second time on the whole transaction is one message. A second statement

@@ -9,7 +9,10 @@ use std::{
 
 use actix_web::{HttpMessage, HttpRequest, http::header::HeaderMap};
 use bulkhead_auth::Principal;
-use bulkhead_domain::id;
+use bulkhead_domain::{
+    id,
+    metering::{MeterName, Quantity},
+};
 use bulkhead_limits::{Entered, LargePlace};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -83,6 +86,8 @@ pub(crate) struct Context {
     pub(crate) entered: RefCell<Option<Entered>>,
     /// The request's place among its tenant's large ones.
     pub(crate) large: RefCell<Option<LargePlace>>,
+    /// What the request counts beside itself, each meter at most once.
+    counted: RefCell<Vec<(MeterName, Quantity)>>,
 }
 
 impl Context {
@@ -101,7 +106,22 @@ impl Context {
             queued: Cell::default(),
             entered: RefCell::default(),
             large: RefCell::default(),
+            counted: RefCell::default(),
         }
+    }
+
+    /// Counts beside the request. What one request counts of a meter ends at [`Quantity::MAX`].
+    pub(crate) fn count(&self, meter: MeterName, quantity: Quantity) {
+        let mut counted = self.counted.borrow_mut();
+        match counted.iter_mut().find(|(known, _)| *known == meter) {
+            Some((_, sum)) => *sum = sum.saturating_add(quantity),
+            None => counted.push((meter, quantity)),
+        }
+    }
+
+    /// What the request has counted; nothing is left.
+    pub(crate) fn take_counted(&self) -> Vec<(MeterName, Quantity)> {
+        self.counted.take()
     }
 
     /// The request is answered: gives its places up. What it holds in memory counts until the answer is written.

@@ -137,8 +137,9 @@ async fn answer(
         let waited = context.has_waited(now);
         let worked = admitted.at.map_or(Duration::ZERO, |at| (now - at).saturating_sub(waited));
         let stats = stats(worked, context.ingress.get(), body);
-        let class = StatusClass::of(status.as_u16());
-        let ticket = state.recorder.record(tenant.id, served.operation.id, class, context.started_at, &stats);
+        let (class, counted) = (StatusClass::of(status.as_u16()), context.take_counted());
+        let (id, at) = (served.operation.id, context.started_at);
+        let ticket = state.recorder.record(tenant.id, id, class, at, &stats, &counted);
         note(ticket.flushed().await, &state.metrics);
     }
     served.series(&state.metrics).finished(status.as_u16(), started.elapsed());

@@ -120,3 +120,6 @@ async fn no_method() -> Result<&'static str, ApiError> {
 
 /// The methods the API uses.
 const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"];
+
+#[cfg(test)]
+mod tests;

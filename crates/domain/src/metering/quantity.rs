@@ -32,6 +32,12 @@ impl Quantity {
         if quantity <= Self::MAX { Ok(quantity) } else { Err(QuantityError::TooMuch) }
     }
 
+    /// Both together; [`Self::MAX`] when that is more.
+    #[must_use]
+    pub fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0.get())).min(Self::MAX)
+    }
+
     /// In thousandths of the meter's unit.
     pub const fn in_thousandths(self) -> u64 {
         self.0.get()
@@ -78,5 +84,7 @@ mod tests {
         let refused = Quantity::thousandths(Quantity::MAX.in_thousandths() + 1).unwrap_err();
         assert_eq!(refused.to_string(), "must be at most 1000000000000");
         assert_eq!(Quantity::ONE, Quantity::whole(1).unwrap());
+        assert_eq!(Quantity::ONE.saturating_add(Quantity::ONE), Quantity::whole(2).unwrap());
+        assert_eq!(Quantity::MAX.saturating_add(Quantity::ONE), Quantity::MAX);
     }
 }

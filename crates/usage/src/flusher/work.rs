@@ -17,7 +17,7 @@ use std::{
 
 use bulkhead_domain::{
     Mac,
-    metering::{BatchId, RequestStats, UsageBatch, UsageKey},
+    metering::{BatchId, UsageBatch},
 };
 use bulkhead_telemetry::{Metrics, metrics::UsagePath};
 use tokio::{
@@ -36,7 +36,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     codec::MAX_KEYS,
-    recorder::{Desk, Outcome, Waiting},
+    recorder::{Counted, Desk, Outcome, Waiting},
 };
 
 /// Entries that are looked for in the stream at a time.
@@ -155,9 +155,9 @@ impl Work {
     async fn flush_batch(&self, asked: Waiting) {
         self.flushed_at.set(Some(Instant::now()));
         self.in_flight.set(self.last_seq.get() + 1);
-        let (entries, waiting) = self.desk.take();
+        let (counted, waiting) = self.desk.take();
         let waiting = waiting.and(asked);
-        let batches = self.number(entries);
+        let batches = self.number(counted);
         self.keep(&batches);
         let outcome = self.store(&batches).await;
         self.in_flight.set(u64::MAX);
@@ -170,20 +170,17 @@ impl Work {
     }
 
     /// Usually one batch; more when there are more keys than an entry may have.
-    fn number(&self, entries: Vec<(UsageKey, RequestStats)>) -> Vec<Rc<UsageBatch>> {
-        let mut entries = entries.into_iter().peekable();
+    fn number(&self, Counted { entries, quantities }: Counted) -> Vec<Rc<UsageBatch>> {
+        let (mut entries, mut quantities) = (entries.into_iter(), quantities.into_iter());
         let mut batches = vec![];
-        while entries.peek().is_some() {
+        while entries.len() + quantities.len() > 0 {
             let seq = self.last_seq.get() + 1;
             self.last_seq.set(seq);
-            let entries = entries.by_ref().take(MAX_KEYS).collect();
+            let entries: Vec<_> = entries.by_ref().take(MAX_KEYS).collect();
+            let quantities = quantities.by_ref().take(MAX_KEYS - entries.len()).collect();
             let id = BatchId { boot: self.boot, seq };
-            batches.push(Rc::new(UsageBatch {
-                id,
-                node: self.options.node.clone(),
-                entries,
-                quantities: vec![],
-            }));
+            let node = self.options.node.clone();
+            batches.push(Rc::new(UsageBatch { id, node, entries, quantities }));
         }
         batches
     }
@@ -344,8 +341,8 @@ impl Work {
 
     /// Applies everything until the deadline.
     async fn finish(&self, deadline: Instant) {
-        let (entries, waiting) = self.desk.close();
-        self.keep(&self.number(entries));
+        let (counted, waiting) = self.desk.close();
+        self.keep(&self.number(counted));
         let applying = async {
             loop {
                 let batches = self.ledger.borrow().oldest(u64::MAX);

@@ -7,7 +7,7 @@ use anyhow::Result;
 use bulkhead_db::{Db, Pool, PoolOptions, Timeouts};
 use bulkhead_domain::{
     Mac,
-    metering::{RequestStats, StatusClass},
+    metering::{Quantity, RequestStats, StatusClass},
 };
 use bulkhead_fixtures::{Cluster, Login, TestDb, TestRedis, mac};
 use bulkhead_servers::Signal;
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     node::{Node, entries, options, stores, until},
-    support::{ROUTES, metrics, noon, tenant},
+    support::{METERS, ROUTES, drain_all, metrics, noon, tenant},
 };
 
 /// Makes every statement with more than so many new rows take longer than any time-out.
@@ -55,7 +55,7 @@ async fn too_much_is_applied_in_halves(timeouts: Timeouts, answer: Duration) -> 
     let tickets: Vec<_> = (0..7_000_u32)
         .map(|n| {
             let at = noon() + TimeDelta::minutes((n / 100).into());
-            recorder.record(tenant(u128::from(n % 100)), ROUTES[0], StatusClass::of(200), at, &stats)
+            recorder.record(tenant(u128::from(n % 100)), ROUTES[0], StatusClass::of(200), at, &stats, &[])
         })
         .collect();
     let outcomes = join_all(tickets.into_iter().map(bulkhead_usage::Ticket::flushed)).await;
@@ -151,8 +151,9 @@ async fn a_flusher_that_fails_ends_and_nobody_waits_for_it() -> Result<()> {
     let flusher = Flusher::start(options(), stores(&db, &redis)?, Arc::new(Broken), metrics())?;
     let mut ended = std::pin::pin!(flusher.ended());
     let stats = RequestStats { requests: 1, ..RequestStats::default() };
-    let record =
-        || flusher.recorder().record(tenant(1), ROUTES[0], StatusClass::of(200), noon(), &stats).flushed();
+    let record = || {
+        flusher.recorder().record(tenant(1), ROUTES[0], StatusClass::of(200), noon(), &stats, &[]).flushed()
+    };
     // The first ones may go to PostgreSQL, while Redis is not connected yet.
     let recording = async {
         loop {
@@ -167,6 +168,39 @@ async fn a_flusher_that_fails_ends_and_nobody_waits_for_it() -> Result<()> {
     assert_eq!(record().await, Outcome::Unsafe);
     assert_eq!(format!("{:?}", flusher.recorder()), "Recorder(0 open keys)", "nobody would ever take it");
     assert_eq!(flusher.finish(Duration::from_secs(10)).await, 1, "the end is not in order");
+    Ok(())
+}
+
+/// More keys of requests and of meters than one entry may have are several batches, each of which a worker can read.
+#[tokio::test]
+async fn more_keys_than_an_entry_has_are_several_entries() -> Result<()> {
+    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let node = Node::start(&db, &redis, options())?;
+    node.request(1).await;
+    let recorder = node.flusher.recorder();
+    let stats = RequestStats { requests: 1, ..RequestStats::default() };
+    let meters = METERS.map(|meter| (meter, Quantity::whole(1).unwrap()));
+    let tickets: Vec<_> = (0..1_500_u32)
+        .map(|n| {
+            let at = noon() + TimeDelta::minutes(n.into());
+            recorder.record(tenant(9), ROUTES[0], StatusClass::of(200), at, &stats, &meters)
+        })
+        .collect();
+    let outcomes = join_all(tickets.into_iter().map(bulkhead_usage::Ticket::flushed)).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Stored));
+    let drained = drain_all(&db, &redis).await?;
+    assert_eq!((drained.rejected, drained.left), (0, 0));
+    // 4,500 keys beside the first request's.
+    let batches =
+        "SELECT sum(upper(seqs) - lower(seqs)) FROM platform.usage_batches, unnest(applied) AS seqs";
+    assert!(db.value(batches).await?.parse::<u32>()? >= 6);
+    let own = "tenant_id = '00000000-0000-0000-0000-000000000009'";
+    let requests = format!("SELECT sum(requests) FROM platform.request_minutes WHERE {own}");
+    assert_eq!(db.value(&requests).await?, "1500");
+    for meter in METERS {
+        let sum = format!("SELECT sum(quantity) FROM platform.usage_days WHERE {own} AND meter = '{meter}'");
+        assert_eq!(db.value(&sum).await?, "1500");
+    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::support::{Oracle, ROUTES, metrics, noon, now, server, stats, tenant};
+use crate::support::{Oracle, ROUTES, counted, metrics, noon, now, server, stats, tenant};
 
 /// How long anything may take that must happen: a machine that runs tests may have much else to do.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -122,17 +122,17 @@ async fn serve(recorder: Recorder, load: Arc<Mutex<Load>>, seed: u64) {
     let (tenant, route, status) =
         (tenant(rng.random_range(1..6)), ROUTES[rng.random_range(0..3)], StatusClass::of(200));
     let at: DateTime<Utc> = noon() + TimeDelta::seconds(rng.random_range(0..90));
-    let stats = stats(&mut rng);
+    let (stats, counted) = (stats(&mut rng), counted(&mut rng));
     let minute = u32::try_from(at.timestamp() / 60).unwrap();
     let key = UsageKey { tenant, route: route.to_owned(), status, minute };
     let ticket = {
         let mut load = load.lock();
-        load.recorded.add(key.clone(), &stats);
-        recorder.record(tenant, route, status, at, &stats)
+        load.recorded.add(key.clone(), &stats, &counted);
+        recorder.record(tenant, route, status, at, &stats, &counted)
     };
     let outcome = ticket.flushed().await;
     let mut load = load.lock();
-    load.answered.add(key, &stats);
+    load.answered.add(key, &stats, &counted);
     match outcome {
         Outcome::Stored => load.stored_answers += 1,
         Outcome::Late => load.late_answers += 1,

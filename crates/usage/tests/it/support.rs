@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Result;
 use bulkhead_domain::{
     TenantId,
-    metering::{BatchId, LatencyHistogram, MeterKey, RequestStats, StatusClass, UsageBatch, UsageKey},
+    metering::{
+        BatchId, LatencyHistogram, MeterKey, MeterName, Quantity, RequestStats, StatusClass, UsageBatch,
+        UsageKey,
+    },
 };
 use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_telemetry::Metrics;
@@ -15,7 +18,7 @@ use rand::{RngExt as _, rngs::StdRng};
 use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
-const METERS: [&str; 2] = ["invoices_sent", "pages_printed"];
+pub(crate) const METERS: [MeterName; 2] = [MeterName::new("invoices_sent"), MeterName::new("pages_printed")];
 
 pub(crate) const ROUTES: [&str; 3] = ["list_resources", "get_resource", "create_resource"];
 
@@ -69,7 +72,14 @@ pub(crate) fn batch(rng: &mut StdRng, boot: Uuid, seq: u64) -> UsageBatch {
 /// Of the same tenants and minutes, and of meters that no program has declared.
 fn meter_key(rng: &mut StdRng) -> MeterKey {
     let UsageKey { tenant, minute, .. } = key(rng);
-    MeterKey { tenant, meter: METERS[rng.random_range(0..METERS.len())].parse().unwrap(), minute }
+    MeterKey { tenant, meter: METERS[rng.random_range(0..METERS.len())].into(), minute }
+}
+
+/// What a request counts beside itself: most count nothing.
+pub(crate) fn counted(rng: &mut StdRng) -> Vec<(MeterName, Quantity)> {
+    let quantity = |rng: &mut StdRng| Quantity::thousandths(rng.random_range(1..5_000)).unwrap();
+    let count = [0, 0, 1, 2][rng.random_range(0..4)];
+    METERS.into_iter().take(count).map(|meter| (meter, quantity(rng))).collect()
 }
 
 /// What usage must come to.
@@ -84,7 +94,7 @@ impl Oracle {
         let mut oracle = Self::default();
         for UsageBatch { entries, quantities, .. } in batches {
             for (key, stats) in entries {
-                oracle.add(key.clone(), stats);
+                oracle.add(key.clone(), stats, &[]);
             }
             for (key, milli) in quantities {
                 *oracle.quantities.entry(key.clone()).or_default() += milli;
@@ -93,7 +103,11 @@ impl Oracle {
         oracle
     }
 
-    pub(crate) fn add(&mut self, key: UsageKey, stats: &RequestStats) {
+    pub(crate) fn add(&mut self, key: UsageKey, stats: &RequestStats, counted: &[(MeterName, Quantity)]) {
+        for (meter, quantity) in counted {
+            let key = MeterKey { tenant: key.tenant, meter: (*meter).into(), minute: key.minute };
+            *self.quantities.entry(key).or_default() += u128::from(quantity.in_thousandths());
+        }
         self.keys.entry(key).or_default().merge(stats);
     }
 
