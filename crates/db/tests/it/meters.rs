@@ -1,13 +1,14 @@
 //! Meters that programs declare, and those that they do not know.
 
 use anyhow::Result;
+use bigdecimal::BigDecimal;
 use bulkhead_db::{
     Authority, DbError, PageRequest,
     fleet::meters,
     gate::usage::{self, MeterTotal},
     platform,
 };
-use bulkhead_domain::{Plan, metering::MeterRegistry};
+use bulkhead_domain::{PlanName, metering::MeterRegistry};
 use bulkhead_fixtures::{TestDb, TestTenant};
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -57,14 +58,15 @@ async fn declared_meters_are_written_down_and_none_is_removed() -> Result<()> {
     Ok(())
 }
 
-fn total(meter: &str, unit: &str, quantity: &str) -> MeterTotal {
-    MeterTotal { meter: meter.to_owned(), unit: unit.to_owned(), quantity: quantity.parse().unwrap() }
+fn total(meter: &str, unit: &str, thousandths: i32) -> MeterTotal {
+    let quantity = BigDecimal::new(thousandths.into(), 3);
+    MeterTotal { meter: meter.to_owned(), unit: unit.to_owned(), quantity }
 }
 
 /// A tenant with usage of a meter that is declared, of one that only another program declares, and of two that none does, one
 /// of them in a form that no program has written.
 async fn with_unknown_meters(db: &TestDb) -> Result<TestTenant> {
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     db.sql(&format!(
         "INSERT INTO platform.meters VALUES ('invoices_sent', 'invoice', 'count'); \
          INSERT INTO platform.usage_hours \
@@ -80,10 +82,10 @@ async fn with_unknown_meters(db: &TestDb) -> Result<TestTenant> {
 
 fn shown() -> Vec<MeterTotal> {
     vec![
-        total("=Not; a meter", "", "5"),
-        total("api_requests", "request", "2"),
-        total("invoices_sent", "invoice", "3.5"),
-        total("nobodys", "", "4"),
+        total("=Not; a meter", "", 5_000),
+        total("api_requests", "request", 2_000),
+        total("invoices_sent", "invoice", 3_500),
+        total("nobodys", "", 4_000),
     ]
 }
 
@@ -113,7 +115,7 @@ async fn a_tenant_sees_meters_that_no_program_knows() -> Result<()> {
     let one = pool.read::<_, DbError>(tenant.proven(), one).await?;
     assert_eq!(
         one.into_iter().map(|bucket| bucket.total).collect::<Vec<_>>(),
-        [total("invoices_sent", "invoice", "3.5")]
+        [total("invoices_sent", "invoice", 3_500)]
     );
     Ok(())
 }
@@ -122,7 +124,7 @@ async fn a_tenant_sees_meters_that_no_program_knows() -> Result<()> {
 async fn operators_see_meters_that_no_program_knows() -> Result<()> {
     let db = TestDb::new().await?;
     let tenant = with_unknown_meters(&db).await?;
-    let idle = db.sign_up("idle", Plan::Free).await?;
+    let idle = db.sign_up("idle", PlanName::FREE).await?;
     let (first, until) =
         (NaiveDate::from_ymd_opt(2020, 2, 1).unwrap(), NaiveDate::from_ymd_opt(2020, 3, 1).unwrap());
     let read = async |tx: &mut _| {

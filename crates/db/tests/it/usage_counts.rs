@@ -9,7 +9,7 @@ use bulkhead_db::{
     platform::usage::{apply, fold_counts},
 };
 use bulkhead_domain::{
-    Clock as _, Plan, SystemClock, TenantId,
+    Clock as _, PlanName, SystemClock, TenantId,
     metering::{BatchId, MeterKey, MeterName, Quantity, UsageBatch},
 };
 use bulkhead_fixtures::{Login, TestDb, TestTenant};
@@ -21,10 +21,6 @@ use uuid::Uuid;
 
 const SENT: MeterName = MeterName::new("invoices_sent");
 const PAPER: MeterName = MeterName::new("paper_used");
-
-fn whole(units: u64) -> Quantity {
-    Quantity::whole(units).unwrap()
-}
 
 async fn fold(db: &Db, limit: u16) -> Result<usize, DbError> {
     db.platform_write(Authority::machinery(), async |tx: &mut _| fold_counts(tx, limit).await).await
@@ -71,20 +67,21 @@ async fn waiting(db: &TestDb) -> Result<String> {
 #[tokio::test]
 async fn what_is_committed_is_billed_once_and_what_is_rolled_back_is_not() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let pool = db.db()?;
-    counted(&pool, &tenant, SENT, whole(2)).await?;
+    let [two, hundred] = [2, 100].map(|units| Quantity::whole(units).unwrap());
+    counted(&pool, &tenant, SENT, two).await?;
     counted(&pool, &tenant, SENT, Quantity::ONE).await?;
     counted(&pool, &tenant, PAPER, Quantity::thousandths(1)?).await?;
     let given_up = pool
         .write::<(), DbError>(tenant.proven(), async |tx: &mut TenantTx| {
-            count(tx, SENT, whole(100)).await?;
+            count(tx, SENT, hundred).await?;
             Err(DbError::Aborted)
         })
         .await;
     assert!(matches!(given_up, Err(DbError::Aborted)));
     let read =
-        pool.read::<_, DbError>(tenant.proven(), async |tx: &mut TenantTx| count(tx, SENT, whole(100)).await);
+        pool.read::<_, DbError>(tenant.proven(), async |tx: &mut TenantTx| count(tx, SENT, hundred).await);
     assert!(matches!(read.await, Err(DbError::Denied(_))), "a transaction that reads counts nothing");
     assert_eq!((waiting(&db).await?.as_str(), billed(&db).await?.len()), ("3", 0));
 
@@ -127,7 +124,7 @@ async fn somebody_waits(db: &TestDb) -> Result<()> {
 #[tokio::test]
 async fn two_folds_at_once_move_different_counts() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let pool = db.db()?;
     for (first_commits, left) in [(true, 0), (false, 4)] {
         for _ in 0..10 {
@@ -162,18 +159,34 @@ async fn two_folds_at_once_move_different_counts() -> Result<()> {
     Ok(())
 }
 
+fn either<T>(rng: &mut StdRng, one: T, other: T) -> T {
+    if rng.random_bool(0.5) { one } else { other }
+}
+
 /// One batch of requests' quantities, of the same tenants, meters and hours.
-fn batch(rng: &mut StdRng, tenants: &[TestTenant], minute: u32) -> UsageBatch {
-    let key = |rng: &mut StdRng| {
-        let tenant = tenants[rng.random_range(0..tenants.len())].id;
-        (
-            MeterKey { tenant, meter: [SENT, PAPER][rng.random_range(0..2)].into(), minute },
-            rng.random_range(1..5_000),
-        )
+fn batch(rng: &mut StdRng, a: &TestTenant, b: &TestTenant, minute: u32) -> UsageBatch {
+    let quantity = |rng: &mut StdRng| {
+        let (tenant, meter) = (either(rng, a, b).id, either(rng, SENT, PAPER).into());
+        (MeterKey { tenant, meter, minute }, rng.random_range(1..5_000))
     };
-    let quantities = (0..rng.random_range(1..6)).map(|_| key(rng)).collect::<BTreeMap<_, _>>();
+    let quantities = (0..rng.random_range(1..6)).map(|_| quantity(rng)).collect::<BTreeMap<_, _>>();
     let id = BatchId { boot: Uuid::now_v7(), seq: 1 };
     UsageBatch { id, node: "n".to_owned(), entries: vec![], quantities: quantities.into_iter().collect() }
+}
+
+/// Folds of any size, some of which are cut off.
+async fn fold_at_random(pool: &Db, rng: &mut StdRng) -> Result<(), DbError> {
+    for _ in 0..40 {
+        let limit = rng.random_range(1..20);
+        if rng.random_bool(0.3) {
+            // Whether it was moved is not known, and need not be.
+            let patience = Duration::from_micros(rng.random_range(0..6_000));
+            drop(tokio::time::timeout(patience, fold(pool, limit)).await);
+        } else {
+            fold(pool, limit).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Transactions that count, some of which are rolled back; folds of any size, some of which are cut off; batches of nodes.
@@ -181,8 +194,8 @@ fn batch(rng: &mut StdRng, tenants: &[TestTenant], minute: u32) -> UsageBatch {
 async fn any_interleaving_comes_to_what_was_committed() -> Result<()> {
     for seed in 0..4 {
         let db = TestDb::new().await?;
-        let tenants =
-            [db.create_tenant("alpha", Plan::Free).await?, db.create_tenant("beta", Plan::Free).await?];
+        let a = db.create_tenant("alpha", PlanName::FREE).await?;
+        let b = db.create_tenant("beta", PlanName::FREE).await?;
         let minute = u32::try_from(SystemClock.now().timestamp() / 60)?;
         let expected = RefCell::new(BTreeMap::<(TenantId, String), u128>::new());
         let expect = |tenant: TenantId, meter: &str, milli: u128| {
@@ -190,11 +203,10 @@ async fn any_interleaving_comes_to_what_was_committed() -> Result<()> {
         };
         let counter = |n: u64| {
             let (pool, mut rng) = (db.db().unwrap(), StdRng::seed_from_u64(seed * 100 + n));
-            let (tenants, expect) = (&tenants, &expect);
+            let (a, b, expect) = (&a, &b, &expect);
             async move {
                 for _ in 0..40 {
-                    let tenant = &tenants[rng.random_range(0..2)];
-                    let meter = [SENT, PAPER][rng.random_range(0..2)];
+                    let (tenant, meter) = (either(&mut rng, a, b), either(&mut rng, SENT, PAPER));
                     let milli = rng.random_range(1..5) * if meter == SENT { 1_000 } else { 1 };
                     let commits = rng.random_bool(0.7);
                     let work = async |tx: &mut TenantTx| {
@@ -211,23 +223,12 @@ async fn any_interleaving_comes_to_what_was_committed() -> Result<()> {
         };
         let folder = |n: u64| {
             let (pool, mut rng) = (db.db().unwrap(), StdRng::seed_from_u64(seed * 100 + 10 + n));
-            async move {
-                for _ in 0..40 {
-                    let limit = rng.random_range(1..20);
-                    if rng.random_bool(0.3) {
-                        // Whether it was moved is not known, and need not be.
-                        let patience = Duration::from_micros(rng.random_range(0..6_000));
-                        drop(tokio::time::timeout(patience, fold(&pool, limit)).await);
-                    } else {
-                        fold(&pool, limit).await.unwrap();
-                    }
-                }
-            }
+            async move { fold_at_random(&pool, &mut rng).await.unwrap() }
         };
         let node = async {
             let (pool, mut rng) = (db.db().unwrap(), StdRng::seed_from_u64(seed * 100 + 20));
             for _ in 0..40 {
-                let batch = batch(&mut rng, &tenants, minute);
+                let batch = batch(&mut rng, &a, &b, minute);
                 let work = async |tx: &mut _| apply(tx, [&batch]).await;
                 pool.platform_write::<_, DbError>(Authority::machinery(), work).await.unwrap();
                 for (key, milli) in &batch.quantities {
@@ -246,7 +247,7 @@ async fn any_interleaving_comes_to_what_was_committed() -> Result<()> {
 #[tokio::test]
 async fn a_count_is_billed_in_the_hour_and_on_the_day_of_its_transaction() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     db.sql(&format!(
         "INSERT INTO platform.usage_counts (tenant_id, meter, at, quantity) \
          SELECT '{}', 'invoices_sent', at::timestamptz, 1 FROM unnest(ARRAY[ \
@@ -282,7 +283,7 @@ async fn refusal(client: &Client, sql: &str) -> Result<String> {
 #[tokio::test]
 async fn the_database_refuses_what_is_no_meter_and_no_quantity() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     db.sql("INSERT INTO platform.meters VALUES ('invoices_sent', 'invoice', 'count')").await?;
     let client = db.session(Login::Tenant).await?;
     client.batch_execute(&format!("SET ROLE {0}; SET search_path = {0}", tenant.schema())).await?;
@@ -346,7 +347,7 @@ async fn the_database_refuses_what_is_no_meter_and_no_quantity() -> Result<()> {
 #[tokio::test]
 async fn counts_that_wait_are_not_taken_back() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Plan::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     counted(&db.db()?, &tenant, SENT, Quantity::ONE).await?;
     let down = include_str!("../../../../migrations/platform/2026-11-28-000005_meters/down.sql");
     let down = format!("SET ROLE bulkhead_owner; SET search_path = platform; {down}");

@@ -11,7 +11,7 @@ use anyhow::Result;
 use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, MasterKey, PasswordHasher};
 use bulkhead_db::{DbError, tenant::api_keys};
 use bulkhead_domain::{
-    ApiKeyId, Clock as _, Plan, Role, SystemClock,
+    AccessRegistry, ApiKeyId, Clock as _, PlanName, RoleName, SystemClock,
     metering::{MeterName, MeterRegistry, Quantity},
 };
 use bulkhead_fixtures::{Login, TestDb, TestRedis, mac};
@@ -61,6 +61,7 @@ fn shared(db: &TestDb, redis: &TestRedis) -> Result<Shared> {
             Arc::clone(&keyring),
             passwords.clone(),
             tokens,
+            Arc::new(AccessRegistry::assemble(&[])?),
             TimeDelta::hours(1),
             Bounds::default(),
         )),
@@ -98,7 +99,7 @@ async fn print_pages(call: TenantCall, status: web::Path<u16>) -> HttpResponse {
 fn what_a_request_counts_is_billed_when_the_request_is() {
     let test = async {
         let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-        let tenant = db.create_tenant("acme", Plan::Enterprise).await?;
+        let tenant = db.create_tenant("acme", PlanName::ENTERPRISE).await?;
         let shared = shared(&db, &redis)?;
         let state = AppState::new(shared.clone(), db.db()?);
         let at = SystemClock.now();
@@ -110,7 +111,7 @@ fn what_a_request_counts_is_billed_when_the_request_is() {
             name: "a printer",
             hint: "",
             mac: &mac,
-            role: Role::ReadOnly,
+            role: RoleName::READ_ONLY,
             created_by: "a test",
             at,
             expires_at: None,
@@ -124,7 +125,8 @@ fn what_a_request_counts_is_billed_when_the_request_is() {
             weight: Weight::Small,
             handler: handler!(print_pages),
         };
-        let path = resource("/pages/{status}", &[(Method::POST, operation)], &BTreeSet::new());
+        let entry = Entry { method: Method::POST, operation, needs: Needs::NOTHING, takes_query: false };
+        let path = resource("/pages/{status}", &[entry]);
         let app = init_service(App::new().app_data(web::Data::new(state)).service(path)).await;
         for status in [200, 204, 401, 403, 404, 422, 429, 500, 503] {
             let request = TestRequest::post().uri(&format!("/pages/{status}"));
