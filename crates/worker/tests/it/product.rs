@@ -316,7 +316,8 @@ async fn the_pool_of_schemas_is_filled_renewed_and_emptied_as_it_is_set() -> Res
 #[tokio::test]
 async fn a_tenant_asks_for_its_own_jobs_and_sees_no_others() -> Result<()> {
     let db = core_database().await?;
-    let (a, b) = (db.create_tenant("aaa", PlanName::FREE).await?, db.create_tenant("bbb", PlanName::FREE).await?);
+    let (a, b) =
+        (db.create_tenant("aaa", PlanName::FREE).await?, db.create_tenant("bbb", PlanName::FREE).await?);
     let at = SystemClock.now();
     let ask = async |tx: &mut _| gate::jobs::enqueue(tx, &PurgeExpired {}, Some("k"), at).await;
     let own = db.db()?.write::<_, DbError>(a.proven(), ask).await?;
