@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use bulkhead_db::{
     Connector, Owner, Pool,
-    fleet::migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
+    fleet::migrate::{MigrateOptions, Migration, TENANT_MIGRATIONS, migrate_tenants},
 };
 use bulkhead_fixtures::{TestDb, timeouts};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -59,7 +59,7 @@ pub(crate) async fn migrations(stage: &Stage, effort: Effort) -> Result<Vec<Row>
     rows.push(Row::compared("6a", &what, &compared, (Better::Less, 2.0, 1.3), "s"));
     rows.push(killed(stage, schemas.len(), ours, compared.ours).await?);
     // As if nothing had been added, for whoever comes next on this stage.
-    let newest = TENANT_MIGRATIONS.last().map_or("", |migration| migration.version);
+    let newest = TENANT_MIGRATIONS.last().map_or(0, Migration::version);
     stage.db.sql(&format!("UPDATE platform.tenant_schema_versions SET version = '{newest}'")).await?;
     rows.sort_by(|one, other| one.id.cmp(&other.id));
     Ok(rows)
@@ -88,11 +88,8 @@ fn nothing_to_do(stage: &Stage, effort: Effort) -> Result<Row> {
 
 /// One more migration: a column, and whatever else.
 async fn add_column(owner: &Owner, number: u32, besides: &str) -> Result<()> {
-    let added = TenantMigration {
-        version: format!("99990101{number:06}").leak(),
-        name: "bench",
-        up: format!("{besides} ALTER TABLE resources ADD COLUMN bench_{number} text;").leak(),
-    };
+    let up = format!("{besides} ALTER TABLE resources ADD COLUMN bench_{number} text;");
+    let added = Migration::new(format!("9999-01-01-{number:06}_bench").leak(), up.leak(), "");
     let mut migrations = TENANT_MIGRATIONS.to_vec();
     migrations.push(added);
     let report = migrate_tenants(owner, &migrations, &MigrateOptions::default(), &|_progress| {}).await?;

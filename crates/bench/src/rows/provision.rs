@@ -64,7 +64,7 @@ fn statements(schemas: usize) -> String {
              SET LOCAL ROLE bulkhead_owner; SET LOCAL search_path = {name};"
         );
         for migration in TENANT_MIGRATIONS {
-            sql.push_str(&migration.up.replace(":\"tenant\"", name.as_str()));
+            sql.push_str(&migration.up().replace(":\"tenant\"", name.as_str()));
         }
         sql.push_str("\nCOMMIT;\n");
     }

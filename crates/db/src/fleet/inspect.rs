@@ -15,7 +15,7 @@ use crate::{
         error::{DbError, DbResult},
         scope::{Owner, OwnerTx},
     },
-    fleet::{bootstrap::GRANT_OPTIONS, migrate::TenantMigration},
+    fleet::{bootstrap::GRANT_OPTIONS, migrate::Migration},
 };
 
 mod room;
@@ -285,7 +285,7 @@ struct Version {
 }
 
 /// Runs every check against a database whose tenants should have `migrations`.
-pub async fn inspect(owner: &Owner, migrations: &[TenantMigration]) -> DbResult<Vec<Finding>> {
+pub async fn inspect(owner: &Owner, migrations: &[Migration]) -> DbResult<Vec<Finding>> {
     let language = language(owner).await?;
     owner
         .read(async |tx| {

@@ -12,31 +12,25 @@ use std::time::{Duration, Instant};
 
 use bulkhead_domain::{TenantId, backoff};
 use bulkhead_telemetry::metrics::DbFailure;
-use diesel::{migration::Migration, pg::Pg};
-use diesel_async::{
-    AsyncPgConnection, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper,
-};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-pub use self::tenants::migrate_tenants;
+#[cfg(test)]
+pub(crate) use self::platform::PLATFORM_LOCK;
 pub(crate) use self::tenants::{newest, schema_script};
+pub use self::{
+    platform::{migrate_platform, revert_platform_once},
+    set::{Migration, TENANT_MIGRATIONS, check},
+    tenants::migrate_tenants,
+};
 use crate::engine::{
     connect::Timeouts,
     error::{DbError, DbResult},
     scope::Owner,
 };
 
+mod platform;
+mod set;
 pub(crate) mod target;
 mod tenants;
-
-const PLATFORM_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/platform");
-
-/// The migrations of a tenant's schema, oldest first.
-pub static TENANT_MIGRATIONS: &[TenantMigration] =
-    include!(concat!(env!("OUT_DIR"), "/tenant_migrations.rs"));
-
-/// Names the advisory lock that keeps two runs of the platform's set apart.
-pub(crate) const PLATFORM_LOCK: i64 = 0x6275_6c6b_6d69_6772;
 
 /// Names the advisory lock that a migration takes alone to raise the version that tenants are built at, and that the
 /// building of a tenant shares: no tenant is left behind at the version before.
@@ -44,17 +38,6 @@ pub(crate) const FLEET_LOCK: i64 = 0x6275_6c6b_666c_6565;
 
 /// How often a tenant, or the platform, whose tables are in use is tried again.
 const ATTEMPTS: u32 = 6;
-
-/// One step of a tenant's schema.
-#[derive(Clone, Copy, Debug)]
-pub struct TenantMigration {
-    /// The digits of its date and time, which sort as text.
-    pub version: &'static str,
-    /// The name of its directory.
-    pub name: &'static str,
-    /// SQL to run in the tenant's schema; `:"tenant"` stands for the tenant's role.
-    pub up: &'static str,
-}
 
 /// How to migrate.
 #[derive(Clone, Copy, Debug)]
@@ -130,72 +113,6 @@ pub async fn migrate(
     Ok(MigrationReport { platform_applied, elapsed: started.elapsed(), ..tenants })
 }
 
-/// Applies what is pending of the platform's set; the names of what was applied.
-pub async fn migrate_platform(owner: &Owner, options: &MigrateOptions) -> DbResult<Vec<String>> {
-    let mut applied = Vec::new();
-    for attempt in 1.. {
-        match with_harness(owner, options, apply_pending).await {
-            Ok((names, outcome)) => {
-                applied.extend(names);
-                match outcome {
-                    Err(error) if attempt < ATTEMPTS && is_lock_timeout(&error) => pause(attempt).await,
-                    outcome => return outcome.map(|()| applied),
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(applied)
-}
-
-/// Takes the newest migration of the platform back; its name.
-pub async fn revert_platform_once(owner: &Owner) -> DbResult<String> {
-    with_harness(owner, &MigrateOptions::default(), |harness| {
-        let version = harness.revert_last_migration(PLATFORM_MIGRATIONS).map_err(|error| setup(&*error))?;
-        Ok(version.to_string())
-    })
-    .await?
-}
-
-type Harness = AsyncConnectionWrapper<AsyncPgConnection>;
-
-/// Runs blocking work with the harness under the platform's lock. diesel's own asynchronous harness would need a
-/// multi-threaded runtime; a blocking thread does not.
-async fn with_harness<T: Send + 'static>(
-    owner: &Owner,
-    options: &MigrateOptions,
-    work: impl FnOnce(&mut Harness) -> T + Send + 'static,
-) -> DbResult<T> {
-    let mut pg = owner.session().await?;
-    // Another run may take minutes; its tables are waited for only briefly.
-    let lock = format!(
-        "SET lock_timeout = '10min'; SELECT pg_advisory_lock({PLATFORM_LOCK}); SET lock_timeout = {}",
-        options.lock_ms
-    );
-    pg.batch_execute(&lock).await?;
-    tokio::task::spawn_blocking(move || work(&mut Harness::from(pg)))
-        .await
-        .map_err(|panicked| DbError::Setup(panicked.to_string()))
-}
-
-/// What was applied, and whether that was everything.
-fn apply_pending(harness: &mut Harness) -> (Vec<String>, DbResult<()>) {
-    let mut applied = Vec::new();
-    let outcome =
-        MigrationHarness::<Pg>::pending_migrations(harness, PLATFORM_MIGRATIONS).and_then(|pending| {
-            for migration in pending {
-                harness.run_migration(&migration)?;
-                applied.push(migration.name().to_string());
-            }
-            Ok(())
-        });
-    (applied, outcome.map_err(|error| setup(&*error)))
-}
-
-fn setup(error: &(dyn std::error::Error + Send + Sync)) -> DbError {
-    DbError::Setup(error.to_string())
-}
-
 /// Whether a run cannot go on: the server is away or takes no writes, rather than one tenant's schema in the way. Memory is
 /// not among it: twenty tenants at once may lock more than there is room for, where one would not.
 const fn is_fatal(error: &DbError) -> bool {
@@ -204,10 +121,6 @@ const fn is_fatal(error: &DbError) -> bool {
         DbError::Refused { why, .. } => !matches!(why, DbFailure::OutOfMemory),
         _ => false,
     }
-}
-
-fn is_lock_timeout(error: &DbError) -> bool {
-    matches!(error, DbError::Setup(why) if why.contains("due to lock timeout"))
 }
 
 /// Jittered, and longer each time: about 200 ms after the first attempt, then up to 3.2 s.

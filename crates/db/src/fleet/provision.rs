@@ -19,7 +19,7 @@ use crate::{
         error::{DbError, DbResult},
         scope::{LEAVE_SCHEMA, OwnerTx, enter_schema},
     },
-    fleet::migrate::{FLEET_LOCK, TenantMigration, target::Blueprint},
+    fleet::migrate::{FLEET_LOCK, Migration, target::Blueprint},
     tenant::audit::Entry,
 };
 
@@ -55,7 +55,7 @@ struct Order {
 /// do it, [`DbError::NotMigrated`] when no `migrate` has run yet.
 pub async fn provision_tenant(
     tx: &mut OwnerTx,
-    migrations: &[TenantMigration],
+    migrations: &[Migration],
     tenant: TenantId,
     job: JobId,
     at: DateTime<Utc>,

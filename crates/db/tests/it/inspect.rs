@@ -3,7 +3,7 @@
 use anyhow::Result;
 use bulkhead_db::fleet::{
     inspect::{Finding, Level, inspect},
-    migrate::TENANT_MIGRATIONS,
+    migrate::{Migration, TENANT_MIGRATIONS},
     provision::schema_pool::build_ahead,
 };
 use bulkhead_domain::{Clock as _, PlanName, SchemaName, SystemClock, TenantId};
@@ -17,6 +17,11 @@ async fn findings(db: &TestDb) -> Result<Vec<Finding>> {
 async fn unwell(db: &TestDb) -> Result<Vec<&'static str>> {
     let found = findings(db).await?.into_iter().filter(|f| f.level != Level::Ok && f.check != "server");
     Ok(found.map(|finding| finding.check).collect())
+}
+
+/// The product's newest version.
+fn newest() -> i64 {
+    TENANT_MIGRATIONS.last().map_or(0, Migration::version)
 }
 
 /// Builds a schema ahead; its name.
@@ -114,7 +119,7 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         ("gate", "ALTER FUNCTION gate.tenant() SET search_path = public".into(), "ALTER FUNCTION gate.tenant() SET search_path = pg_catalog, pg_temp".into()),
         ("gate", "GRANT EXECUTE ON FUNCTION gate.tenant() TO PUBLIC".into(), "REVOKE EXECUTE ON FUNCTION gate.tenant() FROM PUBLIC".into()),
         ("gate", "ALTER VIEW gate.jobs SET (security_barrier = false)".into(), "ALTER VIEW gate.jobs SET (security_barrier = true)".into()),
-        ("tenant versions", "UPDATE platform.tenant_schema_versions SET version = '2' || version WHERE false; UPDATE platform.tenant_schema_versions SET version = '19990101000000'".into(), format!("UPDATE platform.tenant_schema_versions SET version = '{}'", TENANT_MIGRATIONS.last().map_or("", |m| m.version))),
+        ("tenant versions", "UPDATE platform.tenant_schema_versions SET version = '2' || version WHERE false; UPDATE platform.tenant_schema_versions SET version = '19990101000000'".into(), format!("UPDATE platform.tenant_schema_versions SET version = '{}'", newest())),
         ("failed jobs", "INSERT INTO platform.jobs (id, kind, payload, state, max_attempts, finished_at, error) VALUES (gen_random_uuid(), 'keep_house', '{}', 'failed', 1, now(), 'x')".into(), "UPDATE platform.jobs SET finished_at = now() - interval '8 days' WHERE state = 'failed'".into()),
         ("counted usage", "INSERT INTO platform.usage_counts (tenant_id, meter, at, quantity) VALUES (gen_random_uuid(), 'm', now() - interval '16 minutes', 1)".into(), "DELETE FROM platform.usage_counts".into()),
         ("rejected usage", "INSERT INTO platform.usage_batches_rejected (entry, payload, reason) VALUES ('1-1', '', 'x')".into(), "UPDATE platform.usage_batches_rejected SET at = now() - interval '32 days'".into()),
@@ -143,7 +148,7 @@ async fn every_tenant_that_waits_for_nobody_is_noticed() -> Result<()> {
     let back = format!(
         "DELETE FROM platform.tenant_purges; DELETE FROM platform.jobs WHERE kind = 'purge_tenant'; UPDATE platform.tenants SET status = 'active', deleted_at = NULL, purge_after = NULL, restore_to = NULL WHERE id = '{id}'"
     );
-    let newest = TENANT_MIGRATIONS.last().map_or("", |migration| migration.version);
+    let newest = newest();
     let cases = [
         ("sign-ups", "DELETE FROM platform.jobs".to_owned(), job.clone()),
         ("sign-ups", "UPDATE platform.jobs SET state = 'failed', error = 'x', finished_at = now()".into(), old),

@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result};
 use bulkhead_db::{
     DbError, Owner, PoolOptions,
     fleet::migrate::{
-        MigrateOptions, MigrationReport, Progress, TENANT_MIGRATIONS, TenantMigration, migrate,
-        migrate_platform, migrate_tenants, revert_platform_once,
+        MigrateOptions, Migration, MigrationReport, Progress, TENANT_MIGRATIONS, migrate, migrate_platform,
+        migrate_tenants, revert_platform_once,
     },
 };
 use bulkhead_domain::PlanName;
@@ -21,21 +21,21 @@ use bulkhead_fixtures::{Cluster, Login, TestDb, TestTenant};
 use crate::support::catalog;
 
 /// A later release's migration, as one would be written.
-const NOTES: TenantMigration = TenantMigration {
-    version: "29990101000000",
-    name: "2999-01-01-000000_notes",
-    up: "CREATE TABLE notes (id uuid PRIMARY KEY, user_id uuid NOT NULL REFERENCES users (id));
+const NOTES: Migration = Migration::new(
+    "2999-01-01-000000_notes",
+    "CREATE TABLE notes (id uuid PRIMARY KEY, user_id uuid NOT NULL REFERENCES users (id));
          CREATE INDEX notes_user ON notes (user_id);
          ALTER TABLE resources ADD COLUMN colour text;
          GRANT SELECT, INSERT ON notes TO :\"tenant\" -- no semicolon",
-};
-const LABELS: TenantMigration = TenantMigration {
-    version: "29990101000001",
-    name: "2999-01-01-000001_labels",
-    up: "ALTER TABLE notes ADD COLUMN label text NOT NULL DEFAULT 'none';",
-};
+    "",
+);
+const LABELS: Migration = Migration::new(
+    "2999-01-01-000001_labels",
+    "ALTER TABLE notes ADD COLUMN label text NOT NULL DEFAULT 'none';",
+    "",
+);
 
-fn with_planted() -> Vec<TenantMigration> {
+fn with_planted() -> Vec<Migration> {
     let mut set = TENANT_MIGRATIONS.to_vec();
     set.extend([NOTES, LABELS]);
     set
@@ -45,7 +45,7 @@ fn options() -> MigrateOptions {
     MigrateOptions { connections: 2, batch: 3, lock_ms: 200, statement_ms: 10_000 }
 }
 
-async fn run(owner: &Owner, set: &[TenantMigration]) -> Result<MigrationReport> {
+async fn run(owner: &Owner, set: &[Migration]) -> Result<MigrationReport> {
     Ok(migrate_tenants(owner, set, &options(), &|_| {}).await?)
 }
 
@@ -214,7 +214,7 @@ async fn each_tenant_migration_goes_back_to_the_one_before() -> Result<()> {
             "CREATE ROLE {schema}; SET ROLE bulkhead_owner; CREATE SCHEMA {schema}; SET search_path = {schema}"
         ))
         .await?;
-    let names: Vec<_> = TENANT_MIGRATIONS.iter().map(|migration| migration.name.to_owned()).collect();
+    let names: Vec<_> = TENANT_MIGRATIONS.iter().map(|migration| migration.name().to_owned()).collect();
     let mut seen = Vec::new();
     for directory in directories("tenant")? {
         seen.push(directory.file_name().and_then(|name| name.to_str()).context("name")?.to_owned());
@@ -308,7 +308,7 @@ async fn one_bad_tenant_is_marked_and_stops_nobody_else() -> Result<()> {
     assert_eq!(catalog(&db, &[&bad.schema()]).await?, before, "the bad tenant's schema is as it was");
     let row = "SELECT tenant_id || ' ' || version FROM platform.tenant_schema_versions
         WHERE error LIKE '%already exists%' AND failed_at IS NOT NULL";
-    let old = TENANT_MIGRATIONS.last().context("set")?.version;
+    let old = TENANT_MIGRATIONS.last().context("set")?.version();
     assert_eq!(db.value(row).await?, format!("{} {old}", bad.id.uuid()));
 
     // Still bad: tried once more, and nobody else is touched.
@@ -466,9 +466,9 @@ async fn a_run_with_nothing_to_do_does_not_ask_each_of_ten_thousand_tenants() ->
 }
 
 /// A set whose newest migration is this SQL, which may use the sequence `platform.tries` to count how often it is run.
-async fn counting(db: &TestDb, up: &'static str) -> Result<Vec<TenantMigration>> {
+async fn counting(db: &TestDb, up: &'static str) -> Result<Vec<Migration>> {
     db.sql("CREATE SEQUENCE platform.tries; ALTER SEQUENCE platform.tries OWNER TO bulkhead_owner").await?;
-    let slow = TenantMigration { version: "29990101000000", name: "2999-01-01-000000_slow", up };
+    let slow = Migration::new("2999-01-01-000000_slow", up, "");
     Ok(TENANT_MIGRATIONS.iter().copied().chain([slow]).collect())
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use bulkhead_db::{
     DbError, Owner,
     fleet::{
-        migrate::{TENANT_MIGRATIONS, TenantMigration},
+        migrate::{Migration, TENANT_MIGRATIONS},
         provision::{Provisioned, provision_tenant},
     },
 };
@@ -15,11 +15,7 @@ async fn build(owner: &Owner, tenant: TenantId) -> Result<Provisioned, DbError> 
     build_with(owner, TENANT_MIGRATIONS, tenant).await
 }
 
-async fn build_with(
-    owner: &Owner,
-    set: &[TenantMigration],
-    tenant: TenantId,
-) -> Result<Provisioned, DbError> {
+async fn build_with(owner: &Owner, set: &[Migration], tenant: TenantId) -> Result<Provisioned, DbError> {
     let at = SystemClock.now();
     owner.write(async |tx| provision_tenant(tx, set, tenant, JobId::mint(at), at).await).await
 }
@@ -98,9 +94,8 @@ async fn two_that_build_the_same_tenant_wait_for_each_other() -> Result<()> {
 
 #[tokio::test]
 async fn a_backend_that_dies_half_way_leaves_nothing_behind() -> Result<()> {
-    const SLOW: &[TenantMigration] =
-        &[TenantMigration { version: "20000101000000", name: "slow", up: "SELECT pg_sleep(30);" }];
-    let slow: Vec<TenantMigration> = TENANT_MIGRATIONS.iter().chain(SLOW).copied().collect();
+    const SLOW: &[Migration] = &[Migration::new("2000-01-01-000000_slow", "SELECT pg_sleep(30);", "")];
+    let slow: Vec<Migration> = TENANT_MIGRATIONS.iter().chain(SLOW).copied().collect();
     let db = TestDb::new().await?;
     let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let owner = db.owner()?;

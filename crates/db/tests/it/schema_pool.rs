@@ -7,7 +7,7 @@ use bulkhead_db::{
     Authority, DbError, Owner,
     fleet::{
         migrate::{
-            MigrateOptions, MigrationReport, TENANT_MIGRATIONS, TenantMigration, migrate, migrate_platform,
+            MigrateOptions, Migration, MigrationReport, TENANT_MIGRATIONS, migrate, migrate_platform,
             migrate_tenants, revert_platform_once,
         },
         provision::{
@@ -24,24 +24,24 @@ use tokio::sync::Barrier;
 use crate::support::catalog;
 
 /// A later release's migration.
-const NEXT: TenantMigration = TenantMigration {
-    version: "29990101000000",
-    name: "next",
-    up: "CREATE TABLE next (id int PRIMARY KEY); GRANT SELECT ON next TO :\"tenant\"",
-};
+const NEXT: Migration = Migration::new(
+    "2999-01-01-000000_next",
+    "CREATE TABLE next (id int PRIMARY KEY); GRANT SELECT ON next TO :\"tenant\"",
+    "",
+);
 
-fn newer() -> Vec<TenantMigration> {
+fn newer() -> Vec<Migration> {
     TENANT_MIGRATIONS.iter().copied().chain([NEXT]).collect()
 }
 
-async fn ahead(owner: &Owner, set: &[TenantMigration]) -> Result<TenantId, DbError> {
+async fn ahead(owner: &Owner, set: &[Migration]) -> Result<TenantId, DbError> {
     let at = SystemClock.now();
     let id = TenantId::mint(at);
     owner.write(async |tx| build_ahead(tx, set, id, at).await).await?;
     Ok(id)
 }
 
-async fn provision(owner: &Owner, set: &[TenantMigration], id: TenantId) -> Result<Provisioned, DbError> {
+async fn provision(owner: &Owner, set: &[Migration], id: TenantId) -> Result<Provisioned, DbError> {
     let at = SystemClock.now();
     owner.write(async |tx| provision_tenant(tx, set, id, JobId::mint(at), at).await).await
 }
@@ -51,7 +51,7 @@ async fn ready(owner: &Owner) -> Result<usize, DbError> {
 }
 
 /// Migrates as a release that knows this set.
-async fn release(owner: &Owner, set: &[TenantMigration]) -> Result<MigrationReport, DbError> {
+async fn release(owner: &Owner, set: &[Migration]) -> Result<MigrationReport, DbError> {
     migrate_tenants(owner, set, &MigrateOptions::default(), &|_| {}).await
 }
 

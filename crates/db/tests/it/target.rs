@@ -7,8 +7,7 @@ use bulkhead_db::{
     DbError, Owner,
     fleet::{
         migrate::{
-            MigrateOptions, MigrationReport, TENANT_MIGRATIONS, TenantMigration, migrate_platform,
-            migrate_tenants,
+            MigrateOptions, Migration, MigrationReport, TENANT_MIGRATIONS, migrate_platform, migrate_tenants,
         },
         provision::{
             Provisioned, provision_tenant,
@@ -23,38 +22,35 @@ use tokio::time::timeout;
 use crate::support::catalog;
 
 /// A later release's migrations, which this program does not know.
-const NOTES: TenantMigration = TenantMigration {
-    version: "29990101000000",
-    name: "notes",
-    up: "CREATE TABLE notes (id int PRIMARY KEY); GRANT SELECT ON notes TO :\"tenant\" -- no semicolon",
-};
-const LABELS: TenantMigration = TenantMigration {
-    version: "29990101000001",
-    name: "labels",
-    up: "ALTER TABLE notes ADD COLUMN label text",
-};
+const NOTES: Migration = Migration::new(
+    "2999-01-01-000000_notes",
+    "CREATE TABLE notes (id int PRIMARY KEY); GRANT SELECT ON notes TO :\"tenant\" -- no semicolon",
+    "",
+);
+const LABELS: Migration =
+    Migration::new("2999-01-01-000001_labels", "ALTER TABLE notes ADD COLUMN label text", "");
 
 /// The lock that a migration takes alone and whoever builds a tenant shares.
 const FLEET_LOCK: i64 = 0x6275_6c6b_666c_6565;
 
-fn newer() -> Vec<TenantMigration> {
+fn newer() -> Vec<Migration> {
     TENANT_MIGRATIONS.iter().copied().chain([NOTES, LABELS]).collect()
 }
 
-fn product() -> &'static str {
-    TENANT_MIGRATIONS.last().map_or("", |migration| migration.version)
+fn product() -> String {
+    TENANT_MIGRATIONS.last().map(|migration| migration.version().to_string()).unwrap_or_default()
 }
 
-async fn migrate(owner: &Owner, set: &[TenantMigration]) -> Result<MigrationReport, DbError> {
+async fn migrate(owner: &Owner, set: &[Migration]) -> Result<MigrationReport, DbError> {
     migrate_tenants(owner, set, &MigrateOptions::default(), &|_| {}).await
 }
 
-async fn provision(owner: &Owner, set: &[TenantMigration], id: TenantId) -> Result<Provisioned, DbError> {
+async fn provision(owner: &Owner, set: &[Migration], id: TenantId) -> Result<Provisioned, DbError> {
     let at = SystemClock.now();
     owner.write(async |tx| provision_tenant(tx, set, id, JobId::mint(at), at).await).await
 }
 
-async fn ahead(owner: &Owner, set: &[TenantMigration]) -> Result<TenantId, DbError> {
+async fn ahead(owner: &Owner, set: &[Migration]) -> Result<TenantId, DbError> {
     let at = SystemClock.now();
     let id = TenantId::mint(at);
     owner.write(async |tx| build_ahead(tx, set, id, at).await).await?;
@@ -79,11 +75,11 @@ async fn an_older_program_builds_the_first_tenant_as_the_newer_one_would() -> Re
     let owner = db.owner()?;
     let report = migrate(&owner, &newer()).await?;
     assert_eq!((report.migrated, report.already), (0, 0), "there is no tenant yet");
-    assert_eq!(target(&db).await?, LABELS.version);
+    assert_eq!(target(&db).await?, LABELS.version().to_string());
 
     let first = db.sign_up("first", PlanName::FREE).await?;
     assert_eq!(provision(&owner, TENANT_MIGRATIONS, first.id).await?, Provisioned::Built);
-    assert_eq!(version(&db, first.id).await?, LABELS.version);
+    assert_eq!(version(&db, first.id).await?, LABELS.version().to_string());
     let fresh = db.sign_up("fresh", PlanName::FREE).await?;
     assert_eq!(provision(&owner, &newer(), fresh.id).await?, Provisioned::Built);
     let (older, newer) = (catalog(&db, &[&first.schema()]).await?, catalog(&db, &[&fresh.schema()]).await?);
@@ -114,7 +110,7 @@ async fn an_older_program_keeps_the_pool_as_the_newer_one_would() -> Result<()> 
     assert_ne!(tenant.id, behind);
     assert_eq!(provision(&owner, TENANT_MIGRATIONS, tenant.id).await?, Provisioned::Built);
     assert_eq!(db.value(&number).await?, before, "it moves in, and nothing is built again");
-    assert_eq!(version(&db, tenant.id).await?, LABELS.version);
+    assert_eq!(version(&db, tenant.id).await?, LABELS.version().to_string());
     Ok(())
 }
 
@@ -128,7 +124,7 @@ async fn a_newer_program_builds_at_the_version_of_the_fleet_until_it_is_migrated
     assert_eq!(version(&db, tenant.id).await?, product());
     let report = migrate(&owner, &newer()).await?;
     assert_eq!(report.migrated, 1);
-    assert_eq!(version(&db, tenant.id).await?, LABELS.version);
+    assert_eq!(version(&db, tenant.id).await?, LABELS.version().to_string());
     Ok(())
 }
 
@@ -149,7 +145,7 @@ async fn a_migration_waits_for_who_builds_and_migrates_what_was_built() -> Resul
             tenant.id.uuid(),
             product(),
             name = tenant.schema(),
-            up = TENANT_MIGRATIONS.iter().map(|step| step.up.replace(":\"tenant\"", &tenant.schema())).collect::<String>()
+            up = TENANT_MIGRATIONS.iter().map(|step| step.up().replace(":\"tenant\"", &tenant.schema())).collect::<String>()
         ))
         .await?;
     let newer = newer();
@@ -167,7 +163,7 @@ async fn a_migration_waits_for_who_builds_and_migrates_what_was_built() -> Resul
         timeout(Duration::from_secs(60), async { tokio::join!(migrate(&owner, &newer), built) }).await?;
     waited?;
     assert_eq!(report?.migrated, 1);
-    assert_eq!(version(&db, tenant.id).await?, LABELS.version);
+    assert_eq!(version(&db, tenant.id).await?, LABELS.version().to_string());
     Ok(())
 }
 
@@ -182,7 +178,7 @@ async fn the_version_never_goes_back() -> Result<()> {
     // The older release is deployed again, and migrates as every deployment does.
     let report = migrate(&owner, TENANT_MIGRATIONS).await?;
     assert_eq!((report.migrated, report.already), (0, 1));
-    assert_eq!(target(&db).await?, LABELS.version);
+    assert_eq!(target(&db).await?, LABELS.version().to_string());
     assert_ne!(db.value("SELECT set_at FROM platform.tenant_schema_target").await?, before);
     // Who has the newest set finds nothing to do, and waits for nobody who builds.
     let builder = db.session(Login::Admin).await?;
@@ -195,8 +191,7 @@ async fn the_version_never_goes_back() -> Result<()> {
 /// A release whose migration no schema can take must not stop sign-ups, neither before nor after it is rolled back.
 #[tokio::test]
 async fn a_set_that_builds_no_empty_schema_changes_nothing() -> Result<()> {
-    const WRONG: TenantMigration =
-        TenantMigration { version: "29990101000002", name: "wrong", up: "ALTER TABLE nowhere ADD x int" };
+    const WRONG: Migration = Migration::new("2999-01-01-000002_wrong", "ALTER TABLE nowhere ADD x int", "");
     let db = TestDb::new().await?;
     let owner = db.owner()?;
     let roles = "SELECT count(*) FROM pg_roles r WHERE rolname ~ '^t_' AND NOT EXISTS (

@@ -8,7 +8,7 @@ use bulkhead_db::{
     Authority, DbError,
     fleet::{
         inspect::{Level, inspect},
-        migrate::{MigrateOptions, TENANT_MIGRATIONS, TenantMigration, migrate_tenants},
+        migrate::{MigrateOptions, Migration, TENANT_MIGRATIONS, migrate_tenants},
         purge::Step,
     },
     platform::{
@@ -34,8 +34,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A migration of a release that these workers do not know.
-const NEXT: TenantMigration =
-    TenantMigration { version: "29990101000000", name: "next", up: "CREATE TABLE next (id int PRIMARY KEY)" };
+const NEXT: Migration =
+    Migration::new("2999-01-01-000000_next", "CREATE TABLE next (id int PRIMARY KEY)", "");
 
 fn start(db: &TestDb, redis: &TestRedis) -> Result<Worker> {
     Worker::start_with(db, &redis.url(), options(), core())
@@ -85,14 +85,14 @@ async fn after_a_rollback_customers_still_sign_up_at_the_version_of_the_fleet() 
         order(&db, after.id).await?;
         until(&db, "SELECT count(*) FROM platform.tenants WHERE status = 'active'", "2", PATIENCE).await?;
         let versions = "SELECT string_agg(DISTINCT version, ' ') FROM platform.tenant_schema_versions";
-        assert_eq!(db.value(versions).await?, NEXT.version);
+        assert_eq!(db.value(versions).await?, NEXT.version().to_string());
         for tenant in [before, after] {
             let next = format!("SELECT to_regclass('{}.next')", tenant.schema());
             assert_ne!(db.value(&next).await?, "");
         }
         // The pool, too, is kept at that version.
         let pool = "SELECT string_agg(DISTINCT version, ' ') FROM platform.schema_pool";
-        until(&db, pool, NEXT.version, PATIENCE).await?;
+        until(&db, pool, &NEXT.version().to_string(), PATIENCE).await?;
         worker.stop().await?;
         anyhow::Ok(())
     };

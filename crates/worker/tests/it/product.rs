@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bulkhead_db::{
     Authority, DbError,
-    fleet::migrate::TENANT_MIGRATIONS,
+    fleet::migrate::{Migration, TENANT_MIGRATIONS},
     gate,
     platform::queue::{self, JobState},
     tenant,
@@ -270,7 +270,7 @@ const POOL: &str = "SELECT concat_ws(' ', \
 #[tokio::test]
 async fn the_pool_of_schemas_is_filled_renewed_and_emptied_as_it_is_set() -> Result<()> {
     let (db, redis) = (core_database().await?, TestRedis::start().await?);
-    let newest = TENANT_MIGRATIONS.last().map_or("", |migration| migration.version);
+    let newest = TENANT_MIGRATIONS.last().map_or(0, Migration::version);
     let with = |schema_pool| WorkerOptions { schema_pool, ..options() };
     let start = |schema_pool| Worker::start_with(&db, &redis.url(), with(schema_pool), core());
     let now = format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", FillSchemaPool::KIND);

@@ -5,7 +5,7 @@ use diesel::sql_types::Text;
 use super::{Check, Finding, Level, judge};
 use crate::{
     engine::{error::DbResult, scope::OwnerTx},
-    fleet::migrate::{TenantMigration, newest, target::read_target},
+    fleet::migrate::{Migration, newest, target::read_target},
 };
 
 pub(super) const CHECKS: &[Check] = &[
@@ -132,13 +132,13 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Whether every tenant has the version that tenants are built at, and this program knows that version.
-pub(super) async fn versions(tx: &mut OwnerTx, migrations: &[TenantMigration]) -> DbResult<Vec<Finding>> {
+pub(super) async fn versions(tx: &mut OwnerTx, migrations: &[Migration]) -> DbResult<Vec<Finding>> {
     let target = read_target(tx).await?;
     let query = diesel::sql_query(
         "SELECT slug || ' is at ' || v.version AS offender FROM tenant_schema_versions v JOIN tenants ON id = tenant_id \
          WHERE v.version < $1 ORDER BY v.version",
     );
-    let wanted = target.clone().unwrap_or_else(|| newest(migrations).to_owned());
+    let wanted = target.clone().unwrap_or_else(|| newest(migrations));
     let behind = tx.tx.load(query.bind::<Text, _>(wanted)).await?;
     let versions = judge(
         "tenant versions",
@@ -146,7 +146,7 @@ pub(super) async fn versions(tx: &mut OwnerTx, migrations: &[TenantMigration]) -
         "every tenant has the version that tenants are built at",
         behind,
     );
-    Ok(vec![versions, judge_target(target.as_deref(), newest(migrations))])
+    Ok(vec![versions, judge_target(target.as_deref(), &newest(migrations))])
 }
 
 fn judge_target(target: Option<&str>, newest: &str) -> Finding {

@@ -17,7 +17,7 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::{ATTEMPTS, FLEET_LOCK, TenantMigration, is_fatal, newest, pause, schema_script};
+use super::{ATTEMPTS, FLEET_LOCK, Migration, is_fatal, newest, pause, schema_script};
 use crate::{
     engine::{
         error::{DbError, DbResult},
@@ -57,16 +57,16 @@ pub(crate) struct Blueprint<'a> {
 
 enum Steps<'a> {
     /// The program's own, as far as the version.
-    Own(&'a [TenantMigration]),
+    Own(&'a [Migration]),
     /// Those that a newer program has left.
     Stored(Vec<StoredMigration>),
 }
 
 impl<'a> Blueprint<'a> {
     /// The blueprint in force, for a program that knows the migrations `own`. The caller holds the fleet's lock.
-    pub(crate) async fn read(tx: &mut OwnerTx, own: &'a [TenantMigration]) -> DbResult<Self> {
+    pub(crate) async fn read(tx: &mut OwnerTx, own: &'a [Migration]) -> DbResult<Self> {
         let version = read_target(tx).await?.ok_or(DbError::NotMigrated)?;
-        let known = own.iter().any(|migration| migration.version == version);
+        let known = own.iter().any(|migration| migration.version().to_string() == version);
         let steps = if known { Steps::Own(own) } else { Steps::Stored(stored(tx, &version).await?) };
         Ok(Self { version, steps })
     }
@@ -80,8 +80,8 @@ impl<'a> Blueprint<'a> {
     pub(crate) fn script(&self, schema: SchemaName) -> String {
         match &self.steps {
             Steps::Own(own) => {
-                let own = own.iter().filter(|migration| migration.version <= self.version.as_str());
-                schema_script(schema, own.map(|migration| migration.up))
+                let own = own.iter().filter(|migration| migration.version().to_string() <= self.version);
+                schema_script(schema, own.map(Migration::up))
             }
             Steps::Stored(stored) => schema_script(schema, stored.iter().map(|step| step.up.as_str())),
         }
@@ -110,14 +110,14 @@ async fn stored(tx: &mut OwnerTx, version: &str) -> DbResult<Vec<StoredMigration
 
 /// Raises the version that tenants are built at to the newest of `migrations`, and leaves the SQL for older programs. One
 /// that is as high already stays, and nobody is waited for.
-pub(super) async fn raise(owner: &Owner, migrations: &[TenantMigration]) -> DbResult<()> {
+pub(super) async fn raise(owner: &Owner, migrations: &[Migration]) -> DbResult<()> {
     let newest = newest(migrations);
     let reached = owner
         .read(async |tx| {
             let query = diesel::sql_query(
                 "SELECT EXISTS (SELECT FROM tenant_schema_target WHERE version >= $1) AS reached",
             );
-            let row: RaisedRow = tx.tx.one(query.bind::<Text, _>(newest)).await?;
+            let row: RaisedRow = tx.tx.one(query.bind::<Text, _>(&newest)).await?;
             Ok::<_, DbError>(row.reached)
         })
         .await?;
@@ -136,17 +136,18 @@ pub(super) async fn raise(owner: &Owner, migrations: &[TenantMigration]) -> DbRe
     Ok(())
 }
 
-async fn write(tx: &mut OwnerTx, migrations: &[TenantMigration]) -> DbResult<()> {
+async fn write(tx: &mut OwnerTx, migrations: &[Migration]) -> DbResult<()> {
     tx.tx.batch(&format!("SELECT pg_advisory_xact_lock({FLEET_LOCK})")).await?;
-    let column = |of: fn(&TenantMigration) -> &'static str| migrations.iter().map(of).collect::<Vec<_>>();
+    let column = |of: fn(&Migration) -> &'static str| migrations.iter().map(of).collect::<Vec<_>>();
+    let versions: Vec<_> = migrations.iter().map(|migration| migration.version().to_string()).collect();
     let store = diesel::sql_query(
         "INSERT INTO tenant_migrations (version, name, format, up) \
          SELECT version, name, $4, up FROM unnest($1, $2, $3) AS step (version, name, up) \
          ON CONFLICT (version) DO NOTHING",
     )
-    .bind::<Array<Text>, _>(column(|migration| migration.version))
-    .bind::<Array<Text>, _>(column(|migration| migration.name))
-    .bind::<Array<Text>, _>(column(|migration| migration.up))
+    .bind::<Array<Text>, _>(versions)
+    .bind::<Array<Text>, _>(column(Migration::name))
+    .bind::<Array<Text>, _>(column(Migration::up))
     .bind::<SmallInt, _>(FORMAT);
     tx.tx.execute(store).await?;
     let raise = diesel::sql_query(
@@ -160,9 +161,9 @@ async fn write(tx: &mut OwnerTx, migrations: &[TenantMigration]) -> DbResult<()>
 
 /// Builds an empty schema with the new set and takes it back. A set that cannot even do that raises nothing: sign-ups go on
 /// at the version before, and the run fails here.
-async fn rehearse(tx: &mut OwnerTx, migrations: &[TenantMigration]) -> DbResult<()> {
+async fn rehearse(tx: &mut OwnerTx, migrations: &[Migration]) -> DbResult<()> {
     // Roles are the server's: the rehearsals of two databases have different ones.
     let schema = SchemaName::of(TenantId::from_uuid(Uuid::now_v7()));
-    let build = role_script(schema) + &schema_script(schema, migrations.iter().map(|migration| migration.up));
+    let build = role_script(schema) + &schema_script(schema, migrations.iter().map(Migration::up));
     tx.tx.batch(&format!("SAVEPOINT rehearsal; {build} ROLLBACK TO SAVEPOINT rehearsal")).await
 }

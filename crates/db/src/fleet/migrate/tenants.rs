@@ -11,7 +11,7 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{
-    ATTEMPTS, Listener, MigrateOptions, MigrationReport, Progress, TenantMigration, is_fatal, pause, target,
+    ATTEMPTS, Listener, MigrateOptions, Migration, MigrationReport, Progress, is_fatal, pause, target,
 };
 use crate::engine::{
     error::{DbError, DbResult},
@@ -39,8 +39,8 @@ struct Claimed {
 /// One run over the tenants.
 struct Run<'a> {
     owner: Owner,
-    migrations: &'a [TenantMigration],
-    newest: &'static str,
+    migrations: &'a [Migration],
+    newest: String,
     batch: i64,
     /// A tenant that has failed since is not tried again.
     started: DateTime<Utc>,
@@ -52,7 +52,7 @@ struct Run<'a> {
 /// older than that version raises nothing, and brings its own tenants as far as it knows.
 pub async fn migrate_tenants(
     owner: &Owner,
-    migrations: &[TenantMigration],
+    migrations: &[Migration],
     options: &MigrateOptions,
     listener: Listener<'_>,
 ) -> DbResult<MigrationReport> {
@@ -61,7 +61,7 @@ pub async fn migrate_tenants(
     let owner = owner.with_timeouts(options.timeouts());
     // From here on nobody builds at an older version, and whatever was being built is there to be seen.
     target::raise(&owner, migrations).await?;
-    let fleet = survey(&owner, newest, None).await?;
+    let fleet = survey(&owner, &newest, None).await?;
     let count = |rows: i64| usize::try_from(rows).unwrap_or_default();
     let mut report = MigrationReport { already: count(fleet.already), ..MigrationReport::default() };
     if fleet.pending > 0 {
@@ -75,8 +75,8 @@ pub async fn migrate_tenants(
 }
 
 /// The newest version of a set.
-pub(crate) fn newest(migrations: &[TenantMigration]) -> &'static str {
-    migrations.last().map_or("", |migration| migration.version)
+pub(crate) fn newest(migrations: &[Migration]) -> String {
+    migrations.last().map(|migration| migration.version().to_string()).unwrap_or_default()
 }
 
 /// How many tenants lack something and have not failed since, and how many lack nothing.
@@ -98,7 +98,7 @@ impl Run<'_> {
                 report.migrated += part.migrated;
                 report.failed.extend(part.failed);
             }
-            if survey(&self.owner, self.newest, Some(self.started)).await?.pending == 0 {
+            if survey(&self.owner, &self.newest, Some(self.started)).await?.pending == 0 {
                 break;
             }
             // Another run has claimed them.
@@ -152,7 +152,7 @@ impl Run<'_> {
                      WHERE version < $1 AND (failed_at < $2) IS NOT FALSE AND tenant_id > $3 AND tenant_id <= $4 \
                      ORDER BY tenant_id LIMIT $5 FOR UPDATE SKIP LOCKED",
                 )
-                .bind::<Text, _>(self.newest)
+                .bind::<Text, _>(&self.newest)
                 .bind::<Timestamptz, _>(self.started)
                 .bind::<SqlUuid, _>(from)
                 .bind::<SqlUuid, _>(to)
@@ -199,7 +199,7 @@ impl Run<'_> {
         )
         .bind::<Text, _>(&error)
         .bind::<SqlUuid, _>(tenant.tenant_id)
-        .bind::<Text, _>(self.newest)
+        .bind::<Text, _>(&self.newest)
         .bind::<Timestamptz, _>(self.started);
         if self.owner.write(async |tx| tx.tx.execute(statement).await).await? == 0 {
             // Between the failure and here somebody else has had it, and has told.
@@ -222,8 +222,8 @@ impl Run<'_> {
         for tenant in claimed {
             let schema = SchemaName::of(TenantId::from_uuid(tenant.tenant_id));
             let lacks =
-                self.migrations.iter().filter(|migration| migration.version > tenant.version.as_str());
-            messages.extend(lacks.map(|migration| schema_script(schema, std::iter::once(migration.up))));
+                self.migrations.iter().filter(|migration| migration.version().to_string() > tenant.version);
+            messages.extend(lacks.map(|migration| schema_script(schema, std::iter::once(migration.up()))));
         }
         let ids: Vec<String> = claimed.iter().map(|tenant| format!("'{}'", tenant.tenant_id)).collect();
         messages.push(format!(

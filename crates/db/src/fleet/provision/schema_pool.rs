@@ -19,7 +19,7 @@ use crate::{
         error::DbResult,
         scope::{LEAVE_SCHEMA, OwnerTx},
     },
-    fleet::migrate::{FLEET_LOCK, TenantMigration, target::Blueprint},
+    fleet::migrate::{FLEET_LOCK, Migration, target::Blueprint},
 };
 
 #[derive(QueryableByName)]
@@ -38,7 +38,7 @@ struct Surplus {
 /// at now, for a program that knows `migrations`. Errors as those of [`super::provision_tenant`].
 pub async fn build_ahead(
     tx: &mut OwnerTx,
-    migrations: &[TenantMigration],
+    migrations: &[Migration],
     tenant: TenantId,
     at: DateTime<Utc>,
 ) -> DbResult<()> {

@@ -1,0 +1,142 @@
+//! The platform's own schemas, through diesel's harness.
+//!
+//! The harness keeps its own table of what was applied, and knows a migration by the digits of its name.
+
+use std::fmt;
+
+use diesel::{
+    connection::BoxableConnection,
+    migration::{
+        Migration as DieselMigration, MigrationMetadata, MigrationName, MigrationSource, MigrationVersion,
+        Result as MigrationResult,
+    },
+    pg::Pg,
+};
+use diesel_async::{
+    AsyncPgConnection, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper,
+};
+use diesel_migrations::MigrationHarness;
+
+use super::{ATTEMPTS, MigrateOptions, Migration, pause, set::PLATFORM_MIGRATIONS};
+use crate::engine::{
+    error::{DbError, DbResult},
+    scope::Owner,
+};
+
+/// Names the advisory lock that keeps two runs of the platform's set apart.
+pub(crate) const PLATFORM_LOCK: i64 = 0x6275_6c6b_6d69_6772;
+
+/// Applies what is pending of the platform's set; the names of what was applied.
+pub async fn migrate_platform(owner: &Owner, options: &MigrateOptions) -> DbResult<Vec<String>> {
+    let mut applied = Vec::new();
+    for attempt in 1.. {
+        match with_harness(owner, options, apply_pending).await {
+            Ok((names, outcome)) => {
+                applied.extend(names);
+                match outcome {
+                    Err(error) if attempt < ATTEMPTS && is_lock_timeout(&error) => pause(attempt).await,
+                    outcome => return outcome.map(|()| applied),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(applied)
+}
+
+/// Takes the newest migration of the platform back; its version.
+pub async fn revert_platform_once(owner: &Owner) -> DbResult<String> {
+    with_harness(owner, &MigrateOptions::default(), |harness| {
+        let version = harness.revert_last_migration(List).map_err(|error| setup(&*error))?;
+        Ok(version.to_string())
+    })
+    .await?
+}
+
+/// The platform's list, for the harness.
+struct List;
+
+impl MigrationSource<Pg> for List {
+    fn migrations(&self) -> MigrationResult<Vec<Box<dyn DieselMigration<Pg>>>> {
+        let step = |migration: &Migration| -> Box<dyn DieselMigration<Pg>> { Box::new(Step(*migration)) };
+        Ok(PLATFORM_MIGRATIONS.iter().map(step).collect())
+    }
+}
+
+/// A migration, for the harness.
+struct Step(Migration);
+
+impl DieselMigration<Pg> for Step {
+    fn run(&self, harness: &mut dyn BoxableConnection<Pg>) -> MigrationResult<()> {
+        Ok(harness.batch_execute(self.0.up())?)
+    }
+
+    fn revert(&self, harness: &mut dyn BoxableConnection<Pg>) -> MigrationResult<()> {
+        Ok(harness.batch_execute(self.0.down())?)
+    }
+
+    fn metadata(&self) -> &dyn MigrationMetadata {
+        self
+    }
+
+    fn name(&self) -> &dyn MigrationName {
+        self
+    }
+}
+
+/// In a transaction, as the trait has it.
+impl MigrationMetadata for Step {}
+
+impl MigrationName for Step {
+    fn version(&self) -> MigrationVersion<'_> {
+        MigrationVersion::from(self.0.version().to_string())
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+type Harness = AsyncConnectionWrapper<AsyncPgConnection>;
+
+/// Runs blocking work with the harness under the platform's lock. diesel's own asynchronous harness would need a
+/// multi-threaded runtime; a blocking thread does not.
+async fn with_harness<T: Send + 'static>(
+    owner: &Owner,
+    options: &MigrateOptions,
+    work: impl FnOnce(&mut Harness) -> T + Send + 'static,
+) -> DbResult<T> {
+    let mut pg = owner.session().await?;
+    // Another run may take minutes; its tables are waited for only briefly.
+    let lock = format!(
+        "SET lock_timeout = '10min'; SELECT pg_advisory_lock({PLATFORM_LOCK}); SET lock_timeout = {}",
+        options.lock_ms
+    );
+    pg.batch_execute(&lock).await?;
+    tokio::task::spawn_blocking(move || work(&mut Harness::from(pg)))
+        .await
+        .map_err(|panicked| DbError::Setup(panicked.to_string()))
+}
+
+/// What was applied, and whether that was everything.
+fn apply_pending(harness: &mut Harness) -> (Vec<String>, DbResult<()>) {
+    let mut applied = Vec::new();
+    let outcome = MigrationHarness::<Pg>::pending_migrations(harness, List).and_then(|pending| {
+        for migration in pending {
+            harness.run_migration(&migration)?;
+            applied.push(migration.name().to_string());
+        }
+        Ok(())
+    });
+    (applied, outcome.map_err(|error| setup(&*error)))
+}
+
+fn setup(error: &(dyn std::error::Error + Send + Sync)) -> DbError {
+    DbError::Setup(error.to_string())
+}
+
+fn is_lock_timeout(error: &DbError) -> bool {
+    matches!(error, DbError::Setup(why) if why.contains("due to lock timeout"))
+}
