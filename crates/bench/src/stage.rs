@@ -16,10 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use bulkhead_auth::{Keyring, MasterKey, api_key};
 use bulkhead_db::{
     Authority, Db, DbError, JsonText, Owner,
-    fleet::{
-        migrate::TENANT_MIGRATIONS,
-        provision::{provision_tenant, schema_pool::build_ahead},
-    },
+    fleet::provision::{provision_tenant, schema_pool::build_ahead},
     platform::tenants::{self, NewTenant},
     tenant::{
         api_keys::{self, NewApiKey},
@@ -235,7 +232,7 @@ impl Stage {
         let builder = self.builder()?;
         for _ in 0..tenants {
             let at = SystemClock.now();
-            let build = async |tx: &mut _| build_ahead(tx, TENANT_MIGRATIONS, TenantId::mint(at), at).await;
+            let build = async |tx: &mut _| build_ahead(tx, TenantId::mint(at), at).await;
             Box::pin(builder.owner.write(build)).await?;
         }
         let mut seconds = Vec::new();
@@ -429,8 +426,7 @@ impl Builder {
     async fn provision(&self, id: TenantId) -> Result<()> {
         let at = SystemClock.now();
         let job = JobId::mint(at);
-        Box::pin(self.owner.write(async |tx| provision_tenant(tx, TENANT_MIGRATIONS, id, job, at).await))
-            .await?;
+        Box::pin(self.owner.write(async |tx| provision_tenant(tx, id, job, at).await)).await?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, block_on, serve};
 use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, Purpose};
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
-use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
+use bulkhead_db::{Db, Shares, fleet::migrate::Sets, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
 use bulkhead_limits::{
     AddressLimiter, FailureBudget, InFlight, InFlightOptions, LargeRequests, Limiter, LimiterOptions,
@@ -15,10 +15,10 @@ use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_usage::Flusher;
 use chrono::TimeDelta;
 
-use crate::{stop, wiring};
+use crate::{migrate, stop, wiring};
 
 /// Serves until it is told to stop.
-pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
+pub(crate) fn run(settings: &Settings, sets: Sets, stop_with_stdin: bool) -> Result<()> {
     let settings = settings.clone();
     block_on(async move {
         let stop = stop::signal_of(stop_with_stdin)?;
@@ -43,6 +43,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
         let database = &settings.database;
         let logins = [(TENANT_URL, database.require_tenant()?), (PLATFORM_URL, database.require_platform()?)];
         wiring::try_logins(database, &logins).await?;
+        migrate::require_migrated(&databases(), &sets).await?;
         let served = serve(options, shared, state, databases(), node, stop).await;
         served.map_err(|error| wiring::name_port(error, &settings))
     })

@@ -10,15 +10,15 @@ use anyhow::{Result, bail};
 use bulkhead_config::Settings;
 use bulkhead_db::fleet::{
     inspect::{Level, connections, inspect},
-    migrate::TENANT_MIGRATIONS,
+    migrate::Sets,
 };
 
 use crate::{out, wiring};
 
 /// Looks at roles, grants, walls, versions and room for connections, and prints what it found. Fails when something is broken.
-pub(crate) async fn run(settings: &Settings) -> Result<()> {
+pub(crate) async fn run(settings: &Settings, sets: &Sets) -> Result<()> {
     let owner = wiring::owner(settings, 1)?;
-    let mut findings = inspect(&owner, TENANT_MIGRATIONS).await?;
+    let mut findings = inspect(&owner, sets).await?;
     let (database, threads) = (&settings.database, wiring::threads(settings));
     let (api, worker) = (database.connections_of_api(threads), database.connections_of_worker(threads));
     findings.push(connections(&owner, api, worker).await?);

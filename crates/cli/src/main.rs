@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bulkhead_config::{Needed, Sections, Settings};
+use bulkhead_db::fleet::migrate::Sets;
 use bulkhead_domain::{Email, RoleName};
 use clap::{Parser, Subcommand};
 
@@ -39,11 +40,17 @@ enum Command {
         #[arg(long, hide = true)]
         stop_with_stdin: bool,
     },
-    /// Bring the platform and every tenant to the newest version.
+    /// Print what is pending, and bring the platform and every tenant up to date.
     Migrate {
         /// Transactions side by side.
         #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=32))]
         connections: u16,
+        /// Only print what is pending.
+        #[arg(long, conflicts_with = "revert")]
+        plan: bool,
+        /// Take a set out of what tenants are built with: an extension's that was removed. Tenants keep its tables.
+        #[arg(long, value_name = "SET", conflicts_with_all = ["plan", "revert"])]
+        forget: Option<String>,
         /// Take the newest migration of the platform back instead.
         #[arg(long)]
         revert: bool,
@@ -134,11 +141,11 @@ fn run_with(command: Command, settings: &Settings) -> Result<()> {
         Command::Doctor { live: true } => doctor::live(settings),
         Command::Api { stop_with_stdin } => {
             wiring::log(settings)?;
-            api::run(settings, stop_with_stdin)
+            api::run(settings, Sets::core(), stop_with_stdin)
         }
         Command::Worker { stop_with_stdin } => {
             wiring::log(settings)?;
-            worker::run(settings, stop_with_stdin)
+            worker::run(settings, Sets::core(), stop_with_stdin)
         }
         command => {
             let runtime =
@@ -146,11 +153,17 @@ fn run_with(command: Command, settings: &Settings) -> Result<()> {
             runtime.block_on(async {
                 match command {
                     Command::Migrate { revert: true, .. } => migrate::revert(settings).await,
-                    Command::Migrate { connections, .. } => migrate::run(settings, connections).await,
+                    Command::Migrate { plan: true, .. } => migrate::show_plan(settings, &Sets::core()).await,
+                    Command::Migrate { forget: Some(name), .. } => {
+                        migrate::forget_set(settings, &Sets::core(), &name).await
+                    }
+                    Command::Migrate { connections, .. } => {
+                        migrate::run(settings, &Sets::core(), connections).await
+                    }
                     Command::Operator(OperatorCommand::Create { email, role }) => {
                         operator::create(settings, &email, role).await
                     }
-                    Command::Doctor { .. } => doctor::run(settings).await,
+                    Command::Doctor { .. } => doctor::run(settings, &Sets::core()).await,
                     Command::Api { .. }
                     | Command::Worker { .. }
                     | Command::Dev

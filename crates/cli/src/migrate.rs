@@ -5,10 +5,14 @@ use std::sync::Mutex;
 use anyhow::{Result, bail};
 use bulkhead_config::Settings;
 use bulkhead_db::{
+    Authority, Db, DbError,
     fleet::{
         bootstrap::{Logins, bootstrap},
         meters,
-        migrate::{MigrateOptions, MigrationReport, Progress, migrate, revert_platform_once},
+        migrate::{
+            MigrateOptions, MigrationReport, Plan, Progress, Sets, forget, migrate, plan,
+            revert_platform_once, status,
+        },
     },
     platform::queue::kinds,
 };
@@ -16,10 +20,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{out, wiring};
 
-/// Brings everything to the newest version and says so. Fails when a tenant could not be migrated.
-pub(crate) async fn run(settings: &Settings, connections: u16) -> Result<()> {
+/// How many migrations a line names.
+const NAMED: usize = 3;
+
+/// Prints what is pending, brings everything up to date and says so. Fails when a tenant could not be migrated.
+pub(crate) async fn run(settings: &Settings, sets: &Sets, connections: u16) -> Result<()> {
     prepare(settings).await?;
-    let report = migrate_all(settings, connections).await?;
+    let report = migrate_all(settings, sets, connections).await?;
     for name in &report.platform_applied {
         out::line(format_args!("platform  {name}"))?;
     }
@@ -37,6 +44,23 @@ pub(crate) async fn run(settings: &Settings, connections: u16) -> Result<()> {
         bail!("{} tenants could not be migrated; mend the cause and run this again", report.failed.len());
     }
     Ok(())
+}
+
+/// Prints what a run would do, and does none of it.
+pub(crate) async fn show_plan(settings: &Settings, sets: &Sets) -> Result<()> {
+    let plan = plan(&wiring::owner(settings, 1)?, sets).await?;
+    lines(&plan).iter().try_for_each(|line| Ok(out::line(line)?))
+}
+
+/// Takes a set that this program does not have out of what tenants are built with.
+pub(crate) async fn forget_set(settings: &Settings, sets: &Sets, name: &str) -> Result<()> {
+    if sets.names().any(|own| own == name) {
+        bail!("this program has the set {name}; only one that was removed can be forgotten");
+    }
+    if !forget(&wiring::owner(settings, 1)?, name).await? {
+        bail!("tenants are not built with a set called {name}");
+    }
+    Ok(out::line(format_args!("forgotten {name}: tenants keep its tables, new ones do not get them"))?)
 }
 
 /// Takes the newest migration of the platform back.
@@ -59,14 +83,20 @@ pub(crate) async fn prepare(settings: &Settings) -> Result<()> {
     Ok(bootstrap(&connect(&admin)?, &logins).await?)
 }
 
-/// Migrates, with a bar on a terminal.
-pub(crate) async fn migrate_all(settings: &Settings, connections: u16) -> Result<MigrationReport> {
+/// Migrates; prints what is pending first, and shows a bar on a terminal.
+pub(crate) async fn migrate_all(
+    settings: &Settings,
+    sets: &Sets,
+    connections: u16,
+) -> Result<MigrationReport> {
     let owner = wiring::owner(settings, connections)?;
     let options = MigrateOptions { connections: usize::from(connections), ..MigrateOptions::default() };
     let bar = Mutex::new(ProgressBar::hidden());
     let show = |progress: Progress<'_>| {
         let Ok(mut bar) = bar.lock() else { return };
         match progress {
+            // That standard output is gone stops no migration.
+            Progress::Plan(plan) => drop(lines(plan).iter().try_for_each(out::line)),
             Progress::Pending(tenants) if tenants > 0 => {
                 let style =
                     ProgressStyle::with_template("{bar:40} {pos}/{len} tenants, {per_sec}, {eta} left");
@@ -77,7 +107,7 @@ pub(crate) async fn migrate_all(settings: &Settings, connections: u16) -> Result
             Progress::Pending(_) | Progress::Platform(_) => {}
         }
     };
-    let report = migrate(&owner, &options, &show).await;
+    let report = migrate(&owner, sets, &options, &show).await;
     if let Ok(bar) = bar.lock() {
         bar.finish_and_clear();
     }
@@ -86,4 +116,78 @@ pub(crate) async fn migrate_all(settings: &Settings, connections: u16) -> Result
     kinds::declare(&owner, &wiring::jobs()?.kinds()).await?;
     meters::declare(&owner, &wiring::meters()).await?;
     Ok(report)
+}
+
+/// What is pending: a line for each migration, then one for what is not.
+fn lines(plan: &Plan) -> Vec<String> {
+    let mut lines: Vec<String> =
+        plan.platform.iter().map(|name| format!("pending   platform  {name}")).collect();
+    lines.extend(
+        plan.pending
+            .iter()
+            .map(|step| format!("pending   {}  {}  tenants: {}", step.set, step.name, step.tenants)),
+    );
+    lines.extend(plan.idle.iter().map(|set| format!("pending   {set}  nothing")));
+    lines
+}
+
+/// Refuses to serve a database that was not migrated for this program, and warns of one that was migrated for another one.
+pub(crate) async fn require_migrated(db: &Db, sets: &Sets) -> Result<()> {
+    let ask = async |tx: &mut _| status(tx, sets).await;
+    let status = db.platform_read::<_, DbError>(Authority::machinery(), ask).await?;
+    if !status.missing.is_empty() {
+        bail!("run bulkhead migrate first: tenants are built without {}", names(&status.missing));
+    }
+    if !status.foreign.is_empty() {
+        tracing::warn!(
+            migrations = names(&status.foreign),
+            "tenants have migrations that this program does not know: it is older than the one that has migrated, or an \
+             extension was removed"
+        );
+    }
+    Ok(())
+}
+
+/// The first of them, and how many more there are.
+fn names(all: &[String]) -> String {
+    let named = all.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_db::fleet::migrate::Pending;
+
+    use super::*;
+
+    #[test]
+    fn what_is_pending_is_told_by_set() {
+        let pending =
+            |set: &str, name: &str, tenants| Pending { set: set.into(), name: name.into(), tenants };
+        let plan = Plan {
+            platform: vec!["2026-12-01-000001_plans"],
+            pending: vec![pending("core", "2026-12-03-000001_roles", 6)],
+            idle: vec!["invoices"],
+            tenants: 6,
+            up_to_date: 0,
+        };
+        assert_eq!(
+            lines(&plan),
+            [
+                "pending   platform  2026-12-01-000001_plans",
+                "pending   core  2026-12-03-000001_roles  tenants: 6",
+                "pending   invoices  nothing",
+            ]
+        );
+    }
+
+    #[test]
+    fn of_many_names_the_first_are_told() {
+        let all: Vec<String> = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
+        assert_eq!(names(&all), "a, b, c and 2 more");
+        assert_eq!(names(&all.into_iter().take(1).collect::<Vec<_>>()), "a");
+    }
 }

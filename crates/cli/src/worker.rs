@@ -6,16 +6,16 @@ use anyhow::Result;
 use bulkhead_api::{block_on, probes};
 use bulkhead_auth::Purpose;
 use bulkhead_config::{PLATFORM_URL, PROVISIONER_CONNECTIONS, PROVISIONER_URL, Settings, TENANT_URL};
-use bulkhead_db::Shares;
+use bulkhead_db::{Shares, fleet::migrate::Sets};
 use bulkhead_domain::SystemClock;
 use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_worker::{Reaches, WorkerOptions, run as work};
 use tokio_util::sync::CancellationToken;
 
-use crate::{stop, wiring};
+use crate::{migrate, stop, wiring};
 
 /// Runs jobs until it is told to stop.
-pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
+pub(crate) fn run(settings: &Settings, sets: Sets, stop_with_stdin: bool) -> Result<()> {
     let settings = settings.clone();
     block_on(async move {
         let mut stop = stop::signal_of(stop_with_stdin)?;
@@ -43,6 +43,7 @@ pub(crate) fn run(settings: &Settings, stop_with_stdin: bool) -> Result<()> {
             (PROVISIONER_URL, database.require_provisioner()?),
         ];
         wiring::try_logins(database, &logins).await?;
+        migrate::require_migrated(&reaches.own, &sets).await?;
         // Only now, so that a wrong setting is named before any port is taken.
         let address = (settings.http.metrics_bind, settings.http.metrics_port).into();
         let probes = probes(address, metrics, Arc::clone(&health))

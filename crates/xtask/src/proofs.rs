@@ -51,6 +51,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                 "machinery(",
                 &[
                     "api/src/http/background.rs",
+                    "cli/src/migrate.rs",
                     "cli/src/operator.rs",
                     "cli/src/dev/seed.rs",
                     "usage/src/",

@@ -7,7 +7,7 @@ use bulkhead_auth::{Keyring, Lane, MasterKey, PasswordHasher, Turn, api_key};
 use bulkhead_config::{Sections, Settings};
 use bulkhead_db::{
     Authority, Db, DbError, JsonText, Owner, Shares,
-    fleet::{migrate::TENANT_MIGRATIONS, provision::provision_tenant},
+    fleet::{migrate::Sets, provision::provision_tenant},
     platform::{
         operators, plans,
         tenants::{self, NewTenant},
@@ -34,7 +34,7 @@ pub(crate) async fn run(environment: &[(&'static str, String)], credentials: &Cr
     // Of what `dev` sets itself nothing is an extension's.
     let settings = Settings::from_vars(variables, &Sections::default())?;
     migrate::prepare(&settings).await?;
-    let report = migrate::migrate_all(&settings, 2).await?;
+    let report = migrate::migrate_all(&settings, &Sets::core(), 2).await?;
     if let Some((tenant, error)) = report.failed.first() {
         anyhow::bail!("tenant {tenant} could not be migrated: {error}");
     }
@@ -85,8 +85,7 @@ impl Seed {
             Some(_) => {}
         }
         let now = SystemClock.now();
-        let build =
-            async |tx: &mut _| provision_tenant(tx, TENANT_MIGRATIONS, id, JobId::mint(now), now).await;
+        let build = async |tx: &mut _| provision_tenant(tx, id, JobId::mint(now), now).await;
         self.owner.write(build).await?;
         self.furnish(demo).await
     }

@@ -67,6 +67,13 @@ pub enum DbError {
     #[error("the database was never migrated to the end: run bulkhead migrate")]
     NotMigrated,
 
+    /// A migration is not the one that the database has met under its name; a person has to take the change back.
+    #[error("{file} was changed after it was applied: take the change back and add another migration")]
+    MigrationChanged {
+        /// The file, below the migrations of its set.
+        file: String,
+    },
+
     /// The server, its roles or its schemas are not as they must be; a person has to act.
     #[error("the database is not set up as it must be: {0}")]
     Setup(String),

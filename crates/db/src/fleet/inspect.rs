@@ -15,9 +15,10 @@ use crate::{
         error::{DbError, DbResult},
         scope::{Owner, OwnerTx},
     },
-    fleet::{bootstrap::GRANT_OPTIONS, migrate::Migration},
+    fleet::{bootstrap::GRANT_OPTIONS, migrate::Sets},
 };
 
+mod migrations;
 mod room;
 mod tenants;
 
@@ -284,13 +285,13 @@ struct Version {
     version: i32,
 }
 
-/// Runs every check against a database whose tenants should have `migrations`.
-pub async fn inspect(owner: &Owner, migrations: &[Migration]) -> DbResult<Vec<Finding>> {
+/// Runs every check, for a program with these sets.
+pub async fn inspect(owner: &Owner, sets: &Sets) -> DbResult<Vec<Finding>> {
     let language = language(owner).await?;
     owner
         .read(async |tx| {
             let mut findings = vec![server(tx).await?, language];
-            findings.extend(tenants::versions(tx, migrations).await?);
+            findings.extend(migrations::findings(tx, sets).await?);
             for check in CHECKS.iter().chain(tenants::CHECKS) {
                 let offenders = tx.tx.load(diesel::sql_query(check.sql)).await?;
                 findings.push(judge(check.name, check.level, check.well, offenders));

@@ -1,6 +1,7 @@
 //! All schemas together: the roles of the database, migrations, and a tenant's schema from provisioning to purge.
 //!
-//! Each function takes an [`crate::OwnerTx`] or an [`crate::Owner`], but for `bootstrap`, which runs as a superuser.
+//! Each function takes an [`crate::OwnerTx`] or an [`crate::Owner`], but for `bootstrap`, which runs as a superuser, and
+//! `migrate::status`, which a program asks that serves.
 
 pub mod bootstrap;
 pub mod inspect;

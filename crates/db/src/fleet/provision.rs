@@ -19,7 +19,7 @@ use crate::{
         error::{DbError, DbResult},
         scope::{LEAVE_SCHEMA, OwnerTx, enter_schema},
     },
-    fleet::migrate::{FLEET_LOCK, Migration, target::Blueprint},
+    fleet::migrate::{Blueprint, FLEET_LOCK, LEDGER_VERSION},
     tenant::audit::Entry,
 };
 
@@ -44,24 +44,26 @@ struct Order {
     built: bool,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     owner: Option<Uuid>,
-    /// The version of the schema that was built ahead for it, if one was.
+    /// The migrations of the schema that was built ahead for it, if one was.
     #[diesel(sql_type = Nullable<Text>)]
     ahead: Option<String>,
+    /// Those that it is to have; `None` when that was never said.
+    #[diesel(sql_type = Nullable<Text>)]
+    wanted: Option<String>,
 }
 
-/// Builds a tenant that `platform.tenants` and `platform.pending_owners` describe, at the version that tenants are built at
-/// now, for a program that knows `migrations`, on behalf of `job`. Two that build the same tenant wait for each other. A
-/// tenant that does not exist is [`DbError::Query`] with "not found"; [`DbError::Outdated`] when only a newer program can
-/// do it, [`DbError::NotMigrated`] when no `migrate` has run yet.
+/// Builds a tenant that `platform.tenants` and `platform.pending_owners` describe, with the migrations that tenants are built
+/// with now, on behalf of `job`. Two that build the same tenant wait for each other. A tenant that does not exist is
+/// [`DbError::Query`] with "not found"; [`DbError::Outdated`] when only a newer program can do it,
+/// [`DbError::NotMigrated`] when no `migrate` has run yet.
 pub async fn provision_tenant(
     tx: &mut OwnerTx,
-    migrations: &[Migration],
     tenant: TenantId,
     job: JobId,
     at: DateTime<Utc>,
 ) -> DbResult<Provisioned> {
     // The locks first: only a later statement sees what those who held them have done. The fleet's is held to the end, so
-    // a migration that raises the version waits until this tenant is there to be seen.
+    // a migration that raises what is wanted waits until this tenant is there to be seen.
     let locks = format!(
         "SELECT pg_advisory_xact_lock_shared({FLEET_LOCK}); SELECT FROM tenants WHERE id = '{id}' FOR UPDATE; \
          SELECT FROM schema_pool WHERE tenant_id = '{id}' FOR UPDATE",
@@ -69,7 +71,8 @@ pub async fn provision_tenant(
     );
     tx.tx.batch(&locks).await?;
     let query = diesel::sql_query(
-        "SELECT t.status, v.tenant_id IS NOT NULL AS built, p.user_id AS owner, s.version AS ahead \
+        "SELECT t.status, v.tenant_id IS NOT NULL AS built, p.user_id AS owner, \
+             s.applied::text AS ahead, (SELECT wanted::text FROM fleet_target) AS wanted \
          FROM tenants t LEFT JOIN pending_owners p ON p.tenant_id = t.id \
          LEFT JOIN schema_pool s ON s.tenant_id = t.id \
          LEFT JOIN tenant_schema_versions v ON v.tenant_id = t.id WHERE t.id = $1",
@@ -85,22 +88,21 @@ pub async fn provision_tenant(
         .owner
         .map(UserId::from_uuid)
         .ok_or_else(|| DbError::Unreadable(format!("tenant {tenant} has no pending owner")))?;
-    let blueprint = Blueprint::read(tx, migrations).await?;
+    let wanted = order.wanted.ok_or(DbError::NotMigrated)?;
     let name = SchemaName::of(tenant);
     let schema = match order.ahead {
-        Some(version) if version == blueprint.version() => enter_schema(name),
-        Some(_behind) => drop_script(tenant) + &build_script(name, &blueprint),
-        None => build_script(name, &blueprint),
+        Some(applied) if applied == wanted => enter_schema(name),
+        Some(_behind) => drop_script(tenant) + &build_script(name, &Blueprint::read(tx).await?)?,
+        None => build_script(name, &Blueprint::read(tx).await?)?,
     };
-    let sql =
-        schema + &owner_script(tenant, owner, job, at) + &record_script(tenant, blueprint.version(), at);
+    let sql = schema + &owner_script(tenant, owner, job, at) + &record_script(tenant, &wanted, at);
     tx.tx.batch(&sql).await?;
     Ok(Provisioned::Built)
 }
 
 /// Role and schema with every migration of the blueprint; stays inside the schema.
-fn build_script(name: SchemaName, blueprint: &Blueprint<'_>) -> String {
-    role_script(name) + &blueprint.script(name)
+fn build_script(name: SchemaName, blueprint: &Blueprint) -> DbResult<String> {
+    Ok(role_script(name) + &blueprint.script(name)?)
 }
 
 /// Takes back what was built ahead: schema, role, and the row of the pool.
@@ -147,13 +149,14 @@ fn owner_script(tenant: TenantId, owner: UserId, job: JobId, at: DateTime<Utc>) 
     )
 }
 
-/// What the platform knows of a tenant that has been built.
-fn record_script(tenant: TenantId, version: &str, at: DateTime<Utc>) -> String {
+/// What the platform knows of a tenant that has been built with these migrations.
+fn record_script(tenant: TenantId, applied: &str, at: DateTime<Utc>) -> String {
     let (id, time) = (tenant.uuid(), timestamp(at));
     format!(
         "{LEAVE_SCHEMA} DELETE FROM pending_owners WHERE tenant_id = '{id}';\n\
          DELETE FROM schema_pool WHERE tenant_id = '{id}';\n\
-         INSERT INTO tenant_schema_versions (tenant_id, version, migrated_at) VALUES ('{id}', '{version}', {time});\n\
+         INSERT INTO tenant_schema_versions (tenant_id, version, applied, migrated_at) \
+             VALUES ('{id}', '{LEDGER_VERSION}', '{applied}', {time});\n\
          UPDATE tenants SET status = 'active', version = version + 1, updated_at = {time} \
          WHERE id = '{id}' AND status = 'provisioning'"
     )

@@ -144,7 +144,7 @@ async fn take_built(tx: &mut PlatformTx, at: DateTime<Utc>) -> DbResult<Option<T
     let statement = diesel::sql_query(
         "UPDATE schema_pool SET taken_at = $1 WHERE tenant_id = ( \
              SELECT tenant_id FROM schema_pool WHERE taken_at IS NULL \
-             ORDER BY version DESC, tenant_id LIMIT 1 FOR UPDATE SKIP LOCKED \
+             ORDER BY applied <> (SELECT wanted FROM fleet_target), tenant_id LIMIT 1 FOR UPDATE SKIP LOCKED \
          ) RETURNING tenant_id",
     )
     .bind::<Timestamptz, _>(at);

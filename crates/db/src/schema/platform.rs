@@ -1,6 +1,6 @@
-//! The platform's tables. `databases`, `job_kinds`, `schema_pool`, `tenant_audit_log`, `tenant_migrations`,
-//! `tenant_schema_target`, `usage_batches`, `usage_counts` and the columns by which `jobs` are queued and leased are not
-//! here: they are handled in SQL, and `tests/it/schema.rs` lists them.
+//! The platform's tables. `databases`, `fleet_migrations`, `fleet_target`, `job_kinds`, `schema_pool`, `tenant_audit_log`,
+//! `tenant_migrations`, `tenant_schema_target`, `usage_batches`, `usage_counts`, the migrations that a tenant has and the columns
+//! by which `jobs` are queued and leased are not here: they are handled in SQL, and `tests/it/schema.rs` lists them.
 
 diesel::table! {
     platform.plans (name) {

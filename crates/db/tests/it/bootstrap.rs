@@ -6,7 +6,7 @@ use bulkhead_db::{
     fleet::{
         bootstrap::{Logins, bootstrap},
         inspect::{Level, inspect},
-        migrate::{MigrateOptions, TENANT_MIGRATIONS, migrate},
+        migrate::{MigrateOptions, Sets, migrate},
         provision::{Provisioned, provision_tenant},
     },
     platform::tenants::{self, NewTenant},
@@ -78,7 +78,7 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
     site.bootstrap().await??;
 
     let owner = Owner::new(site.pool("bulkhead_provisioner")?, timeouts());
-    migrate(&owner, &MigrateOptions::default(), &|_| {}).await?;
+    migrate(&owner, &Sets::core(), &MigrateOptions::default(), &|_| {}).await?;
     let at = SystemClock.now();
     let slug: Slug = "acme".parse()?;
     let id = site
@@ -105,12 +105,10 @@ async fn a_master_user_that_is_no_superuser_can_set_everything_up() -> Result<()
         })
         .await?
         .id;
-    let built = owner
-        .write(async |tx| provision_tenant(tx, TENANT_MIGRATIONS, id, JobId::mint(at), at).await)
-        .await?;
+    let built = owner.write(async |tx| provision_tenant(tx, id, JobId::mint(at), at).await).await?;
     assert_eq!(built, Provisioned::Built);
 
-    let broken: Vec<_> = inspect(&owner, TENANT_MIGRATIONS)
+    let broken: Vec<_> = inspect(&owner, &Sets::core())
         .await?
         .into_iter()
         // Only a superuser can close the functions of large objects; that is a warning.
@@ -155,8 +153,8 @@ async fn running_it_again_repairs_roles_and_changes_passwords() -> Result<()> {
     let repaired = site.cluster.session(Login::Admin, site.database).await?;
     repaired.batch_execute(&format!("SET ROLE bulkhead_owner; SELECT tenant_roles.remove('{role}')")).await?;
     let owner = Owner::new(site.pool("bulkhead_provisioner")?, timeouts());
-    migrate(&owner, &MigrateOptions::default(), &|_| {}).await?;
-    let broken: Vec<_> = inspect(&owner, TENANT_MIGRATIONS)
+    migrate(&owner, &Sets::core(), &MigrateOptions::default(), &|_| {}).await?;
+    let broken: Vec<_> = inspect(&owner, &Sets::core())
         .await?
         .into_iter()
         .filter(|finding| finding.level == Level::Broken)

@@ -3,14 +3,14 @@
 use anyhow::Result;
 use bulkhead_db::fleet::{
     inspect::{Finding, Level, inspect},
-    migrate::{Migration, TENANT_MIGRATIONS},
+    migrate::Sets,
     provision::schema_pool::build_ahead,
 };
 use bulkhead_domain::{Clock as _, PlanName, SchemaName, SystemClock, TenantId};
 use bulkhead_fixtures::{Cluster, Login, TestDb};
 
 async fn findings(db: &TestDb) -> Result<Vec<Finding>> {
-    Ok(inspect(&db.owner()?, TENANT_MIGRATIONS).await?)
+    Ok(inspect(&db.owner()?, &Sets::core()).await?)
 }
 
 /// The checks that are not well, but for the server's version, which is what is installed here.
@@ -19,16 +19,11 @@ async fn unwell(db: &TestDb) -> Result<Vec<&'static str>> {
     Ok(found.map(|finding| finding.check).collect())
 }
 
-/// The product's newest version.
-fn newest() -> i64 {
-    TENANT_MIGRATIONS.last().map_or(0, Migration::version)
-}
-
 /// Builds a schema ahead; its name.
 async fn ahead(db: &TestDb) -> Result<String> {
     let at = SystemClock.now();
     let id = TenantId::mint(at);
-    db.owner()?.write(async |tx| build_ahead(tx, TENANT_MIGRATIONS, id, at).await).await?;
+    db.owner()?.write(async |tx| build_ahead(tx, id, at).await).await?;
     Ok(SchemaName::of(id).to_string())
 }
 
@@ -97,6 +92,8 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
     let Site { db, a, pooled, .. } = Site::new().await?;
     let name = db.name().to_owned();
     let stranger = format!("t_{}", "0".repeat(26));
+    let all_applied =
+        "UPDATE platform.tenant_schema_versions SET applied = wanted FROM platform.fleet_target";
     let cases = [
         ("default search_path", "ALTER ROLE bulkhead_tenant SET search_path = public".into(), "ALTER ROLE bulkhead_tenant SET search_path = ''".into()),
         ("default search_path", format!("ALTER ROLE bulkhead_tenant IN DATABASE {name} SET search_path = {a}"), format!("ALTER ROLE bulkhead_tenant IN DATABASE {name} RESET search_path")),
@@ -119,7 +116,7 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         ("gate", "ALTER FUNCTION gate.tenant() SET search_path = public".into(), "ALTER FUNCTION gate.tenant() SET search_path = pg_catalog, pg_temp".into()),
         ("gate", "GRANT EXECUTE ON FUNCTION gate.tenant() TO PUBLIC".into(), "REVOKE EXECUTE ON FUNCTION gate.tenant() FROM PUBLIC".into()),
         ("gate", "ALTER VIEW gate.jobs SET (security_barrier = false)".into(), "ALTER VIEW gate.jobs SET (security_barrier = true)".into()),
-        ("tenant versions", "UPDATE platform.tenant_schema_versions SET version = '2' || version WHERE false; UPDATE platform.tenant_schema_versions SET version = '19990101000000'".into(), format!("UPDATE platform.tenant_schema_versions SET version = '{}'", newest())),
+        ("tenant migrations", "UPDATE platform.tenant_schema_versions SET applied = applied - '{[2,3)}'".into(), all_applied.into()),
         ("failed jobs", "INSERT INTO platform.jobs (id, kind, payload, state, max_attempts, finished_at, error) VALUES (gen_random_uuid(), 'keep_house', '{}', 'failed', 1, now(), 'x')".into(), "UPDATE platform.jobs SET finished_at = now() - interval '8 days' WHERE state = 'failed'".into()),
         ("counted usage", "INSERT INTO platform.usage_counts (tenant_id, meter, at, quantity) VALUES (gen_random_uuid(), 'm', now() - interval '16 minutes', 1)".into(), "DELETE FROM platform.usage_counts".into()),
         ("rejected usage", "INSERT INTO platform.usage_batches_rejected (entry, payload, reason) VALUES ('1-1', '', 'x')".into(), "UPDATE platform.usage_batches_rejected SET at = now() - interval '32 days'".into()),
@@ -148,17 +145,63 @@ async fn every_tenant_that_waits_for_nobody_is_noticed() -> Result<()> {
     let back = format!(
         "DELETE FROM platform.tenant_purges; DELETE FROM platform.jobs WHERE kind = 'purge_tenant'; UPDATE platform.tenants SET status = 'active', deleted_at = NULL, purge_after = NULL, restore_to = NULL WHERE id = '{id}'"
     );
-    let newest = newest();
+    let all_wanted = "UPDATE platform.fleet_target SET wanted = (SELECT range_agg(int4range(id, id + 1)) FROM platform.fleet_migrations)";
+    let all_applied =
+        "UPDATE platform.tenant_schema_versions SET applied = wanted FROM platform.fleet_target";
+    let another = |set: &str| {
+        format!(
+            "INSERT INTO platform.fleet_migrations VALUES (99, '{set}', 9, 29990101000000, 'x', 1, ''); {all_wanted}"
+        )
+    };
+    let forget = format!("DELETE FROM platform.fleet_migrations WHERE id = 99; {all_wanted}");
+    let forget = forget.as_str();
     let cases = [
         ("sign-ups", "DELETE FROM platform.jobs".to_owned(), job.clone()),
-        ("sign-ups", "UPDATE platform.jobs SET state = 'failed', error = 'x', finished_at = now()".into(), old),
-        ("sign-ups", format!("UPDATE platform.tenants SET created_at = now() - interval '1 hour' WHERE id = '{waiting}'"), format!("UPDATE platform.tenants SET created_at = now() WHERE id = '{waiting}'")),
+        (
+            "sign-ups",
+            "UPDATE platform.jobs SET state = 'failed', error = 'x', finished_at = now()".into(),
+            old,
+        ),
+        (
+            "sign-ups",
+            format!(
+                "UPDATE platform.tenants SET created_at = now() - interval '1 hour' WHERE id = '{waiting}'"
+            ),
+            format!("UPDATE platform.tenants SET created_at = now() WHERE id = '{waiting}'"),
+        ),
         ("purges", deleted.clone(), back.clone()),
-        ("purges", format!("{deleted}; INSERT INTO platform.tenant_purges (tenant_id, slug) VALUES ('{id}', 'first'); UPDATE platform.tenants SET purge_after = now() WHERE purge_after IS NOT NULL"), back.clone()),
-        ("purged tenants", format!("{deleted}; INSERT INTO platform.tenant_purges (tenant_id, slug, finished_at) VALUES ('{id}', 'first', now())"), back),
-        ("build version", "DELETE FROM platform.tenant_schema_target".into(), format!("INSERT INTO platform.tenant_schema_target (version) VALUES ('{newest}')")),
-        ("build version", "INSERT INTO platform.tenant_migrations VALUES ('1', 'x', 1, ''); UPDATE platform.tenant_schema_target SET version = '1'".into(), format!("UPDATE platform.tenant_schema_target SET version = '{newest}'")),
-        ("tenant versions", "INSERT INTO platform.tenant_migrations VALUES ('3', 'x', 1, ''); UPDATE platform.tenant_schema_target SET version = '3'".into(), format!("UPDATE platform.tenant_schema_target SET version = '{newest}'")),
+        (
+            "purges",
+            format!(
+                "{deleted}; INSERT INTO platform.tenant_purges (tenant_id, slug) VALUES ('{id}', 'first'); UPDATE platform.tenants SET purge_after = now() WHERE purge_after IS NOT NULL"
+            ),
+            back.clone(),
+        ),
+        (
+            "purged tenants",
+            format!(
+                "{deleted}; INSERT INTO platform.tenant_purges (tenant_id, slug, finished_at) VALUES ('{id}', 'first', now())"
+            ),
+            back,
+        ),
+        (
+            "migrations",
+            "CREATE TABLE platform.kept AS TABLE platform.fleet_target; DELETE FROM platform.fleet_target"
+                .into(),
+            "INSERT INTO platform.fleet_target TABLE platform.kept; DROP TABLE platform.kept".into(),
+        ),
+        (
+            "migrations",
+            "UPDATE platform.fleet_target SET wanted = wanted - '{[2,3)}'".into(),
+            all_wanted.into(),
+        ),
+        (
+            "migrations",
+            "UPDATE platform.fleet_migrations SET up = up || ' '".into(),
+            "UPDATE platform.fleet_migrations SET up = substr(up, 1, length(up) - 1)".into(),
+        ),
+        ("tenant migrations", another("core"), forget.into()),
+        ("removed sets", format!("{}; {all_applied}", another("notes")), format!("{forget}; {all_applied}")),
     ];
     noticed(&db, &cases).await
 }

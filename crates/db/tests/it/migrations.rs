@@ -11,14 +11,14 @@ use anyhow::{Context as _, Result};
 use bulkhead_db::{
     DbError, Owner, PoolOptions,
     fleet::migrate::{
-        MigrateOptions, Migration, MigrationReport, Progress, TENANT_MIGRATIONS, migrate, migrate_platform,
+        CORE, MigrateOptions, Migration, MigrationReport, Progress, Sets, migrate, migrate_platform,
         migrate_tenants, revert_platform_once,
     },
 };
 use bulkhead_domain::PlanName;
 use bulkhead_fixtures::{Cluster, Login, TestDb, TestTenant};
 
-use crate::support::catalog;
+use crate::support::{catalog, release_with};
 
 /// A later release's migration, as one would be written.
 const NOTES: Migration = Migration::new(
@@ -35,18 +35,16 @@ const LABELS: Migration = Migration::new(
     "",
 );
 
-fn with_planted() -> Vec<Migration> {
-    let mut set = TENANT_MIGRATIONS.to_vec();
-    set.extend([NOTES, LABELS]);
-    set
+fn with_planted() -> Sets {
+    release_with(&[NOTES, LABELS])
 }
 
 fn options() -> MigrateOptions {
     MigrateOptions { connections: 2, batch: 3, lock_ms: 200, statement_ms: 10_000 }
 }
 
-async fn run(owner: &Owner, set: &[Migration]) -> Result<MigrationReport> {
-    Ok(migrate_tenants(owner, set, &options(), &|_| {}).await?)
+async fn run(owner: &Owner, sets: &Sets) -> Result<MigrationReport> {
+    Ok(migrate_tenants(owner, sets, &options(), &|_| {}).await?)
 }
 
 async fn tenants(db: &TestDb, count: usize) -> Result<Vec<TestTenant>> {
@@ -58,7 +56,9 @@ async fn tenants(db: &TestDb, count: usize) -> Result<Vec<TestTenant>> {
 }
 
 async fn at_newest(db: &TestDb) -> Result<usize> {
-    let sql = "SELECT count(*) FROM platform.tenant_schema_versions WHERE version = '29990101000001' AND error IS NULL";
+    let sql =
+        "SELECT count(*) FROM platform.tenant_schema_versions JOIN platform.fleet_migrations ON applied @> id
+        WHERE name = '2999-01-01-000001_labels' AND error IS NULL";
     Ok(db.value(sql).await?.parse()?)
 }
 
@@ -76,7 +76,7 @@ impl Events {
             Progress::Pending(count) => self.pending.fetch_add(count, Ordering::SeqCst),
             Progress::Migrated(_) => self.migrated.fetch_add(1, Ordering::SeqCst),
             Progress::Failed(..) => self.failed.fetch_add(1, Ordering::SeqCst),
-            Progress::Platform(_) => 0,
+            Progress::Plan(_) | Progress::Platform(_) => 0,
         };
     }
 
@@ -214,10 +214,7 @@ async fn each_tenant_migration_goes_back_to_the_one_before() -> Result<()> {
             "CREATE ROLE {schema}; SET ROLE bulkhead_owner; CREATE SCHEMA {schema}; SET search_path = {schema}"
         ))
         .await?;
-    let names: Vec<_> = TENANT_MIGRATIONS.iter().map(|migration| migration.name().to_owned()).collect();
-    let mut seen = Vec::new();
     for directory in directories("tenant")? {
-        seen.push(directory.file_name().and_then(|name| name.to_str()).context("name")?.to_owned());
         let before = catalog(&db, &[&schema]).await?;
         let read = |file: &str| -> Result<String> {
             Ok(fs::read_to_string(directory.join(file))?.replace(":\"tenant\"", &schema))
@@ -228,7 +225,6 @@ async fn each_tenant_migration_goes_back_to_the_one_before() -> Result<()> {
         assert_eq!(catalog(&db, &[&schema]).await?, before, "{}", directory.display());
         admin.batch_execute(&read("up.sql")?).await?;
     }
-    assert_eq!(names, seen, "what is embedded is what lies in the directory");
     Ok(())
 }
 
@@ -306,10 +302,11 @@ async fn one_bad_tenant_is_marked_and_stops_nobody_else() -> Result<()> {
     assert!(error.contains("already exists"), "{error}");
     assert_eq!(events.counts(), [8, 7, 1]);
     assert_eq!(catalog(&db, &[&bad.schema()]).await?, before, "the bad tenant's schema is as it was");
-    let row = "SELECT tenant_id || ' ' || version FROM platform.tenant_schema_versions
-        WHERE error LIKE '%already exists%' AND failed_at IS NOT NULL";
-    let old = TENANT_MIGRATIONS.last().context("set")?.version();
-    assert_eq!(db.value(row).await?, format!("{} {old}", bad.id.uuid()));
+    // What it has is what it had: those of the core that were there before.
+    let row = "SELECT tenant_id || ' ' || applied FROM platform.tenant_schema_versions
+        WHERE error LIKE 'core/2999-01-01-000000_notes: %already exists%' AND failed_at IS NOT NULL";
+    let had = format!("{} {{[1,{})}}", bad.id.uuid(), CORE.tenant().len() + 1);
+    assert_eq!(db.value(row).await?, had);
 
     // Still bad: tried once more, and nobody else is touched.
     let again = run(&owner, &with_planted()).await?;
@@ -399,8 +396,9 @@ async fn a_run_that_is_cut_short_is_resumed_by_the_next() -> Result<()> {
     assert!((1..9).contains(&done), "{done} of 9");
     for tenant in &all {
         let sql = format!(
-            "SELECT (v.version = '29990101000001') = (to_regclass('{}.notes') IS NOT NULL)
-             FROM platform.tenant_schema_versions v WHERE tenant_id = '{}'",
+            "SELECT (applied @> id) = (to_regclass('{}.notes') IS NOT NULL)
+             FROM platform.tenant_schema_versions, platform.fleet_migrations
+             WHERE name = '2999-01-01-000001_labels' AND tenant_id = '{}'",
             tenant.schema(),
             tenant.id.uuid()
         );
@@ -415,9 +413,9 @@ async fn a_run_that_is_cut_short_is_resumed_by_the_next() -> Result<()> {
 async fn two_runs_at_once_share_the_work() -> Result<()> {
     let db = TestDb::unmigrated().await?;
     let (one, two) = (db.owner()?, db.owner()?);
-    let fast = options();
+    let (core, fast) = (Sets::core(), options());
     let silent = |_: Progress<'_>| {};
-    let (a, b) = tokio::join!(migrate(&one, &fast, &silent), migrate(&two, &fast, &silent));
+    let (a, b) = tokio::join!(migrate(&one, &core, &fast, &silent), migrate(&two, &core, &fast, &silent));
     assert_eq!(a?.platform_applied.len() + b?.platform_applied.len(), directories("platform")?.len());
 
     tenants(&db, 10).await?;
@@ -441,18 +439,19 @@ async fn a_run_with_nothing_to_do_does_not_ask_each_of_ten_thousand_tenants() ->
     let db = TestDb::new().await?;
     tenants(&db, 3).await?;
     let owner = db.owner_with(TestDb::pool_options(1))?;
-    let report = run(&owner, TENANT_MIGRATIONS).await?;
+    let report = run(&owner, &Sets::core()).await?;
     assert_eq!((report.migrated, report.already), (0, 3));
     db.sql(
         "INSERT INTO platform.tenants (id, slug, name, role_name, status, plan, created_at, updated_at)
              SELECT gen_random_uuid(), 'made-up-' || n, 'x', 't_' || lpad(n::text, 26, '0'), 'active', 'free', now(), now()
              FROM generate_series(1, 10000) n;
-         INSERT INTO platform.tenant_schema_versions (tenant_id, version, migrated_at)
-             SELECT id, '29990101000001', now() FROM platform.tenants ON CONFLICT DO NOTHING; ANALYZE",
+         INSERT INTO platform.tenant_schema_versions (tenant_id, version, applied, migrated_at)
+             SELECT id, '99990101000000', wanted, now() FROM platform.tenants, platform.fleet_target
+             ON CONFLICT DO NOTHING; ANALYZE",
     )
     .await?;
     let before = transactions(&db).await?;
-    let report = run(&owner, TENANT_MIGRATIONS).await?;
+    let report = run(&owner, &Sets::core()).await?;
     assert_eq!((report.migrated, report.already), (0, 10_003));
     // A backend tells what it has done when it ends.
     drop(owner);
@@ -466,10 +465,9 @@ async fn a_run_with_nothing_to_do_does_not_ask_each_of_ten_thousand_tenants() ->
 }
 
 /// A set whose newest migration is this SQL, which may use the sequence `platform.tries` to count how often it is run.
-async fn counting(db: &TestDb, up: &'static str) -> Result<Vec<Migration>> {
+async fn counting(db: &TestDb, up: &'static str) -> Result<Sets> {
     db.sql("CREATE SEQUENCE platform.tries; ALTER SEQUENCE platform.tries OWNER TO bulkhead_owner").await?;
-    let slow = Migration::new("2999-01-01-000000_slow", up, "");
-    Ok(TENANT_MIGRATIONS.iter().copied().chain([slow]).collect())
+    Ok(release_with(&[Migration::new("2999-01-01-000000_slow", up, "")]))
 }
 
 async fn tries(db: &TestDb) -> Result<i64> {
@@ -505,7 +503,10 @@ async fn a_tenant_that_is_slower_than_an_answer_stops_nobody_else() -> Result<()
     let report = migrate_tenants(&owner, &set, &MigrateOptions { batch: 20, ..options() }, &|_| {}).await?;
     assert_eq!(report.migrated, 3);
     let [(failed, error)] = &report.failed[..] else { anyhow::bail!("{:?}", report.failed) };
-    assert_eq!((*failed, error.as_str()), (all[1].id, "the database did not answer in time"));
+    assert_eq!(
+        (*failed, error.as_str()),
+        (all[1].id, "core/2999-01-01-000000_slow: the database did not answer in time")
+    );
     // The rehearsal; the batch as far as the slow one; each alone, the slow one once.
     assert_eq!(tries(&db).await?, 1 + 2 + 4);
     Ok(())

@@ -4,20 +4,18 @@ use anyhow::{Context as _, Result};
 use bulkhead_db::{
     DbError, Owner,
     fleet::{
-        migrate::{Migration, TENANT_MIGRATIONS},
+        migrate::{MigrateOptions, Migration, migrate_tenants},
         provision::{Provisioned, provision_tenant},
     },
 };
 use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{TestDb, TestTenant};
 
-async fn build(owner: &Owner, tenant: TenantId) -> Result<Provisioned, DbError> {
-    build_with(owner, TENANT_MIGRATIONS, tenant).await
-}
+use crate::support::release_with;
 
-async fn build_with(owner: &Owner, set: &[Migration], tenant: TenantId) -> Result<Provisioned, DbError> {
+async fn build(owner: &Owner, tenant: TenantId) -> Result<Provisioned, DbError> {
     let at = SystemClock.now();
-    owner.write(async |tx| provision_tenant(tx, set, tenant, JobId::mint(at), at).await).await
+    owner.write(async |tx| provision_tenant(tx, tenant, JobId::mint(at), at).await).await
 }
 
 /// Role, schema, recorded version, pending owner, status: what is there of a tenant.
@@ -94,11 +92,17 @@ async fn two_that_build_the_same_tenant_wait_for_each_other() -> Result<()> {
 
 #[tokio::test]
 async fn a_backend_that_dies_half_way_leaves_nothing_behind() -> Result<()> {
-    const SLOW: &[Migration] = &[Migration::new("2000-01-01-000000_slow", "SELECT pg_sleep(30);", "")];
-    let slow: Vec<Migration> = TENANT_MIGRATIONS.iter().chain(SLOW).copied().collect();
+    // Slow where a table says so.
+    const SLOW: Migration = Migration::new(
+        "2999-01-01-000000_slow",
+        "SELECT pg_sleep(30) WHERE to_regclass('platform.slow') IS NOT NULL;",
+        "",
+    );
     let db = TestDb::new().await?;
-    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let owner = db.owner()?;
+    migrate_tenants(&owner, &release_with(&[SLOW]), &MigrateOptions::default(), &|_| {}).await?;
+    db.sql("CREATE TABLE platform.slow ()").await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let kill = async {
         // The role and the whole schema are made before the sleep; the backend is killed in it.
         let sleeping = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -108,12 +112,13 @@ async fn a_backend_that_dies_half_way_leaves_nothing_behind() -> Result<()> {
         }
         Ok::<_, anyhow::Error>(())
     };
-    let (built, killed) = tokio::join!(build_with(&owner, &slow, tenant.id), kill);
+    let (built, killed) = tokio::join!(build(&owner, tenant.id), kill);
     killed?;
     let error = built.err().context("it was killed")?;
     assert!(error.is_transient(), "{error:?}");
     assert_eq!(state(&db, &tenant).await?, "pending provisioning");
     // The next attempt finds nothing in its way.
+    db.sql("DROP TABLE platform.slow").await?;
     assert_eq!(build(&owner, tenant.id).await?, Provisioned::Built);
     assert_eq!(state(&db, &tenant).await?, "role schema version active");
     Ok(())
@@ -127,7 +132,7 @@ async fn what_the_caller_does_in_the_same_transaction_decides() -> Result<()> {
     let refused = db
         .owner()?
         .write(async |tx| {
-            provision_tenant(tx, TENANT_MIGRATIONS, tenant.id, JobId::mint(at), at).await?;
+            provision_tenant(tx, tenant.id, JobId::mint(at), at).await?;
             Err::<(), _>(DbError::Busy)
         })
         .await;

@@ -5,7 +5,7 @@ use bulkhead_db::{
     Authority, DbError, Owner, PageRequest, Pool, Timeouts,
     fleet::{
         inspect::{Level, inspect},
-        migrate::TENANT_MIGRATIONS,
+        migrate::Sets,
         provision::{Provisioned, provision_tenant, schema_pool::build_ahead},
         purge::{Advanced, COUNTED, Receipt, Step, advance},
     },
@@ -75,7 +75,7 @@ async fn let_time_pass(db: &TestDb, id: TenantId) -> Result<()> {
 }
 
 async fn unwell(db: &TestDb) -> Result<Vec<(&'static str, String)>> {
-    let found = inspect(&db.owner()?, TENANT_MIGRATIONS).await?;
+    let found = inspect(&db.owner()?, &Sets::core()).await?;
     let found = found.into_iter().filter(|f| f.level != Level::Ok && f.check != "server");
     Ok(found.map(|finding| (finding.check, finding.detail)).collect())
 }
@@ -428,7 +428,7 @@ async fn a_tenant_that_was_never_built_is_withdrawn_at_once() -> Result<()> {
     let db = TestDb::new().await?;
     let at = SystemClock.now();
     let (owner, pooled) = (db.owner()?, TenantId::mint(at));
-    owner.write(async |tx| build_ahead(tx, TENANT_MIGRATIONS, pooled, at).await).await?;
+    owner.write(async |tx| build_ahead(tx, pooled, at).await).await?;
     for (slug, there) in [("pooled", "schema role pool owner"), ("bare", "owner")] {
         let tenant = db.sign_up(slug, PlanName::FREE).await?;
         assert_eq!(traces(&db, &tenant).await?, there);
@@ -441,8 +441,7 @@ async fn a_tenant_that_was_never_built_is_withdrawn_at_once() -> Result<()> {
         assert_eq!(db.value(&jobs).await?, "1", "its purge has begun");
         assert!(restore(&db, tenant.id).await?.is_none());
         // The job that was to build it comes too late.
-        let late = owner
-            .write(async |tx| provision_tenant(tx, TENANT_MIGRATIONS, tenant.id, JobId::mint(at), at).await);
+        let late = owner.write(async |tx| provision_tenant(tx, tenant.id, JobId::mint(at), at).await);
         assert_eq!(late.await?, Provisioned::Withdrawn);
         let receipt = purge(&db, tenant.id).await?;
         assert_eq!((receipt.schema, receipt.pending_owner, receipt.audit_kept), (slug == "pooled", true, 0));

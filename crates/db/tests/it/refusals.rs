@@ -10,7 +10,7 @@ use anyhow::Result;
 use bulkhead_db::{
     Db, DbError, JsonText, Owner, Pool, PoolOptions,
     fleet::{
-        migrate::{MigrateOptions, Migration, TENANT_MIGRATIONS, migrate_tenants},
+        migrate::{MigrateOptions, Migration, migrate_tenants},
         provision::provision_tenant,
     },
     tenant::resources,
@@ -21,6 +21,8 @@ use bulkhead_servers::Scratch;
 use bulkhead_telemetry::{Metrics, metrics::DbFailure};
 use futures::future::join_all;
 use serde_json::json;
+
+use crate::support::release_with;
 
 /// Connections that count what fails on them.
 struct Measured {
@@ -105,11 +107,10 @@ async fn a_database_that_takes_no_writes_refuses_for_now() -> Result<()> {
     // What builds and migrates leaves nothing behind, and is no fault of the tenants.
     let waiting = TestTenant { id: bulkhead_domain::TenantId::mint(SystemClock.now()), ..tenant.clone() };
     let at = SystemClock.now();
-    let build =
-        async |tx: &mut _| provision_tenant(tx, TENANT_MIGRATIONS, waiting.id, JobId::mint(at), at).await;
+    let build = async |tx: &mut _| provision_tenant(tx, waiting.id, JobId::mint(at), at).await;
     let built = database.owner()?.write(build).await.map(drop);
     assert!(refused(&built, DbFailure::ReadOnly), "{built:?}");
-    let next = [TENANT_MIGRATIONS, &[Migration::new("2999-01-01-000000_n", "SELECT 1", "")]].concat();
+    let next = release_with(&[Migration::new("2999-01-01-000000_n", "SELECT 1", "")]);
     let migrated =
         migrate_tenants(&database.owner()?, &next, &MigrateOptions::default(), &|_| {}).await.map(drop);
     assert!(refused(&migrated, DbFailure::ReadOnly), "{migrated:?}");
@@ -210,7 +211,7 @@ async fn a_full_disk_refuses_for_now_and_leaves_nothing_half_done() -> Result<()
         SELECT gen_random_uuid(), 'n', 'k', jsonb_build_object('x', (
             SELECT string_agg(md5(random()::text || n || m), '') FROM generate_series(1, 20000) n)), 'o', now(), now()
         FROM generate_series(1, 8) m";
-    let next = [TENANT_MIGRATIONS, &[Migration::new("2999-01-01-000000_n", up, "")]].concat();
+    let next = release_with(&[Migration::new("2999-01-01-000000_n", up, "")]);
     let migrated =
         migrate_tenants(&database.owner()?, &next, &MigrateOptions::default(), &|_| {}).await.map(drop);
     assert!(refused(&migrated, DbFailure::DiskFull), "{migrated:?}");
@@ -247,7 +248,7 @@ async fn limits_of_the_server_refuse_for_now() -> Result<()> {
     let database = TestDb::on(Cluster::start(few_locks, None).await?).await?;
     let owner = database.owner()?;
     let batch = async |owner: &Owner, up: &'static str| {
-        let set = [TENANT_MIGRATIONS, &[Migration::new("2999-01-01-000000_n", up, "")]].concat();
+        let set = release_with(&[Migration::new("2999-01-01-000000_n", up, "")]);
         migrate_tenants(owner, &set, &MigrateOptions::default(), &|_| {}).await.map(drop)
     };
     let locks = batch(

@@ -14,8 +14,10 @@ use bulkhead_domain::PlanName;
 use bulkhead_fixtures::TestDb;
 
 /// What is in the database and handled in SQL alone: a table, and its column or `*` for all of it.
-const IN_SQL_ALONE: [(&str, &str); 14] = [
+const IN_SQL_ALONE: [(&str, &str); 17] = [
     ("platform.databases", "*"),
+    ("platform.fleet_migrations", "*"),
+    ("platform.fleet_target", "*"),
     ("platform.job_kinds", "*"),
     ("platform.schema_pool", "*"),
     ("platform.tenant_audit_log", "*"),
@@ -23,6 +25,7 @@ const IN_SQL_ALONE: [(&str, &str); 14] = [
     ("platform.tenant_schema_target", "*"),
     ("platform.usage_batches", "*"),
     ("platform.usage_counts", "*"),
+    ("platform.tenant_schema_versions", "applied"),
     // How jobs are queued and leased.
     ("platform.jobs", "idempotency_key"),
     ("platform.jobs", "lane"),

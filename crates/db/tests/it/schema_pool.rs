@@ -7,8 +7,8 @@ use bulkhead_db::{
     Authority, DbError, Owner,
     fleet::{
         migrate::{
-            MigrateOptions, Migration, MigrationReport, TENANT_MIGRATIONS, migrate, migrate_platform,
-            migrate_tenants, revert_platform_once,
+            MigrateOptions, Migration, MigrationReport, Sets, migrate, migrate_platform, migrate_tenants,
+            revert_platform_once,
         },
         provision::{
             Provisioned, provision_tenant,
@@ -21,7 +21,7 @@ use bulkhead_domain::{Clock as _, JobId, PlanName, SchemaName, Slug, SystemClock
 use bulkhead_fixtures::{Login, TestDb};
 use tokio::sync::Barrier;
 
-use crate::support::catalog;
+use crate::support::{catalog, release_with};
 
 /// A later release's migration.
 const NEXT: Migration = Migration::new(
@@ -30,29 +30,29 @@ const NEXT: Migration = Migration::new(
     "",
 );
 
-fn newer() -> Vec<Migration> {
-    TENANT_MIGRATIONS.iter().copied().chain([NEXT]).collect()
+fn newer() -> Sets {
+    release_with(&[NEXT])
 }
 
-async fn ahead(owner: &Owner, set: &[Migration]) -> Result<TenantId, DbError> {
+async fn ahead(owner: &Owner) -> Result<TenantId, DbError> {
     let at = SystemClock.now();
     let id = TenantId::mint(at);
-    owner.write(async |tx| build_ahead(tx, set, id, at).await).await?;
+    owner.write(async |tx| build_ahead(tx, id, at).await).await?;
     Ok(id)
 }
 
-async fn provision(owner: &Owner, set: &[Migration], id: TenantId) -> Result<Provisioned, DbError> {
+async fn provision(owner: &Owner, id: TenantId) -> Result<Provisioned, DbError> {
     let at = SystemClock.now();
-    owner.write(async |tx| provision_tenant(tx, set, id, JobId::mint(at), at).await).await
+    owner.write(async |tx| provision_tenant(tx, id, JobId::mint(at), at).await).await
 }
 
 async fn ready(owner: &Owner) -> Result<usize, DbError> {
     owner.write(async |tx| count_ready(tx).await).await
 }
 
-/// Migrates as a release that knows this set.
-async fn release(owner: &Owner, set: &[Migration]) -> Result<MigrationReport, DbError> {
-    migrate_tenants(owner, set, &MigrateOptions::default(), &|_| {}).await
+/// Migrates as a release that has these sets.
+async fn release(owner: &Owner, sets: &Sets) -> Result<MigrationReport, DbError> {
+    migrate_tenants(owner, sets, &MigrateOptions::default(), &|_| {}).await
 }
 
 /// Drops all that is too much; how many it were.
@@ -105,14 +105,14 @@ async fn a_tenant_moves_into_a_schema_that_equals_a_fresh_one() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
     let fresh = db.create_tenant("fresh", PlanName::FREE).await?;
-    let id = ahead(&owner, TENANT_MIGRATIONS).await?;
+    let id = ahead(&owner).await?;
     assert_eq!(state(&db, id).await?, "role schema ready");
     let built = number(&db, id).await?;
 
     let tenant = db.sign_up("acme", PlanName::FREE).await?;
     assert_eq!(tenant.id, id);
     assert_eq!(state(&db, id).await?, "role schema taken provisioning");
-    assert_eq!(provision(&owner, TENANT_MIGRATIONS, id).await?, Provisioned::Built);
+    assert_eq!(provision(&owner, id).await?, Provisioned::Built);
     assert_eq!(state(&db, id).await?, "role schema version active");
     assert_eq!(number(&db, id).await?, built, "it was built again");
     let (moved_in, from_nothing) =
@@ -130,7 +130,7 @@ async fn a_tenant_moves_into_a_schema_that_equals_a_fresh_one() -> Result<()> {
         WHERE m.rolname !~ '^bulkhead_creator_' AND";
     let of = |name: String| format!("{memberships} '{name}' IN (m.rolname, g.rolname)");
     assert_eq!(db.value(&of(schema(id))).await?, db.value(&of(fresh.schema())).await?);
-    assert_eq!(provision(&owner, TENANT_MIGRATIONS, id).await?, Provisioned::AlreadyActive);
+    assert_eq!(provision(&owner, id).await?, Provisioned::AlreadyActive);
     Ok(())
 }
 
@@ -138,16 +138,16 @@ async fn a_tenant_moves_into_a_schema_that_equals_a_fresh_one() -> Result<()> {
 async fn the_oldest_is_taken_first_one_that_is_behind_last_and_then_none() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let behind = ahead(&owner, TENANT_MIGRATIONS).await?;
+    let behind = ahead(&owner).await?;
     release(&owner, &newer()).await?;
-    let (first, second) = (ahead(&owner, &newer()).await?, ahead(&owner, &newer()).await?);
+    let (first, second) = (ahead(&owner).await?, ahead(&owner).await?);
     let mut taken = Vec::new();
     for number in 0..4 {
         taken.push(db.sign_up(&format!("tenant-{number}"), PlanName::FREE).await?.id);
     }
     assert_eq!(taken[..3], [first, second, behind]);
     assert_eq!(state(&db, taken[3]).await?, "provisioning");
-    assert_eq!(provision(&owner, &newer(), taken[3]).await?, Provisioned::Built);
+    assert_eq!(provision(&owner, taken[3]).await?, Provisioned::Built);
     assert_eq!(state(&db, taken[3]).await?, "role schema version active");
     Ok(())
 }
@@ -155,7 +155,7 @@ async fn the_oldest_is_taken_first_one_that_is_behind_last_and_then_none() -> Re
 #[tokio::test]
 async fn a_tenant_that_has_an_id_keeps_it() -> Result<()> {
     let db = TestDb::new().await?;
-    let id = ahead(&db.owner()?, TENANT_MIGRATIONS).await?;
+    let id = ahead(&db.owner()?).await?;
     let own = TenantId::mint(SystemClock.now());
     let slug: Slug = "acme".parse()?;
     let new = order(Some(own), &slug);
@@ -170,7 +170,7 @@ async fn a_tenant_that_has_an_id_keeps_it() -> Result<()> {
 async fn two_that_sign_up_at_once_take_two() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let mut built = [ahead(&owner, TENANT_MIGRATIONS).await?, ahead(&owner, TENANT_MIGRATIONS).await?];
+    let mut built = [ahead(&owner).await?, ahead(&owner).await?];
     built.sort_unstable();
     let (pools, both_have_taken) = (db.db()?, Barrier::new(2));
     let sign_up = async |slug: &str| {
@@ -196,7 +196,7 @@ async fn a_sign_up_that_fails_gives_back_what_it_took() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
     db.sign_up("acme", PlanName::FREE).await?;
-    let id = ahead(&owner, TENANT_MIGRATIONS).await?;
+    let id = ahead(&owner).await?;
     let taken = db.sign_up("acme", PlanName::FREE).await;
     assert!(format!("{:?}", taken.unwrap_err()).contains("tenants_slug_key"));
     assert_eq!(state(&db, id).await?, "role schema ready");
@@ -208,7 +208,7 @@ async fn a_sign_up_that_fails_gives_back_what_it_took() -> Result<()> {
 async fn one_that_is_behind_is_built_anew_for_its_tenant() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let id = ahead(&owner, TENANT_MIGRATIONS).await?;
+    let id = ahead(&owner).await?;
     let built = number(&db, id).await?;
     // Nothing in it may outlive it.
     db.sql(&format!("CREATE TABLE {}.stray (x int)", schema(id))).await?;
@@ -218,7 +218,7 @@ async fn one_that_is_behind_is_built_anew_for_its_tenant() -> Result<()> {
     assert_eq!((report.migrated, report.failed.len()), (0, 0));
     assert_eq!(number(&db, id).await?, built);
 
-    assert_eq!(provision(&owner, &newer(), id).await?, Provisioned::Built);
+    assert_eq!(provision(&owner, id).await?, Provisioned::Built);
     assert_eq!(state(&db, id).await?, "role schema version active");
     assert_ne!(number(&db, id).await?, built);
     let fresh = db.create_tenant_with(&newer(), "fresh", PlanName::FREE).await?;
@@ -246,7 +246,7 @@ async fn building_ahead_and_migrating_wait_for_each_other() -> Result<()> {
         migration.batch_execute("COMMIT").await?;
         anyhow::Ok(())
     };
-    let both = async { tokio::join!(ahead(&owner, TENANT_MIGRATIONS), waits) };
+    let both = async { tokio::join!(ahead(&owner), waits) };
     let (built, waited) = tokio::time::timeout(Duration::from_secs(20), both).await?;
     waited?;
     assert_eq!(state(&db, built?).await?, "role schema ready");
@@ -259,7 +259,7 @@ async fn what_is_too_much_or_behind_is_dropped_and_what_is_taken_is_not() -> Res
     let owner = db.owner()?;
     let mut ids = Vec::new();
     for _ in 0..4 {
-        ids.push(ahead(&owner, TENANT_MIGRATIONS).await?);
+        ids.push(ahead(&owner).await?);
     }
     assert_eq!(ready(&owner).await?, 4);
     assert_eq!(trim(&owner, 4).await?, 0);
@@ -271,7 +271,7 @@ async fn what_is_too_much_or_behind_is_dropped_and_what_is_taken_is_not() -> Res
     // A newer release: all are behind, whether or not so many are wanted.
     release(&owner, &newer()).await?;
     assert_eq!(ready(&owner).await?, 0);
-    let next = ahead(&owner, &newer()).await?;
+    let next = ahead(&owner).await?;
     assert_eq!(trim(&owner, 8).await?, 2);
     assert_eq!(state(&db, ids[1]).await?, "");
     assert_eq!(state(&db, next).await?, "role schema ready");
@@ -285,7 +285,7 @@ async fn what_is_too_much_or_behind_is_dropped_and_what_is_taken_is_not() -> Res
 async fn one_that_a_sign_up_is_about_to_take_is_not_dropped() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let id = ahead(&owner, TENANT_MIGRATIONS).await?;
+    let id = ahead(&owner).await?;
     let sign_up = db.session(Login::Platform).await?;
     sign_up
         .batch_execute(
@@ -302,12 +302,13 @@ async fn one_that_a_sign_up_is_about_to_take_is_not_dropped() -> Result<()> {
 #[tokio::test]
 async fn the_platform_may_take_schemas_and_nothing_else() -> Result<()> {
     let db = TestDb::new().await?;
-    ahead(&db.owner()?, TENANT_MIGRATIONS).await?;
+    ahead(&db.owner()?).await?;
     let platform = db.session(Login::Platform).await?;
     platform.batch_execute("SET ROLE bulkhead_platform_rw; SET search_path = platform").await?;
     for sql in [
         "DELETE FROM schema_pool",
         "UPDATE schema_pool SET version = '3'",
+        "UPDATE schema_pool SET applied = '{}'",
         "UPDATE schema_pool SET tenant_id = gen_random_uuid()",
         "INSERT INTO schema_pool SELECT gen_random_uuid(), 't_00000000000000000000000000', '', now()",
         "TRUNCATE schema_pool",
@@ -323,8 +324,8 @@ async fn the_platform_may_take_schemas_and_nothing_else() -> Result<()> {
 async fn the_table_stays_while_there_are_schemas_that_only_it_knows_of() -> Result<()> {
     let db = TestDb::unmigrated().await?;
     let owner = db.owner()?;
-    let report = migrate(&owner, &MigrateOptions::default(), &|_| {}).await?;
-    ahead(&owner, TENANT_MIGRATIONS).await?;
+    let report = migrate(&owner, &Sets::core(), &MigrateOptions::default(), &|_| {}).await?;
+    ahead(&owner).await?;
     // What came after the pool can go, the pool cannot.
     let mut later = report.platform_applied;
     while later.last().is_some_and(|name| !name.ends_with("schema_pool")) {
@@ -334,7 +335,7 @@ async fn the_table_stays_while_there_are_schemas_that_only_it_knows_of() -> Resu
     let refused = revert_platform_once(&owner).await.unwrap_err().to_string();
     assert!(refused.contains("BULKHEAD_SCHEMA_POOL=0"), "{refused}");
     assert!(!migrate_platform(&owner, &MigrateOptions::default()).await?.is_empty());
-    release(&owner, TENANT_MIGRATIONS).await?;
+    release(&owner, &Sets::core()).await?;
     assert_eq!(trim(&owner, 0).await?, 1);
     while revert_platform_once(&owner).await.is_ok() {}
     assert_eq!(db.value("SELECT to_regclass('platform.schema_pool')").await?, "");

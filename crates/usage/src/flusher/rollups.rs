@@ -178,6 +178,7 @@ const fn trouble(error: &DbError) -> Trouble {
         | DbError::Unreadable(_)
         | DbError::Outdated
         | DbError::NotMigrated
+        | DbError::MigrationChanged { .. }
         | DbError::Refused { .. }
         | DbError::Setup(_)
         | DbError::Query(_) => Trouble::Certain,

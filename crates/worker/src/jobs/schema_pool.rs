@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use bulkhead_db::{
     DbError,
-    fleet::{
-        migrate::TENANT_MIGRATIONS,
-        provision::schema_pool::{build_ahead, count_ready, drop_surplus},
-    },
+    fleet::provision::schema_pool::{build_ahead, count_ready, drop_surplus},
 };
 use bulkhead_domain::TenantId;
 use bulkhead_jobs::FillSchemaPool;
@@ -41,7 +38,7 @@ impl JobHandler for FillSchemaPool {
             let (at, batch) = (run.now(), BATCH.min(missing - built));
             let build = async |tx: &mut _| {
                 for _ in 0..batch {
-                    build_ahead(tx, TENANT_MIGRATIONS, TenantId::mint(at), at).await?;
+                    build_ahead(tx, TenantId::mint(at), at).await?;
                 }
                 Ok(())
             };

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bulkhead_db::{
     Authority, DbError,
     fleet::{
-        migrate::TENANT_MIGRATIONS,
         provision::{Provisioned, provision_tenant},
         purge::{Advanced, advance},
     },
@@ -29,7 +28,7 @@ impl JobHandler for ProvisionTenant {
             return Err(JobError::abort("there is no such tenant"));
         }
         let build = async |tx: &mut _| {
-            let built = provision_tenant(tx, TENANT_MIGRATIONS, self.tenant, run.id(), run.now()).await?;
+            let built = provision_tenant(tx, self.tenant, run.id(), run.now()).await?;
             let outcome = match built {
                 Provisioned::Built => "built",
                 Provisioned::AlreadyActive => "already_active",

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bulkhead_db::{
-    Authority, DbError,
-    fleet::migrate::{Migration, TENANT_MIGRATIONS},
-    gate,
+    Authority, DbError, gate,
     platform::queue::{self, JobState},
     tenant,
 };
@@ -118,7 +116,7 @@ async fn usage_in_the_stream_is_billed_within_seconds() -> Result<()> {
 
 #[tokio::test]
 async fn what_a_tenants_transaction_has_counted_is_billed_within_seconds() -> Result<()> {
-    let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
     let test = async {
         let worker = start(&db, &redis)?;
         let tenant = db.create_tenant("acme", PlanName::FREE).await?;
@@ -261,16 +259,16 @@ async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
     LocalSet::new().run_until(test).await
 }
 
-/// What waits to be taken: how many are of which version, and how many schemas there are at all.
+/// What waits to be taken: how many have which migrations, and how many schemas there are at all.
 const POOL: &str = "SELECT concat_ws(' ', \
-     (SELECT string_agg(n || ' of ' || version, ', ' ORDER BY version) \
-      FROM (SELECT version, count(*) AS n FROM platform.schema_pool WHERE taken_at IS NULL GROUP BY version) v), \
+     (SELECT string_agg(n || ' of ' || applied, ', ' ORDER BY applied) \
+      FROM (SELECT applied, count(*) AS n FROM platform.schema_pool WHERE taken_at IS NULL GROUP BY applied) v), \
      'in', (SELECT count(*) FROM pg_namespace WHERE nspname ~ '^t_'))";
 
 #[tokio::test]
 async fn the_pool_of_schemas_is_filled_renewed_and_emptied_as_it_is_set() -> Result<()> {
     let (db, redis) = (core_database().await?, TestRedis::start().await?);
-    let newest = TENANT_MIGRATIONS.last().map_or(0, Migration::version);
+    let newest = db.value("SELECT wanted FROM platform.fleet_target").await?;
     let with = |schema_pool| WorkerOptions { schema_pool, ..options() };
     let start = |schema_pool| Worker::start_with(&db, &redis.url(), with(schema_pool), core());
     let now = format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", FillSchemaPool::KIND);
@@ -292,8 +290,8 @@ async fn the_pool_of_schemas_is_filled_renewed_and_emptied_as_it_is_set() -> Res
         assert_eq!(db.db()?.read(tenant.proven(), find).await?.unwrap().email, tenant.owner_email);
         assert_eq!(db.value(POOL).await?, format!("2 of {newest} in 3"), "more than half is left");
 
-        // What an older program has left is replaced, and counts as gone.
-        let behind = "UPDATE platform.schema_pool SET version = '1' \
+        // What lacks something is replaced, and counts as gone.
+        let behind = "UPDATE platform.schema_pool SET applied = '{[1,2)}' \
             WHERE tenant_id = (SELECT min(tenant_id::text)::uuid FROM platform.schema_pool) RETURNING role_name";
         let behind = db.value(behind).await?;
         db.sql(&now).await?;

@@ -1,12 +1,6 @@
 //! Whether every tenant is what its row says: built, being built, kept, or gone without a trace.
 
-use diesel::sql_types::Text;
-
-use super::{Check, Finding, Level, judge};
-use crate::{
-    engine::{error::DbResult, scope::OwnerTx},
-    fleet::migrate::{Migration, newest, target::read_target},
-};
+use super::{Check, Level};
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -125,58 +119,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "failed migrations",
         level: Level::Broken,
-        well: "no tenant is stuck at an old version",
+        well: "no tenant is stuck at a migration that fails",
         sql: "SELECT slug || ': ' || error AS offender FROM tenant_schema_versions JOIN tenants ON id = tenant_id
             WHERE error IS NOT NULL ORDER BY failed_at DESC",
     },
 ];
-
-/// Whether every tenant has the version that tenants are built at, and this program knows that version.
-pub(super) async fn versions(tx: &mut OwnerTx, migrations: &[Migration]) -> DbResult<Vec<Finding>> {
-    let target = read_target(tx).await?;
-    let query = diesel::sql_query(
-        "SELECT slug || ' is at ' || v.version AS offender FROM tenant_schema_versions v JOIN tenants ON id = tenant_id \
-         WHERE v.version < $1 ORDER BY v.version",
-    );
-    let wanted = target.clone().unwrap_or_else(|| newest(migrations));
-    let behind = tx.tx.load(query.bind::<Text, _>(wanted)).await?;
-    let versions = judge(
-        "tenant versions",
-        Level::Broken,
-        "every tenant has the version that tenants are built at",
-        behind,
-    );
-    Ok(vec![versions, judge_target(target.as_deref(), &newest(migrations))])
-}
-
-fn judge_target(target: Option<&str>, newest: &str) -> Finding {
-    let (level, detail) = match target {
-        None => {
-            (Level::Broken, "no tenant can be built: bulkhead migrate has never come to its end".to_owned())
-        }
-        Some(target) if target < newest => {
-            let what =
-                format!("tenants are built at {target}, this program knows {newest}: run bulkhead migrate");
-            (Level::Broken, what)
-        }
-        Some(target) if target > newest => {
-            let what = format!("tenants are built at {target}, as a newer program than this one has left it");
-            (Level::Ok, what)
-        }
-        Some(target) => (Level::Ok, format!("tenants are built at {target}")),
-    };
-    Finding { check: "build version", level, detail }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_that_no_migration_has_finished_is_told_from_one_that_is_ahead() {
-        assert_eq!(judge_target(None, "2").level, Level::Broken);
-        assert_eq!(judge_target(Some("1"), "2").level, Level::Broken);
-        assert_eq!(judge_target(Some("2"), "2").level, Level::Ok);
-        assert_eq!(judge_target(Some("3"), "2").level, Level::Ok);
-    }
-}

@@ -3,6 +3,15 @@
 //! Owns the form of a migration's name, the lists that are compiled in, and the rule that a list ascends. A list is written out
 //! with [`migrations!`](crate::migrations); a misspelt name, two migrations of one version and a list out of order do not
 //! compile. Knows nothing of a database.
+//!
+//! A program has several sets: the core's, and one of each extension. A tenant gets all of the first set, then all of the second,
+//! each by version, and not all of them by date: the author of a set knows the sets before it and none of those
+//! behind it. A set changes no table of another one, though its tables may refer to them. So the order in which a tenant has
+//! come to its migrations makes no difference, and a migration may be older or newer than those of other sets.
+
+use std::sync::Arc;
+
+use crate::engine::error::{DbError, DbResult};
 
 /// One step of a schema.
 #[derive(Clone, Copy, Debug)]
@@ -149,15 +158,87 @@ pub(super) const PLATFORM_MIGRATIONS: &[Migration] = migrations![
     "2026-11-28-000001_revocations_and_caps",
     "2026-11-28-000002_tenant_lifecycle",
     "2026-11-28-000003_rejected_usage",
+    "2026-11-28-000004_migration_sets",
 ];
 
-/// The migrations of a tenant's schema, oldest first.
-pub const TENANT_MIGRATIONS: &[Migration] = migrations![
-    in "../../migrations/tenant";
-    "2026-11-21-000001_foundation",
-    "2026-11-28-000002_resource_bytes",
-    "2026-11-28-000003_resource_text",
-];
+/// The migrations of a tenant's schema that every program has.
+pub const CORE: MigrationSet = MigrationSet::new(
+    "core",
+    migrations![
+        in "../../migrations/tenant";
+        "2026-11-21-000001_foundation",
+        "2026-11-28-000002_resource_bytes",
+        "2026-11-28-000003_resource_text",
+    ],
+);
+
+/// The migrations of one origin: the core's, or an extension's.
+#[derive(Clone, Copy, Debug)]
+pub struct MigrationSet {
+    name: &'static str,
+    tenant: &'static [Migration],
+}
+
+impl MigrationSet {
+    /// A set with a name of `a` to `z`, `0` to `9` and `_`, up to 31 bytes, and what it does to a tenant's schema. The name is kept
+    /// by databases and never changes.
+    ///
+    /// # Panics
+    ///
+    /// When the name has another form, or the list does not ascend; in a constant this is an error of the compiler.
+    pub const fn new(name: &'static str, tenant: &'static [Migration]) -> Self {
+        assert!(
+            is_topic(name.as_bytes()) && name.len() <= 31,
+            "a set's name is of a-z, 0-9 and _, and 31 bytes at most"
+        );
+        check(tenant);
+        Self { name, tenant }
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it does to a tenant's schema, from the oldest to the newest.
+    pub const fn tenant(&self) -> &'static [Migration] {
+        self.tenant
+    }
+}
+
+/// The sets of a program, in the order in which a tenant gets them.
+#[derive(Clone, Debug)]
+pub struct Sets(Arc<[MigrationSet]>);
+
+impl Sets {
+    /// The core's alone.
+    pub fn core() -> Self {
+        Self(Arc::new([CORE]))
+    }
+
+    /// These sets. Two of one name are refused with [`DbError::Setup`].
+    pub fn new(sets: impl IntoIterator<Item = MigrationSet>) -> DbResult<Self> {
+        let sets: Arc<[MigrationSet]> = sets.into_iter().collect();
+        let mut rest = &*sets;
+        while let [one, after @ ..] = rest {
+            if after.iter().any(|other| other.name == one.name) {
+                return Err(DbError::Setup(format!("two sets of migrations are called {}", one.name)));
+            }
+            rest = after;
+        }
+        Ok(Self(sets))
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(MigrationSet::name)
+    }
+
+    /// What they do to a tenant's schema, each with the name of its set, in the order in which a tenant gets them.
+    pub fn migrations(&self) -> impl Iterator<Item = (&'static str, &'static Migration)> {
+        self.0.iter().flat_map(|set| set.tenant.iter().map(|migration| (set.name, migration)))
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -168,7 +249,7 @@ mod tests {
     /// A directory that its list does not name would never be applied.
     #[test]
     fn every_directory_is_listed() {
-        for (set, list) in [("platform", PLATFORM_MIGRATIONS), ("tenant", TENANT_MIGRATIONS)] {
+        for (set, list) in [("platform", PLATFORM_MIGRATIONS), ("tenant", CORE.tenant())] {
             let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations").join(set);
             let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
             let mut found: Vec<String> = entries
@@ -206,6 +287,17 @@ mod tests {
             "2026-11-21-000001_../up",
         ] {
             assert!(catch_unwind(|| Migration::new(name, "", "")).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_set_has_a_name_of_its_own() {
+        let set = |name| MigrationSet::new(name, &[]);
+        let twice = Sets::new([CORE, set("notes"), set("core")]).unwrap_err().to_string();
+        assert!(twice.contains("are called core"), "{twice}");
+        assert_eq!(Sets::new([CORE, set("notes")]).unwrap().names().collect::<Vec<_>>(), ["core", "notes"]);
+        for name in ["", "Notes", "no/tes", "notes'", "a2345678901234567890123456789012"] {
+            assert!(catch_unwind(|| set(name)).is_err(), "{name}");
         }
     }
 

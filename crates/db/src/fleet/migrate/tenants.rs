@@ -11,21 +11,42 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{
-    ATTEMPTS, Listener, MigrateOptions, Migration, MigrationReport, Progress, is_fatal, pause, target,
+    ATTEMPTS, Listener, MigrateOptions, MigrationReport, Progress,
+    ids::Ids,
+    is_fatal,
+    ledger::{Ledger, Step},
+    pause,
+    register::register,
+    set::Sets,
 };
 use crate::engine::{
     error::{DbError, DbResult},
-    scope::{LEAVE_SCHEMA, Owner, enter_schema},
+    scope::{LEAVE_SCHEMA, Owner, OwnerTx},
 };
 
+/// Tenants that have the same migrations.
 #[derive(QueryableByName)]
-struct Fleet {
+struct Group {
+    #[diesel(sql_type = Text)]
+    applied: String,
     #[diesel(sql_type = BigInt)]
-    pending: i64,
+    tenants: i64,
+    /// Those of them that have not failed since.
     #[diesel(sql_type = BigInt)]
-    already: i64,
+    open: i64,
     #[diesel(sql_type = Timestamptz)]
     at: DateTime<Utc>,
+}
+
+/// How far the tenants are.
+#[derive(Default)]
+struct Fleet {
+    /// Lack something, and have not failed since.
+    pending: i64,
+    /// Lack nothing.
+    already: i64,
+    /// When that was so; `None` when there is no tenant.
+    at: Option<DateTime<Utc>>,
 }
 
 #[derive(Clone, QueryableByName)]
@@ -33,61 +54,87 @@ struct Claimed {
     #[diesel(sql_type = SqlUuid)]
     tenant_id: Uuid,
     #[diesel(sql_type = Text)]
-    version: String,
+    applied: String,
+}
+
+/// What a batch runs: the migration that it is about, if it is about one, and the message.
+struct Message {
+    title: Option<String>,
+    sql: String,
+}
+
+/// What became of a batch.
+#[derive(Default)]
+struct Attempt {
+    claimed: Vec<Claimed>,
+    /// The migration that was being applied last, where that is known.
+    at: Option<String>,
 }
 
 /// One run over the tenants.
 struct Run<'a> {
     owner: Owner,
-    migrations: &'a [Migration],
-    newest: String,
+    ledger: &'a Ledger,
+    /// All that a tenant is to have, as the database takes it.
+    wanted: String,
     batch: i64,
     /// A tenant that has failed since is not tried again.
     started: DateTime<Utc>,
     listener: Listener<'a>,
 }
 
-/// Raises the version that tenants are built at to the newest of `migrations`, and applies what each tenant lacks of them,
-/// oldest first. Does not return before every tenant that needed it was migrated or has failed, whoever did it. A program
-/// older than that version raises nothing, and brings its own tenants as far as it knows.
+/// Enters what is new of `sets` into the ledger, and gives each tenant what it lacks of all that is wanted there, whichever
+/// program has registered it. Does not return before every tenant that needed it was migrated or has failed, by this run or
+/// another one. [`DbError::MigrationChanged`] when a migration is not the one that the database has met, [`DbError::Outdated`] when
+/// tenants lack something that only a newer program can read; then no tenant is changed.
 pub async fn migrate_tenants(
     owner: &Owner,
-    migrations: &[Migration],
+    sets: &Sets,
     options: &MigrateOptions,
     listener: Listener<'_>,
 ) -> DbResult<MigrationReport> {
     let began = Instant::now();
-    let newest = newest(migrations);
     let owner = owner.with_timeouts(options.timeouts());
-    // From here on nobody builds at an older version, and whatever was being built is there to be seen.
-    target::raise(&owner, migrations).await?;
-    let fleet = survey(&owner, &newest, None).await?;
+    // From here on no tenant is built without them, and whatever was being built is there to be seen.
+    let ledger = register(&owner, sets).await?;
+    let fleet = survey(&owner, &ledger, None).await?;
     let count = |rows: i64| usize::try_from(rows).unwrap_or_default();
     let mut report = MigrationReport { already: count(fleet.already), ..MigrationReport::default() };
-    if fleet.pending > 0 {
+    if let Some(started) = fleet.at.filter(|_| fleet.pending > 0) {
         listener(Progress::Pending(count(fleet.pending)));
         let workers = options.connections.clamp(1, owner.connections());
-        let run = Run { owner, migrations, newest, batch: options.batch, started: fleet.at, listener };
+        let wanted = ledger.target.as_ref().map(Ids::to_string).unwrap_or_default();
+        let run = Run { owner, ledger: &ledger, wanted, batch: options.batch, started, listener };
         run.until_done(workers, &mut report).await?;
     }
     report.elapsed = began.elapsed();
     Ok(report)
 }
 
-/// The newest version of a set.
-pub(crate) fn newest(migrations: &[Migration]) -> String {
-    migrations.last().map(|migration| migration.version().to_string()).unwrap_or_default()
-}
-
-/// How many tenants lack something and have not failed since, and how many lack nothing.
-async fn survey(owner: &Owner, newest: &str, since: Option<DateTime<Utc>>) -> DbResult<Fleet> {
+/// How many tenants lack something and have not failed since, and how many lack nothing. Thousands of tenants are a few groups.
+/// [`DbError::Outdated`] when one lacks what this program cannot read.
+async fn survey(owner: &Owner, ledger: &Ledger, since: Option<DateTime<Utc>>) -> DbResult<Fleet> {
     let query = diesel::sql_query(
-        "SELECT count(*) FILTER (WHERE version < $1 AND (failed_at < $2) IS NOT FALSE) AS pending, \
-         count(*) FILTER (WHERE version >= $1) AS already, now() AS at FROM tenant_schema_versions",
+        "SELECT applied::text AS applied, count(*) AS tenants, \
+         count(*) FILTER (WHERE (failed_at < $1) IS NOT FALSE) AS open, now() AS at \
+         FROM tenant_schema_versions GROUP BY applied",
     )
-    .bind::<Text, _>(newest)
     .bind::<Nullable<Timestamptz>, _>(since);
-    owner.read(async |tx| tx.tx.one(query).await).await
+    let groups: Vec<Group> = owner.read(async |tx| tx.tx.load(query).await).await?;
+    let mut fleet = Fleet::default();
+    for group in groups {
+        fleet.at = Some(group.at);
+        let applied = group.applied.parse()?;
+        let mut lacking = ledger.lacking(&applied).peekable();
+        if lacking.peek().is_none() {
+            fleet.already += group.tenants;
+        } else if lacking.all(Step::is_readable) {
+            fleet.pending += group.open;
+        } else {
+            return Err(DbError::Outdated);
+        }
+    }
+    Ok(fleet)
 }
 
 impl Run<'_> {
@@ -98,7 +145,7 @@ impl Run<'_> {
                 report.migrated += part.migrated;
                 report.failed.extend(part.failed);
             }
-            if survey(&self.owner, &self.newest, Some(self.started)).await?.pending == 0 {
+            if survey(&self.owner, self.ledger, Some(self.started)).await?.pending == 0 {
                 break;
             }
             // Another run has claimed them.
@@ -113,8 +160,9 @@ impl Run<'_> {
         let mut busy = Vec::new();
         let mut from = Uuid::nil();
         loop {
-            let mut claimed = Vec::new();
-            let outcome = self.apply(from, Uuid::max(), self.batch, &mut claimed).await;
+            let mut attempt = Attempt::default();
+            let outcome = self.apply(from, Uuid::max(), self.batch, &mut attempt).await;
+            let claimed = attempt.claimed;
             let Some(last) = claimed.last() else {
                 outcome?;
                 break;
@@ -144,23 +192,33 @@ impl Run<'_> {
 
     /// Migrates up to `limit` of the tenants after `from` and up to `to` in one transaction, and tells which it has
     /// claimed.
-    async fn apply(&self, from: Uuid, to: Uuid, limit: i64, claimed: &mut Vec<Claimed>) -> DbResult<()> {
+    async fn apply(&self, from: Uuid, to: Uuid, limit: i64, attempt: &mut Attempt) -> DbResult<()> {
         self.owner
             .write(async |tx| {
                 let claim = diesel::sql_query(
-                    "SELECT tenant_id, version FROM tenant_schema_versions \
-                     WHERE version < $1 AND (failed_at < $2) IS NOT FALSE AND tenant_id > $3 AND tenant_id <= $4 \
+                    "SELECT tenant_id, applied::text AS applied FROM tenant_schema_versions \
+                     WHERE NOT applied @> $1::text::int4multirange AND (failed_at < $2) IS NOT FALSE \
+                       AND tenant_id > $3 AND tenant_id <= $4 \
                      ORDER BY tenant_id LIMIT $5 FOR UPDATE SKIP LOCKED",
                 )
-                .bind::<Text, _>(&self.newest)
+                .bind::<Text, _>(&self.wanted)
                 .bind::<Timestamptz, _>(self.started)
                 .bind::<SqlUuid, _>(from)
                 .bind::<SqlUuid, _>(to)
                 .bind::<BigInt, _>(limit);
-                *claimed = tx.tx.load(claim).await?;
+                attempt.claimed = tx.tx.load(claim).await?;
+                if attempt.claimed.is_empty() {
+                    return Ok(());
+                }
                 // The client waits as long for the answer to a message as the server lets a statement go on, so no message has more than
                 // one migration of one tenant: a batch may take as long as its tenants need.
-                if claimed.is_empty() { Ok(()) } else { tx.tx.batches(&self.messages(claimed)).await }
+                let messages = self.messages(&attempt.claimed)?;
+                if limit == 1 {
+                    one_by_one(tx, messages, attempt).await
+                } else {
+                    let sql: Vec<String> = messages.into_iter().map(|message| message.sql).collect();
+                    tx.tx.batches(&sql).await
+                }
             })
             .await
     }
@@ -175,18 +233,23 @@ impl Run<'_> {
     ) -> DbResult<Vec<Claimed>> {
         let mut busy = Vec::new();
         for tenant in tenants {
-            let mut claimed = Vec::new();
+            let mut attempt = Attempt::default();
             let before = Uuid::from_u128(tenant.tenant_id.as_u128().saturating_sub(1));
-            match self.apply(before, tenant.tenant_id, 1, &mut claimed).await {
-                // Somebody else has it.
-                Ok(()) if claimed.is_empty() => {}
+            let outcome = self.apply(before, tenant.tenant_id, 1, &mut attempt).await;
+            let told = |error: &DbError| match &attempt.at {
+                Some(migration) => format!("{migration}: {error}"),
+                None => error.to_string(),
+            };
+            match outcome {
+                // Another run has it.
+                Ok(()) if attempt.claimed.is_empty() => {}
                 Ok(()) => self.migrated(&tenant, done),
                 // It was alone, so it is slow by itself: another try would hold its tables as long. When it is the server that does not
                 // answer, the mark cannot be written either, and that ends the run.
-                Err(error @ DbError::Timeout) => self.failed(&tenant, error.to_string(), done).await?,
+                Err(error @ DbError::Timeout) => self.failed(&tenant, told(&error), done).await?,
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) if error.is_transient() && !last => busy.push(tenant),
-                Err(error) => self.failed(&tenant, error.to_string(), done).await?,
+                Err(error) => self.failed(&tenant, told(&error), done).await?,
             }
         }
         Ok(busy)
@@ -195,14 +258,14 @@ impl Run<'_> {
     async fn failed(&self, tenant: &Claimed, error: String, done: &mut MigrationReport) -> DbResult<()> {
         let statement = diesel::sql_query(
             "UPDATE tenant_schema_versions SET error = left($1, 2000), failed_at = now() \
-             WHERE tenant_id = $2 AND version < $3 AND (failed_at < $4) IS NOT FALSE",
+             WHERE tenant_id = $2 AND NOT applied @> $3::text::int4multirange AND (failed_at < $4) IS NOT FALSE",
         )
         .bind::<Text, _>(&error)
         .bind::<SqlUuid, _>(tenant.tenant_id)
-        .bind::<Text, _>(&self.newest)
+        .bind::<Text, _>(&self.wanted)
         .bind::<Timestamptz, _>(self.started);
         if self.owner.write(async |tx| tx.tx.execute(statement).await).await? == 0 {
-            // Between the failure and here somebody else has had it, and has told.
+            // Between the failure and here another run has had it, and has told.
             return Ok(());
         }
         let tenant = TenantId::from_uuid(tenant.tenant_id);
@@ -216,34 +279,33 @@ impl Run<'_> {
         (self.listener)(Progress::Migrated(TenantId::from_uuid(tenant.tenant_id)));
     }
 
-    /// Everything that a batch runs: each migration that a tenant lacks, and the word that they lack nothing any more.
-    fn messages(&self, claimed: &[Claimed]) -> Vec<String> {
+    /// Everything that a batch runs: each migration that a tenant lacks, of whichever set, and the word that they lack nothing any
+    /// more.
+    fn messages(&self, claimed: &[Claimed]) -> DbResult<Vec<Message>> {
         let mut messages = Vec::new();
         for tenant in claimed {
             let schema = SchemaName::of(TenantId::from_uuid(tenant.tenant_id));
-            let lacks =
-                self.migrations.iter().filter(|migration| migration.version().to_string() > tenant.version);
-            messages.extend(lacks.map(|migration| schema_script(schema, std::iter::once(migration.up()))));
+            for step in self.ledger.lacking(&tenant.applied.parse()?) {
+                messages.push(Message { title: Some(step.title()), sql: step.script(schema)? });
+            }
         }
         let ids: Vec<String> = claimed.iter().map(|tenant| format!("'{}'", tenant.tenant_id)).collect();
-        messages.push(format!(
+        let sql = format!(
             "{LEAVE_SCHEMA} UPDATE tenant_schema_versions \
-             SET version = '{}', migrated_at = now(), error = NULL, failed_at = NULL WHERE tenant_id IN ({})",
-            self.newest,
+             SET applied = applied + '{}', migrated_at = now(), error = NULL, failed_at = NULL WHERE tenant_id IN ({})",
+            self.wanted,
             ids.join(", ")
-        ));
-        messages
+        );
+        messages.push(Message { title: None, sql });
+        Ok(messages)
     }
 }
 
-/// Migrations as SQL that enters the schema first.
-pub(crate) fn schema_script<'a>(schema: SchemaName, ups: impl Iterator<Item = &'a str>) -> String {
-    let mut sql = enter_schema(schema);
-    for up in ups {
-        sql.push('\n');
-        sql += &up.replace(":\"tenant\"", schema.as_str());
-        // Ends a last statement without a semicolon, and a last line that is a comment.
-        sql += "\n;\n";
+/// Sends a message when the one before it was answered, so that it is known which of them fails.
+async fn one_by_one(tx: &mut OwnerTx, messages: Vec<Message>, attempt: &mut Attempt) -> DbResult<()> {
+    for message in messages {
+        attempt.at = message.title;
+        tx.tx.batch(&message.sql).await?;
     }
-    sql
+    Ok(())
 }

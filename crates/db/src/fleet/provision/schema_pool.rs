@@ -19,7 +19,7 @@ use crate::{
         error::DbResult,
         scope::{LEAVE_SCHEMA, OwnerTx},
     },
-    fleet::migrate::{FLEET_LOCK, Migration, target::Blueprint},
+    fleet::migrate::{Blueprint, FLEET_LOCK, LEDGER_VERSION},
 };
 
 #[derive(QueryableByName)]
@@ -34,33 +34,28 @@ struct Surplus {
     tenant_id: Uuid,
 }
 
-/// Builds role and schema for a tenant to come, under an id that was minted for it, at the version that tenants are built
-/// at now, for a program that knows `migrations`. Errors as those of [`super::provision_tenant`].
-pub async fn build_ahead(
-    tx: &mut OwnerTx,
-    migrations: &[Migration],
-    tenant: TenantId,
-    at: DateTime<Utc>,
-) -> DbResult<()> {
-    // Held to the end: a migration that raises the version waits for what was begun before it.
+/// Builds role and schema for a tenant to come, under an id that was minted for it, with the migrations that tenants are built
+/// with now. Errors as those of [`super::provision_tenant`].
+pub async fn build_ahead(tx: &mut OwnerTx, tenant: TenantId, at: DateTime<Utc>) -> DbResult<()> {
+    // Held to the end: a migration that raises what is wanted waits for what was begun before it.
     tx.tx.batch(&format!("SELECT pg_advisory_xact_lock_shared({FLEET_LOCK})")).await?;
-    let blueprint = Blueprint::read(tx, migrations).await?;
+    let blueprint = Blueprint::read(tx).await?;
     let name = SchemaName::of(tenant);
-    let sql = build_script(name, &blueprint)
+    let sql = build_script(name, &blueprint)?
         + &format!(
-            "{LEAVE_SCHEMA} INSERT INTO schema_pool (tenant_id, role_name, version, built_at) \
-             VALUES ('{}', '{name}', '{}', {})",
+            "{LEAVE_SCHEMA} INSERT INTO schema_pool (tenant_id, role_name, version, applied, built_at) \
+             VALUES ('{}', '{name}', '{LEDGER_VERSION}', '{}', {})",
             tenant.uuid(),
-            blueprint.version(),
+            blueprint.target(),
             timestamp(at)
         );
     tx.tx.batch(&sql).await
 }
 
-/// How many schemas are ready to be taken. One that is behind the version that tenants are built at is not.
+/// How many schemas are ready to be taken. One that has other migrations than tenants are built with is not.
 pub async fn count_ready(tx: &mut OwnerTx) -> DbResult<usize> {
     let query = diesel::sql_query(
-        "SELECT count(*) AS ready FROM schema_pool p JOIN tenant_schema_target t ON t.version = p.version \
+        "SELECT count(*) AS ready FROM schema_pool p JOIN fleet_target t ON t.wanted = p.applied \
          WHERE p.taken_at IS NULL",
     );
     let row: Ready = tx.tx.one(query).await?;
@@ -72,11 +67,11 @@ pub async fn count_ready(tx: &mut OwnerTx) -> DbResult<usize> {
 pub async fn drop_surplus(tx: &mut OwnerTx, wanted: u16) -> DbResult<bool> {
     // A sign-up may take the row while it is being locked; then it is judged anew, and is not dropped.
     let query = diesel::sql_query(
-        "SELECT p.tenant_id FROM schema_pool p, tenant_schema_target t \
+        "SELECT p.tenant_id FROM schema_pool p, fleet_target t \
          WHERE p.taken_at IS NULL \
            AND NOT EXISTS (SELECT FROM tenant_schema_versions v WHERE v.tenant_id = p.tenant_id) \
-           AND (p.version <> t.version OR p.tenant_id IN ( \
-               SELECT tenant_id FROM schema_pool WHERE taken_at IS NULL AND version = t.version \
+           AND (p.applied <> t.wanted OR p.tenant_id IN ( \
+               SELECT tenant_id FROM schema_pool WHERE taken_at IS NULL AND applied = t.wanted \
                ORDER BY tenant_id OFFSET $1)) \
          LIMIT 1 FOR UPDATE OF p SKIP LOCKED",
     )

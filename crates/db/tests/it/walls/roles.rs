@@ -1,7 +1,7 @@
 //! What each role reaches when it is asked directly, outside of the program.
 
 use anyhow::Result;
-use bulkhead_db::fleet::{migrate::TENANT_MIGRATIONS, provision::schema_pool::build_ahead};
+use bulkhead_db::fleet::provision::schema_pool::build_ahead;
 use bulkhead_domain::{Clock as _, SchemaName, SystemClock, TenantId};
 use bulkhead_fixtures::{Login, TestDb};
 use tokio_postgres::Client;
@@ -61,7 +61,7 @@ async fn a_role_that_was_built_ahead_reaches_its_own_empty_schema_and_nothing_el
     let (owner, at) = (db.owner()?, SystemClock.now());
     let [id, neighbour] = [TenantId::mint(at), TenantId::mint(at)];
     for id in [id, neighbour] {
-        owner.write(async |tx| build_ahead(tx, TENANT_MIGRATIONS, id, at).await).await?;
+        owner.write(async |tx| build_ahead(tx, id, at).await).await?;
     }
     let [own, neighbour] = [id, neighbour].map(|id| SchemaName::of(id).to_string());
     let client = db.session(Login::Tenant).await?;

@@ -1,0 +1,196 @@
+//! What tenants are built with, and what each of them has.
+//!
+//! Owns `fleet_migrations`, each migration of each set that the database has met, with its SQL, and `fleet_target`, one row:
+//! those that every tenant is to have. A run of `migrate` writes both under the fleet's lock before it looks at any tenant
+//! ([`register`](super::register)). A process that builds a schema holds the same lock, shared, from before it reads the row until
+//! its schema is there. So every schema that was begun before the row was written is seen by the run, and every later one is
+//! built with the new migrations, whether or not there was a tenant to migrate.
+//!
+//! Tenants are built and migrated with the SQL of the ledger and never with a program's own, which differs from it only by
+//! what the program does not know: an older release builds what the newer one has registered, a program without some extension
+//! builds its tables all the same, and all tenants are alike. The SQL has built an empty schema before it was kept. Refuses to
+//! build what it cannot read ([`DbError::Outdated`]), and to guess when nothing was ever registered ([`DbError::NotMigrated`]).
+
+use bulkhead_domain::SchemaName;
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Integer, Nullable, SmallInt, Text},
+};
+
+use super::{ids::Ids, set::Sets};
+use crate::engine::{
+    error::{DbError, DbResult},
+    scope::{OwnerTx, enter_schema},
+};
+
+/// How the SQL of a migration is to be read: as it stands, save that `:"tenant"` is replaced by the tenant's role.
+pub(super) const FORMAT: i16 = 1;
+
+/// A migration as the ledger has it.
+#[derive(Clone, Debug, QueryableByName)]
+pub(crate) struct Step {
+    #[diesel(sql_type = Integer)]
+    pub(crate) id: i32,
+    #[diesel(sql_type = Text)]
+    pub(crate) set_name: String,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) version: i64,
+    #[diesel(sql_type = Text)]
+    pub(crate) name: String,
+    #[diesel(sql_type = SmallInt)]
+    format: i16,
+    #[diesel(sql_type = Text)]
+    up: String,
+}
+
+impl Step {
+    /// Its set and its name, as people are told of it.
+    pub(crate) fn title(&self) -> String {
+        format!("{}/{}", self.set_name, self.name)
+    }
+
+    /// Whether this program can read its SQL.
+    pub(super) fn is_readable(&self) -> bool {
+        self.format == FORMAT
+    }
+
+    /// SQL that takes the step in a tenant's schema, which it enters.
+    pub(super) fn script(&self, schema: SchemaName) -> DbResult<String> {
+        script(schema, &[self])
+    }
+}
+
+#[derive(QueryableByName)]
+struct TargetRow {
+    #[diesel(sql_type = Nullable<Text>)]
+    wanted: Option<String>,
+}
+
+/// The ledger at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Ledger {
+    /// What every tenant is to have; `None` before the first run of `migrate`.
+    pub(crate) target: Option<Ids>,
+    /// Everything that the database has met, in the order in which a tenant gets it.
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Ledger {
+    pub(crate) async fn read(tx: &mut OwnerTx) -> DbResult<Self> {
+        let target = read_target(tx).await?;
+        let query = diesel::sql_query(
+            "SELECT id, set_name, version, name, format, up FROM fleet_migrations ORDER BY place, set_name, version",
+        );
+        Ok(Self { target, steps: tx.tx.load(query).await? })
+    }
+
+    /// That of a database which has none.
+    pub(super) const fn empty() -> Self {
+        Self { target: None, steps: Vec::new() }
+    }
+
+    /// What every tenant is to have and these sets do not hold.
+    pub(crate) fn foreign(&self, sets: &Sets) -> impl Iterator<Item = &Step> {
+        let own = |step: &Step| {
+            sets.migrations()
+                .any(|(set, migration)| set == step.set_name && migration.version() == step.version)
+        };
+        self.wanted().filter(move |step| !own(step))
+    }
+
+    /// What every tenant is to have.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| self.target.as_ref().is_some_and(|target| target.contains(step.id)))
+    }
+
+    /// What a tenant that has these is still to get, in this order.
+    pub(crate) fn lacking(&self, applied: &Ids) -> impl Iterator<Item = &Step> {
+        self.wanted().filter(|step| !applied.contains(step.id))
+    }
+
+    /// The migration of this set and version.
+    pub(crate) fn find(&self, set: &str, version: i64) -> Option<&Step> {
+        self.steps.iter().find(|step| step.version == version && step.set_name == set)
+    }
+
+    /// Whether every migration of these sets is among those that tenants are to have.
+    pub(crate) fn covers(&self, sets: &Sets) -> bool {
+        self.missing(sets).next().is_none() && self.target.is_some()
+    }
+
+    /// What of these sets tenants are not built with yet, as set and name.
+    pub(crate) fn missing(&self, sets: &Sets) -> impl Iterator<Item = String> {
+        sets.migrations().filter_map(|(set, migration)| {
+            let step = self.find(set, migration.version());
+            let wanted =
+                step.zip(self.target.as_ref()).is_some_and(|(step, target)| target.contains(step.id));
+            (!wanted).then(|| format!("{set}/{}", migration.name()))
+        })
+    }
+
+    /// Refuses sets in which a migration is another one than the database has met: tenants that have the first would never get
+    /// the second.
+    pub(crate) fn compare(&self, sets: &Sets) -> DbResult<()> {
+        for (set, migration) in sets.migrations() {
+            if self.find(set, migration.version()).is_some_and(|step| step.up != migration.up()) {
+                return Err(DbError::MigrationChanged { file: format!("{set}/{}/up.sql", migration.name()) });
+            }
+        }
+        Ok(())
+    }
+
+    /// SQL that enters an empty schema and gives it all that a tenant is to have.
+    pub(super) fn script(&self, schema: SchemaName) -> DbResult<String> {
+        script(schema, &self.wanted().collect::<Vec<_>>())
+    }
+}
+
+/// What every tenant is to have; `None` before the first run of `migrate`.
+async fn read_target(tx: &mut OwnerTx) -> DbResult<Option<Ids>> {
+    let query = diesel::sql_query("SELECT (SELECT wanted::text FROM fleet_target) AS wanted");
+    let row: TargetRow = tx.tx.one(query).await?;
+    row.wanted.map(|text| text.parse()).transpose()
+}
+
+/// What a tenant's schema is built from: the migrations it is to have, with their SQL.
+pub(crate) struct Blueprint {
+    target: Ids,
+    steps: Vec<Step>,
+}
+
+impl Blueprint {
+    /// The blueprint in force. The caller holds the fleet's lock.
+    pub(crate) async fn read(tx: &mut OwnerTx) -> DbResult<Self> {
+        let target = read_target(tx).await?.ok_or(DbError::NotMigrated)?;
+        let query = diesel::sql_query(
+            "SELECT id, set_name, version, name, format, up FROM fleet_migrations, fleet_target \
+             WHERE wanted @> id ORDER BY place, set_name, version",
+        );
+        Ok(Self { target, steps: tx.tx.load(query).await? })
+    }
+
+    /// What a schema has that is built from it.
+    pub(crate) const fn target(&self) -> &Ids {
+        &self.target
+    }
+
+    /// SQL that enters an empty schema and builds it.
+    pub(crate) fn script(&self, schema: SchemaName) -> DbResult<String> {
+        script(schema, &self.steps.iter().collect::<Vec<_>>())
+    }
+}
+
+/// Steps as SQL that enters the schema first. Refuses one that it cannot read.
+fn script(schema: SchemaName, steps: &[&Step]) -> DbResult<String> {
+    let mut sql = enter_schema(schema);
+    for step in steps {
+        if !step.is_readable() {
+            return Err(DbError::Outdated);
+        }
+        sql.push('\n');
+        sql += &step.up.replace(":\"tenant\"", schema.as_str());
+        // Ends a last statement without a semicolon, and a last line that is a comment.
+        sql += "\n;\n";
+    }
+    Ok(sql)
+}
