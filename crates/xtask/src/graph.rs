@@ -13,8 +13,9 @@ use crate::{features, proofs, rust_version, unused};
 const PREFIX: &str = "bulkhead-";
 
 /// Each product crate and those of ours that it may depend on.
-const GRAPH: [(&str, &[&str]); 13] = [
+const GRAPH: [(&str, &[&str]); 14] = [
     ("ablation", &[]),
+    ("sqlcheck", &[]),
     ("domain", &[]),
     ("config", &["domain"]),
     ("telemetry", &[]),
@@ -45,7 +46,7 @@ const GRAPH: [(&str, &[&str]); 13] = [
 ];
 
 /// What the tests of any crate may use besides: test support, and the leaves.
-const TESTS_MAY_USE: [&str; 6] = ["fixtures", "servers", "domain", "config", "telemetry", "jobs"];
+const TESTS_MAY_USE: [&str; 7] = ["fixtures", "servers", "sqlcheck", "domain", "config", "telemetry", "jobs"];
 
 /// Crates that are no part of the product: they may use everything, and no product crate may use them.
 const TOOLS: [&str; 3] = ["bench", "fixtures", "xtask"];
