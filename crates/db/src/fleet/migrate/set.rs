@@ -159,6 +159,7 @@ pub(super) const PLATFORM_MIGRATIONS: &[Migration] = migrations![
     "2026-11-28-000002_tenant_lifecycle",
     "2026-11-28-000003_rejected_usage",
     "2026-11-28-000004_migration_sets",
+    "2026-11-28-000005_meters",
 ];
 
 /// The migrations of a tenant's schema that every program has.
