@@ -17,7 +17,7 @@ use bulkhead_db::{
         },
     },
 };
-use bulkhead_domain::{Clock as _, JobId, Plan as Bought, SystemClock, TenantId};
+use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{Login, TestDb};
 use tokio::time::timeout;
 
@@ -122,7 +122,7 @@ async fn a_migration_that_is_dated_before_a_deployed_one_is_applied_everywhere()
     let db = TestDb::new().await?;
     let owner = db.owner()?;
     let (deployed, next) = (release_with(&[NOTES]), release_with(&[EARLY, NOTES]));
-    let old = db.create_tenant_with(&deployed, "old", Bought::Free).await?;
+    let old = db.create_tenant_with(&deployed, "old", PlanName::FREE).await?;
     let pooled = ahead(&owner).await?;
     assert_eq!(has(&db, old.id).await?, format!("{PRODUCT} core/notes"));
 
@@ -138,9 +138,9 @@ async fn a_migration_that_is_dated_before_a_deployed_one_is_applied_everywhere()
     assert_eq!((report.migrated, report.failed.len()), (1, 0));
     assert_eq!(has(&db, old.id).await?, format!("{PRODUCT} core/early core/notes"));
     assert_eq!(ready(&owner).await?, 0, "what was built ahead has a hole");
-    let moved = db.sign_up("moved", Bought::Free).await?;
+    let moved = db.sign_up("moved", PlanName::FREE).await?;
     assert_eq!(moved.id, pooled);
-    let fresh = db.sign_up("fresh", Bought::Free).await?;
+    let fresh = db.sign_up("fresh", PlanName::FREE).await?;
     for tenant in [&moved, &fresh] {
         assert_eq!(provision(&owner, tenant.id).await?, Provisioned::Built);
     }
@@ -158,12 +158,12 @@ async fn a_migration_that_is_dated_before_a_deployed_one_is_applied_everywhere()
 async fn two_sets_live_in_one_tenant_whatever_their_dates() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let old = db.create_tenant("old", Bought::Free).await?;
+    let old = db.create_tenant("old", PlanName::FREE).await?;
     let sets = with_probe()?;
     assert_eq!(migrate(&owner, &sets).await?.migrated, 1);
     let with_both = format!("{PRODUCT} probe/things probe/colours");
     assert_eq!((has(&db, old.id).await?, target(&db).await?), (with_both.clone(), with_both));
-    let middle = db.create_tenant_with(&sets, "middle", Bought::Free).await?;
+    let middle = db.create_tenant_with(&sets, "middle", PlanName::FREE).await?;
 
     let next = Sets::new([core_with(&[NOTES]), PROBE])?;
     let (name, set) = ("2999-01-02-000000_notes".to_owned(), "core".to_owned());
@@ -175,7 +175,7 @@ async fn two_sets_live_in_one_tenant_whatever_their_dates() -> Result<()> {
     };
     assert_eq!(plan(&owner, &next).await?, expected);
     assert_eq!(migrate(&owner, &next).await?.migrated, 2);
-    let fresh = db.create_tenant_with(&next, "fresh", Bought::Free).await?;
+    let fresh = db.create_tenant_with(&next, "fresh", PlanName::FREE).await?;
     assert_eq!(has(&db, fresh.id).await?, format!("{PRODUCT} core/notes probe/things probe/colours"));
     let expected = catalog(&db, &[&fresh.schema()]).await?;
     assert!(expected.contains("column §0.things.colour"), "{expected}");
@@ -192,7 +192,7 @@ async fn two_sets_live_in_one_tenant_whatever_their_dates() -> Result<()> {
 async fn a_tenant_gets_all_sets_or_none() -> Result<()> {
     let db = TestDb::new().await?;
     let (bad, good) =
-        (db.create_tenant("bad", Bought::Free).await?, db.create_tenant("good", Bought::Free).await?);
+        (db.create_tenant("bad", PlanName::FREE).await?, db.create_tenant("good", PlanName::FREE).await?);
     db.sql(&format!("CREATE TABLE {}.things (in_the_way int)", bad.schema())).await?;
     let before = catalog(&db, &[&bad.schema()]).await?;
     let sets = Sets::new([core_with(&[NOTES]), PROBE])?;
@@ -215,7 +215,7 @@ async fn a_migration_that_was_changed_after_it_was_applied_is_refused_by_name() 
     const CHANGED: Migration = Migration::new(THINGS.name(), "CREATE TABLE things (id int)", "");
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let tenant = db.create_tenant_with(&with_probe()?, "acme", Bought::Free).await?;
+    let tenant = db.create_tenant_with(&with_probe()?, "acme", PlanName::FREE).await?;
     let (before, built) = (catalog(&db, &[&tenant.schema()]).await?, target(&db).await?);
     // The same release has one that is all right; it waits, too.
     let changed = Sets::new([core_with(&[NOTES]), MigrationSet::new("probe", &[CHANGED, COLOURS])])?;
@@ -237,10 +237,10 @@ async fn a_migration_that_was_changed_after_it_was_applied_is_refused_by_name() 
 async fn a_set_that_a_program_no_longer_has_is_built_and_told() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let old = db.create_tenant_with(&with_probe()?, "old", Bought::Free).await?;
+    let old = db.create_tenant_with(&with_probe()?, "old", PlanName::FREE).await?;
     let without = release_with(&[NOTES]);
     assert_eq!(migrate(&owner, &without).await?.migrated, 1);
-    let fresh = db.sign_up("fresh", Bought::Free).await?;
+    let fresh = db.sign_up("fresh", PlanName::FREE).await?;
     assert_eq!(provision(&owner, fresh.id).await?, Provisioned::Built);
     let built = catalog(&db, &[&fresh.schema()]).await?;
     assert!(built.contains("column §0.things.colour"), "{built}");
@@ -255,7 +255,7 @@ async fn a_set_that_a_program_no_longer_has_is_built_and_told() -> Result<()> {
     assert!(!forget(&owner, "probe").await?, "there is nothing left to forget");
     assert!(!forget(&owner, "unknown").await?);
     assert_eq!(migrate(&owner, &without).await?.already, 2);
-    let next = db.sign_up("next", Bought::Free).await?;
+    let next = db.sign_up("next", PlanName::FREE).await?;
     assert_eq!(next.id, pooled);
     assert_eq!(provision(&owner, next.id).await?, Provisioned::Built);
     assert_eq!(has(&db, next.id).await?, format!("{PRODUCT} core/notes"));
@@ -298,8 +298,8 @@ async fn a_program_sees_whether_the_database_was_migrated_for_it() -> Result<()>
 async fn what_a_program_of_before_the_ledger_has_recorded_is_taken_over() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let old = db.create_tenant_with(&release_with(&[NOTES]), "old", Bought::Free).await?;
-    let behind = db.create_tenant_with(&release_with(&[NOTES]), "behind", Bought::Free).await?;
+    let old = db.create_tenant_with(&release_with(&[NOTES]), "old", PlanName::FREE).await?;
+    let behind = db.create_tenant_with(&release_with(&[NOTES]), "behind", PlanName::FREE).await?;
     ahead(&owner).await?;
     before_the_ledger(&owner).await?;
     let versions = "SELECT string_agg(version, ' ') FROM (SELECT version FROM platform.tenant_schema_versions
@@ -341,7 +341,7 @@ async fn a_tenant_that_a_program_of_before_the_ledger_is_building_is_taken_over(
     let owner = db.owner()?;
     before_the_ledger(&owner).await?;
     migrate_platform(&owner, &MigrateOptions::default()).await?;
-    let tenant = db.sign_up("acme", Bought::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let builder = db.session(Login::Admin).await?;
     let record = "(tenant_id, version, migrated_at) VALUES";
     let values = format!("'{}', '{}', now()", tenant.id.uuid(), "20261128000003");
@@ -363,7 +363,7 @@ async fn a_tenant_that_a_program_of_before_the_ledger_is_building_is_taken_over(
 async fn a_program_of_before_the_ledger_does_nothing_by_halves() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    db.create_tenant_with(&with_probe()?, "acme", Bought::Free).await?;
+    db.create_tenant_with(&with_probe()?, "acme", PlanName::FREE).await?;
     ahead(&owner).await?;
     let newest = "20261128000003";
     let target = db.value("SELECT version FROM platform.tenant_schema_target").await?;
@@ -392,7 +392,7 @@ async fn a_program_of_before_the_ledger_does_nothing_by_halves() -> Result<()> {
 async fn the_ledger_stays_while_tenants_have_what_only_it_knows() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let tenant = db.create_tenant_with(&release_with(&[NOTES]), "acme", Bought::Free).await?;
+    let tenant = db.create_tenant_with(&release_with(&[NOTES]), "acme", PlanName::FREE).await?;
     let hole = format!(
         "UPDATE platform.tenant_schema_versions SET applied = applied - int4multirange(int4range(2, 3)) WHERE tenant_id = '{}'",
         tenant.id.uuid()
@@ -453,14 +453,14 @@ async fn an_older_program_builds_the_first_tenant_as_the_newer_one_would() -> Re
     // The older release is deployed again, and migrates as every deployment does.
     migrate(&owner, &Sets::core()).await?;
 
-    let first = db.sign_up("first", Bought::Free).await?;
+    let first = db.sign_up("first", PlanName::FREE).await?;
     assert_eq!(provision(&owner, first.id).await?, Provisioned::Built);
     assert_eq!(has(&db, first.id).await?, wanted);
     let built = catalog(&db, &[&first.schema()]).await?;
     assert!(built.contains("relation §0.notes grants SELECT to §0"), "{built}");
     assert!(built.contains("column §0.notes.label"), "{built}");
     let upgraded = TestDb::new().await?;
-    let tenant = upgraded.create_tenant("upgraded", Bought::Free).await?;
+    let tenant = upgraded.create_tenant("upgraded", PlanName::FREE).await?;
     migrate(&upgraded.owner()?, &newer()).await?;
     assert_eq!(catalog(&upgraded, &[&tenant.schema()]).await?, built);
     Ok(())
@@ -481,7 +481,7 @@ async fn the_pool_is_kept_with_what_tenants_are_built_with() -> Result<()> {
     let schema = db.value("SELECT min(role_name) FROM platform.schema_pool").await?;
     let number = format!("SELECT '{schema}'::regnamespace::oid");
     let before = db.value(&number).await?;
-    let tenant = db.sign_up("acme", Bought::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     assert_eq!((tenant.id, tenant.schema()), (built, schema));
     assert_ne!(tenant.id, behind);
     assert_eq!(provision(&owner, tenant.id).await?, Provisioned::Built);
@@ -495,7 +495,7 @@ async fn the_pool_is_kept_with_what_tenants_are_built_with() -> Result<()> {
 async fn a_migration_waits_for_a_tenant_that_is_being_built_and_migrates_it() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let tenant = db.sign_up("acme", Bought::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let builder = db.session(Login::Admin).await?;
     let record = format!(
         "(tenant_id, version, applied, migrated_at) SELECT '{}', '99990101000000', wanted, now() FROM platform.fleet_target",
@@ -521,7 +521,7 @@ async fn what_tenants_are_built_with_never_becomes_less() -> Result<()> {
     let set_at = "SELECT set_at FROM platform.fleet_target";
     let before = db.value(set_at).await?;
     migrate(&owner, &newer()).await?;
-    let tenant = db.sign_up("acme", Bought::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     provision(&owner, tenant.id).await?;
     // The older release is deployed again, and migrates as every deployment does.
     let report = migrate(&owner, &Sets::core()).await?;
@@ -549,7 +549,7 @@ async fn a_set_that_builds_no_empty_schema_changes_nothing() -> Result<()> {
     assert_eq!(target(&db).await?, PRODUCT);
     let entered = "SELECT count(*) FROM platform.fleet_migrations WHERE starts_with(name, '2999')";
     assert_eq!(db.value(entered).await?, "0");
-    let tenant = db.sign_up("acme", Bought::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     assert_eq!(provision(&owner, tenant.id).await?, Provisioned::Built);
     let here = db.value("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^t_'").await?;
     assert_eq!(here, "1", "what was tried out is gone: {}", db.value(roles).await?);
@@ -560,17 +560,17 @@ async fn a_set_that_builds_no_empty_schema_changes_nothing() -> Result<()> {
 async fn a_program_that_cannot_read_how_tenants_are_built_leaves_it_to_one_that_can() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let old = db.create_tenant("old", Bought::Free).await?;
+    let old = db.create_tenant("old", PlanName::FREE).await?;
     migrate(&owner, &newer()).await?;
     let moves_in = ahead(&owner).await?;
     let labels = "FROM platform.fleet_migrations WHERE name = '2999-01-02-000001_labels'";
     db.sql("UPDATE platform.fleet_migrations SET format = 2 WHERE name = '2999-01-02-000001_labels'").await?;
     assert!(matches!(ahead(&owner).await, Err(DbError::Outdated)));
     // What lies ready needs nothing read.
-    let lucky = db.sign_up("lucky", Bought::Free).await?;
+    let lucky = db.sign_up("lucky", PlanName::FREE).await?;
     assert_eq!(lucky.id, moves_in);
     assert_eq!(provision(&owner, lucky.id).await?, Provisioned::Built);
-    let tenant = db.sign_up("acme", Bought::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let refused = provision(&owner, tenant.id).await;
     assert!(matches!(refused, Err(DbError::Outdated)), "{refused:?}");
     // There is nothing to migrate; then there is.
@@ -594,7 +594,7 @@ async fn nothing_is_built_before_the_first_migration_has_come_to_its_end() -> Re
     let db = TestDb::unmigrated().await?;
     let owner = db.owner()?;
     migrate_platform(&owner, &MigrateOptions::default()).await?;
-    let tenant = db.sign_up("acme", Bought::Free).await?;
+    let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let refused = provision(&owner, tenant.id).await;
     assert!(matches!(refused, Err(DbError::NotMigrated)), "{refused:?}");
     assert!(matches!(ahead(&owner).await, Err(DbError::NotMigrated)));
@@ -607,7 +607,7 @@ async fn nothing_is_built_before_the_first_migration_has_come_to_its_end() -> Re
 #[tokio::test]
 async fn only_the_owner_may_say_how_tenants_are_built() -> Result<()> {
     let db = TestDb::new().await?;
-    let tenant = db.create_tenant("acme", Bought::Free).await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     for (login, role) in
         [(Login::Platform, "bulkhead_platform_rw".to_owned()), (Login::Tenant, tenant.schema())]
     {
