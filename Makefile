@@ -24,6 +24,7 @@ run: setup ## Run everything here: API, worker, PostgreSQL, Redis, two demo tena
 
 test: setup ## Run all tests, against real servers; says at its end how long they took
 	@.ci/timed cargo test --locked --workspace --all-targets --no-fail-fast
+	@cargo test --locked --workspace --doc --quiet
 
 check: ## Check format, lints, comments, the dependency graph, unused dependencies, named files and what is generated
 	@cargo fmt --all --check

@@ -383,8 +383,7 @@ mod tests {
             assert!(error.contains(why), "{to}: {error}");
         }
         let one = r#"["ten_00000000000000000000000004","m",1,1]"#;
-        let many =
-            |count| format!("{}{}]}}", &good[..good.find("[[").unwrap() + 1], vec![one; count].join(","));
+        let many = |count| format!("{}{}]}}", &good[..=good.find("[[").unwrap()], vec![one; count].join(","));
         assert_eq!(decode(many(MAX_KEYS).as_bytes()).unwrap().keys(), MAX_KEYS);
         assert!(decode(many(MAX_KEYS + 1).as_bytes()).unwrap_err().to_string().contains("number of keys"));
     }

@@ -145,16 +145,6 @@ async fn every_tenant_that_waits_for_nobody_is_noticed() -> Result<()> {
     let back = format!(
         "DELETE FROM platform.tenant_purges; DELETE FROM platform.jobs WHERE kind = 'purge_tenant'; UPDATE platform.tenants SET status = 'active', deleted_at = NULL, purge_after = NULL, restore_to = NULL WHERE id = '{id}'"
     );
-    let all_wanted = "UPDATE platform.fleet_target SET wanted = (SELECT range_agg(int4range(id, id + 1)) FROM platform.fleet_migrations)";
-    let all_applied =
-        "UPDATE platform.tenant_schema_versions SET applied = wanted FROM platform.fleet_target";
-    let another = |set: &str| {
-        format!(
-            "INSERT INTO platform.fleet_migrations VALUES (99, '{set}', 9, 29990101000000, 'x', 1, ''); {all_wanted}"
-        )
-    };
-    let forget = format!("DELETE FROM platform.fleet_migrations WHERE id = 99; {all_wanted}");
-    let forget = forget.as_str();
     let cases = [
         ("sign-ups", "DELETE FROM platform.jobs".to_owned(), job.clone()),
         (
@@ -184,6 +174,25 @@ async fn every_tenant_that_waits_for_nobody_is_noticed() -> Result<()> {
             ),
             back,
         ),
+    ];
+    noticed(&db, &cases).await
+}
+
+/// A ledger of migrations that cannot be right, tenants that lack some, and sets that no program brings.
+#[tokio::test]
+async fn every_fault_of_the_ledger_is_noticed() -> Result<()> {
+    let Site { db, .. } = Site::new().await?;
+    let all_wanted = "UPDATE platform.fleet_target SET wanted = (SELECT range_agg(int4range(id, id + 1)) FROM platform.fleet_migrations)";
+    let all_applied =
+        "UPDATE platform.tenant_schema_versions SET applied = wanted FROM platform.fleet_target";
+    let another = |set: &str| {
+        format!(
+            "INSERT INTO platform.fleet_migrations VALUES (99, '{set}', 9, 29990101000000, 'x', 1, ''); {all_wanted}"
+        )
+    };
+    let forget = format!("DELETE FROM platform.fleet_migrations WHERE id = 99; {all_wanted}");
+    let forget = forget.as_str();
+    let cases = [
         (
             "migrations",
             "CREATE TABLE platform.kept AS TABLE platform.fleet_target; DELETE FROM platform.fleet_target"

@@ -347,11 +347,11 @@ async fn a_tenant_that_a_program_of_before_the_ledger_is_building_is_taken_over(
     let values = format!("'{}', '{}', now()", tenant.id.uuid(), "20261128000003");
     build_by_hand(&builder, &tenant.schema(), &format!("{record} ({values})")).await?;
     let sets = newer();
-    let report = until_it_waits(&db, migrate(&owner, &sets), async {
+    let waiting = until_it_waits(&db, migrate(&owner, &sets), async {
         builder.batch_execute("COMMIT").await?;
         anyhow::Ok(())
-    })
-    .await??;
+    });
+    let report = Box::pin(waiting).await??;
     assert_eq!(report.migrated, 1);
     assert_eq!(has(&db, tenant.id).await?, format!("{PRODUCT} core/notes core/labels"));
     Ok(())
@@ -503,12 +503,12 @@ async fn a_migration_waits_for_a_tenant_that_is_being_built_and_migrates_it() ->
     );
     build_by_hand(&builder, &tenant.schema(), &record).await?;
     let sets = newer();
-    let report = until_it_waits(&db, migrate(&owner, &sets), async {
+    let waiting = until_it_waits(&db, migrate(&owner, &sets), async {
         assert_eq!(target(&db).await?, PRODUCT, "not before the builder has finished");
         builder.batch_execute("COMMIT").await?;
         anyhow::Ok(())
-    })
-    .await??;
+    });
+    let report = Box::pin(waiting).await??;
     assert_eq!(report.migrated, 1);
     assert_eq!(has(&db, tenant.id).await?, format!("{PRODUCT} core/notes core/labels"));
     Ok(())

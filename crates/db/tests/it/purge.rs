@@ -158,10 +158,8 @@ async fn a_purge_removes_everything_but_what_the_bill_needs_and_says_so() -> Res
     assert_eq!(traces(&db, &gone).await?, EVERYTHING);
     let deleted = delete(&db, gone.id).await?;
     assert_eq!(deleted.status, TenantStatus::Deleted);
-    assert_eq!(
-        deleted.purge_after.context("kept")? - deleted.deleted_at.context("when")?,
-        TimeDelta::days(30)
-    );
+    let kept = deleted.purge_after.context("kept")? - deleted.deleted_at.context("when")?;
+    assert_eq!(kept, TimeDelta::days(30));
     assert_eq!(sweep(&db).await?, (0, 0), "its time is not over");
     assert_eq!(step(&db, gone.id).await?, Advanced::Refused);
     assert_eq!(traces(&db, &gone).await?, EVERYTHING, "all it has is kept");

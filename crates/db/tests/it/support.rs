@@ -13,7 +13,7 @@ pub(crate) fn core_with(more: &[Migration]) -> MigrationSet {
 
 /// A release whose core has these migrations besides, and that has no other set.
 pub(crate) fn release_with(more: &[Migration]) -> Sets {
-    Sets::new([core_with(more)]).unwrap()
+    Sets::new([core_with(more)]).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Everything that makes up the given schemas, one fact a line: relations with columns, defaults, owners, privileges

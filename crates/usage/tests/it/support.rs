@@ -117,6 +117,12 @@ impl Oracle {
 
     /// Fails unless all three rollups hold exactly this.
     pub(crate) async fn check(&self, db: &TestDb) -> Result<()> {
+        self.check_minutes(db).await?;
+        self.check_meters(db, "usage_hours", "hour").await?;
+        self.check_meters(db, "usage_days", "day").await
+    }
+
+    async fn check_minutes(&self, db: &TestDb) -> Result<()> {
         let minutes: Vec<String> = self
             .keys
             .iter()
@@ -145,41 +151,42 @@ impl Oracle {
         };
         let stored = stored.into_iter().flatten().flatten().collect();
         assert_eq!(by_key(stored), by_key(minutes), "request_minutes");
-        for (table, unit) in [("usage_hours", "hour"), ("usage_days", "day")] {
-            let mut expected: BTreeMap<String, u128> = BTreeMap::new();
-            let start = |minute: u32| {
-                let start = DateTime::from_timestamp(i64::from(minute) * 60, 0).unwrap();
-                start.format(if unit == "hour" { "%F %H" } else { "%F" }).to_string()
-            };
-            for (MeterKey { tenant, meter, minute }, milli) in &self.quantities {
-                *expected.entry(format!("{} {meter} {}", tenant.uuid(), start(*minute))).or_default() +=
-                    milli;
+        Ok(())
+    }
+
+    async fn check_meters(&self, db: &TestDb, table: &str, unit: &str) -> Result<()> {
+        let mut expected: BTreeMap<String, u128> = BTreeMap::new();
+        let start = |minute: u32| {
+            let start = DateTime::from_timestamp(i64::from(minute) * 60, 0).unwrap();
+            start.format(if unit == "hour" { "%F %H" } else { "%F" }).to_string()
+        };
+        for (MeterKey { tenant, meter, minute }, milli) in &self.quantities {
+            *expected.entry(format!("{} {meter} {}", tenant.uuid(), start(*minute))).or_default() += milli;
+        }
+        for (key, stats) in &self.keys {
+            let start = start(key.minute);
+            let meters = [
+                ("api_requests", u128::from(stats.requests) * 1_000),
+                ("compute_ms", u128::from(stats.compute_micros)),
+                ("ingress_bytes", u128::from(stats.ingress_bytes) * 1_000),
+                ("egress_bytes", u128::from(stats.egress_bytes) * 1_000),
+            ];
+            for (meter, milli) in meters.into_iter().filter(|(_, milli)| *milli > 0) {
+                *expected.entry(format!("{} {meter} {start}", key.tenant.uuid())).or_default() += milli;
             }
-            for (key, stats) in &self.keys {
-                let start = start(key.minute);
-                let meters = [
-                    ("api_requests", u128::from(stats.requests) * 1_000),
-                    ("compute_ms", u128::from(stats.compute_micros)),
-                    ("ingress_bytes", u128::from(stats.ingress_bytes) * 1_000),
-                    ("egress_bytes", u128::from(stats.egress_bytes) * 1_000),
-                ];
-                for (meter, milli) in meters.into_iter().filter(|(_, milli)| *milli > 0) {
-                    *expected.entry(format!("{} {meter} {start}", key.tenant.uuid())).or_default() += milli;
-                }
-            }
-            let pattern = if unit == "hour" { "YYYY-MM-DD HH24" } else { "YYYY-MM-DD" };
-            let stored = db
+        }
+        let pattern = if unit == "hour" { "YYYY-MM-DD HH24" } else { "YYYY-MM-DD" };
+        let stored = db
                 .sql(&format!(
                     "SET TimeZone = 'UTC'; SELECT format('%s %s %s', tenant_id, meter, to_char({unit}, '{pattern}')), \
                      (quantity * 1000)::bigint FROM platform.{table}"
                 ))
                 .await?;
-            let stored: BTreeMap<String, u128> = stored
-                .into_iter()
-                .map(|row| (row[0].clone().unwrap(), row[1].as_ref().unwrap().parse().unwrap()))
-                .collect();
-            assert_eq!(stored, expected, "{table}");
-        }
+        let stored: BTreeMap<String, u128> = stored
+            .into_iter()
+            .map(|row| (row[0].clone().unwrap(), row[1].as_ref().unwrap().parse().unwrap()))
+            .collect();
+        assert_eq!(stored, expected, "{table}");
         Ok(())
     }
 }
