@@ -11,6 +11,7 @@ COPY crates/ablation/Cargo.toml crates/ablation/build.rs crates/ablation/
 COPY crates/api/Cargo.toml crates/api/
 COPY crates/auth/Cargo.toml crates/auth/
 COPY crates/bench/Cargo.toml crates/bench/
+COPY crates/bulkhead/Cargo.toml crates/bulkhead/
 COPY crates/cli/Cargo.toml crates/cli/
 COPY crates/config/Cargo.toml crates/config/
 COPY crates/db/Cargo.toml crates/db/

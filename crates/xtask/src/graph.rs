@@ -13,7 +13,7 @@ use crate::{features, proofs, rust_version, unused};
 const PREFIX: &str = "bulkhead-";
 
 /// Each product crate and those of ours that it may depend on.
-const GRAPH: [(&str, &[&str]); 14] = [
+const GRAPH: [(&str, &[&str]); 15] = [
     ("ablation", &[]),
     ("sqlcheck", &[]),
     ("domain", &[]),
@@ -28,7 +28,7 @@ const GRAPH: [(&str, &[&str]); 14] = [
     ("worker", &["domain", "config", "telemetry", "jobs", "db", "auth", "usage"]),
     ("servers", &[]),
     (
-        "cli",
+        "bulkhead",
         &[
             "domain",
             "config",
@@ -43,6 +43,7 @@ const GRAPH: [(&str, &[&str]); 14] = [
             "servers",
         ],
     ),
+    ("cli", &["bulkhead"]),
 ];
 
 /// What the tests of any crate may use besides: test support, and the leaves.

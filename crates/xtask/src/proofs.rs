@@ -26,7 +26,12 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
             // The second is inside the unit tests of that file.
             (
                 "Evidence::Fixture",
-                &["cli/src/dev/seed.rs", "auth/src/principal.rs", "fixtures/src/", "bench/src/"],
+                &[
+                    "bulkhead/src/commands/dev/seed.rs",
+                    "auth/src/principal.rs",
+                    "fixtures/src/",
+                    "bench/src/",
+                ],
             ),
         ],
     ),
@@ -51,9 +56,9 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                 "machinery(",
                 &[
                     "api/src/http/background.rs",
-                    "cli/src/migrate.rs",
-                    "cli/src/operator.rs",
-                    "cli/src/dev/seed.rs",
+                    "bulkhead/src/commands/migrate.rs",
+                    "bulkhead/src/commands/operator.rs",
+                    "bulkhead/src/commands/dev/seed.rs",
                     "usage/src/",
                     "worker/src/",
                     "fixtures/src/",

@@ -288,7 +288,8 @@ mod tests {
 
     #[test]
     fn every_operation_is_described_with_its_access_and_its_own_errors() {
-        let catalog = crate::routes::catalog(&AccessRegistry::assemble(&[]).unwrap()).unwrap();
+        let catalog =
+            Catalog::assemble(crate::routes::core(), &AccessRegistry::assemble(&[]).unwrap()).unwrap();
         let document = document(&catalog).unwrap();
         assert!(catalog.operations().count() > 30);
         for (path, method, operation) in catalog.operations() {

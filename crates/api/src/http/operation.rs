@@ -203,7 +203,7 @@ pub enum CatalogError {
 impl Catalog {
     /// Joins the groups. Their permissions have to be among those of `access`, which has to be the registry that callers are
     /// verified with.
-    pub(crate) fn assemble(groups: Vec<Group>, access: &AccessRegistry) -> Result<Self, CatalogError> {
+    pub fn assemble(groups: Vec<Group>, access: &AccessRegistry) -> Result<Self, CatalogError> {
         let mut docs = OpenApi::default();
         let mut served = BTreeMap::new();
         let mut routes = BTreeMap::new();

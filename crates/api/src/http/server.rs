@@ -15,18 +15,15 @@ use bulkhead_telemetry::{Health, Metrics};
 use futures::future::try_join;
 use tokio::sync::watch;
 
-use crate::{
-    http::{
-        background,
-        connections::Arrivals,
-        docs::{self, Pages},
-        health, openapi,
-        operation::CatalogError,
-        routing,
-        state::{AppState, Shared},
-        wire::{HEAD_TIMEOUT, Wire},
-    },
-    routes,
+use crate::http::{
+    background,
+    connections::Arrivals,
+    docs::{self, Pages},
+    health, openapi,
+    operation::Catalog,
+    routing,
+    state::{AppState, Shared},
+    wire::{HEAD_TIMEOUT, Wire},
 };
 
 /// How long answers carry `Connection: close` before the listener closes, at least: a client that is busy learns from one that
@@ -79,9 +76,6 @@ impl ServerOptions {
 /// The API cannot start, or has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The route table is inconsistent.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
     /// The OpenAPI document cannot be written.
     #[error("the OpenAPI document cannot be written")]
     Document(#[from] serde_json::Error),
@@ -107,11 +101,13 @@ pub enum ServeError {
 /// Serves until `stop` turns true, then drains. When what stores usage ends before that, the process ends too: it would
 /// answer for nothing.
 ///
-/// `state` makes a thread's state on that thread; `db` is this thread's own way to the database, for what the node does
+/// `catalog` is what is served; its permissions are those that `shared` verifies callers with. `state` makes a thread's state on
+/// that thread; `db` is this thread's own way to the database, for what the node does
 /// beside answering; `node` is what the other nodes know it by.
 pub async fn serve(
     options: ServerOptions,
     shared: Shared,
+    catalog: Arc<Catalog>,
     state: impl Fn() -> AppState + Clone + Send + 'static,
     db: Db,
     node: Node,
@@ -119,17 +115,13 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     background::prepare(&shared, &db, &node).await?;
     let public_path = &shared.options.public_path;
-    let authenticator = Arc::clone(&shared.authenticator);
-    let mut document = openapi::document(&routes::catalog(authenticator.access())?)?;
+    let mut document = openapi::document(&catalog)?;
     openapi::place_below(public_path, &mut document);
     let pages = web::Data::new(Pages::new(&document, public_path));
     let arrivals = Arrivals::new(options.connections_per_address, options.write_timeout);
     let app = move || {
         let configure = |config: &mut web::ServiceConfig| {
-            // The route table is small and made once per thread; it cannot fail here, having been made above.
-            if let Ok(catalog) = routes::catalog(authenticator.access()) {
-                catalog.configure(config);
-            }
+            catalog.configure(config);
             docs::configure(pages.clone(), config);
         };
         App::new()

@@ -5,13 +5,11 @@ mod service;
 mod session;
 mod tenant;
 
-use bulkhead_domain::AccessRegistry;
+use crate::http::operation::Group;
 
-use crate::http::operation::{Catalog, CatalogError};
-
-/// Every operation of the API, each with the permission of `access` that it needs.
-pub fn catalog(access: &AccessRegistry) -> Result<Catalog, CatalogError> {
-    let groups = vec![
+/// The operations that every application has.
+pub fn core() -> Vec<Group> {
+    vec![
         service::group(),
         session::auth::group(),
         session::me::group(),
@@ -24,6 +22,5 @@ pub fn catalog(access: &AccessRegistry) -> Result<Catalog, CatalogError> {
         tenant::scaling::group(),
         operator::tenants::group(),
         operator::usage::group(),
-    ];
-    Catalog::assemble(groups, access)
+    ]
 }

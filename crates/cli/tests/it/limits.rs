@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use bulkhead_auth::{AccessTokens, Issue, Principal};
 use bulkhead_domain::{AccessRegistry, Clock, Evidence, Proven, RoleName, SessionId, SystemClock};
+use bulkhead_fixtures::auth::{AccessTokens, Issue, Principal};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::json;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use bulkhead_auth::{AccessTokens, Issue, KeySet, Keyring, MasterKey, Principal, SigningKey, VerifyingKey};
 use bulkhead_domain::{
     AccessRegistry, ApiKeyId, Clock, Evidence, OperatorId, Proven, RoleName, SessionId, SystemClock,
     TenantId, UserId, api_key::ApiKey,
+};
+use bulkhead_fixtures::auth::{
+    AccessTokens, Issue, KeySet, Keyring, MasterKey, Principal, SigningKey, VerifyingKey,
 };
 
 use crate::support::{Answer, Call, System};

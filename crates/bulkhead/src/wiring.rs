@@ -10,12 +10,9 @@ use bulkhead_db::{
     Connector, Db, Owner, Pool, PoolOptions, Shares, Timeouts, Tls,
     platform::nodes::{Node, NodeKind},
 };
-use bulkhead_domain::{
-    AccessRegistry, Clock, JobId, SystemClock, access::AccessError, metering::MeterRegistry,
-};
+use bulkhead_domain::{Clock, JobId, SystemClock};
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::{FlusherOptions, RedisServer, Stores};
-use bulkhead_worker::{Jobs, Registry};
 
 /// How much longer than the server's own time-out a client waits for an answer before it gives the connection up.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -25,20 +22,10 @@ const REDIS_CONNECT: Duration = Duration::from_secs(1);
 /// How long to wait for its answer. Longer than a limiter may: what is sent here matters more than when.
 const REDIS_ANSWER: Duration = Duration::from_millis(500);
 
-/// The meters that the program counts.
-pub(crate) fn meters() -> MeterRegistry {
-    MeterRegistry::core()
-}
-
 /// The keys that are derived from the master key.
 pub(crate) fn keyring(settings: &Settings) -> Result<Arc<Keyring>> {
     let master = settings.auth.require_master_key()?;
     Ok(Arc::new(Keyring::new(&MasterKey::from(*master.expose()))?))
-}
-
-/// The permissions that this program knows, and the roles that hold them.
-pub(crate) fn access() -> Result<AccessRegistry, AccessError> {
-    AccessRegistry::assemble(&[])
 }
 
 /// How to reach the database as one login role.
@@ -191,11 +178,6 @@ pub(crate) fn flusher_options(settings: &Settings) -> FlusherOptions {
         resend_after: usage.usage_resend,
         ..FlusherOptions::default()
     }
-}
-
-/// The jobs that the worker runs, and that `migrate` makes known.
-pub(crate) fn jobs() -> Result<Registry> {
-    Ok(Registry::new([Jobs::core()])?)
 }
 
 /// Starts logging.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, block_on, serve};
 use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, Purpose};
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
-use bulkhead_db::{Db, Shares, fleet::migrate::Sets, platform::nodes::NodeKind};
+use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
 use bulkhead_limits::{
     AddressLimiter, FailureBudget, InFlight, InFlightOptions, LargeRequests, Limiter, LimiterOptions,
@@ -15,17 +15,17 @@ use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_usage::Flusher;
 use chrono::TimeDelta;
 
-use crate::{migrate, stop, wiring};
+use super::migrate;
+use crate::{app::Parts, stop, wiring};
 
 /// Serves until it is told to stop.
-pub(crate) fn run(settings: &Settings, sets: Sets, stop_with_stdin: bool) -> Result<()> {
-    let settings = settings.clone();
-    block_on(async move {
+pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> Result<()> {
+    block_on(async {
         let stop = stop::signal_of(stop_with_stdin)?;
-        let shared = shared(&settings)?;
-        let databases = wiring::databases(&settings, &shared.metrics, Shares::PerSide)?;
-        let node = wiring::node(&settings, NodeKind::Api);
-        let threads = wiring::threads(&settings);
+        let shared = shared(parts, settings)?;
+        let databases = wiring::databases(settings, &shared.metrics, Shares::PerSide)?;
+        let node = wiring::node(settings, NodeKind::Api);
+        let threads = wiring::threads(settings);
         let state = thread_state(&shared, databases.clone());
         let options = ServerOptions {
             api: (settings.http.bind, settings.http.port).into(),
@@ -43,9 +43,9 @@ pub(crate) fn run(settings: &Settings, sets: Sets, stop_with_stdin: bool) -> Res
         let database = &settings.database;
         let logins = [(TENANT_URL, database.require_tenant()?), (PLATFORM_URL, database.require_platform()?)];
         wiring::try_logins(database, &logins).await?;
-        migrate::require_migrated(&databases(), &sets).await?;
-        let served = serve(options, shared, state, databases(), node, stop).await;
-        served.map_err(|error| wiring::name_port(error, &settings))
+        migrate::require_migrated(&databases(), &parts.sets).await?;
+        let served = serve(options, shared, Arc::clone(&parts.catalog), state, databases(), node, stop).await;
+        served.map_err(|error| wiring::name_port(error, settings))
     })
 }
 
@@ -69,7 +69,7 @@ fn hash_threads(settings: &Settings) -> usize {
 }
 
 /// What all threads share.
-fn shared(settings: &Settings) -> Result<Shared> {
+fn shared(parts: &Parts, settings: &Settings) -> Result<Shared> {
     let (http, auth) = (&settings.http, &settings.auth);
     let keyring = wiring::keyring(settings)?;
     let passwords = PasswordHasher::new(hash_threads(settings));
@@ -79,7 +79,7 @@ fn shared(settings: &Settings) -> Result<Shared> {
         TimeDelta::from_std(auth.access_token_life)?,
     )?;
     let session_life = TimeDelta::from_std(auth.refresh_token_life)?;
-    let metrics = Metrics::new()?;
+    let metrics = parts.metrics()?;
     let redis = bulkhead_limits::client(
         settings.redis.require_cache()?.expose(),
         settings.redis.ca.as_ref().map(bulkhead_config::CertificateBundle::pem),
@@ -104,7 +104,7 @@ fn shared(settings: &Settings) -> Result<Shared> {
             Arc::clone(&keyring),
             passwords.clone(),
             tokens,
-            Arc::new(wiring::access()?),
+            Arc::clone(&parts.access),
             session_life,
             Bounds::default(),
         )),
@@ -117,7 +117,7 @@ fn shared(settings: &Settings) -> Result<Shared> {
         limiter: Limiter::new(redis, limits, metrics.clone()),
         health: Arc::new(Health::default()),
         usage: Arc::new(flusher(settings, &keyring, &metrics)?),
-        meters: wiring::meters(),
+        meters: parts.meters.clone(),
         keyring,
         metrics,
     })

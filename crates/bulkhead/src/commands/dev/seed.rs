@@ -7,7 +7,7 @@ use bulkhead_auth::{Keyring, Lane, MasterKey, PasswordHasher, Turn, api_key};
 use bulkhead_config::{Sections, Settings};
 use bulkhead_db::{
     Authority, Db, DbError, JsonText, Owner, Shares,
-    fleet::{migrate::Sets, provision::provision_tenant},
+    fleet::provision::provision_tenant,
     platform::{
         operators, plans,
         tenants::{self, NewTenant},
@@ -26,15 +26,19 @@ use bulkhead_telemetry::Metrics;
 use serde_json::json;
 
 use super::credentials::{Credentials, DemoTenant, Login};
-use crate::{migrate, wiring};
+use crate::{app::Parts, commands::migrate, wiring};
 
 /// Migrates and seeds.
-pub(crate) async fn run(environment: &[(&'static str, String)], credentials: &Credentials) -> Result<()> {
+pub(crate) async fn run(
+    parts: &Parts,
+    environment: &[(&'static str, String)],
+    credentials: &Credentials,
+) -> Result<()> {
     let variables = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     // Of what `dev` sets itself nothing is an extension's.
     let settings = Settings::from_vars(variables, &Sections::default())?;
     migrate::prepare(&settings).await?;
-    let report = migrate::migrate_all(&settings, &Sets::core(), 2).await?;
+    let report = migrate::migrate_all(parts, &settings, 2).await?;
     if let Some((tenant, error)) = report.failed.first() {
         anyhow::bail!("tenant {tenant} could not be migrated: {error}");
     }

@@ -18,15 +18,15 @@ use bulkhead_db::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{out, wiring};
+use crate::{app::Parts, out, wiring};
 
 /// How many migrations a line names.
 const NAMED: usize = 3;
 
 /// Prints what is pending, brings everything up to date and says so. Fails when a tenant could not be migrated.
-pub(crate) async fn run(settings: &Settings, sets: &Sets, connections: u16) -> Result<()> {
+pub(crate) async fn run(parts: &Parts, settings: &Settings, connections: u16) -> Result<()> {
     prepare(settings).await?;
-    let report = migrate_all(settings, sets, connections).await?;
+    let report = migrate_all(parts, settings, connections).await?;
     for name in &report.platform_applied {
         out::line(format_args!("platform  {name}"))?;
     }
@@ -85,8 +85,8 @@ pub(crate) async fn prepare(settings: &Settings) -> Result<()> {
 
 /// Migrates; prints what is pending first, and shows a bar on a terminal.
 pub(crate) async fn migrate_all(
+    parts: &Parts,
     settings: &Settings,
-    sets: &Sets,
     connections: u16,
 ) -> Result<MigrationReport> {
     let owner = wiring::owner(settings, connections)?;
@@ -107,14 +107,14 @@ pub(crate) async fn migrate_all(
             Progress::Pending(_) | Progress::Platform(_) => {}
         }
     };
-    let report = migrate(&owner, sets, &options, &show).await;
+    let report = migrate(&owner, &parts.sets, &options, &show).await;
     if let Ok(bar) = bar.lock() {
         bar.finish_and_clear();
     }
     let report = report?;
     // After the platform's tables are there, and before a worker of this release is.
-    kinds::declare(&owner, &wiring::jobs()?.kinds()).await?;
-    meters::declare(&owner, &wiring::meters()).await?;
+    kinds::declare(&owner, &parts.jobs.kinds()).await?;
+    meters::declare(&owner, &parts.meters).await?;
     Ok(report)
 }
 

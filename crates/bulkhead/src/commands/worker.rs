@@ -6,29 +6,29 @@ use anyhow::Result;
 use bulkhead_api::{block_on, probes};
 use bulkhead_auth::Purpose;
 use bulkhead_config::{PLATFORM_URL, PROVISIONER_CONNECTIONS, PROVISIONER_URL, Settings, TENANT_URL};
-use bulkhead_db::{Shares, fleet::migrate::Sets};
+use bulkhead_db::Shares;
 use bulkhead_domain::SystemClock;
-use bulkhead_telemetry::{Health, Metrics};
+use bulkhead_telemetry::Health;
 use bulkhead_worker::{Reaches, WorkerOptions, run as work};
 use tokio_util::sync::CancellationToken;
 
-use crate::{migrate, stop, wiring};
+use super::migrate;
+use crate::{app::Parts, stop, wiring};
 
 /// Runs jobs until it is told to stop.
-pub(crate) fn run(settings: &Settings, sets: Sets, stop_with_stdin: bool) -> Result<()> {
-    let settings = settings.clone();
-    block_on(async move {
+pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> Result<()> {
+    block_on(async {
         let mut stop = stop::signal_of(stop_with_stdin)?;
-        let metrics = Metrics::new()?;
+        let metrics = parts.metrics()?;
         let health = Arc::new(Health::default());
-        let databases = wiring::databases(&settings, &metrics, Shares::Whole)?;
-        let keyring = wiring::keyring(&settings)?;
+        let databases = wiring::databases(settings, &metrics, Shares::Whole)?;
+        let keyring = wiring::keyring(settings)?;
         let reaches = Reaches {
-            threads: (0..wiring::threads(&settings)).map(|_| databases()).collect(),
+            threads: (0..wiring::threads(settings)).map(|_| databases()).collect(),
             own: databases(),
-            owner: wiring::measured_owner(&settings, PROVISIONER_CONNECTIONS, &metrics)?,
-            purger: wiring::measured_owner(&settings, PROVISIONER_CONNECTIONS, &metrics)?,
-            redis: wiring::queue_redis(&settings)?,
+            owner: wiring::measured_owner(settings, PROVISIONER_CONNECTIONS, &metrics)?,
+            purger: wiring::measured_owner(settings, PROVISIONER_CONNECTIONS, &metrics)?,
+            redis: wiring::queue_redis(settings)?,
             usage_mac: keyring.for_purpose(Purpose::UsageEntry),
             queue_mac: keyring.for_purpose(Purpose::QueuedJob),
             metrics: metrics.clone(),
@@ -43,11 +43,11 @@ pub(crate) fn run(settings: &Settings, sets: Sets, stop_with_stdin: bool) -> Res
             (PROVISIONER_URL, database.require_provisioner()?),
         ];
         wiring::try_logins(database, &logins).await?;
-        migrate::require_migrated(&reaches.own, &sets).await?;
+        migrate::require_migrated(&reaches.own, &parts.sets).await?;
         // Only now, so that a wrong setting is named before any port is taken.
         let address = (settings.http.metrics_bind, settings.http.metrics_port).into();
         let probes = probes(address, metrics, Arc::clone(&health))
-            .map_err(|error| wiring::name_port(error, &settings))?;
+            .map_err(|error| wiring::name_port(error, settings))?;
         let probes_handle = probes.handle();
         tokio::task::spawn_local(probes);
         let shutdown = CancellationToken::new();
@@ -59,9 +59,9 @@ pub(crate) fn run(settings: &Settings, sets: Sets, stop_with_stdin: bool) -> Res
             asked.cancel();
         });
         health.mark_started();
-        let connections = database.connections_of_worker(wiring::threads(&settings));
+        let connections = database.connections_of_worker(wiring::threads(settings));
         tracing::info!(metrics = %address, database_connections_at_most = connections, "working");
-        Box::pin(work(options(&settings), reaches, wiring::jobs()?, shutdown)).await?;
+        Box::pin(work(options(settings), reaches, parts.jobs.clone(), shutdown)).await?;
         probes_handle.stop(false).await;
         Ok(())
     })

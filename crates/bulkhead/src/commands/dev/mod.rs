@@ -17,8 +17,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use bulkhead_config::Sections;
 use bulkhead_servers::{Binaries, Postgres, PostgresOptions, Redis, RedisOptions};
+
+use crate::app::Parts;
 
 use self::{
     children::Children,
@@ -50,9 +51,9 @@ impl Addresses {
 }
 
 /// Runs everything until a signal or a failure ends it.
-pub(crate) fn run(sections: &Sections) -> Result<()> {
+pub(crate) fn run(parts: &Parts) -> Result<()> {
     bulkhead_auth::self_test()?;
-    let choices = Choices::read(sections)?;
+    let choices = Choices::read(&parts.sections)?;
     let home = home()?;
     let credentials = Credentials::load_or_make(&home.join("credentials.json"))?;
 
@@ -75,7 +76,7 @@ pub(crate) fn run(sections: &Sections) -> Result<()> {
 
     show::step("migrations and demo data");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(seed::run(&addresses.environment, &credentials))?;
+    runtime.block_on(seed::run(parts, &addresses.environment, &credentials))?;
     drop(runtime);
 
     show::step("API and worker");

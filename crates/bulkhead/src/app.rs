@@ -1,0 +1,91 @@
+//! An application: the core and its extensions, put together once.
+//!
+//! Owns what all commands of one program share: migrations, permissions, meters, operations, jobs, settings and metrics of the
+//! core and of every extension. Refuses an application whose parts cannot stand beside each other, with one line that names
+//! both: two routes, tables, meters, permissions, jobs, settings or metrics of one name, and a permission that is needed and
+//! declared nowhere.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Result;
+use bulkhead_api::{Catalog, routes};
+use bulkhead_config::Sections;
+use bulkhead_db::fleet::migrate::{CORE, Sets};
+use bulkhead_domain::{AccessRegistry, access::PermissionList, metering::MeterRegistry};
+use bulkhead_telemetry::{Metrics, metrics::own::Own};
+use bulkhead_worker::{Jobs, Registry};
+
+use crate::{Extension, commands};
+
+/// An application that is built on Bulkhead.
+#[must_use]
+#[derive(Default)]
+pub struct App {
+    extensions: Vec<Extension>,
+}
+
+impl App {
+    /// The core alone.
+    pub const fn new() -> Self {
+        Self { extensions: Vec::new() }
+    }
+
+    /// Adds an extension. A tenant gets the migrations of extensions in the order in which they were added.
+    pub fn extension(mut self, extension: Extension) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// Parses the command line and runs the command. What goes wrong is one line on standard error.
+    pub fn run(self) -> ExitCode {
+        commands::run(|| self.assemble())
+    }
+
+    fn assemble(self) -> Result<Parts> {
+        let extensions = self.extensions;
+        let permissions: Vec<PermissionList> =
+            extensions.iter().map(|extension| extension.permissions).collect();
+        let access = AccessRegistry::assemble(&permissions)?;
+        let meters =
+            MeterRegistry::new(extensions.iter().map(|extension| (extension.name, extension.meters)))?;
+        let sets = Sets::new(
+            std::iter::once(CORE).chain(extensions.iter().filter_map(|extension| extension.migrations)),
+        )?;
+        let sections = extensions.iter().flat_map(|extension| extension.settings.iter().copied());
+        let sections = Sections::new(sections.collect())?;
+        let metrics: Vec<Own> = extensions.iter().filter_map(|extension| extension.metrics.clone()).collect();
+        // Registered once to be judged; each command counts into metrics of its own.
+        Metrics::with(&metrics)?;
+        let jobs =
+            std::iter::once(Jobs::core()).chain(extensions.iter().map(|extension| extension.jobs.clone()));
+        let jobs = Registry::new(jobs)?;
+        let groups = extensions.into_iter().flat_map(|extension| extension.operations);
+        let groups = routes::core().into_iter().chain(groups).collect();
+        let catalog = Arc::new(Catalog::assemble(groups, &access)?);
+        Ok(Parts { access: Arc::new(access), meters, sets, sections, metrics, jobs, catalog })
+    }
+}
+
+/// What an application is made of, found to go together.
+pub(crate) struct Parts {
+    /// The permissions, and the roles that hold them.
+    pub(crate) access: Arc<AccessRegistry>,
+    /// What is counted.
+    pub(crate) meters: MeterRegistry,
+    /// The migrations of tenants' schemas: the core's, then each extension's.
+    pub(crate) sets: Sets,
+    /// The settings of extensions.
+    pub(crate) sections: Sections,
+    metrics: Vec<Own>,
+    /// What runs in the background.
+    pub(crate) jobs: Registry,
+    /// What is served.
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+impl Parts {
+    /// New metrics of a process.
+    pub(crate) fn metrics(&self) -> Result<Metrics> {
+        Ok(Metrics::with(&self.metrics)?)
+    }
+}

@@ -1,0 +1,171 @@
+//! The commands of an application. Each is a file; settings come from the environment.
+
+mod api;
+mod dev;
+mod doctor;
+mod migrate;
+mod operator;
+mod worker;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bulkhead_config::{Needed, Settings};
+use bulkhead_domain::{Email, RoleName};
+use clap::{Parser, Subcommand};
+
+use crate::{app::Parts, out, wiring};
+
+/// The backend of a multi-tenant service. Settings are environment variables; crates/config/README.md lists them.
+#[derive(Parser)]
+#[command(name = "bulkhead", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the HTTP API.
+    Api {
+        /// Stop, as on SIGTERM, when standard input ends.
+        #[arg(long, hide = true)]
+        stop_with_stdin: bool,
+    },
+    /// Run background jobs.
+    Worker {
+        /// Stop, as on SIGTERM, when standard input ends.
+        #[arg(long, hide = true)]
+        stop_with_stdin: bool,
+    },
+    /// Print what is pending, and bring the platform and every tenant up to date.
+    Migrate {
+        /// Transactions side by side.
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=32))]
+        connections: u16,
+        /// Only print what is pending.
+        #[arg(long, conflicts_with = "revert")]
+        plan: bool,
+        /// Take a set out of what tenants are built with: an extension's that was removed. Tenants keep its tables.
+        #[arg(long, value_name = "SET", conflicts_with_all = ["plan", "revert"])]
+        forget: Option<String>,
+        /// Take the newest migration of the platform back instead.
+        #[arg(long)]
+        revert: bool,
+    },
+    /// Run everything on this machine, with private servers and demo data under .bulkhead/.
+    Dev,
+    /// Manage the people who run the platform.
+    #[command(subcommand)]
+    Operator(OperatorCommand),
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Print every setting with its default and its meaning.
+    #[command(hide = true)]
+    Settings {
+        /// As a table in Markdown.
+        #[arg(long, required = true)]
+        markdown: bool,
+    },
+    /// Check that a live system is built as it should be.
+    Doctor {
+        /// Only ask the process on this machine whether it is alive.
+        #[arg(long)]
+        live: bool,
+    },
+}
+
+impl Command {
+    /// The settings without which the command cannot do its work.
+    const fn needs(&self) -> &'static [Needed] {
+        use Needed::{
+            Extensions, LimitsRedis, MasterKey, PlatformLogin, ProvisionerLogin, QueueRedis, TenantLogin,
+        };
+        match self {
+            Self::Api { .. } => &[TenantLogin, PlatformLogin, LimitsRedis, QueueRedis, MasterKey, Extensions],
+            Self::Worker { .. } => {
+                &[TenantLogin, PlatformLogin, ProvisionerLogin, QueueRedis, MasterKey, Extensions]
+            }
+            Self::Migrate { .. } | Self::Doctor { live: false } => &[ProvisionerLogin],
+            Self::Operator(_) => &[TenantLogin, PlatformLogin],
+            Self::Doctor { live: true } | Self::Dev | Self::Openapi | Self::Settings { .. } => &[],
+        }
+    }
+}
+
+#[derive(Subcommand)]
+enum OperatorCommand {
+    /// Add an operator; the password is read from standard input, or is a setting.
+    Create {
+        /// The e-mail address.
+        email: Email,
+        /// admin, support or billing.
+        #[arg(long, default_value = "admin", value_parser = operator::role)]
+        role: RoleName,
+    },
+}
+
+/// Parses the command line, puts the application together, and runs the command.
+pub(crate) fn run(assemble: impl FnOnce() -> Result<Parts>) -> ExitCode {
+    let command = Cli::parse().command;
+    match assemble().and_then(|parts| run_with(command, &parts)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line: the causes in order, outermost first.
+            out::note(format_args!("bulkhead: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_with(command: Command, parts: &Parts) -> Result<()> {
+    match command {
+        Command::Openapi => {
+            let document = bulkhead_api::openapi::document(&parts.catalog)?;
+            Ok(out::line(serde_json::to_string_pretty(&document)?)?)
+        }
+        Command::Settings { .. } => Ok(out::line(bulkhead_config::table(&parts.sections).trim_end())?),
+        Command::Dev => dev::run(parts),
+        command => run_as_set(command, parts, &Settings::from_env(&parts.sections)?),
+    }
+}
+
+/// Runs a command that has settings.
+fn run_as_set(command: Command, parts: &Parts, settings: &Settings) -> Result<()> {
+    bulkhead_auth::self_test()?;
+    settings.require(command.needs())?;
+    match command {
+        Command::Doctor { live: true } => doctor::live(settings),
+        Command::Api { stop_with_stdin } => {
+            wiring::log(settings)?;
+            api::run(parts, settings, stop_with_stdin)
+        }
+        Command::Worker { stop_with_stdin } => {
+            wiring::log(settings)?;
+            worker::run(parts, settings, stop_with_stdin)
+        }
+        command => {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(async {
+                match command {
+                    Command::Migrate { revert: true, .. } => migrate::revert(settings).await,
+                    Command::Migrate { plan: true, .. } => migrate::show_plan(settings, &parts.sets).await,
+                    Command::Migrate { forget: Some(name), .. } => {
+                        migrate::forget_set(settings, &parts.sets, &name).await
+                    }
+                    Command::Migrate { connections, .. } => migrate::run(parts, settings, connections).await,
+                    Command::Operator(OperatorCommand::Create { email, role }) => {
+                        operator::create(settings, &email, role).await
+                    }
+                    Command::Doctor { .. } => doctor::run(settings, &parts.sets).await,
+                    Command::Api { .. }
+                    | Command::Worker { .. }
+                    | Command::Dev
+                    | Command::Openapi
+                    | Command::Settings { .. } => Ok(()),
+                }
+            })
+        }
+    }
+}
