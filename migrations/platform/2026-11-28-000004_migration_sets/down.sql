@@ -1,4 +1,7 @@
--- What comes before knows one set, and of each tenant the newest version.
+-- What comes before knows one set, and of each tenant the newest version. A schema that is being built is waited for, or its row
+-- would say a version that what comes before takes for the newest.
+LOCK TABLE tenant_schema_versions, schema_pool, tenant_migrations, tenant_schema_target, fleet_migrations, fleet_target
+    IN ACCESS EXCLUSIVE MODE;
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM tenant_schema_versions v JOIN fleet_migrations m ON v.applied @> m.id WHERE m.set_name <> 'core') THEN

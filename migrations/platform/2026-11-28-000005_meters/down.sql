@@ -1,4 +1,5 @@
--- What comes before adds no counts to the rollups.
+-- What comes before adds no counts to the rollups. A transaction that has counted and is not committed yet is waited for.
+LOCK TABLE usage_counts IN ACCESS EXCLUSIVE MODE;
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM usage_counts) THEN

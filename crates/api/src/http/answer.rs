@@ -1,4 +1,4 @@
-//! Answers to writes, which may have to be given again.
+//! Answers, of which those to writes may have to be given again.
 
 use actix_web::{
     HttpRequest, HttpResponse, Responder,
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::{error::ApiError, extract};
 
-/// The answer to a write.
+/// An answer.
 #[derive(Debug)]
 pub struct Answer {
     status: StatusCode,

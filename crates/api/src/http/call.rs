@@ -1,9 +1,9 @@
 //! What a handler works with: who calls what, and transactions inside that caller's walls.
 //!
 //! Owns the three ways that a handler has to the database (`read`, `snapshot`, `write`) and what every write has: it happens
-//! once per `Idempotency-Key`, its audit entry commits with it, and its answer is given after the commit. Refuses a write
-//! that does not say what the audit log shall hold: [`Written`] cannot be made without. What a key stands for, the body
-//! included, is taken from the request itself, so that no handler can name another body than the one it has read.
+//! once per `Idempotency-Key`, its audit entry commits with it, and its answer is given after the commit. A write has to say
+//! what the audit log shall hold, or that there is nothing: [`Written`] cannot be made without. What a key stands for, the
+//! body included, is taken from the request itself; a body that is not read with `Json` is no part of it.
 //!
 //! The pipeline has verified the credential and the permission before a call can be had.
 
@@ -106,9 +106,11 @@ impl Call {
         Once::new(&self.state.keyring, &self.intent, self.context.operation, self.subject(), &body, self.at())
     }
 
-    /// Does the work once, and keeps its audit entry and its answer with it.
+    /// Does the work once, and keeps its audit entry and its answer with it. `once` was made before the transaction was
+    /// begun: it reads the whole body, and no connection waits for that.
     async fn keep<Tx: Keeps>(
         &self,
+        once: &Once<'_>,
         tx: &mut Tx,
         work: impl AsyncFnOnce(&mut Tx) -> Result<Written, ApiError>,
     ) -> Result<Answer, ApiError> {
@@ -127,7 +129,7 @@ impl Call {
             }
             Ok(answer)
         };
-        self.once().run(tx, audited).await
+        once.run(tx, audited).await
     }
 
     fn page<Row, Id: Display, View: Serialize>(
@@ -272,7 +274,8 @@ impl TenantCall {
         &self,
         work: impl AsyncFnOnce(&mut TenantTx) -> Result<Written, ApiError>,
     ) -> Result<Answer, ApiError> {
-        self.call.state.db.write(self.tenant, async |tx| self.call.keep(tx, work).await).await
+        let once = self.call.once();
+        self.call.state.db.write(self.tenant, async |tx| self.call.keep(&once, tx, work).await).await
     }
 
     fn from_call(call: Call) -> Result<Self, ApiError> {
@@ -332,7 +335,9 @@ impl OperatorCall {
         &self,
         work: impl AsyncFnOnce(&mut PlatformTx) -> Result<Written, ApiError>,
     ) -> Result<Answer, ApiError> {
-        self.call.state.db.platform_write(self.authority(), async |tx| self.call.keep(tx, work).await).await
+        let once = self.call.once();
+        let keep = async |tx: &mut PlatformTx| self.call.keep(&once, tx, work).await;
+        self.call.state.db.platform_write(self.authority(), keep).await
     }
 
     fn from_call(call: Call) -> Result<Self, ApiError> {

@@ -62,7 +62,6 @@ pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// What the pipeline and the extractors of one request share.
-#[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) id: RequestId,
     pub(crate) operation: &'static str,
@@ -88,6 +87,14 @@ pub(crate) struct Context {
     pub(crate) large: RefCell<Option<LargePlace>>,
     /// What the request counts beside itself, each meter at most once.
     counted: RefCell<Vec<(MeterName, Quantity)>>,
+}
+
+/// Without the body, which may hold a password.
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, operation, .. } = self;
+        f.debug_struct("Context").field("id", id).field("operation", operation).finish_non_exhaustive()
+    }
 }
 
 impl Context {

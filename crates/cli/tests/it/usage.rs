@@ -310,6 +310,12 @@ async fn a_stretch_of_time_is_bounded_and_in_order() {
       "type": "urn:bulkhead:problem:invalid-parameter"
     }
     "#);
+    for year in ["0001", "1600", "1677", "2263", "2300", "9998"] {
+        for window in ["hour", "day"] {
+            let query = format!("from={year}-05-05T00:30:00Z&until={year}-05-06T00:00:00Z&window={window}");
+            assert_eq!(owner.get(&format!("/v1/usage?{query}")).await.expect(200).at("/data"), "[]");
+        }
+    }
     for (query, told) in [
         ("from=2026-11-27", "from must be a time with its offset from UTC, like 2026-11-27T09:30:00Z or"),
         ("until=2026-11-27T00:00:00+01:00", "in a query, + stands for a blank, so it is written %2B."),

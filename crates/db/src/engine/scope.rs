@@ -88,9 +88,9 @@ scopes! {
 
 /// What a query on a tenant's tables is run with. The role in force decides what it reaches: the tenant's own tables and what
 /// `gate` shows of the platform. A statement that is not work on rows (`SET`, `RESET`, `COMMIT`, `DO`, definitions), or that
-/// mentions `set_config`, fails with [`DbError::Setup`] before it is sent.
+/// mentions `set_config` or a lock of the session, fails with [`DbError::Setup`] before it is sent.
 ///
-/// After an error the transaction keeps nothing: further statements fail, and so does its commit.
+/// After an error the transaction keeps nothing: its commit fails.
 impl TenantTx {
     /// All rows of a query.
     pub fn load<'query, Q, U>(&mut self, query: Q) -> impl Future<Output = DbResult<Vec<U>>>

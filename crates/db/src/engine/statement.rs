@@ -89,17 +89,39 @@ impl<Q: QueryFragment<Pg> + QueryId> Marked<Q> {
 const ON_ROWS: [&str; 8] = ["select", "insert", "update", "delete", "merge", "with", "values", "table"];
 
 /// Refuses a statement that could change what the transaction may do: everything but work on rows (`SET`, `RESET`,
-/// `COMMIT`, `DO`, `CALL`, `LOCK`, definitions), and any mention of `set_config`, which does from inside a query what
-/// `SET` does. The server itself refuses a second statement behind the first, because the extended protocol takes one.
+/// `COMMIT`, `DO`, `CALL`, `LOCK`, definitions), and any mention of a function that does so from inside a query
+/// ([`OUTLIVING`]). The server itself refuses a second statement behind the first, because the extended protocol takes one.
 pub(crate) fn check_rows_only(sql: &str) -> DbResult<()> {
     let first = first_word(sql);
     if !ON_ROWS.iter().any(|word| first.eq_ignore_ascii_case(word)) {
         return Err(DbError::Setup(format!("a tenant's transaction does not run `{first}` statements")));
     }
-    if sql.to_ascii_lowercase().contains("set_config") {
-        return Err(DbError::Setup("a tenant's transaction does not run `set_config`".to_owned()));
+    match OUTLIVING.iter().find(|name| has_word(sql, name)) {
+        Some(name) => Err(DbError::Setup(format!("a tenant's transaction does not run `{name}`"))),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Functions whose effect outlives the transaction, or changes what the rest of it may do: the settings, and locks that a
+/// session holds and COMMIT does not give back.
+const OUTLIVING: [&str; 6] = [
+    "set_config",
+    "pg_settings",
+    "pg_advisory_lock",
+    "pg_advisory_lock_shared",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_lock_shared",
+];
+
+/// Whether a text has this name in it, and not as a part of another one. Case does not matter.
+fn has_word(sql: &str, name: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    sql.match_indices(name).any(|(at, found)| {
+        let before = sql.get(..at).and_then(|text| text.chars().next_back());
+        let behind = sql.get(at + found.len()..).and_then(|text| text.chars().next());
+        !before.is_some_and(is_part) && !behind.is_some_and(is_part)
+    })
 }
 
 /// The first word of a statement, behind white space, comments and opening parentheses; empty when something else stands
@@ -186,6 +208,9 @@ mod tests {
             "MERGE INTO a USING b ON true WHEN MATCHED THEN DELETE",
             "VALUES (1)",
             "TABLE a",
+            "SELECT * FROM dataset_config",
+            "SELECT reset_configs FROM a",
+            "SELECT pg_advisory_xact_lock(1), pg_try_advisory_xact_lock(2)",
         ] {
             assert!(check_rows_only(sql).is_ok(), "{sql}");
         }
@@ -213,6 +238,10 @@ mod tests {
             "SELECT set_config('role', 'postgres', false)",
             "SELECT pg_catalog.\"set_config\"('role', 'postgres', false)",
             "SELECT SET_CONFIG('role', 'postgres', false)",
+            "SELECT 1,set_config('role', 'postgres', false)",
+            "UPDATE pg_settings SET setting = 'postgres' WHERE name = 'role'",
+            "SELECT pg_advisory_lock(1)",
+            "SELECT pg_try_advisory_lock_shared(1)",
             "; SELECT 1",
             "/* SELECT 1",
             "--",

@@ -20,7 +20,7 @@ const LONGEST_REST: Duration = Duration::from_secs(5);
 /// More batches in one run mean that the stream fills fast: better no rest than a stream that is full.
 const MANY_BATCHES: usize = 20_000;
 
-/// Counts that one transaction moves: some thousand rows of the rollups at most.
+/// Counts that one transaction moves, and so the rows of the rollups that it changes at most.
 const COUNTS: u16 = 20_000;
 
 /// For how long counts are moved; the next run goes on.
@@ -46,8 +46,8 @@ impl JobHandler for AggregateUsage {
     async fn run(self, run: &JobRun) -> Result<Finished, JobError> {
         let begun = Instant::now();
         let Environment { db, redis, metrics, usage_mac, .. } = run.environment();
-        // First, for it needs no Redis.
-        let counts = fold(db).await?;
+        // First, for it needs no Redis. That it fails must not keep the stream from being drained.
+        let folded = fold(db).await;
         let mut connection = redis.connect().await.map_err(UsageError::from).map_err(JobError::retry)?;
         let options = DrainOptions::default();
         let drained = drain(&mut connection, db, metrics, &**usage_mac, options, run.now())
@@ -56,6 +56,7 @@ impl JobHandler for AggregateUsage {
         if drained.left > 0 {
             tracing::warn!(left = drained.left, "the usage stream is longer than one run can drain");
         }
+        let counts = folded?;
         let result = json!({ "fresh": drained.fresh, "duplicate": drained.duplicate, "rejected": drained.rejected, "counts": counts });
         let rest = if drained.fresh < MANY_BATCHES { begun.elapsed() * REST } else { Duration::ZERO };
         run.done_and_rest(result, rest.min(LONGEST_REST)).await

@@ -112,7 +112,11 @@ async fn enter(tx: &mut OwnerTx, sets: &Sets, before: &Ledger) -> DbResult<()> {
 
 /// Reads what programs of before the ledger have recorded: the newest version of each schema, which had every migration up to it
 /// that those programs knew. One that comes between them was never applied. Then tells such programs to leave it.
+///
+/// The tables are locked first, against rows that are claimed and written: an older program may be migrating, and an UPDATE
+/// that waited for one of its rows would compare the version from before the wait, and pass the row over.
 async fn take_over(tx: &mut OwnerTx) -> DbResult<()> {
+    tx.tx.batch("LOCK TABLE tenant_schema_versions, schema_pool IN EXCLUSIVE MODE").await?;
     for table in ["tenant_schema_versions", "schema_pool"] {
         let read = format!(
             "UPDATE {table} AS old SET applied = had.applied, version = '{LEDGER_VERSION}' FROM ( \
@@ -163,6 +167,13 @@ pub async fn forget(owner: &Owner, set: &str) -> DbResult<bool> {
             }
             let ledger = Ledger::read(tx).await?;
             rehearse(tx, &ledger).await?;
+            // A tenant that failed at a migration of the set lacks nothing now, and no run would touch it again.
+            tx.tx
+                .batch(
+                    "UPDATE tenant_schema_versions SET error = NULL, failed_at = NULL \
+                     FROM fleet_target WHERE error IS NOT NULL AND applied @> wanted",
+                )
+                .await?;
             Ok(true)
         })
         .await

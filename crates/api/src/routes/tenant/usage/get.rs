@@ -7,7 +7,7 @@ use bulkhead_domain::{
     TextError,
     metering::{MeterName, MeterRegistry, MeterText},
 };
-use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -123,9 +123,13 @@ fn stretch(
     if until.signed_duration_since(from) > unit * MAX_BUCKETS {
         return refuse("from", format!("must be at most {MAX_BUCKETS} {units} before until"));
     }
-    let floor = |time: DateTime<Utc>| time.duration_trunc(unit).map_err(ApiError::internal);
-    let last = floor(until)?;
-    Ok((floor(from)?, if last == until { last } else { last + unit }))
+    // Not chrono's own rounding: it counts nanoseconds in 64 bits, and so fails outside of the years 1678 to 2262.
+    let floor = |time: DateTime<Utc>| {
+        let past = TimeDelta::seconds(time.timestamp().rem_euclid(unit.num_seconds()));
+        time - past - TimeDelta::nanoseconds(i64::from(time.timestamp_subsec_nanos()))
+    };
+    let last = floor(until);
+    Ok((floor(from), if last == until { last } else { last + unit }))
 }
 
 /// Read usage over time
