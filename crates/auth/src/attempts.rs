@@ -1,18 +1,18 @@
-//! How often an account was tried in vain.
+//! How often logins to an account have failed.
 //!
-//! Owns the growing delay between attempts to log in to one account: ten failures are free, after that one attempt is let
-//! through at a time, after a second, two, four, up to a quarter of an hour. So nobody guesses one account's password from
-//! ever new addresses, and nobody is locked out for good. Accounts are told apart by a keyed hash of what was sent, so one
-//! that does not exist is counted, and refused, like one that does.
+//! Owns the growing delay between attempts to log in to one account: ten failures are free, after that one attempt is
+//! let through at a time, after a second, two, four, up to a quarter of an hour. So ever new addresses do not let an
+//! attacker guess one account's password faster, and no account is locked for good. Accounts are told apart by a keyed
+//! hash of what was sent, so an account that does not exist is counted, and refused, like one that does.
 //!
-//! Addresses from which somebody has logged in to the account on this node are counted apart, each for itself, and the
-//! attempts of strangers are nothing to them. From any other address the owner is a stranger too: while somebody goes on
-//! trying the account, the owner competes with them for the one attempt that is let through after each wait, and may lose
-//! for as long as it goes on.
+//! Addresses from which the account was logged in to on this node are counted apart, each for itself, and attempts
+//! from other addresses do not count for them. From any other address the owner is a stranger too: while an attacker
+//! goes on trying the account, the owner competes with the attacker for the one attempt that is let through after each
+//! wait, and may lose for as long as that goes on.
 //!
-//! A node counts for itself, knows the addresses of those who logged in at itself alone, and forgets both when it is started
-//! anew: `n` nodes let `n` times as many attempts through.
-//! Refuses to say whether an account exists, and to grow: over the bound those with the fewest failures are forgotten.
+//! A node counts for itself, knows only the addresses of logins at itself, and forgets both when it is restarted: `n`
+//! nodes let `n` times as many attempts through. Refuses to say whether an account exists, and to grow: over the bound
+//! those with the fewest failures are forgotten.
 
 use std::{
     cell::Cell,
@@ -40,7 +40,7 @@ const REMEMBERED: TimeDelta = TimeDelta::hours(1);
 /// How many accounts, and how many addresses of accounts, are remembered: some 5 MB each.
 const ACCOUNTS: usize = 65_536;
 
-/// How long somebody waits who is one of too many at once.
+/// How long an attempt has to wait when too many are under way at once.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// An account as it is counted.
@@ -79,9 +79,9 @@ struct Count {
 }
 
 impl Count {
-    /// What is left of it after a while.
+    /// The count as it is at `now`: old failures are forgotten.
     fn at(self, now: DateTime<Utc>) -> Self {
-        // A clock that was set back forgives nothing for longer than it has to.
+        // The distance counts both ways: after the clock was set back, failures do not stay until it has caught up.
         let forgotten = (now - self.last_failure).abs() >= REMEMBERED;
         Self { failures: if forgotten { 0 } else { self.failures }, ..self }
     }
@@ -107,7 +107,7 @@ impl Count {
 /// Counts failed attempts, account by account. Shared by the threads of a process.
 pub(crate) struct Attempts {
     counts: Mutex<HashMap<AccountKey, Count, RandomState>>,
-    /// Accounts with addresses that somebody has logged in from.
+    /// Accounts together with the addresses from which they were logged in to.
     known: Cache<AccountKey, ()>,
     capacity: usize,
 }
@@ -123,7 +123,7 @@ impl Attempts {
         Self { counts: Mutex::default(), known: Cache::new(capacity), capacity }
     }
 
-    /// Lets an attempt through, or says how long to wait.
+    /// Lets an attempt through; the error is how long it has to wait.
     pub(crate) fn begin(
         &self,
         keyring: &Keyring,
@@ -165,7 +165,8 @@ impl fmt::Debug for Attempts {
     }
 }
 
-/// Forgets what is over, and beyond that an eighth: those with the fewest failures.
+/// Forgets the counts that are over. If that leaves less than an eighth of the places free, forgets those with the
+/// fewest failures until an eighth is.
 fn make_room(counts: &mut HashMap<AccountKey, Count, RandomState>, capacity: usize, now: DateTime<Utc>) {
     counts.retain(|_, count| !count.at(now).is_nothing());
     let Some(too_many) = (counts.len() + capacity / 8 + 1).checked_sub(capacity).filter(|count| *count > 0)
@@ -180,9 +181,9 @@ fn make_room(counts: &mut HashMap<AccountKey, Count, RandomState>, capacity: usi
     }
 }
 
-/// An attempt under way. One that is dropped while the password is hashed has failed: what was hashed has to be counted.
-/// Before, also while it waits for its turn to be hashed, and after, being broken off says nothing about the password; it is
-/// because we are slow.
+/// An attempt under way. One that is dropped while the password is hashed has failed: what was hashed has to be
+/// counted. One that is dropped before that, also while it waits for its turn to be hashed, or after it, says nothing
+/// about the password: the reason is the server's slowness.
 #[must_use = "an attempt ends when this is dropped"]
 pub(crate) struct Attempt<'a> {
     attempts: &'a Attempts,
@@ -195,12 +196,12 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Whether somebody has logged in to the account from the same address lately.
+    /// Whether the account was logged in to from the same address on this node lately.
     pub(crate) const fn is_returning(&self) -> bool {
         self.is_returning
     }
 
-    /// Checks the password, whose turn to be hashed has come: dropped meanwhile, the attempt has failed.
+    /// Checks the password once its turn to be hashed has come. An attempt that is dropped meanwhile has failed.
     pub(crate) async fn check<T>(&self, check: impl Future<Output = T>) -> T {
         self.is_checked.set(true);
         let result = check.await;

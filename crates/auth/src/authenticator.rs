@@ -38,7 +38,7 @@ use crate::{
 /// How many credentials a node remembers.
 const REMEMBERED: usize = 100_000;
 
-/// Why nobody is logged in, or let in.
+/// Why a person was not logged in, or a credential's holder not let in.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// The credential is not good, and never was as far as can be told: a guess.
@@ -144,9 +144,9 @@ impl Authenticator {
 
     /// Lets a credential's holder in, or not.
     ///
-    /// `ask` is called before the database is asked about somebody who has shown nothing good yet, and may refuse that by
-    /// saying when to come back. It is not called for a credential that this node has verified before, however long ago,
-    /// nor for a token that we have signed.
+    /// `ask` is called before the database is asked about a credential that this node has never found good, and may
+    /// refuse by saying when to come back. It is not called for a credential that this node has verified before,
+    /// however long ago, nor for a token that we have signed.
     ///
     /// What is done for a credential that is not remembered lies in boxes: a request's future is moved some ten times before it
     /// is first polled, and would be ten times as large.

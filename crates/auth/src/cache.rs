@@ -4,8 +4,8 @@
 //! API key a query, finding the digest of its text again one. Keeps digests, never texts, and only of credentials that
 //! are good, or were: those of ours that have expired or were revoked are remembered for a minute as such, so that a
 //! program which goes on using one costs no query each time. What was never good is not kept. It is bounded, so remembering
-//! cannot be made expensive from outside. An entry that is too old to answer still says that its credential was good once:
-//! whoever shows it is no stranger. Refuses to answer for a credential that was verified too long ago, or cannot be
+//! cannot be made expensive from outside. An entry that is too old to answer still says that its credential was good
+//! once, so its holder is no stranger. Refuses to answer for a credential that was verified too long ago, or cannot be
 //! judged by what the node knows of revocations.
 
 use aws_lc_rs::digest;
@@ -76,7 +76,7 @@ impl CredentialCache {
         if holds { Ok(entry.verified) } else { Err(miss) }
     }
 
-    /// The right to keep what becomes of a credential that is never answered for from here.
+    /// The right to keep the result for a credential that is never answered for from here.
     pub fn miss(&self, text: &str) -> Miss {
         let generation = self.generation.load(Ordering::Acquire);
         Miss { digest: sha256(text), generation, was_good: false }
@@ -88,8 +88,8 @@ impl CredentialCache {
         self.entries.insert(digest, Entry { verified, cached_at: now, generation });
     }
 
-    /// Whether a credential that missed is known to be good no more. What has lapsed does not come back; a minute is for the
-    /// case that somebody changes the database by hand.
+    /// Whether a credential that missed is known to be good no more. A lapsed credential does not become good again;
+    /// the bound of a minute is for a database that an administrator changes by hand.
     pub fn has_lapsed(&self, miss: &Miss, now: DateTime<Utc>) -> bool {
         self.lapsed.get(&miss.digest).is_some_and(|since| (now - since).abs() < MAX_AGE)
     }

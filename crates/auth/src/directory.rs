@@ -1,8 +1,8 @@
 //! What a node remembers of tenants: state, limit.
 //!
-//! Owns a bounded copy of the platform's directory. An entry is believed for a minute at most, and only until somebody
-//! announces a change (`platform::revocations::announce_tenant_change`), which every node reads within seconds; a node that
-//! has not read announcements for a while believes none.
+//! Owns a bounded copy of the platform's directory. An entry is believed for a minute at most, and only until a change
+//! is announced (`platform::revocations::announce_tenant_change`). Every node reads announcements within seconds; a
+//! node that has not read them for a while believes no entry.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +25,7 @@ pub struct Directory {
     entries: Cache<TenantId, Remembered>,
     /// Grows with every announced change: what was read before one is not believed after it.
     generation: AtomicU64,
-    /// By the generation, too: who knows of a change does not share a read that was begun before.
+    /// By the generation, too: a caller that knows of a change does not share a read that began before it.
     reading: Flights<(TenantId, u64), Option<DirectoryEntry>>,
 }
 
@@ -71,7 +71,7 @@ impl Directory {
         Ok(found)
     }
 
-    /// The tenant against which a login is checked that names one by `slug`. Always read.
+    /// The tenant against which a login that names one by `slug` is checked. Always read.
     pub async fn find_for_login(&self, db: &Db, slug: &str, decoy: &str) -> DbResult<Option<LoginTenant>> {
         let read = async |tx: &mut _| tenants::login_tenant(tx, slug, decoy).await;
         db.platform_read(Authority::logins(), read).await

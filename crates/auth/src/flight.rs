@@ -1,8 +1,8 @@
-//! One read for all who want the same at once.
+//! One read for all callers that want the same at once.
 //!
-//! The first who asks starts the read, as a task of its own on its thread (which has to run local tasks); all wait for its
-//! result, each for as long as it likes, and share its failure, which is remembered for a moment. Nobody holds a lock
-//! meanwhile, and who goes away takes the result from nobody.
+//! The first caller starts the read, as a task of its own on its thread (which has to run local tasks). All callers
+//! wait for its result, each for as long as it likes, and share its failure, which is remembered for a moment. No
+//! caller holds a lock meanwhile, and a caller that goes away does not break the read off for the others.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -81,7 +81,8 @@ where
         }
     }
 
-    /// Whether a read of `key` has been under way for so long. Who waits for it now is likely to wait in vain.
+    /// Whether a read of `key` has been under way for at least `longer_than`. A caller that waits for it now is likely
+    /// to wait in vain.
     pub(crate) fn is_slow(&self, key: K, longer_than: Duration) -> bool {
         matches!(self.states.lock().get(&key), Some(State::Going { since, result })
             if since.elapsed() >= longer_than && since.elapsed() < LOST && result.has_changed().is_ok())
@@ -110,7 +111,8 @@ where
 }
 
 impl<T> State<T> {
-    /// Whether there is still something to wait for. The sender is gone without a word when its runtime has ended.
+    /// Whether there is still something to wait for. When the runtime of the read has ended, the sender is dropped
+    /// without a result.
     fn is_under_way(&self) -> bool {
         matches!(self, Self::Going { since, result } if since.elapsed() < LOST && result.has_changed().is_ok())
     }
@@ -122,7 +124,7 @@ enum Boarding<T> {
     Start(watch::Sender<Option<Outcome<T>>>),
 }
 
-/// A read under way, from the side of who makes it.
+/// A read under way, as the task that makes it holds it.
 struct Landing<K, T> {
     states: Arc<Mutex<HashMap<K, State<T>, RandomState>>>,
     key: K,

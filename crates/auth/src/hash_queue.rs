@@ -1,13 +1,14 @@
-//! Who hashes next, and whose account is looked up next before that.
+//! The order in which passwords are hashed, and in which accounts are looked up before that.
 //!
-//! Hashing a password is dear on purpose: few run at once. Owns the waiting for it. There are four lanes, each with places
-//! of its own, and they take turns: operators who log in, people who come back to an address they have logged in from,
-//! everybody else who logs in, and principals who create people or tenants. Inside a lane tenants take turns, too; when a
-//! lane is full, the tenant that has the most waiting gives up its last place to one that has fewer. So no tenant and no import
-//! of users keeps others from logging in, nor does a stranger with one address or one IPv6 site (a /48). A stranger with
-//! many can fill the lane of those who have not logged in from where they are; people who come back have their own.
+//! Hashing a password is expensive on purpose, so few hashes run at once. Owns the waiting for it. There are four
+//! lanes, each with places of its own, and they take turns: operators who log in, people who log in from an address
+//! that they have logged in from before, all others who log in, and principals who create people or tenants. Inside a
+//! lane tenants take turns, too. When a lane is full, the tenant that has the most waiting gives up its last place to
+//! a tenant that has fewer. So no tenant and no import of users keeps others from logging in, and neither does a
+//! stranger with one address or one IPv6 site (a /48). A stranger with many addresses can fill the lane of those who
+//! have not logged in from where they are; people who come back have a lane of their own.
 //!
-//! Refuses to queue without bound: who finds no place is told at once.
+//! Refuses to queue without bound: a caller that finds no place is told at once.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,14 +20,14 @@ use bulkhead_domain::Network;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// Why somebody wants to hash.
+/// Why a password is to be hashed. Each reason has a lane of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// An operator logs in.
     Operators,
-    /// Somebody logs in to an account from an address that it was logged in to before.
+    /// A person logs in to an account from an address that it was logged in to from before.
     Returning,
-    /// Somebody else logs in.
+    /// A person logs in from any other address.
     Logins,
     /// A verified principal stores a new password.
     Creations,
@@ -44,8 +45,8 @@ impl Lane {
         }
     }
 
-    /// How many of those may be of one address. An address is no measure for principals that were verified, nor for people
-    /// who have been here before: a company has one for all.
+    /// How many of those may come from one address. Addresses are not counted for principals that were verified, nor
+    /// for people who come back to an address: all people of a company can share one.
     const fn places_of_one_address(self) -> usize {
         match self {
             Self::Operators => 4,
@@ -54,7 +55,7 @@ impl Lane {
         }
     }
 
-    /// How many of those may be of one IPv6 site, which may be a single customer's: half of the places.
+    /// How many of those may come from one IPv6 site, which may be a single customer's: half of the places.
     const fn places_of_one_site(self) -> usize {
         match self {
             Self::Operators | Self::Logins => self.places() / 2,
@@ -62,8 +63,8 @@ impl Lane {
         }
     }
 
-    /// How many may run at once, of `slots`. One slot is kept from those who are logged in already; where there is one alone,
-    /// they take their turns like the other lanes.
+    /// How many of the `slots` hashes that run at once may be of this lane. One slot is kept from principals that are
+    /// logged in already. Where there is only one slot, their lane takes its turns like the others.
     fn slots(self, slots: usize) -> usize {
         match self {
             Self::Creations => slots.saturating_sub(1).max(1),
@@ -76,18 +77,18 @@ impl Lane {
     }
 }
 
-/// For whom a turn is wanted.
+/// What decides when a caller's turn comes.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
-    /// Why.
+    /// The lane in which the caller waits.
     pub lane: Lane,
-    /// Who takes turns with others in the lane: a tenant, as a number that tells it from others.
+    /// The group that takes turns with others in the lane: a tenant, as a number that tells it from others.
     pub group: u128,
-    /// From where, if that is a measure.
+    /// The caller's network; `None` when the places of a network are not limited.
     pub network: Option<Network>,
 }
 
-/// As many are waiting as may wait.
+/// The caller has no place: as many are waiting as may wait, or another tenant was given the place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -108,7 +109,7 @@ struct State {
     lanes: [LaneState; LANES],
     /// The lane whose turn it is.
     next: usize,
-    /// Tells waiters apart.
+    /// The id of the last waiter. Ids tell waiters apart.
     last_id: u64,
 }
 
@@ -116,7 +117,7 @@ struct State {
 struct LaneState {
     running: usize,
     waiting: usize,
-    /// Never holds a group that nobody waits in.
+    /// Never holds a group without waiters.
     groups: HashMap<u128, VecDeque<Waiter>>,
     /// The groups, in the order of their turns.
     order: VecDeque<u128>,
@@ -125,18 +126,18 @@ struct LaneState {
 struct Waiter {
     id: u64,
     network: Option<Network>,
-    /// Its turn; dropped without one when it has to go.
+    /// Hands the waiter its slot. It is dropped without a slot when the waiter loses its place.
     wake: oneshot::Sender<Slot>,
 }
 
-/// The right to hash once. Given back when dropped, so it has to go where the work goes.
+/// The right to hash once. It is given back when it is dropped, so it is moved to the thread that does the work.
 pub(crate) struct Slot {
     inner: Arc<Inner>,
     lane: Lane,
 }
 
 impl HashQueue {
-    /// Lets as many run at once.
+    /// Lets `slots` hashes run at once, and one at least.
     pub(crate) fn new(slots: usize) -> Self {
         Self { inner: Arc::new(Inner { slots: slots.max(1), state: Mutex::default() }) }
     }
@@ -146,7 +147,8 @@ impl HashQueue {
         self.inner.slots
     }
 
-    /// Waits for a turn. Who goes away gives their place back.
+    /// Waits for a turn. A caller that goes away gives its place back. [`Full`] when there is no place for the turn,
+    /// or when another tenant is given the place meanwhile.
     pub(crate) async fn wait(&self, turn: Turn) -> Result<Slot, Full> {
         let (id, woken) = self.inner.queue_up(turn)?;
         let place = Place { inner: &self.inner, turn, id };
@@ -156,7 +158,7 @@ impl HashQueue {
         slot
     }
 
-    /// Whether nobody could queue up for this turn now: a look before work that would be for nothing.
+    /// Whether [`Self::wait`] would refuse this turn at once. Asked before work that would be wasted then.
     pub(crate) fn is_full(&self, turn: Turn) -> bool {
         !self.inner.state.lock().lane(turn.lane).has_room(turn)
     }
@@ -200,7 +202,8 @@ impl Inner {
     fn dispatch(self: &Arc<Self>) {
         loop {
             let Some((lane, waiter)) = self.state.lock().take_turn(self.slots) else { return };
-            // Outside of the lock: a slot that nobody takes any more is given back by its drop.
+            // The slot is sent outside of the lock: when its waiter has gone, the slot is dropped here, and its drop
+            // takes the lock to give it back.
             let _nobody_waits_for_it = waiter.wake.send(Slot { inner: Arc::clone(self), lane });
         }
     }
@@ -227,7 +230,7 @@ impl State {
         }
     }
 
-    /// Takes a free slot for who is next.
+    /// Takes a free slot for the next waiter.
     fn take_turn(&mut self, slots: usize) -> Option<(Lane, Waiter)> {
         if self.running >= slots {
             return None;
@@ -251,7 +254,7 @@ impl State {
 }
 
 impl LaneState {
-    /// Whether one more can wait, be it in the place of another.
+    /// Whether one more caller can wait, if need be in the place of another.
     fn has_room(&self, turn: Turn) -> bool {
         if let Some(network) = turn.network {
             let networks = || self.groups.values().flatten().filter_map(|waiter| waiter.network);
@@ -268,7 +271,7 @@ impl LaneState {
             return true;
         }
         let own = self.groups.get(&turn.group).map_or(0, VecDeque::len);
-        // A place that the largest group can spare: it still has no fewer than this one then.
+        // The largest group gives up a place only if it still has no fewer waiters than this group then.
         self.largest().is_some_and(|(_, most)| most > own + 1)
     }
 
@@ -276,7 +279,7 @@ impl LaneState {
         self.groups.iter().map(|(group, waiting)| (*group, waiting.len())).max_by_key(|(_, waiting)| *waiting)
     }
 
-    /// Turns the last of the largest group away.
+    /// Refuses the last waiter of the largest group.
     fn push_out(&mut self) {
         if let Some((group, _)) = self.largest()
             && let Some(last) = self.groups.get(&group).and_then(|waiting| waiting.back()).map(|last| last.id)
@@ -285,7 +288,7 @@ impl LaneState {
         }
     }
 
-    /// The next of the group whose turn it is.
+    /// Takes the next waiter of the group whose turn it is.
     fn pop(&mut self) -> Option<Waiter> {
         let group = self.order.pop_front()?;
         let waiting = self.groups.get_mut(&group)?;
@@ -311,7 +314,8 @@ impl LaneState {
     }
 }
 
-/// A place in the queue, given back when its holder goes away. Nothing is left of it once its turn has come.
+/// A place in the queue, given back when its holder goes away. After the turn has come there is no place left to give
+/// back.
 struct Place<'a> {
     inner: &'a Arc<Inner>,
     turn: Turn,

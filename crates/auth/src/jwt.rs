@@ -25,7 +25,7 @@ use crate::{
 pub const MAX_LENGTH: usize = 8 * 1024;
 /// How far a node's clock and the database's, by which tokens are issued, may be apart.
 pub const LEEWAY: TimeDelta = TimeDelta::seconds(5);
-/// The longest life a token may have, whoever issued it: revocations are remembered for this long and no longer.
+/// The longest life a token may have, whichever node issued it: revocations are kept for this long and no longer.
 pub const MAX_LIFETIME: TimeDelta = TimeDelta::hours(1);
 /// The life of a token unless configured otherwise.
 pub const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(10);
@@ -53,10 +53,10 @@ pub enum TokenError {
     /// The signature is not the key's.
     #[error("the signature does not match")]
     Signature,
-    /// Issued by somebody else.
+    /// Issued by another issuer.
     #[error("another issuer")]
     Issuer,
-    /// Meant for somebody else.
+    /// Meant for another audience.
     #[error("another audience")]
     Audience,
     /// Its time is over.

@@ -1,9 +1,10 @@
 //! Logging in with a password.
 //!
-//! Whoever does not know a password learns nothing from the answer, nor from how long it takes: every failed login asks the
-//! same queries and runs one hash, whether tenant, account and password exist or not, and is counted against the account it
-//! names. The session is opened, and its first token proven, under a lock on the account's row: whatever changes or removes
-//! the account comes before, and is seen, or after, and hits the token.
+//! A client that does not know a password learns nothing from the answer, nor from how long it takes. Every failed
+//! login asks the same queries and runs one hash, whether tenant, account and password exist or not, and is counted
+//! against the account that it names. The session is opened, and its first token proven, under a lock on the account's
+//! row: a change or removal of the account either comes before, and is seen, or comes after, and its revocation covers
+//! the token.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -36,13 +37,13 @@ use crate::{
     session::{RefreshToken, SessionOwner},
 };
 
-/// What is hashed in place of a text that cannot be a password.
+/// The password that is checked in place of a text that cannot be a password.
 const STAND_IN: &str = "not a password";
 
-/// How often a login is checked whose account changes at the same moment.
+/// How often a login is checked in all when its account changes at the same moment.
 const TRIES: usize = 3;
 
-/// What somebody sends who wants to log in.
+/// What a client sends to log in.
 pub struct LoginAttempt<'a> {
     /// The tenant's slug as it was sent; `None` for operators.
     pub tenant: Option<&'a str>,
@@ -50,7 +51,7 @@ pub struct LoginAttempt<'a> {
     pub email: &'a str,
     /// The password as it was sent.
     pub password: &'a str,
-    /// From where.
+    /// The address that it was sent from.
     pub from: IpAddr,
 }
 
@@ -63,21 +64,22 @@ pub struct Tokens {
     pub refresh: RefreshToken,
 }
 
-/// Whose password it is, once it has matched.
+/// The account whose password it is; proven once the password has matched.
 #[derive(Clone, Copy)]
 enum Account {
     User { tenant: Proven<TenantId>, entry: DirectoryEntry, id: UserId },
     Operator { id: Proven<OperatorId> },
 }
 
-/// A stored hash that is good but no longer as dear as new ones, and what takes its place.
+/// A stored hash that is good but was made with other parameters than new ones, and the hash that takes its place.
 struct Renewal {
     stored: String,
     renewed: String,
 }
 
-/// What is checked, in the form in which it is looked up. What cannot be a slug, an address or a password is taken as empty
-/// or replaced: it is wrong like any other, after the same work.
+/// What is checked, in the form in which it is looked up. A text that cannot be a slug or an e-mail address is taken
+/// as empty, and a text that cannot be a password is replaced. The login is then wrong like any other, after the same
+/// work.
 struct Checked {
     /// `None` for operators.
     slug: Option<String>,
@@ -85,14 +87,15 @@ struct Checked {
     password: Password,
     /// Whether what was sent can be a password at all.
     is_password: bool,
-    /// Which other tenant is asked when there is none of that name.
+    /// The place among the slugs where another tenant is found, which is asked when none has the slug that was sent.
     decoy: String,
     turn: Turn,
 }
 
-/// How many who log in may be looked up at once, by the threads together: as many as keep those who hash busy. More would
-/// only fill the queues of the database. Those who come back do not wait for strangers. Who waits is bounded and takes turns as
-/// those who hash do: a look-up is short, but thousands who name one tenant would be before all who name another.
+/// How many logins may look their accounts up at once, by the threads together: as many as keep the hashing busy. More
+/// would only fill the queues of the database. People who come back do not wait for strangers. Waiting is bounded and
+/// takes turns as it does for the hashes: a look-up is short, but thousands of logins that name one tenant would be
+/// before all that name another.
 #[derive(Debug)]
 pub(crate) struct LookUps {
     strangers: HashQueue,
@@ -100,13 +103,13 @@ pub(crate) struct LookUps {
 }
 
 impl LookUps {
-    /// As many as have been looked up while so many hashes run.
+    /// Lets twice as many look-ups as `hashes` run at once for strangers, and as many for people who come back.
     pub(crate) fn beside(hashes: usize) -> Self {
         let queue = || HashQueue::new(hashes.saturating_mul(2));
         Self { strangers: queue(), returning: queue() }
     }
 
-    /// Waits for a turn of the same kind as that for the hash.
+    /// Waits for a turn of the same kind as the login's turn to be hashed.
     async fn turn(&self, turn: Turn, is_returning: bool) -> Result<Slot, PasswordError> {
         let queue = if is_returning { &self.returning } else { &self.strangers };
         Ok(queue.wait(turn).await?)
@@ -116,9 +119,13 @@ impl LookUps {
 impl Authenticator {
     /// Logs a person of a tenant in, or an operator when no tenant is named.
     ///
-    /// `ask` is called before anything is looked up for somebody who has not logged in to the account from this address
-    /// lately, and may refuse by saying when to come back. `admit` is called once the password has matched, before anything
-    /// is written, and may refuse in the same way: from here on it is the tenant's own limit that counts.
+    /// `ask` is called before anything is looked up, unless the account was logged in to from this address on this
+    /// node lately. It may refuse by saying when to come back. `admit` is called once a person's password has matched,
+    /// before anything is written, and may refuse in the same way: from here on the tenant's own limit counts.
+    ///
+    /// [`AuthError::Invalid`] when tenant, account and password do not match, or when the account changed each time it
+    /// was checked. [`AuthError::Limited`] when the account has to wait after failures, or `ask` or `admit` refuses.
+    /// [`AuthError::Busy`] when too many logins wait already.
     pub async fn login(
         &self,
         db: &Db,
@@ -144,7 +151,7 @@ impl Authenticator {
                 counted.succeeded();
             }
             Err(AuthError::Invalid) => counted.failed(),
-            // Nothing is known of the password.
+            // These errors say nothing about the password.
             Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => drop(counted),
         }
         result
@@ -223,7 +230,7 @@ impl Authenticator {
         found.filter(|_| matches && checked.is_password).ok_or(AuthError::Invalid)
     }
 
-    /// One query of the directory and one of a tenant's schema, always.
+    /// Asks the directory once and one tenant's schema once, whether tenant and account exist or not.
     async fn tenant_credential(
         &self,
         db: &Db,
@@ -231,11 +238,11 @@ impl Authenticator {
         checked: &Checked,
     ) -> Result<Option<(Account, String)>, AuthError> {
         let tenant = self.view.directory.find_for_login(db, slug, &checked.decoy).await?;
-        // In another tenant nobody is looked up: nobody has an empty address.
+        // In the other tenant an empty address is looked up, which no account has.
         let (id, email) = match &tenant {
             Some(LoginTenant::Named(entry)) => (entry.id, checked.email.as_str()),
             Some(LoginTenant::Decoy(id)) => (*id, ""),
-            // Nor is there anything to be found out where there is no tenant at all.
+            // Without any tenant there is no schema to ask, and a client can find nothing out.
             None => return Ok(None),
         };
         let found = db.login_credentials(id, async |tx| credentials::find_user(tx, email).await).await?;
@@ -249,8 +256,8 @@ impl Authenticator {
         })
     }
 
-    /// Today's hash of a password that has matched, if the stored one was made with other parameters: only now is the
-    /// password at hand. It can wait for another login when many passwords are being checked.
+    /// The hash of a password that has matched, with today's parameters, if the stored one was made with others: only
+    /// now is the password at hand. When many passwords are being checked it is `None`: a later login renews the hash.
     async fn renewal(&self, checked: &Checked, stored: &str) -> Result<Option<Renewal>, AuthError> {
         if !needs_rehash(stored) {
             return Ok(None);
@@ -333,7 +340,8 @@ impl Authenticator {
     }
 }
 
-/// Whether the password is the stored one. Only what is hashed counts as an attempt at it, not what waits to be.
+/// Whether the password is the stored one. An attempt that is broken off counts as a failure only while the password
+/// is hashed, not while it waits for its turn.
 async fn matches(
     passwords: &PasswordHasher,
     counted: &Attempt<'_>,
@@ -345,8 +353,9 @@ async fn matches(
     counted.check(PasswordHasher::verify(slot, password.clone(), stored)).await
 }
 
-/// In which lane a login waits, and with whom it takes turns there. Operators are few and have one lane; in it those who come
-/// back are a group of their own. Whoever comes back is not measured by their address: a company has one for all.
+/// The lane in which a login waits, and the group that takes turns there. Operators are few and have one lane;
+/// operators who come back are a group of their own in it. The places of people who come back are not limited by
+/// address: all people of a company can share one.
 fn turn(keyring: &Keyring, tenant: Option<&str>, is_returning: bool, network: Network) -> Turn {
     let lane = match tenant {
         None => Lane::Operators,
@@ -370,7 +379,7 @@ async fn operator_credential(db: &Db, email: &str) -> Result<Option<(Account, St
     }))
 }
 
-/// The account that is named, written as it is stored if it can be.
+/// The account that a login names, with the address as it is stored, if it can be.
 fn account_key(authenticator: &Authenticator, attempt: &LoginAttempt<'_>) -> AccountKey {
     let email = attempt.email.parse::<Email>();
     let email = email.as_ref().map_or(attempt.email, Email::as_str);
@@ -381,7 +390,7 @@ fn number(mac: &[u8; 32]) -> u128 {
     mac.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte))
 }
 
-/// Where among the slugs a keyed hash falls.
+/// The place among the slugs that a keyed hash stands for.
 fn letters(mac: &[u8; 32]) -> String {
     mac.iter().take(8).map(|byte| char::from(b'a' + byte % 26)).collect()
 }
@@ -399,7 +408,8 @@ mod tests {
         Keyring::new(&MasterKey::from([1; 32])).unwrap()
     }
 
-    /// More than may fail are broken off while they wait for others: that is our slowness, and nobody's guess.
+    /// More logins than may fail are broken off while they wait for others. The reason is the server's slowness, so
+    /// none of them counts as a guess.
     #[tokio::test]
     async fn a_login_that_is_broken_off_in_the_queue_is_no_failure() {
         let (keyring, attempts, passwords) = (keyring(), Attempts::default(), PasswordHasher::new(1));
@@ -415,7 +425,7 @@ mod tests {
             assert!(check.now_or_never().is_none(), "it does not wait");
         }
         drop(others);
-        // One whose turn has come is hashed, whoever waits for it.
+        // A login whose turn has come is hashed, whether its caller still waits or not, and so it is counted.
         let counted = begin().unwrap();
         assert!(matches(&passwords, &counted, turn, &password, None).now_or_never().is_none());
         drop(counted);

@@ -45,7 +45,7 @@ impl NodeView {
         }
     }
 
-    /// Reads what has changed since the last time, or waits for somebody who is doing so.
+    /// Reads what has changed since the last time, or waits for the read of another caller that is under way.
     pub(crate) async fn read(self: &Arc<Self>, db: &Db, now: DateTime<Utc>) -> DbResult<()> {
         let read = || {
             let (view, db) = (Arc::clone(self), db.clone());

@@ -1,10 +1,10 @@
 //! Passwords: how they are hashed and checked.
 //!
 //! Owns the one way a password becomes something that may be stored: Argon2id with 19 MiB, 2 passes and 1 lane, from
-//! OWASP's password storage cheat sheet, as a PHC string. Hashing is dear on purpose, so it runs on threads of its own that
-//! give way to those that serve requests, a few at a time, in the order of `hash_queue.rs`: a flood of logins is refused
-//! instead of taking the node's memory and processors. Refuses to tell, by answer or by time, whether there was a stored hash
-//! at all.
+//! OWASP's password storage cheat sheet, as a PHC string. Hashing is expensive on purpose. It runs on threads of its
+//! own that give way to those that serve requests, a few at a time, in the order of `hash_queue.rs`: a flood of logins
+//! is refused instead of taking the node's memory and processors. Refuses to tell, by answer or by time, whether there
+//! was a stored hash at all.
 
 use std::{fmt, str::FromStr};
 
@@ -18,13 +18,14 @@ use serde::Deserialize;
 
 use crate::hash_queue::{Full, HashQueue, Slot, Turn};
 
-/// Verified when an account does not exist. Its parameters are those of new hashes, so it takes as long; no password
-/// is known for it and a match would be ignored.
+/// The hash that a password is checked against when the account does not exist. Its parameters are those of new
+/// hashes, so the check takes as long. No password is known for it, and a match would be ignored.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGFsbC4uLg$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Stored hashes may have been imported. More work than this, in KiB and passes, is not ours: checking it would let
-/// whoever wrote the hash choose how much memory and time a login takes.
+/// The most memory of a stored hash that is checked, in KiB; below it the most passes and lanes. Stored hashes may
+/// have been imported. A hash that needs more was not made by this program: its author would choose how much memory
+/// and time a login takes.
 const MOST_MEMORY_KIB: u32 = 64 * 1024;
 const MOST_PASSES: u32 = 10;
 const MOST_LANES: u32 = 4;
@@ -97,12 +98,14 @@ impl PasswordHasher {
         self.queue.slots()
     }
 
-    /// Whether nobody could wait for this turn now: asked before work that would be for nothing.
+    /// Whether a caller that asks for this turn now is refused. Asked before work that would be wasted then.
     pub fn is_full(&self, turn: Turn) -> bool {
         self.queue.is_full(turn)
     }
 
-    /// The PHC string to store for a password.
+    /// The PHC string to store for a password. [`PasswordError::Busy`] when the queue has no place for this turn or
+    /// gives the place to another tenant, [`PasswordError::Failed`] when Argon2 fails or the system has no thread to
+    /// spare.
     pub async fn hash(&self, turn: Turn, password: Password) -> Result<String, PasswordError> {
         Self::run(self.wait(turn).await?, move || {
             let hash = Argon2::default()
@@ -118,8 +121,8 @@ impl PasswordHasher {
         Ok(self.queue.wait(turn).await?)
     }
 
-    /// Whether a password is the stored one. Without a usable stored hash the answer is no; whatever is stored, the work is
-    /// no less than without.
+    /// Whether a password is the stored one. Without a usable stored hash the answer is no. Whatever is stored, the
+    /// check is no less work than for an account that does not exist.
     pub(crate) async fn verify(
         slot: Slot,
         password: Password,
@@ -162,8 +165,9 @@ pub fn needs_rehash(stored: &str) -> bool {
     })
 }
 
-/// What a password is checked against: the stored hash, if it is usable, and nobody's, unless the stored one costs as much.
-/// An account with an unusable or a cheap hash, from an import, is so not told from one that does not exist.
+/// The hashes that a password is checked against: the stored one if it is usable, and, unless that costs at least as
+/// much, the decoy that is checked when an account does not exist. So an account with an unusable or a cheap hash,
+/// from an import, is not answered sooner than one that does not exist.
 fn hashes(stored: Option<&str>) -> (Option<PasswordHash>, Option<PasswordHash>) {
     let own = stored.and_then(parse);
     if stored.is_some() && own.is_none() {
@@ -178,7 +182,7 @@ fn hashes(stored: Option<&str>) -> (Option<PasswordHash>, Option<PasswordHash>) 
     (own, nobody.filter(|_| !is_dear))
 }
 
-/// A hash that this program would have made, or could have.
+/// A usable stored hash: Argon2id with salt and hash, within the limits above; otherwise `None`.
 fn parse(stored: &str) -> Option<PasswordHash> {
     let hash = PasswordHash::new(stored).ok()?;
     let params = Params::try_from(&hash).ok()?;

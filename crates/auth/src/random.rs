@@ -7,7 +7,7 @@ use aws_lc_rs::rand;
 #[error("the operating system gave no random bytes")]
 pub struct NoEntropy;
 
-/// `N` bytes that nobody can predict.
+/// `N` bytes that cannot be predicted.
 pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], NoEntropy> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).map_err(|_unspecified| NoEntropy)?;

@@ -1,9 +1,10 @@
 //! Staying logged in, and logging out.
 //!
-//! A refresh token works once; whoever uses one again either lost the answer a moment ago, and gets the same successor, or
-//! holds a stolen token, and ends the session. Everything that is said about a session is said from its row under lock, its
-//! person's row locked before: a refresh that meets a revocation, a demotion or a logout half-way waits for it and says
-//! what is true then. Times are the database's, so it does not matter what a node's clock says.
+//! A refresh token works once. A client that uses one again either lost the answer a moment ago, and gets the same
+//! successor, or holds a stolen token, and the session is ended. Everything that is said about a session is read from
+//! its row under lock, after its person's row was locked: a refresh that meets a revocation, a demotion or a logout
+//! half-way waits for it and says what is true then. Times are the database's, so it does not matter what a node's
+//! clock says.
 
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ enum Holder {
 enum Relation {
     /// The one in force, or the one that it has replaced.
     Latest,
-    /// An earlier one, however long ago: whoever used it the first time has gone on from there.
+    /// An earlier one, however long ago: its successor has been exchanged since.
     Spent,
 }
 
@@ -130,7 +131,7 @@ impl Exchange<'_> {
         if let Some(Rotated { at, expires_at }) = tx.rotate(session, &current, &next).await? {
             return Ok(Outcome::GoesOn { role, expires_at, proven_at: at });
         }
-        // It is not the one in force any more, or the session has ended: the row says which.
+        // The token is not the one in force any more, or the session has ended: the row says which.
         let Some(row) = tx.lock(session).await? else { return Ok(Outcome::Over) };
         if row.revoked_at.is_some() || row.expires_at <= row.now {
             return Ok(Outcome::Over);
@@ -139,7 +140,8 @@ impl Exchange<'_> {
         if previous.is_some_and(|mac| self.token.matches(self.keyring, mac))
             && row.now - row.rotated_at < GRACE
         {
-            // Whoever lost the race for this rotation holds the same token, and gets the same successor.
+            // A client that lost the race for this rotation, or its answer, holds the same token and gets the same
+            // successor.
             return Ok(Outcome::GoesOn { role, expires_at: row.expires_at, proven_at: row.now });
         }
         tx.end(session).await?;
@@ -191,8 +193,8 @@ impl Authenticator {
     }
 
     /// Ends the session of a refresh token, a suspended tenant's too, and whether or not the token is still in force:
-    /// whoever has had one of its tokens may end it, also beside a refresh. [`AuthError::Invalid`] for a text that we have
-    /// not issued, [`AuthError::Lapsed`] for a token whose session has ended.
+    /// a client that has had one of the session's tokens may end it, also beside a refresh. [`AuthError::Invalid`] for
+    /// a text that we have not issued, [`AuthError::Lapsed`] for a token whose session has ended.
     pub async fn logout(&self, db: &Db, text: &str, now: DateTime<Utc>) -> Result<(), AuthError> {
         let token = RefreshToken::parse(&self.keyring, text).map_err(|_foreign| AuthError::Invalid)?;
         let session = token.session;
@@ -208,8 +210,8 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Whose token it is, if its session is alive. One whose session is not is remembered as such for a minute, so that a
-    /// program which goes on using it costs no query each time: nobody is charged for it.
+    /// The holder of the token, if its session is alive. A token whose session is not is remembered as such for a
+    /// minute, so that a program that goes on using it costs no query each time. No address is charged for it.
     async fn holder(
         &self,
         db: &Db,
@@ -238,7 +240,7 @@ impl Authenticator {
         now: DateTime<Utc>,
     ) -> Result<Option<(Holder, Relation)>, AuthError> {
         let is_fresh = self.view.revocations.is_fresh(now);
-        // Others have no sessions, or have them again only once they are restored.
+        // The people of a tenant in another state have no sessions, or have them again only once it is restored.
         let entry = self.view.directory.find(db, tenant, is_fresh, now).await?;
         let entry =
             entry.filter(|entry| matches!(entry.status, TenantStatus::Active | TenantStatus::Suspended));

@@ -3,11 +3,11 @@
 //! `bh_rt_<locator>_<secret and tag>`. The locator says whose session it is: `t`, the tenant's and the session's ids for a
 //! tenant's person, `o` and the session's id for an operator; so a server goes straight to one row of one schema. The
 //! secret has 256 bits, and the tag is an HMAC of locator and secret, cut to 128 bits; both are written together in
-//! base64url. Whatever is read here without an error was issued by us, for that session: texts that somebody made up are
-//! told from ours without a look-up, and a token that was replaced long ago is still known for what it is. Only an HMAC of
-//! the whole text is stored. Replacing a token is one SQL statement, written elsewhere; what replaces it is computed from it
-//! here, so a client that lost the answer and asks again within the grace period gets the same successor instead of a
-//! second one.
+//! base64url. A text that is read here without an error was issued by us, for that session: a made-up text is told
+//! from an issued one without a look-up, and a token that was replaced long ago is still recognised as one of that
+//! session. Only an HMAC of the whole text is stored. Replacing a token is one SQL statement, written elsewhere; what
+//! replaces it is computed from it here, so a client that lost the answer and asks again within the grace period gets
+//! the same successor instead of a second one.
 //!
 //! Refuses to say whether a genuine token is still in force: that is in the session's row.
 
@@ -204,7 +204,7 @@ mod tests {
         assert_ne!(second, first);
         assert_ne!(second, first.successor(&keyring(2)));
         assert_ne!(second, second.successor(&keyring(1)));
-        // Whoever can read what is stored of a token must not be able to write down the next one.
+        // An attacker who can read what is stored of a token must not be able to write down the next one.
         assert!(!second.reveal().contains(&URL_SAFE_NO_PAD.encode(first.mac(&keyring(1)))));
         assert!(!second.matches(&keyring(1), &first.mac(&keyring(1))));
     }

@@ -174,7 +174,7 @@ impl SigningKey {
             RsaKeyPair::from_pkcs8(der.as_bytes()).map_err(|_rejected| SigningKeyError::PrivateKey)?;
         let key = Self { public, private, pem };
         let signature = key.sign(b"one pair")?;
-        // As whoever fetches the key from us reads it, too.
+        // The signature is also checked with the key as a client that fetches it from us reads it.
         let fetched = DecodingKey::from_rsa_components(&key.public.jwk.n, EXPONENT);
         let fetched = fetched.map_err(|_key| SigningKeyError::PublicKey)?;
         let theirs = crypto::verify(&signature, b"one pair", &fetched, ALGORITHM).unwrap_or(false);

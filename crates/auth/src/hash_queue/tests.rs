@@ -25,7 +25,7 @@ async fn queue(queue: &HashQueue, turn: Turn) -> Waiting<'_> {
     waiting
 }
 
-/// Whether somebody is turned away at once.
+/// Whether a caller that asks for this turn is refused at once.
 async fn is_refused(queue: &HashQueue, turn: Turn) -> bool {
     matches!(poll!(Box::pin(queue.wait(turn)).as_mut()), Poll::Ready(Err(Full)))
 }
@@ -156,7 +156,7 @@ async fn one_address_takes_a_quarter_of_the_places_however_many_tenants_it_names
     }
 }
 
-/// Whoever holds a /48 sends from another /64 each time.
+/// The holder of a /48 sends from another /64 each time.
 #[tokio::test]
 async fn one_ipv6_site_takes_half_of_the_places() {
     let from = |lane, group: u16, site| Turn {

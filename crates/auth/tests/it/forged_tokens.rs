@@ -280,7 +280,7 @@ fn wrong_times() -> Vec<Forgery> {
     ])
 }
 
-/// Claims of identity: missing, of another type, somebody else's.
+/// Claims of identity: missing, of another type, or those of another person or service.
 fn wrong_names() -> Vec<Forgery> {
     let other = UserId::from_uuid(Uuid::from_bytes([9; 16]));
     let service = "https://billing.example.com";
@@ -366,7 +366,7 @@ fn duplicates() -> Vec<Forgery> {
     forged
 }
 
-/// JSON that nobody should read.
+/// JSON that no reader should accept.
 fn odd_json() -> Vec<Forgery> {
     let (header, claims) = (header().to_string(), claims().to_string());
     let mut forged = Vec::new();

@@ -216,7 +216,8 @@ async fn who_may_not_guess_any_more_is_refused_before_the_look_up_and_not_when_n
             assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
         }
         assert_eq!(passed(&counts), [0, 0]);
-        // Who has logged in from here before is no stranger; somebody else is, and from elsewhere.
+        // A person who has logged in from here before is no stranger. Another person is, and so is the same one
+        // elsewhere.
         let log_in = async |node: &Node, email: &str, number: u8| {
             let attempt = LoginAttempt {
                 tenant: Some("acme"),
@@ -299,7 +300,7 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
             assert_eq!(retry_after, Duration::from_secs(1), "{slug} {email}");
             assert_eq!(passed(&counts), [0, 0], "nothing is asked for it");
         }
-        // Somebody goes on, each time after the wait.
+        // An attacker goes on, each time after the wait.
         let (mut later, mut wait) = (now, Duration::from_secs(1));
         for number in 2..12 {
             later += wait;
@@ -319,7 +320,7 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
     LocalSet::new().run_until(Box::pin(test)).await
 }
 
-/// The look-up hangs until the caller's deadline: that is our slowness, and nobody's guess.
+/// The look-up hangs until the caller's deadline: the reason is the server's slowness, so it counts as no guess.
 #[tokio::test]
 async fn a_login_that_is_broken_off_because_we_are_slow_is_no_failure() -> Result<()> {
     let test = async {
@@ -402,7 +403,7 @@ async fn look_ups_of_strangers_hold_up_neither_a_tenant_nor_those_who_are_known(
     LocalSet::new().run_until(Box::pin(test)).await
 }
 
-/// Whoever logs in more often than a person does loses their own oldest sessions, and nothing of anybody else.
+/// A client that logs in more often than a person does loses its own oldest sessions, and other people lose none.
 #[tokio::test]
 async fn a_person_has_a_hundred_sessions_and_what_is_over_is_removed() -> Result<()> {
     let test = async {

@@ -99,7 +99,8 @@ async fn however_many_find_the_view_too_old_it_is_read_once_and_a_tenant_too() -
     LocalSet::new().run_until(Box::pin(test)).await
 }
 
-/// A frozen server: who waits for the view does not wait for as long as a connection does, and nobody waits in turn.
+/// A frozen server: a request that waits for the view does not wait for as long as for a connection, and requests do
+/// not wait in turn.
 #[tokio::test]
 async fn who_waits_for_the_view_waits_for_a_moment_and_shares_the_failure() -> Result<()> {
     let test = async {
