@@ -20,12 +20,12 @@ impl Backoff {
         Self { first, longest, failures: 0, until: None }
     }
 
-    /// Notes a failure. A pause follows, until [`Self::is_over`].
+    /// Notes a failure. A pause begins; [`Self::is_over`] tells when it has ended.
     pub fn failed(&mut self) {
         self.next_pause();
     }
 
-    /// Notes a failure, for somebody who sleeps through the pause that follows; how long it is.
+    /// Notes a failure. Returns the length of the pause that follows, for a caller that sleeps through it.
     pub fn next_pause(&mut self) -> Duration {
         let pause = pause(self.first, self.longest, self.failures);
         self.failures = self.failures.saturating_add(1);
@@ -55,8 +55,8 @@ impl Backoff {
     }
 }
 
-/// The pause after the failure with this number, from 0: `first` doubled as often, at most `longest`, and of that the
-/// upper half at random.
+/// The pause after the failure with this number, from 0: `first` doubled as often, at most `longest`, and of that
+/// between half and all at random.
 pub fn pause(first: Duration, longest: Duration, failures: u32) -> Duration {
     // The random bits of a UUIDv7 are as good a die as any here, and spare a dependency.
     let (_, random) = uuid::Uuid::now_v7().as_u64_pair();

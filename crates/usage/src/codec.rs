@@ -303,7 +303,7 @@ mod tests {
             prop_assert!(serde_json::from_slice::<Before<'_>>(&encode(&batch).unwrap()).is_err());
         }
 
-        /// Whatever somebody makes of an entry, what is read of it can be applied.
+        /// However an entry is changed, what is read of it can be applied.
         #[test]
         fn what_is_read_is_within_bounds(
             keys in keys(), counted in counted(), at in any::<prop::sample::Index>(), byte in any::<u8>(),

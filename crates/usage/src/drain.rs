@@ -3,10 +3,10 @@
 //! The stream is read from its start, so nothing has to be remembered about where the last run stopped. Entries are
 //! deleted after their batches are committed; dying in between only means that they are read again and found applied.
 //!
-//! Refuses to believe Redis: an entry whose tag is not ours is set aside before anything in it is looked at, so it can
-//! neither bill anybody nor claim the number of a batch that is still to come; and only the beginning of it is kept, and of
-//! only so many, so it fills no disk. A genuine entry may be written again by whoever has copied it; its number says that it
-//! is applied, and its minutes, which its tag covers, that it is too old.
+//! Refuses to believe Redis: an entry whose tag is not ours is set aside before anything in it is looked at. So it can
+//! neither bill a tenant nor claim the number of a batch that is still to come. Only its beginning is kept, and of
+//! only so many such entries, so they fill no disk. An attacker may write a copy of a genuine entry: its number says
+//! that it is applied, and its minutes, which its tag covers, that it is too old.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -102,7 +102,7 @@ pub async fn drain(
     }
 }
 
-/// The oldest entries, page by page until there are enough of them or no more; whether these were all.
+/// The oldest entries, page by page until there are enough of them or no more, and whether these were all.
 async fn gather(
     connection: &mut MultiplexedConnection,
     most: DrainOptions,
@@ -111,7 +111,7 @@ async fn gather(
     let mut bytes = 0;
     loop {
         let behind = entries.last().map(|entry| entry.id.as_str());
-        // One byte is always asked for, or nothing would come.
+        // At least one byte is asked for: with a bound of none the page would be empty.
         let page = stream::oldest(connection, behind, most.bytes.saturating_sub(bytes).max(1)).await?;
         bytes += page.entries.iter().map(|entry| entry.bytes.len()).sum::<usize>();
         entries.extend(page.entries);
@@ -173,16 +173,16 @@ fn chunks(entries: Vec<Entry>, most_keys: usize, mac: &dyn Mac, now: DateTime<Ut
 /// Why an entry cannot be applied.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
-    /// It is not ours.
+    /// Its tag is missing or is not ours.
     #[error("its tag is missing or wrong: an older release wrote it, or somebody else")]
     Foreign,
-    /// It is ours or not: nobody has read it to its end.
+    /// It may be ours or not: no reader has read it to its end.
     #[error("it is not ours: {0}")]
     TooLong(CodecError),
-    /// It is ours, and cannot be read.
+    /// Its tag is ours, and it cannot be read.
     #[error(transparent)]
     Unreadable(#[from] CodecError),
-    /// It is ours, and may have been applied.
+    /// Its tag is ours, and it may have been applied.
     #[error("it is too old to be told from one that was applied")]
     TooOld,
 }
@@ -247,8 +247,8 @@ async fn move_chunk(
     Ok(())
 }
 
-/// Keeps what cannot be applied, all of it if it is ours. Of what is not ours, how many entries were not kept: there are
-/// enough of them.
+/// Keeps entries that cannot be applied: all of them that have our tag, and of the others as many as there is room
+/// for. Returns how many were not kept.
 async fn set_aside(tx: &mut PlatformTx, bad: &[(Entry, Unusable)]) -> DbResult<usize> {
     let mut dropped = 0;
     let mut room = None;

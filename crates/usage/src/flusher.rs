@@ -1,8 +1,8 @@
 //! The thread that stores what a process has recorded.
 //!
 //! One thread for all recorders of a process, with a runtime, a connection to Redis and connections to PostgreSQL of its
-//! own: no request runs on it, so none can stall it. What it does is in `work.rs`. Refuses to let anybody else say that a
-//! record is unsafe.
+//! own: no request runs on it, so none can stall it. What it does is in `work.rs`. Refuses to let any other part of
+//! the process say that a record is unsafe.
 
 mod ledger;
 mod linger;
@@ -29,9 +29,9 @@ use work::Work;
 pub struct FlusherOptions {
     /// The name of this node, for people who look into the tables: 1 to 64 visible ASCII characters.
     pub node: String,
-    /// How long an answer waits for the flusher's word about its record; then it is [`Outcome::Late`]. With Redis there it
-    /// is a matter of milliseconds, and with neither server of a few seconds; it takes long when Redis is away and PostgreSQL
-    /// is slow.
+    /// How long an answer waits to hear from the flusher what became of its record; then the outcome is
+    /// [`Outcome::Late`]. With Redis there the wait is a matter of milliseconds, and with neither server of a few
+    /// seconds; it is long when Redis is away and PostgreSQL is slow.
     ///
     /// [`Outcome::Late`]: crate::Outcome::Late
     pub longest_wait: Duration,
@@ -137,16 +137,17 @@ impl Flusher {
         }
     }
 
-    /// Stores everything of all recorders in PostgreSQL, for at most `limit`, and ends the thread; how many batches could
-    /// not be stored. Call it when the last request has been answered: what is recorded later is [`Outcome::Unsafe`], and lost.
+    /// Stores everything of all recorders in PostgreSQL, for at most `limit`, and ends the thread. Returns how many
+    /// batches could not be stored. Call it when the last request has been answered: what is recorded later is
+    /// [`Outcome::Unsafe`], and lost.
     ///
     /// [`Outcome::Unsafe`]: crate::Outcome::Unsafe
     pub async fn finish(&self, limit: Duration) -> usize {
         self.order.send_replace(Order::Finish(Instant::now() + limit));
         let mut left = self.left.clone();
-        // The thread keeps the deadline; the wait is a little longer, for its word to arrive.
+        // The thread keeps the deadline. The wait is a little longer, so that its result can arrive.
         let told = patience::within(limit + limit / 2, left.wait_for(Option::is_some)).await;
-        // No word means that the thread has failed: what it held is in this process alone, and that ends now.
+        // No result means that the thread has failed: what it held is in this process alone, which ends now.
         told.and_then(Result::ok).and_then(|left| *left).unwrap_or(1)
     }
 }
@@ -167,7 +168,8 @@ impl Drop for Flusher {
             is_working
         });
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been written to standard error, and everybody who waited for it been told.
+            // A panic of the thread has been written to standard error, and all requests that waited for it have been
+            // told.
             let _ended = thread.join();
         }
     }

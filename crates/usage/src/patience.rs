@@ -1,9 +1,9 @@
-//! Waiting that counts the other side's silence, and not our own pace.
+//! Waiting that counts the silence of a server, and not the pace of this process.
 //!
-//! A clock on the wall cannot tell a server that does not answer from a thread of ours that did not run: after three
-//! seconds without the processor, every time-out of one second is over, and the answer lies unread in the socket. So a
-//! wait is a number of looks. Between two looks the runtime has read what has arrived; a look that came late says that we
-//! were away, and does not count against the server.
+//! The system's clock cannot tell a server that does not answer from a thread of this process that did not run: after
+//! three seconds without the processor, every time-out of one second is over, and the answer lies unread in the
+//! socket. So a wait is a number of looks. Between two looks the runtime has read what has arrived. A look that came
+//! late says that this thread did not run, and does not count against the server.
 
 use std::{pin::pin, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What the threads that serve requests see of usage: they put records down, and wait until these are stored.
+//! Usage as the threads that serve requests see it: they put records down, and wait until these are stored.
 //!
 //! Owns the batch that is being filled, and what became of it. One batch is filled by all threads of the process, so a
 //! tenant's requests of a minute are one entry, whichever threads served them. Refuses to judge whether a record is
@@ -29,8 +29,8 @@ use crate::codec;
 pub enum Outcome {
     /// It is stored outside this process.
     Stored,
-    /// There is no word about it yet, and the answer may not wait for ever. It is with the flusher, which will store it:
-    /// usually PostgreSQL is there and slow, and Redis is away.
+    /// The flusher has not said yet what became of it, and the answer may not wait for ever. It is with the flusher,
+    /// which will store it: usually PostgreSQL is there and slow, and Redis is away.
     Late,
     /// Neither Redis nor PostgreSQL took it, each having been asked. It is kept in this process and will be stored as soon
     /// as one of them does. Or the flusher has ended, and it is kept nowhere.
@@ -49,15 +49,16 @@ impl Recorder {
         Self { desk, longest_wait }
     }
 
-    /// Says that a request is under way which is going to be recorded, so that it may share a batch with those that are
-    /// answered a moment before it.
+    /// Announces that a request is under way that is going to be recorded, so that its record may share a batch with
+    /// those that are answered a moment before it.
     pub fn expect(&self) -> Expected {
         self.desk.expected.fetch_add(1, Ordering::Relaxed);
         Expected { desk: Arc::clone(&self.desk) }
     }
 
-    /// Counts a request that is about to be answered. From here on it is counted, whatever becomes of the caller. Await
-    /// [`Ticket::flushed`] before the answer is sent. After the flusher's end nothing is counted: nobody would take it.
+    /// Counts a request that is about to be answered. From here on it is counted, whatever becomes of the caller.
+    /// Await [`Ticket::flushed`] before the answer is sent. After the flusher's end nothing is counted: no thread
+    /// would store it.
     ///
     /// `route` must be one of the API's own names (visible ASCII, at most 128 bytes); `started_at` fixes the minute, and
     /// so the billing period. `counted` is what the request has counted beside itself, each in its meter's unit; most
@@ -90,7 +91,7 @@ impl Recorder {
     }
 }
 
-/// A request under way that is going to be recorded. Drop it when it is, or will not be.
+/// A request under way that is going to be recorded. Drop it when the request is recorded, or will not be.
 #[must_use = "the flusher waits for the request's record until this is dropped"]
 pub struct Expected {
     desk: Arc<Desk>,
@@ -128,10 +129,10 @@ impl Ticket {
     pub async fn flushed(self) -> Outcome {
         let told = self.signal.told.notified();
         let mut told = std::pin::pin!(told);
-        // Enrolled before looking, so that what is told in between is not missed.
+        // The waiter is registered before the outcome is looked at, so that an outcome in between is not missed.
         told.as_mut().enable();
         if self.signal.outcome().is_none() {
-            // What counts is not how the wait ended: the word may have been said while this thread did not run.
+            // How the wait ended does not count: the outcome may have been told while this thread did not run.
             let _ended = timeout(self.longest_wait, told).await;
         }
         self.signal.outcome().unwrap_or(Outcome::Late)
@@ -198,18 +199,19 @@ impl Desk {
         self.open.lock().slots.is_empty()
     }
 
-    /// Takes all records, and who waits for them.
+    /// Takes all records, and the requests that wait for them.
     pub(crate) fn take(&self) -> (Counted, Waiting) {
         let (taken, signal) = self.open.lock().take();
         (named(taken), Waiting(vec![signal]))
     }
 
-    /// Takes those who wait and leaves their records, which then go with the next batch.
+    /// Takes the waiting requests and leaves their records, which then go with the next batch.
     pub(crate) fn take_waiting(&self) -> Waiting {
         Waiting(vec![self.open.lock().next_signal()])
     }
 
-    /// Takes all records for the last time: from now on none is kept, and who records is told at once that it is unsafe.
+    /// Takes all records for the last time. From now on no record is kept, and each request that records is told at
+    /// once that its record is unsafe.
     pub(crate) fn close(&self) -> (Counted, Waiting) {
         let (taken, signal) = {
             let mut open = self.open.lock();
@@ -253,13 +255,13 @@ fn named((slots, quantities): (Slots, Quantities)) -> Counted {
     }
 }
 
-/// Requests that wait for the same word. When it is dropped without one, the word is [`Outcome::Unsafe`]: the flusher has
-/// ended half-way.
+/// Requests that wait for the same outcome. When this is dropped without one, the outcome is [`Outcome::Unsafe`]: the
+/// flusher has ended half-way.
 #[derive(Default)]
 pub(crate) struct Waiting(Vec<Arc<Signal>>);
 
 impl Waiting {
-    /// These, and others whose records go with theirs.
+    /// These requests, and others whose records go with theirs.
     pub(crate) fn and(mut self, mut others: Self) -> Self {
         self.0.append(&mut others.0);
         self
@@ -281,7 +283,7 @@ impl Drop for Waiting {
     }
 }
 
-/// What became of one batch, for all who wait for it. The first word counts.
+/// What became of one batch, for all requests that wait for it. The first outcome counts.
 #[derive(Debug, Default)]
 struct Signal {
     state: AtomicU8,
@@ -303,7 +305,7 @@ impl Signal {
 
     fn tell(&self, outcome: Outcome) {
         let state = match outcome {
-            // That it takes long is nobody's word.
+            // Late is what a ticket concludes by itself after its longest wait; the flusher does not say it.
             Outcome::Late => return,
             Outcome::Stored => Self::STORED,
             Outcome::Unsafe => Self::UNSAFE,

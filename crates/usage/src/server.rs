@@ -45,7 +45,7 @@ impl RedisServer {
         self.open(Some(self.connect), Some(self.answer)).await
     }
 
-    /// The same without a bound to any wait, for those who count silence themselves (`patience.rs`).
+    /// The same without a bound to any wait, for callers that count silence themselves (`patience.rs`).
     pub(crate) async fn connect_untimed(&self) -> RedisResult<MultiplexedConnection> {
         self.open(None, None).await
     }

@@ -1,7 +1,7 @@
 //! The Redis stream that batches wait in.
 //!
-//! An entry is a batch and its tag: who can write to Redis cannot write a batch that is believed. Refuses to say what
-//! becomes of an entry without the right tag; that is for whoever reads (`drain.rs`).
+//! An entry is a batch and its tag: an attacker who can write to Redis cannot write a batch that is believed. Refuses
+//! to say what becomes of an entry without the right tag; the reader decides that (`drain.rs`).
 
 use std::sync::LazyLock;
 
@@ -28,8 +28,8 @@ const PAGE_BYTES: usize = 2 << 20;
 /// The longest tag that is looked at. Ours are shorter.
 const LONGEST_TAG: usize = 64;
 
-/// Appends batches, in one round trip; the ids of their entries, in the same order. When the answer does not come in time
-/// they may or may not be in the stream.
+/// Appends batches, in one round trip. Returns the ids of their entries, in the same order. When the answer does not
+/// come in time, the batches may or may not be in the stream.
 pub(crate) async fn append(
     connection: &mut MultiplexedConnection,
     mac: &dyn Mac,
@@ -116,7 +116,7 @@ pub(crate) async fn oldest(
     Ok(Page { entries, is_last })
 }
 
-/// Deletes entries, so many at a time that nobody else waits long for the server.
+/// Deletes entries, [`PAGE`] at a time: so no other client waits long for the server.
 pub(crate) async fn delete(connection: &mut MultiplexedConnection, ids: &[String]) -> RedisResult<()> {
     for some in ids.chunks(PAGE) {
         redis::cmd("XDEL").arg(STREAM).arg(some).exec_async(connection).await?;

@@ -37,7 +37,7 @@ impl Ledger {
         }
     }
 
-    /// Forgets a batch that is in the rollups; where it lay in the stream.
+    /// Forgets a batch that is in the rollups. Returns the id of its entry in the stream.
     pub(super) fn applied(&mut self, seq: u64) -> Option<String> {
         let held = self.held.remove(&seq)?;
         self.bytes -= held.bytes;
@@ -53,7 +53,7 @@ impl Ledger {
         self.bytes
     }
 
-    /// Forgets some of the batches with these numbers that are in the rollups; whether there are more of them.
+    /// Forgets some of the batches with these numbers that are in the rollups. Returns whether there are more of them.
     pub(super) fn forget_some(&mut self, seqs: &RangeInclusive<u64>, count: usize) -> bool {
         let some: Vec<u64> = self.held.range(seqs.clone()).map(|(seq, _)| *seq).take(count).collect();
         for seq in &some {

@@ -1,7 +1,7 @@
 //! The flusher's connection to Redis, and what is known about the stream behind it.
 //!
-//! Owns when Redis counts as away: after an error, or when it has been silent for too long by our looks (`patience.rs`).
-//! Refuses to reconnect behind anybody's back.
+//! Owns when Redis counts as away: after an error, or when it has been silent for too many of the flusher's looks
+//! (`patience.rs`). Refuses to reconnect by itself: the flusher's loops ask for it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -25,7 +25,7 @@ pub(super) struct Link {
     pause: RefCell<Backoff>,
     /// Entries in the stream when it was last heard of.
     length: Cell<u64>,
-    /// Told when Redis goes away: what only Redis had beside us must go to PostgreSQL now.
+    /// Notified when Redis goes away: batches that only Redis and this process had must go to PostgreSQL now.
     pub(super) lost: Notify,
 }
 
@@ -65,7 +65,7 @@ impl Link {
         }
     }
 
-    /// Connects if need be, pause or not, and asks how long the stream is; whether Redis has answered.
+    /// Connects if need be, pause or not, and asks how long the stream is. Returns whether Redis has answered.
     pub(super) async fn look(&self) -> bool {
         let connected = self.connection.borrow().clone();
         let connected = match connected {
@@ -83,7 +83,7 @@ impl Link {
         true
     }
 
-    /// Appends batches; the ids of their entries, or `None` when it is not known that they were appended.
+    /// Appends batches. Returns the ids of their entries, or `None` when it is not known that they were appended.
     pub(super) async fn append(&self, batches: &[impl AsRef<UsageBatch>]) -> Option<Vec<String>> {
         let mut connection = self.connection.borrow().clone()?;
         let entries =

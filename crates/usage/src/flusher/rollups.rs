@@ -36,8 +36,8 @@ pub(super) struct Rollups {
 
 /// Why batches were not applied.
 pub(super) enum Trouble {
-    /// The server has said that it does not take them, or has been silent when it was asked for any answer at all. That its
-    /// connections are used up is no such word: somebody will give one back.
+    /// The server has said that it does not take them, or has been silent when it was asked for any answer at all. A
+    /// refusal because its connections are used up does not count: one of them will come free.
     Certain,
     /// They were not taken, or not in time, and the server may well be there.
     Unclear,
@@ -140,8 +140,9 @@ impl Rollups {
         patience::within(self.silence, log_in).await.is_some()
     }
 
-    /// Ends when an answer has been waited for for long, and a login finds the server silent too. As long as it answers
-    /// logins, what takes long is waiting for its turn, and the server's own time-outs end it.
+    /// Ends once an answer has been waited for as long as `silence` and a login finds the server silent too. As long
+    /// as the server answers logins, a transaction that takes long waits for its turn, and the server's own time-outs
+    /// end it.
     async fn falls_silent(&self) {
         loop {
             sleep(self.silence).await;

@@ -1,12 +1,12 @@
-//! What the flusher's thread does: it sends sealed batches out and sees to it that none is forgotten.
+//! The work of the flusher's thread: it sends sealed batches out and sees to it that none is forgotten.
 //!
-//! Two loops in one task. One flushes: it is what answers wait for, so it never waits for anything but the answer of
-//! Redis or PostgreSQL to the batches at hand. The other maintains: it mends the connection, asks what is confirmed, and
-//! rescues what is not.
+//! Two loops in one task. The first flushes: answers wait for it, so it waits only for the answer of Redis or
+//! PostgreSQL to the batches at hand. The second maintains: it mends the connection, asks which batches are confirmed,
+//! and rescues those that are not.
 //!
-//! That a record is unsafe is said on evidence alone: after the record was put down Redis was asked and did not take it,
-//! and PostgreSQL was asked and refused it or did not answer a login. A time-out that says more about us than about a server is
-//! none.
+//! The flusher calls a record unsafe on evidence alone: after the record was put down Redis was asked and did not take
+//! it, and PostgreSQL was asked and refused it or did not answer a login. A time-out that says more about this process
+//! than about a server is no evidence.
 
 use std::{
     cell::{Cell, RefCell},
@@ -59,12 +59,12 @@ pub(super) struct Work {
     flushed_at: Cell<Option<Instant>>,
     metrics: Metrics,
     linger: Linger,
-    /// What the gauges were told last.
+    /// The batches and bytes that the gauges were told last.
     told: Cell<(i64, i64)>,
     ledger: RefCell<Ledger>,
     link: Link,
     rollups: Rollups,
-    /// How long ago, and how often in a row, neither server took anything.
+    /// When neither server took anything, how often in a row, and when to ask them again.
     nobody: RefCell<Backoff>,
 }
 
@@ -94,12 +94,12 @@ impl Work {
         }
     }
 
-    /// Works until it is told to stop; how many batches are left then.
+    /// Works until it is told to stop. Returns how many batches are left then.
     pub(super) async fn run(self, orders: &mut watch::Receiver<Order>) -> usize {
         let work = async { futures::join!(self.flush_for_ever(), self.maintain_for_ever()) };
         tokio::select! {
             ((), ()) = work => {}
-            // An error means that nobody is left who could tell it.
+            // An error means that the sender of orders is gone, so no order can come any more.
             _told = orders.wait_for(|order| !matches!(order, Order::Work)) => {}
         }
         let order = *orders.borrow();
@@ -133,12 +133,13 @@ impl Work {
         }
     }
 
-    /// While neither server takes anything, asks both after a pause whether one does again; at other times there is nothing
-    /// to ask. `None` when neither does: whoever had put a record down when they were asked has been told. When one does, who
-    /// had is handed on, to be told with the batch that takes their records.
+    /// While neither server takes anything, asks both after a pause whether one does again; at other times it returns
+    /// at once. `None` when neither does: the requests whose records had been put down before the servers were asked
+    /// have been told that these are unsafe. When one does, those requests are returned, to be told with the batch
+    /// that takes their records.
     ///
-    /// Until then records stay in the open batch, where those of a minute share a place; batches that were numbered already
-    /// must stay as they are, for they may have been taken without our hearing of it.
+    /// Until then records stay in the open batch, where those of a minute share a place. Batches that were numbered
+    /// already must stay as they are, for a server may have taken them without this process hearing of it.
     async fn find_somebody(&self) -> Option<Waiting> {
         let Some(until) = self.nobody.borrow().until() else { return Some(Waiting::default()) };
         sleep_until(until).await;
@@ -151,7 +152,8 @@ impl Work {
         None
     }
 
-    /// Stores what has been put down, and tells those who wait for it; `asked` are those who have been waiting already.
+    /// Stores the records that have been put down, and tells the requests that wait for them; `asked` are those that
+    /// have been waiting already.
     async fn flush_batch(&self, asked: Waiting) {
         self.flushed_at.set(Some(Instant::now()));
         self.in_flight.set(self.last_seq.get() + 1);
@@ -196,7 +198,7 @@ impl Work {
     /// Whether Redis or PostgreSQL takes usage again; asked side by side, after neither did.
     async fn is_somebody_back(&self) -> bool {
         let postgres = async {
-            // What it was asked for last shows best whether it takes it.
+            // The batches that PostgreSQL was asked to take last show best whether it takes any.
             let pending = self.ledger.borrow().oldest(u64::MAX);
             match self.apply(&pending).await {
                 Ok(()) if !pending.is_empty() => true,
@@ -229,7 +231,7 @@ impl Work {
                 return Outcome::Stored;
             }
             let Err(trouble) = self.apply(batches).await else { return Outcome::Stored };
-            // Redis may have come back since it was lost, whatever its pause.
+            // Redis may have come back since it was lost, so it is asked before its pause is over, too.
             if self.link.look().await && self.append(batches, UsagePath::Stream).await {
                 return Outcome::Stored;
             }
@@ -240,7 +242,7 @@ impl Work {
         }
     }
 
-    /// Appends to the stream; whether that is known to have happened.
+    /// Appends to the stream. Returns whether that is known to have happened.
     async fn append(&self, batches: &[Rc<UsageBatch>], path: UsagePath) -> bool {
         let Some(entries) = self.link.append(batches).await else { return false };
         let mut ledger = self.ledger.borrow_mut();
@@ -286,7 +288,8 @@ impl Work {
         self.link.next_try().map_or(usual, |until| until.min(usual))
     }
 
-    /// Forgets what PostgreSQL has of the batches from the first to the last of these numbers; whether it could be asked.
+    /// Forgets the batches from the first to the last of these numbers that PostgreSQL has applied. Returns whether it
+    /// could be asked.
     async fn confirm(&self, span: Option<(u64, u64)>) -> bool {
         let Some((first, last)) = span else { return true };
         let first = BatchId { boot: self.boot, seq: first };
@@ -299,8 +302,8 @@ impl Work {
         true
     }
 
-    /// Moves on what is stuck. Without Redis, everything to PostgreSQL; with it, what is not in the stream into the
-    /// stream, and what is too old or too much to PostgreSQL.
+    /// Moves batches on that are stuck. Without Redis, all of them go to PostgreSQL. With Redis, those that are not in
+    /// the stream go into the stream, and those that are too old or too many to PostgreSQL.
     async fn rescue(&self) {
         let is_stuck = || {
             let ledger = self.ledger.borrow();
@@ -317,9 +320,9 @@ impl Work {
         self.send_again().await;
     }
 
-    /// Appends what the stream does not hold. An entry is missing because the worker has applied and deleted it, or
-    /// because Redis has lost it, or because the worker did not believe that it is ours; PostgreSQL knows whether it was
-    /// applied, when it is asked after the entry was missed.
+    /// Appends batches that the stream does not hold. An entry is missing because the worker has applied and deleted
+    /// it, or because Redis has lost it, or because the worker did not believe that it is ours. PostgreSQL knows
+    /// whether it was applied, when it is asked after the entry was missed.
     async fn send_again(&self) {
         let overdue = self.ledger.borrow().overdue(self.options.resend_after, LOOKED_FOR_AT_ONCE);
         let (seqs, entries): (Vec<u64>, Vec<String>) = overdue.into_iter().unzip();
@@ -376,7 +379,8 @@ impl Work {
 }
 
 impl Drop for Work {
-    /// However the thread ends, nobody waits for its word any more.
+    /// However the thread ends, no request goes on waiting: those that still do are told that their records are
+    /// unsafe.
     fn drop(&mut self) {
         drop(self.desk.close());
         *self.ledger.get_mut() = Ledger::default();

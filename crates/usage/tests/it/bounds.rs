@@ -34,8 +34,8 @@ async fn slow_beyond(db: &TestDb, rows: u32) -> Result<()> {
     Ok(())
 }
 
-/// After a long stretch without anybody to store usage there is more of it than a transaction can take in its time. It
-/// goes in halves, whoever ends the transaction, and no answer is unsafe meanwhile.
+/// After a long stretch without a server to store usage there is more of it than a transaction can take in its time.
+/// It goes in halves, whichever side ends the transaction, and no answer is unsafe meanwhile.
 async fn too_much_is_applied_in_halves(timeouts: Timeouts, answer: Duration) -> Result<()> {
     let (db, mut redis) = (TestDb::new().await?, TestRedis::start().await?);
     // More than one batch has, and less than two.
@@ -82,7 +82,7 @@ async fn what_we_end_as_too_much_is_applied_in_halves() -> Result<()> {
     too_much_is_applied_in_halves(timeouts, Duration::from_secs(2)).await
 }
 
-/// With nobody there who could take anything the end takes its limit, and the thread is gone then.
+/// With no server there to take anything the end takes its limit, and the thread is gone then.
 #[tokio::test]
 async fn finishing_keeps_its_deadline_when_nobody_takes_anything() -> Result<()> {
     let db = TestDb::on(Cluster::start(|_| (), None).await?).await?;

@@ -1,4 +1,4 @@
-//! Who can write to Redis cannot bill anybody, nor keep anybody from being billed.
+//! An attacker who can write to Redis can bill no tenant, and can keep no tenant from being billed.
 
 use std::time::Duration;
 
@@ -154,7 +154,7 @@ async fn who_writes_to_redis_cannot_fill_the_disk_of_postgresql() -> Result<()> 
         (db.value(of_others).await?, db.value(ours).await?),
         (expected.clone(), "1 3000 3000".to_owned())
     );
-    // There are enough of them. What is ours is kept all the same, once however often somebody copies it.
+    // Enough foreign entries are kept. One with our tag is kept all the same, once however often it is copied.
     flood(&mut connection, 300).await?;
     for _ in 0..20 {
         add(&mut connection, &unreadable).await?;

@@ -263,8 +263,8 @@ fn hurried() -> FlusherOptions {
     FlusherOptions { longest_wait: Duration::from_secs(3), ..options() }
 }
 
-/// That PostgreSQL lets nobody in because its connections are used up says that it is there: what it was asked is on its
-/// way, and a connection comes free some time.
+/// PostgreSQL refuses logins because its connections are used up. That says that it is there: what it was asked is on
+/// its way, and a connection comes free some time.
 #[tokio::test]
 async fn without_redis_a_database_whose_connections_are_used_up_makes_no_answer_unsafe() -> Result<()> {
     let db = TestDb::on(Cluster::start(|_| (), None).await?).await?;

@@ -86,7 +86,7 @@ async fn records_are_stored_while_their_thread_is_blocked() -> Result<()> {
     let blocked = serve(move || async move {
         let request = tokio::spawn(theirs.request(1));
         tokio::task::yield_now().await;
-        // Held up until somebody else has seen the record outside this process.
+        // Held up until the test has seen the record outside this process.
         while !is_stored.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(5));
         }
