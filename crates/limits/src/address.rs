@@ -1,9 +1,9 @@
 //! Requests from one address.
 //!
 //! Decided in this process alone and without I/O, since it must cost nothing to refuse a flood. Owns two budgets: of
-//! requests that show no credential, and of credentials that turn out to be no good. Who shows a good credential spends
-//! nothing of either. An IPv6 sender's /48 has a budget of its own, of as much as eight senders have: one customer may hold
-//! all of it, and has 65,536 senders there.
+//! requests that show no credential, and of credentials that turn out to be no good. A client that shows a good
+//! credential spends nothing of either. An IPv6 sender's /48 has a budget of its own, of as much as eight senders
+//! have: one customer may hold all of the /48, and has 65,536 senders there.
 
 use std::net::IpAddr;
 
@@ -36,7 +36,8 @@ impl Buckets {
         Self { senders: LocalBuckets::new(ADDRESSES), sites: LocalBuckets::new(ADDRESSES) }
     }
 
-    /// Takes from the sender's bucket and then from its site's: so what a sender's own refuses costs its neighbours nothing.
+    /// Takes from the sender's bucket and then from its site's: a request that the sender's bucket refuses costs the
+    /// site nothing.
     fn take(&self, address: IpAddr, demand: Demand, now: DateTime<Utc>) -> Decision {
         let sender = Network::of(address);
         let [own] = self.senders.take(sender, [demand], now);
@@ -92,9 +93,9 @@ impl AddressLimiter {
 
 /// A budget of failures per address, shared by the threads of a process.
 ///
-/// It is asked before the work that may fail and charged after the work that did, so failures that are under way are not
-/// counted yet. What they cost beyond the budget is a debt, of as much as the budget at most, and is paid back first: who
-/// sends a thousand guesses at once waits two minutes for the next, not one second.
+/// It is asked before the work that may fail and charged after work that has failed, so failures that are under way
+/// are not counted yet. What they cost beyond the budget is a debt, of as much as the budget at most, and is paid back
+/// first: a client that sends a thousand guesses at once waits two minutes for the next, not one second.
 pub struct FailureBudget {
     per_minute: u32,
     /// Twice as large as the budget: the lower half is what can be owed.
@@ -116,12 +117,12 @@ impl FailureBudget {
 
     /// Whether the address may fail once more. Takes nothing.
     pub fn ask(&self, address: IpAddr, now: DateTime<Utc>) -> Decision {
-        // The upper half of a bucket is what may be spent, and one more than the lower half has to be there.
+        // The upper half of a bucket may be spent: so the bucket has to hold one token more than the lower half.
         let least = |budget: u32| budget.saturating_add(1);
         let own = demand(self.limit, least(self.per_minute));
         let of_site = least(self.per_minute.saturating_mul(OF_A_SITE));
         let decision = self.buckets.look(address, own, of_site, now);
-        // Those that are let through are counted where it is known what became of them.
+        // Requests that are let through are counted where their outcome is known.
         if !decision.allowed {
             self.metrics.limiter.decided(LimitKind::Ip, LimitSource::Local, false);
         }
@@ -181,7 +182,7 @@ mod tests {
         assert!(budget.ask(here, START + TimeDelta::seconds(20)).allowed);
     }
 
-    /// Whoever holds a /48 sends from another /64 each time.
+    /// The holder of a /48 sends from another /64 each time.
     #[test]
     fn an_ipv6_site_has_the_budget_of_eight_senders_and_its_neighbour_has_its_own() {
         let from = |sender: u32| address(&format!("2001:db8:1:{sender:x}::1"));

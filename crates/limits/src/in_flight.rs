@@ -1,10 +1,11 @@
 //! What each party has in flight: requests, and the bytes that they hold in memory.
 //!
 //! A token bucket does not keep slow requests from piling up; this does. Counted per process, because what it protects
-//! (connections, threads, memory) is the process's. A party has a number of requests and a share of the bytes that is below
-//! the whole; what it wants beyond its share waits until its own is given back, and is in nobody's way. When the whole is
-//! taken, the party that holds least comes first. Keeps an account of each party that has something in flight, and nothing of
-//! the others. Bytes are what callers say, and are to be said before the memory is used.
+//! (connections, threads, memory) is the process's. A party may have a number of requests in flight, and a share of
+//! the bytes that is below the whole. A request that needs bytes beyond its party's share waits until the party gives
+//! bytes back, and holds no other party up. When the whole is taken, the party that holds least comes first. Keeps an
+//! account of each party that has something in flight, and nothing of the others. Callers say how many bytes, and are
+//! to say it before the memory is used.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -24,11 +25,11 @@ use tokio::sync::oneshot;
 /// Whose request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Party {
-    /// A tenant's.
+    /// A tenant, whose principals send the request.
     Tenant(TenantId),
-    /// An operator's.
+    /// All operators together.
     Operators,
-    /// A request's that shows no credential, or whose credential is in its body.
+    /// The address of a request that shows no credential, or whose credential is in its body.
     Address(Network),
 }
 
@@ -74,7 +75,7 @@ struct State {
     accounts: HashMap<Party, Account>,
     /// The parties whose first waiter is within their share, by what they hold and that waiter's number.
     next: BTreeMap<(usize, u64), Party>,
-    /// Numbers the waiters.
+    /// The number of the last waiter.
     last: u64,
 }
 
@@ -183,7 +184,7 @@ impl State {
         self.accounts.get(&party).map_or(0, |account| account.bytes)
     }
 
-    /// Takes a waiter out of its party's queue; whether it was in there.
+    /// Takes a waiter out of its party's queue. Returns whether it was in there.
     fn leave(&mut self, party: Party, number: u64) -> bool {
         let Some(account) = self.accounts.get_mut(&party) else { return false };
         let index = account.waiting.iter().position(|waiter| waiter.number == number);
@@ -208,7 +209,7 @@ impl State {
         }
     }
 
-    /// Notes what the party holds and who waits for it first.
+    /// Brings the party's place in [`State::next`] up to date: what it holds, and its first waiter.
     fn list(&mut self, options: &InFlightOptions, party: Party) {
         let Some(account) = self.accounts.get_mut(&party) else { return };
         let first = account.waiting.front().filter(|first| account.bytes + first.bytes <= options.share);
@@ -224,8 +225,8 @@ impl State {
         }
     }
 
-    /// Lets in whichever waiters fit. Of each party the first alone is looked at; where the whole is the obstacle, the party
-    /// that holds least is waited for, however much others could still take.
+    /// Lets in the waiters that fit. Of each party only the first is looked at. When too little of the whole is left
+    /// for the party that holds least, no other party is let in before it, even if its request would fit.
     fn grant(&mut self, options: &InFlightOptions) {
         while let Some((_, party)) = self.next.first_key_value() {
             let party = *party;
@@ -234,7 +235,7 @@ impl State {
             let Some(waiter) = account.waiting.pop_front_if(|waiter| waiter.bytes <= whole) else { return };
             self.take(party, waiter.bytes);
             self.list(options, party);
-            // One that has just gone away gives the bytes back when it is dropped.
+            // A request that has just gone away gives the bytes back when it is dropped.
             let _gone = waiter.granted.send(());
         }
     }
@@ -253,7 +254,8 @@ pub struct Entered {
 }
 
 impl Entered {
-    /// Takes so many bytes more, if they fit right now. Never waits: what waits while it holds bytes could wait for ever.
+    /// Takes so many bytes more, if they fit right now; otherwise the error says which bound they exceed. Never waits:
+    /// a request that waits while it holds bytes could wait for ever.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Crowded> {
         let mut state = self.inner.state.lock();
         let options = &self.inner.options;
@@ -263,14 +265,15 @@ impl Entered {
         }
         state.take(self.party, bytes);
         self.bytes += bytes;
-        // It may no longer be the party that holds least, which others wait for.
+        // This party may no longer be the one that holds least, for which other parties wait.
         state.list(options, self.party);
         state.grant(options);
         self.inner.tell(&state);
         Ok(())
     }
 
-    /// The request is answered: from here on its answer's bytes alone count, be they more or less than what it held.
+    /// Notes that the request is answered: from here on only the bytes of its answer count, be they more or fewer than
+    /// it held.
     pub fn answered(&mut self, bytes: usize) {
         let mut state = self.inner.state.lock();
         let options = &self.inner.options;
@@ -286,7 +289,7 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut state = self.inner.state.lock();
-        // What is still among the waiters was granted nothing.
+        // A request that is still among the waiters was granted no bytes.
         let was_waiting = self.number.is_some_and(|number| state.leave(self.party, number));
         let bytes = if was_waiting { 0 } else { self.bytes };
         state.give_back(&self.inner.options, self.party, bytes, u32::from(self.is_request));

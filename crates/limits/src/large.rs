@@ -1,9 +1,10 @@
 //! Large requests: those whose bodies or answers take a processor for milliseconds, here and in PostgreSQL.
 //!
-//! A tenant's share of the processors is below the whole: so many of its large requests are worked on at once, whatever it
-//! has in flight, and the others wait for one of them to be answered. Its place then rests for as long as it was taken, but not
-//! for long, so that even on one processor time is left to others. How large an answer will be is known only when it is made; a
-//! tenant that was given a large one a moment ago is expected to be given another.
+//! A tenant's share of the processors is below the whole: a bounded number of its large requests is worked on at once,
+//! whatever it has in flight, and its others wait until one of them is answered. The place of an answered request then
+//! rests for as long as it was taken, but not for long, so that even on one processor time is left to other tenants.
+//! How large an answer will be is known only when it is made: a tenant that was given a large one a moment ago is
+//! expected to be given another.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -72,13 +73,15 @@ impl Account {
 }
 
 impl LargeRequests {
-    /// At most `at_once` of a tenant; the others wait up to `wait`.
+    /// At most `at_once` large requests of a tenant are worked on at once, and one at least; the others wait up to
+    /// `wait`.
     pub fn new(at_once: usize, wait: Duration) -> Self {
         Self { at_once: at_once.max(1), wait, tenants: Arc::default() }
     }
 
-    /// Waits for a place, if a request is large. Dropping the future gives the place up. A request asks once: one that waits
-    /// for a second place may wait for itself.
+    /// Waits for a place, if a request is large; `None` if it is not, and [`Crowded::Share`] when no place came free
+    /// in time. Dropping the future gives the place up. A request asks once: one that waits for a second place may
+    /// wait for itself.
     pub async fn enter(&self, tenant: TenantId, size: Size) -> Result<Option<LargePlace>, Crowded> {
         let is_large = size.has_large_body() || (size.answers_content && self.expects(tenant));
         if !is_large {
@@ -99,7 +102,7 @@ impl LargeRequests {
         (Counted { tenant, tenants: Arc::clone(&self.tenants) }, Arc::clone(&account.places))
     }
 
-    /// The tenant is given an answer of so many bytes.
+    /// Notes that the tenant is given an answer of so many bytes.
     pub fn answered(&self, tenant: TenantId, bytes: usize) {
         if bytes < LARGE_ANSWER {
             return;
@@ -143,7 +146,8 @@ impl Drop for LargePlace {
     fn drop(&mut self) {
         let rest = self.since.elapsed().min(LONGEST_REST);
         let held = self.held.take();
-        // A thread aside, which drops the place of a request that is past its deadline, has no runtime to wait in: no rest.
+        // A thread aside drops the place of a request that is past its deadline. It has no runtime to wait in, so the
+        // place does not rest.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 tokio::time::sleep(rest).await;

@@ -5,18 +5,19 @@
 //! - **Tokens taken ahead.** With a request's own token a node may take a few more, which are gone from the bucket at once
 //!   and are spent here. Redis keeps their room in the bucket free for as long as it counts them as lent, so what is in
 //!   the bucket and what is lent is never more than the burst. A lease is [`LENGTH`] long; with its next demand the node
-//!   gives it back, and the tokens that it has not spent with it. A demand that Redis was not asked gives nothing back, so
-//!   the lease is kept for the next one; what an answer that was lost has given back is not known, and is not given back
-//!   again: Redis then keeps the room until the lease is over, a hundredth of the burst at most.
-//! - **A refusal.** Redis has said when there will be a token; until then there is none, whoever asks.
+//!   gives it back, together with the tokens that it has not spent. When Redis was not asked that demand, nothing was
+//!   given back, and the node keeps the lease for the next one. When the answer was lost, the node does not know
+//!   whether the lease was given back, and does not give it back again: Redis then keeps the room until the lease is
+//!   over, a hundredth of the burst at most.
+//! - **A refusal.** Redis has said when there will be a token; until then there is none for any request.
 //!
 //! Neither admits a request that the bucket itself would not have. Tokens ahead are at most a hundredth of the burst, over
 //! all nodes, and at most a sixteenth of what is left (`bucket.lua`), so that a bucket that runs dry is shared to the last.
 //!
 //! **Another limit ends a lease on both sides.** Redis closes the account in which it was counted, so the new bucket owes
 //! nothing for what was lent under the old limit; a node that has heard of the new one spends no token of the old one and
-//! gives none back. One that has not heard yet (for the seconds that its copy of the directory is good) may spend what it
-//! holds: at most a hundredth of the old burst, over all nodes, comes on top once for each change.
+//! gives none back. A node that has not heard of it yet (for the seconds that its copy of the directory is good) may
+//! spend what it holds: at most a hundredth of the old burst, over all nodes, comes on top once for each change.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -34,7 +35,7 @@ use crate::{
 
 /// How long tokens taken ahead are good: long enough for a tenant with ten requests a minute to save most round trips.
 pub(crate) const LENGTH: Duration = Duration::from_secs(30);
-/// Few threads wait for each other with so many locks.
+/// The number of locks: with so many, few threads wait for each other.
 const SHARDS: usize = 64;
 /// Tenants remembered in each; when there are more, those that no longer hold anything are forgotten, or all.
 const SHARD_CAPACITY: usize = 2_048;
@@ -42,7 +43,7 @@ const SHARD_CAPACITY: usize = 2_048;
 const PART: u32 = 100;
 /// Tokens taken ahead at most; more would save no more round trips.
 const MOST: u32 = 200;
-/// Fewer are not worth it.
+/// Fewer tokens are not taken ahead: they would not be worth it.
 const FEWEST: u32 = 4;
 
 /// How many tokens one of `nodes` nodes takes ahead.
@@ -56,7 +57,7 @@ struct Held {
     limit: Limit,
     /// Tokens taken ahead and not spent.
     tokens: u32,
-    /// When they are void.
+    /// When the tokens taken ahead are void.
     until: Instant,
     /// Tokens that are to be given back with the next demand, and are not spent any more.
     unspent: u32,
@@ -90,7 +91,8 @@ impl Leases {
         Self { hasher: RandomState::new(), shards, epoch: Instant::now() }
     }
 
-    /// The decision, where nobody has to be asked; otherwise what to ask Redis for, once: it gives back what was held.
+    /// The decision, where Redis need not be asked. Otherwise the error is the demand to ask Redis for, once: it gives
+    /// back what this node held.
     pub(crate) fn decide(
         &self,
         tenant: TenantId,
@@ -129,7 +131,7 @@ impl Leases {
         Err(Demand { ahead: Ahead { over, counted_until, unspent, account, ..ahead }, ..demand })
     }
 
-    /// Takes a demand back that Redis was not asked: it has given nothing back, so the next one is to do that.
+    /// Takes a demand back that Redis was not asked: it has given nothing back, so the next demand is to do that.
     pub(crate) fn keep(&self, tenant: TenantId, demand: Demand) {
         let Ahead { over, counted_until, unspent, account, .. } = demand.ahead;
         let Some(shard) = self.shard(tenant) else { return };
@@ -190,7 +192,8 @@ impl Leases {
                 held.forget_lease();
                 (held.until, held.counted_until, held.account) = (until, counted_until, said.account);
             }
-            // Others may have asked meanwhile. Of what is lent twice over, the earlier end counts for both.
+            // Other threads may have asked meanwhile. When tokens were lent twice, the earlier end counts for both
+            // leases.
             held.until = held.until.min(until);
             held.counted_until = held.counted_until.min(counted_until);
             held.lent += said.extra;

@@ -85,14 +85,15 @@ impl Limiter {
                 decision
             }
             Err(demand) => {
-                // In a box, for it is rare and large, and the future of every request would hold it.
+                // Boxed, because it is rare and large, and the future of every request would hold it.
                 let ([decision], reply) = Box::pin(self.ask(tenant, [demand], now)).await;
                 match reply {
                     Reply::Said([said]) => {
                         self.shared.leases.note(tenant, demand, said, asked, Instant::now());
                     }
                     Reply::NotAsked => self.shared.leases.keep(tenant, demand),
-                    // What it was to give back may have been given back, and must not be a second time.
+                    // Redis may have taken back what the demand gives back, so it must not be given back a second
+                    // time.
                     Reply::Lost => {}
                 }
                 decision
@@ -111,7 +112,7 @@ impl Limiter {
         self.ask(tenant, demands, now).await.0
     }
 
-    /// Asks Redis, or decides alone; and what came of asking.
+    /// Asks Redis, or decides alone. Returns the decisions and what came of asking.
     async fn ask<const N: usize>(
         &self,
         tenant: TenantId,

@@ -121,7 +121,8 @@ impl Link {
         };
         let reason = match timeout(self.timeout, redis::cmd("PING").exec_async(&mut connection)).await {
             Ok(Ok(())) => {
-                // Another thread may have lost its connection meanwhile, and have nothing to ask on a new one.
+                // Another thread that lost its connection has said that Redis is away, and may have no request with
+                // which to find it again.
                 self.metrics.redis.up.set(1);
                 return true;
             }
@@ -200,7 +201,7 @@ impl Link {
         }
     }
 
-    /// Closes the way to Redis for a while. Always says `false`.
+    /// Opens the breaker: Redis is not asked for a while. Always returns `false`.
     fn away(&self, reason: &str) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         self.state.lock().closed_until = Some(Instant::now() + pause(failures));

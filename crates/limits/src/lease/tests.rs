@@ -162,7 +162,7 @@ struct Step {
 fn steps(changes: impl Strategy<Value = Option<Limit>>) -> impl Strategy<Value = Vec<Step>> {
     let wait = prop_oneof![6 => 0..20_u64, 2 => 0..2_000_u64, 1 => 8_000..30_000_u64];
     let delay = prop_oneof![8 => 0..5_u64, 1 => 0..15_000_u64];
-    // Now and then somebody wants all there is, so that what was lent besides would show.
+    // Now and then a request wants all tokens there are, so that tokens lent besides would show.
     let cost = prop_oneof![16 => Just(1), 1 => 1..50_u32, 1 => Just(ALL)];
     let step = (wait, 0..3_usize, cost, delay.clone(), delay, 0..20_u8, changes, any::<bool>());
     let step = step.prop_map(|(wait, node, cost, there, back, fate, change, hears)| Step {

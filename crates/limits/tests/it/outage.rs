@@ -28,7 +28,7 @@ async fn a_frozen_redis_is_left_and_found_again() {
     let (tenant, limit) = (tenant(), burst(100));
     assert_eq!(ask(&limiter, tenant, limit).await.source, Source::Redis);
 
-    // It answers nobody from here on: who comes back has stopped waiting.
+    // From here on Redis answers no caller: a caller that comes back has stopped waiting.
     server.redis.kill(Signal::SIGSTOP).unwrap();
     let callers = (0..50).map(|_| {
         let limiter = limiter.clone();
@@ -42,7 +42,8 @@ async fn a_frozen_redis_is_left_and_found_again() {
     let local = join_all(callers).await.into_iter().filter(|allowed| *allowed.as_ref().unwrap()).count();
     assert_eq!(local, 25, "one of four nodes grants a quarter of 100");
 
-    // From now on nobody waits for Redis, not even who finds that it is time to try again: each answer is there at once.
+    // From now on no caller waits for Redis, not even one that finds that it is time to try again: each answer is
+    // there at once.
     let attempts = failures(&metrics) + 3;
     let tried = async {
         while failures(&metrics) < attempts {

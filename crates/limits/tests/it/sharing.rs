@@ -189,7 +189,7 @@ async fn a_lease_that_redis_was_not_asked_to_take_back_is_given_back_when_it_is_
         .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
         .exec(&mut server.connection())
         .unwrap();
-    // Somebody else finds out; then there is no connection, and more is wanted than was taken ahead.
+    // A request of another tenant finds out. Then there is no connection, and more is wanted than was taken ahead.
     assert_eq!(ask(&node, crate::support::tenant(), limit).await.source, Source::Local);
     assert_eq!(take(150).await.source, Source::Local);
     back_to_redis(&node).await;
