@@ -148,8 +148,8 @@ impl Authenticator {
     /// refuse by saying when to come back. It is not called for a credential that this node has verified before,
     /// however long ago, nor for a token that we have signed.
     ///
-    /// What is done for a credential that is not remembered lies in boxes: a request's future is moved some ten times before it
-    /// is first polled, and would be ten times as large.
+    /// The futures for a credential that is not remembered are boxed: a request's future is moved some ten times
+    /// before it is first polled, and would be ten times as large.
     pub async fn authenticate(
         &self,
         db: &Db,
@@ -233,7 +233,7 @@ impl Authenticator {
     ) -> Result<Verified, AuthError> {
         let key = ApiKey::parse(text).map_err(|_malformed| AuthError::Invalid)?;
         ask().map_err(|retry_after| AuthError::Limited { retry_after })?;
-        // Before the first look: whatever is learnt from here on may not be in what the looks see.
+        // Taken before the first look-up: the look-ups may not see a revocation that the node learns of from here on.
         let since = Since::LookedUp(self.view.revocations.knowledge());
         let entry =
             self.view.directory.find(db, key.tenant, is_fresh, now).await?.ok_or(AuthError::Invalid)?;
@@ -242,7 +242,8 @@ impl Authenticator {
         }
         let found = db.credentials(key.tenant, async |tx| credentials::find_api_key(tx, key.id).await).await;
         let stored = match found {
-            // Its schema may be gone already, and with it what would tell a key that was good from a guess.
+            // The tenant's schema may be gone already, and with it the stored HMAC that tells a key that was good from
+            // a guess.
             Err(DbError::Denied(_) | DbError::Query(_)) if entry.status == TenantStatus::Deleted => None,
             found => found?,
         };

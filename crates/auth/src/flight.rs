@@ -153,7 +153,7 @@ impl<K: Eq + Hash, T> Landing<K, T> {
     }
 }
 
-/// A failure as each of those who share it is told.
+/// A copy of a failure for one of the callers that share it.
 fn retold(error: &DbError) -> DbError {
     if error.is_transient() {
         DbError::Unavailable(error.to_string())

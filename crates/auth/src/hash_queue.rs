@@ -198,7 +198,7 @@ impl Inner {
         Ok((id, woken))
     }
 
-    /// Gives free slots to those whose turn it is.
+    /// Gives free slots to the waiters whose turn it is.
     fn dispatch(self: &Arc<Self>) {
         loop {
             let Some((lane, waiter)) = self.state.lock().take_turn(self.slots) else { return };

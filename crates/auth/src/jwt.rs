@@ -176,7 +176,7 @@ impl AccessTokens {
         Ok(Self { issuer, audience, lifetime })
     }
 
-    /// Who issues the tokens.
+    /// The issuer of the tokens: their `iss`.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }

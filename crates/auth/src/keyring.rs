@@ -23,7 +23,7 @@ const NONCE_LENGTH: usize = 12;
 /// Why a keyring operation failed. Says nothing about the key or the plaintext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
-    /// The configured master key is not one.
+    /// The configured text is not a master key.
     #[error("the master key must be 32 bytes in base64, as `openssl rand -base64 32` prints it")]
     MasterKey,
     /// aws-lc refused to derive or use a key.
@@ -87,7 +87,7 @@ pub enum Purpose {
     RefreshToken,
     /// The secret of the refresh token that replaces another.
     RefreshSuccessor,
-    /// What says of a refresh token that we have issued it, for that session.
+    /// The tag that shows that we have issued a refresh token, and for which session.
     RefreshTag,
     /// What is stored of a request beside its idempotency key.
     Fingerprint,
@@ -95,7 +95,7 @@ pub enum Purpose {
     IdempotencyLock,
     /// The signature in a pagination cursor.
     Cursor,
-    /// What logins are counted, queued and led astray by; a label in front says which.
+    /// The hashes by which logins are counted and queued, and decoy tenants chosen; a label in front says which.
     LoginAttempt,
     /// The tag of a batch of usage in the Redis stream.
     UsageEntry,

@@ -1,8 +1,8 @@
-//! Who is calling, and how we know.
+//! Authentication: who the caller of a request is, and what proves it.
 //!
 //! Owns passwords, signing keys, access tokens, refresh tokens, the secrets of API keys, and what a node remembers of
-//! credentials it has verified and of trust that was taken back. Refuses SQL (that is `bulkhead-db`'s), HTTP, and any
-//! secret in a log: whatever holds one has a `Debug` that hides it. `README.md` records the decisions.
+//! credentials that it has verified and of revocations. Refuses SQL (that is `bulkhead-db`'s), HTTP, and any secret in
+//! a log: a type that holds one has a `Debug` that hides it. `README.md` records the decisions.
 
 pub mod api_key;
 pub mod attempts;

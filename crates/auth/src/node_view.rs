@@ -1,7 +1,7 @@
 //! What a node has read of the platform's state: what was revoked, and how its tenants stand.
 //!
-//! Owns the reading: from where the last one got to, one at a time for all who wait for it, and so that no lock is held
-//! while the database is asked.
+//! Owns the reading. Each read begins where the last one ended, one read serves all callers that wait for it, and no
+//! lock is held while the database is asked.
 
 use std::{sync::Arc, time::Duration};
 

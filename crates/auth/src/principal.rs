@@ -1,4 +1,4 @@
-//! Who is calling, once a credential has been verified.
+//! The caller of a request, once its credential has been verified.
 //!
 //! Owns the shape of a caller and the one question asked of it: does it hold this permission? What a caller's role holds was
 //! read from the registry when the caller was verified; the answer is one bit. Refuses by default: an operator holds no
@@ -86,9 +86,9 @@ impl Principal {
 /// What the verification of a credential has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// Who calls.
+    /// The caller.
     pub principal: Principal,
-    /// Since when: trust that was taken back later ends it.
+    /// From when on the credential was known to be good: a later revocation ends it.
     pub since: Since,
     /// When the credential ends by itself; [`DateTime::<Utc>::MAX_UTC`] when it does not.
     pub expires_at: DateTime<Utc>,

@@ -274,7 +274,7 @@ impl Authenticator {
 type GoesOn = (Principal, DateTime<Utc>, DateTime<Utc>);
 
 impl Outcome {
-    /// Who goes on, until when, proven when; and whether the session was ended now.
+    /// The principal that goes on, until when, and when it was proven; and whether the session was ended now.
     fn split(self, principal: impl FnOnce(RoleName) -> Principal) -> (Option<GoesOn>, bool) {
         match self {
             Self::GoesOn { role, expires_at, proven_at } => {

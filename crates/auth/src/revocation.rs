@@ -1,15 +1,16 @@
-//! What this node knows of trust that was taken back.
+//! What this node knows of revocations.
 //!
 //! The database holds the truth; every node reads it every other second and judges verified credentials by what it read.
-//! Proofs and revocations are ordered without comparing the clocks of two machines ([`Since`]): a token carries the moment
-//! at which the database proved it, under the lock that a revocation has to take before its own moment; an API key
-//! that was looked up carries how much the node knew when the look-up began, and what is learnt later may not have been in
-//! what the look-up saw. In doubt, that is in the same millisecond, a credential is refused.
+//! Proofs and revocations are ordered without comparing the clocks of two machines ([`Since`]). A token carries the
+//! moment at which the database proved it, under the lock that a revocation has to take before its own moment. An API
+//! key that was looked up carries how much the node knew when the look-up began: a revocation that the node learns
+//! later may not have been in what the look-up saw. In doubt, that is in the same millisecond, a credential is
+//! refused.
 //!
-//! What is kept is bounded, group by group: a tenant, or the operators. Over its bound a group's revocations are coarsened to
-//! one, of everything up to the newest of them; that costs its people a refresh and its API keys a look-up, and no
-//! other group anything. Over the bound of the process the largest groups are coarsened, and when that is not enough the
-//! oldest revocations are forgotten.
+//! What is kept is bounded, group by group: a group is a tenant, or the operators. Over its bound a group's
+//! revocations are coarsened to one, which covers everything up to the newest of them. That costs its people a refresh
+//! and its API keys a look-up, and other groups nothing. Over the bound of the process the largest groups are
+//! coarsened, and when that is not enough the oldest revocations are forgotten.
 //!
 //! Refuses to judge from old knowledge, or by what it has forgotten: the answer is then [`Standing::Unknown`], and
 //! the database has to be asked about this one credential.
@@ -48,7 +49,7 @@ impl Default for Bounds {
     }
 }
 
-/// Who is revoked together, and bounded together.
+/// Principals that are revoked together, and whose revocations are bounded together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Group {
     /// The principals of a tenant.
@@ -57,10 +58,10 @@ pub enum Group {
     Operators,
 }
 
-/// Whose credentials of a group are no longer good.
+/// The credentials of a group that a revocation covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// Everybody's.
+    /// All of the group's.
     Everything,
     /// A person's, with every session.
     User(UserId),
@@ -72,12 +73,12 @@ pub enum Target {
     Operator(OperatorId),
 }
 
-/// Trust taken back.
+/// A revocation: some credentials of a group are no longer good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// Whose principal it was.
+    /// The group whose credentials it covers.
     pub group: Group,
-    /// Which one.
+    /// Which of them it covers.
     pub target: Target,
     /// When, by the database's clock: tokens proven up to this moment are no longer good.
     pub at: DateTime<Utc>,
@@ -118,7 +119,7 @@ pub struct Knowledge(u64);
 pub enum Standing {
     /// Good.
     Good,
-    /// Taken back.
+    /// Revoked.
     Revoked,
     /// The node's knowledge is too old or incomplete: only the database can tell.
     Unknown,
@@ -130,7 +131,7 @@ pub enum Standing {
 pub struct Batch {
     /// The revocations.
     pub rows: Vec<Revocation>,
-    /// Those of this moment and before may be missing.
+    /// Revocations of this moment and before may be missing.
     pub left_out: Option<DateTime<Utc>>,
     /// When the read was made, by the database's clock.
     pub now: DateTime<Utc>,
@@ -155,8 +156,8 @@ struct View {
     forgotten: Option<Mark>,
 }
 
-/// The revocations of a group. Those in `targets` are younger than `everything`, or of keys, which are judged by when the node
-/// has learnt of what was revoked.
+/// The revocations of a group. Those in `targets` are younger than `everything`, or are of API keys, which are judged
+/// by when the node learnt of a revocation.
 #[derive(Debug, Default)]
 struct Entries {
     everything: Option<Mark>,
@@ -168,7 +169,7 @@ struct Entries {
 struct Mark {
     /// Milliseconds since the epoch: tokens have no finer times.
     at: i64,
-    /// By which read it was learnt.
+    /// The read by which the node learnt of it.
     learnt: Knowledge,
 }
 
@@ -180,7 +181,7 @@ impl Mark {
         }
     }
 
-    /// What hits whatever one of the two does.
+    /// The mark that covers all that either of the two covers.
     fn and(self, other: Self) -> Self {
         Self { at: self.at.max(other.at), learnt: self.learnt.max(other.learnt) }
     }
@@ -348,7 +349,7 @@ impl Entries {
         }
     }
 
-    /// Puts one mark in the place of all, which hits whatever they hit.
+    /// Puts one mark in the place of all, which covers all that they cover.
     fn coarsen(&mut self) {
         let marks = self.targets.drain().map(|(_, mark)| mark);
         self.everything = marks.chain(self.everything).reduce(Mark::and);

@@ -202,7 +202,7 @@ pub struct KeySet {
 
 impl KeySet {
     /// A set that signs with `active` and also trusts `others`: keys that are announced before they sign, so that
-    /// everybody's copy of the set knows them, and keys that no longer sign but whose tokens live.
+    /// every copy of the set knows them, and keys that no longer sign but whose tokens live.
     pub fn new(active: SigningKey, others: impl IntoIterator<Item = VerifyingKey>) -> Self {
         let named = |key: VerifyingKey| (key.kid().to_owned(), key);
         let mut trusted: BTreeMap<_, _> = others.into_iter().map(named).collect();
