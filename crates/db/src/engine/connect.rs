@@ -1,4 +1,4 @@
-//! How a connection comes to be: address, TLS, limits on waiting.
+//! How a connection is opened: address, TLS, time-outs.
 //!
 //! The time-outs of a pool's transactions are start-up options of its connections (`-c statement_timeout=…`), so they cost a
 //! transaction nothing. Rejected: `SET LOCAL` in each transaction's first message, which costs the server about 3 µs for each of
@@ -127,8 +127,9 @@ impl Connector {
         Ok(())
     }
 
-    /// Whether the server answers somebody who logs in, be it that it lets nobody in: a server whose connections are used
-    /// up is there, and works for those who have one. A server that starts up or shuts down works for nobody.
+    /// Whether the server answers a login. A refusal is an answer too: a server whose connections are used up still
+    /// works for the clients that have one. A server that starts up or shuts down counts as away, for it serves no
+    /// client.
     pub async fn is_there(&self) -> bool {
         match self.open().await {
             Ok(_opened) => true,
@@ -176,7 +177,7 @@ impl Connector {
     }
 }
 
-/// What a session begins with.
+/// A setting of a new session, as the server reports it.
 #[derive(QueryableByName)]
 struct SessionSetting {
     #[diesel(sql_type = Text)]
@@ -193,8 +194,8 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Drives the connection ourselves rather than through diesel-async: that is how a pool can tell a dead connection
-    /// without asking the server, and it spares every query a subscription to the driver's errors.
+    /// Drives the connection in a task of ours, not in one of diesel-async. So a pool knows that a connection is dead
+    /// without asking the server, and no query has to subscribe to the driver's errors.
     async fn drive<S>(
         client: Client,
         connection: tokio_postgres::Connection<Socket, S>,
@@ -217,7 +218,7 @@ impl Opened {
     }
 }
 
-/// Shows where, never the password.
+/// Shows the role, the hosts and the database, never the password.
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {:?}/{}", self.user(), self.config.get_hosts(), self.database())
@@ -227,7 +228,7 @@ impl fmt::Debug for Connector {
 /// Why no connection was opened.
 struct Unopened {
     error: DbError,
-    /// Whether the server itself has said so, and not because it starts up or shuts down.
+    /// Whether the server itself refused the login, for another reason than that it starts up or shuts down.
     works_for_others: bool,
 }
 

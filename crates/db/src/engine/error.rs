@@ -26,8 +26,9 @@ pub enum DbError {
     #[error("the database cancelled the statement: {0}")]
     Cancelled(String),
 
-    /// The server is there and refuses, for a reason of its own that may pass: it takes no writes, or a disk, its memory, its
-    /// connections or another limit is used up. What the transaction had done is undone. Somebody has to look.
+    /// The server answers and refuses, for a reason of its own that may pass: it takes no writes, or a disk, its
+    /// memory, its connections or another limit is used up. What the transaction had done is undone. An operator has
+    /// to look.
     #[error("the database refuses ({}): {message}", why.as_str())]
     Refused {
         /// Why.
@@ -63,11 +64,11 @@ pub enum DbError {
     #[error("tenants are built as a newer version of this program says, which has to do this")]
     Outdated,
 
-    /// Nobody has said yet at which version tenants are built: `bulkhead migrate` does.
+    /// The database does not say yet at which version tenants are built: `bulkhead migrate` writes it down.
     #[error("the database was never migrated to the end: run bulkhead migrate")]
     NotMigrated,
 
-    /// A migration is not the one that the database has met under its name; a person has to take the change back.
+    /// A migration was changed after the database had recorded it under its name; a person has to take the change back.
     #[error("{file} was changed after it was applied: take the change back and add another migration")]
     MigrationChanged {
         /// The file, below the migrations of its set.
@@ -99,8 +100,8 @@ impl DbError {
         matches!(self, Self::Unavailable(message) if message.starts_with(STALE_PLAN))
     }
 
-    /// The same, seen in a transaction that was begun as one that only reads: that it may not write is a wall of ours, and
-    /// says nothing about the server.
+    /// The same error as a read-only transaction of ours reads it. Such a transaction may not write because we began it
+    /// so, which says nothing about the server.
     pub(crate) fn in_read_only(self) -> Self {
         match self {
             Self::Refused { why: DbFailure::ReadOnly, message } => Self::Denied(message),
@@ -129,7 +130,8 @@ impl DbError {
         matches!(self.failure(), Some(DbFailure::NoAnswer | DbFailure::StatementTimeout))
     }
 
-    /// What this says about the server, for the metric that somebody is woken by; `None` when it is about the request.
+    /// What this says about the server, for the metric of failures that alerts watch. `None` when it is about the
+    /// request.
     pub(crate) fn failure(&self) -> Option<DbFailure> {
         match self {
             Self::Refused { why, .. } => Some(*why),
@@ -195,9 +197,9 @@ fn by_message(kind: DatabaseErrorKind, info: Box<dyn DatabaseErrorInformation + 
     }
 }
 
-/// What of the server's is used up or broken, by its wording: of class 53 (insufficient resources) and 58 (system error),
-/// and of the one error of class 54 that is not about the statement. The words after a file's name are those of the C
-/// library, which PostgreSQL asks in the same language.
+/// Which resource of the server is used up or broken, by the wording of its error: errors of class 53 (insufficient
+/// resources) and 58 (system error), and the one error of class 54 that is not about the statement. The words after a
+/// file's name come from the C library, which PostgreSQL asks in the same language.
 pub(crate) fn refusal(message: &str) -> Option<DbFailure> {
     let begins = |words: &[&str]| words.iter().any(|words| message.starts_with(words));
     let ends = |words: &[&str]| words.iter().any(|words| message.ends_with(words));

@@ -1,13 +1,14 @@
 //! Keyset pagination: a page is what comes after the last id of the page before. No offsets, so a page costs the same
 //! however deep it lies.
 //!
-//! What this promises: a row that is there when the first page is read, and is not removed before its place comes, is shown
-//! exactly once, whatever comes and goes in between. What it does not: ids are minted before the row is committed, so the
-//! order of ids is not the order in which rows appear. A row that is being written while pages are read may appear before the
-//! place where the reader is, and is then not shown; so whoever follows a list from the last id it has seen may miss rows,
-//! and has to go back by as long as a write may take (`crates/api/src/http/openapi.md` says how). Rejected: ids from a sequence (the
-//! same, for it is not transactional either), and the order of commits as a column of each table: one more index on each
-//! write, and pages that end at the oldest transaction still running, which one slow tenant holds up.
+//! What this promises: a row that is there when the first page is read, and is not removed before its place comes, is
+//! shown exactly once, whatever comes and goes in between. What it does not: ids are minted before the row is
+//! committed, so the order of ids is not the order in which rows appear. A row that is being written while pages are
+//! read may appear before the place where the reader is, and is then not shown. So a client that follows a list from
+//! the last id it has seen may miss rows, and has to go back by as long as a write may take
+//! (`crates/api/src/http/openapi.md` says how). Rejected: ids from a sequence (the same, for it is not transactional
+//! either), and the order of commits as a column of each table: one more index on each write, and pages that end at
+//! the oldest transaction still running, which one slow tenant holds up.
 
 use uuid::Uuid;
 

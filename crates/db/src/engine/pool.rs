@@ -1,13 +1,14 @@
 //! Connections, owned by the thread that uses them.
 //!
 //! A pool belongs to one runtime thread: its connections are opened and driven there, because waking another thread
-//! costs more than a query. It has a fixed number of slots, each with at most one connection and a queue of those who
-//! wait for it. A tenant has a slot of its own, so that few backends learn its tables and statements, and may use as many
-//! as it has requests at once, up to its share; nobody waits long for one slot while others are free. A connection leaves its slot as a
-//! [`Lease`] and comes back only if it is known to be clean; anything else is cancelled and dropped. Refuses to ask the
-//! server whether a connection still lives: its driver knows when it has ended.
+//! costs more than a query. It has a fixed number of slots, each with at most one connection and a queue of the
+//! transactions that wait for it. A tenant prefers one slot, so that few backends learn its tables and statements; its
+//! transactions at the same time use further slots, up to its share. A transaction that has waited [`PATIENCE`] for a
+//! slot takes whichever is free first. A connection leaves its slot as a [`Lease`] and comes back only if it is known
+//! to be clean; anything else is cancelled and dropped. Refuses to ask the server whether a connection still lives:
+//! its driver knows when it has ended.
 //!
-//! `share.rs` says how many of the connections one claimant may have, and who waits for its own to come back.
+//! `share.rs` says how many of the connections one claimant may have, and makes a claimant that has used them up wait.
 
 mod share;
 
@@ -98,7 +99,7 @@ impl Slot {
         Self { index, turn, waiting: AtomicU32::new(0), idle: Mutex::new(None) }
     }
 
-    /// How many have its connection or wait for it.
+    /// How many transactions use its connection or wait for it.
     fn pressure(&self) -> u32 {
         self.waiting.load(Ordering::Relaxed) + u32::from(self.turn.available_permits() == 0)
     }
@@ -224,10 +225,10 @@ impl Drop for Waiting<'_> {
 }
 
 impl Shared {
-    /// The turn at a slot, for one of `at_once` that the claimant has or wants.
+    /// Waits for a slot. `at_once` is how many connections the claimant has, with the one it waits for.
     async fn turn(&self, claimant: Claimant, at_once: usize) -> DbResult<(&Slot, OwnedSemaphorePermit)> {
         let chosen = self.choose(claimant, at_once).ok_or(DbError::Busy)?;
-        // Its place in this queue is kept while it waits for others too.
+        // The transaction keeps its place in this queue while it waits for the other slots too.
         let mut own = std::pin::pin!(chosen.take());
         if let Ok(turn) = tokio::time::timeout(PATIENCE, own.as_mut()).await {
             return turn;
@@ -302,7 +303,7 @@ impl Shared {
                 if let (Some(metrics), Some(why)) = (&self.metrics, error.failure()) {
                     metrics.failed(why);
                 }
-                // Who has asked for the connection tells what could not be done without it.
+                // At debug level: the caller that asked for the connection reports what it could not do without it.
                 tracing::debug!(%error, "cannot connect to PostgreSQL");
                 Err(error)
             }
@@ -327,9 +328,9 @@ pub(crate) struct Lease {
     retired: bool,
     index: usize,
     shared: Arc<Shared>,
-    /// Held until the drop is over, so that nobody opens a second connection for the slot.
+    /// Held until the drop is over, so that no other transaction opens a second connection for the slot.
     _turn: OwnedSemaphorePermit,
-    /// Given back after the slot, so that what takes it over finds one.
+    /// Given back after the slot, so that the transaction that takes the right over finds a free slot.
     _right: Right,
 }
 

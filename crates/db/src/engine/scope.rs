@@ -147,14 +147,14 @@ impl Authority {
         Self { side: Side::Operators }
     }
 
-    /// What must be looked up before it is known who calls with a token or a key: the tenant directory, revocations,
+    /// The look-ups that identify the caller of a request with a token or a key: the tenant directory, revocations,
     /// operators' sessions. `cargo xtask graph` lists the files that may ask for it.
     pub const fn credentials() -> Self {
         Self { side: Side::Credentials }
     }
 
-    /// Whom somebody names who wants to log in and has shown nothing yet: however many they are, they queue behind each
-    /// other alone. `cargo xtask graph` lists the files that may ask for it.
+    /// The look-up of the tenant or operator that a log-in names. The caller has proven nothing yet. However many
+    /// log-ins there are, they queue only behind each other. `cargo xtask graph` lists the files that may ask for it.
     pub const fn logins() -> Self {
         Self { side: Side::Logins }
     }
@@ -232,7 +232,8 @@ impl Db {
         finish_read(scope.tx, result)
     }
 
-    /// The same for somebody who wants to log in: not at the cost of the tenant that they name, but of all who log in.
+    /// [`Self::credentials`] for a caller that wants to log in. The connection counts towards the share of all log-ins
+    /// together, not towards the share of the tenant that the caller names.
     pub async fn login_credentials<T, E: From<DbError>>(
         &self,
         claimed: TenantId,
@@ -324,7 +325,7 @@ impl Owner {
         finish_read(scope.tx, result)
     }
 
-    /// The same way, with other time-outs.
+    /// The same pool, with other time-outs.
     pub(crate) fn with_timeouts(&self, timeouts: Timeouts) -> Self {
         Self { pool: self.pool.clone(), timeouts }
     }

@@ -116,7 +116,8 @@ impl Tx {
         self
     }
 
-    /// Says whose it is, for statements of its own, which are work on rows and nothing else.
+    /// Makes it a transaction in this tenant's schema, which runs work on rows and nothing else, with statements of the
+    /// schema's own once the connection has served it often enough.
     pub(crate) fn in_schema(mut self, schema: SchemaName) -> Self {
         self.opening = self.opening.map(bulkhead_ablation::opening);
         self.kind = Kind::Tenant { marks: self.lease.count_use(schema).then_some(schema) };

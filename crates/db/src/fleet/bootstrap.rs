@@ -1,10 +1,10 @@
 //! What an administrator does once per server and per database, before anything else can work.
 //!
-//! Owns the login and group roles, who may become whom, and the empty schemas of the platform; [`tenant_roles`] is who
-//! makes the roles of tenants. Every step may be run
-//! again: it repairs what has drifted and changes passwords to those of the configured URLs. The administrator is a
-//! superuser, or a role with CREATEROLE and CREATEDB that owns the database (the master user of Amazon RDS). Refuses
-//! to tell the server a password: it gets the SCRAM verifier, so its log cannot keep the password either.
+//! Owns the login and group roles, their memberships, and the empty schemas of the platform; [`tenant_roles`] owns the
+//! roles and functions that make the roles of tenants. Every step may be run again: it repairs what has drifted and
+//! changes passwords to those of the configured URLs. The administrator is a superuser, or a role with CREATEROLE and
+//! CREATEDB that owns the database (the master user of Amazon RDS). Refuses to tell the server a password: it gets the
+//! SCRAM verifier, so its log cannot keep the password either.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub(crate) const LOCK: i64 = 0x6275_6c6b_626f_6f74;
 /// All of it together; each step takes milliseconds.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// Roles that nobody logs in as, then the three logins, each with its attributes. What is not named here, such as
-/// SUPERUSER, is off for a new role and only a superuser may even say so; `bulkhead doctor` checks it.
+/// Three roles that cannot log in, then the three logins, each with its attributes. An attribute that is not named
+/// here, such as SUPERUSER, is off for a new role, and only a superuser may name it; `bulkhead doctor` checks it.
 const ROLES: [(&str, &str); 6] = [
     ("bulkhead_owner", "NOLOGIN NOINHERIT NOCREATEROLE NOCREATEDB"),
     ("bulkhead_platform_rw", "NOLOGIN NOINHERIT NOCREATEROLE NOCREATEDB"),
@@ -106,9 +106,9 @@ pub async fn bootstrap(admin: &Connector, logins: &Logins<'_>) -> DbResult<()> {
     prepare_database(admin).await
 }
 
-/// Closes a database to everybody but the product's roles and makes its empty schemas. [`bootstrap`] does this to the
-/// administrator's database; a further database, or a copy of one (a copy does not inherit who may connect), needs it
-/// too.
+/// Closes a database to all roles but the product's and makes its empty schemas. [`bootstrap`] does this to the
+/// administrator's database. A further database needs it too, and so does a copy of one: a copy does not inherit the
+/// privileges to connect.
 pub async fn prepare_database(admin: &Connector) -> DbResult<()> {
     within(async {
         let Opened { mut pg, .. } = admin.connect().await?;

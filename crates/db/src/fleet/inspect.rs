@@ -261,7 +261,8 @@ const CHECKS: &[Check] = &[
         name: "locks",
         level: Level::Warning,
         well: "the lock table is large enough for migrations of twenty tenants side by side",
-        // Four transactions of twenty tenants lock every relation of each; half of the table is left to everybody else.
+        // Four transactions of twenty tenants lock every relation of each; half of the table is left to other
+        // transactions.
         sql: "SELECT format('max_locks_per_transaction gives %s locks, migrations may need %s', slots, needed) AS offender
             FROM (SELECT current_setting('max_locks_per_transaction')::int * (
                              current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int

@@ -55,8 +55,9 @@ mod set;
 mod status;
 mod tenants;
 
-/// Names the advisory lock that a migration takes alone to raise what tenants are built with, and that the building of a
-/// tenant shares: no tenant is left behind with what was wanted before.
+/// Names the advisory lock that a migration takes exclusively to raise what tenants are built with, and that the
+/// building of a tenant takes shared. So the migration sees every tenant that was built with what was wanted before,
+/// and leaves none of them behind.
 pub(crate) const FLEET_LOCK: i64 = 0x6275_6c6b_666c_6565;
 
 /// How often a tenant, or the platform, whose tables are in use is tried again.
@@ -70,8 +71,8 @@ pub struct MigrateOptions {
     /// Tenants in one transaction. Each locks its tables until the end, so this also bounds how much of
     /// `max_locks_per_transaction` a migration needs.
     pub batch: i64,
-    /// How long a statement may wait for a table that is in use, in milliseconds. Whoever queues behind it waits as
-    /// long, so it is short, and the tenant is tried again later.
+    /// How long a statement may wait for a table that is in use, in milliseconds. Requests that queue behind the
+    /// statement wait as long, so the time is short, and the tenant is tried again later.
     pub lock_ms: u32,
     /// How long a statement may take, in milliseconds.
     pub statement_ms: u32,
@@ -119,7 +120,7 @@ pub struct MigrationReport {
     pub elapsed: Duration,
 }
 
-/// Hears of progress.
+/// Is called with the progress of a run.
 pub type Listener<'a> = &'a (dyn Fn(Progress<'_>) + Send + Sync);
 
 /// Migrates the platform, then the tenants. `Err` means that the run was cut short and should be repeated; tenants that
@@ -145,8 +146,9 @@ pub async fn migrate(
     Ok(MigrationReport { platform_applied, elapsed: started.elapsed(), ..tenants })
 }
 
-/// Whether a run cannot go on: the server is away or takes no writes, rather than one tenant's schema in the way. Memory is
-/// not among it: twenty tenants at once may lock more than there is room for, where one would not.
+/// Whether a run cannot go on: the server is away or takes no writes, so the failure is not that of one tenant's
+/// schema. A lack of memory does not end a run: twenty tenants at once may lock more than there is room for, where one
+/// would not.
 const fn is_fatal(error: &DbError) -> bool {
     match error {
         DbError::Unavailable(_) | DbError::Busy | DbError::Timeout => true,

@@ -62,8 +62,8 @@ pub async fn provision_tenant(
     job: JobId,
     at: DateTime<Utc>,
 ) -> DbResult<Provisioned> {
-    // The locks first: only a later statement sees what those who held them have done. The fleet's is held to the end, so
-    // a migration that raises what is wanted waits until this tenant is there to be seen.
+    // The locks first: only a later statement sees what the transactions that held them have done. The fleet's is held
+    // to the end, so a migration that raises what is wanted waits until this tenant is there to be seen.
     let locks = format!(
         "SELECT pg_advisory_xact_lock_shared({FLEET_LOCK}); SELECT FROM tenants WHERE id = '{id}' FOR UPDATE; \
          SELECT FROM schema_pool WHERE tenant_id = '{id}' FOR UPDATE",

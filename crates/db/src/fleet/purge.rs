@@ -1,11 +1,12 @@
 //! Removes a deleted tenant, step by step, for good.
 //!
-//! The state is a row of `tenant_purges`: [`advance`] does the step that it names and writes the next one down in the same
-//! transaction, so a process that dies anywhere leaves a purge that goes on from there, and two that advance the same one
-//! wait for each other. What goes, in this order: the tenant's jobs; schema and role with everything in them, people,
-//! sessions, keys, resources, kept answers; what the platform knows of it beside its name. What stays, under the
-//! tenant's id: usage, for the bill, and what was counted and is not yet in it; the operators' audit log; who did what when in the tenant, without what was changed;
-//! the row in `tenants`, without its slug, which is free from then on; and the receipt, which says what was removed.
+//! The state is a row of `tenant_purges`: [`advance`] does the step that it names and writes the next one down in the
+//! same transaction, so a process that dies anywhere leaves a purge that goes on from there, and two that advance the
+//! same one wait for each other. What goes, in this order: the tenant's jobs; schema and role with everything in them,
+//! people, sessions, keys, resources, kept answers; what the platform knows of it beside its name. What stays, under
+//! the tenant's id: usage, for the bill, and what was counted and is not yet in it; the operators' audit log; the
+//! entries of the tenant's audit log, without what was changed; the row in `tenants`, without its slug, which is free
+//! from then on; and the receipt, which says what was removed.
 //!
 //! What is in Redis goes by itself: a bucket expires when it is full, within a minute of the last request or so. Refuses a
 //! tenant that is not deleted.
@@ -91,7 +92,7 @@ impl Receipt {
 pub enum Step {
     /// Remove the tenant's jobs.
     Jobs,
-    /// Keep who did what when.
+    /// Keep the entries of the tenant's audit log, without what was changed.
     Audit,
     /// Drop schema and role.
     Schema,
@@ -209,7 +210,7 @@ pub async fn advance(
     Ok(Advanced::Going)
 }
 
-/// In whatever state: nothing they were to do is left to be done.
+/// Removes jobs in whatever state: nothing that they were to do has to be done any more.
 async fn remove_jobs(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -> DbResult<Step> {
     let statement = diesel::sql_query(
         "DELETE FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE tenant_id = $1 LIMIT $2))",
@@ -221,7 +222,8 @@ async fn remove_jobs(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) 
     Ok(if removed < BATCH { Step::Audit } else { Step::Jobs })
 }
 
-/// In the order of the ids, so that the last one kept says where to go on. Nothing is added any more: the tenant is closed.
+/// Copies the audit log in the order of the ids, so that the last entry copied says where to go on. No entry is added
+/// any more: the tenant is closed.
 async fn keep_audit(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -> DbResult<Step> {
     let name = SchemaName::of(tenant);
     let query = diesel::sql_query("SELECT to_regclass($1) IS NOT NULL AS found");
@@ -246,8 +248,8 @@ async fn keep_audit(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -
     Ok(if copied < BATCH { Step::Schema } else { Step::Audit })
 }
 
-/// Everything that is the tenant's own, in one transaction: there is no schema without a role, and no role without a
-/// schema, that somebody would have to find.
+/// Drops everything that is the tenant's own, in one transaction. So a purge that stops half-way leaves no schema
+/// without a role and no role without a schema.
 async fn drop_schema(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -> DbResult<Step> {
     let name = SchemaName::of(tenant);
     // A migration of the tenant has its row for as long as it works in the schema.
@@ -307,8 +309,8 @@ async fn exists(tx: &mut OwnerTx, query: &str, name: SchemaName) -> DbResult<boo
     Ok(row.found)
 }
 
-/// Answers to operators are kept for a day, so that what was asked for once is not done twice. That goes on, but what the
-/// answer said of this tenant is forgotten: asked again, it is `already-completed`.
+/// Answers to operators are kept for a day, so that a request that is repeated is not done twice. Their keys stay, but
+/// the answers that mention this tenant are emptied: such a request, repeated, is answered with `already-completed`.
 async fn remove_records(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -> DbResult<Step> {
     let id = tenant.uuid();
     let mut remove = async |statement: &str| {
@@ -334,7 +336,8 @@ async fn seal(
     receipt: &mut Receipt,
     at: DateTime<Utc>,
 ) -> DbResult<()> {
-    // A job that somebody asked for while its tenant's were being removed, and what they were told.
+    // A job of the tenant may have been asked for while its jobs were being removed. It is removed too, and so is what
+    // the answer to that request said.
     while remove_jobs(tx, tenant, receipt).await? == Step::Jobs {}
     remove_records(tx, tenant, receipt).await?;
     // The stand-in is a slug like any other, so that older programs can read the row; no new tenant can ask for it

@@ -32,8 +32,8 @@ pub enum Expired {
     /// Which batches were applied, 35 days after the last one of a recorder. Entries of the stream must not get this old:
     /// `bulkhead-usage` refuses them well before.
     UsageBatches,
-    /// Entries of the usage stream that were set aside and had not our tag, after 31 days. Those that had it stay: somebody has
-    /// to decide about them.
+    /// Entries of the usage stream that were set aside and had not our tag, after 31 days. Those that had it stay: an
+    /// operator has to decide about them.
     ForeignUsage,
     /// Scaling decisions, after 30 days.
     ScalingDecisions,

@@ -1,10 +1,10 @@
 //! How a tenant leaves, how it comes back, and what becomes of one whose job has given up.
 //!
-//! Owns the moments at which a tenant's way turns: deleted, restored, purge begun, job asked for again. What a purge then
-//! removes, step by step, is in `purge.rs`. A deleted tenant keeps all it has until `purge_after`; from the row in
-//! `tenant_purges` on there is no way back. Refuses to restore what was never built, and to wait for ever: [`sweep`] finds
-//! what no job will touch. Callers that change a tenant hold its row ([`super::tenants::lock`]), so that of a restoration
-//! and a purge that begin at once one finds the other done.
+//! Owns the moments at which a tenant's way turns: deleted, restored, purge begun, job asked for again. What a purge
+//! then removes, step by step, is in `purge.rs`. A deleted tenant keeps all it has until `purge_after`; from the row
+//! in `tenant_purges` on there is no way back. Refuses to restore what was never built, and to wait for ever:
+//! [`sweep`] finds what no job will touch. Callers that change a tenant lock its row ([`super::tenants::lock`]). So
+//! when a restoration and a purge begin at once, the second waits and sees what the first has done.
 
 use bulkhead_domain::{JobId, TenantId, TenantStatus};
 use bulkhead_jobs::{ProvisionTenant, PurgeTenant};
@@ -167,15 +167,16 @@ async fn live_job(tx: &mut PlatformTx, sort: &str, id: TenantId) -> DbResult<Opt
 /// What a sweep has set going.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Tenants that nobody was building.
+    /// Tenants that were still to be built and had no job for it.
     pub building: usize,
     /// Tenants whose purge was due, or was left by its job.
     pub purging: usize,
 }
 
 /// Finds the tenants that no job will touch although they wait for one, and asks for it: those that are still to be
-/// built, those whose time to be restored is over, and those whose purge was begun. After a job that has given up the next
-/// comes a quarter of an hour later, then later each time, up to six hours: somebody may have to mend something first.
+/// built, those whose time to be restored is over, and those whose purge was begun. After a job that has given up the
+/// next comes a quarter of an hour later, then later each time, up to six hours: an operator may have to mend
+/// something first.
 pub async fn sweep(tx: &mut PlatformTx, at: DateTime<Utc>) -> DbResult<Swept> {
     let mut swept = Swept::default();
     for id in left_alone(tx, BUILDS, "t.status = 'provisioning'").await? {
@@ -185,7 +186,8 @@ pub async fn sweep(tx: &mut PlatformTx, at: DateTime<Utc>) -> DbResult<Swept> {
     let due = "t.status = 'deleted' AND t.id IN (SELECT tenant_id FROM tenant_purges WHERE finished_at IS NULL UNION ALL \
                SELECT id FROM tenants WHERE restore_to IS NOT NULL AND purge_after <= now())";
     for id in left_alone(tx, PURGES, due).await? {
-        // Somebody may have restored it since the statement began that found it, and deleted it again: then it is kept anew.
+        // An operator may have restored the tenant and deleted it again after the statement that found it had begun.
+        // Then it is kept anew, and its purge does not begin here.
         if begin_purge(tx, id).await? {
             enqueue_purge(tx, id, at).await?;
             swept.purging += 1;

@@ -135,8 +135,9 @@ struct IdRow {
     id: Uuid,
 }
 
-/// Asks for a job, in the caller's transaction, to be run as soon as possible. `tenant` is whose job it is. With a `key`
-/// that the same kind and tenant have used before, nothing is added and the id of that job is returned.
+/// Asks for a job, in the caller's transaction, to be run as soon as possible. The job belongs to `tenant`, or to the
+/// platform when it is `None`. With a `key` that the same kind and tenant have used before, nothing is added and the
+/// id of that job is returned.
 pub async fn enqueue<J: Job>(
     tx: &mut PlatformTx,
     job: &J,
@@ -218,7 +219,7 @@ pub async fn ensure_recurring<J: Job + Default>(
     Ok(())
 }
 
-/// The job with this id, whoever's it is.
+/// The job with this id, of any tenant or of the platform.
 pub async fn operation(tx: &mut PlatformTx, id: JobId) -> DbResult<Option<JobRow>> {
     tx.tx.first(jobs::table.find(id.uuid()).select(job_columns!(jobs))).await
 }

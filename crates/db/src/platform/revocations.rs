@@ -38,8 +38,9 @@ pub struct RevocationRow {
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub struct Horizon {
     /// When the server was started. One that replaces another (a stand-by that was promoted, a copy, a restored backup)
-    /// was started at another moment, and may count its transactions otherwise. Unlike the system identifier, which a
-    /// copy shares with its original, it may be read by anybody on every managed PostgreSQL.
+    /// was started at another moment, and may count its transactions otherwise. Every role may read it on every managed
+    /// PostgreSQL. The system identifier would not do: a copy shares it with its original, and not every managed
+    /// PostgreSQL lets every role read it.
     #[diesel(sql_type = Timestamptz)]
     server: DateTime<Utc>,
     /// The transactions that the reader saw, as PostgreSQL writes a snapshot.
@@ -65,13 +66,13 @@ pub struct Read {
     pub next: Horizon,
 }
 
-/// What the transactions of a snapshot did not see. The first condition finds the few that it may be by an index.
+/// The revocations that a snapshot did not see. The first condition finds the few candidates by an index.
 const NEWER: &str = "SELECT tenant_id, subject, subject_id, at FROM revocations \
      WHERE xid >= pg_snapshot_xmin($1::pg_snapshot)::text::bigint \
      AND NOT pg_visible_in_snapshot(xid::text::xid8, $1::pg_snapshot) LIMIT $2";
 
-/// Everything that can still matter, the newest first. Of a tenant's change of state a reader that remembers no tenant
-/// need not hear.
+/// Everything that can still matter, the newest first. Changes of a tenant's state are left out: a reader that is given
+/// everything has to forget all tenants anyway.
 const ALL: &str = "SELECT tenant_id, subject, subject_id, at FROM revocations \
      WHERE at >= now() - make_interval(secs => $1) AND subject <> 'tenant' ORDER BY at DESC LIMIT $2";
 

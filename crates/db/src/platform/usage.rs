@@ -3,7 +3,7 @@
 //! The row of a recorder in `usage_batches` says which of its batches are in the rollups, and it is changed by the
 //! transaction that adds them. That transaction first locks the rows of all recorders it is about to look at, in the
 //! order of their ids; so of two that carry the same batch one waits for the other and then finds it applied. It does
-//! not matter who sends a batch, how often, or in which order.
+//! not matter which process sends a batch, how often, or in which order.
 //!
 //! What tenants' transactions have counted lies in `usage_counts` as they have committed it. The transaction that adds a row
 //! of it to the rollups deletes the row, so it is in one of the two and never in both.
@@ -233,7 +233,7 @@ impl<'a> Rollup<'a> {
         Ok(())
     }
 
-    /// Both in one statement; they do not see each other and need not.
+    /// Adds to hours and days in one statement. The two parts do not see each other's rows, and need not.
     async fn add_hours_and_days(&self, tx: &mut PlatformTx) -> DbResult<()> {
         let mut days: BTreeMap<(TenantId, &str, NaiveDate), u128> = BTreeMap::new();
         for ((tenant, meter, hour), milli) in &self.hours {
@@ -333,7 +333,7 @@ fn fits(stats: &RequestStats) -> bool {
         .all(|count| i64::try_from(*count).is_ok())
 }
 
-/// Only ever called for what [`fits`].
+/// Called only for counts that [`fits`] has checked, so none is clamped.
 fn clamped(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -367,12 +367,12 @@ pub struct Rejected<'a> {
     pub length: usize,
     /// Why it cannot be applied.
     pub reason: &'a str,
-    /// Whether it has our tag. Of one that has not, somebody else has chosen every byte.
+    /// Whether it has our tag. Every byte of an entry without it may have been chosen by another writer of the stream.
     pub is_authentic: bool,
 }
 
-/// How many entries without our tag are kept. Whoever can write to Redis can write as many as they like, and one is as good
-/// as another for those who look at them.
+/// How many entries without our tag are kept. A process that can write to Redis can write as many as it likes, and a
+/// person who looks at them learns as much from some as from all.
 const FOREIGN_KEPT: i64 = 1_000;
 
 /// Bytes that are kept of an entry without our tag.
@@ -385,8 +385,9 @@ pub async fn room_for_foreign(tx: &mut PlatformTx) -> DbResult<u64> {
     Ok(u64::try_from(FOREIGN_KEPT - kept).unwrap_or(0))
 }
 
-/// Sets a stream entry aside that is not believed or cannot be read, for people to look at: whole if it has our tag, else its beginning,
-/// length and hash. Doing it twice keeps one. One with our tag is kept once however often somebody has copied it.
+/// Sets a stream entry aside that has not our tag or cannot be read, for people to look at. An entry with our tag is
+/// kept whole; of one without it the beginning, length and hash are kept. An entry that is set aside twice is kept
+/// once. An entry with our tag is kept once however many copies of it are in the stream.
 pub async fn reject(tx: &mut PlatformTx, rejected: &Rejected<'_>) -> DbResult<()> {
     let statement = diesel::sql_query(
         "INSERT INTO usage_batches_rejected (entry, payload, reason, authentic, bytes, sha256) \

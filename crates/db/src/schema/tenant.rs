@@ -1,4 +1,4 @@
-//! A tenant's tables, unqualified: the transaction's path says whose they are.
+//! A tenant's tables, unqualified: the transaction's search path says which tenant's they are.
 
 diesel::table! {
     users (id) {

@@ -1,4 +1,4 @@
-//! The tenant's API keys. Only an HMAC of a key is kept; the key itself is shown once, to whoever made it.
+//! The tenant's API keys. Only an HMAC of a key is kept; the key itself is shown once, to the caller that made it.
 
 use bulkhead_domain::{ApiKeyId, RoleName};
 use chrono::{DateTime, Utc};

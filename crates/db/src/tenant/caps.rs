@@ -1,7 +1,7 @@
 //! How much of something the tenant's plan allows.
 //!
-//! Owns the counting: two who add at the same moment are counted one after the other, so the cap cannot be passed.
-//! Refuses to say what a caller is told: that is the API's.
+//! Owns the counting: two transactions that add at the same moment are counted one after the other, so the cap cannot
+//! be passed. Refuses to say what a caller is told: that is the API's.
 
 use diesel::{
     prelude::*,
@@ -10,9 +10,9 @@ use diesel::{
 
 use crate::engine::{error::DbResult, scope::TenantTx};
 
-/// The class of the advisory locks that this module takes: `bkcp`. Locks of two numbers are apart from those of one. The second
-/// is the catalog's number (OID) of the table that is capped: each tenant has tables of its own, and no two tables of a
-/// database share a number, so a tenant waits for nobody but itself.
+/// The class of the advisory locks that this module takes: `bkcp`. Locks of two numbers are apart from those of one.
+/// The second number is the OID of the table that is capped. Each tenant has tables of its own, and no two tables of a
+/// database share an OID, so a transaction waits only for others of the same tenant.
 const LOCKS: i32 = 0x626b_6370;
 
 /// How many API keys that no longer work are kept at least; older ones make room when a new key is made.
@@ -72,14 +72,15 @@ impl Cap {
     }
 }
 
-/// Looks, before work that would be for nothing. Says nothing about what is there a moment later.
+/// Counts without a lock, so that a caller can refuse before it does expensive work. The count may have changed a
+/// moment later: [`claim`] decides.
 pub async fn look(tx: &mut TenantTx, what: Capped) -> DbResult<Cap> {
     tx.tx.one(diesel::sql_query(what.statement())).await
 }
 
-/// Counts for one that this transaction is going to add. Nobody else can add before it has ended. Keys that no longer
-/// work are deleted beyond a thousand, the oldest first, so that a tenant which makes and revokes them all day does not
-/// fill its table.
+/// Counts for one that this transaction is going to add. No other transaction that claims can add before this one has
+/// ended. Keys that no longer work are deleted beyond a thousand, the oldest first, so that a tenant which makes and
+/// revokes them all day does not fill its table.
 pub async fn claim(tx: &mut TenantTx, what: Capped) -> DbResult<Cap> {
     let lock = diesel::sql_query("SELECT pg_advisory_xact_lock($1, $2::regclass::oid::int)")
         .bind::<Integer, _>(LOCKS)

@@ -178,8 +178,8 @@ impl ResourceHead {
     }
 }
 
-/// The object with this id, without its content, locked until the transaction ends: who wants to change it at the same time
-/// waits and then sees the version that this one has left.
+/// The object with this id, without its content, locked until the transaction ends. A transaction that wants to change
+/// it at the same time waits, and then sees the version that this one has left.
 pub async fn lock(tx: &mut TenantTx, id: ResourceId) -> DbResult<Option<ResourceHead>> {
     tx.tx.first(resources::table.find(id.uuid()).select(ResourceHead::as_select()).for_update()).await
 }

@@ -1,8 +1,8 @@
 //! Sessions: one login of one person, kept alive by refresh tokens that are replaced each time they are used.
 //!
 //! Every time in them is the database's, and so is the time that a token counts from: it is taken in a statement that
-//! begins when the locks which prove the token are held. Lock the person before the session: whoever removes a person
-//! does it in that order.
+//! begins when the locks which prove the token are held. Lock the person before the session: a transaction that
+//! removes a person locks them in that order.
 
 use bulkhead_domain::{SessionId, UserId};
 use chrono::{DateTime, Utc};
@@ -39,7 +39,8 @@ pub struct Locked {
     pub expires_at: DateTime<Utc>,
     /// When it was ended.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// The time; before a wait for the row's lock, after every lock that was taken earlier.
+    /// The time by the database's clock: read before a wait for the row's lock, and after every lock that the
+    /// transaction took earlier.
     pub now: DateTime<Utc>,
 }
 

@@ -101,8 +101,8 @@ pub async fn is_taken(tx: &mut TenantTx, email: &str) -> DbResult<bool> {
     Ok(found.is_some())
 }
 
-/// A person's present role, their row locked until the transaction ends: what is proven from now on is proven before or
-/// after any change of them, never beside it. `None` when they are gone or, with `password_hash`, when another one is
+/// A person's present role, their row locked until the transaction ends. So a change of the person happens before this
+/// proof or after it, never at the same time. `None` when they are gone or, with `password_hash`, when another hash is
 /// stored.
 pub async fn lock_for_proof(
     tx: &mut TenantTx,
@@ -131,9 +131,9 @@ pub struct Locked {
     pub has_other_owners: bool,
 }
 
-/// The person with this id and every owner, locked until the transaction ends: who wants to change one of them at the same
-/// time waits, so that nobody's change is lost and two requests do not remove the last two owners at once. One statement
-/// locks them all, in the order of their ids, so that two such requests do not wait for each other.
+/// The person with this id and every owner, locked until the transaction ends. A transaction that wants to change one
+/// of them at the same time waits, so no change is lost, and two requests cannot remove the last two owners at once.
+/// One statement locks them all, in the order of their ids, so that two such requests cannot deadlock.
 pub async fn lock(tx: &mut TenantTx, id: UserId) -> DbResult<Option<Locked>> {
     let owner = RoleName::OWNER;
     let query = users::table

@@ -83,7 +83,7 @@ async fn two_at_once_do_not_pass_the_cap() -> Result<()> {
                 anyhow::ensure!(begun.elapsed() < PATIENCE, "the second does not wait for the first");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            // Nobody else waits for this tenant.
+            // Another tenant does not wait for this one.
             anyhow::ensure!(add(&pool, &other, what, None).await?);
             tell.send(()).ok().context("it did not wait")?;
             anyhow::Ok(())

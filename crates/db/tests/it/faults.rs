@@ -106,7 +106,8 @@ async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
     // Long beside what a busy machine adds, so that waiting once can be told from waiting twice.
     let answer = Duration::from_secs(3);
     let options = PoolOptions { answer, wait: Duration::from_millis(200), ..TestDb::pool_options(2) };
-    // Whoever comes after the first has to connect anew, which a frozen server does not answer either.
+    // Requests that come after the pooled connections were given up have to connect anew, which a frozen server does
+    // not answer either.
     let connector = |url: &str| Connector::new(url, None, answer);
     let pool = |url: &str| DbResult::Ok(Pool::new(connector(url)?, options));
     let urls = database.urls();

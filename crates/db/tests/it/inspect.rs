@@ -126,7 +126,7 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
     noticed(&db, &cases).await
 }
 
-/// Tenants that nobody builds, or that should be gone.
+/// Tenants that no job builds, or that should be gone.
 #[tokio::test]
 async fn every_tenant_that_waits_for_nobody_is_noticed() -> Result<()> {
     let Site { db, a, .. } = Site::new().await?;

@@ -301,7 +301,7 @@ async fn one_bad_tenant_is_marked_and_stops_nobody_else() -> Result<()> {
     let had = format!("{} {{[1,{})}}", bad.id.uuid(), CORE.tenant().len() + 1);
     assert_eq!(db.value(row).await?, had);
 
-    // Still bad: tried once more, and nobody else is touched.
+    // Still bad: the run tries this tenant once more and touches no other.
     let again = run(&owner, &with_planted()).await?;
     assert_eq!((again.migrated, again.already, again.failed.len()), (0, 7, 1));
     // Repaired: the mark goes.
@@ -505,7 +505,7 @@ async fn a_tenant_that_is_slower_than_an_answer_stops_nobody_else() -> Result<()
     Ok(())
 }
 
-/// Nobody is marked, and the run is to be repeated.
+/// The run marks no tenant and ends with an error: it is to be repeated.
 #[tokio::test]
 async fn a_server_that_is_frozen_ends_the_run() -> Result<()> {
     let cluster = Cluster::start(|_| {}, None).await?;

@@ -464,7 +464,7 @@ async fn a_building_that_was_given_up_is_asked_for_again_and_later_each_time() -
     let db = TestDb::new().await?;
     let tenant = db.sign_up("acme", PlanName::FREE).await?;
     db.create_tenant("in-service", PlanName::FREE).await?;
-    // Nobody has ever asked for it.
+    // No job was ever asked for that builds the tenant.
     assert_eq!(sweep(&db).await?, (1, 0));
     assert_eq!(jobs(&db, "provision_tenant").await?, "queued");
     assert_eq!(sweep(&db).await?, (0, 0), "a job is on its way");

@@ -88,7 +88,8 @@ async fn rows(database: &TestDb, tenant: &TestTenant) -> Result<String> {
     database.value(&format!("SELECT count(*) FROM {}.resources", tenant.schema())).await
 }
 
-/// As on a standby, or when somebody has pulled the brake. Sessions that are there already go on as they were.
+/// As on a standby, or when an operator has made the database read-only. Sessions that are open already go on as
+/// before.
 #[tokio::test]
 async fn a_database_that_takes_no_writes_refuses_for_now() -> Result<()> {
     let database = TestDb::new().await?;

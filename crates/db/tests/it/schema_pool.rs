@@ -1,4 +1,4 @@
-//! Schemas that are built before anybody has asked for them.
+//! Schemas that are built before a tenant signs up.
 
 use std::time::Duration;
 

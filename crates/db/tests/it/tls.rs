@@ -39,7 +39,7 @@ async fn everything_works_over_tls_and_nothing_without_the_right_certificate() -
     refused(ask(&url, Some(&Tls::verify_full(None)?)).await, "certificate");
     refused(ask(&url.replace("127.0.0.1", "localhost"), Some(&trusted)).await, "not valid for name");
     refused(ask(&url, None).await, "no encryption");
-    // A server that speaks no TLS, or somebody on the way who says so.
+    // A server that speaks no TLS, or an attacker between client and server that answers so.
     let plain = TestDb::new().await?.urls().platform;
     ask(&plain, None).await?;
     refused(ask(&plain, Some(&trusted)).await, "does not support TLS");

@@ -323,7 +323,7 @@ async fn the_database_refuses_what_is_no_meter_and_no_quantity() -> Result<()> {
     client.batch_execute("SELECT gate.count_usage('invoices_sent', 2.000)").await?;
     assert_eq!(waiting(&db).await?, "4");
 
-    // Nobody writes a count but through the gate, and a tenant reads none.
+    // No role writes a count but through the gate, and a tenant reads none.
     let insert =
         "INSERT INTO platform.usage_counts (tenant_id, meter, quantity) VALUES (gen_random_uuid(), 'm', 1)";
     assert!(refusal(&client, insert).await?.starts_with("permission denied"));

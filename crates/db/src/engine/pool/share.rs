@@ -1,9 +1,10 @@
 //! How many of a pool's connections one claimant may have.
 //!
-//! A tenant may have half of them, and so may all together who log in and are nobody yet; a side of the platform all but those
-//! that are kept for the others: so a claimant's share
-//! is below the whole, and what it wants beyond waits for its own to come back, not in the queues of the slots, where the
-//! others wait. Refuses to know what a connection is.
+//! A tenant may have half of them. All log-ins together may have half of them too: their callers are not proven yet,
+//! so they count towards no tenant. A side of the platform may have all but those that are kept for the other sides.
+//! So where a pool has several claimants, the share of each is below the whole. A claimant that has used up its share
+//! waits until a connection of that share comes back. It does not wait in the queues of the slots, where the other
+//! claimants wait. Refuses to know what a connection is.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -20,7 +21,7 @@ use crate::engine::error::{DbError, DbResult};
 pub enum Shares {
     /// All of them: the pool has one claimant.
     Whole,
-    /// Half of them, for each tenant, and for all who log in together.
+    /// Half of them for each tenant, and half of them for all log-ins together.
     HalfPerTenant,
     /// All but one for each of the other sides of the platform: credentials, log-ins, operators, machinery.
     PerSide,
@@ -38,16 +39,16 @@ impl Shares {
     }
 }
 
-/// Whose work on the platform's tables it is.
+/// The side of the platform that works on the platform's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// Looking up who calls with a credential that is ours, or what calls like that need to know.
+    /// Look-ups that identify the caller of a credential that is ours, and what such calls need to know.
     Credentials = 0,
     /// What operators ask for.
     Operators = 1,
     /// The product's own work.
     Machinery = 2,
-    /// Looking up whom somebody names who wants to log in: nothing is known of them yet.
+    /// Look-ups of the tenant or operator that a log-in names. The caller has proven nothing yet.
     Logins = 3,
 }
 
@@ -60,7 +61,8 @@ impl Side {
 pub(crate) enum Claimant {
     /// A tenant, by a hash of its id.
     Tenant(u64),
-    /// All who want to log in to whichever tenant: none of it is a tenant's doing, and none is at a tenant's cost.
+    /// All log-ins together, to whichever tenant. A tenant does not cause the log-ins that name it, so they do not use
+    /// its share.
     Logins,
     /// A side of the platform.
     Side(Side),
@@ -136,7 +138,8 @@ impl Right {
     }
 }
 
-/// The tenants that have connections or wait for some, and, as `None`, all who log in; nothing is kept of others.
+/// The tenants that have connections or wait for some, and, as `None`, all log-ins together. Nothing is kept of a
+/// tenant that has none and waits for none.
 pub(super) struct Tenants {
     share: usize,
     present: Mutex<HashMap<Option<u64>, Account>>,
@@ -165,7 +168,7 @@ impl Tenants {
         turn.await.map_err(|_never_told| DbError::Busy)
     }
 
-    /// Takes one right back. The next who waits for it, if there is one, takes it over.
+    /// Takes one right back, or passes it on: to the first transaction in the claimant's queue, when one waits.
     fn leave(&self, tenant: Option<u64>) -> Option<(oneshot::Sender<Present>, usize)> {
         let mut present = self.present.lock();
         let Entry::Occupied(mut entry) = present.entry(tenant) else { return None };
@@ -196,7 +199,7 @@ impl Drop for Present {
         }
         while let Some((next, count)) = self.tenants.leave(self.tenant) {
             let heir = Self { tenants: Arc::clone(&self.tenants), tenant: self.tenant, count, left: false };
-            // One that has stopped waiting before gives it back; one that stops later drops it.
+            // A transaction that has stopped waiting gives the right back here; one that stops later drops it.
             match next.send(heir) {
                 Ok(()) => return,
                 Err(mut heir) => heir.left = true,

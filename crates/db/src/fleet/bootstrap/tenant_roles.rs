@@ -1,21 +1,23 @@
-//! Who makes and drops the roles of tenants.
+//! Makes and drops the roles of tenants.
 //!
-//! Owns the creators, roles that nobody logs in as, and the schema `tenant_roles`: its functions `make` and `remove` are the
-//! only way to a tenant's role, and hand each name to the one creator it belongs to. Since PostgreSQL 16 a role is
-//! administered by the role that made it, and each GRANT looks through everything that the one who grants is a member
-//! of; one creator of 8,000 roles takes 66 ms for each, many creators share it. Refuses names that are no tenant's.
+//! Owns the creators, which are roles that cannot log in, and the schema `tenant_roles`: its functions `make` and
+//! `remove` are the only way to a tenant's role, and hand each name to the one creator it belongs to. Since PostgreSQL
+//! 16 a role is administered by the role that made it, and each GRANT looks through all roles that the granting role
+//! is a member of. With one creator of 8,000 roles a GRANT takes 66 ms; with many creators each has a part of the
+//! roles. Refuses names that are no tenant's.
 
 use super::GRANT_OPTIONS;
 
-/// How many there are. A role belongs to the same creator for ever, so this can never change.
+/// How many creators there are. A role belongs to the same creator for ever, so this can never change.
 const CREATORS: u32 = 64;
 
 /// The creator of the role `name`, as an expression of SQL.
 const CREATOR_OF_NAME: &str =
     "'bulkhead_creator_' || to_char(get_byte(sha256(convert_to(name, 'UTF8')), 0) % 64, 'FM00')";
 
-/// What a creator's function does with a role's `name`; whether it is `wanted` says which of the two. Few expressions,
-/// because a session keeps the plan of each, of all creators, and goes through them whenever a table changes.
+/// The body of a creator's function, which makes the role `name` when it is `wanted` and drops it otherwise. It has
+/// few expressions, because a session keeps the plan of each for every creator, and goes through all of them whenever
+/// a table changes.
 fn creator(version: i32) -> String {
     let (inherits, switches) = if version >= GRANT_OPTIONS {
         (" WITH INHERIT TRUE, SET FALSE", " WITH INHERIT FALSE, SET TRUE")

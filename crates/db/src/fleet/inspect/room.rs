@@ -5,7 +5,8 @@ use diesel::{QueryableByName, sql_types::Integer};
 use super::{Finding, Level};
 use crate::engine::{error::DbResult, scope::Owner};
 
-/// Connections for those who are no superusers. PostgreSQL 16 can keep some of these for a role of their own, too.
+/// Connections for roles that are no superusers. Since PostgreSQL 16 the server can reserve some of these, too, for
+/// members of one role.
 const ROOM: &str = "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int \
     - coalesce(current_setting('reserved_connections', true)::int, 0) AS room";
 

@@ -45,7 +45,7 @@ struct Fleet {
     pending: i64,
     /// Lack nothing.
     already: i64,
-    /// When that was so; `None` when there is no tenant.
+    /// The database's time of the counts; `None` when there is no tenant.
     at: Option<DateTime<Utc>>,
 }
 
@@ -57,7 +57,7 @@ struct Claimed {
     applied: String,
 }
 
-/// What a batch runs: the migration that it is about, if it is about one, and the message.
+/// One message of a batch, and the migration that it applies, if it applies one.
 struct Message {
     title: Option<String>,
     sql: String,
@@ -154,7 +154,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Takes batch after batch, until nothing is left that nobody else has claimed.
+    /// Takes batch after batch, until no tenant is left that another worker or run has not claimed.
     async fn work(&self) -> DbResult<MigrationReport> {
         let mut done = MigrationReport::default();
         let mut busy = Vec::new();
@@ -170,8 +170,8 @@ impl Run<'_> {
             from = last.tenant_id;
             match outcome {
                 Ok(()) => claimed.iter().for_each(|tenant| self.migrated(tenant, &mut done)),
-                // One tenant may be slow, or the server be frozen: the next statement tells. They are tried alone after a pause, in
-                // which the server hears that nobody waits for this transaction any more.
+                // One tenant may be slow, or the server be frozen: the next statement tells. The tenants are tried
+                // alone after a pause, in which the server learns that the client has given this transaction up.
                 Err(DbError::Timeout) => busy.extend(claimed),
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) => {
@@ -244,8 +244,8 @@ impl Run<'_> {
                 // Another run has it.
                 Ok(()) if attempt.claimed.is_empty() => {}
                 Ok(()) => self.migrated(&tenant, done),
-                // It was alone, so it is slow by itself: another try would hold its tables as long. When it is the server that does not
-                // answer, the mark cannot be written either, and that ends the run.
+                // The tenant was alone, so it is slow by itself: another try would hold its tables as long. When it is
+                // the server that does not answer, the mark cannot be written either, and that ends the run.
                 Err(error @ DbError::Timeout) => self.failed(&tenant, told(&error), done).await?,
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) if error.is_transient() && !last => busy.push(tenant),
@@ -265,7 +265,8 @@ impl Run<'_> {
         .bind::<Text, _>(&self.wanted)
         .bind::<Timestamptz, _>(self.started);
         if self.owner.write(async |tx| tx.tx.execute(statement).await).await? == 0 {
-            // Between the failure and here another run has had it, and has told.
+            // Between the failure and this statement another run has migrated or marked the tenant, and has reported
+            // it.
             return Ok(());
         }
         let tenant = TenantId::from_uuid(tenant.tenant_id);
@@ -279,8 +280,8 @@ impl Run<'_> {
         (self.listener)(Progress::Migrated(TenantId::from_uuid(tenant.tenant_id)));
     }
 
-    /// Everything that a batch runs: each migration that a tenant lacks, of whichever set, and the word that they lack nothing any
-    /// more.
+    /// Everything that a batch runs: each migration that a tenant lacks, of whichever set, and then the statement that
+    /// records that the tenants lack nothing any more.
     fn messages(&self, claimed: &[Claimed]) -> DbResult<Vec<Message>> {
         let mut messages = Vec::new();
         for tenant in claimed {

@@ -1,4 +1,4 @@
-//! Schemas that are built before anybody has asked for them, so that a new tenant only has to move in.
+//! Schemas that are built before a tenant signs up, so that a new tenant only has to take one.
 //!
 //! Owns `schema_pool`: a row stands for a role and a schema without data, from the moment they are built until their
 //! tenant is in service. A sign-up takes one (`platform/tenants.rs`), [`super::provision_tenant`] puts it into service. What
@@ -62,10 +62,11 @@ pub async fn count_ready(tx: &mut OwnerTx) -> DbResult<usize> {
     Ok(usize::try_from(row.ready).unwrap_or_default())
 }
 
-/// Drops one schema that nobody will move into, and its role: it is behind, or there are more than `wanted`. Whether there
-/// was one; call it again until there is not.
+/// Drops one schema that no tenant will take, and its role: it is behind, or there are more than `wanted`. Returns
+/// whether there was one; call it again until there is not.
 pub async fn drop_surplus(tx: &mut OwnerTx, wanted: u16) -> DbResult<bool> {
-    // A sign-up may take the row while it is being locked; then it is judged anew, and is not dropped.
+    // A sign-up may take the row before this statement locks it. PostgreSQL then checks the conditions again, and the
+    // schema is not dropped.
     let query = diesel::sql_query(
         "SELECT p.tenant_id FROM schema_pool p, fleet_target t \
          WHERE p.taken_at IS NULL \

@@ -36,7 +36,7 @@ pub struct DueJob {
     pub lane: String,
 }
 
-/// Where in the circle of lanes the next turn begins.
+/// The lane after which the next look begins; lanes take turns in a circle.
 #[derive(Clone, Debug, Default)]
 pub struct Turn(String);
 
@@ -122,7 +122,8 @@ async fn look(tx: &mut PlatformTx, bounds: Bounds, turn: &mut Turn) -> DbResult<
     Ok(rows.into_iter().map(|row| DueJob { id: JobId::from_uuid(row.id), lane: row.lane }).collect())
 }
 
-/// Takes handed-out jobs that nobody has started back, so that they are handed out again; the ids given, or all of them.
+/// Takes back jobs that are handed out and that no worker has started, so that they are handed out again: those with
+/// the ids given, or all of them. Returns how many.
 pub async fn take_back(tx: &mut PlatformTx, ids: Option<&[JobId]>) -> DbResult<usize> {
     let ids = ids.map(|ids| ids.iter().map(|id| id.uuid()).collect::<Vec<_>>());
     let statement = diesel::sql_query(
@@ -188,7 +189,8 @@ pub async fn sweep(tx: &mut PlatformTx, patience: Duration, limit: u16) -> DbRes
 /// How full the queue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {
-    /// Jobs that are due and that nobody has begun, those that are not handed out counted up to [`DEPTH_COUNTED`].
+    /// Jobs that are due and that no worker has begun. Of those that are not handed out, at most [`DEPTH_COUNTED`] are
+    /// counted.
     pub due: i64,
     /// Jobs that are handed out and unfinished.
     pub outstanding: i64,
@@ -196,7 +198,7 @@ pub struct Depth {
     pub oldest_due_seconds: i64,
 }
 
-/// Up to how many due jobs [`depth`] counts: a backlog this long is told apart from a longer one by its age.
+/// Up to how many due jobs that are not handed out [`depth`] counts. A longer backlog shows by its age.
 pub const DEPTH_COUNTED: i64 = 100_000;
 
 #[derive(QueryableByName)]
@@ -211,7 +213,8 @@ struct DepthRow {
 
 /// How full the queue is.
 pub async fn depth(tx: &mut PlatformTx) -> DbResult<Depth> {
-    // Handed out or not is asked apart: there is an index for either, none for both, and jobs that are done stay for long.
+    // Jobs that are handed out and jobs that are not are counted apart: each sort has an index and both together have
+    // none, and finished jobs stay in the table for long.
     let query = diesel::sql_query(
         "SELECT \
              (SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'queued' AND pushed_at IS NULL AND run_at <= now() \

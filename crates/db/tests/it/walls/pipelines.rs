@@ -1,7 +1,7 @@
 //! Sending several messages at once: how it goes wrong, and that ours does not.
 //!
 //! The first half is there for its own sake: it shows the leak that the program's order of messages prevents, so that
-//! nobody takes that order for ceremony. A pipelined COMMIT overtakes a query that is still being prepared, or whose
+//! no reader takes that order for ceremony. A pipelined COMMIT overtakes a query that is still being prepared, or whose
 //! task has spent its cooperative budget, and the query then runs with what the session has, outside of the walls.
 
 use std::{future::poll_fn, task::Poll};

@@ -81,7 +81,7 @@ async fn a_role_that_was_built_ahead_reaches_its_own_empty_schema_and_nothing_el
             assert!(why.starts_with("permission denied for schema"), "{sql}: {why}");
         }
     }
-    // It is nobody's yet, so the doors do not open for it.
+    // The schema has no tenant yet, so the functions of `gate` refuse its role.
     for call in ["gate.tenant()", "gate.revoke('user', gen_random_uuid())"] {
         assert_eq!(refusal(&client, &format!("SELECT {call}")).await, "no tenant role is in force", "{call}");
     }
