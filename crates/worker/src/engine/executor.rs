@@ -1,8 +1,8 @@
 //! Runs jobs.
 //!
-//! A job that is delivered waits here for two things: a place among its lane's running jobs, then a place among all. Only
-//! then is it claimed, so its lease covers work and not waiting. A lane is a tenant, or a kind of the platform's own jobs;
-//! a lane that floods the queue waits on its own places and holds up nobody else.
+//! A job that is delivered waits here for two things: a place among its lane's running jobs, then a place among all.
+//! Only then is it claimed, so its lease covers work and not waiting. A lane is a tenant, or a kind of the platform's
+//! own jobs; jobs of a lane that floods the queue wait for the places of their own lane, and delay no other lane.
 //!
 //! Jobs run on threads of their own, each with its own connections. What delivers a job may go away; the job goes on.
 
@@ -106,7 +106,7 @@ impl Executor {
         running.collect()
     }
 
-    /// Stops runs, if they are still going on: their jobs are another's, or about to be.
+    /// Stops runs, if they are still going on: another worker has their jobs, or is about to get them.
     pub(crate) fn stop(&self, runs: impl IntoIterator<Item = (JobId, LeaseToken)>) {
         let held = self.inner.held.lock();
         for (id, lease) in runs {
@@ -155,7 +155,7 @@ impl Inner {
         let Some(environment) = self.environments.get(thread).cloned() else { return };
         let inner = Arc::clone(&self);
         let running = self.pool.spawn_pinned_by_idx(move || run::run(inner, environment, job.id), thread);
-        // What a job does with a panic is settled inside; anything else is ours.
+        // A panic of the job itself is settled inside; any other failure is one of this crate.
         if let Err(error) = running.await {
             tracing::error!(job.id = %job.id, %error, "a job's thread failed; its lease will run out");
         }

@@ -1,10 +1,10 @@
 //! apalis on Redis, as a dispatcher that may be lost at any moment.
 //!
-//! It carries ids, spread over the worker processes, and nothing else: what a job is, whether it is to run, and what came
-//! of it, stands in PostgreSQL. What is put in carries a tag, and what comes out without the right one is dropped before
-//! it costs a look-up or a place: who can write to Redis can delay jobs, but not have one run, nor fill a tenant's lane. A
-//! genuine task that is written again is an id delivered twice, and the job's row says whether there is anything to run.
-//! That makes the faults of apalis-redis 1.0.0 harmless, and these are the ones we step
+//! It carries ids, spread over the worker processes, and nothing else: what a job is, whether it is to run, and what
+//! came of it, stands in PostgreSQL. What is put in carries a tag, and what comes out without the right one is dropped
+//! before it costs a look-up or a place: a process that can write to Redis can delay jobs, but not have one run, nor
+//! fill a tenant's lane. A genuine task that is written again is an id delivered twice, and the job's row says whether
+//! there is anything to run. That makes the faults of apalis-redis 1.0.0 harmless, and these are the ones we step
 //! around:
 //!
 //! - Its scripts fail for good when about 8,000 tasks are due: [`Queue::room`] keeps the queue far below that.
@@ -57,8 +57,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// Finished tasks deleted at a time.
 const TRIM: usize = 500;
 
-/// What travels: which job, and in which lane it waits. The lane is only for taking turns; whose job it is, is read from
-/// its row.
+/// What travels: the id of a job, and the lane in which it waits. The lane is only for taking turns; the worker reads
+/// from the row which tenant the job belongs to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Task {
     job: JobId,

@@ -1,4 +1,4 @@
-//! From the rows into the queue.
+//! Moves jobs from the rows into the queue.
 //!
 //! The relay takes due jobs, in turns of the lanes, and hands their ids to Redis. When Redis has been away for a while it
 //! hands them to this process's own executor instead: a Redis that is lost costs a delay, never a job. Whatever gets lost
@@ -51,7 +51,7 @@ pub(crate) struct Relay {
     generation: u64,
 }
 
-/// Where jobs can go now.
+/// Where the relay can hand jobs to now.
 enum Way {
     Redis(MultiplexedConnection, u16),
     Executor,
@@ -137,7 +137,8 @@ impl Relay {
         }
     }
 
-    /// A worker of the queue that has ended may have held jobs that nobody delivers any more.
+    /// When the queue has a new worker, takes back all jobs that are handed out and not started: the worker before may
+    /// have held jobs that it will not deliver any more.
     async fn forget_what_a_worker_has_lost(&mut self) -> Result<(), DbError> {
         let generation = self.queue.generation();
         if self.generation != generation {

@@ -1,4 +1,4 @@
-//! What is done to the whole queue from time to time: leases renewed, losses put right, depth told.
+//! Works on the whole queue from time to time: renews leases, puts losses right, reports the depth.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -30,7 +30,7 @@ pub(crate) async fn renew_for_ever(db: &Db, executor: &Executor, lease: Duration
         match db.platform_write::<_, DbError>(Authority::machinery(), renew).await {
             Ok(renewed) => {
                 let renewed: HashSet<_> = renewed.into_iter().collect();
-                // Jobs that finished meanwhile are among the rest; nobody finds them running.
+                // Jobs that finished meanwhile are among the rest; `stop` passes over jobs that do not run any more.
                 executor.stop(held.into_iter().filter(|(id, _)| !renewed.contains(id)));
             }
             Err(error) => tracing::warn!(%error, "leases could not be renewed"),

@@ -58,7 +58,7 @@ pub struct WorkerOptions {
     pub first_pause: Duration,
     /// The longest pause between two attempts.
     pub longest_pause: Duration,
-    /// The pause before a job is due again that this program could not begin, and another may.
+    /// The pause before a job is due again that this program could not begin and another one may.
     pub postponement: Duration,
     /// How many schemas are kept ready for tenants to come.
     pub schema_pool: u16,
@@ -233,8 +233,8 @@ async fn live(db: &Db, node: &Node, health: &Health) {
     }
 }
 
-/// Sees to it that what recurs is in the queue; trying until it is. Each by itself: one whose kind is not declared yet, because
-/// `migrate` of this release is still to run, holds up no other.
+/// Puts each recurring job into the queue, and tries until it is there. Each is tried by itself, so that a job does
+/// not wait for another one whose kind is not declared yet because `migrate` of this release is still to run.
 async fn arrange(db: &Db, recurring: Vec<Recurring>, clock: &dyn Clock) {
     let mut left = recurring;
     while !left.is_empty() {

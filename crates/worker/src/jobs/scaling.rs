@@ -49,6 +49,6 @@ impl JobHandler for DecideScaling {
 
 fn decided(tenant: &TenantLoad, minute: DateTime<Utc>, now: DateTime<Utc>) -> Decided {
     let decision = decide(&tenant.policy, &tenant.load, tenant.units, tenant.changed_at, minute);
-    // A decision is nobody's job, but its id is minted like one: by time, so that lists are in order.
+    // A decision is not a job, but its id is minted like that of a job: by time, so that lists are in order.
     Decided { id: JobId::mint(now).uuid(), tenant: tenant.tenant, load: tenant.load, decision }
 }

@@ -16,9 +16,9 @@ use crate::{Environment, Finished, JobError, JobHandler, JobRun};
 /// How long a run goes on: a process that is to end does not wait for hundreds of schemas. The next run does the rest.
 const BUDGET: Duration = Duration::from_secs(5);
 
-/// Schemas built in one transaction. When one commits that grants roles, every connection reads all memberships anew at its
-/// next request, which takes milliseconds when there are thousands; so few transactions are better. A tenant who waits for
-/// the provisioner waits for one of them at most, so they are not long either.
+/// Schemas built in one transaction. When one commits that grants roles, every connection reads all memberships anew
+/// at its next request, which takes milliseconds when there are thousands; so few transactions are better. A tenant
+/// that waits for the provisioner waits for one of them at most, so they are not long either.
 const BATCH: usize = 8;
 
 /// Builds when half of what is wanted is gone, for the reason of [`BATCH`]. What is wanted is built before what is behind

@@ -176,7 +176,7 @@ async fn kinds_come_with_migrate_change_with_it_and_never_go() -> Result<()> {
     let owner = db.owner()?;
     assert_eq!(kinds::declare(&owner, &registry().kinds()).await?, 0, "all of them are known");
     ask(&db, &acme, &Note::default()).await?;
-    // A release that has retired the kind: tenants' transactions may not ask for it, whoever's program they are.
+    // A release that has retired the kind: tenants' transactions may not ask for it, whichever release runs them.
     assert_eq!(kinds::declare(&owner, &retired().kinds()).await?, 1);
     let refused = ask(&db, &acme, &Note::default()).await.unwrap_err();
     assert!(format!("{refused:?}").contains("tenants may not enqueue notes.take"), "{refused:?}");

@@ -19,7 +19,7 @@ use crate::support::{
     EFFECTS, Probe, Worker, database, enqueue, job, options, registry, server, tenant, until,
 };
 
-/// What stands in the queue, as whoever writes to Redis may write it.
+/// A task in the queue, as any process with access to Redis may write it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Raw {
     job: JobId,
@@ -39,7 +39,7 @@ fn covered(id: JobId, lane: &str) -> Vec<u8> {
     [id.uuid().as_bytes().as_slice(), lane.as_bytes()].concat()
 }
 
-/// A job that is handed out, so that nobody but the queue says that it is to run.
+/// A job that is handed out, so that a worker runs it only when the queue delivers it.
 async fn handed_out(db: &TestDb) -> Result<(JobId, String)> {
     let id = enqueue(db, Some(tenant(7)), &Probe::default()).await?;
     db.sql(&format!("UPDATE platform.jobs SET pushed_at = now() WHERE id = '{}'", id.uuid())).await?;

@@ -199,7 +199,7 @@ async fn tenants_that_are_not_in_service_are_housekept() -> Result<()> {
     LocalSet::new().run_until(test).await
 }
 
-/// However long a step of a purge takes, whoever signs up does not wait for it.
+/// However long a step of a purge takes, a customer that signs up does not wait for it.
 #[tokio::test]
 async fn customers_sign_up_while_a_purge_takes_its_time() -> Result<()> {
     let (db, redis) = (core_database().await?, TestRedis::start().await?);
@@ -229,7 +229,7 @@ async fn customers_sign_up_while_a_purge_takes_its_time() -> Result<()> {
             order(&db, tenant.id).await?;
             let status = format!("SELECT status FROM platform.tenants WHERE id = '{}'", tenant.id.uuid());
             until(&db, &status, "active", PATIENCE).await?;
-            // On a busy machine the wait may be over before anybody has signed up.
+            // On a busy machine the wait may be over before the customer has signed up.
             if db.value(waiting).await? == wait {
                 break;
             }

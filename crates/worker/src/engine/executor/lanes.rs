@@ -1,4 +1,4 @@
-//! The places of each lane.
+//! Lanes, each with the same number of places for running jobs.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many lanes may be known before those that nobody is in are forgotten.
+/// How many lanes may be known before the empty ones are forgotten.
 const FORGET_OVER: usize = 1_024;
 
 /// The same number of places for every lane.
@@ -17,7 +17,7 @@ pub(super) struct Lanes {
     lanes: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
-/// A place in a lane. It holds the lane, which is forgotten when nobody does.
+/// A job's place in a lane. It keeps the lane alive: a lane that no job holds may be forgotten.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
     _lane: Arc<Semaphore>,

@@ -51,7 +51,8 @@ async fn attempt(inner: &Inner, environment: Environment, job: ClaimedJob) {
     let Some(entry) = inner.registry.find(&job.kind) else { return };
     let stop = inner.started(job.id, job.token);
     let began = Instant::now();
-    // Dropped when the lease is lost or the process ends: the row is then another's, or is given back by who stops us.
+    // The run is dropped when its lease is lost or the process ends. Then another worker has the row, or the code that
+    // ends this process gives it back.
     let ran = tokio::select! {
         ran = guarded(entry, JobRun::new(environment.clone(), job.clone()), job.payload.clone()) => ran,
         () = stop.cancelled() => return,
@@ -119,7 +120,7 @@ enum Verdict<'a> {
     Never(&'a str),
 }
 
-/// If this cannot be written, the lease runs out and the sweeper decides by the attempts.
+/// Writes the verdict. If it cannot be written, the lease runs out and the sweeper decides by the number of attempts.
 async fn write(environment: &Environment, job: &ClaimedJob, verdict: Verdict<'_>) {
     let write = async |tx: &mut _| match verdict {
         Verdict::NotYet(pause) => lease::postpone(tx, job.id, job.token, pause).await,
