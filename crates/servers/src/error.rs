@@ -66,7 +66,7 @@ pub enum Error {
     /// A setting that cannot be written into the server's configuration.
     #[error("setting {0:?} must have a plain name and a value of one line")]
     Setting(String),
-    /// The port is taken by somebody else.
+    /// Another process uses the port.
     #[error("{server} cannot listen on port {port} of 127.0.0.1: it is in use")]
     PortInUse {
         /// The server's name.

@@ -22,7 +22,7 @@ use crate::{Error, Tls};
 const LOG_LIMIT: u64 = 8 << 20;
 /// How many of its last lines an error shows.
 const TAIL_LINES: usize = 20;
-/// A little more than the longest orderly stop (`postgres::STOP`): the previous server may be at it.
+/// A little more than the longest orderly stop (`postgres::STOP`): the previous server may still be stopping.
 const PREVIOUS_GONE: Duration = Duration::from_secs(45);
 
 /// A password; `Debug` does not show it.
@@ -159,10 +159,10 @@ impl Home {
     }
 }
 
-/// How often something is looked at that cannot be waited for.
+/// The pause between two checks of a condition that gives no notice of its change.
 pub(crate) const POLL: Duration = Duration::from_millis(10);
 
-/// The log of one run of a server. Whoever holds it open, holds the lock.
+/// The log of one run of a server. Every process that has it open holds the lock.
 #[derive(Debug)]
 pub(crate) struct Log {
     file: File,

@@ -2,7 +2,7 @@
 //!
 //! PostgreSQL refuses to run as root and Redis should not. So for root a server's directory belongs to an
 //! unprivileged account, and when that account cannot reach it (a clone under `/root`), it is made under
-//! `/var` and a symbolic link stands in its place. For everybody else this is `mkdir`.
+//! `/var` and a symbolic link stands in its place. For every other account this only makes the directory.
 
 use std::fs;
 use std::io;
@@ -49,7 +49,8 @@ impl Account {
     }
 }
 
-/// Makes `dir` ready for a server and returns where it really is and, for root, who runs the server there.
+/// Makes `dir` ready for a server and returns where it really is and, for root, the account that runs the server
+/// there.
 pub(crate) fn settle(dir: &Path, accounts: &[&str]) -> Result<(PathBuf, Option<Account>), Error> {
     let dir = std::path::absolute(dir).map_err(Error::io("resolve", dir))?;
     if Uid::effective().is_root() {
@@ -123,7 +124,8 @@ fn chown_all(path: &Path, account: &Account) -> Result<(), Error> {
     Ok(())
 }
 
-/// A new directory of the account's own; fails when there is one, so nobody can put theirs in its place.
+/// Makes a new directory that belongs to the account. Fails when it exists, so another account cannot put its
+/// own directory there first.
 fn make(dir: &Path, account: &Account) -> Result<(), Error> {
     fs::DirBuilder::new().mode(0o700).create(dir).map_err(Error::io("create", dir))?;
     lchown(dir, Some(account.uid), Some(account.gid)).map_err(Error::io("change the owner of", dir))
@@ -148,7 +150,8 @@ fn make_elsewhere(dir: &Path, account: &Account) -> Result<PathBuf, Error> {
     Err(Error::Unreachable { account: account.name.clone(), dir: dir.to_owned() })
 }
 
-/// Makes `base` when it is missing; false when somebody else made it first (`/var/tmp` is everybody's).
+/// Whether `base` is a directory of root's; made when missing. False when another account made it first: every
+/// account may write to `/var/tmp`.
 fn is_roots(base: &Path) -> bool {
     if fs::create_dir(base).is_ok() {
         return fs::set_permissions(base, fs::Permissions::from_mode(0o711)).is_ok();

@@ -1,5 +1,5 @@
-//! Which loopback port a server gets. A port is only known to be free until somebody takes it, so what is
-//! started on one must be ready to be told that it was taken.
+//! Chooses the loopback port of a server. A port that was free a moment ago may have been taken by another
+//! process since, so the code that starts a server on it must expect to find it taken.
 
 use std::net::TcpListener;
 use std::thread;
@@ -9,7 +9,7 @@ use crate::Error;
 
 /// How many free ports are tried.
 const TRIES: usize = 10;
-/// How long a restarted server waits for its port: somebody's outgoing connection may have it meanwhile.
+/// How long a restarted server waits for its port: an outgoing connection of another process may use it meanwhile.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// A loopback port that was free a moment ago.

@@ -99,7 +99,7 @@ impl Postgres {
             args: ["-D".into(), data.into(), "-c".into(), config_file.into()].into(),
             stop: STOP,
             port: self.port,
-            // Its process id may be somebody else's by now, and then PostgreSQL would not start.
+            // Another process may have the process id in this file by now, and then PostgreSQL would not start.
             stale: Some(pid_file.clone()),
         };
         self.running = Some(Running::start(&self.home, &launch, |pid| accepts(&pid_file, pid))?);

@@ -82,7 +82,7 @@ impl Redis {
         Ok(())
     }
 
-    /// The whole `redis.conf`. It is a file and not arguments, which everybody on the machine could read.
+    /// The whole `redis.conf`. It is a file: every account on the machine could read arguments.
     fn configuration(&self) -> String {
         let mut lines = vec![
             "bind 127.0.0.1".to_owned(),
@@ -110,8 +110,8 @@ impl Redis {
         self.port
     }
 
-    /// The address of the server, password included. It names the user `default`, without whom `redis-cli -u`
-    /// sends an empty name.
+    /// The address of the server, password included. It names the user `default`: without it `redis-cli -u` sends
+    /// an empty name.
     pub fn url(&self) -> String {
         format!("redis://default:{}@127.0.0.1:{}/0", self.password.expose(), self.port)
     }

@@ -15,8 +15,9 @@ const PREFIX: &str = "bulkhead-servers-";
 /// A directory younger than this may not have been locked by its maker yet.
 const SETTLED: Duration = Duration::from_secs(10);
 
-/// A temporary directory that servers can be started in, whoever they run as. Removed when dropped, so it
-/// must be dropped after the servers; what killed owners left behind goes when the next one is made.
+/// A temporary directory that servers can be started in, whichever account runs them. Removed when dropped, so it
+/// must be dropped after the servers. Directories that killed owners left behind are removed when the next one is
+/// made.
 #[derive(Debug)]
 pub struct Scratch {
     dir: TempDir,

@@ -116,12 +116,12 @@ impl Running {
         if signal != Signal::SIGKILL {
             return kill(self.pid, signal).map_err(refused);
         }
-        // Held still, it has no further children between the look and the kill.
+        // A stopped process starts no further children between the listing and the kill.
         kill(self.pid, Signal::SIGSTOP).map_err(refused)?;
         let children = children(self.pid);
         kill(self.pid, signal).map_err(refused)?;
         for child in children {
-            // Gone already is as good: PostgreSQL's children end when they miss their parent.
+            // A child that has already ended is no error: PostgreSQL's children end when their parent is gone.
             let _ = kill(child, signal);
         }
         self.wait_for_end()
@@ -166,12 +166,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Nobody is left to tell; the supervisor goes on without us if it has to.
+        // An error has no caller to go to here. The supervisor stops the server without us if it has to.
         let _ = self.stop();
     }
 }
 
-/// The children of a process: Linux lists them, elsewhere `pgrep` knows.
+/// The children of a process: from `/proc` on Linux, from `pgrep` elsewhere.
 fn children(parent: Pid) -> Vec<Pid> {
     let listed = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).or_else(|_| {
         let output = Command::new("pgrep").args(["-P", &parent.to_string()]).output()?;

@@ -1,4 +1,4 @@
-//! What is different for root. Run as anybody else, these check that nothing is.
+//! What is different for root. Run as another account, these tests check that nothing is.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
