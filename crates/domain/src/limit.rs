@@ -6,8 +6,9 @@ use serde::{Serialize, Serializer};
 
 /// The name of a plan: what a tenant has bought.
 ///
-/// Plans are rows of `platform.plans`, with their limits. A program knows none of them but by name, so that one which was added
-/// by hand, or by a newer version, is shown and served like the others; a name that a person sends is looked up there.
+/// Plans are rows of `platform.plans`, with their limits. The program knows a plan only by its name, so a plan that
+/// was added by hand, or by a newer version, is shown and served like the others. A name that a person sends is looked
+/// up there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PlanName(Cow<'static, str>);
 
@@ -54,8 +55,9 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// The part of this limit that one of `nodes` equal nodes may grant alone. Rounded up, so that a small limit
-    /// spread over many nodes still lets somebody through: the sum exceeds the limit by less than one per node.
+    /// The part of this limit that one of `nodes` equal nodes may grant alone. Rounded up, so that each node still
+    /// grants requests when a small limit is spread over many nodes: the sum exceeds the limit by less than one per
+    /// node.
     #[must_use]
     pub fn share(self, nodes: u32) -> Self {
         let nodes = nodes.max(1);

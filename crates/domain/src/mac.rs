@@ -1,8 +1,9 @@
-//! Telling what we wrote from what somebody else wrote, in a place that others can write to.
+//! Message authentication codes (MACs), which tell what this product wrote from what another process wrote, in a place
+//! that both can write to.
 //!
-//! Owns the interface alone. The keys stay with whoever implements it (the keyring of `bulkhead-auth`), so a crate that
-//! signs and checks needs no cryptography and never holds a key. Refuses to say which key, and how many are accepted:
-//! while a key is being replaced, an implementation may accept two.
+//! Owns the interface alone. The keys stay with the implementation (the keyring of `bulkhead-auth`), so a crate that
+//! signs and checks needs no cryptography and never holds a key. Refuses to say which key signs, and how many are
+//! accepted: while a key is being replaced, an implementation may accept two.
 
 use std::fmt;
 

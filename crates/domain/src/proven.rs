@@ -24,8 +24,8 @@ pub enum Evidence {
     Fixture,
 }
 
-/// A value together with the fact that somebody proved it. What the proof rests on is shown in logs and never handed out:
-/// it would prove something else.
+/// A value together with the fact that it was proven. The evidence is shown in logs and never handed out, so that it
+/// cannot be used to prove another value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Proven<T> {
     value: T,

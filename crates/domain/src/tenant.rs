@@ -1,4 +1,4 @@
-//! A tenant's names and its stations of life.
+//! A tenant's names and the states of its life.
 
 use std::{fmt, str::FromStr};
 
@@ -20,8 +20,9 @@ impl Slug {
         &self.0
     }
 
-    /// The slug that a new tenant asks for. It cannot be one that looks like `t-` and the rest of a [`SchemaName`]: that is
-    /// what the row of a purged tenant gets instead of its slug, and a purge could not end if somebody else had it.
+    /// The slug that a new tenant asks for. It cannot be one that looks like `t-` and the rest of a [`SchemaName`]:
+    /// that is what the row of a purged tenant gets instead of its slug, and a purge could not end if another tenant
+    /// had it.
     pub fn for_new_tenant(text: &str) -> Result<Self, TextError> {
         let slug: Self = text.parse()?;
         let is_base32 = |rest: &str| rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
