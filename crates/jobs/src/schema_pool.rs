@@ -1,4 +1,4 @@
-//! Schemas that are ready for tenants who have not signed up yet.
+//! Schemas that are ready for tenants that have not signed up yet.
 
 use serde::{Deserialize, Serialize};
 
