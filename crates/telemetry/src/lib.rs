@@ -61,8 +61,8 @@ where
     Ok(registry().with(layer.with_filter(parse_filter(filter)?)))
 }
 
-/// What the HTTP framework says is heard only when a filter names it: it reports as errors what arrives on a socket and is
-/// not HTTP, which anybody can send, and how its threads start.
+/// Messages of the HTTP framework that are shown only when a filter names it. It logs as errors the bytes on a socket
+/// that are not HTTP, which any client can send, and it logs how its threads start.
 const FRAMEWORK: [(&str, &str); 2] =
     [("actix_http", "actix_http=off"), ("actix_server", "actix_server=warn")];
 

@@ -27,7 +27,7 @@ label! {
 label! {
     /// Why PostgreSQL did not do what it was asked, where that says something about the server and not about the request.
     DbFailure {
-        /// It takes no writes: a standby, or a database that somebody has made read-only.
+        /// It takes no writes: a standby, or a database that was made read-only.
         ReadOnly = "read_only",
         /// A disk is full.
         DiskFull = "disk_full",
@@ -137,7 +137,7 @@ impl Pool {
         self.failures.inc(&why);
     }
 
-    /// Somebody had to wait this long for a connection.
+    /// A transaction had to wait this long for a connection.
     pub fn waited(&self, elapsed: Duration) {
         self.wait.observe(elapsed.as_secs_f64());
     }

@@ -31,7 +31,7 @@ pub struct Jobs {
     pub due: IntGauge,
     /// For how many seconds the job that has waited longest has been due.
     pub oldest_due_seconds: IntGauge,
-    /// Ids in the queue that were not ours: somebody else writes to Redis, or nodes have different master keys.
+    /// Ids in the queue that were not ours: another process writes to Redis, or nodes have different master keys.
     pub forged: IntCounter,
     runs: IntCounterVec,
     duration: HistogramVec,
@@ -67,8 +67,8 @@ impl Jobs {
         })
     }
 
-    /// Jobs of this kind may run. Their counters are there from then on, at 0: whoever watches how a counter grows would
-    /// take the first failure for where it starts.
+    /// Jobs of this kind may run. Their counters are there from then on, at 0. A counter that appeared with the first
+    /// failure would hide that failure from an alert, which watches how the counter grows.
     pub fn expect(&self, kind: &'static str) {
         for outcome in JobOutcome::ALL {
             self.runs.with_label_values(&[kind, outcome.as_str()]);
@@ -81,7 +81,8 @@ impl Jobs {
         self.duration.with_label_values(&[kind]).observe(elapsed.as_secs_f64());
     }
 
-    /// A job failed for good because its last run was lost with its worker. How long that took, nobody knows.
+    /// A job failed for good because its last run was lost with its worker. The duration of that run is not known, so
+    /// none is recorded.
     pub fn given_up(&self, kind: &str) {
         self.runs.with_label_values(&[kind, JobOutcome::Failed.as_str()]).inc();
     }

@@ -29,7 +29,7 @@ pub struct Usage {
     pub late_answers: IntCounter,
     /// Batches in the Redis stream, as this process last saw it.
     pub stream_length: IntGauge,
-    /// Entries set aside because they could not be read, or were not ours: somebody has to look at them.
+    /// Entries set aside because they could not be read, or were not ours: an operator has to look at them.
     pub rejected: IntCounter,
     batches: Counters<UsagePath>,
 }
