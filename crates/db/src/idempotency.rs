@@ -1,4 +1,4 @@
-//! Doing something once, however often it is asked for.
+//! Idempotency: carries a request out once, however often it is sent with the same key.
 //!
 //! The stored answer commits together with the effect. Tenants' keys live in the tenant's schema, operators' keys in
 //! the platform's; the statements are the same. An advisory lock that ends with the transaction keeps two requests with
@@ -9,10 +9,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// For how long an answer is kept.
 pub const KEPT_FOR: TimeDelta = TimeDelta::hours(24);
 
-/// Names one intention of one principal.
+/// Names one request of one principal, however often it is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
-    /// Who asks: the subject of the credential.
+    /// The principal: the subject of its credential.
     pub principal: &'a str,
     /// The operation's id in the API.
     pub route: &'static str,
@@ -24,17 +24,17 @@ pub struct Key<'a> {
     pub lock: LockId,
 }
 
-/// An advisory lock of this module's own class: none that another part of the product takes can be one of these, and which of
-/// them it is comes from a keyed hash, never from a client's words.
+/// An advisory lock of this module's own class, which no other part of the product takes. Its number within the class
+/// comes from a keyed hash, so a client cannot choose it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockId(pub(crate) i64);
 
 impl LockId {
-    /// The class, which the upper 16 bits of the lock's number say.
+    /// The class: the upper 16 bits of the lock's number.
     pub(crate) const CLASS: i64 = 0x6964;
 
-    /// The lock of what has this HMAC. Two intentions share one by chance with a probability of 2^-48: then the second is told
-    /// to come back.
+    /// The lock of the request with this HMAC. Two requests share a lock by chance with a probability of 2^-48; then
+    /// the second is [`Seen::InProgress`] while the first is being answered.
     pub const fn of(mac: [u8; 32]) -> Self {
         let [a, b, c, d, e, f, ..] = mac;
         Self(Self::CLASS << 48 | i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
@@ -67,7 +67,7 @@ pub enum Seen {
 
 pub(crate) type Row = (Vec<u8>, i16, Option<String>, Option<String>, DateTime<Utc>);
 
-/// Judges a stored row.
+/// What a stored row says about a request with this fingerprint.
 pub(crate) fn judge(row: Option<Row>, fingerprint: &[u8], now: DateTime<Utc>) -> Seen {
     match row {
         Some((_, _, _, _, created_at)) if created_at + KEPT_FOR <= now => Seen::Never,

@@ -1,8 +1,9 @@
 //! JSON that the product carries without looking into it.
 //!
-//! Owns the way of a JSON text into a `json` column, out of it and into an answer, to the letter. Refuses to make a tree of it:
-//! a tree takes up to a hundred times the text's size (`bulkhead_domain::json`). Nor is it read again on the way out, which
-//! takes a serving thread milliseconds for a page: the check of what comes in and PostgreSQL's own stand before it.
+//! Carries a JSON text into a `json` column, out of it and into an answer, without a change. Refuses to make a tree of
+//! it: a tree takes up to a hundred times the text's size (`bulkhead_domain::json`). Nor does it parse the text again
+//! on the way out, which would take a serving thread milliseconds for a page: the text was checked when it came in,
+//! and by PostgreSQL.
 
 use std::{io::Write, sync::Arc};
 

@@ -26,7 +26,7 @@ use crate::engine::error::{DbError, DbResult};
 /// After how many transactions on a connection a tenant gets statements of its own: preparing pays off after a few uses.
 const SHARED_USES: u8 = 2;
 
-/// Tenants that a connection counts the uses of, at most; then it counts anew.
+/// The number of tenants whose transactions a connection counts, at most. At the next tenant it begins to count anew.
 const COUNTED: usize = 16_384;
 
 /// A statement, marked as a schema's own. Public because the bounds of [`crate::TenantTx::load`] name it; only this crate

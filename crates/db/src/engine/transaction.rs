@@ -165,7 +165,8 @@ impl Tx {
             Ok(rows) => Ok(Some(rows)),
             Err(DbError::Cancelled(_)) => {
                 self.batch("ROLLBACK TO SAVEPOINT before").await?;
-                // What has failed is undone, and nothing else had: the savepoint would have been refused.
+                // The failed query is undone. No statement before it had failed, or the server would have refused the
+                // savepoint. So the transaction can go on.
                 self.failed = false;
                 Ok(None)
             }
@@ -290,7 +291,7 @@ impl Tx {
             Err(error) => {
                 self.failed = true;
                 self.lease.failed(error);
-                // Dirty as it is, the connection is closed with the lease.
+                // After a time-out no ROLLBACK is sent: the connection is dirty, so it is closed with the lease.
                 self.over |= matches!(error, DbError::Timeout);
                 if error.is_about_stale_plans() {
                     self.lease.retire();

@@ -1,5 +1,5 @@
-//! Builds a tenant: its role, its schema with every migration, its first owner, and the word that it is in service.
-//! Role and schema may be there already ([`schema_pool`]); then the tenant only moves in.
+//! Builds a tenant: its role, its schema with every migration, its first owner, and the record that it is in service.
+//! Role and schema may be there already ([`schema_pool`]); then the tenant takes those.
 //!
 //! All of it in the caller's one transaction, so there is no half-built tenant to find or to clean up: a process that
 //! is killed anywhere leaves what was there before. The text of every statement is this crate's own; what people have
@@ -47,7 +47,7 @@ struct Order {
     /// The migrations of the schema that was built ahead for it, if one was.
     #[diesel(sql_type = Nullable<Text>)]
     ahead: Option<String>,
-    /// Those that it is to have; `None` when that was never said.
+    /// The migrations that it is to have; `None` before the first run of `migrate`.
     #[diesel(sql_type = Nullable<Text>)]
     wanted: Option<String>,
 }

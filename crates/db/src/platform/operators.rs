@@ -1,4 +1,4 @@
-//! The people who run the platform, and their sessions. How a token of theirs is proven is said in `tenant::sessions`.
+//! The people who run the platform, and their sessions. `tenant::sessions` says how the tokens of sessions are proven.
 
 use bulkhead_domain::{OperatorId, RoleName, SessionId};
 use chrono::{DateTime, Utc};
@@ -40,7 +40,7 @@ impl fmt::Debug for OperatorCredential {
 /// What is needed to check an operator's refresh token.
 #[derive(Clone)]
 pub struct OperatorSession {
-    /// Whose session it is.
+    /// The operator whose session it is.
     pub operator: OperatorId,
     /// What they may do now.
     pub role: RoleName,

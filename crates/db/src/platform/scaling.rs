@@ -1,4 +1,4 @@
-//! What the scaling decisions are made of, and where they go.
+//! Reads what scaling decisions are based on, and keeps the decisions.
 
 use bulkhead_domain::{
     TenantId,
@@ -20,7 +20,7 @@ pub const WINDOW_MINUTES: i32 = 5;
 /// A tenant to decide about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TenantLoad {
-    /// Who.
+    /// Its id.
     pub tenant: TenantId,
     /// What was seen of it in the window.
     pub load: Load,
@@ -131,7 +131,7 @@ impl From<LoadRow> for TenantLoad {
 pub struct Decided {
     /// The id of its row.
     pub id: Uuid,
-    /// About whom.
+    /// The tenant that it is about.
     pub tenant: TenantId,
     /// What it was based on.
     pub load: Load,

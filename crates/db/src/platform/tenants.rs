@@ -65,8 +65,8 @@ pub struct Purge {
 
 /// What a new tenant is made of.
 pub struct NewTenant<'a> {
-    /// Its id, when there are reasons for a certain one. `None` takes that of a schema which is built already, and mints
-    /// one when there is none.
+    /// Its id, when the caller needs a certain one. With `None` it gets the id of a schema that is built already, or a
+    /// new id when there is no such schema.
     pub id: Option<TenantId>,
     /// The name it is known by outside.
     pub slug: &'a Slug,
@@ -137,9 +137,9 @@ pub async fn insert(tx: &mut PlatformTx, new: &NewTenant<'_>) -> DbResult<Tenant
     Ok(tenant)
 }
 
-/// Takes the id of a schema that is built already; `None` when there is none left. Who takes at the same time gets
-/// another one, and a transaction that is rolled back gives it back. One that is behind would have to be built again, so
-/// it is taken last.
+/// Takes the id of a schema that is built already; `None` when there is none left. Two transactions that take at the
+/// same time get different ones, and a transaction that is rolled back gives its one back. A schema that is behind
+/// would have to be built again, so it is taken last.
 async fn take_built(tx: &mut PlatformTx, at: DateTime<Utc>) -> DbResult<Option<TenantId>> {
     let statement = diesel::sql_query(
         "UPDATE schema_pool SET taken_at = $1 WHERE tenant_id = ( \
@@ -280,12 +280,12 @@ struct LoginRow {
     is_it: bool,
 }
 
-/// Against which tenant a login is checked.
+/// The tenant that a login is checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginTenant {
     /// The one that was named; it has a schema.
     Named(DirectoryEntry),
-    /// Some other one: none of that name has a schema, and the same queries are to be asked all the same.
+    /// Another tenant: none of that name is in service or suspended. The caller runs the same queries against this one.
     Decoy(TenantId),
 }
 

@@ -409,7 +409,7 @@ pub async fn reject(tx: &mut PlatformTx, rejected: &Rejected<'_>) -> DbResult<()
 /// What one tenant used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantTotals {
-    /// Who.
+    /// Its id.
     pub tenant: TenantId,
     /// The name it is known by outside, or was before it was purged.
     pub slug: String,

@@ -14,15 +14,15 @@ use crate::{
 /// One entry of an audit log.
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
-    /// When.
+    /// When it happened.
     pub at: DateTime<Utc>,
-    /// Who: the subject of the credential.
+    /// The actor: the subject of the credential.
     pub actor: &'a str,
-    /// What: the operation's id in the API, or the job's kind.
+    /// What was done: the operation's id in the API, or the job's kind.
     pub action: &'static str,
-    /// To what: an id.
+    /// The id of what it was done to.
     pub target: &'a str,
-    /// In which request.
+    /// The id of the request, or of the job.
     pub request_id: &'a str,
     /// What changed. Never a secret.
     pub changes: Value,

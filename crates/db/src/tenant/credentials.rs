@@ -39,7 +39,7 @@ pub struct ApiKeyCredential {
 /// What is needed to check a refresh token.
 #[derive(Clone)]
 pub struct SessionCredential {
-    /// Whose session it is.
+    /// The person whose session it is.
     pub user: UserId,
     /// What they may do now.
     pub role: RoleName,

@@ -84,12 +84,12 @@ impl Ledger {
         Ok(Self { target, steps: tx.tx.load(query).await? })
     }
 
-    /// That of a database which has none.
+    /// The ledger of a database that has none yet.
     pub(super) const fn empty() -> Self {
         Self { target: None, steps: Vec::new() }
     }
 
-    /// What every tenant is to have and these sets do not hold.
+    /// The migrations that every tenant is to have and that these sets do not hold.
     pub(crate) fn foreign(&self, sets: &Sets) -> impl Iterator<Item = &Step> {
         let own = |step: &Step| {
             sets.migrations()
