@@ -1,7 +1,7 @@
 //! What jobs of the core reach.
 //!
-//! Owns the one list of it. Jobs of extensions do not get it: they get a [`crate::JobCall`], which reaches the tenant whose job
-//! it is and nothing else.
+//! Owns the one list of it, [`Environment`]. Jobs of extensions do not get it: they get a [`crate::JobCall`], which
+//! reaches the tenant whose job it is and nothing else.
 
 use std::{fmt, sync::Arc};
 

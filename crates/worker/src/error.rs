@@ -36,8 +36,9 @@ impl JobError {
     }
 }
 
-/// A database that refuses today may be mended tomorrow; what is truly hopeless, a job says itself. A program that is older
-/// than the schema, as after a rollback, is no failure of the job.
+/// An error of the database is a reason to retry, for the database may be repaired. A job that can never succeed says
+/// so itself, with [`JobError::Abort`]. A program that is older than the schema, as after a rollback, is no failure of
+/// the job.
 impl From<DbError> for JobError {
     fn from(error: DbError) -> Self {
         match error {

@@ -58,12 +58,12 @@ struct Inner {
     lanes: Lanes,
     places: Arc<Semaphore>,
     held: Mutex<HashMap<JobId, Stage>>,
-    /// Told whenever a job leaves.
+    /// Notified whenever a job leaves the executor.
     left: Notify,
     closing: CancellationToken,
 }
 
-/// How far a delivered job has come.
+/// The stage of a job that the executor holds.
 enum Stage {
     Waiting,
     Running { token: LeaseToken, stop: CancellationToken },
@@ -124,7 +124,7 @@ impl Executor {
         self.inner.left.notified().await;
     }
 
-    /// Starts no more jobs; those that were waiting.
+    /// Stops starting jobs. Returns those that were waiting.
     pub(crate) fn close(&self) -> Vec<JobId> {
         self.inner.closing.cancel();
         let held = self.inner.held.lock();
@@ -134,7 +134,7 @@ impl Executor {
     /// Waits until every job has left.
     pub(crate) async fn idle(&self) {
         while !self.inner.held.lock().is_empty() {
-            // The time-out is for the last one to leave between the look and the wait.
+            // The time-out is for a last job that leaves between the check and the wait.
             drop(tokio::time::timeout(Duration::from_millis(50), self.one_left()).await);
         }
     }
@@ -169,14 +169,14 @@ impl Inner {
     }
 }
 
-/// A job's place among those held, for as long as it is.
+/// A job that the executor holds; it leaves when this is dropped.
 struct Held {
     inner: Arc<Inner>,
     id: JobId,
 }
 
 impl Held {
-    /// `None` when the job is held already (an id may be delivered twice) or too many are.
+    /// `None` when the executor holds the job already (an id may be delivered twice), holds too many or is closing.
     fn take(inner: &Arc<Inner>, id: JobId) -> Option<Self> {
         if inner.closing.is_cancelled() {
             return None;

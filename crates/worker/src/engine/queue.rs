@@ -331,7 +331,7 @@ impl PollStrategy for EverySoOften {
     }
 }
 
-/// Where what comes out of the queue goes.
+/// What the queue's worker hands its tasks to.
 #[derive(Clone)]
 struct Arrivals {
     executor: Executor,

@@ -119,7 +119,7 @@ impl std::fmt::Debug for Reaches {
     }
 }
 
-/// How long each of the last words of a process may take.
+/// How long the transaction may take in which a process that ends hands its jobs back.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs jobs until `shutdown` is cancelled; then takes no more, waits for those that run, hands back what is left and

@@ -44,7 +44,7 @@ impl JobHandler for FillSchemaPool {
             };
             match owner.write(build).await {
                 Ok(()) => built += batch,
-                // Programs that can build keep the pool.
+                // This program cannot build such a schema. A worker whose program can will fill the pool.
                 Err(DbError::Outdated | DbError::NotMigrated) => break,
                 Err(error) => return Err(error.into()),
             }

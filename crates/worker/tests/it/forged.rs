@@ -1,4 +1,4 @@
-//! Who can write to Redis has no job run.
+//! A process that can write to Redis cannot make a worker run a job.
 
 use std::time::Duration;
 
