@@ -1,8 +1,9 @@
 //! Typed identifiers.
 //!
-//! Every id is a UUIDv7 (RFC 9562), so ids sort by creation time and are minted without asking anyone. Outside the
-//! database they are written as a type prefix and 26 characters of lower-case Crockford base32, `ten_01h455vb4pex5vsknk084sn02q`:
-//! a user id pasted where a resource id belongs is refused before any query. Each id has exactly one spelling.
+//! Every id is a UUIDv7 (RFC 9562), so ids sort by creation time, and a process mints them without asking a server.
+//! Outside the database they are written as a type prefix and 26 characters of lower-case Crockford base32,
+//! `ten_01h455vb4pex5vsknk084sn02q`: a user id pasted where a resource id belongs is refused before any query. Each id
+//! has exactly one spelling.
 
 use std::{fmt, str::FromStr, sync::LazyLock};
 

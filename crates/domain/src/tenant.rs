@@ -116,7 +116,7 @@ pub enum TenantStatus {
     Active,
     /// Closed by an operator; its credentials are refused, its data is kept.
     Suspended,
-    /// On its way out; its credentials are refused.
+    /// Deleted: its credentials are refused. Its data is kept until its purge.
     Deleted,
 }
 

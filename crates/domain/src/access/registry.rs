@@ -14,11 +14,11 @@ pub enum AccessError {
     /// Two declarations of one permission.
     #[error("the permission {permission} is declared by {first} and by {second}")]
     Twice {
-        /// Which one.
+        /// The permission.
         permission: String,
-        /// Who has declared it.
+        /// The part of the program that has declared it.
         first: &'static str,
-        /// Who has declared it, too.
+        /// The part of the program that has declared it again.
         second: &'static str,
     },
     /// A role lacks what a role below it holds.
@@ -26,9 +26,9 @@ pub enum AccessError {
         "the permission {permission} of {owner} is held by {below} and not by {above}, which is above it"
     )]
     NotNested {
-        /// Which one.
+        /// The permission.
         permission: String,
-        /// Who has declared it.
+        /// The part of the program that has declared it.
         owner: &'static str,
         /// The role that holds it.
         below: RoleName,
@@ -38,9 +38,9 @@ pub enum AccessError {
     /// No role holds it, so no request could ever need it and be granted.
     #[error("the permission {permission} of {owner} is held by no role")]
     Unheld {
-        /// Which one.
+        /// The permission.
         permission: String,
-        /// Who has declared it.
+        /// The part of the program that has declared it.
         owner: &'static str,
     },
     /// There are no numbers left.
@@ -51,7 +51,7 @@ pub enum AccessError {
     TooMany {
         /// The first that has no number.
         permission: String,
-        /// Who has declared it.
+        /// The part of the program that has declared it.
         owner: &'static str,
     },
 }
