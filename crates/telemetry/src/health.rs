@@ -1,4 +1,4 @@
-//! Whether this process should be given work: kept by its background tasks, read by its probes.
+//! Whether this process should be given work. Its background tasks keep the state, and the health endpoints read it.
 
 pub mod probes;
 
@@ -19,7 +19,7 @@ pub struct Health {
 /// What a process can do at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Not all is there yet that it needs to begin.
+    /// Something that it needs to begin is still missing.
     Starting,
     /// It can be given work.
     Ready,
@@ -42,12 +42,12 @@ impl Phase {
 }
 
 impl Health {
-    /// The state of a process that asks these probes.
+    /// The state of a process that runs these probes.
     pub fn with_probes(probes: &Probes) -> Self {
         Self { probes: States::of(probes), ..Self::default() }
     }
 
-    /// Each probe of the application's extensions by its name, and whether it was lately answered well.
+    /// Each probe of the application's extensions by its name, and whether its last answer was good and still counts.
     pub fn probes(&self) -> impl Iterator<Item = (&'static str, bool)> {
         self.probes.all()
     }
@@ -82,8 +82,8 @@ impl Health {
         self.redis.load(Ordering::Relaxed)
     }
 
-    /// What the process can do now. Redis does not matter for it: everything works without, only slower. Nor do the probes of
-    /// extensions: what they lack is their own.
+    /// What the process can do now. Redis does not matter for it: everything works without, only slower. The probes of
+    /// extensions do not matter either: what they miss is needed by the extensions alone.
     pub fn phase(&self) -> Phase {
         if self.draining.load(Ordering::Relaxed) {
             Phase::Draining

@@ -1,8 +1,10 @@
-//! Whether what an application's extensions depend on answers: asked in the background, told to machines, never believed.
+//! Checks in the background whether what an application's extensions depend on answers, and reports it to machines. The
+//! process itself decides nothing by it.
 //!
-//! A probe is an extension's code, so nothing else may depend on how it behaves. Each has a thread of its own: one that
-//! blocks, hangs or panics holds up neither another probe nor the process, and what is not confirmed any more counts as down.
-//! Probes do not turn readiness: a mail server that is away is no reason to take every node out of service.
+//! A probe is an extension's code, so nothing else may depend on how it behaves. Each has a thread of its own: one
+//! that blocks, hangs or panics holds up neither another probe nor the process, and what is not confirmed any more
+//! counts as down. Probes do not change readiness: a mail server that is away is no reason to take every node out of
+//! service.
 //!
 //! Rejected: probes on the thread that keeps revocations and the heartbeat. A probe that blocks it would end the node.
 
@@ -24,7 +26,7 @@ use super::Health;
 
 type Check = Arc<dyn Fn() -> LocalBoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// A question that is asked again and again, and answered by an extension.
+/// A check by an extension, which runs again and again.
 #[derive(Clone)]
 pub struct Probe {
     owner: &'static str,
@@ -33,8 +35,8 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// A probe of the extension `owner`. `name` is what machines are told it by. The check ends in 2 seconds or counts as failed;
-    /// its error is for the log and holds no secret.
+    /// A probe of the extension `owner`. `name` is its name in reports to machines. The check ends in 2 seconds or
+    /// counts as failed; its error is for the log and holds no secret.
     pub fn new<F>(
         owner: &'static str,
         name: &'static str,
@@ -76,7 +78,7 @@ pub enum ProbeError {
         /// The extension.
         owner: &'static str,
     },
-    /// Each has a thread.
+    /// Too many probes: each has a thread.
     #[error("{count} health probes are too many: a process has at most {MOST}")]
     Many {
         /// How many there are.
@@ -92,7 +94,7 @@ const MOST: usize = 32;
 pub struct Probes(Vec<Probe>);
 
 impl Probes {
-    /// Judges the probes of an application, in the order in which its extensions were registered.
+    /// Checks that the probes of an application go together, in the order in which its extensions were registered.
     pub fn new(probes: Vec<Probe>) -> Result<Self, ProbeError> {
         if probes.len() > MOST {
             return Err(ProbeError::Many { count: probes.len() });
@@ -110,7 +112,7 @@ impl Probes {
         Ok(Self(probes))
     }
 
-    /// Asks them until the returned value is dropped, and keeps `health`, which was made with them, up to date.
+    /// Runs the probes until the returned value is dropped, and keeps `health`, which was made with them, up to date.
     pub fn watch(&self, health: &Arc<Health>, pace: Pace) -> std::io::Result<Watching> {
         let (stop, _) = watch::channel(());
         for probe in &self.0 {
@@ -124,17 +126,17 @@ impl Probes {
     }
 }
 
-/// Ends the asking when it is dropped.
+/// Ends the probes when it is dropped.
 #[derive(Debug)]
 #[must_use = "dropping it ends the asking"]
 pub struct Watching {
     _stop: watch::Sender<()>,
 }
 
-/// How probes are asked.
+/// The times of probes.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// The pause between an answer and the next question.
+    /// The pause between an answer and the next check.
     pub every: Duration,
     /// How long an answer may take.
     pub limit: Duration,
@@ -146,14 +148,14 @@ impl Default for Pace {
     }
 }
 
-/// What was heard of a probe.
+/// The last result of a probe.
 pub(super) struct State {
     name: &'static str,
     /// Milliseconds after the process's beginning at which a good answer stops counting; 0 when the last was not good.
     good_until: AtomicU64,
 }
 
-/// What was heard of all probes.
+/// The last results of all probes.
 pub(super) struct States {
     began: Instant,
     states: Vec<State>,
@@ -216,7 +218,8 @@ async fn ask_until(probe: &Probe, health: &Health, pace: Pace, mut stopped: watc
             answer = asked => answer,
             _ = stopped.changed() => return,
         };
-        // Twice the time in which the next answer is to be expected: then it is not coming.
+        // A good answer counts for twice the time after which the next one is due. An answer that is later than that is
+        // taken for lost.
         let good_for = answer.is_ok().then_some((pace.every + pace.limit) * 2);
         health.probes.heard(probe.name, good_for);
         match answer {

@@ -41,8 +41,8 @@ impl Http {
         ActiveRequest(self.active.clone())
     }
 
-    /// The series of one route, to be kept beside it. `pattern` is the route's (`/v1/users/{id}`), never a path:
-    /// paths are without number.
+    /// The series of one route, to be kept beside it. `pattern` is the route's (`/v1/users/{id}`), never a path: the
+    /// number of paths has no bound.
     pub fn route(&self, method: &'static str, pattern: &'static str) -> Route {
         Route { method, pattern, family: self.duration.clone(), classes: Arc::default() }
     }
@@ -70,7 +70,7 @@ pub struct Route {
 impl Route {
     /// Records an answer.
     pub fn finished(&self, status: u16, elapsed: Duration) {
-        // What is no status at all counts as the server's fault.
+        // A number that is no status counts as a fault of the server.
         let index =
             usize::from(status / 100).checked_sub(1).filter(|index| *index < CLASSES.len()).unwrap_or(4);
         if let (Some(class), Some(slot)) = (CLASSES.get(index), self.classes.get(index)) {

@@ -19,7 +19,7 @@ label! {
 }
 
 label! {
-    /// Who decided.
+    /// Where the decision was made.
     LimitSource {
         /// All processes together, by way of Redis.
         Redis = "redis",

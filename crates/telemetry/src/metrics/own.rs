@@ -68,7 +68,7 @@ impl fmt::Debug for Own {
     }
 }
 
-/// Something that only grows, with `N` labels.
+/// A counter with `N` labels: a number that only grows.
 ///
 /// ```
 /// use bulkhead_telemetry::metrics::own::Counter;
@@ -95,14 +95,15 @@ impl<const N: usize> Counter<N> {
         self.0.with(values, |counter: &IntCounter| counter.inc_by(by));
     }
 
-    /// Makes the series with these label values appear, at 0: a watcher of how it grows would take its first value for where
-    /// it starts.
+    /// Makes the series with these label values appear, at 0. A series that appeared with its first count would hide
+    /// that count from an alert that watches how the counter grows.
     pub fn expect(&self, values: [&str; N]) {
         self.add(values, 0);
     }
 }
 
-/// Something that goes up and down, with `N` labels. Beyond [`MAX_SERIES`] its values mean nothing.
+/// A gauge with `N` labels: a number that goes up and down. The values of series beyond [`MAX_SERIES`] mean nothing,
+/// for they share one series.
 #[derive(Debug)]
 pub struct Gauge<const N: usize = 0>(Definition<IntGaugeVec, N>);
 
@@ -127,7 +128,7 @@ impl<const N: usize> Gauge<N> {
     }
 }
 
-/// How often something was how large, with `N` labels.
+/// A histogram with `N` labels: how many values were observed within each bound.
 #[derive(Debug)]
 pub struct Histogram<const N: usize = 0>(Definition<HistogramVec, N>);
 
