@@ -94,7 +94,7 @@ pub fn judge(sql: &str, direction: Direction, own: &BTreeSet<String>) -> Vec<Com
     found
 }
 
-/// A statement that is none of those that a migration is made of.
+/// Refuses a statement of a kind that a migration may not contain.
 fn kind(statement: &Statement) -> Option<Complaint> {
     let first = statement.first()?;
     let begins = |words: &&[&str]| {
@@ -181,7 +181,7 @@ fn created(statement: &Statement) -> Option<(usize, String)> {
     is_table.then(|| named(statement, 2)).flatten()
 }
 
-/// What the release before may still read, and this takes away.
+/// What this statement takes away although the release before may still read it.
 fn contracts(statement: &Statement) -> Vec<Complaint> {
     let mut found = Vec::new();
     let word = |at: usize| statement.get(at).and_then(Token::name).unwrap_or_default();

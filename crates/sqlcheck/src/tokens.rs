@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands between two of these marks; a mark that stands twice is one of the text.
+    /// The text between two of these marks. A doubled mark stands for one mark in the text.
     fn enclosed(&mut self, mark: char, has_escapes: bool) -> Result<String, Complaint> {
         let line = self.line;
         let mut text = String::new();
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Comments in comments count.
+    /// Skips a comment in `/* */`. Comments inside it nest.
     fn skip_comment(&mut self) -> Result<(), Complaint> {
         let line = self.line;
         let mut depth = 0_usize;
@@ -182,12 +182,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How many bytes the characters at the beginning have that fit.
+    /// The length in bytes of the leading characters that fit.
     fn length(&self, fits: impl Fn(char) -> bool) -> usize {
         self.rest.find(|c| !fits(c)).unwrap_or(self.rest.len())
     }
 
-    /// Goes on behind this many bytes, which end between two characters.
+    /// Takes this many bytes, which end between two characters, and goes on behind them.
     fn take(&mut self, bytes: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at(bytes);
         self.line += taken.matches('\n').count();
