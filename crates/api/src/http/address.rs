@@ -7,7 +7,8 @@
 //!
 //! An entry is an IPv4 or IPv6 address, with or without a port, brackets, quotes and a zone. Empty entries are none
 //! (RFC 9110 section 5.6.1). What a trusted proxy writes in place of an address (`unknown`, `_hidden`) is a caller of its own
-//! for each spelling: falling back to the peer would put everybody whose proxy writes so into the proxy's own bucket.
+//! for each spelling: falling back to the peer's address would put all clients for which the proxy writes so into the
+//! proxy's own bucket.
 
 use std::{
     fmt,
@@ -49,8 +50,8 @@ impl ClientAddress {
         parse(bare).map_or_else(|| Self::Other(bare.chars().take(SHOWN).collect()), Self::Ip)
     }
 
-    /// The address whose bucket the caller's requests are counted in. One that stands for something else is in `100::/8`,
-    /// which the IETF has reserved and nobody sends from.
+    /// The address whose bucket the caller's requests are counted in. An entry that is no address stands for one in
+    /// `100::/8`, made from its spelling: the IETF has reserved that block, so no host sends from it.
     pub(crate) fn bucket(&self) -> IpAddr {
         match self {
             Self::Ip(address) => *address,

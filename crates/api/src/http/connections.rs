@@ -1,7 +1,8 @@
 //! Connections as they come in: what the system is told about each of them, and how many one address may have.
 //!
-//! The kernel ends a connection whose reader has taken nothing of what is ready for it for as long as the setting says, and is
-//! kept from holding much for a reader that does not read. How the connection is read and written is in `wire.rs`.
+//! On Linux the kernel bounds each connection in two ways. It ends a connection whose client has taken nothing of
+//! what is ready for it for as long as the setting says. It holds little that it has not sent yet, so a client that
+//! does not read costs little memory. How the connection is read and written is in `wire.rs`.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -19,7 +20,7 @@ const UNSENT: u32 = 128 << 10;
 /// What every new connection is told.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrivals {
-    /// Counts connections by address; `None` behind a proxy, whose address everybody has.
+    /// Counts connections by address. `None` behind a proxy, because all connections come from the proxy's address.
     addresses: Option<AddressConnections>,
     /// How long a reader may make no progress.
     write_timeout: Duration,
@@ -41,7 +42,7 @@ impl Arrivals {
         if let (Some(addresses), Some(peer)) = (&self.addresses, peer) {
             open = addresses.open(peer.ip());
             if open.is_none() {
-                // The server sees that the client has ended it, and lets go.
+                // To the server the connection now looks as if the client had ended it, so the server drops it.
                 let _closed = SockRef::from(&socket).shutdown(std::net::Shutdown::Both);
                 tracing::debug!(client.address = %peer.ip(), "the address has as many connections as it may");
             }

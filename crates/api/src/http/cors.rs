@@ -1,7 +1,8 @@
 //! Cross-origin requests (the Fetch standard): which web pages may call the API from a browser.
 //!
 //! Off unless origins are named in the settings. Credentials are headers that a page sets itself, so browsers are told
-//! nothing about cookies; what a page may read of an answer is named here. Refuses patterns: an origin is one, or none.
+//! nothing about cookies; what a page may read of an answer is named here. Refuses patterns: an origin is allowed
+//! when it is in the list, letter by letter.
 
 use actix_web::{
     HttpRequest, HttpResponse,

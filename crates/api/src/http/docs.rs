@@ -1,10 +1,10 @@
 //! The documentation pages: Swagger UI to try things out, ReDoc to read, and the document they show.
 //!
-//! The pages and all that they load come from this process, and browsers are told to load nothing from elsewhere: whoever
-//! could change a script that runs here could use the credentials of everybody who tries something out. Nor do the pages
-//! tell anybody else that they are looked at: Swagger UI would have the document checked by its makers. They go through
-//! the pipeline like every operation, so an address has the same budget for them; they hold no memory of their own while
-//! they are sent, so they take no share of the bytes in flight.
+//! The pages and all that they load come from this process, and browsers are told to load nothing from elsewhere: an
+//! attacker who could change a script that runs here could use the credentials of every person who tries something
+//! out. Nor do the pages tell another host that they are looked at: by itself, Swagger UI has the document checked by
+//! its makers. The pages go through the pipeline like every operation, so an address has the same budget for them.
+//! They hold no memory of their own while they are sent, so they take no share of the bytes in flight.
 
 use std::{borrow::Cow, sync::Arc};
 

@@ -1,8 +1,9 @@
 //! What goes wrong, as clients are told.
 //!
 //! One closed enum for the whole API. Every variant has a stable `code` and a status; the match is exhaustive, so a new
-//! way to fail cannot slip out as something else. What an extension adds is a [`ProblemDef`], and one variant carries them. Answers are RFC 9457 problems. What happened inside is kept in the
-//! error's source, logged once by `problem::render`, and never told.
+//! way to fail cannot slip out as something else. An extension declares its own problems as [`ProblemDef`]s, which
+//! one variant carries. Answers are RFC 9457 problems. What happened inside is kept in the error's source, logged
+//! once by `problem::render`, and never told to the client.
 
 use std::{fmt, time::Duration};
 
@@ -129,7 +130,7 @@ pub enum ApiError {
         /// The permission.
         needs: &'static str,
     },
-    /// The principal may not give, or take from, somebody this role.
+    /// The principal's role may not grant this role to a user or an API key, or take it from one.
     #[error("Your role may not grant or remove the role {role}.")]
     RoleNotGrantable {
         /// The role.

@@ -8,7 +8,7 @@ use bulkhead_domain::{AccessRegistry, OperatorPermission, Permission, Permission
 
 use crate::http::operation::Access;
 
-/// The permissions of which a caller has to hold its own side's.
+/// The permissions that an operation needs, one for each side. A caller has to hold the permission of its own side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// What a tenant's principal has to hold.

@@ -98,8 +98,8 @@ impl<'a> Once<'a> {
         Self { intent, operation, principal, meant, now }
     }
 
-    /// The answer, if the request was answered before: a look ahead of work that is dear and would be for nothing. Whether
-    /// the request is to be answered now is still for [`Self::run`] to say.
+    /// The answer, if the request was answered before. A handler asks for it ahead of expensive work, which a
+    /// repeated request does not need. Whether the request is to be answered now is still for [`Self::run`] to say.
     pub(crate) async fn answered<Tx: Keeps>(&self, tx: &mut Tx) -> Result<Option<Answer>, ApiError> {
         let Some(key) = self.key() else { return Ok(None) };
         match tx.look(&key, self.now).await? {
@@ -132,7 +132,7 @@ impl<'a> Once<'a> {
     }
 }
 
-/// What a request is told whose key is known.
+/// The answer to a request whose key is known.
 fn replayed(seen: Seen) -> Result<Answer, ApiError> {
     match seen {
         Seen::InProgress | Seen::Never => Err(ApiError::IdempotencyInProgress),

@@ -24,11 +24,12 @@ use crate::http::{
 /// Who may call an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody, without a credential.
+    /// Any caller, without a credential.
     Public,
-    /// The caller shows no credential in the head; the body carries a password or a refresh token. Before the authenticator
-    /// looks anything up for a stranger, it asks the address's budget of failures (`AppState::presented`); nothing that turns
-    /// out to be good is charged to the address, and a refresh token of ours need not ask.
+    /// The caller shows no credential in the head; the body carries a password or a refresh token. Before the
+    /// authenticator looks up a credential of which nothing good is known, it asks the address's budget of failures
+    /// (`AppState::presented`). A credential that turns out to be good is not charged to the address, and for a
+    /// refresh token of ours the budget is not asked.
     Session,
     /// Any tenant principal and any operator, whatever their role.
     AnyPrincipal,
@@ -47,7 +48,7 @@ pub struct Operation {
     pub id: &'static str,
     /// Who may call it.
     pub access: Access,
-    /// The errors that it knows besides those that every operation has which takes the same.
+    /// Its own errors, beside those that follow from its access and from what it takes.
     pub errors: fn() -> Vec<ApiError>,
     /// How much memory an answer takes.
     pub weight: Weight,

@@ -86,7 +86,8 @@ impl MessageBody for Paced {
     }
 }
 
-/// Bytes that are handed to the server piece by piece. By itself for what lies in memory anyway, whoever reads it.
+/// Bytes that are handed to the server piece by piece. The documentation pages use it without [`Held`]: their bytes
+/// lie in memory anyway, however many clients read them.
 pub(crate) struct InPieces {
     rest: Bytes,
 }

@@ -1,23 +1,25 @@
 //! What every request goes through, in this order.
 //!
 //! 1. Its id and trace; where no credential is shown, its address's bucket (no I/O).
-//! 2. Who calls: the credential is verified. Its address is asked before anything is looked up, and charged when it was no
-//!    good.
-//! 3. Admission: the tenant's bucket, then that no other tenant is named beside the credential, then a place among its requests in flight and room for the bytes that it will hold,
-//!    then, where a large answer is expected, a place among its large requests; one that writes takes that place when its
-//!    body has come (`extract/body.rs`). Without a credential the address has places and room.
-//! 4. Permission, as the operation's line in the route table declares it; then that no parameters are sent to an
-//!    operation that takes none.
+//! 2. Authentication: the credential is verified. Before anything is looked up for it, the failure budget of its
+//!    address is asked; a credential that is no good is charged to that budget.
+//! 3. Admission, in this order: the tenant's bucket; a check that the request names no other tenant than the
+//!    credential's; a place among the tenant's requests in flight, and room for the bytes that the request will hold;
+//!    where a large answer is expected, a place among the tenant's large requests. A request that writes takes that
+//!    last place when its body has come (`extract/body.rs`). For a request without a credential the address has the
+//!    places and the room.
+//! 4. Permission, as the operation's line in the route table declares it; then a check that an operation without
+//!    query parameters was sent none.
 //! 5. The handler; a panic becomes a problem.
 //! 6. Usage is recorded and stored outside this process. Only then is the answer given.
 //! 7. The answer counts among the tenant's bytes until it is written.
 //!
-//! On its way out an answer gets the headers that all answers have. Addresses in it are paths of ours; where clients reach
-//! the API below a path of their own, they begin with that.
+//! On its way out an answer gets the headers that all answers have. The addresses in those headers are paths of the
+//! API. Where clients reach the API below a public path, that path is written in front of them.
 //!
 //! Steps 1 to 5 share one deadline, which runs from the moment when the request's head is there; the head has a limit of its
-//! own (`wire.rs`). Where most of it went into waiting for the body, that is the client's fault (408), everything else ours
-//! (503).
+//! own (`wire.rs`). A request that misses it is answered 408 when most of the time went into waiting for its body,
+//! which is the client's fault, and otherwise 503, which is ours.
 //!
 //! Refuses to know what the operation does.
 
@@ -293,7 +295,7 @@ async fn admit(
     Ok(())
 }
 
-/// The one credential of a request. Two of them are refused: which one counts would be anybody's guess.
+/// The one credential of a request. A request with two is refused: it does not say which of them counts.
 fn credential(headers: &HeaderMap) -> Result<&str, ApiError> {
     let mut found = None;
     for value in headers.get_all("authorization") {

@@ -34,7 +34,7 @@ fn resource(path: &str, operations: &[Entry]) -> Resource {
     let mut resource = web::resource(path);
     let mut allow = Vec::new();
     for Entry { method, operation, needs, takes_query } in operations {
-        // Whatever can be read can be asked about (RFC 9110 section 9.3.2); actix leaves the body out.
+        // A path that takes GET takes HEAD too (RFC 9110 section 9.3.2); actix leaves the body out.
         let methods: &[Method] =
             if *method == Method::GET { &[Method::GET, Method::HEAD] } else { slice::from_ref(method) };
         for method in methods {
@@ -47,7 +47,8 @@ fn resource(path: &str, operations: &[Entry]) -> Resource {
     resource.default_service(piped(Served::new(refused, Needs::NOTHING, None, false, allow.join(", ")), None))
 }
 
-/// What anybody may ask for outside of the route table. `id` names it in metrics and in the log.
+/// An operation outside of the route table that any caller may ask for, without a credential. `id` names it in
+/// metrics and in the log.
 const fn public(id: &'static str, handler: Handler) -> Operation {
     Operation { id, access: Access::Public, errors: Vec::new, weight: Weight::Small, handler }
 }

@@ -26,14 +26,15 @@ use crate::http::{
     wire::{HEAD_TIMEOUT, Wire},
 };
 
-/// How long answers carry `Connection: close` before the listener closes, at least: a client that is busy learns from one that
-/// the connection ends, and does not send its next request into it.
+/// How long answers carry `Connection: close` before the listener closes, at least: a busy client learns from such an
+/// answer that the connection ends, and does not send its next request on it.
 const FAREWELL: Duration = Duration::from_millis(250);
 
 /// How long the last usage of all threads may take to reach PostgreSQL.
 const USAGE_AT_THE_END: Duration = Duration::from_secs(2);
 
-/// How long the other nodes may take to be told that this one has ended; they notice by themselves, a little later.
+/// How long this node may take to tell the other nodes that it has ended. Without being told they notice it a little
+/// later.
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// Where and how the servers listen.
@@ -98,8 +99,8 @@ pub enum ServeError {
     Usage,
 }
 
-/// Serves until `stop` turns true, then drains. When what stores usage ends before that, the process ends too: it would
-/// answer for nothing.
+/// Serves until `stop` turns true, then drains. When the task that stores usage ends before that, the process ends
+/// too: its answers could not be billed.
 ///
 /// `catalog` is what is served; its permissions are those that `shared` verifies callers with. `state` makes a thread's state on
 /// that thread; `db` is this thread's own way to the database, for what the node does

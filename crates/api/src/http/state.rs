@@ -124,7 +124,8 @@ impl AppState {
         }
     }
 
-    /// A credential in a request's body. Have it asked for before a stranger's is looked up, and say what became of it.
+    /// A credential in a request's body. The caller calls [`Presented::ask`] before it looks up a credential of which
+    /// nothing good is known, and [`Presented::settle`] with the result of the verification.
     pub(crate) fn presented(&self, request: &HttpRequest) -> Presented<'_> {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
         Presented { state: self, address }
@@ -141,14 +142,14 @@ impl AppState {
         Ok(self.in_flight.enter(party, bytes).await?)
     }
 
-    /// Whose share a request counts in that shows no credential.
+    /// The party in whose share a request without a credential counts: the network of its address.
     pub(crate) fn party_of_address(&self, request: &HttpRequest) -> Party {
         let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
         Party::Address(Network::of(address))
     }
 
-    /// The length of a request's body: as much as is announced, and for one that comes in pieces a first piece. A body over
-    /// the limit is refused before it is read.
+    /// The bytes of its body that a request is admitted with: the announced length, or a first piece where the body
+    /// comes in chunks. 0 for an announced length over the limit, because such a body is refused before it is read.
     pub(crate) fn body_length(&self, request: &HttpRequest) -> usize {
         match body::announced(request.headers()) {
             Body::Chunks(_) => body::PIECE,
@@ -163,8 +164,8 @@ impl AppState {
         ClientAddress::of(peer, headers, self.options.trusted_proxy_hops).bucket()
     }
 
-    /// Verifies a request's credential. One that is no good is charged to the address's budget: guessing keys is no
-    /// cheaper than guessing passwords.
+    /// Verifies a request's credential. A credential that is no good is charged to the address's budget, so guessing
+    /// keys is no cheaper than guessing passwords.
     pub(crate) async fn authenticate(
         &self,
         request: &HttpRequest,
@@ -216,13 +217,15 @@ impl AppState {
     }
 }
 
-/// Where a password waits that is to be stored: out of the way of those who log in, and in turn with what other principals store.
+/// The turn of a password that is to be stored. It waits in a lane apart from log-ins, and takes turns there with the
+/// passwords of other tenants and operators.
 const fn turn_to_store(group: Uuid) -> Turn {
     Turn { lane: Lane::Creations, group: group.as_u128(), network: None }
 }
 
-/// A credential that an address has presented, until it is known what becomes of it. The server sees a request through
-/// whose sender has hung up, so what is dropped without a word was broken off by our own deadline, and costs nothing.
+/// A credential that an address has presented and that is not verified yet. The server finishes a request even when
+/// its client has hung up. So a value that is dropped without [`Self::settle`] belongs to a request that our own
+/// deadline has broken off, and the address is charged nothing.
 #[derive(Clone, Copy)]
 pub(crate) struct Presented<'a> {
     state: &'a AppState,
@@ -235,15 +238,17 @@ impl Presented<'_> {
         self.address
     }
 
-    /// Whether the address may fail once more, and the credential be looked up; otherwise when it may.
+    /// Whether the address may fail once more, so that the credential may be looked up. The error is how long it has
+    /// to wait until it may.
     pub(crate) fn ask(&self) -> Result<(), Duration> {
         let decision = self.state.failures.ask(self.address, self.state.clock.now());
         if decision.allowed { Ok(()) } else { Err(decision.retry_after) }
     }
 
-    /// Charges the address if the credential was no good. Who has spent the budget is told to wait instead of why: it is
-    /// asked again, because others of the address may have spent it meanwhile, and for what needed no look-up (a text that
-    /// is no credential of ours) for the first time.
+    /// Charges the address if the credential was no good. When the address has spent its budget, the client is told
+    /// to wait and not what was wrong. The budget is asked again here, because other clients of the address may have
+    /// spent it meanwhile. For a text that is no credential of ours, which needed no look-up, it is asked for the
+    /// first time.
     pub(crate) fn settle<T>(self, result: Result<T, AuthError>) -> Result<T, ApiError> {
         if matches!(result, Err(AuthError::Invalid)) {
             let asked = self.ask();
@@ -268,7 +273,8 @@ impl From<AuthError> for ApiError {
     }
 }
 
-/// Who has too much in flight is told so; what others have is no fault of the caller's.
+/// A caller whose own share is full is told that it has too much in flight. When the bytes of the whole process are
+/// used up, that is no fault of the caller's.
 impl From<Crowded> for ApiError {
     fn from(crowded: Crowded) -> Self {
         match crowded {

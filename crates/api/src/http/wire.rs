@@ -267,8 +267,8 @@ impl Wire {
         &self.line
     }
 
-    /// Reads nothing. The usual client sends nothing either until it has its answer, and its next request wakes the library;
-    /// one that has sent more by then is read on when the request is over.
+    /// Reads nothing. Most clients send nothing either until they have the answer, and their next request wakes the
+    /// library. What a client has sent before that is read when the request is over.
     fn poll_nothing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let has_more = !self.held.is_empty() || self.socket.poll_read_ready(cx).is_ready();
         self.line.pause(cx, !has_more)

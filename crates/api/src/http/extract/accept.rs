@@ -29,7 +29,7 @@ impl<'a> Range<'a> {
     }
 }
 
-/// A quality value; one that is none counts as if it were not there.
+/// A quality value, in thousandths. A text that is no quality value counts as if it were not there.
 fn thousandths(text: &str) -> u16 {
     let quality = text.parse::<f32>().ok().filter(|quality| (0.0..=1.0).contains(quality));
     // At most 1000.
@@ -37,9 +37,9 @@ fn thousandths(text: &str) -> u16 {
     quality.map_or(1000, |quality| (quality * 1000.0).round() as u16)
 }
 
-/// Of the media types on offer, the one that the client prefers. Of those it likes equally the one that it names first, then
-/// the one that is offered first; that one, too, when it takes none of them: an answer that can be read after all is worth
-/// more than a refusal.
+/// The media type on offer that the client prefers. Of types that it likes equally, the one that it names first wins,
+/// then the one that is offered first. A client that takes none of them gets the one that is offered first: an answer
+/// that can be read after all is worth more than a refusal.
 pub(crate) fn preferred<'a>(headers: &HeaderMap, offers: &[&'a str]) -> &'a str {
     let lines: Vec<&str> = headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok()).collect();
     let ranges: Vec<Range<'_>> =

@@ -42,7 +42,8 @@ const PUBLIC_LIMIT: usize = 16 << 10;
 
 /// What a request's body is read as.
 pub trait RequestBody: DeserializeOwned + Send + 'static {
-    /// Its field of any JSON, if it has one and it was sent: it is checked where the body is read.
+    /// The field that takes any JSON, if the type has one and the client has sent it. Its content is checked where
+    /// the body is read.
     fn content(&mut self) -> Option<&mut JsonContent> {
         None
     }
@@ -64,7 +65,8 @@ impl<T: RequestBody> FromRequest for Json<T> {
             let context = context::of(&request).ok_or_else(|| ApiError::internal("no context"))?;
             let taken = take(&request, state, &context, payload).await;
             if taken.is_err() && context.principal.get().is_none() {
-                // It was to show a password or a refresh token, and shows none: a request without a credential.
+                // The body was to show a password or a refresh token and cannot be read, so the request shows no
+                // credential.
                 state.admit_address(&request)?;
             }
             taken.map(Self)
@@ -87,7 +89,7 @@ async fn take<T: RequestBody>(
     let limit = state.options.body_limit;
     let limit = if principal.is_none() { limit.min(PUBLIC_LIMIT) } else { limit };
     let bytes = read(request, context, payload, limit).await?;
-    // Only now: a body that is slow to come keeps no place from another.
+    // The place is taken only now, so that a body that is slow to come keeps no place from another request.
     let size = Size { body: bytes.len(), answers_content: context.answers_content };
     let begun = Instant::now();
     let large = match principal.and_then(|principal| principal.tenant()) {
@@ -112,7 +114,7 @@ async fn take<T: RequestBody>(
             read_json(&bytes, content_limit)
         }
     };
-    // A thread that gives way is slow where others are busy; that is not billed.
+    // The thread gives way to those that serve, so it is slow while they are busy. That time is not billed.
     context.queued.set(begun.elapsed());
     value
 }
@@ -154,7 +156,7 @@ async fn read(
     }
     let mut granted = announced.unwrap_or(PIECE);
     let mut body = BytesMut::new();
-    // The library finds no end of what it takes for another protocol.
+    // Where the client asks for another protocol, the library finds no end of the body.
     let whole = announced.filter(|_| line.is_some_and(|line| line.is_last()));
     while whole != Some(body.len())
         && let Some(chunk) = next(context, &mut payload).await
@@ -176,7 +178,8 @@ async fn read(
     Ok(body.freeze())
 }
 
-/// The body's next piece. Whose fault it is that there is none by the request's deadline, the pipeline asks the context.
+/// The body's next piece. The context notes how long it was waited for: if no piece has come by the request's
+/// deadline, the pipeline decides from that whose fault it is.
 async fn next(context: &Context, payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
     context.wait_for_body();
     let chunk = payload.next().await;

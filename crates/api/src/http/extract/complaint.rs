@@ -93,7 +93,7 @@ fn phrase(message: &str) -> String {
     }
 }
 
-/// What serde had expected, in words for whoever sends JSON.
+/// Names what serde had expected by its type in JSON: the client knows those types, and none of Rust's.
 fn kind(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "i8" | "i16" | "i32" | "i64" | "usize" => "a whole number",

@@ -1,5 +1,5 @@
-//! How the fields of bodies and queries are read: absent is not null, times have one form, and who sends something else is
-//! told which field it was and what it must look like.
+//! How the fields of bodies and queries are read: absent is not null, times have one form, and a client that sends
+//! something else is told which field it was and what it must look like.
 
 use chrono::{DateTime, Timelike, Utc};
 use serde::{

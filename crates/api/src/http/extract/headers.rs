@@ -58,7 +58,8 @@ impl FromRequest for IfMatch {
         let version = match (sent.next(), sent.next()) {
             (None, _) => Some(Self(None)),
             (Some(value), None) => value.to_str().ok().and_then(read_version),
-            // A list of versions, any of which would do: nobody has read two.
+            // Two headers are a list of versions, any of which would do. A client has read one version, so a list is
+            // refused.
             (Some(_), Some(_)) => None,
         };
         ready(version.ok_or_else(|| ApiError::InvalidParameter {
