@@ -1,5 +1,5 @@
-//! What commands print. Whoever reads standard output may close it (`bulkhead openapi | head`): the rest is then for nobody,
-//! which is no failure of the command.
+//! What commands print. The reader of standard output may close it before the end (`bulkhead openapi | head`). The
+//! rest then has no reader, which is no failure of the command.
 
 use std::{
     fmt::Display,
@@ -12,12 +12,13 @@ pub(crate) fn line(text: impl Display) -> io::Result<()> {
     unless_closed(writeln!(out, "{text}").and_then(|()| out.flush()))
 }
 
-/// A line on standard error for people, who may not be there.
+/// Prints a line on standard error, for a person. That it cannot be written is ignored: there may be no person who
+/// reads.
 pub(crate) fn note(text: impl Display) {
     let _unread = writeln!(io::stderr(), "{text}");
 }
 
-/// What came of writing, where it does not matter that nobody reads any more.
+/// The result of a write, for which it is no failure that the reader has closed its end.
 pub(crate) fn unless_closed(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }

@@ -6,16 +6,16 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-/// Turns true once, when the process should stop. Call it on the runtime that will watch.
+/// A value that turns true once, when the process should stop. Call this on the runtime that will watch it.
 pub(crate) fn signal_of(stop_with_stdin: bool) -> Result<watch::Receiver<bool>> {
     let (sender, receiver) = watch::channel(false);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (ended, stdin_ends) = oneshot::channel::<()>();
-    // Kept by the task below when nobody watches, so that it never resolves.
+    // When standard input is not watched, the task below keeps the sender, so that `stdin_ends` never resolves.
     let unwatched = if stop_with_stdin {
         // A thread of its own: a runtime would wait for the blocking read at its end.
         std::thread::spawn(move || {
-            // Whatever comes is ignored; an error is an end.
+            // What is read is ignored. An error counts as the end of standard input.
             let _read = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
             let _nobody_waits = ended.send(());
         });

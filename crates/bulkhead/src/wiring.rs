@@ -19,7 +19,7 @@ const MARGIN: Duration = Duration::from_secs(2);
 
 /// How long to wait for a connection to the Redis of the stream and the queue.
 const REDIS_CONNECT: Duration = Duration::from_secs(1);
-/// How long to wait for its answer. Longer than a limiter may: what is sent here matters more than when.
+/// How long to wait for its answer. Longer than a limiter waits: that this is sent matters more than when.
 const REDIS_ANSWER: Duration = Duration::from_millis(500);
 
 /// The keys that are derived from the master key.
@@ -79,8 +79,8 @@ fn pool_options(database: &Database, connections: u16, shares: Shares) -> PoolOp
     }
 }
 
-/// Makes one thread's way to the database, as often as there are threads. `platform_shares` says who shares its connections for the
-/// platform's own data.
+/// A function that makes one thread's way to the database; each thread calls it once. `platform_shares` says among
+/// whom the connections for the platform's own data are shared.
 pub(crate) fn databases(
     settings: &Settings,
     metrics: &Metrics,

@@ -95,7 +95,7 @@ pub(crate) async fn migrate_all(
     let show = |progress: Progress<'_>| {
         let Ok(mut bar) = bar.lock() else { return };
         match progress {
-            // That standard output is gone stops no migration.
+            // A closed standard output stops no migration.
             Progress::Plan(plan) => drop(lines(plan).iter().try_for_each(out::line)),
             Progress::Pending(tenants) if tenants > 0 => {
                 let style =
@@ -118,7 +118,7 @@ pub(crate) async fn migrate_all(
     Ok(report)
 }
 
-/// What is pending: a line for each migration, then one for what is not.
+/// What is pending: a line for each migration, then one for each set of which nothing is pending.
 fn lines(plan: &Plan) -> Vec<String> {
     let mut lines: Vec<String> =
         plan.platform.iter().map(|name| format!("pending   platform  {name}")).collect();

@@ -12,7 +12,8 @@ use bulkhead_telemetry::Metrics;
 use crate::{out, wiring};
 
 /// Adds an operator whose password is the first line of standard input, not a flag: so it is in no process list and no
-/// shell history. A task that nobody can type into is given it as a setting, which its platform keeps as a secret.
+/// shell history. A task into which no person can type gets the password as a setting, which its platform keeps as a
+/// secret.
 pub(crate) async fn create(settings: &Settings, email: &Email, role: RoleName) -> Result<()> {
     let password = match &settings.auth.operator_password {
         Some(password) => password.expose().to_owned(),

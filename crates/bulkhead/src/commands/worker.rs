@@ -53,7 +53,8 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
         let shutdown = CancellationToken::new();
         let (asked, ending) = (shutdown.clone(), Arc::clone(&health));
         tokio::task::spawn_local(async move {
-            // An error means that whoever could ask us to stop is gone: then stop.
+            // An error means that the sender of the signal is gone: the process could not be asked any more, so it
+            // stops.
             let _asked = stop.wait_for(|stop| *stop).await;
             ending.mark_draining();
             asked.cancel();

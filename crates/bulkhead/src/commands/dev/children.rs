@@ -50,7 +50,8 @@ impl Children {
             let log = logs.join(format!("{command}.log"));
             let output = File::create(&log).with_context(|| format!("writing {}", log.display()))?;
             let child = Command::new(std::env::current_exe()?)
-                // The pipe is never written to: its end tells the child that we are gone, however we went.
+                // This process never writes to the pipe. The end of the pipe tells the child that this process is
+                // gone, for whatever reason.
                 .args([command, "--stop-with-stdin"])
                 .stdin(Stdio::piped())
                 .stdout(output.try_clone()?)
@@ -113,7 +114,7 @@ impl Children {
     fn stop_all(&mut self) {
         for (_, child, _) in &self.running {
             if let Ok(pid) = i32::try_from(child.id()) {
-                // A child that has gone by itself is no reason to stop stopping the others.
+                // A child that has ended by itself cannot be signalled. The others are stopped all the same.
                 let _gone = kill(Pid::from_raw(pid), Signal::SIGTERM);
             }
         }

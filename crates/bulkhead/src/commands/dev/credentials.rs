@@ -88,7 +88,7 @@ impl Credentials {
     }
 }
 
-/// Writes a file of secrets, which nobody else may read: whole, or not at all.
+/// Writes a file of secrets that only its owner may read: whole, or not at all.
 pub(crate) fn keep(path: &Path, text: &str) -> Result<()> {
     let draft = path.with_extension("json.new");
     let write = || {

@@ -109,7 +109,7 @@ fn restrict(path: &Path, mode: u32) -> Result<()> {
         .with_context(|| format!("restricting {}", path.display()))
 }
 
-/// The port, if nobody listens on it; 0 finds one.
+/// The port, if no process listens on it. For port 0, one that the system chooses.
 fn free(port: u16) -> Result<u16> {
     match TcpListener::bind(("127.0.0.1", port)) {
         Ok(listener) => Ok(listener.local_addr()?.port()),

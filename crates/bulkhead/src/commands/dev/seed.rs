@@ -35,7 +35,7 @@ pub(crate) async fn run(
     credentials: &Credentials,
 ) -> Result<()> {
     let variables = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    // Of what `dev` sets itself nothing is an extension's.
+    // `dev` sets no setting of an extension by itself.
     let settings = Settings::from_vars(variables, &Sections::default())?;
     migrate::prepare(&settings).await?;
     let report = migrate::migrate_all(parts, &settings, 2).await?;
@@ -55,7 +55,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Nobody else hashes in this process.
+/// No other task of this process hashes passwords, so the turn may be any.
 const TURN: Turn = Turn { lane: Lane::Creations, group: 0, network: None };
 
 struct Seed {
@@ -84,7 +84,7 @@ impl Seed {
         let find = async |tx: &mut _| tenants::find(tx, id).await;
         match self.db.platform_read(Authority::machinery(), find).await? {
             None => self.announce(demo).await?,
-            // Somebody has tried out how that is done.
+            // A person has deleted the demo tenant, to try out how that is done. It stays deleted.
             Some(tenant) if tenant.status == TenantStatus::Deleted => return Ok(()),
             Some(_) => {}
         }
@@ -118,7 +118,8 @@ impl Seed {
 
     /// A developer, the API key and a few resources, in one transaction: all there, or none.
     async fn furnish(&self, demo: &DemoTenant) -> Result<()> {
-        // Nobody has logged in, but who starts this owns the database and everything in it.
+        // No credential was verified, but the person who starts `bulkhead dev` owns the database and everything in
+        // it.
         let tenant = Proven::on(Evidence::Fixture, demo.id);
         let key_id = demo.api_key_id;
         if self.db.read(tenant, async |tx| api_keys::find(tx, key_id).await).await?.is_some() {
