@@ -144,7 +144,7 @@ async fn a_refresh_token_works_once_and_a_repetition_gets_the_same_successor() {
     }
     "#);
     assert_eq!(tenant.count("sessions"), 1);
-    // Somebody has it who should not, so its session has ended, two rotations later.
+    // A token was used a second time, so another party may have it: the session has ended, two rotations later.
     refresh(&third).await.refused(401, "invalid-credentials");
 }
 
@@ -221,7 +221,7 @@ async fn a_refresh_token_that_is_used_again_later_ends_the_session() {
     let second = refresh(first).await.expect(200);
     let caller = anybody.with_token(&second.at("/access_token"));
     caller.get("/v1/me").await.expect(200);
-    // Whoever comes a minute later has not just lost an answer.
+    // A client that sends its former token a minute later has not just lost an answer.
     let schema = tenant.schema();
     system.sql(&format!("UPDATE {schema}.sessions SET rotated_at = rotated_at - interval '1 minute'"));
     refresh(first).await.refused(401, "invalid-credentials");

@@ -1,4 +1,4 @@
-//! Several at once: nobody's change is lost unseen, and no rule is broken between two requests.
+//! Several requests at once: no client's change is lost unseen, and no rule is broken between two requests.
 
 use bulkhead_domain::{RoleName, TenantId};
 use serde_json::json;

@@ -108,7 +108,8 @@ async fn pages_of_other_origins(system: &System) {
         let read = tenant.owner.caller.get(&path).header("origin", origin).await.expect(200);
         assert_eq!(told(&read), ["origin", "", "", ""].map(ToOwned::to_owned));
     }
-    // Who is no browser asks with the same method for something else; and a path that is none stays none.
+    // A client that is no browser asks with the same method for something else. A path that does not exist stays
+    // unknown.
     let asked = system.anonymous().call("OPTIONS", &path).header("origin", "https://app.example.com");
     asked.await.refused(405, "method-not-allowed");
     preflight(system, "/v1/nothing", "https://app.example.com").await.refused(404, "unknown-route");

@@ -78,7 +78,7 @@ struct Furnished<'a> {
     user: String,
     key: String,
     resource: String,
-    /// How much it has used in [`PERIOD`]: a number like nobody else's.
+    /// How much it has used in [`PERIOD`]: a number that no other tenant's usage has.
     usage: String,
 }
 
@@ -117,7 +117,7 @@ impl Furnished<'_> {
         id.clone()
     }
 
-    /// Texts that nobody else may be shown.
+    /// Texts that no other tenant may be shown.
     fn marks(&self) -> [&str; 7] {
         let Self { tenant, user, key, resource, usage } = self;
         [&tenant.id, &tenant.slug, &tenant.operation, user, key, resource, usage]

@@ -111,7 +111,8 @@ async fn one_address(system: &System) {
     // What a caller writes further left is its own word, and changes nothing.
     let forged = format!("203.0.113.7, {}", flooder.address);
     refused_soon(|| flooder.get("/livez").header("x-forwarded-for", &forged)).await;
-    // Whatever the proxy writes with an address, it is the same caller; and nobody else's is held up by the proxy's own.
+    // An address is the same caller in every form in which the proxy writes it. Other addresses, and words in place
+    // of an address, are other callers, and none of them is counted in the proxy's own bucket.
     for same in ["{}:40001", "{},", "::ffff:{}"].map(|form| form.replace("{}", &flooder.address)) {
         refused_soon(|| flooder.get("/livez").header("x-forwarded-for", &same)).await;
     }
@@ -122,12 +123,13 @@ async fn one_address(system: &System) {
     // No credential is none, and a header that holds none is not looked at twice.
     refused_soon(|| flooder.get("/v1/me")).await;
     refused_soon(|| flooder.get("/v1/me").header("authorization", "Basic x")).await;
-    // Nor does a log-in show one whose body cannot be read; a good one is looked at all the same.
+    // Nor does a log-in show one whose body cannot be read. An address that has not used up its budget is told what
+    // is wrong with the body.
     for path in ["/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout"] {
         refused_soon(|| flooder.post(path, &json!({ "no": "credential" }))).await;
         other.post(path, &json!({ "no": "credential" })).await.refused(422, "invalid-body");
     }
-    // Whoever shows a good one is bounded by the tenant's limit alone.
+    // A client that shows a good credential is bounded by the tenant's limit alone.
     let tenant = create_tenant(system, "enterprise").await;
     let owner = flooder.with_token(&tenant.owner.access_token);
     let (admitted, refused) = flood(BY_ADDRESS as usize + 40, || owner.get("/v1/me")).await;
@@ -146,13 +148,14 @@ async fn guesses(system: &System) {
         flood(3 * FAILURES as usize, || guesser.with_key("bh_test_guess").get("/v1/me")).await;
     assert!(u128::from(FAILURES) <= admitted && admitted <= at_most(FAILURES, start), "{admitted}");
     assert_eq!(refused.unwrap().code(), "rate-limited");
-    // From here nothing is looked up any more of which nothing good is known.
+    // From here on no credential is looked up of which nothing good is known.
     let guess = json!({ "refresh_token": "a guess" });
     guesser.post("/v1/auth/refresh", &guess).await.refused(429, "rate-limited");
     guesser.post("/v1/auth/logout", &guess).await.refused(429, "rate-limited");
     guesser.post("/v1/auth/login", &login(&other)).await.refused(429, "rate-limited");
     guesser.with_key(&unmet.text).get("/v1/me").await.refused(429, "rate-limited");
-    // What this node has verified before, or what its own signature or tag proves, is no guess, nor is who comes back.
+    // What this node has verified before, or what its own signature or tag proves, is no guess. Nor is the log-in of
+    // a user who has logged in from this address before.
     guesser.with_token(&tenant.owner.access_token).get("/v1/me").await.expect(200);
     guesser.with_key(&key.text).get("/v1/me").await.expect(200);
     guesser.post("/v1/auth/login", &login(&tenant)).await.expect(200);
@@ -193,7 +196,7 @@ async fn guesses_of_one_who_hangs_up(system: &System) {
     assert!(admitted + u128::from(FAILURES) <= at_most(FAILURES, start), "{admitted}");
 }
 
-/// What we break off because our database hangs is nobody's guess.
+/// Log-ins that the API breaks off because the database hangs are not charged as guesses.
 async fn our_own_slowness(system: &System) {
     let (company, tenant) = (system.anonymous(), create_tenant(system, "enterprise").await);
     let table = format!("{}.users", tenant.schema());
@@ -439,7 +442,7 @@ async fn without_redis(system: &System) {
     tenants[1].owner.caller.post("/v1/resources", &body).await.expect(201);
     let told = eventually(async || system.readiness().await, |told| told["redis"] == false).await;
     assert_eq!(told, json!({ "status": "ready", "database": true, "redis": false }));
-    // It serves, so nobody outside learns that anything is away.
+    // The node serves, so the public does not learn that anything is away.
     for path in ["/readyz", "/health"] {
         let public = system.anonymous().get(path).await.expect(200);
         assert_eq!(public.json(), json!({ "status": "ready" }), "{path}");

@@ -1,5 +1,5 @@
-//! A database that is there and takes no writes: who writes is told to come back, nothing is half-done, and somebody is
-//! told.
+//! A database that is there and takes no writes: a client that writes is told to come back, no write is half-done,
+//! and the refusals are counted for the alert.
 
 use bulkhead_domain::RoleName;
 use serde_json::json;

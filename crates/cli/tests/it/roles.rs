@@ -29,7 +29,7 @@ fn holders(permission: &str) -> &'static [&'static str] {
 }
 
 /// Asks for an operation on something that does not exist, with a body that does not fit: nothing can come of it, but
-/// whoever may not even ask is told so first.
+/// a caller that may not even ask is told so first.
 async fn is_admitted(caller: &Caller<'_>, operation: &Operation) -> bool {
     let path = operation.path_of(&TenantId::mint(SystemClock.now()).to_string());
     let call = caller.call(&operation.method, &path);

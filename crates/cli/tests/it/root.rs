@@ -90,7 +90,7 @@ async fn the_document_is_served_printed_and_shown() {
         "{settings:?}"
     );
 
-    // Who reads only the beginning is no failure.
+    // A reader that takes only the beginning makes no command fail.
     for arguments in [&["openapi"][..], &["doctor"]] {
         let (variables, program) = (system.migrator(), env!("CARGO_BIN_EXE_bulkhead"));
         let mut child = Command::new(program)
@@ -126,7 +126,7 @@ async fn the_document_is_served_printed_and_shown() {
     anybody.get("/docs/nothing.js").unchecked().await.refused(404, "unknown-route");
     let refused = anybody.call("POST", "/docs/").unchecked().await.refused(405, "method-not-allowed");
     assert_eq!(refused.header("allow"), "GET, HEAD");
-    // Nobody else is asked whether the document is valid.
+    // The page asks no other host whether the document is valid.
     let config = anybody.get("/docs/swagger-initializer.js").unchecked().await.expect(200);
     assert!(config.body.contains("\"validatorUrl\": \"none\""), "{}", config.body);
 }

@@ -25,7 +25,7 @@ async fn everything_works_on_strict_servers_and_nothing_behind_another_authority
     let doctor = bulkhead(&["doctor"], &system.migrator(), "");
     assert!(doctor.success, "{doctor:?}");
 
-    // Somebody on the way, with a certificate from elsewhere.
+    // An attacker on the way, with a certificate from another authority.
     let other = CertificateAuthority::new()
         .unwrap()
         .certify("127.0.0.1", &system.scratch.path().join("other"))

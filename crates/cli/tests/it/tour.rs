@@ -45,7 +45,7 @@ impl Dev {
             dev.table = format!("{}{line}\n", dev.table);
             assert!(start.elapsed() < START, "{}", dev.table);
         }
-        // What it says from here on nobody reads; the pipe stays open, as a terminal does.
+        // The test does not read what it prints from here on. The pipe stays open, as a terminal does.
         dev.lines = Some(lines);
         dev
     }
@@ -103,7 +103,7 @@ fn a_newcomer_pastes_takes_the_tour_and_finds_the_data_again() {
     for expected in ["ratelimit: \"tenant\";r=", "\"Quarterly report\"", "\"api_requests\"", "true\n"] {
         assert!(told.contains(expected), "no {expected} in\n{told}");
     }
-    // Nobody else on the machine reads the passwords.
+    // No other account of the machine may read the passwords.
     for (name, expected) in [("credentials.json", 0o600), ("dev.json", 0o600), ("logs", 0o700)] {
         let mode = fs::metadata(scratch.path().join(".bulkhead").join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, expected, "{name}");

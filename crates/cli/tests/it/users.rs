@@ -107,7 +107,7 @@ async fn an_address_is_taken_however_it_is_written() {
       "type": "urn:bulkhead:problem:already-taken"
     }
     "#);
-    // In another tenant the same address is somebody else.
+    // In another tenant the same address is another user.
     let other = system.tenant().await;
     other.owner.caller.post("/v1/users", &body).await.expect(201);
 }
@@ -253,6 +253,6 @@ async fn tokens_of_an_old_role_or_a_removed_person_stop_working_within_seconds()
     again.caller.get("/v1/users").await.refused(403, "insufficient-permission");
     let refresh = json!({ "refresh_token": removed.refresh_token });
     system.anonymous().post("/v1/auth/refresh", &refresh).await.refused(401, "invalid-credentials");
-    // Nobody else's token was touched.
+    // No other user's token was touched.
     owner.get("/v1/users").await.expect(200);
 }

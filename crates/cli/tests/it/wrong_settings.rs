@@ -24,7 +24,7 @@ fn without(variables: &Variables, name: &str) -> Variables {
     variables.iter().filter(|(other, _)| *other != name).cloned().collect()
 }
 
-/// The settings of further processes: on ports that nobody has.
+/// The settings of further processes: on ports that no other process has.
 fn elsewhere(system: &System) -> Variables {
     let port = || free_port().to_string();
     with(&with(&system.commands(), "BULKHEAD_PORT", &port()), "BULKHEAD_METRICS_PORT", &port())

@@ -14,7 +14,7 @@ fn uuid(id: &str) -> String {
     id.parse::<TenantId>().unwrap().uuid().to_string()
 }
 
-/// The time that a deleted tenant is kept is over, and somebody looks.
+/// The time that a deleted tenant is kept is over, and the job that looks for such tenants is due.
 fn let_time_pass(system: &System, id: &str) {
     system.sql(&format!(
         "UPDATE platform.tenants SET purge_after = now() WHERE id = '{}'; \
@@ -79,7 +79,7 @@ async fn a_deleted_tenant_is_shut_out_at_once_kept_and_brought_back_whole() {
     anybody.post("/v1/auth/refresh", &refresh).await.refused(401, "invalid-credentials");
     neighbour.owner.caller.get("/v1/me").await.expect(200);
 
-    // Who has not seen that it was deleted is told so first, whatever was asked.
+    // An operator whose `If-Match` is from before the deletion is told so first, whatever it has asked for.
     for action in ["suspend", "activate", "restore", "retry"] {
         let call = operator.post_nothing(&format!("{path}/{action}")).header("if-match", read.header("etag"));
         call.await.refused(412, "precondition-failed");
@@ -250,7 +250,8 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
 
 /// Signs a tenant up whose operation has failed for good.
 async fn given_up(system: &System, slug: &str) -> (String, String) {
-    // Nobody claims a job that is not due, and it is as if ten attempts had failed.
+    // The constraint keeps every worker from claiming the job. The update then leaves the job as ten failed attempts
+    // would.
     let operator = system.operator().await;
     system.sql("ALTER TABLE platform.jobs ADD CONSTRAINT none_runs CHECK (kind <> 'provision_tenant' OR state <> 'running') NOT VALID");
     let accepted = operator.post("/v1/admin/tenants", &order(slug)).await.expect(202);

@@ -321,7 +321,7 @@ async fn a_suspended_tenants_credentials_are_refused_within_seconds_until_it_is_
       "version": 3
     }
     "#);
-    // Who logs in is told at once, whatever the node remembers of the tenant.
+    // A user who logs in is told at once, whatever the node remembers of the tenant.
     let login_now = anybody.post("/v1/auth/login", &login(&tenant.owner.password)).await;
     login_now.refused(403, "tenant-suspended");
     let refused = eventually(async || key.caller.get("/v1/me").await, |answer| answer.status != 200).await;
@@ -341,11 +341,11 @@ async fn a_suspended_tenants_credentials_are_refused_within_seconds_until_it_is_
     eventually(by_token, |answer| answer.status != 200).await.refused(403, "tenant-suspended");
     let refused = anybody.post("/v1/auth/login", &login(&tenant.owner.password)).await;
     refused.refused(403, "tenant-suspended");
-    // Only who knows the password learns of it.
+    // Only a caller that knows the password learns of the suspension.
     anybody.post("/v1/auth/login", &login("not the password")).await.refused(401, "login-failed");
     let refresh = json!({ "refresh_token": tenant.owner.refresh_token });
     anybody.post("/v1/auth/refresh", &refresh).await.refused(403, "tenant-suspended");
-    // Nor does a suspension keep anybody logged in.
+    // A suspension keeps no user from logging out.
     let other = anybody.post("/v1/auth/logout", &json!({ "refresh_token": second.at("/refresh_token") }));
     other.await.expect(204);
     neighbour.owner.caller.get("/v1/me").await.expect(200);

@@ -188,7 +188,7 @@ async fn everybodys_month_in_one_file_is_whole_or_visibly_not() {
     system.sql("UPDATE platform.usage_days SET quantity = 'NaN' WHERE day = '2020-02-29'");
     let failed = Raw::send(&system, request.as_bytes()).await;
     assert_eq!(failed.statuses(), [500], "{failed:?}");
-    // Who asks about the file is told of it what can be told without reading anything.
+    // A HEAD request is told about the file what can be told without reading anything.
     let about = billing.call("HEAD", path).unchecked().header("accept", "text/csv").await.expect(200);
     for header in ["content-type", "content-disposition", "content-length", "transfer-encoding"] {
         assert_eq!(about.header(header), file.header(header), "{header}");

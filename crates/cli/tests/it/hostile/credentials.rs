@@ -201,7 +201,7 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
         role: access.operators().role(RoleName::ADMIN),
         session: SessionId::mint(now),
     };
-    // An operator's token opens no tenant, whoever signed it.
+    // An operator's token opens no tenant, even with a good signature.
     let operator = system.anonymous().with_token(&sign(issuer, audience, operator, now));
     operator.get("/v1/users").await.refused(403, "insufficient-permission");
     assert_eq!(operator.get("/v1/me").await.expect(200).at("/tenant"), "null");

@@ -3,7 +3,7 @@
 use super::Aim;
 use crate::support::{Raw, System};
 
-/// Requests that would make a resource, if they were understood as somebody hopes.
+/// Requests that would make a resource, if the server understood them as an attacker hopes.
 fn crooked(authorization: &str) -> Vec<(&'static str, Vec<u8>)> {
     let body = r#"{"name":"smuggled","kind":"x"}"#;
     let length = body.len();

@@ -27,7 +27,7 @@ const IN_FLIGHT: &str = "bulkhead_bytes_in_flight";
 /// What crowds of one tenant may take beside what the process has when it does nothing.
 const SURPLUS: usize = 200 << 20;
 
-/// Content of many short members that takes the most memory for its bytes, where somebody makes a tree of it.
+/// Content of many short members: a program that makes a tree of it needs the most memory for its bytes.
 fn wide_body() -> String {
     let members = vec![r#"{"":0}"#; (256 << 10) / 11].join(",");
     format!(r#"{{"name":"wide","kind":"wide","data":{{"a":[{members}]}}}}"#)
@@ -188,7 +188,7 @@ async fn crowds_of_one_tenant_take_bounded_memory_and_its_neighbour_is_served() 
     };
     tokio::join!(readers_are_cut, is_served(&neighbour, &enough));
     watch.assert_bounded("readers");
-    // They were cut, not answered: nobody has the whole of an answer.
+    // They were cut, not answered: no client has the whole of an answer.
     let mut cut = 0;
     for socket in &mut readers {
         let mut answer = Vec::new();

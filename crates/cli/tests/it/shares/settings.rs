@@ -114,7 +114,8 @@ fn connections(system: &System, login: &str) -> usize {
 }
 
 /// A tenant, and one side of the platform, has its share of the connections and no more; what it wants beyond waits, and is
-/// refused, while the others are served. Nobody has more connections than the settings say, however much is asked.
+/// refused, while the others are served. No process opens more connections than the settings say, however much is
+/// asked.
 async fn connections_to_postgresql(
     system: &'static System,
     tenant: &Tenant<'static>,
@@ -177,7 +178,8 @@ async fn announce(system: &System, authorization: &str, path: &str) -> TcpStream
     socket
 }
 
-/// When all bytes are in use, who is within their share is told that it is our fault. Three parties have more than any two may.
+/// When all bytes are in use, a party that is within its share is told that it is our fault. Three parties together
+/// hold more than any two may.
 async fn content_and_bytes_in_flight(system: &System, tenant: &Tenant<'_>, neighbour: &Tenant<'_>) {
     const IN_FLIGHT: &str = "bulkhead_bytes_in_flight";
     let (mine, theirs) = (tenant.owner.caller.authorization(), neighbour.owner.caller.authorization());

@@ -31,7 +31,7 @@ fn count(text: &str, part: &str) -> usize {
     text.matches(part).count()
 }
 
-/// A request that anybody may make.
+/// A request that any client may make.
 const ALIVE: &str = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +100,7 @@ async fn requests_are_found_however_they_come(system: &System) {
         let statuses = [count(&answer, "HTTP/1.1 201 Created"), count(&answer, "HTTP/1.1 200 OK")];
         assert_eq!(statuses, [1, 1], "cut at {at}: {answer}");
     }
-    // A body that nobody wants ends the connection, and what is behind it is no request.
+    // A body that no operation takes ends the connection, and what is behind it is no request.
     let refused =
         format!("POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{ALIVE}", ALIVE.len());
     let mut socket = connect(system).await;
@@ -109,7 +109,7 @@ async fn requests_are_found_however_they_come(system: &System) {
     assert!(answer.starts_with("HTTP/1.1 405") && count(&answer, "HTTP/1.1 ") == 1, "{answer}");
 }
 
-/// What a client sends who does not want the answer that it gets.
+/// What a client goes on to send after it has got an answer that it did not wait for.
 async fn an_answer_that_comes_before_the_body_ends_the_connection_before_long(system: &System) {
     let tenant = system.tenant().await;
     let create = request(&tenant, "POST /v1/resources");
@@ -303,7 +303,7 @@ async fn requests_that_nobody_can_answer_yet_stay_outside() {
     let ahead = ALIVE.repeat(1_000);
     let send = async |_| {
         let mut socket = reluctant(&system).await;
-        // Nobody reads the answers, so before long nobody reads the requests either.
+        // The client does not read the answers, so before long the server does not read the requests either.
         while let Ok(sent) = timeout(Duration::from_secs(1), socket.write_all(ahead.as_bytes())).await {
             sent.unwrap();
         }
@@ -377,7 +377,7 @@ async fn an_address_has_a_bounded_number_of_requests_without_a_credential() {
     let answers = held.iter_mut().map(|socket| Box::pin(status(socket)));
     let (first, ..) = timeout(PATIENCE, select_all(answers)).await.expect("one is answered");
     assert_eq!(first, "HTTP/1.1 429");
-    // Others are served, and those who show a credential, from there as well.
+    // Other addresses are served, and requests that show a credential are served from this address as well.
     let (email, password) = (&tenant.owner.email, &tenant.owner.password);
     tenant.log_in(email, password).await;
     let from_there = tenant.owner.caller.get("/v1/me").header("x-forwarded-for", "198.51.100.7");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use redis::aio::MultiplexedConnection;
 
-/// Who logs in to Redis, by the command of the product.
+/// The users of Redis, each named after the command of the product that logs in as it.
 const USERS: [&str; 2] = ["api", "worker"];
 
 /// Redis' users, with the password of the default one.

@@ -28,7 +28,7 @@ enum Credential {
     Key(String),
 }
 
-/// Somebody who sends requests, from an address of its own.
+/// A client that sends requests, from an address of its own.
 #[derive(Clone)]
 pub(crate) struct Caller<'a> {
     system: &'a System,
@@ -55,7 +55,7 @@ impl<'a> Caller<'a> {
         Self { credential: Credential::Key(key.to_owned()), ..self.clone() }
     }
 
-    /// The same, from an address that nobody else has.
+    /// The same, from an address that no other caller has.
     pub(crate) fn elsewhere(&self) -> Self {
         Self { credential: self.credential.clone(), ..Self::new(self.system) }
     }

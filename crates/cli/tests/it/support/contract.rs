@@ -63,7 +63,7 @@ impl Operation {
         self.parameters().find(|parameter| parameter["name"] == name)
     }
 
-    /// Whether somebody of a tenant may call it, with the right role.
+    /// Whether a principal of a tenant may call it, with the right role.
     pub(crate) fn is_open_to_tenants(&self) -> bool {
         self.permissions.iter().any(|permission| !permission.starts_with("operator "))
     }
@@ -262,7 +262,7 @@ impl Contract {
             .map_or(value, |target| target.unwrap_or_else(|| panic!("the document has no {}", value["$ref"])))
     }
 
-    /// Fails when an answer to somebody of a tenant does not tell what is left of its limit.
+    /// Fails when an answer to a tenant's principal does not tell what is left of the tenant's limit.
     #[track_caller]
     pub(crate) fn check_limit_headers(&self, method: &str, path: &str, answer: &Answer) {
         let Ok(operation) = self.find(method, path) else { return };
@@ -270,7 +270,7 @@ impl Contract {
         let not_admitted = ["tenant-mismatch", "tenant-suspended"].contains(&code.as_str());
         if operation.is_for_tenants() && answer.status != 401 && !not_admitted {
             let headers = [answer.header("ratelimit-policy"), answer.header("ratelimit")];
-            // An operator, or an address that has to wait before anybody asks whose credential it sends.
+            // An operator, or an address that has to wait before the credential that it sends is looked up.
             let of_no_tenant = [403, 429].contains(&answer.status) && headers == ["", ""];
             let limited = headers.iter().all(|header| header.starts_with("\"tenant\";"));
             assert!(limited || of_no_tenant, "{method} {path}: {answer:#?}");

@@ -33,7 +33,7 @@ use bulkhead_domain::{Clock, SystemClock, TenantId};
 /// tests are busy.
 const SECONDS: Duration = Duration::from_secs(40);
 
-/// Fourteen characters that nobody else has: the random part of an id.
+/// Fourteen characters that no other test has: the random part of an id.
 pub(crate) fn unique() -> String {
     let id = TenantId::mint(SystemClock.now()).to_string();
     id.chars().skip(id.len() - 14).collect()

@@ -146,7 +146,7 @@ impl Drop for Service {
             thread::sleep(Duration::from_millis(20));
         }
         if let (Ok(None), Ok(pid)) = (self.child.try_wait(), i32::try_from(self.child.id())) {
-            // Whoever is gone by now needs no signal.
+            // A process that is gone by now needs no signal.
             let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         let _status = self.child.wait();

@@ -357,7 +357,7 @@ impl System {
         reqwest::get(url).await.unwrap().json().await.unwrap()
     }
 
-    /// Somebody without a credential.
+    /// A caller without a credential.
     pub(crate) fn anonymous(&self) -> Caller<'_> {
         Caller::new(self)
     }
@@ -392,8 +392,8 @@ fn password_of(redis: &Redis) -> String {
     url.split(['/', ':', '@']).nth(4).unwrap().to_owned()
 }
 
-/// A loopback port that nobody has and nobody is given: it is below those that the system hands out by itself, to outgoing
-/// connections and to servers that ask for any, and this process takes each once.
+/// A loopback port that no process has, and that the system gives to none: it is below those that the system hands
+/// out by itself, to outgoing connections and to servers that ask for any. This process takes each port once.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u32 = 10_000;
     const PORTS: u32 = 22_000;

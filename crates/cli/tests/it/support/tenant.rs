@@ -102,7 +102,7 @@ impl<'a> Tenant<'a> {
         self.log_in(&email, &password).await
     }
 
-    /// Logs somebody of this tenant in, again.
+    /// Logs a user of this tenant in, again.
     pub(crate) async fn log_in(&self, email: &str, password: &str) -> Person<'a> {
         log_in(self.system, &self.slug, email, password).await
     }
