@@ -63,8 +63,8 @@ pub(crate) fn resident_mb(pid: u32) -> f64 {
     field(&status, "VmRSS:")
 }
 
-/// Megabytes that a server's processes have written to and share with nobody (`RssAnon`), of those that call themselves
-/// so.
+/// Megabytes that a server's processes have written to and share with no other process (`RssAnon`), counted over the
+/// processes whose command line begins with `name`.
 pub(crate) fn anonymous_mb(server: u32, name: &str) -> f64 {
     let ours =
         processes().filter(|process| process.is_of(&[server]) && process.file("cmdline").starts_with(name));

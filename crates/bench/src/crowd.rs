@@ -1,7 +1,7 @@
-//! A crowd: many clients of one tenant, or of nobody, that ask for as much as they can.
+//! A crowd: many clients of one tenant, or of none, that ask for as much as they can.
 //!
-//! Written on sockets, because what a crowd does no HTTP client does: it sends and does not read, or reads as slowly as it may.
-//! Its clients are threads that end with the crowd.
+//! Written on sockets, because no HTTP client does what a crowd does: it sends and does not read, or reads as slowly
+//! as it may. Its clients are threads that end with the crowd.
 
 use std::{
     io::{Read as _, Write as _},
@@ -86,7 +86,7 @@ impl Client {
         }
     }
 
-    /// Asks once; the connection, if it can be asked again.
+    /// Asks once. Returns the connection, if it can be asked on again.
     fn ask(&self, mut stream: TcpStream, request: &[u8], stop: &AtomicBool) -> Result<Option<TcpStream>> {
         stream.write_all(request)?;
         match self.reader {

@@ -1,8 +1,8 @@
 //! `make bench`: the product beside the limits of what it is made of.
 //!
 //! Every figure is a ratio from one run on one machine: what the product does, by what PostgreSQL, the HTTP library or
-//! OpenSSL do alone with the same work. README.md has the goals and the record of what was tried. Refuses servers that hold
-//! anything, so it cannot harm or measure anybody's data.
+//! OpenSSL do alone with the same work. README.md has the goals and the record of what was tried. Refuses servers
+//! that hold anything, so it can neither harm nor measure data that is not its own.
 
 mod cpu;
 mod crowd;

@@ -1,21 +1,22 @@
 //! What an installation needs beyond the machine that was measured: processors, memory and money, by tenants and requests.
 //!
 //! Owns the constants: what was measured (README.md tells how), what a cell may be used for, and list prices. The tests hold
-//! the model against the record of measurements. Refuses to size a database for more than [`CELL_TENANTS`]: who has more has
-//! more cells.
+//! the model against the record of measurements. Refuses to size a database for more than [`CELL_TENANTS`]: an
+//! installation with more tenants has more cells.
 
 use std::fmt::Write as _;
 
 /// Tenants in one database, at most: what the catalog, migrations and the memberships of roles are built for.
 const CELL_TENANTS: u64 = 10_000;
-/// Processor time of a read, in µs, with 1,000 tenants and enough load to keep everyone busy, from `/proc` (`bench hold`).
+/// Processor time of a read, in µs, with 1,000 tenants and enough load to keep all processes busy, from `/proc`
+/// (`bench hold`).
 const API_US: f64 = 163.0;
 const POSTGRES_US: f64 = 170.0;
 const REDIS_US: f64 = 23.0;
 const WORKER_US: f64 = 6.0;
 /// What a write takes of the API and of PostgreSQL, by what a read takes.
 const WRITE: f64 = 2.0;
-/// By tenants^-this requests get slower, when all tenants are asked for alike.
+/// The exponent of requests/s ~ tenants^-a, when all tenants are asked for alike.
 const SLOWDOWN: f64 = 0.045;
 /// What a backend keeps for a tenant whose keys and resources it has read, in kB: tables, indexes, statements.
 const KB_PER_TENANT: f64 = 45.0;

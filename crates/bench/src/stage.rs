@@ -217,7 +217,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Builds some tenants that nobody will ask for; how many seconds the building took.
+    /// Builds some tenants that no load will ask for. Returns how many seconds the building took.
     pub(crate) async fn build_more(&self, tenants: usize) -> Result<f64> {
         let builder = self.builder()?;
         let mut seconds = 0.0;
@@ -227,7 +227,8 @@ impl Stage {
         Ok(seconds)
     }
 
-    /// Signs tenants up for schemas that were built ahead; how many seconds each took: the order, and moving in.
+    /// Signs tenants up for schemas that were built ahead. Returns how many seconds each sign-up took: the order, and
+    /// moving in.
     pub(crate) async fn sign_up(&self, tenants: usize) -> Result<Vec<f64>> {
         let builder = self.builder()?;
         for _ in 0..tenants {
@@ -430,7 +431,7 @@ impl Builder {
         Ok(())
     }
 
-    /// A tenant in service; how many seconds the building took.
+    /// Puts one more tenant into service. Returns its id, and how many seconds the building took.
     async fn tenant(&self, number: usize) -> Result<(TenantId, f64)> {
         let id = self.order(number, Some(TenantId::mint(SystemClock.now()))).await?;
         let begun = Instant::now();

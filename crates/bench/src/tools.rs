@@ -54,8 +54,8 @@ pub(crate) struct Latency {
     pub(crate) p99: f64,
 }
 
-/// The program at a path that can leave steps out. Any other would be measured with all of them, and every step would
-/// seem to cost nothing.
+/// The program at a path that can leave steps out. Any other program would be measured with all steps, and every step
+/// would seem to cost nothing.
 pub(crate) fn built_for_ablation(path: &str) -> Result<PathBuf> {
     let program = fs::read(path).with_context(|| format!("cannot read {path}"))?;
     let switch = bulkhead_ablation::VARIABLE.as_bytes();
@@ -71,8 +71,8 @@ pub(crate) fn has_oha() -> bool {
 }
 
 /// oha, sending a fixed number of requests a second whether or not earlier ones are answered (open loop): a request's time
-/// begins when it was due, so a stall counts for everybody it has kept waiting. Without a number as many as there are
-/// answers (closed loop). Fails when an answer was no success.
+/// begins when it was due, so a stall counts for every request that it has kept waiting. Without a number the rate is
+/// that of the answers (closed loop). Fails when an answer was no success.
 pub(crate) fn oha(url: &str, key: &str, per_second: Option<f64>, slice: Duration) -> Result<Latency> {
     let rate =
         per_second.map(|number| ["--latency-correction".to_owned(), "-q".to_owned(), format!("{number:.0}")]);

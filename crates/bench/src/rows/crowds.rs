@@ -37,7 +37,7 @@ struct Kind {
     letter: char,
     what: &'static str,
     clients: Vec<Client>,
-    /// Credentials that its tenant takes back meanwhile.
+    /// Credentials of its tenant that are revoked meanwhile.
     revocations_per_minute: u32,
     /// A process that computes meanwhile and has nothing to do with us.
     has_stranger: bool,
@@ -55,7 +55,8 @@ impl Kind {
     }
 }
 
-/// Takes credentials of a tenant back, by the door that its requests use, until it is dropped; why it could not.
+/// Revokes credentials of a tenant, by the door that its requests use, until it is dropped. Returns only when it
+/// could not, with the reason.
 async fn revoke(stage: &Stage, tenant: &Tenant, per_minute: u32) -> anyhow::Error {
     const PER_SECOND: u32 = 10;
     let some = per_minute / 60 / PER_SECOND;

@@ -22,7 +22,8 @@ pub(crate) fn latency(stage: &Stage, effort: Effort) -> Result<Vec<Row>> {
     let slices = (0..effort.pairs)
         .map(|_| oha(&url, &tenant.key, Some(most * LOAD), effort.slice * 2))
         .collect::<Result<Vec<_>>>()?;
-    // The same of PostgreSQL alone: what this machine does to slow answers whoever gives them.
+    // The same of PostgreSQL alone: how much of the slow answers is the doing of this machine, whichever server gives
+    // them.
     let (admin, read) = (stage.db.admin_url(), limit(stage)?);
     let bare_most = pgbench(&admin, &read, effort.slice)?.per_second;
     let bare = (0..effort.pairs)

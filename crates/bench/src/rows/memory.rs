@@ -24,7 +24,8 @@ const USES: usize = 5;
 pub(crate) async fn backends(stage: &mut Stage, effort: Effort, threads: f64) -> Result<Vec<Row>> {
     stage.serve().await?;
     let tenants = stage.tenants.len().min(2_000);
-    // In turns: a tenant that is asked for several times at once is given several backends, which is not the matter here.
+    // In turns: a tenant that is asked for several times at once is given several backends, which is not what is
+    // measured here.
     let sequence: Vec<usize> = (0..USES).flat_map(|_| 0..tenants).collect();
     let path = script(stage.scratch(), "sweep.lua", &wrk_script(&stage.tenants, &sequence, Request::Read))?;
     let anonymous = |stage: &Stage| cpu::anonymous_mb(stage.postgres_pid(), "postgres: bulkhead_tenant");
@@ -40,7 +41,7 @@ pub(crate) async fn backends(stage: &mut Stage, effort: Effort, threads: f64) ->
         left -= wrk(&stage.url(), &path, effort.slice)?.requests;
     }
     let grown = anonymous(stage) - before;
-    // Without the product's own backends, the one below is the only one.
+    // The product's own backends end here, so the backend below is the only one.
     stage.stop();
     let options = PoolOptions { statements: STATEMENTS as usize, ..TestDb::pool_options(1) };
     let one = stage.db.db_with(options, timeouts())?;

@@ -41,7 +41,7 @@ pub(crate) async fn steps(stage: &Stage, effort: Effort, program: &Path) -> Resu
     }
     let logging = Program { log: "info", ..usual };
     prices.push(price(stage, effort, &path, "a line in the log", logging, usual).await?);
-    // Whoever opens no walls has to be in this tenant from the start of the session.
+    // A program that opens no walls has to be in this tenant's role and schema from the start of the session.
     let schema = &tenant.schema;
     let inside = format!(
         "ALTER ROLE bulkhead_tenant SET role = {schema}; ALTER ROLE bulkhead_tenant SET search_path = {schema}"

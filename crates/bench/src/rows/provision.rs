@@ -52,7 +52,7 @@ pub(crate) async fn provisioning(stage: &Stage, few: Option<&Stage>, effort: Eff
     Ok(rows)
 }
 
-/// Schemas of nobody, as psql would be fed them: a role, a schema, what is in it, one transaction each.
+/// Schemas that belong to no tenant, as statements for psql: a role, a schema, what is in it, one transaction each.
 fn statements(schemas: usize) -> String {
     let mut sql = String::new();
     for _ in 0..schemas {
