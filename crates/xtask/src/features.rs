@@ -1,4 +1,4 @@
-//! Checks what the manifest says that the product does not have.
+//! Checks that the product does not have what the manifest says it does not have.
 //!
 //! A feature is on when any crate of the build turns it on: `default-features = false` in our manifest does not keep a
 //! library of another crate from bringing them all. So what cargo has resolved is looked at, over the whole workspace, which

@@ -1,4 +1,4 @@
-//! Checks who may depend on whom. The manifests state the graph and drift one convenient line at a time;
+//! Checks which crate may depend on which. The manifests state the graph and drift one convenient line at a time;
 //! this is the graph as it was meant, and `crates/README.md` says why.
 
 use std::collections::{BTreeMap, BTreeSet};

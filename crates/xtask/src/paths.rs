@@ -126,7 +126,7 @@ fn names(kind: Kind, text: &str) -> Vec<(usize, String)> {
 
 fn may_be_path(name: &str) -> bool {
     let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-/<>{}*,".contains(c));
-    // One that begins with a slash is an address, or a place on somebody's machine.
+    // A name that begins with a slash is an address of the API, or a place on one machine.
     let is_relative = !name.starts_with('/') && !name.starts_with("..");
     let is_file = ENDINGS.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending));
     is_plain && is_relative && (is_file || (name.contains('/') && name != "/"))

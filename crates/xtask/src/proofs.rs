@@ -1,4 +1,4 @@
-//! Checks who may say that something is proven.
+//! Checks which files may say that something is proven.
 //!
 //! `Proven::on` turns any tenant's id into the right to open that tenant's data, and `Authority` is the right to open the
 //! platform's own tables. The compiler cannot tell a credential that was verified from one that was not, so the files that
@@ -84,7 +84,7 @@ const DISGUISES: [&str; 9] = [
 /// What may have no other name either.
 const NO_ALIAS: [&str; 3] = ["= Proven", "= Evidence", "= Authority"];
 
-/// One line for each proof that a file may not make, and for each leave that no file takes.
+/// One line for each proof that a file makes without leave, and for each leave that no file uses.
 pub(crate) fn violations(root: &Path) -> anyhow::Result<Vec<String>> {
     let crates = root.join("crates");
     let (mut found, mut taken) = (Vec::new(), BTreeSet::new());
@@ -171,7 +171,7 @@ fn misplaced_evidence(path: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Leaves that are not taken any more.
+/// Leaves that no file uses any more.
 fn needless(taken: &BTreeSet<Leave>) -> Vec<String> {
     let mut found = Vec::new();
     for (begin, kinds) in MAY_SAY {

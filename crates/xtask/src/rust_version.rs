@@ -1,4 +1,4 @@
-//! Checks that the Rust version stands the same everywhere it has to be written. `rust-version` in the root
+//! Checks that every place which has to name the Rust version names the same one. `rust-version` in the root
 //! Cargo.toml is the pin; a `rust-toolchain.toml` would be a second one.
 
 use std::fs;

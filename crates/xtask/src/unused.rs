@@ -1,4 +1,5 @@
-//! Checks that what the manifests name is used: a dependency that is not costs time in every build, and a reader a question.
+//! Checks that what the manifests name is used: an unused dependency costs time in every build, and makes a reader
+//! ask what it is for.
 //!
 //! A library is used where its name begins a path (`serde::`, `use url;`) in the code that the kind of its entry is for:
 //! `src/` for normal ones, all targets for those of tests, the build script for those of builds. Refuses to guess: one that is
