@@ -184,8 +184,9 @@ macro_rules! common {
             self.call.page(page, id, view)
         }
 
-        /// The answer that the request's `Idempotency-Key` was given before, if it was: a look ahead of work that is dear and
-        /// would be for nothing. Whether the request is answered now is still for [`Self::write`] to say.
+        /// The answer that the request's `Idempotency-Key` was given before, if it was given one. A handler asks for
+        /// it ahead of expensive work, which a repeated request does not need. Whether the request is answered now is
+        /// still for [`Self::write`] to say.
         pub async fn answered(&self, tx: &mut $tx) -> Result<Option<Answer>, ApiError> {
             self.call.once().answered(tx).await
         }
@@ -227,8 +228,9 @@ impl TenantCall {
         &self.call.state
     }
 
-    /// Counts what the transaction does, in the meter's unit: it is billed when that is committed, once, whatever becomes of the
-    /// answer and however often that is given again. A quantity that is not whole fails for a meter of whole things.
+    /// Counts what the transaction does, in the meter's unit. The quantity is billed once, when the transaction is
+    /// committed, whatever becomes of the answer and however often the answer is given again. For a meter of whole
+    /// things, a quantity that is not whole is an error.
     pub async fn count(
         &self,
         tx: &mut TenantTx,
@@ -238,17 +240,18 @@ impl TenantCall {
         Ok(usage::count(tx, meter, quantity).await?)
     }
 
-    /// Counts what the request does beside being one, in the meter's unit and in the minute in which the request began. It is
-    /// stored with the request's own usage before the answer is sent, and billed when the request is: one that is refused
-    /// (401, 403, 429) or that we fail to answer (from 500 on) counts nothing. What a write has done belongs into
-    /// [`Self::count`]. What one request counts of a meter ends at [`Quantity::MAX`].
+    /// Counts what the request does beside being a request, in the meter's unit and in the minute in which the
+    /// request began. The quantity is stored with the request's own usage before the answer is sent, and billed when
+    /// the request is: a request that is refused (401, 403, 429) or that we fail to answer (from 500 on) counts
+    /// nothing. What a write has done belongs into [`Self::count`]. The sum that one request counts of a meter is at
+    /// most [`Quantity::MAX`].
     pub fn count_request(&self, meter: MeterName, quantity: Quantity) {
         self.call.context.count(meter, quantity);
     }
 
-    /// Reads with one statement: from a connection's second time on the whole transaction is one message. A second statement
-    /// fails; [`Self::snapshot`] takes several. Let `work` return what the query returns, so that the compiler knows the
-    /// type of its error.
+    /// Reads with one statement. On a connection that has run the statement before, the whole transaction is one
+    /// message. A second statement fails; [`Self::snapshot`] takes several. Let `work` return what the query returns,
+    /// so that the compiler knows the type of its error.
     pub async fn read<T, E>(
         &self,
         work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, E>,

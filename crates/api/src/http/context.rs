@@ -79,7 +79,7 @@ pub(crate) struct Context {
     waited: Cell<Duration>,
     /// Since when the body is waited for.
     waiting_since: Cell<Option<Instant>>,
-    /// How long the request has waited for others of its tenant, once it had come.
+    /// How long the request has waited for others of its tenant, after all of it had come.
     pub(crate) queued: Cell<Duration>,
     /// The request's place among those in flight, with the bytes that it holds.
     pub(crate) entered: RefCell<Option<Entered>>,
@@ -117,7 +117,8 @@ impl Context {
         }
     }
 
-    /// Counts beside the request. What one request counts of a meter ends at [`Quantity::MAX`].
+    /// Counts a quantity beside the request itself. The sum that one request counts of a meter is at most
+    /// [`Quantity::MAX`].
     pub(crate) fn count(&self, meter: MeterName, quantity: Quantity) {
         let mut counted = self.counted.borrow_mut();
         match counted.iter_mut().find(|(known, _)| *known == meter) {

@@ -206,7 +206,7 @@ async fn end_of(mut stop: watch::Receiver<bool>, usage_ended: impl Future<Output
     }
 }
 
-/// Brings what PostgreSQL has not confirmed of the process's usage to it.
+/// Sends PostgreSQL the usage of the process that PostgreSQL has not confirmed, within [`USAGE_AT_THE_END`].
 async fn finish_usage(shared: &Shared) {
     let left = shared.usage.finish(USAGE_AT_THE_END).await;
     if left > 0 {

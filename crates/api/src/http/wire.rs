@@ -208,7 +208,7 @@ impl Line {
     /// Nothing is read until [`Self::wake_reader`], or until the socket has something if it is watched.
     fn pause(&self, cx: &Context<'_>, is_watched: bool) -> Poll<io::Result<()>> {
         match &mut *self.waker.borrow_mut() {
-            // One that wakes the same task is kept.
+            // A waker that wakes the same task is kept.
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
@@ -287,7 +287,8 @@ impl Wire {
                 return Poll::Ready(Ok(()));
             }
             if is_whole || self.held.len() > HEAD_LIMIT {
-                // The library refuses a head for its size (431) once it has seen 128 KiB of it; which, no longer matters.
+                // The library refuses a head for its size (431) once it has seen 128 KiB of it. Which bytes those are
+                // no longer matters.
                 buf.initialize_unfilled().fill(b'a');
                 buf.advance(buf.remaining());
                 return Poll::Ready(Ok(()));
@@ -301,7 +302,7 @@ impl Wire {
             if read.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            // A whole head and nothing else is the usual thing, and is where it belongs.
+            // A read usually brings a whole head and nothing else. Then the head is in the library's buffer already.
             let is_usual = self.held.is_empty() && !is_blank(read.first()) && read.len() <= HEAD_LIMIT;
             if is_usual && end_of_head(read, 0) == Some(read.len()) {
                 self.due_at = None;
@@ -352,7 +353,7 @@ impl Wire {
         }
     }
 
-    /// Passes on what is held, up to `most`; how much that was.
+    /// Passes on what is held, up to `most` bytes. Returns how many bytes that was.
     fn pass_on(&mut self, most: usize, buf: &mut ReadBuf<'_>) -> usize {
         let length = most.min(self.held.len()).min(buf.remaining());
         buf.put_slice(self.held.get(..length).unwrap_or_default());
@@ -435,7 +436,7 @@ impl Pace {
         (self.written, self.blocked, self.blocked_since) = (0, Duration::ZERO, None);
     }
 
-    /// Notes an attempt to write; whether the reader keeps up.
+    /// Notes an attempt to write. Returns whether the reader keeps up.
     fn note(&mut self, attempt: &Poll<io::Result<usize>>) -> bool {
         match attempt {
             Poll::Pending => {

@@ -114,7 +114,7 @@ async fn take<T: RequestBody>(
             read_json(&bytes, content_limit)
         }
     };
-    // The thread gives way to those that serve, so it is slow while they are busy. That time is not billed.
+    // A thread beside the serving ones gives way to them, so it is slow while they are busy. That time is not billed.
     context.queued.set(begun.elapsed());
     value
 }

@@ -75,7 +75,7 @@ impl Chunks {
         Found::More
     }
 
-    /// Passes over data; how many of so many bytes are.
+    /// Passes over the data of a chunk. Returns how many of the next `bytes` bytes are data.
     fn skip(&mut self, bytes: usize) -> usize {
         let skipped = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes);
         self.size -= skipped as u64;
