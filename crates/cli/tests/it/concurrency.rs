@@ -21,13 +21,13 @@ async fn a_change_to_what_one_has_not_read_is_refused() {
         owner.patch(path, &change).header("if-match", "\"v99\"").await.refused(412, "precondition-failed");
         let now = owner.get(path).await.expect(200);
         assert_eq!(now.at("/version"), "2");
-        // Nothing is left to change, which is no change.
+        // The thing is as the change wants it already, so there is no new version.
         let unchanged = owner.patch(path, &change).header("if-match", "*").await.expect(200);
         assert_eq!((unchanged.at("/version"), unchanged.header("etag")), ("2".to_owned(), "\"v2\""));
         owner.delete(path).header("if-match", "\"v2\"").await.expect(204);
     }
     let stale = owner.delete(&format!("/v1/users/{}", tenant.owner.id)).header("if-match", "\"v7\"").await;
-    // What may not be done at all is told before what was read too long ago.
+    // A refusal for what may never be done comes before the refusal for a version that is out of date.
     stale.refused(409, "last-owner");
 }
 
@@ -86,7 +86,8 @@ async fn without_a_version_the_last_change_wins_and_no_change_is_refused() {
             );
         }
         let now = caller.get(path).await.expect(200);
-        // Each has made a version of its own, unless it found what it wanted; the last version is what there is.
+        // Each request has made a version of its own, unless the thing was already as the request wanted it. The last
+        // version is what there is.
         let last =
             answers.iter().max_by_key(|answer| answer.at("/version").parse::<usize>().unwrap()).unwrap();
         assert_eq!(now.json(), last.json());
@@ -101,7 +102,8 @@ async fn without_a_version_the_last_change_wins_and_no_change_is_refused() {
             answer.refused(404, "not-found");
         }
     }
-    // With a version: one, and the others are told that it has changed. A deleted one is gone for all.
+    // With a version in the request, one request succeeds and the others are told that the thing has changed. A
+    // deleted thing is gone for all.
     let path = format!("/v1/resources/{}", tenant.resource("another").await);
     let change = |which: usize| json!({ "name": format!("change {which}") });
     let answers = at_once(20, |which| match which % 2 {

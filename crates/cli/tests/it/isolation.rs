@@ -64,7 +64,8 @@ fn readers() -> Vec<Reader> {
     ]
 }
 
-/// When furnished tenants have used something. Before there were any, so nothing else is in it.
+/// The month in which furnished tenants have used something. It is before any tenant existed, so it has no other
+/// usage.
 const PERIOD: &str = "2026-03";
 
 /// Operations that make something, which is the caller's own by construction: what they make is looked for in the
@@ -215,7 +216,7 @@ fn platform_rows(tenant: &Tenant<'_>) -> String {
 #[tokio::test]
 async fn whatever_a_tenant_reads_is_its_own() {
     let system = System::shared().await;
-    // Lists are in the order of time, one way or the other: what is ours lies between what is theirs.
+    // Lists are in the order of time, upwards or downwards, so our rows lie between those of the two other tenants.
     let (before, ours, after) = (furnished(system).await, furnished(system).await, furnished(system).await);
     let table = readers();
     let covered: BTreeSet<&str> = table.iter().map(|(id, ..)| *id).collect();
@@ -236,7 +237,7 @@ async fn whatever_a_tenant_reads_is_its_own() {
         let operation = system.contract.operation(id);
         let path = format!("{}{query}", operation.path);
         let seen = ours.tenant.owner.caller.get(&path).await.expect(200);
-        // There is something to see, or nothing would be proven by what is missing.
+        // The answer shows our own text: without it, the absence of the others would prove nothing.
         assert!(seen.body.contains(&own(&ours)), "{id}: {}", seen.body);
         for mark in [&before, &after].iter().flat_map(|theirs| theirs.marks()) {
             assert!(!seen.body.contains(mark), "{id} shows {mark}: {}", seen.body);
@@ -268,7 +269,7 @@ async fn at_their_place_in_the_order(
         assert!(theirs.marks().iter().all(|mark| !data.contains(mark)), "{}: {data}", operation.id);
         shows_ours |= data.contains(&own(ours));
     }
-    // From one side or the other there is something to see.
+    // From the place of one of the two other tenants, our own rows are to be seen.
     assert!(shows_ours, "{}", operation.id);
 }
 

@@ -39,7 +39,7 @@ fn remaining(answer: &Answer) -> u32 {
     left.split(';').next().unwrap().parse().unwrap()
 }
 
-/// Sends requests eight at a time; those that were let in, and one that was not.
+/// Sends requests eight at a time. Returns how many were let in, and the last answer to one that was not.
 async fn flood<'a>(requests: usize, call: impl Fn() -> Call<'a>) -> (u128, Option<Answer>) {
     let (mut admitted, mut refused) = (0, None);
     for _ in 0..requests.div_ceil(8) {
@@ -57,7 +57,8 @@ async fn flood<'a>(requests: usize, call: impl Fn() -> Call<'a>) -> (u128, Optio
     (admitted, refused)
 }
 
-/// One that was not let in, of a bucket that was empty a moment ago: the more slowly the machine works, the more has flowed in.
+/// A request that is refused, of a bucket that was empty a moment ago. Several are sent, because the more slowly the
+/// machine works, the more tokens have flowed in.
 async fn refused_soon<'a>(call: impl Fn() -> Call<'a>) -> Answer {
     let (admitted, refused) = flood(40, call).await;
     refused.unwrap_or_else(|| panic!("{admitted} were let in")).refused(429, "rate-limited")
@@ -143,7 +144,7 @@ async fn guesses(system: &System) {
     guesser.post("/v1/auth/login", &login(&tenant)).await.expect(200);
     guesser.with_key(&key.text).get("/v1/me").await.expect(200);
     let start = Instant::now();
-    // Many more than are let through: what is over is owed, and paid back for a minute.
+    // Many more than are let through: the address owes what is over, and pays it back for a minute.
     let (admitted, refused) =
         flood(3 * FAILURES as usize, || guesser.with_key("bh_test_guess").get("/v1/me")).await;
     assert!(u128::from(FAILURES) <= admitted && admitted <= at_most(FAILURES, start), "{admitted}");
@@ -241,7 +242,7 @@ fn expired(system: &System, tenant: &Tenant<'_>) -> String {
 
 async fn what_is_no_guess(system: &System) {
     let (company, tenant) = (system.anonymous(), create_tenant(system, "enterprise").await);
-    // What a deleted tenant's programs and people go on with was good.
+    // The programs and people of a deleted tenant go on using credentials that were good once: those are no guesses.
     let deleted = create_tenant(system, "enterprise").await;
     let key = deleted.key(RoleName::DEVELOPER).await;
     system.operator().await.delete(&format!("/v1/admin/tenants/{}", deleted.id)).await.expect(200);
@@ -380,7 +381,7 @@ async fn a_tenants_bucket(system: &System) {
     let elsewhere = tenant.owner.caller.elsewhere();
     let (_, refused) = flood(16, || elsewhere.get("/v1/resources")).await;
     assert_eq!(refused.unwrap().code(), "rate-limited");
-    // One that names another tenant beside its credential is refused, and counts like any other.
+    // A request that names another tenant than its credential's is refused, and counts like any other request.
     refused_soon(|| owner.get("/v1/me").header("x-tenant-id", &neighbour.id)).await;
     neighbour.owner.caller.get("/v1/me").await.expect(200);
 }
@@ -395,7 +396,7 @@ async fn requests_in_flight(system: &System) {
     );
     let hang = || Raw::send_and_wait(system, head.as_bytes(), 2 * TIMEOUT);
     let look = async || {
-        // One that asks too early takes the place of one that is to hang.
+        // A request that is sent too early would take the place of one that is to hang.
         tokio::time::sleep(TIMEOUT / 4).await;
         let me = async || tenant.owner.caller.get("/v1/me").await;
         let refused = eventually(me, |answer| answer.status != 200).await;

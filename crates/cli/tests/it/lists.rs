@@ -56,7 +56,8 @@ async fn every_list_is_the_same_in_many_pages_and_in_one() {
         let query = if list.takes("period") { format!("period={}&", this_month()) } else { String::new() };
         let path = format!("{}?{query}", list.path);
         if list.is_for_operators() {
-            // Others sign up meanwhile; those that were there are there once.
+            // Other tests sign tenants up meanwhile. Each tenant is listed once, and the one that was there before is
+            // among them.
             let rows = walk(&operator, &format!("{path}limit=50")).await;
             let ids: Vec<&str> =
                 rows.iter().map(|row| row.get("tenant").unwrap_or(&row["id"]).as_str().unwrap()).collect();
@@ -98,7 +99,8 @@ async fn what_is_there_at_the_first_page_is_shown_once_whatever_comes_and_goes()
         seen.extend(rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()));
         let Some(cursor) = page.json()["next_cursor"].as_str().map(ToOwned::to_owned) else { break };
         if seen.len() == 2 {
-            // Begun earlier than anything and committed only now; and one that is newer than all.
+            // One row that was begun before all others and is committed only now, and one that is newer than all
+            // others.
             insert("00000000-0000-7000-8000-000000000001");
             insert("ffffffff-ffff-7fff-bfff-ffffffffffff");
             owner.delete(&format!("/v1/resources/{}", there[0])).await.expect(204);

@@ -67,7 +67,7 @@ async fn an_operation_is_refused_exactly_when_the_role_lacks_its_permission() {
     assert_eq!(tenant.rows(), rows);
 }
 
-/// As a row of a newer version may say, beside which this one runs for a while.
+/// A row may name such a role when a newer version, beside which this one runs for a while, has written it.
 #[tokio::test]
 async fn a_role_that_is_not_known_opens_nothing_and_breaks_nothing() {
     let system = System::shared().await;
@@ -97,7 +97,7 @@ async fn a_role_that_is_not_known_opens_nothing_and_breaks_nothing() {
     let (user, its_key) = (format!("/v1/users/{}", person.id), format!("/v1/api-keys/{}", key.id));
     assert_eq!(admin.caller.get(&user).await.expect(200).at("/role"), "auditor");
     assert_eq!(admin.caller.get(&its_key).await.expect(200).at("/role"), "auditor");
-    // What it holds where it is known cannot be said here: it takes an owner to take it away.
+    // This program cannot say what the role holds where it is known, so only an owner may remove those who have it.
     for path in [&user, &its_key] {
         admin.caller.delete(path).await.refused(403, "role-not-grantable");
         tenant.owner.caller.delete(path).await.expect(204);

@@ -228,7 +228,7 @@ async fn the_log_tells_who_has_asked_and_from_where() {
         (&tenant.owner.caller, "/v1/me", Some(tenant.owner.id.as_str())),
         (&key.caller, "/v1/me", Some(&key.id)),
         (&operator, "/v1/me", Some(&operator.get("/v1/me").await.at("/subject"))),
-        // Refused, which is what one looks for.
+        // A refused request is what a person looks for in the log.
         (&key.caller, "/v1/users", Some(&key.id)),
         (&system.anonymous(), "/v1/me", None),
         (&system.anonymous().with_key("bh_test_guess"), "/v1/me", None),

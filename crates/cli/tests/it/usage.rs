@@ -52,7 +52,7 @@ async fn the_report_equals_what_was_done_to_the_last_request_and_byte() {
     reader.get("/v1/nothing").await.expect(404);
     reader.get("/v1/jobs").header("x-tenant-id", "another").await.expect(400);
     system.anonymous().get("/v1/me").await.expect(401);
-    // When the last one is counted, what should not be billed would be, too.
+    // By the time this last request is counted, the requests above would be counted too, if they were billed.
     count(&owner.get("/v1/me").await.expect(200), "");
 
     let path = format!("/v1/admin/tenants/{}/usage/report?period={period}", tenant.id);
@@ -212,7 +212,8 @@ async fn usage_over_time_adds_up_to_the_report() {
     "#);
 }
 
-/// Another release has counted a meter, or a part of the program that was taken out; and a person has written what is no meter.
+/// The meters of another release, or of a part of the program that was taken out, and a name that a person has
+/// written and that is no meter.
 #[tokio::test]
 async fn meters_that_this_program_does_not_know_are_shown() {
     let system = System::shared().await;

@@ -61,7 +61,7 @@ async fn a_deleted_tenant_is_shut_out_at_once_kept_and_brought_back_whole() {
       "version": 3
     }
     "#);
-    // Again, it is deleted as it was; what was read before is out of date.
+    // A second deletion changes nothing. A version that was read before the first one is out of date.
     let again = operator.delete(&path).await.expect(200);
     assert_eq!((again.json(), again.header("etag")), (deleted.json(), deleted.header("etag")));
     operator.delete(&path).header("if-match", read.header("etag")).await.refused(412, "precondition-failed");
@@ -139,7 +139,7 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
     let operator = system.operator().await;
     let key = tenant.key(RoleName::DEVELOPER).await;
     tenant.resource("a thing").await;
-    // Whatever Redis has of a tenant has an end, and not far away.
+    // Every key that Redis has of a tenant expires within minutes.
     for _ in 0..20 {
         key.caller.get("/v1/me").await.expect(200);
     }
@@ -162,7 +162,7 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
     let gone = async || operator.get(&path).await.expect(200);
     let purged = eventually(gone, |answer| answer.at("/purged_at") != "null").await;
     let mut shown = purged.clone();
-    // How much there was to remove beside the rows differs a little.
+    // How much there was to remove beside the rows differs a little from run to run.
     let mut body = purged.json();
     for counted in ["bytes", "revocations", "jobs", "scaling"] {
         assert!(body["receipt"][counted].is_u64(), "{}", purged.show());
@@ -305,7 +305,8 @@ async fn a_tenant_whose_building_has_failed_is_tried_again_or_withdrawn() {
         json!({ "tenant": slug, "email": "owner@example.com", "password": "correct horse battery staple" });
     system.anonymous().post("/v1/auth/login", &login).await.expect(200);
 
-    // A job that is on its way is only found, and nothing is said to have been done; one that waits is due now.
+    // For a job that is on its way already, a retry does nothing and the audit log says nothing. A job that waits is
+    // made due now.
     let (id, operation) = given_up(&system, &format!("acme-{}", unique())).await;
     let path = format!("/v1/admin/tenants/{id}");
     let job = |now: &str| {
@@ -360,7 +361,8 @@ async fn a_tenant_whose_building_has_failed_is_tried_again_or_withdrawn() {
     );
 }
 
-/// An answer that was kept for a repeated request is not kept longer than the tenant it is about, but that it was given is.
+/// An answer that was kept for a repeated request is kept no longer than the tenant that it is about. That it was
+/// given is still known.
 #[tokio::test]
 async fn a_repeated_order_does_not_bring_a_withdrawn_tenant_back() {
     let system = System::shared().await;

@@ -184,7 +184,7 @@ async fn everybodys_month_in_one_file_is_whole_or_visibly_not() {
     let cut = Raw::send_and_wait(&system, request.as_bytes(), Duration::from_secs(30)).await;
     assert_eq!(cut.statuses(), [200]);
     assert!(cut.text.contains("bulk-") && !cut.text.ends_with("0\r\n\r\n"), "{cut:?}");
-    // In the first piece it is a failure like any other.
+    // A failure in the first piece is answered like any other failure.
     system.sql("UPDATE platform.usage_days SET quantity = 'NaN' WHERE day = '2020-02-29'");
     let failed = Raw::send(&system, request.as_bytes()).await;
     assert_eq!(failed.statuses(), [500], "{failed:?}");

@@ -80,20 +80,20 @@ async fn what_is_no_json_of_the_right_shape_is_refused() {
     let body = json!({ "slug": unique(), "name": "a", "plan": "free", "owner": owner });
     let call = aim.call(system.contract.operation("create_tenant"), "/v1/admin/tenants").json(&body);
     call.await.refused(INVALID.0, INVALID.1);
-    // Nor is a member that is inside another taken from two.
+    // Nor is one of two members of the same name taken further inside.
     let owner = r#"{"email":"a@example.com","password":"correct horse","email":"b@example.com"}"#;
     let body = format!(r#"{{"slug":"{}","name":"a","plan":"free","owner":{owner}}}"#, unique());
     let call = aim.call(system.contract.operation("create_tenant"), "/v1/admin/tenants");
     let answer = call.body("application/json", body).await;
     assert!(answer.at("/errors/0/pointer").starts_with("/owner"), "{}", answer.body);
     answer.refused(INVALID.0, INVALID.1);
-    // Where anything may be inside, it is text.
+    // Where any JSON may be inside, it has to be UTF-8.
     for bytes in [&b"\xff"[..], b"\xe4", b"\xed\xa0\x80", b"\xc0\x80"] {
         let body = [br#"{"name":"a","kind":"b","data":{"a":""#, bytes, br#""}}"#].concat();
         let call = aim.call(system.contract.operation("create_resource"), "/v1/resources");
         call.body("application/json", body).await.refused(MALFORMED.0, MALFORMED.1);
     }
-    // And it may not be without end.
+    // Nor may any JSON be nested without end.
     for deep in ["[", "{\"a\":"] {
         let body = format!("{{\"name\":\"a\",\"kind\":\"b\",\"data\":{{\"a\":{}", deep.repeat(10_000));
         let call = aim.call(system.contract.operation("create_resource"), "/v1/resources");

@@ -1,4 +1,4 @@
-//! A tenant's share of the processors: of its large requests one thread of two is busy with one at a time.
+//! A tenant's share of the processors: of two threads, one works on the tenant's large requests, one at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -23,7 +23,7 @@ const THREADS: usize = 2;
 /// Connections to PostgreSQL of each thread, for tenants' data and for the platform's.
 const OF_TENANTS: usize = 4;
 const OF_THE_PLATFORM: usize = 6;
-/// As many of the platform's as are kept for the sides that do not ask: three of four.
+/// As many of the platform's connections as are kept for the three sides of four that do not ask.
 const KEPT: usize = 3;
 /// Connections of clients.
 const CLIENTS: usize = 64;
@@ -88,13 +88,14 @@ impl Crowd {
         Self((0..CROWD).map(send).collect())
     }
 
-    /// Waits until all but so many are answered.
+    /// Waits until all requests but `held` are answered.
     async fn all_but(&self, held: usize) {
         let left = async || self.0.iter().filter(|one| !one.is_finished()).count();
         eventually(left, |left| *left <= held).await;
     }
 
-    /// So many were held up and are answered 200, the others were refused like this.
+    /// Waits for all answers. `held` requests were held up and are answered 200; the others were refused with this
+    /// status and code.
     async fn ends(self, held: usize, (status, code): (u16, &str)) {
         let answers = join_all(self.0).await.into_iter().map(Result::unwrap);
         let (served, refused): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 200);
@@ -134,7 +135,8 @@ async fn connections_to_postgresql(
         neighbour.owner.caller.elsewhere().get(&theirs).await.expect(200);
     }
 
-    // Two tenants have all of them. Operators have what is not kept for others.
+    // Two tenants hold all connections for tenants' data. Operators hold those of the platform's that are not kept
+    // for other sides.
     locks.push(lock(&format!("{}.resources", neighbour.schema())));
     let another = Crowd::send(|| neighbour.owner.caller.get(&theirs));
     locks.push(lock("platform.usage_days"));
@@ -228,7 +230,7 @@ async fn passwords_that_are_hashed(system: &System, tenant: &Tenant<'_>) {
             join_all(guessers.iter().map(&guess)).await;
         }
     };
-    // One that has just ended may be seen once more, so that this says nothing of what is too many.
+    // A thread that has just ended may be seen once more, so this cannot tell whether there are too many.
     let looking = async {
         while system.threads("password") < HASHES {
             tokio::task::yield_now().await;
@@ -241,7 +243,7 @@ async fn passwords_that_are_hashed(system: &System, tenant: &Tenant<'_>) {
     }
 }
 
-/// A neighbour's only new person does not wait behind a tenant's crowd of them.
+/// The one new user of a neighbour does not wait behind the many new users of a tenant.
 async fn passwords_that_are_stored(system: &System, tenant: &Tenant<'_>, neighbour: &Tenant<'_>) {
     const NEW: usize = 30;
     const STORED: &str = "bulkhead_auth_stored_passwords_total";

@@ -168,7 +168,8 @@ async fn what_is_no_body_is_refused_and_ends_the_connection(system: &System) {
     }
 }
 
-/// The API answers a GET that has a body, and a request that asks for another protocol, as if they had and asked for neither.
+/// The API answers a GET with a body as if it had none, and a request that asks for another protocol as if it did not
+/// ask.
 async fn what_a_request_need_not_have_changes_nothing(system: &System) {
     let tenant = system.tenant().await;
     let body = json!({ "name": "one", "kind": "k" }).to_string();
@@ -190,7 +191,7 @@ async fn what_a_request_need_not_have_changes_nothing(system: &System) {
     }
 }
 
-/// An empty line behind a request is no beginning of another.
+/// An empty line behind a request is not the beginning of another request.
 async fn a_connection_stays_idle_behind_an_empty_line(system: &System) {
     let mut socket = connect(system).await;
     for _ in 0..2 {
@@ -206,7 +207,7 @@ async fn a_connection_stays_idle_behind_an_empty_line(system: &System) {
     }
 }
 
-/// The first head of a connection and every other.
+/// This holds for the first head of a connection and for every later one.
 async fn a_head_has_a_size_and_a_time(system: &System) {
     for before in ["", ALIVE] {
         // A head that is sent letter by letter, and never ends.
@@ -243,7 +244,7 @@ async fn a_head_has_a_size_and_a_time(system: &System) {
     }
 }
 
-/// One that takes something now and then would otherwise hold its answer in memory for as long as it likes.
+/// A reader that takes a little now and then would otherwise hold its answer in memory for as long as it likes.
 async fn a_reader_that_is_too_slow_is_cut(system: &System) {
     let tenant = system.tenant().await;
     let body = json!({ "name": "n", "kind": "k", "data": { "text": "x".repeat(250_000) } });
