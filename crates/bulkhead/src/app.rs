@@ -89,3 +89,83 @@ impl Parts {
         Ok(Metrics::with(&self.metrics)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_api::{__private::utoipa, Access, Answer, ApiError, Group, operations};
+    use bulkhead_db::fleet::migrate::Migration;
+    use bulkhead_domain::{
+        access::{BuiltIn, Permission, PermissionDef},
+        metering::{MeterDef, MeterKind, MeterName},
+    };
+
+    use super::*;
+
+    const READ: Permission = Permission::new("read:invoices");
+    const PERMISSIONS: &[PermissionDef] =
+        &[PermissionDef { permission: READ, held_by: &[BuiltIn::Owner, BuiltIn::Admin] }];
+    const METERS: &[MeterDef] =
+        &[MeterDef::new(MeterName::new("invoices_sent"), "invoice", MeterKind::Count)];
+    const MIGRATIONS: &[Migration] = &[Migration::new("2026-12-01-000001_invoices", "", "")];
+
+    operations! {
+        list_invoices => Access::Tenant(READ), [];
+    }
+
+    #[utoipa::path(get, path = "/v1/invoices", responses((status = 204, description = "None.")))]
+    async fn list_invoices() -> Result<Answer, ApiError> {
+        Ok(Answer::no_content())
+    }
+
+    fn served() -> Group {
+        group()
+    }
+
+    fn refusal(extensions: impl IntoIterator<Item = Extension>) -> String {
+        let app = extensions.into_iter().fold(App::new(), App::extension);
+        app.assemble().err().map(|error| format!("{error:#}")).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_core_stands_alone() {
+        assert_eq!(refusal([]), "");
+    }
+
+    #[test]
+    fn an_extension_is_put_beside_the_core() {
+        let invoices = || {
+            Extension::new("invoices")
+                .tenant_migrations(MIGRATIONS)
+                .permissions(PERMISSIONS)
+                .meters(METERS)
+                .operations(served())
+        };
+        let parts = App::new().extension(invoices()).assemble().unwrap();
+        assert_eq!(parts.sets.names().collect::<Vec<_>>(), ["core", "invoices"]);
+        assert!(parts.meters.find("invoices_sent").is_some());
+        assert!(parts.catalog.operations().any(|(path, ..)| path == "/v1/invoices"));
+    }
+
+    #[test]
+    fn what_two_extensions_share_is_refused_in_one_line_that_names_both() {
+        let [first, second] = [Extension::new("invoices"), Extension::new("billing")];
+        assert_eq!(
+            refusal([first.permissions(PERMISSIONS), second.permissions(PERMISSIONS)]),
+            "the permission read:invoices is declared by invoices and by billing"
+        );
+        let [first, second] = [Extension::new("invoices"), Extension::new("billing")];
+        assert_eq!(
+            refusal([first.meters(METERS), second.meters(METERS)]),
+            "the meter invoices_sent is declared by invoices and by billing"
+        );
+        let both = || Extension::new("invoices").permissions(PERMISSIONS).operations(served());
+        let twice = refusal([both(), Extension::new("billing").operations(served())]);
+        assert_eq!(twice, "GET /v1/invoices is served by list_invoices and by list_invoices");
+    }
+
+    #[test]
+    fn a_permission_that_is_needed_and_declared_nowhere_is_refused() {
+        let refused = refusal([Extension::new("invoices").operations(served())]);
+        assert!(refused.contains("list_invoices") && refused.contains("read:invoices"), "{refused}");
+    }
+}

@@ -20,6 +20,10 @@ mod stop;
 mod wiring;
 
 pub use app::App;
+#[doc(inline)]
+pub use bulkhead_api::operations;
+#[doc(inline)]
+pub use bulkhead_db::migrations;
 pub use extension::Extension;
 
 /// For every application: it has to perform like the one that was measured.
