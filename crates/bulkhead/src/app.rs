@@ -2,8 +2,8 @@
 //!
 //! Owns what all commands of one program share: migrations, permissions, meters, operations, jobs, settings and metrics of the
 //! core and of every extension. Refuses an application whose parts cannot stand beside each other, with one line that names
-//! both: two routes, tables, meters, permissions, jobs, settings or metrics of one name, and a permission that is needed and
-//! declared nowhere.
+//! both: two routes, meters, permissions, jobs, settings or metrics of one name, and a permission that is needed and declared
+//! nowhere. Two tables of one name are found by `migrate`, when it builds an empty schema.
 
 use std::{process::ExitCode, sync::Arc};
 

@@ -1,7 +1,8 @@
 //! What jobs of the core reach.
 //!
-//! Owns the one list of it, [`Environment`]. Jobs of extensions do not get it: they get a [`crate::JobCall`], which
-//! reaches the tenant whose job it is and nothing else.
+//! Owns the one list of it, [`Environment`]. `bulkhead::Extension` registers tenants' jobs alone: an extension's job gets a
+//! [`crate::JobCall`], which reaches the tenant whose job it is. Nothing here refuses a crate that names this one and
+//! registers a job of the core's kind.
 
 use std::{fmt, sync::Arc};
 

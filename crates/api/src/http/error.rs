@@ -41,7 +41,8 @@ pub struct ProblemDef {
 
 impl ProblemDef {
     /// A problem with a `code` of lower-case words joined by hyphens, which never changes, a status from 400 to 499, and a
-    /// sentence that says what went wrong and what to do about it. `Catalog::assemble` refuses two problems with one code.
+    /// sentence that says what went wrong and what to do about it. `Catalog::assemble` refuses two problems with one code among
+    /// those that operations list; the errors that every operation has are not among them.
     ///
     /// # Panics
     ///

@@ -131,7 +131,8 @@ fn lines(plan: &Plan) -> Vec<String> {
     lines
 }
 
-/// Refuses to serve a database that was not migrated for this program, and warns of one that was migrated for another one.
+/// Refuses to serve a database whose tenants are built without a migration of this program, and warns of one that was migrated
+/// for another program. Looks neither at the platform's own migrations nor at whether a run has come to its end.
 pub(crate) async fn require_migrated(db: &Db, sets: &Sets) -> Result<()> {
     let ask = async |tx: &mut _| status(tx, sets).await;
     let status = db.platform_read::<_, DbError>(Authority::machinery(), ask).await?;

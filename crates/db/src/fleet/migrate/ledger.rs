@@ -51,7 +51,8 @@ impl Step {
 
     /// Whether this program can read its SQL.
     pub(super) fn is_readable(&self) -> bool {
-        self.format == FORMAT
+        // A newer program reads what older ones have registered.
+        (1..=FORMAT).contains(&self.format)
     }
 
     /// SQL that takes the step in a tenant's schema, which it enters.
