@@ -19,7 +19,7 @@ use bulkhead_domain::{
     metering::{MeterKey, MeterName, Quantity, RequestStats, StatusClass, UsageKey},
 };
 use chrono::{DateTime, Utc};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::codec;
@@ -74,7 +74,7 @@ impl Recorder {
     ) -> Ticket {
         let minute = u32::try_from(started_at.timestamp().div_euclid(60)).unwrap_or_default();
         let slot = Slot { tenant, route, status, minute };
-        let signal = {
+        let (signal, is_enough) = {
             let mut open = self.desk.open.lock();
             if !open.closed {
                 open.slots.entry(slot).or_default().merge(&codec::clamp(stats));
@@ -84,9 +84,12 @@ impl Recorder {
                 }
                 open.records += 1;
             }
-            Arc::clone(&open.signal)
+            (Arc::clone(&open.signal), self.desk.is_enough(&open))
         };
         self.desk.wake.notify_one();
+        if is_enough {
+            self.desk.enough.notify_one();
+        }
         Ticket { signal, longest_wait: self.longest_wait }
     }
 }
@@ -145,6 +148,8 @@ pub(crate) struct Desk {
     open: Mutex<Open>,
     /// Wakes the flusher.
     pub(crate) wake: Notify,
+    /// Ends the flusher's waiting for more records.
+    enough: Condvar,
     /// Requests under way that are going to be recorded.
     expected: AtomicUsize,
 }
@@ -184,14 +189,23 @@ struct Slot {
 }
 
 impl Desk {
-    /// Whether more records are about to come.
-    pub(crate) fn expects_more(&self) -> bool {
-        self.expected.load(Ordering::Relaxed) > 0
+    /// Whether the open batch has company enough: as many records as are yet to come. Those then share the next batch, and
+    /// requests that are sent as soon as the one before is answered go in two batches by turns.
+    fn is_enough(&self, open: &Open) -> bool {
+        open.records >= self.expected.load(Ordering::Relaxed)
     }
 
-    /// Records that wait.
-    pub(crate) fn len(&self) -> usize {
-        self.open.lock().records
+    /// Whether the flusher need not wait for more records.
+    pub(crate) fn has_enough(&self) -> bool {
+        self.is_enough(&self.open.lock())
+    }
+
+    /// Blocks until the batch has company enough, for at most `longest`. Returns whether any record came.
+    pub(crate) fn gather(&self, longest: Duration) -> bool {
+        let mut open = self.open.lock();
+        let before = open.records;
+        let _timed_out = self.enough.wait_while_for(&mut open, |open| !self.is_enough(open), longest);
+        open.records > before
     }
 
     /// Whether no record waits.
@@ -357,6 +371,37 @@ mod tests {
         drop(desk.take_waiting());
         assert_eq!(later.flushed().await, Outcome::Unsafe);
         assert!(!desk.is_empty(), "who waits was taken, the record was not");
+    }
+
+    #[test]
+    fn a_batch_has_company_enough_when_it_holds_as_many_records_as_are_yet_to_come() {
+        let (desk, recorder) = desk();
+        let _first = record(&recorder);
+        assert!(desk.has_enough(), "nothing is under way");
+        let under_way = [recorder.expect(), recorder.expect()];
+        assert!(!desk.has_enough());
+        assert!(!desk.gather(Duration::from_micros(1)), "nothing came");
+        let _second = record(&recorder);
+        assert!(desk.has_enough(), "two are there and two are yet to come");
+        drop(under_way);
+    }
+
+    #[test]
+    fn the_record_that_makes_it_enough_ends_the_wait() {
+        // So often that the wait has begun before the record in some rounds, and after it in others.
+        for _ in 0..200 {
+            let (desk, recorder) = desk();
+            let _first = record(&recorder);
+            let [second, third, _fourth] = [recorder.expect(), recorder.expect(), recorder.expect()];
+            std::thread::scope(|scope| {
+                let wait = scope.spawn(|| desk.gather(Duration::from_secs(3_600)));
+                for under_way in [second, third] {
+                    drop(under_way);
+                    let _recorded = record(&recorder);
+                }
+                wait.join().unwrap();
+            });
+        }
     }
 
     #[tokio::test]

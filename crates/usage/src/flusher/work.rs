@@ -116,7 +116,7 @@ impl Work {
                 self.spare_memory().await;
                 if let Some(asked) = self.find_somebody().await {
                     // The thread is the flusher's alone, and the runtime's timers tell no less than a millisecond.
-                    self.linger.wait(|| self.desk.expects_more(), || self.desk.len(), std::thread::sleep);
+                    self.linger.wait(|| self.desk.has_enough(), |longest| self.desk.gather(longest));
                     self.flush_batch(asked).await;
                 }
             }
