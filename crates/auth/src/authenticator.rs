@@ -48,9 +48,9 @@ pub enum AuthError {
     /// [`Self::Invalid`], but has guessed nothing.
     #[error("the credential is not good any more")]
     Lapsed,
-    /// The credential is good, but its tenant is closed.
+    /// The credential is good, but its tenant, whose bucket still bounds it, is closed.
     #[error("the tenant is suspended")]
-    Suspended,
+    Suspended(DirectoryEntry),
     /// It was not looked at, because too much was tried before.
     #[error("too many attempts")]
     Limited {
@@ -319,7 +319,7 @@ impl Authenticator {
 pub(crate) const fn may_be_let_in(tenant: &DirectoryEntry) -> Result<(), AuthError> {
     match tenant.status {
         TenantStatus::Active => Ok(()),
-        TenantStatus::Suspended => Err(AuthError::Suspended),
+        TenantStatus::Suspended => Err(AuthError::Suspended(*tenant)),
         TenantStatus::Provisioning | TenantStatus::Deleted => Err(AuthError::Lapsed),
     }
 }

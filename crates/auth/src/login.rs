@@ -147,7 +147,7 @@ impl Authenticator {
         let result = self.check_and_open(db, &checked, &counted, admit, now).await;
         match &result {
             // The password was right, whatever came then.
-            Ok(_) | Err(AuthError::Suspended | AuthError::Lapsed | AuthError::Limited { .. }) => {
+            Ok(_) | Err(AuthError::Suspended(_) | AuthError::Lapsed | AuthError::Limited { .. }) => {
                 counted.succeeded();
             }
             Err(AuthError::Invalid) => counted.failed(),

@@ -3,7 +3,7 @@
 //! Owns the check of such a text. It is never made into a tree: `{"":0},` takes 7 bytes as text and some 660 as a tree of
 //! maps, so a body within every limit would take a hundred times its size in memory. The check reads the text once and
 //! remembers nothing but where the names of the objects that are open stand in it, 8 bytes for each; when an object ends they
-//! are sorted, and one that appears twice stands beside itself. Rejected: a set of the names, which knew one sooner and took 16
+//! are sorted, and one that appears twice stands beside itself. Rejected: a set of the names, which knew one sooner and took 12
 //! times the text where names are short, many and escaped. Refuses what readers disagree about
 //! (RFC 8259): members that appear twice, halves of surrogate pairs; and what PostgreSQL's `jsonb` cannot hold, so that a query
 //! may always look into content with it (`data::jsonb`): U+0000, and numbers that are too long when written out (`1e999999` is

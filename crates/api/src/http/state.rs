@@ -165,7 +165,8 @@ impl AppState {
     }
 
     /// Verifies a request's credential. A credential that is no good is charged to the address's budget, so guessing
-    /// keys is no cheaper than guessing passwords.
+    /// keys is no cheaper than guessing passwords. A good one of a suspended tenant takes a token of the tenant's bucket,
+    /// like any request of the tenant.
     pub(crate) async fn authenticate(
         &self,
         request: &HttpRequest,
@@ -177,6 +178,9 @@ impl AppState {
         let result = self.authenticator.authenticate(&self.db, credential, ask, self.clock.now()).await;
         let kind = if ApiKey::looks_like(credential) { Credential::ApiKey } else { Credential::AccessToken };
         self.count(kind, &result);
+        if let Err(AuthError::Suspended(tenant)) = &result {
+            self.admit_session(tenant).await.map_err(|retry_after| ApiError::RateLimited { retry_after })?;
+        }
         presented.settle(result).map_err(|error| match error {
             ApiError::LoginFailed => ApiError::InvalidCredentials,
             other => other,
@@ -187,7 +191,7 @@ impl AppState {
     pub(crate) fn count<T>(&self, credential: Credential, result: &Result<T, AuthError>) {
         let outcome = match result {
             Ok(_) => AuthOutcome::Accepted,
-            Err(AuthError::Invalid | AuthError::Lapsed | AuthError::Suspended) => AuthOutcome::Refused,
+            Err(AuthError::Invalid | AuthError::Lapsed | AuthError::Suspended(_)) => AuthOutcome::Refused,
             Err(AuthError::Limited { .. }) => AuthOutcome::Limited,
             Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => {
                 AuthOutcome::Unavailable
@@ -264,7 +268,7 @@ impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::Invalid | AuthError::Lapsed => Self::LoginFailed,
-            AuthError::Suspended => Self::TenantSuspended,
+            AuthError::Suspended(_) => Self::TenantSuspended,
             AuthError::Limited { retry_after } => Self::RateLimited { retry_after },
             AuthError::Busy => Self::Unavailable(Box::new(error)),
             AuthError::Database(error) => error.into(),

@@ -384,6 +384,14 @@ async fn a_tenants_bucket(system: &System) {
     // A request that names another tenant than its credential's is refused, and counts like any other request.
     refused_soon(|| owner.get("/v1/me").header("x-tenant-id", &neighbour.id)).await;
     neighbour.owner.caller.get("/v1/me").await.expect(200);
+    // The good credential of a suspended tenant is refused, and counts too.
+    let neighbours = &neighbour.owner.caller;
+    let suspend = format!("/v1/admin/tenants/{}/suspend", neighbour.id);
+    system.operator().await.post_nothing(&suspend).await.expect(200);
+    eventually(async || neighbours.get("/v1/me").await, |answer| answer.code() == "tenant-suspended").await;
+    let (refused, limited) = flood(200, || neighbours.get("/v1/me")).await;
+    assert!(refused <= at_most(100, start), "{refused}");
+    assert_eq!(limited.unwrap().code(), "rate-limited");
 }
 
 /// Bodies that do not come hold their requests open, until their time is over.
