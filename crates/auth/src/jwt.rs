@@ -193,8 +193,8 @@ impl AccessTokens {
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
-            sub: principal.subject(),
-            client_id: principal.subject(),
+            sub: principal.subject().to_string(),
+            client_id: principal.subject().to_string(),
             exp,
             nbf: iat,
             iat,

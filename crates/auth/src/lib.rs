@@ -32,7 +32,7 @@ pub use jwt::{AccessToken, AccessTokens, Issue, TokenError};
 pub use keyring::{Keyring, KeyringError, MasterKey, Purpose};
 pub use login::{LoginAttempt, Tokens};
 pub use password::{Password, PasswordError, PasswordHasher};
-pub use principal::{Principal, Verified};
+pub use principal::{Principal, Subject, Verified};
 pub use random::{NoEntropy, word as random_word};
 pub use revocation::{Batch, Bounds, Revocation, Revocations, Since, Standing};
 pub use self_test::self_test;

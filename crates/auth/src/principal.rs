@@ -5,6 +5,8 @@
 //! tenants' permission, a tenant's principal none of the operators', and a role that this program does not know holds
 //! nothing.
 
+use std::fmt;
+
 use bulkhead_domain::{ApiKeyId, OperatorId, PermissionBit, Proven, Role, SessionId, TenantId, UserId};
 use chrono::{DateTime, Utc};
 
@@ -73,12 +75,22 @@ impl Principal {
         }
     }
 
-    /// The caller's id as text: what tokens call `sub` and audit rows call the actor.
-    pub fn subject(&self) -> String {
-        match self {
-            Self::User { id, .. } => id.to_string(),
-            Self::ApiKey { id, .. } => id.to_string(),
-            Self::Operator { id, .. } => id.get().to_string(),
+    /// The caller's id as text: what tokens call `sub` and audit rows call the actor. It is written when it is shown.
+    pub const fn subject(&self) -> Subject<'_> {
+        Subject(self)
+    }
+}
+
+/// The id of a principal.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a>(&'a Principal);
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Principal::User { id, .. } => fmt::Display::fmt(id, f),
+            Principal::ApiKey { id, .. } => fmt::Display::fmt(id, f),
+            Principal::Operator { id, .. } => fmt::Display::fmt(&id.get(), f),
         }
     }
 }

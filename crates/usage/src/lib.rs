@@ -45,7 +45,7 @@
 //!   [`bulkhead_db::gate::usage::count`] in any. The count is committed with what it counts, lies in `platform.usage_counts`,
 //!   and is moved into the rollups by the worker, which deletes it in the transaction that adds it. Nothing of the table
 //!   above is needed for it.
-//! - What a request does beside being one: `call.count_request(INVOICES_SENT, Quantity::ONE)` in its handler. It rides with the
+//! - What a request does beside being one: `call.count_request(INVOICES_SENT, Quantity::ONE)?` in its handler. It rides with the
 //!   request's own record, and all of the above holds for it. A request that is not billed counts nothing.
 //!
 //! The list `METERS` that the macro makes goes into the program's `MeterRegistry`, from which `bulkhead migrate` writes down
@@ -55,6 +55,7 @@
 //! it arrives.
 
 mod backoff;
+mod bound;
 mod codec;
 mod drain;
 mod flusher;
@@ -64,6 +65,7 @@ mod server;
 mod stream;
 
 pub use backoff::{Backoff, pause};
+pub use bound::Bound;
 pub use codec::{CodecError, MAX_KEYS};
 pub use drain::{DrainOptions, Drained, drain};
 pub use flusher::{Flusher, FlusherOptions, Stores};

@@ -10,7 +10,7 @@ use bulkhead_config::Extensions;
 use bulkhead_db::{Db, Owner};
 use bulkhead_domain::{Clock, Mac};
 use bulkhead_telemetry::Metrics;
-use bulkhead_usage::RedisServer;
+use bulkhead_usage::{Bound, RedisServer};
 
 use crate::engine::schedule::EachTenant;
 
@@ -35,6 +35,8 @@ pub struct Environment {
     pub extensions: Extensions,
     /// How many schemas are to be ready for tenants to come.
     pub schema_pool: u16,
+    /// How many counts of tenants' transactions one transaction moves.
+    pub(crate) counts: Arc<Bound>,
     /// The jobs that every tenant has once a period.
     pub(crate) each_tenant: Arc<[EachTenant]>,
 }

@@ -83,7 +83,7 @@ impl Answer {
 
     /// What is kept of this answer for a repeated request.
     pub(crate) fn to_stored(&self) -> StoredAnswer {
-        let body = self.body.clone().filter(|_| !self.shows_secret);
+        let body = self.body.as_ref().filter(|_| !self.shows_secret).cloned();
         StoredAnswer { status: self.status.as_u16(), location: self.location.clone(), body }
     }
 

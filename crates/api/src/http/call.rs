@@ -3,23 +3,24 @@
 //! Owns the three ways that a handler has to the database (`read`, `snapshot`, `write`) and what every write has: it happens
 //! once per `Idempotency-Key`, its audit entry commits with it, and its answer is given after the commit. A write has to say
 //! what the audit log shall hold, or that there is nothing: [`Written`] cannot be made without. What a key stands for, the
-//! body included, is taken from the request itself; a body that is not read with `Json` is no part of it.
+//! body included, is taken from the request itself; a body that is not read with `Json` is no part of it. Refuses a second write
+//! in one request: under the request's key it would be answered with what the first one has kept, and not be done.
 //!
 //! The pipeline has verified the credential and the permission before a call can be had.
 
 use std::{
-    cell::OnceCell,
+    cell::{Cell, OnceCell},
     fmt::{self, Display},
     future::{Ready, ready},
     rc::Rc,
 };
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::Method, web::Data};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
 use bulkhead_auth::Principal;
 use bulkhead_db::{Authority, DbError, Page, PlatformTx, TenantTx, gate::usage, tenant::audit::Entry};
 use bulkhead_domain::{
     OperatorId, Proven, Role, TenantId,
-    metering::{MeterName, Quantity},
+    metering::{MeterKind, MeterName, Quantity},
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -70,6 +71,8 @@ struct Call {
     principal: Principal,
     subject: OnceCell<String>,
     at: OnceCell<DateTime<Utc>>,
+    /// Whether the handler has begun a write.
+    has_written: Cell<bool>,
 }
 
 impl Call {
@@ -77,24 +80,20 @@ impl Call {
         let state = request.app_data::<Data<AppState>>().ok_or_else(|| ApiError::internal("no state"))?;
         let context = context::of(request).ok_or_else(|| ApiError::internal("no context"))?;
         let principal = context.principal.get().ok_or_else(wrong_caller)?;
-        // A repeated PUT, PATCH or DELETE does no harm by itself.
-        let intent = match *request.method() {
-            Method::POST => Intent::of(request)?,
-            _ => Intent::default(),
-        };
         Ok(Self {
             state: state.clone(),
             request: request.clone(),
             context,
-            intent,
+            intent: Intent::of(request)?,
             principal,
             subject: OnceCell::new(),
             at: OnceCell::new(),
+            has_written: Cell::new(false),
         })
     }
 
     fn subject(&self) -> &str {
-        self.subject.get_or_init(|| self.principal.subject())
+        self.subject.get_or_init(|| self.principal.subject().to_string())
     }
 
     fn at(&self) -> DateTime<Utc> {
@@ -106,8 +105,18 @@ impl Call {
         Once::new(&self.state.keyring, &self.intent, self.context.operation, self.subject(), &body, self.at())
     }
 
-    /// Does the work once, and keeps its audit entry and its answer with it. `once` was made before the transaction was
-    /// begun: it reads the whole body, and no connection waits for that.
+    /// The one write of the request, named ahead of its transaction: that reads the whole body.
+    fn begin_write(&self) -> Result<Once<'_>, ApiError> {
+        if self.has_written.replace(true) {
+            return Err(ApiError::internal(format!(
+                "{} writes twice in one request",
+                self.context.operation
+            )));
+        }
+        Ok(self.once())
+    }
+
+    /// Does the work once, and keeps its audit entry and its answer with it.
     async fn keep<Tx: Keeps>(
         &self,
         once: &Once<'_>,
@@ -244,9 +253,14 @@ impl TenantCall {
     /// request began. The quantity is stored with the request's own usage before the answer is sent, and billed when
     /// the request is: a request that is refused (401, 403, 429) or that we fail to answer (from 500 on) counts
     /// nothing. What a write has done belongs into [`Self::count`]. The sum that one request counts of a meter is at
-    /// most [`Quantity::MAX`].
-    pub fn count_request(&self, meter: MeterName, quantity: Quantity) {
+    /// most [`Quantity::MAX`]. For a meter of whole things, a quantity that is not whole is an error.
+    pub fn count_request(&self, meter: MeterName, quantity: Quantity) -> Result<(), ApiError> {
+        let declared = self.call.state.meters.find(meter.as_str());
+        if declared.is_some_and(|declared| declared.kind() == MeterKind::Count) && !quantity.is_whole() {
+            return Err(ApiError::internal(format!("the meter {meter} counts whole things, not {quantity}")));
+        }
         self.call.context.count(meter, quantity);
+        Ok(())
     }
 
     /// Reads with one statement. On a connection that has run the statement before, the whole transaction is one
@@ -271,13 +285,13 @@ impl TenantCall {
         self.call.state.db.snapshot(self.tenant, work).await
     }
 
-    /// Writes: once per `Idempotency-Key` where the operation is a POST, with its audit entry, and committed before it
-    /// returns. An error of `work` undoes all of it.
+    /// Writes: once per `Idempotency-Key`, with its audit entry, and committed before it returns. An error of `work` undoes all
+    /// of it. A request writes once: a second call is an error, also after one that has failed.
     pub async fn write(
         &self,
         work: impl AsyncFnOnce(&mut TenantTx) -> Result<Written, ApiError>,
     ) -> Result<Answer, ApiError> {
-        let once = self.call.once();
+        let once = self.call.begin_write()?;
         self.call.state.db.write(self.tenant, async |tx| self.call.keep(&once, tx, work).await).await
     }
 
@@ -338,7 +352,7 @@ impl OperatorCall {
         &self,
         work: impl AsyncFnOnce(&mut PlatformTx) -> Result<Written, ApiError>,
     ) -> Result<Answer, ApiError> {
-        let once = self.call.once();
+        let once = self.call.begin_write()?;
         let keep = async |tx: &mut PlatformTx| self.call.keep(&once, tx, work).await;
         self.call.state.db.platform_write(self.authority(), keep).await
     }

@@ -29,6 +29,8 @@ impl FieldError {
     }
 }
 
+mod codes;
+
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// A kind of problem that an extension adds: what programs branch on, and what people read.
@@ -40,15 +42,16 @@ pub struct ProblemDef {
 }
 
 impl ProblemDef {
-    /// A problem with a `code` of lower-case words joined by hyphens, which never changes, a status from 400 to 499, and a
-    /// sentence that says what went wrong and what to do about it. `Catalog::assemble` refuses two problems with one code among
-    /// those that operations list; the errors that every operation has are not among them.
+    /// A problem with a `code` of lower-case words joined by hyphens, which never changes and is not one of the core's, a status
+    /// from 400 to 499, and a sentence that says what went wrong and what to do about it. `Catalog::assemble` refuses two
+    /// problems with one code among those that operations list.
     ///
     /// # Panics
     ///
     /// When one of these is otherwise: in a `static`, where it belongs, that does not compile.
     pub const fn new(code: &'static str, status: u16, detail: &'static str) -> Self {
         assert!(is_code(code.as_bytes()), "a problem's code is lower-case words joined by hyphens");
+        assert!(!codes::is_core(code), "the core has a problem with this code");
         assert!(
             400 <= status && status <= 499,
             "a declared problem is the client's to solve: its status is 400 to 499"
@@ -219,36 +222,36 @@ impl ApiError {
     /// The stable code that programs branch on.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::MalformedJson(_) => "malformed-json",
-            Self::InvalidBody(_) | Self::UnfitField(_) => "invalid-body",
-            Self::Validation(_) => "validation-failed",
-            Self::BodyTooLarge { .. } => "body-too-large",
-            Self::UnsupportedMediaType => "unsupported-media-type",
-            Self::InvalidParameter { .. } | Self::InvalidQuery { .. } => "invalid-parameter",
-            Self::MissingCredentials => "missing-credentials",
-            Self::InvalidCredentials => "invalid-credentials",
-            Self::LoginFailed => "login-failed",
-            Self::Forbidden { .. } => "insufficient-permission",
-            Self::RoleNotGrantable { .. } => "role-not-grantable",
-            Self::TenantSuspended => "tenant-suspended",
-            Self::TenantMismatch => "tenant-mismatch",
-            Self::NotFound => "not-found",
-            Self::UnknownRoute => "unknown-route",
-            Self::MethodNotAllowed => "method-not-allowed",
-            Self::Taken { .. } => "already-taken",
-            Self::PlanLimitReached { .. } => "plan-limit-reached",
-            Self::LastOwner => "last-owner",
-            Self::WrongState(_) => "wrong-state",
+            Self::MalformedJson(_) => codes::MALFORMED_JSON,
+            Self::InvalidBody(_) | Self::UnfitField(_) => codes::INVALID_BODY,
+            Self::Validation(_) => codes::VALIDATION_FAILED,
+            Self::BodyTooLarge { .. } => codes::BODY_TOO_LARGE,
+            Self::UnsupportedMediaType => codes::UNSUPPORTED_MEDIA_TYPE,
+            Self::InvalidParameter { .. } | Self::InvalidQuery { .. } => codes::INVALID_PARAMETER,
+            Self::MissingCredentials => codes::MISSING_CREDENTIALS,
+            Self::InvalidCredentials => codes::INVALID_CREDENTIALS,
+            Self::LoginFailed => codes::LOGIN_FAILED,
+            Self::Forbidden { .. } => codes::INSUFFICIENT_PERMISSION,
+            Self::RoleNotGrantable { .. } => codes::ROLE_NOT_GRANTABLE,
+            Self::TenantSuspended => codes::TENANT_SUSPENDED,
+            Self::TenantMismatch => codes::TENANT_MISMATCH,
+            Self::NotFound => codes::NOT_FOUND,
+            Self::UnknownRoute => codes::UNKNOWN_ROUTE,
+            Self::MethodNotAllowed => codes::METHOD_NOT_ALLOWED,
+            Self::Taken { .. } => codes::ALREADY_TAKEN,
+            Self::PlanLimitReached { .. } => codes::PLAN_LIMIT_REACHED,
+            Self::LastOwner => codes::LAST_OWNER,
+            Self::WrongState(_) => codes::WRONG_STATE,
             Self::Declared(problem) => problem.code,
-            Self::IdempotencyInProgress => "idempotency-in-progress",
-            Self::IdempotencyKeyReused => "idempotency-key-reused",
-            Self::AlreadyCompleted { .. } => "already-completed",
-            Self::PreconditionFailed => "precondition-failed",
-            Self::RateLimited { .. } => "rate-limited",
-            Self::TooManyInFlight => "too-many-in-flight",
-            Self::RequestTimeout => "request-timeout",
-            Self::Unavailable(_) => "unavailable",
-            Self::Internal(_) => "internal",
+            Self::IdempotencyInProgress => codes::IDEMPOTENCY_IN_PROGRESS,
+            Self::IdempotencyKeyReused => codes::IDEMPOTENCY_KEY_REUSED,
+            Self::AlreadyCompleted { .. } => codes::ALREADY_COMPLETED,
+            Self::PreconditionFailed => codes::PRECONDITION_FAILED,
+            Self::RateLimited { .. } => codes::RATE_LIMITED,
+            Self::TooManyInFlight => codes::TOO_MANY_IN_FLIGHT,
+            Self::RequestTimeout => codes::REQUEST_TIMEOUT,
+            Self::Unavailable(_) => codes::UNAVAILABLE,
+            Self::Internal(_) => codes::INTERNAL,
         }
     }
 
@@ -350,6 +353,18 @@ mod tests {
         for bad in ["", "-", "a-", "-a", "a--b", "A", "a b", "a_b", "ä"] {
             assert!(!is_code(bad.as_bytes()), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_code_of_the_core_is_not_to_be_had() {
+        for code in codes::ALL {
+            let taken = std::panic::catch_unwind(|| ProblemDef::new(code, 409, "It was sent."));
+            assert!(taken.is_err(), "{code}");
+        }
+        for code in ["not-found-here", "not", "found", "nut-found"] {
+            assert_eq!(ProblemDef::new(code, 409, "It was sent.").code, code);
+        }
+        assert_eq!((ApiError::NotFound.code(), codes::ALL.contains(&"not-found")), ("not-found", true));
     }
 
     #[test]

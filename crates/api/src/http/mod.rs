@@ -18,6 +18,7 @@ pub mod openapi;
 pub(crate) mod operation;
 pub(crate) mod paced;
 pub(crate) mod pipeline;
+pub(crate) mod policies;
 pub(crate) mod problem;
 pub(crate) mod routing;
 pub(crate) mod server;

@@ -77,8 +77,8 @@ struct Meant {
 }
 
 impl<'a> Once<'a> {
-    /// Names the request: who asks for what. Only an HMAC of its method, path, query and body is kept, so a password in it
-    /// stays unknown; and only an HMAC decides which lock is taken, so no client can choose one. A principal's id is its own
+    /// Names the request: who asks for what. Only an HMAC of its method, path, query, `If-Match` and body is kept, so a password
+    /// in it stays unknown; and only an HMAC decides which lock is taken, so no client can choose one. A principal's id is its own
     /// in all tenants.
     pub(crate) fn new(
         keyring: &Keyring,

@@ -7,13 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use bulkhead_domain::{AccessRegistry, Role, permission};
 use serde_json::{Map, Value, json};
-use utoipa::PartialSchema;
+use utoipa::{IntoParams, PartialSchema};
 
 use crate::http::{
     error::{ApiError, FieldError},
+    extract::{IdempotencyKeyHeader, writes},
     operation::{Access, Catalog, Operation},
     problem::Problem,
 };
@@ -38,7 +39,8 @@ pub fn document(catalog: &Catalog) -> Result<Value, serde_json::Error> {
             method.as_str().to_lowercase()
         );
         if let Some(Value::Object(documented)) = document.pointer_mut(&pointer) {
-            describe_operation(documented, operation, path, catalog.access(), &versioned, &mut problems);
+            let route = (path, method);
+            describe_operation(documented, operation, route, catalog.access(), &versioned, &mut problems);
         }
     }
     if let Some(Value::Object(components)) = document.get_mut("components") {
@@ -98,7 +100,7 @@ fn describe_service(document: &mut Value) -> Result<(), serde_json::Error> {
 fn describe_operation(
     documented: &mut Map<String, Value>,
     operation: &Operation,
-    path: &str,
+    (path, method): (&str, &Method),
     access: &AccessRegistry,
     versioned: &BTreeSet<String>,
     problems: &mut Problems,
@@ -128,6 +130,9 @@ fn describe_operation(
         documented.insert("x-permission".into(), json!(needs));
         documented.insert("x-roles".into(), json!(roles(operation.access, access)));
     }
+    if !needs.is_empty() && writes(method) {
+        take_idempotency_key(documented);
+    }
     for parameter in documented.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         describe_parameter(parameter);
     }
@@ -139,6 +144,18 @@ fn describe_operation(
     }
     for (status, errors) in by_status(errors) {
         responses.insert(status.as_str().to_owned(), problems.response(status, &errors, operation.access));
+    }
+}
+
+/// Describes the header that a call reads of every request that writes, where the handler does not describe it.
+fn take_idempotency_key(documented: &mut Map<String, Value>) {
+    let parameters = documented.entry("parameters").or_insert_with(|| json!([]));
+    let Some(parameters) = parameters.as_array_mut() else { return };
+    let described = json!(IdempotencyKeyHeader::into_params(|| None));
+    for parameter in described.as_array().into_iter().flatten() {
+        if parameters.iter().all(|known| known["name"] != parameter["name"]) {
+            parameters.push(parameter.clone());
+        }
     }
 }
 
@@ -299,6 +316,9 @@ mod tests {
             assert_eq!(documented["security"] == json!([]), is_public, "{path}");
             assert_eq!(documented["x-permission"].is_null(), is_public, "{path}");
             assert_eq!(documented["x-roles"].is_null(), is_public, "{path}");
+            let parameters = documented["parameters"].as_array().into_iter().flatten();
+            let keys = parameters.filter(|parameter| parameter["name"] == "Idempotency-Key").count();
+            assert_eq!(keys, usize::from(!is_public && method != Method::GET), "{path}");
             for error in (operation.errors)() {
                 let response = &documented["responses"][error.status().as_str()];
                 let example = &response["content"]["application/problem+json"]["examples"][error.code()];

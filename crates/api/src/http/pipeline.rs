@@ -25,6 +25,7 @@
 
 use std::{
     panic::AssertUnwindSafe,
+    pin::pin,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -43,7 +44,7 @@ use bulkhead_ablation::{self as ablation, Step};
 use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::metering::{LatencyHistogram, RequestStats, StatusClass};
-use bulkhead_limits::{Decision, Entered, LargePlace, Party, Size, rate_limit, rate_limit_policy};
+use bulkhead_limits::{Decision, Entered, LargePlace, Party, Size, rate_limit};
 use bulkhead_telemetry::{Metrics, Phase};
 use bulkhead_usage::{Expected, Outcome};
 use futures::FutureExt;
@@ -99,7 +100,8 @@ pub(crate) async fn run(served: Rc<Served>, request: HttpRequest, payload: Paylo
         tenant.id = tracing::field::Empty,
     );
     let _active = state.metrics.http.request_started();
-    answer(&served, &state, &context, &request, payload).instrument(span).await
+    // Pinned where it lies: whatever wraps it would otherwise move some kilobytes.
+    pin!(answer(&served, &state, &context, &request, payload)).instrument(span).await
 }
 
 async fn answer(
@@ -116,13 +118,15 @@ async fn answer(
         line.begin(extract::body::announced(request.headers()), changes_protocol(request));
     }
     let mut admitted = Admitted::default();
-    let work = admit_and_handle(served, state, context, request, payload, &mut admitted);
     let deadline = tokio::time::Instant::from_std(started + state.options.request_timeout);
-    let mut response = match tokio::time::timeout_at(deadline, AssertUnwindSafe(work).catch_unwind()).await {
-        Ok(Ok(response)) => response,
-        // The panic's message has been written to standard error by the panic hook.
-        Ok(Err(_panic)) => problem::respond(&ApiError::internal("the handler panicked"), id),
-        Err(_elapsed) => problem::respond(&too_late(context, state.options.request_timeout), id),
+    let mut response = {
+        let work = pin!(admit_and_handle(served, state, context, request, payload, &mut admitted));
+        match tokio::time::timeout_at(deadline, AssertUnwindSafe(work).catch_unwind()).await {
+            Ok(Ok(response)) => response,
+            // The panic's message has been written to standard error by the panic hook.
+            Ok(Err(_panic)) => problem::respond(&ApiError::internal("the handler panicked"), id),
+            Err(_elapsed) => problem::respond(&too_late(context, state.options.request_timeout), id),
+        }
     };
     let mut held = Held::new(context.leave(), line.cloned());
     held.answered(response.body().size());
@@ -167,7 +171,7 @@ fn finish_head(
     request: &HttpRequest,
     response: &mut HttpResponse,
 ) {
-    describe(response.headers_mut(), admitted, context.id.as_str());
+    describe(response.headers_mut(), state, admitted, context.id.as_str());
     place_below(&state.options.public_path, response.headers_mut());
     cors::describe(&state.options.cors_origins, request.headers(), response.headers_mut());
     let is_last = request.conn_data::<Rc<Line>>().is_some_and(|line| line.is_last());
@@ -262,7 +266,7 @@ async fn admit(
     };
     let verification = state.authenticate(request, credential);
     let Authenticated { principal, tenant } = ablation::authentication(credential, verification).await?;
-    tracing::Span::current().record("principal.id", principal.subject());
+    tracing::Span::current().record("principal.id", tracing::field::display(principal.subject()));
     if let Some(tenant) = tenant {
         tracing::Span::current().record("tenant.id", tracing::field::display(tenant.id));
         if ablation::is_taken(Step::Admission) {
@@ -316,11 +320,12 @@ fn credential(headers: &HeaderMap) -> Result<&str, ApiError> {
 
 /// A tenant named in a header may only be the credential's own, whether or not the other one exists.
 fn refuse_other_tenant(headers: &HeaderMap, tenant: &DirectoryEntry) -> Result<(), ApiError> {
-    let own = tenant.id.to_string();
-    if headers.get_all("x-tenant-id").any(|value| value.as_bytes() != own.as_bytes()) {
-        return Err(ApiError::TenantMismatch);
+    let mut named = headers.get_all(&TENANT_ID).peekable();
+    if named.peek().is_none() {
+        return Ok(());
     }
-    Ok(())
+    let own = tenant.id.to_string();
+    if named.all(|value| value.as_bytes() == own.as_bytes()) { Ok(()) } else { Err(ApiError::TenantMismatch) }
 }
 
 /// Billable: authenticated and admitted (or the tenant would not be known here), and answered by us with anything but
@@ -338,20 +343,24 @@ fn stats(took: Duration, ingress_bytes: u64, body: BodySize) -> RequestStats {
     RequestStats { requests: 1, compute_micros: micros, ingress_bytes, egress_bytes, latency }
 }
 
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
+
 /// The headers that every answer carries.
-fn describe(headers: &mut HeaderMap, admitted: &Admitted, id: &str) {
-    let mut set = |name: &'static str, value: Result<HeaderValue, _>| {
-        let name = HeaderName::from_static(name);
-        if let (Ok(value), false) = (value, headers.contains_key(&name)) {
-            headers.insert(name, value);
+fn describe(headers: &mut HeaderMap, state: &AppState, admitted: &Admitted, id: &str) {
+    let mut set = |name: &HeaderName, value: Option<HeaderValue>| {
+        if let (Some(value), false) = (value, headers.contains_key(name)) {
+            headers.insert(name.clone(), value);
         }
     };
-    set("x-request-id", HeaderValue::from_str(id));
-    set("x-content-type-options", Ok(HeaderValue::from_static("nosniff")));
-    set("cache-control", Ok(HeaderValue::from_static("no-store")));
+    set(&REQUEST_ID, HeaderValue::from_str(id).ok());
+    set(&header::X_CONTENT_TYPE_OPTIONS, Some(HeaderValue::from_static("nosniff")));
+    set(&header::CACHE_CONTROL, Some(HeaderValue::from_static("no-store")));
     if let Some(decision) = &admitted.decision {
-        set("ratelimit-policy", HeaderValue::from_str(&rate_limit_policy(&[*decision])));
-        set("ratelimit", HeaderValue::from_str(&rate_limit(&[*decision])));
+        set(&RATE_LIMIT_POLICY, state.policies.of(decision));
+        set(&RATE_LIMIT, HeaderValue::try_from(rate_limit(&[*decision])).ok());
     }
 }
 

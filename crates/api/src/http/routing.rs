@@ -3,7 +3,7 @@
 //! Owns which route runs which operation on a thread, what a path answers to methods that it does not take, and what is
 //! served where nothing else is. Everything that is served here goes through the pipeline.
 
-use std::{cell::OnceCell, rc::Rc, slice};
+use std::{cell::OnceCell, collections::BTreeMap, rc::Rc, slice};
 
 use actix_web::{
     HttpRequest, Resource, Route,
@@ -23,9 +23,41 @@ use crate::http::{
 impl Catalog {
     /// Serves every operation, each behind the request pipeline.
     pub(crate) fn configure(&self, config: &mut web::ServiceConfig) {
-        for (path, operations) in &self.paths {
-            config.service(resource(path, operations));
+        for (prefix, paths) in by_prefix(self.paths.keys().map(String::as_str)) {
+            let mut scope = web::scope(prefix);
+            for path in paths {
+                let Some(operations) = self.paths.get(path) else { continue };
+                if prefix.is_empty() {
+                    config.service(resource(path, operations));
+                } else {
+                    scope = scope.service(resource(path.strip_prefix(prefix).unwrap_or(path), operations));
+                }
+            }
+            if !prefix.is_empty() {
+                config.service(scope);
+            }
         }
+    }
+}
+
+/// Paths by their first two segments; under an empty prefix those that stand alone. The router tries path after path, each with a
+/// regular expression of its own: in groups, a request is held against its own group's paths and not against all.
+fn by_prefix<'a>(paths: impl Iterator<Item = &'a str> + Clone) -> BTreeMap<&'a str, Vec<&'a str>> {
+    let is_ambiguous = paths.clone().any(|path| prefix(path).contains('{'));
+    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for path in paths {
+        // A group takes all that begins like it, and a path that begins with a parameter may begin like any of them.
+        groups.entry(if is_ambiguous { "" } else { prefix(path) }).or_default().push(path);
+    }
+    groups
+}
+
+/// The first two segments of a path; empty where it has fewer.
+fn prefix(path: &str) -> &str {
+    let mut slashes = path.match_indices('/').map(|(at, _)| at);
+    match (slashes.next(), slashes.next(), slashes.next()) {
+        (Some(0), Some(_), end) => path.get(..end.unwrap_or(path.len())).unwrap_or_default(),
+        _ => "",
     }
 }
 

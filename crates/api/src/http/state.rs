@@ -21,7 +21,7 @@ use bulkhead_usage::{Flusher, Recorder};
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use crate::http::{address::ClientAddress, error::ApiError, extract::body, wire::Body};
+use crate::http::{address::ClientAddress, error::ApiError, extract::body, policies::Policies, wire::Body};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -90,6 +90,8 @@ pub struct AppState {
     pub limiter: Limiter,
     /// Records usage.
     pub recorder: Recorder,
+    /// The limits that this thread has told clients.
+    pub(crate) policies: Policies,
 }
 
 impl std::ops::Deref for AppState {
@@ -104,7 +106,7 @@ impl AppState {
     /// The state of the thread that calls this.
     pub fn new(shared: Shared, db: Db) -> Self {
         let (limiter, recorder) = (shared.limiter.for_thread(), shared.usage.recorder());
-        Self { shared, db, limiter, recorder }
+        Self { shared, db, limiter, recorder, policies: Policies::default() }
     }
 
     /// The permissions that callers' sets are made of.

@@ -202,3 +202,53 @@ async fn logging_in_pays_no_attention_to_a_key() {
     assert_ne!(one.at("/refresh_token"), two.at("/refresh_token"));
     assert_eq!(tenant.count("idempotency_keys"), 0);
 }
+
+#[tokio::test]
+async fn a_repeated_change_or_removal_is_answered_again_too() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let owner = &tenant.owner.caller;
+    let made = owner.post("/v1/resources", &json!({ "name": "once", "kind": "thing" })).await.expect(201);
+    let path = made.header("location").to_owned();
+    let renamed = json!({ "name": "renamed" });
+    let change = |version: &str| {
+        owner.patch(&path, &renamed).header("if-match", version).header("idempotency-key", "change")
+    };
+    let first = change("\"v1\"").await.expect(200);
+    assert_eq!((first.header("etag"), first.header("idempotent-replayed")), ("\"v2\"", ""));
+    // Without the key the first try itself would have made the version outdated.
+    let again = change("\"v1\"").await.expect(200);
+    assert_eq!(
+        (again.json(), again.header("etag"), again.header("idempotent-replayed")),
+        (first.json(), "\"v2\"", "true")
+    );
+    change("\"v2\"").await.refused(422, "idempotency-key-reused");
+    let remove = || owner.delete(&path).header("idempotency-key", "removal");
+    assert_eq!(remove().await.expect(204).header("idempotent-replayed"), "");
+    assert_eq!(remove().await.expect(204).header("idempotent-replayed"), "true");
+    owner.delete(&path).await.refused(404, "not-found");
+    let done = format!(
+        "SELECT string_agg(action, ' ' ORDER BY id) FROM {}.audit_log WHERE target = '{}'",
+        tenant.schema(),
+        made.at("/id")
+    );
+    assert_eq!(system.sql(&done), "create_resource update_resource delete_resource");
+    assert_eq!(tenant.count("idempotency_keys"), 2);
+}
+
+#[tokio::test]
+async fn a_post_without_a_body_stands_for_the_version_that_it_names() {
+    let system = System::shared().await;
+    let operator = system.operator().await;
+    let tenant = system.tenant().await;
+    let path = format!("/v1/admin/tenants/{}", tenant.id);
+    let version = operator.get(&path).await.expect(200).header("etag").to_owned();
+    let key = unique();
+    let suspend = |version: &str| {
+        let call = operator.post_nothing(&format!("{path}/suspend"));
+        call.header("if-match", version).header("idempotency-key", &key)
+    };
+    suspend(&version).await.expect(200);
+    assert_eq!(suspend(&version).await.expect(200).header("idempotent-replayed"), "true");
+    suspend("\"v99\"").await.refused(422, "idempotency-key-reused");
+}

@@ -284,7 +284,7 @@ struct HourOfCounts {
 
 /// Moves what tenants' transactions have counted into the rollups, the oldest first, at most `limit` counts; how many it were.
 /// Call it again until it is fewer. Two at once move different counts.
-pub async fn fold_counts(tx: &mut PlatformTx, limit: u16) -> DbResult<usize> {
+pub async fn fold_counts(tx: &mut PlatformTx, limit: usize) -> DbResult<usize> {
     let take = diesel::sql_query(
         "WITH taken AS ( \
              DELETE FROM usage_counts WHERE id = ANY (ARRAY( \
@@ -295,7 +295,7 @@ pub async fn fold_counts(tx: &mut PlatformTx, limit: u16) -> DbResult<usize> {
              trunc(sum(quantity) * 1000)::text AS milli, count(*) AS counts \
          FROM taken GROUP BY 1, 2, 3",
     )
-    .bind::<BigInt, _>(i64::from(limit));
+    .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX));
     let hours: Vec<HourOfCounts> = tx.tx.load(take).await?;
     if hours.is_empty() {
         return Ok(0);
@@ -312,6 +312,19 @@ pub async fn fold_counts(tx: &mut PlatformTx, limit: u16) -> DbResult<usize> {
     }
     rollup.add_hours_and_days(tx).await?;
     Ok(hours.iter().map(|row| usize::try_from(row.counts).unwrap_or(0)).sum())
+}
+
+/// How many counts of tenants' transactions are not in the rollups yet, at most: the ids are looked at and not the rows, so those
+/// of transactions that were undone are among them.
+pub async fn counts_waiting(tx: &mut PlatformTx) -> DbResult<i64> {
+    #[derive(QueryableByName)]
+    struct Waiting {
+        #[diesel(sql_type = BigInt)]
+        waiting: i64,
+    }
+    let query = diesel::sql_query("SELECT coalesce(max(id) - min(id) + 1, 0) AS waiting FROM usage_counts");
+    let row: Waiting = tx.tx.one(query).await?;
+    Ok(row.waiting)
 }
 
 const BUCKETS: i32 = 24;

@@ -22,7 +22,7 @@ use uuid::Uuid;
 const SENT: MeterName = MeterName::new("invoices_sent");
 const PAPER: MeterName = MeterName::new("paper_used");
 
-async fn fold(db: &Db, limit: u16) -> Result<usize, DbError> {
+async fn fold(db: &Db, limit: usize) -> Result<usize, DbError> {
     db.platform_write(Authority::machinery(), async |tx: &mut _| fold_counts(tx, limit).await).await
 }
 

@@ -38,6 +38,11 @@ impl Quantity {
         Self(self.0.saturating_add(other.0.get())).min(Self::MAX)
     }
 
+    /// Whether it is so many of the meter's unit, without a part of one.
+    pub const fn is_whole(self) -> bool {
+        self.0.get().is_multiple_of(1_000)
+    }
+
     /// In thousandths of the meter's unit.
     pub const fn in_thousandths(self) -> u64 {
         self.0.get()

@@ -228,7 +228,7 @@ struct Family<V: Vector> {
 
 impl<V: Vector> Family<V> {
     fn with(&self, name: &str, values: &[&str], act: impl FnOnce(&V::Series)) {
-        if let Some(series) = self.series.read().get(&*key(values)) {
+        if let Some(series) = known(&self.series.read(), values) {
             return act(series);
         }
         let mut all = self.series.write();
@@ -255,6 +255,13 @@ impl<V: Vector> Family<V> {
             act(series);
         }
     }
+}
+
+/// The series that counts these values, if it is there. A full family takes no more series, so what is not among them is
+/// counted in the one for all others; a caller that makes values from input then waits for no writer.
+fn known<'a, S>(all: &'a HashMap<String, S>, values: &[&str]) -> Option<&'a S> {
+    let others = || all.get(&*key(&vec![OTHER; values.len()]));
+    all.get(&*key(values)).or_else(|| if all.len() >= MAX_SERIES { others() } else { None })
 }
 
 fn key<'a>(values: &[&'a str]) -> Cow<'a, str> {

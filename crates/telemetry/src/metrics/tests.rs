@@ -45,6 +45,7 @@ fn every_family_is_exposed_under_its_name() {
         ("bulkhead_jobs_outstanding", "gauge"),
         ("bulkhead_jobs_due", "gauge"),
         ("bulkhead_jobs_oldest_due_seconds", "gauge"),
+        ("bulkhead_usage_counts_waiting", "gauge"),
         ("bulkhead_usage_stream_length", "gauge"),
         ("bulkhead_usage_unsafe_answers_total", "counter"),
         ("bulkhead_usage_late_answers_total", "counter"),

@@ -29,6 +29,8 @@ pub struct Usage {
     pub late_answers: IntCounter,
     /// Batches in the Redis stream, as this process last saw it.
     pub stream_length: IntGauge,
+    /// What tenants' transactions have counted and is not in the rollups yet, as the worker last saw it.
+    pub counts_waiting: IntGauge,
     /// Entries set aside because they could not be read, or were not ours: an operator has to look at them.
     pub rejected: IntCounter,
     batches: Counters<UsagePath>,
@@ -63,6 +65,11 @@ impl Usage {
                 registry,
                 "bulkhead_usage_stream_length",
                 "Usage batches that wait in the Redis stream",
+            )?,
+            counts_waiting: gauge(
+                registry,
+                "bulkhead_usage_counts_waiting",
+                "Counts of tenants' transactions that are not in the rollups yet",
             )?,
             rejected: counter(
                 registry,

@@ -5,18 +5,14 @@
 //! of which is a few rows, and the bound is halved whenever a transaction has taken too long. Refuses to split a batch: it is
 //! applied once, under its number, or not at all.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use bulkhead_db::{Authority, Connector, Db, DbError, platform::usage};
 use bulkhead_domain::metering::{BatchId, UsageBatch};
 use bulkhead_telemetry::metrics::DbFailure;
 use tokio::time::sleep;
 
-use crate::{backoff::Backoff, patience};
+use crate::{backoff::Backoff, bound::Bound, patience};
 
 /// Keys in one transaction at most, and in one message to Redis: as many as the worker takes at a time (`drain.rs`).
 pub(super) const MOST_KEYS: usize = 10_000;
@@ -30,7 +26,7 @@ pub(super) struct Rollups {
     /// How long the server may be silent.
     silence: Duration,
     /// Keys in the next transaction at most; one batch may go over it.
-    bound: Cell<usize>,
+    bound: Bound,
     pause: RefCell<Backoff>,
 }
 
@@ -47,7 +43,7 @@ impl Rollups {
     pub(super) fn new(db: Db, server: Connector, silence: Duration) -> Self {
         // Short: while it lasts and Redis is away, records are in this process alone.
         let pause = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-        Self { db, server, silence, bound: Cell::new(MOST_KEYS), pause: RefCell::new(pause) }
+        Self { db, server, silence, bound: Bound::new(MOST_KEYS), pause: RefCell::new(pause) }
     }
 
     /// Whether nothing has failed for a moment.
@@ -71,7 +67,7 @@ impl Rollups {
             };
             match committed {
                 Ok(()) => {
-                    self.bound.set((self.bound.get() * 2).min(MOST_KEYS));
+                    self.bound.fitted();
                     self.pause.borrow_mut().succeeded();
                     applied(some).await;
                     rest = others;
@@ -98,7 +94,7 @@ impl Rollups {
         let took_too_long = error.took_too_long();
         if took_too_long {
             let keys: usize = batches.iter().map(|batch| batch.keys()).sum();
-            self.bound.set((keys / 2).max(1));
+            self.bound.took_too_long(keys);
         }
         if took_too_long && batches.len() > 1 {
             return Ok(());

@@ -15,7 +15,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock, JobId, Mac};
 use bulkhead_telemetry::{Health, Metrics};
-use bulkhead_usage::RedisServer;
+use bulkhead_usage::{Bound, RedisServer};
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
@@ -181,6 +181,7 @@ pub async fn run(
 fn environments(options: &WorkerOptions, reaches: &mut Reaches, registry: &Registry) -> Vec<Environment> {
     let threads = std::mem::take(&mut reaches.threads);
     let each_tenant = registry.each_tenant().into();
+    let counts = Arc::new(Bound::new(crate::jobs::MOST_COUNTS));
     let environment = |db| Environment {
         db,
         owner: reaches.owner.clone(),
@@ -191,6 +192,7 @@ fn environments(options: &WorkerOptions, reaches: &mut Reaches, registry: &Regis
         clock: Arc::clone(&reaches.clock),
         extensions: reaches.extensions.clone(),
         schema_pool: options.schema_pool,
+        counts: Arc::clone(&counts),
         each_tenant: Arc::clone(&each_tenant),
     };
     threads.into_iter().map(environment).collect()

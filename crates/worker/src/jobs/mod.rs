@@ -13,6 +13,8 @@ use bulkhead_jobs::{
     PurgeTenant, SweepTenants,
 };
 
+pub(crate) use usage::MOST_COUNTS;
+
 use crate::{Every, Jobs};
 
 /// The core's jobs. A time is the pause between the end of one run and the start of the next.

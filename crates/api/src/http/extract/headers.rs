@@ -2,7 +2,11 @@
 
 use std::future::{Ready, ready};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::{Method, header},
+};
 
 use crate::http::error::ApiError;
 
@@ -38,8 +42,8 @@ pub struct IfMatchHeader {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes the header that `Intent` reads")]
 pub struct IdempotencyKeyHeader {
-    /// Names what you mean to do, 1 to 255 characters: sent again with the same method, path, query and body within 24 hours,
-    /// it is answered again and not done again.
+    /// Names what you mean to do, 1 to 255 characters: sent again with the same method, path, query, `If-Match` and body within
+    /// 24 hours, it is answered again and not done again.
     #[param(rename = "Idempotency-Key", example = "8e03978e-40d5-43e8-bc93-6894a57f9324")]
     idempotency_key: Option<String>,
 }
@@ -83,7 +87,7 @@ fn read_version(text: &str) -> Option<IfMatch> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Intent {
     pub(crate) key: Option<String>,
-    /// The method, the path and the query; empty without a key.
+    /// The method, the path, the query and what `If-Match` asks for; empty without a key.
     pub(crate) target: String,
 }
 
@@ -91,15 +95,22 @@ impl Intent {
     /// The longest key taken.
     const MAX: usize = 255;
 
-    /// Reads the header.
+    /// Reads the header of a request that writes; a request that only reads means nothing to do once.
     pub(crate) fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+        if !writes(request.method()) {
+            return Ok(Self::default());
+        }
         let mut sent = request.headers().get_all("idempotency-key");
         let key = match (sent.next(), sent.next()) {
             (None, _) => return Ok(Self::default()),
             (Some(value), None) => read_key(value.as_bytes()),
             (Some(_), Some(_)) => Err("must be sent once"),
         };
-        let target = format!("{} {}", request.method(), request.uri());
+        let mut target = format!("{} {}", request.method(), request.uri());
+        for version in request.headers().get_all(header::IF_MATCH) {
+            // No method and no address has a line break in it.
+            target += &format!("\nif-match: {}", version.as_bytes().escape_ascii());
+        }
         match key {
             Ok(key) => Ok(Self { key: Some(key), target }),
             Err(detail) => {
@@ -107,6 +118,11 @@ impl Intent {
             }
         }
     }
+}
+
+/// Whether requests of this method write, and so may have an `Idempotency-Key`.
+pub(crate) fn writes(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
 }
 
 /// Reads a key with or without the quotes of a structured field string (RFC 9651); both name the same intention.
@@ -128,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_meant_is_told_apart_by_method_path_and_query() {
+    fn what_is_meant_is_told_apart_by_method_path_query_and_version() {
         let target = |request: TestRequest, key: &str| {
             let request = request.insert_header(("idempotency-key", key)).to_http_request();
             Intent::of(&request).unwrap().target
@@ -140,6 +156,14 @@ mod tests {
             post("/v1/users/usr_1/x?dry=1"),
             post("/v1/users/usr_1/x?dry=2"),
             target(TestRequest::delete().uri("/v1/users/usr_1/x"), "once"),
+            target(
+                TestRequest::post().uri("/v1/users/usr_1/x").insert_header((header::IF_MATCH, "\"v1\"")),
+                "once",
+            ),
+            target(
+                TestRequest::post().uri("/v1/users/usr_1/x").insert_header((header::IF_MATCH, "\"v2\"")),
+                "once",
+            ),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all[at + 1..].contains(one), "{one}");
@@ -147,6 +171,9 @@ mod tests {
         assert_eq!(post("/v1/users?a=b"), target(TestRequest::post().uri("/v1/users?a=b"), "another"));
         let none = Intent::of(&TestRequest::post().to_http_request()).unwrap();
         assert_eq!((none.key, none.target.as_str()), (None, ""));
+        let read =
+            Intent::of(&TestRequest::get().insert_header(("idempotency-key", "once")).to_http_request());
+        assert_eq!(read.unwrap().key, None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub use body::{Json, RequestBody, object};
 pub(crate) use fields::no_parameters;
 pub use fields::{optional_time, present};
 pub use headers::{IdempotencyKeyHeader, IfMatch, IfMatchHeader};
-pub(crate) use headers::{Intent, etag};
+pub(crate) use headers::{Intent, etag, writes};
 pub(crate) use page::next_link;
 pub use page::{PageQuery, PageResponse, page_request};
 pub use path::Id;

@@ -52,6 +52,8 @@ fn series_beyond_the_bound_count_as_one() {
     }
     // One that was there before the bound was reached still counts for itself.
     SEEN.add(["3", "x"], 1);
+    // What is beyond the bound is found without a place of its own being made.
+    assert!(known(&SEEN.0.family.get().unwrap().series.read(), &["new", "x"]).is_some());
     let exposed = metrics.render().lines().filter(|line| line.starts_with("many_seen_total{")).count();
     assert_eq!(exposed, MAX_SERIES + 1);
     assert_eq!(line(&metrics, "many_seen_total{one=\"_other\",two=\"_other\"}").as_deref(), Some("50"));

@@ -46,15 +46,17 @@ pub(super) async fn run(inner: Arc<Inner>, environment: Environment, id: JobId) 
     attempt(&inner, environment, job).instrument(span).await;
 }
 
-async fn attempt(inner: &Inner, environment: Environment, job: ClaimedJob) {
+async fn attempt(inner: &Inner, environment: Environment, mut job: ClaimedJob) {
     // Only known kinds are claimed.
     let Some(entry) = inner.registry.find(&job.kind) else { return };
     let stop = inner.started(job.id, job.token);
+    // It is the handler's alone: what is told of a run names the job and not its content.
+    let payload = job.payload.take();
     let began = Instant::now();
     // The run is dropped when its lease is lost or the process ends. Then another worker has the row, or the code that
     // ends this process gives it back.
     let ran = tokio::select! {
-        ran = guarded(entry, JobRun::new(environment.clone(), job.clone()), job.payload.clone()) => ran,
+        ran = guarded(entry, JobRun::new(environment.clone(), job.clone()), payload) => ran,
         () = stop.cancelled() => return,
     };
     settle(inner, &environment, &job, ran, entry, began.elapsed()).await;
