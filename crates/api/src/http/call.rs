@@ -3,8 +3,8 @@
 //! Owns the three ways that a handler has to the database (`read`, `snapshot`, `write`) and what every write has: it happens
 //! once per `Idempotency-Key`, its audit entry commits with it, and its answer is given after the commit. A write has to say
 //! what the audit log shall hold, or that there is nothing: [`Written`] cannot be made without. What a key stands for, the
-//! body included, is taken from the request itself; a body that is not read with `Json` is no part of it. Refuses a second write
-//! in one request: under the request's key it would be answered with what the first one has kept, and not be done.
+//! body included, is taken from the request itself; a body that is not read with `Json` is no part of it. Refuses a
+//! second write in one request: the key would answer it with what the first one has kept.
 //!
 //! The pipeline has verified the credential and the permission before a call can be had.
 
@@ -108,10 +108,8 @@ impl Call {
     /// The one write of the request, named ahead of its transaction: that reads the whole body.
     fn begin_write(&self) -> Result<Once<'_>, ApiError> {
         if self.has_written.replace(true) {
-            return Err(ApiError::internal(format!(
-                "{} writes twice in one request",
-                self.context.operation
-            )));
+            let operation = self.context.operation;
+            return Err(ApiError::internal(format!("{operation} writes twice in one request")));
         }
         Ok(self.once())
     }
@@ -249,11 +247,11 @@ impl TenantCall {
         Ok(usage::count(tx, meter, quantity).await?)
     }
 
-    /// Counts what the request does beside being a request, in the meter's unit and in the minute in which the
-    /// request began. The quantity is stored with the request's own usage before the answer is sent, and billed when
-    /// the request is: a request that is refused (401, 403, 429) or that we fail to answer (from 500 on) counts
-    /// nothing. What a write has done belongs into [`Self::count`]. The sum that one request counts of a meter is at
-    /// most [`Quantity::MAX`]. For a meter of whole things, a quantity that is not whole is an error.
+    /// Counts what the request does beside being a request, in the meter's unit and in the minute in which the request began. The
+    /// quantity is stored with the request's own usage before the answer is sent, and billed when the request is: a request
+    /// that is refused (401, 403, 429) or that we fail to answer (from 500 on) counts nothing. What a write has done belongs
+    /// into [`Self::count`]. The sum that one request counts of a meter is at most [`Quantity::MAX`]. For a meter of whole
+    /// things, a quantity that is not whole is an error.
     pub fn count_request(&self, meter: MeterName, quantity: Quantity) -> Result<(), ApiError> {
         let declared = self.call.state.meters.find(meter.as_str());
         if declared.is_some_and(|declared| declared.kind() == MeterKind::Count) && !quantity.is_whole() {
@@ -274,7 +272,7 @@ impl TenantCall {
         E: From<DbError>,
         ApiError: From<E>,
     {
-        Ok(self.call.state.db.read(self.tenant, work).await?)
+        Ok(std::pin::pin!(self.call.state.db.read(self.tenant, work)).await?)
     }
 
     /// Reads with several statements that see the same moment.

@@ -4,6 +4,8 @@
 //! pointer, so the route table is data: it is copied to every thread and holds no state. Refuses nothing itself: the
 //! pipeline stands before it.
 
+use std::pin::pin;
+
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, dev::Payload};
 use futures::future::LocalBoxFuture;
 
@@ -18,7 +20,7 @@ where
     F::Output: Responder,
 {
     match Args::from_request(&request, &mut payload).await {
-        Ok(args) => handler.call(args).await.respond_to(&request).map_into_boxed_body(),
+        Ok(args) => pin!(handler.call(args)).await.respond_to(&request).map_into_boxed_body(),
         Err(error) => HttpResponse::from_error(error),
     }
 }

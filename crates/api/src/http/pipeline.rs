@@ -209,7 +209,7 @@ async fn admit_and_handle(
     payload: Payload,
     admitted: &mut Admitted,
 ) -> HttpResponse {
-    if let Err(error) = admit(served, state, request, admitted).await {
+    if let Err(error) = pin!(admit(served, state, request, admitted)).await {
         return problem::respond(&error, context.id.as_str());
     }
     if let Some(answer) = cors::preflight(&state.options.cors_origins, request, &served.allow) {
@@ -264,7 +264,7 @@ async fn admit(
             return Err(error);
         }
     };
-    let verification = state.authenticate(request, credential);
+    let verification = pin!(state.authenticate(request, credential));
     let Authenticated { principal, tenant } = ablation::authentication(credential, verification).await?;
     tracing::Span::current().record("principal.id", tracing::field::display(principal.subject()));
     if let Some(tenant) = tenant {

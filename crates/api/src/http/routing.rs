@@ -128,8 +128,9 @@ impl Served {
 /// An operation's route, behind the pipeline.
 fn piped(served: Served, method: Option<&Method>) -> Route {
     let served = Rc::new(served);
+    // On the heap here: the library moves what a handler returns twice before it does the same.
     let run = move |request: HttpRequest, payload: Payload| {
-        pipeline::run(Rc::clone(&served), request, payload.into_inner())
+        Box::pin(pipeline::run(Rc::clone(&served), request, payload.into_inner()))
     };
     match method {
         Some(method) => web::route().method(method.clone()).to(run),

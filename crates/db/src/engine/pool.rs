@@ -8,6 +8,8 @@
 //! to be clean; anything else is cancelled and dropped. Refuses to ask the server whether a connection still lives:
 //! its driver knows when it has ended.
 //!
+//! Most transactions find a free connection, so a timer is set only where one has to be waited for.
+//!
 //! `share.rs` says how many of the connections one claimant may have, and makes a claimant that has used them up wait.
 
 mod share;
@@ -16,7 +18,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -25,7 +27,10 @@ use bulkhead_domain::{SchemaName, backoff};
 use bulkhead_telemetry::metrics::{DropReason, Pool as PoolMetrics};
 use diesel::connection::CacheSize;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
-use futures::stream::{FuturesUnordered, StreamExt as _};
+use futures::{
+    FutureExt as _,
+    stream::{FuturesUnordered, StreamExt as _},
+};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -90,7 +95,8 @@ struct Slot {
     index: usize,
     turn: Arc<Semaphore>,
     waiting: AtomicU32,
-    idle: Mutex<Option<Connection>>,
+    /// On the heap, because a connection is large and changes hands some ten times in a transaction.
+    idle: Mutex<Option<Box<Connection>>>,
 }
 
 impl Slot {
@@ -102,6 +108,11 @@ impl Slot {
     /// How many transactions use its connection or wait for it.
     fn pressure(&self) -> u32 {
         self.waiting.load(Ordering::Relaxed) + u32::from(self.turn.available_permits() == 0)
+    }
+
+    /// The slot, if it is free.
+    fn try_take(&self) -> Option<(&Self, OwnedSemaphorePermit)> {
+        Some((self, Arc::clone(&self.turn).try_acquire_owned().ok()?))
     }
 
     async fn take(&self) -> DbResult<(&Self, OwnedSemaphorePermit)> {
@@ -175,23 +186,14 @@ impl Pool {
 
     /// Takes a connection. A tenant prefers its own slots; others take whichever is free.
     pub(crate) async fn lease(&self, claimant: Claimant) -> DbResult<Lease> {
-        let started = Instant::now();
-        let is_within_share = AtomicBool::new(false);
-        let waiting = async {
-            let right = self.shared.rights.acquire(claimant).await?;
-            is_within_share.store(true, Ordering::Relaxed);
-            let (slot, turn) = self.shared.turn(claimant, right.at_once()).await?;
-            DbResult::Ok((right, slot, turn))
-        };
-        let taken = tokio::time::timeout(self.shared.options.wait, waiting).await;
-        let (right, slot, turn) = taken.map_err(|_elapsed| match claimant {
-            Claimant::Tenant(_) if !is_within_share.load(Ordering::Relaxed) => DbError::OverShare,
-            _ => DbError::Busy,
-        })??;
+        let started = tokio::time::Instant::now();
+        let right = self.shared.right(claimant, started).await?;
+        let (slot, turn) = self.shared.turn(claimant, right.at_once(), started).await?;
         let idle = slot.idle.lock().take();
         let connection = match idle.and_then(|idle| self.shared.reuse(idle)) {
             Some(connection) => connection,
-            None => self.shared.open().await?,
+            // Boxed, because it is rare and large, and the future of every request would hold it.
+            None => Box::pin(self.shared.open()).await?,
         };
         if let Some(metrics) = &self.shared.metrics {
             metrics.waited(started.elapsed());
@@ -225,20 +227,44 @@ impl Drop for Waiting<'_> {
 }
 
 impl Shared {
-    /// Waits for a slot. `at_once` is how many connections the claimant has, with the one it waits for.
-    async fn turn(&self, claimant: Claimant, at_once: usize) -> DbResult<(&Slot, OwnedSemaphorePermit)> {
+    /// The right to have one connection more, for which is waited from `started` on.
+    async fn right(&self, claimant: Claimant, started: tokio::time::Instant) -> DbResult<Right> {
+        let mut right = std::pin::pin!(self.rights.acquire(claimant));
+        if let Some(right) = right.as_mut().now_or_never() {
+            return right;
+        }
+        let over_share =
+            if matches!(claimant, Claimant::Tenant(_)) { DbError::OverShare } else { DbError::Busy };
+        tokio::time::timeout_at(started + self.options.wait, right).await.unwrap_or(Err(over_share))
+    }
+
+    /// Waits for a slot, from `started` on. `at_once` is how many connections the claimant has, with the one it waits for.
+    async fn turn(
+        &self,
+        claimant: Claimant,
+        at_once: usize,
+        started: tokio::time::Instant,
+    ) -> DbResult<(&Slot, OwnedSemaphorePermit)> {
         let chosen = self.choose(claimant, at_once).ok_or(DbError::Busy)?;
+        if let Some(turn) = chosen.try_take() {
+            return Ok(turn);
+        }
+        let last = started + self.options.wait;
+        let patient_until = (tokio::time::Instant::now() + PATIENCE).min(last);
         // The transaction keeps its place in this queue while it waits for the other slots too.
         let mut own = std::pin::pin!(chosen.take());
-        if let Ok(turn) = tokio::time::timeout(PATIENCE, own.as_mut()).await {
+        if let Ok(turn) = tokio::time::timeout_at(patient_until, own.as_mut()).await {
             return turn;
         }
         let others = self.slots.iter().filter(|slot| slot.index != chosen.index).map(Slot::take);
         let mut others: FuturesUnordered<_> = others.collect();
-        tokio::select! {
-            turn = own => turn,
-            Some(turn) = others.next() => turn,
-        }
+        let any = async {
+            tokio::select! {
+                turn = own => turn,
+                Some(turn) = others.next() => turn,
+            }
+        };
+        tokio::time::timeout_at(last, any).await.unwrap_or(Err(DbError::Busy))
     }
 
     /// The slot with the shortest queue. A tenant that has or wants `n` connections at once chooses among `n` slots, the first
@@ -255,7 +281,7 @@ impl Shared {
     }
 
     /// An idle connection, unless its time is over or its driver has ended.
-    fn reuse(&self, mut idle: Connection) -> Option<Connection> {
+    fn reuse(&self, mut idle: Box<Connection>) -> Option<Box<Connection>> {
         let unfit = if idle.opened.ended.load(Ordering::Acquire) {
             Some(DropReason::Broken)
         } else if idle.retire_at <= Instant::now() {
@@ -277,7 +303,7 @@ impl Shared {
         })
     }
 
-    async fn open(&self) -> DbResult<Connection> {
+    async fn open(&self) -> DbResult<Box<Connection>> {
         let closed = self.closed_until.lock().is_some_and(|until| until > Instant::now());
         if closed {
             return Err(DbError::Unavailable("waiting before connecting again".to_owned()));
@@ -294,7 +320,8 @@ impl Shared {
                     metrics.opened.inc();
                 }
                 let age = self.options.max_age.mul_f64(rand::random_range(0.5..=1.0));
-                Ok(Connection { opened, retire_at: Instant::now() + age, statements: Statements::default() })
+                let retire_at = Instant::now() + age;
+                Ok(Box::new(Connection { opened, retire_at, statements: Statements::default() }))
             }
             Err(error) => {
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed);
@@ -323,7 +350,7 @@ impl Drop for Shared {
 
 /// A connection in use. Dropping it gives it back if it is clean, and otherwise cancels and closes it.
 pub(crate) struct Lease {
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     clean: bool,
     retired: bool,
     index: usize,

@@ -9,7 +9,7 @@
 //!
 //! `transaction.rs` keeps the order of what is sent.
 
-use std::fmt;
+use std::{fmt, pin::pin};
 
 use bulkhead_domain::{OperatorId, Proven, SchemaName, TenantId};
 use diesel::{
@@ -193,7 +193,7 @@ impl Db {
     ) -> Result<T, E> {
         let tx = self.tenant_tx(tenant.get(), Access::Read).await?.of(Extent::OneStatement);
         let mut scope = TenantTx { tx };
-        let result = work(&mut scope).await;
+        let result = pin!(work(&mut scope)).await;
         finish_read(scope.tx, result)
     }
 

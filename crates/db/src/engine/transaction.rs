@@ -15,6 +15,7 @@
 
 use std::{
     future::{Future as _, poll_fn},
+    pin::pin,
     task::Poll,
     time::Duration,
 };
@@ -144,7 +145,7 @@ impl Tx {
         let outcome = match self.lease.pg() {
             Ok(pg) => {
                 let mut connection = pg;
-                sent(company, pg, self.answer, query.load(&mut connection)).await
+                pin!(sent(company, pg, self.answer, query.load(&mut connection))).await
             }
             Err(error) => Outcome { result: Err(error), over: false },
         };
@@ -338,6 +339,8 @@ impl Tx {
 
 /// Runs a query with what goes out beside it.
 ///
+/// What goes out together is pinned where it lies: whatever wraps it would otherwise move a kilobyte.
+///
 /// `join` polls its parts in order and the first poll of each writes its message, so the opening is ahead on the wire and
 /// COMMIT behind. `unconstrained` keeps that true when the task has spent its cooperative budget: otherwise a part that
 /// touches a tokio primitive before writing could be told to wait while the others go ahead.
@@ -350,23 +353,28 @@ async fn sent<T>(
     match company {
         Company::None => Outcome { result: answered(answer, query).await, over: false },
         Company::Opening(opening) => {
-            let both = async {
+            let both = pin!(async {
                 let (began, result) = futures::join!(connection.batch_execute(&opening), query);
                 // When BEGIN fails the query fails too, but for a reason that explains nothing.
                 began.and(result)
-            };
+            });
             Outcome { result: answered(answer, tokio::task::coop::unconstrained(both)).await, over: false }
         }
         Company::Whole(opening) => {
             let mut ending = connection;
             let mut over = false;
-            let whole = async {
-                let (began, result, ended) =
-                    futures::join!(connection.batch_execute(&opening), query, ending.batch_execute("COMMIT"));
-                over = ended.is_ok();
-                began.and(result)
+            let result = {
+                let whole = pin!(async {
+                    let (began, result, ended) = futures::join!(
+                        connection.batch_execute(&opening),
+                        query,
+                        ending.batch_execute("COMMIT")
+                    );
+                    over = ended.is_ok();
+                    began.and(result)
+                });
+                answered(answer, tokio::task::coop::unconstrained(whole)).await
             };
-            let result = answered(answer, tokio::task::coop::unconstrained(whole)).await;
             Outcome { result, over }
         }
     }
