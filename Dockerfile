@@ -19,6 +19,7 @@ COPY crates/domain/Cargo.toml crates/domain/
 COPY crates/fixtures/Cargo.toml crates/fixtures/
 COPY crates/jobs/Cargo.toml crates/jobs/
 COPY crates/limits/Cargo.toml crates/limits/
+COPY crates/link/Cargo.toml crates/link/
 COPY crates/servers/Cargo.toml crates/servers/
 COPY crates/sqlcheck/Cargo.toml crates/sqlcheck/
 COPY crates/telemetry/Cargo.toml crates/telemetry/

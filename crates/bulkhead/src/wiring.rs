@@ -11,15 +11,16 @@ use bulkhead_db::{
     platform::nodes::{Node, NodeKind},
 };
 use bulkhead_domain::{Clock, JobId, SystemClock};
+use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
-use bulkhead_usage::{FlusherOptions, RedisServer, Stores};
+use bulkhead_usage::{FlusherOptions, Stores};
 
 /// How much longer than the server's own time-out a client waits for an answer before it gives the connection up.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// How long to wait for a connection to the Redis of the stream and the queue.
+/// How long to wait for a connection to Redis.
 const REDIS_CONNECT: Duration = Duration::from_secs(1);
-/// How long to wait for its answer. Longer than a limiter waits: that this is sent matters more than when.
+/// How long to wait for an answer of the Redis of the stream and the queue. Longer than a limiter waits: that this is sent matters more than when.
 const REDIS_ANSWER: Duration = Duration::from_millis(500);
 
 /// The keys that are derived from the master key.
@@ -142,13 +143,17 @@ pub(crate) fn threads(settings: &Settings) -> usize {
 
 /// The Redis that holds the usage stream and the queue.
 pub(crate) fn queue_redis(settings: &Settings) -> Result<RedisServer> {
-    let redis = &settings.redis;
-    Ok(RedisServer::new(
-        redis.require_queue()?.expose(),
-        redis.ca.as_ref().map(bulkhead_config::CertificateBundle::pem),
-        REDIS_CONNECT,
-        REDIS_ANSWER,
-    )?)
+    redis(settings, settings.redis.require_queue()?, REDIS_ANSWER)
+}
+
+/// The Redis that decides on requests.
+pub(crate) fn cache_redis(settings: &Settings) -> Result<RedisServer> {
+    redis(settings, settings.redis.require_cache()?, settings.limits.limiter_timeout)
+}
+
+fn redis(settings: &Settings, url: &ServerUrl, answer: Duration) -> Result<RedisServer> {
+    let ca = settings.redis.ca.as_ref().map(bulkhead_config::CertificateBundle::pem);
+    Ok(RedisServer::new(url.expose(), ca, REDIS_CONNECT, answer)?)
 }
 
 /// Where a process stores its usage, apart from what requests and the platform's own work use.

@@ -33,7 +33,6 @@ mod in_flight;
 mod large;
 mod lease;
 mod limiter;
-mod link;
 mod local;
 mod script;
 
@@ -43,6 +42,5 @@ pub use connections::{AddressConnections, OpenConnection};
 pub use decision::{Ahead, Decision, Demand, Source, TENANT, rate_limit, rate_limit_policy, retry_after};
 pub use in_flight::{Crowded, Entered, InFlight, InFlightOptions, Party};
 pub use large::{LargePlace, LargeRequests, Size};
-pub use limiter::{Limiter, LimiterOptions};
-pub use link::{ClientError, client};
+pub use limiter::Limiter;
 pub use local::LocalBuckets;

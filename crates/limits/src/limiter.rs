@@ -6,10 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bulkhead_domain::{Limit, TenantId};
+use bulkhead_link::{Link, RedisServer, Reply};
 use bulkhead_telemetry::{Metrics, metrics::LimitKind};
 use chrono::{DateTime, Utc};
 
@@ -17,28 +18,19 @@ use crate::{
     bucket::Assessment,
     decision::{Decision, Demand, Source},
     lease::Leases,
-    link::{Link, Reply},
     local::LocalBuckets,
+    script::Script,
 };
 
 /// Tenants' buckets remembered at most for the times without Redis: some 12 MB.
 const BUCKETS: usize = 131_072;
-
-/// How a limiter behaves.
-#[derive(Clone, Copy, Debug)]
-pub struct LimiterOptions {
-    /// How long to wait for Redis; then this process decides.
-    pub timeout: Duration,
-    /// How many processes share a limit while Redis is away, at least 1.
-    pub nodes: u32,
-}
 
 /// Decides on tenants' requests. Clones share everything; threads share the local buckets and each has a connection of
 /// its own, made with [`Self::for_thread`].
 #[derive(Clone)]
 pub struct Limiter {
     shared: Arc<Shared>,
-    link: Arc<Link>,
+    link: Arc<Link<Script>>,
 }
 
 struct Shared {
@@ -49,10 +41,11 @@ struct Shared {
 }
 
 impl Limiter {
-    /// A limiter on the Redis of `client`. Nothing is connected yet.
-    pub fn new(client: redis::Client, options: LimiterOptions, metrics: Metrics) -> Self {
-        let link = Arc::new(Link::new(client, options.timeout, metrics.clone()));
-        let nodes = AtomicU32::new(options.nodes.max(1));
+    /// A limiter on a Redis, for whose answer a request waits as long as the server says; then this process decides. Nothing is
+    /// connected yet. While Redis is away, `nodes` processes share a limit.
+    pub fn new(redis: RedisServer, nodes: u32, metrics: Metrics) -> Self {
+        let link = Arc::new(Link::new(redis, Script::new(), metrics.clone()));
+        let nodes = AtomicU32::new(nodes.max(1));
         let (local, leases) = (LocalBuckets::new(BUCKETS), Leases::new());
         Self { shared: Arc::new(Shared { local, leases, nodes, metrics }), link }
     }
@@ -118,9 +111,11 @@ impl Limiter {
         tenant: TenantId,
         demands: [Demand; N],
         now: DateTime<Utc>,
-    ) -> ([Decision; N], Reply<N>) {
+    ) -> ([Decision; N], Reply<[Assessment; N]>) {
         let nodes = self.shared.nodes.load(Ordering::Relaxed);
-        let reply = self.link.take(tenant, &demands).await;
+        let script = self.link.purpose();
+        let take = |mut connection| async move { script.take(&mut connection, tenant, &demands).await };
+        let reply = self.link.ask(take).await;
         let decisions = match &reply {
             Reply::Said(said) => self.together(tenant, demands, *said, nodes, now),
             Reply::NotAsked | Reply::Lost => self.alone(tenant, demands, nodes, now),

@@ -1,6 +1,8 @@
 //! `bucket.lua`, called.
 
 use bulkhead_domain::TenantId;
+use bulkhead_link::Purpose;
+use bulkhead_telemetry::metrics::RedisUse;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, aio::MultiplexedConnection};
 
 use crate::{
@@ -20,11 +22,6 @@ impl Script {
         Self(redis::Script::new(include_str!("bucket.lua")))
     }
 
-    /// Gives Redis the script.
-    pub(crate) async fn load(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
-        self.0.load_async(connection).await.map(|_digest| ())
-    }
-
     /// Takes tokens, in one round trip, or in three when Redis has lost the script.
     pub(crate) async fn take<const N: usize>(
         &self,
@@ -35,7 +32,7 @@ impl Script {
         let call = self.call(tenant, demands);
         let answer: Vec<u64> = match call.query_async(connection).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.load(connection).await?;
+                self.prepare(connection).await?;
                 call.query_async(connection).await?
             }
             other => other?,
@@ -57,6 +54,17 @@ impl Script {
         }
         call.arg(LENGTH.as_millis().to_string());
         call
+    }
+}
+
+impl Purpose for Script {
+    const USE: RedisUse = RedisUse::Limiter;
+    const AWAY: &'static str = "Redis is away: this process enforces its share of limits";
+    const BACK: &'static str = "limits are shared through Redis";
+
+    /// Gives Redis the script.
+    async fn prepare(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        self.0.load_async(connection).await.map(|_digest| ())
     }
 }
 

@@ -14,13 +14,13 @@ use std::{fmt, io, sync::Arc, thread::JoinHandle, time::Duration};
 
 use bulkhead_db::{Connector, Db};
 use bulkhead_domain::Mac;
+use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
     patience,
     recorder::{Desk, Recorder},
-    server::RedisServer,
 };
 use work::Work;
 

@@ -54,23 +54,19 @@
 //! A record's minute is that of the request's start, fixed when it is recorded: it is billed in that period however late
 //! it arrives.
 
-mod backoff;
 mod bound;
 mod codec;
 mod drain;
 mod flusher;
 mod patience;
 mod recorder;
-mod server;
 mod stream;
 
-pub use backoff::{Backoff, pause};
 pub use bound::Bound;
 pub use codec::{CodecError, MAX_KEYS};
 pub use drain::{DrainOptions, Drained, drain};
 pub use flusher::{Flusher, FlusherOptions, Stores};
 pub use recorder::{Expected, Outcome, Recorder, Ticket};
-pub use server::RedisServer;
 pub use stream::{STREAM, length};
 
 /// Why usage could not be moved. Nothing is lost by it: what could not be moved is still where it was.

@@ -9,8 +9,9 @@ use std::{fmt, sync::Arc};
 use bulkhead_config::Extensions;
 use bulkhead_db::{Db, Owner};
 use bulkhead_domain::{Clock, Mac};
+use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
-use bulkhead_usage::{Bound, RedisServer};
+use bulkhead_usage::Bound;
 
 use crate::engine::schedule::EachTenant;
 

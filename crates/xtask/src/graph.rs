@@ -13,7 +13,7 @@ use crate::{features, proofs, rust_version, unused};
 const PREFIX: &str = "bulkhead-";
 
 /// Each product crate and those of ours that it may depend on.
-const GRAPH: [(&str, &[&str]); 15] = [
+const GRAPH: [(&str, &[&str]); 16] = [
     ("ablation", &[]),
     ("sqlcheck", &[]),
     ("domain", &[]),
@@ -21,11 +21,12 @@ const GRAPH: [(&str, &[&str]); 15] = [
     ("telemetry", &[]),
     ("jobs", &["domain"]),
     ("db", &["ablation", "domain", "jobs", "telemetry"]),
-    ("limits", &["domain", "telemetry"]),
+    ("link", &["domain", "telemetry"]),
+    ("limits", &["domain", "telemetry", "link"]),
     ("auth", &["domain", "db", "limits"]),
-    ("usage", &["domain", "db", "telemetry"]),
+    ("usage", &["domain", "db", "telemetry", "link"]),
     ("api", &["ablation", "domain", "config", "telemetry", "jobs", "db", "auth", "limits", "usage"]),
-    ("worker", &["domain", "config", "telemetry", "jobs", "db", "auth", "usage"]),
+    ("worker", &["domain", "config", "telemetry", "jobs", "db", "auth", "link", "usage"]),
     ("servers", &[]),
     (
         "bulkhead",
@@ -37,6 +38,7 @@ const GRAPH: [(&str, &[&str]); 15] = [
             "db",
             "auth",
             "limits",
+            "link",
             "usage",
             "api",
             "worker",
@@ -47,7 +49,8 @@ const GRAPH: [(&str, &[&str]); 15] = [
 ];
 
 /// What the tests of any crate may use besides: test support, and the leaves.
-const TESTS_MAY_USE: [&str; 7] = ["fixtures", "servers", "sqlcheck", "domain", "config", "telemetry", "jobs"];
+const TESTS_MAY_USE: [&str; 8] =
+    ["fixtures", "servers", "sqlcheck", "domain", "config", "telemetry", "jobs", "link"];
 
 /// Crates that are no part of the product: they may use everything, and no product crate may use them.
 const TOOLS: [&str; 3] = ["bench", "fixtures", "xtask"];
@@ -59,7 +62,7 @@ const BY_ITSELF: &str = "xtask";
 const RESERVED: [(&str, &[&str]); 6] = [
     ("diesel*", &["db"]),
     ("tokio-postgres*", &["db"]),
-    ("redis", &["limits", "usage", "worker"]),
+    ("redis", &["link", "limits", "usage", "worker"]),
     ("apalis*", &["worker"]),
     ("actix*", &["api"]),
     ("utoipa*", &["api"]),

@@ -8,9 +8,7 @@ use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
-use bulkhead_limits::{
-    AddressLimiter, FailureBudget, InFlight, InFlightOptions, LargeRequests, Limiter, LimiterOptions,
-};
+use bulkhead_limits::{AddressLimiter, FailureBudget, InFlight, InFlightOptions, LargeRequests, Limiter};
 use bulkhead_telemetry::{Health, Metrics};
 use bulkhead_usage::Flusher;
 use chrono::TimeDelta;
@@ -80,12 +78,6 @@ fn shared(parts: &Parts, settings: &Settings) -> Result<Shared> {
     )?;
     let session_life = TimeDelta::from_std(auth.refresh_token_life)?;
     let metrics = parts.metrics()?;
-    let redis = bulkhead_limits::client(
-        settings.redis.require_cache()?.expose(),
-        settings.redis.ca.as_ref().map(bulkhead_config::CertificateBundle::pem),
-    )?;
-    // The heartbeat tells how many nodes there are before the first request is answered.
-    let limits = LimiterOptions { timeout: settings.limits.limiter_timeout, nodes: 1 };
     Ok(Shared {
         options: Arc::new(ApiOptions {
             body_limit: http.body_limit_bytes,
@@ -114,7 +106,8 @@ fn shared(parts: &Parts, settings: &Settings) -> Result<Shared> {
         large: LargeRequests::new(wiring::threads(settings) / 2, http.request_timeout / 2),
         addresses: Arc::new(AddressLimiter::new(http.ip_requests_per_minute, metrics.clone())),
         failures: Arc::new(FailureBudget::new(http.ip_failed_credentials_per_minute, metrics.clone())),
-        limiter: Limiter::new(redis, limits, metrics.clone()),
+        // The heartbeat tells how many nodes there are before the first request is answered.
+        limiter: Limiter::new(wiring::cache_redis(settings)?, 1, metrics.clone()),
         health: Arc::new(Health::default()),
         usage: Arc::new(flusher(settings, &keyring, &metrics)?),
         meters: parts.meters.clone(),

@@ -3,13 +3,15 @@
 use std::time::{Duration, Instant};
 
 use bulkhead_domain::{Clock, Limit, SystemClock};
-use bulkhead_limits::{Limiter, LimiterOptions, Source, client};
+use bulkhead_limits::{Limiter, Source};
 use bulkhead_servers::Signal;
 use bulkhead_telemetry::Metrics;
 use futures::{FutureExt, future::join_all};
 use tokio::time::timeout;
 
-use crate::support::{PATIENCE, Server, TIMEOUT, admitted, ask, at_most, back_to_redis, burst, tenant};
+use crate::support::{
+    PATIENCE, Server, admitted, ask, at_most, back_to_redis, burst, server as reached, tenant,
+};
 
 /// How often a limiter with these metrics had no answer from Redis.
 fn failures(metrics: &Metrics) -> u32 {
@@ -23,8 +25,7 @@ fn failures(metrics: &Metrics) -> u32 {
 async fn a_frozen_redis_is_left_and_found_again() {
     let mut server = Server::start();
     let metrics = Metrics::new().unwrap();
-    let options = LimiterOptions { timeout: TIMEOUT, nodes: 4 };
-    let limiter = Limiter::new(client(&server.redis.url(), None).unwrap(), options, metrics.clone());
+    let limiter = Limiter::new(reached(&server.redis.url(), None), 4, metrics.clone());
     let (tenant, limit) = (tenant(), burst(100));
     assert_eq!(ask(&limiter, tenant, limit).await.source, Source::Redis);
 
@@ -125,8 +126,7 @@ async fn a_process_that_starts_without_redis_enforces_its_share_and_finds_redis_
     let mut server = Server::start();
     server.redis.stop().unwrap();
     let metrics = Metrics::new().unwrap();
-    let options = LimiterOptions { timeout: TIMEOUT, nodes: 2 };
-    let limiter = Limiter::new(client(&server.redis.url(), None).unwrap(), options, metrics.clone());
+    let limiter = Limiter::new(reached(&server.redis.url(), None), 2, metrics.clone());
     assert!(!limiter.connect().await);
     let limit = burst(10);
     assert_eq!(admitted(&limiter, tenant(), limit, 20).await, 5);

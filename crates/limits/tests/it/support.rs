@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bulkhead_domain::{Clock, Limit, SystemClock, TenantId};
-use bulkhead_limits::{Ahead, Decision, Demand, Limiter, LimiterOptions, TENANT, client};
+use bulkhead_limits::{Ahead, Decision, Demand, Limiter, TENANT};
+use bulkhead_link::{RedisServer, client};
 use bulkhead_servers::{Binaries, Redis, RedisOptions, Scratch};
 use bulkhead_telemetry::Metrics;
 
@@ -38,8 +39,11 @@ impl Server {
 }
 
 pub(crate) fn limiter(url: &str, ca: Option<&[u8]>, nodes: u32) -> Limiter {
-    let options = LimiterOptions { timeout: TIMEOUT, nodes };
-    Limiter::new(client(url, ca).unwrap(), options, Metrics::new().unwrap())
+    Limiter::new(server(url, ca), nodes, Metrics::new().unwrap())
+}
+
+pub(crate) fn server(url: &str, ca: Option<&[u8]>) -> RedisServer {
+    RedisServer::new(url, ca, Duration::from_secs(1), TIMEOUT).unwrap()
 }
 
 pub(crate) fn tenant() -> TenantId {

@@ -10,11 +10,12 @@ use std::{
 };
 
 use bulkhead_domain::{Mac, metering::UsageBatch};
+use bulkhead_link::{Backoff, RedisServer};
 use bulkhead_telemetry::{Metrics, metrics::RedisUse};
 use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{backoff::Backoff, patience, server::RedisServer, stream};
+use crate::{patience, stream};
 
 pub(super) struct Link {
     server: RedisServer,

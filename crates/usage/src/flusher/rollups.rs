@@ -9,10 +9,11 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use bulkhead_db::{Authority, Connector, Db, DbError, platform::usage};
 use bulkhead_domain::metering::{BatchId, UsageBatch};
+use bulkhead_link::Backoff;
 use bulkhead_telemetry::metrics::DbFailure;
 use tokio::time::sleep;
 
-use crate::{backoff::Backoff, bound::Bound, patience};
+use crate::{bound::Bound, patience};
 
 /// Keys in one transaction at most, and in one message to Redis: as many as the worker takes at a time (`drain.rs`).
 pub(super) const MOST_KEYS: usize = 10_000;

@@ -19,6 +19,7 @@ use bulkhead_domain::{
     Mac,
     metering::{BatchId, UsageBatch},
 };
+use bulkhead_link::Backoff;
 use bulkhead_telemetry::{Metrics, metrics::UsagePath};
 use tokio::{
     sync::watch,
@@ -34,7 +35,6 @@ use super::{
     rollups::{MOST_KEYS, Rollups, Trouble, share},
 };
 use crate::{
-    backoff::Backoff,
     codec::MAX_KEYS,
     recorder::{Counted, Desk, Outcome, Waiting},
 };

@@ -11,8 +11,9 @@ use bulkhead_domain::{
     },
 };
 use bulkhead_fixtures::{TestDb, TestRedis, mac};
+use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
-use bulkhead_usage::{DrainOptions, Drained, RedisServer, STREAM, drain};
+use bulkhead_usage::{DrainOptions, Drained, STREAM, drain};
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::{RngExt as _, rngs::StdRng};
 use redis::aio::MultiplexedConnection;

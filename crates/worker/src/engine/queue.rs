@@ -34,8 +34,8 @@ use apalis_core::{
 use apalis_redis::{Config, RedisStorage};
 use bulkhead_db::platform::queue::dispatch::DueJob;
 use bulkhead_domain::{JobId, Mac};
+use bulkhead_link::{Backoff, RedisServer};
 use bulkhead_telemetry::{Metrics, metrics::RedisUse};
-use bulkhead_usage::{Backoff, RedisServer};
 use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
 use redis::{RedisResult, aio::MultiplexedConnection};

@@ -11,8 +11,8 @@ use bulkhead_db::{
     platform::queue::dispatch::{self, Bounds, DueJob, Turn},
 };
 use bulkhead_domain::JobId;
+use bulkhead_link::Backoff;
 use bulkhead_telemetry::{Health, Metrics, metrics::RedisUse};
-use bulkhead_usage::Backoff;
 use redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -14,8 +14,9 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{Clock, JobId, Mac};
+use bulkhead_link::RedisServer;
 use bulkhead_telemetry::{Health, Metrics};
-use bulkhead_usage::{Bound, RedisServer};
+use bulkhead_usage::Bound;
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;

@@ -15,8 +15,8 @@ use bulkhead_db::{
 use bulkhead_domain::{Clock as _, JobId, SystemClock, TenantId};
 use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_jobs::{Job, TenantJob};
+use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
-use bulkhead_usage::RedisServer;
 use bulkhead_worker::{
     Finished, JobError, JobHandler, JobRun, Jobs, Reaches, Registry, WorkerError, WorkerOptions, run,
 };

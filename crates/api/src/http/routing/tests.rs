@@ -16,11 +16,10 @@ use bulkhead_domain::{
     metering::{MeterDef, MeterKind, MeterName, MeterRegistry, Quantity},
 };
 use bulkhead_fixtures::{Login, TestDb, TestRedis, mac};
-use bulkhead_limits::{
-    AddressLimiter, FailureBudget, InFlight, InFlightOptions, LargeRequests, Limiter, LimiterOptions,
-};
+use bulkhead_limits::{AddressLimiter, FailureBudget, InFlight, InFlightOptions, LargeRequests, Limiter};
+use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Health;
-use bulkhead_usage::{Flusher, FlusherOptions, RedisServer, Stores};
+use bulkhead_usage::{Flusher, FlusherOptions, Stores};
 use chrono::TimeDelta;
 use serde_json::json;
 
@@ -91,11 +90,7 @@ fn shared(db: &TestDb, redis: &TestRedis) -> Result<Shared> {
         addresses: Arc::new(AddressLimiter::new(1_000, metrics.clone())),
         failures: Arc::new(FailureBudget::new(1_000, metrics.clone())),
         health: Arc::new(Health::default()),
-        limiter: Limiter::new(
-            bulkhead_limits::client(&redis.url(), None)?,
-            LimiterOptions { timeout: SECOND, nodes: 1 },
-            metrics.clone(),
-        ),
+        limiter: Limiter::new(RedisServer::new(&redis.url(), None, SECOND, SECOND)?, 1, metrics.clone()),
         usage: Arc::new(Flusher::start(FlusherOptions::default(), stores, mac(), metrics.clone())?),
         meters: MeterRegistry::new([("printing", PRINTING)])?,
         metrics,

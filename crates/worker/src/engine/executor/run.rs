@@ -91,7 +91,7 @@ async fn settle(
         Err(JobError::Retry(source)) if job.attempts < job.max_attempts => {
             let failures = u32::try_from(job.attempts - 1).unwrap_or_default();
             let pause =
-                bulkhead_usage::pause(inner.options.first_pause, inner.options.longest_pause, failures);
+                bulkhead_link::pause(inner.options.first_pause, inner.options.longest_pause, failures);
             tracing::warn!(error = %chain(&*source), retry_in = ?pause, "the job failed and will be tried again");
             write(environment, job, Verdict::Later(pause)).await;
             JobOutcome::Retried

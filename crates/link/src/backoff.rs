@@ -58,14 +58,23 @@ impl Backoff {
 /// The pause after the failure with this number, from 0: `first` doubled as often, at most `longest`, and of that
 /// between half and all at random.
 pub fn pause(first: Duration, longest: Duration, failures: u32) -> Duration {
-    // The random bits of a UUIDv7 are as good a die as any here, and spare a dependency.
-    let (_, random) = uuid::Uuid::now_v7().as_u64_pair();
-    bulkhead_domain::backoff::pause(first, longest, failures, random)
+    bulkhead_domain::backoff::pause(first, longest, failures, rand::random())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound_and_differ() {
+        let (first, longest) = (Duration::from_millis(100), Duration::from_secs(2));
+        for (failures, whole) in [(0, 100), (1, 200), (4, 1600), (5, 2000), (u32::MAX, 2000)] {
+            let whole = Duration::from_millis(whole);
+            let pauses: Vec<_> = (0..100).map(|_| pause(first, longest, failures)).collect();
+            assert!(pauses.iter().all(|pause| (whole / 2..=whole).contains(pause)), "{pauses:?}");
+            assert!(pauses.iter().any(|pause| Some(pause) != pauses.first()));
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn pauses_double_up_to_the_bound_and_end_with_a_success() {
