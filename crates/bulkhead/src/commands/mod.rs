@@ -72,6 +72,9 @@ enum Command {
         /// Only ask the process on this machine whether it is alive.
         #[arg(long)]
         live: bool,
+        /// Check what `bulkhead dev` runs in this directory.
+        #[arg(long, conflicts_with = "live")]
+        dev: bool,
     },
 }
 
@@ -86,9 +89,9 @@ impl Command {
             Self::Worker { .. } => {
                 &[TenantLogin, PlatformLogin, ProvisionerLogin, QueueRedis, MasterKey, Extensions]
             }
-            Self::Migrate { .. } | Self::Doctor { live: false } => &[ProvisionerLogin],
+            Self::Migrate { .. } | Self::Doctor { live: false, .. } => &[ProvisionerLogin],
             Self::Operator(_) => &[TenantLogin, PlatformLogin],
-            Self::Doctor { live: true } | Self::Dev | Self::Openapi | Self::Settings { .. } => &[],
+            Self::Doctor { live: true, .. } | Self::Dev | Self::Openapi | Self::Settings { .. } => &[],
         }
     }
 }
@@ -126,6 +129,7 @@ fn run_with(command: Command, parts: &Parts) -> Result<()> {
         }
         Command::Settings { .. } => Ok(out::line(bulkhead_config::table(&parts.sections).trim_end())?),
         Command::Dev => dev::run(parts),
+        Command::Doctor { dev: true, .. } => run_as_set(command, parts, &dev::settings()?),
         command => run_as_set(command, parts, &Settings::from_env(&parts.sections)?),
     }
 }
@@ -135,7 +139,7 @@ fn run_as_set(command: Command, parts: &Parts, settings: &Settings) -> Result<()
     bulkhead_auth::self_test()?;
     settings.require(command.needs())?;
     match command {
-        Command::Doctor { live: true } => doctor::live(settings),
+        Command::Doctor { live: true, .. } => doctor::live(settings),
         Command::Api { stop_with_stdin } => {
             wiring::log(settings)?;
             api::run(parts, settings, stop_with_stdin)

@@ -99,18 +99,37 @@ fn a_newcomer_pastes_takes_the_tour_and_finds_the_data_again() {
         let answer = shell(scratch.path(), line);
         assert!(answer.starts_with("HTTP/1.1 20"), "{line}\n{answer}");
     }
+    // A second one says what is the matter, and the first goes on.
+    let second =
+        Command::new(env!("CARGO_BIN_EXE_bulkhead")).arg("dev").current_dir(scratch.path()).output().unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    let already = format!("bulkhead: already running here, as process {}: ", dev.child.id());
+    assert!(!second.status.success() && said.starts_with(&already) && said.lines().count() == 1, "{said}");
+    let bulkhead = env!("CARGO_BIN_EXE_bulkhead");
+    let seen = shell(scratch.path(), &format!("{bulkhead} doctor --dev"));
+    assert!(seen.contains("ok       ") && !seen.contains("BROKEN"), "{seen}");
+    let seen = shell(scratch.path(), &format!("set -a; . .bulkhead/env; set +a; {bulkhead} migrate --plan"));
+    assert!(seen.contains("pending   core  nothing\n"), "{seen}");
+    let database = dev.table.lines().find_map(|line| line.trim().strip_prefix("database   psql "));
+    assert!(database.is_some_and(|url| url.starts_with("'postgres://")), "{}", dev.table);
     let told = shell(scratch.path(), &tour());
     for expected in ["ratelimit: \"tenant\";r=", "\"Quarterly report\"", "\"api_requests\"", "true\n"] {
         assert!(told.contains(expected), "no {expected} in\n{told}");
     }
     // No other account of the machine may read the passwords.
-    for (name, expected) in [("credentials.json", 0o600), ("dev.json", 0o600), ("logs", 0o700)] {
+    for (name, expected) in
+        [("credentials.json", 0o600), ("dev.json", 0o600), ("env", 0o600), ("logs", 0o700)]
+    {
         let mode = fs::metadata(scratch.path().join(".bulkhead").join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, expected, "{name}");
     }
     let before = dev.table.clone();
     dev.stop();
     assert_eq!(processes_that_name(&scratch.path().join(".bulkhead")), [""; 0], "left behind");
+    let nothing =
+        Command::new(bulkhead).args(["doctor", "--dev"]).current_dir(scratch.path()).output().unwrap();
+    let said = String::from_utf8(nothing.stderr).unwrap();
+    assert!(!nothing.status.success() && said.contains("`bulkhead dev` does not run here"), "{said}");
 
     let again = Dev::start(scratch.path(), port, metrics_port);
     assert_eq!(pasted(&again.table), pasted(&before), "the credentials have changed");

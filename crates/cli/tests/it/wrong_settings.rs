@@ -144,7 +144,14 @@ fn dev_refuses_what_it_would_pass_over() {
     let port = taken.local_addr().unwrap().port().to_string();
     for name in ["BULKHEAD_PORT", "BULKHEAD_METRICS_PORT"] {
         let variables = with(&vec![("BULKHEAD_PORT", free_port().to_string())], name, &port);
-        assert_refused(&dev(&variables), name);
+        let refused = dev(&variables);
+        let lines: Vec<&str> = refused.err.lines().collect();
+        let [cause, "Choose another one:", paste] = lines.as_slice() else { panic!("{refused:?}") };
+        assert!(!refused.success && cause.starts_with(&format!("bulkhead: {name}: port {port} is taken: ")));
+        let other = paste.strip_prefix(&format!("  {name}=")).and_then(|rest| rest.strip_suffix(" make run"));
+        assert!(
+            other.and_then(|other| other.parse::<u16>().ok()).is_some_and(|other| other.to_string() != port)
+        );
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use bulkhead_config::{Sections, Settings};
 
 use super::{DATABASE, credentials::Credentials, free};
@@ -45,21 +45,13 @@ pub(crate) struct Choices {
 }
 
 impl Choices {
-    /// Reads the process's environment.
-    pub(crate) fn read(sections: &Sections) -> Result<Self> {
-        let settings = Settings::from_env(sections)?;
-        let set = bulkhead_config::names_set(sections);
-        refuse(&set)?;
-        let taken = |name: &str, port: u16| {
-            format!(
-                "port {port} is taken. Choose another one: {name}={} make run",
-                port.wrapping_add(1).max(1024)
-            )
-        };
+    /// Finds the ports that were `wanted` free, or others where no port was chosen.
+    pub(crate) fn settle(wanted: &Wanted) -> Result<Self> {
+        let Wanted { settings, set } = wanted;
         let http = &settings.http;
-        let api_port = free(http.port).with_context(|| taken(PORT, http.port))?;
+        let api_port = chosen(PORT, http.port)?;
         let metrics_port = if set.contains(METRICS_PORT) {
-            free(http.metrics_port).with_context(|| taken(METRICS_PORT, http.metrics_port))?
+            chosen(METRICS_PORT, http.metrics_port)?
         } else {
             free(http.metrics_port).or_else(|_taken| free(0))?
         };
@@ -70,6 +62,32 @@ impl Choices {
         };
         Ok(Self { api_port, metrics_port, public_url })
     }
+}
+
+/// The settings in the process's environment, none of which would be passed over.
+pub(crate) struct Wanted {
+    settings: Settings,
+    set: BTreeSet<String>,
+}
+
+impl Wanted {
+    /// Reads the process's environment.
+    pub(crate) fn read(sections: &Sections) -> Result<Self> {
+        let settings = Settings::from_env(sections)?;
+        let set = bulkhead_config::names_set(sections);
+        refuse(&set)?;
+        Ok(Self { settings, set })
+    }
+}
+
+/// The port that a person has chosen. When it is taken, the line to paste instead stands by itself.
+fn chosen(name: &str, port: u16) -> Result<u16> {
+    free(port).or_else(|error| {
+        let other = (port.max(1023)..u16::MAX).map(|before| before + 1).find(|other| free(*other).is_ok());
+        let other = other
+            .map_or_else(String::new, |other| format!("\nChoose another one:\n  {name}={other} make run"));
+        bail!("{name}: port {port} is taken: {error}{other}")
+    })
 }
 
 /// Refuses settings that would be passed over.

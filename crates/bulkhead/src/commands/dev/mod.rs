@@ -8,11 +8,14 @@ mod children;
 mod credentials;
 mod environment;
 mod seed;
+mod shell;
 mod show;
 
 use std::{
-    fs,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::Write as _,
     net::TcpListener,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -24,8 +27,10 @@ use crate::app::Parts;
 use self::{
     children::Children,
     credentials::Credentials,
-    environment::{Choices, Servers, environment},
+    environment::{Choices, Servers, Wanted, environment},
 };
+
+pub(crate) use self::shell::settings;
 
 /// Where everything lives, relative to the current directory.
 const HOME: &str = ".bulkhead";
@@ -37,6 +42,8 @@ pub(crate) struct Addresses {
     api_port: u16,
     metrics_port: u16,
     worker_metrics_port: u16,
+    /// PostgreSQL, as its superuser.
+    database: String,
     environment: Vec<(&'static str, String)>,
 }
 
@@ -53,8 +60,10 @@ impl Addresses {
 /// Runs everything until a signal or a failure ends it.
 pub(crate) fn run(parts: &Parts) -> Result<()> {
     bulkhead_auth::self_test()?;
-    let choices = Choices::read(&parts.sections)?;
+    let wanted = Wanted::read(&parts.sections)?;
     let home = home()?;
+    let _here = take(&home)?;
+    let choices = Choices::settle(&wanted)?;
     let credentials = Credentials::load_or_make(&home.join("credentials.json"))?;
 
     show::step("PostgreSQL and Redis");
@@ -71,6 +80,7 @@ pub(crate) fn run(parts: &Parts) -> Result<()> {
         api_port: choices.api_port,
         metrics_port: choices.metrics_port,
         worker_metrics_port: free(0)?,
+        database: servers.superuser_url.clone(),
         environment: environment(&credentials, &servers, &choices),
     };
 
@@ -84,11 +94,13 @@ pub(crate) fn run(parts: &Parts) -> Result<()> {
     children.wait_until_ready(choices.api_port)?;
     if !children.is_asked_to_stop() {
         credentials::keep(&home.join("dev.json"), &show::facts(&addresses, &credentials)?)?;
+        shell::write(&home, &addresses.environment)?;
         show::table(&addresses, &credentials)?;
     }
     let outcome = children.supervise();
 
     show::step("stopping");
+    shell::remove(&home)?;
     redis.stop()?;
     postgres.stop()?;
     outcome
@@ -107,6 +119,35 @@ fn restrict(path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .with_context(|| format!("restricting {}", path.display()))
+}
+
+/// Takes the directory for this process until it ends, however that happens. A second `dev` would find one thing after
+/// the other taken: ports, servers, data.
+fn take(home: &Path) -> Result<File> {
+    let path = home.join("lock");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("opening {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let owner = fs::read_to_string(&path).unwrap_or_default();
+            bail!(
+                "already running here, as process {}: {HOME}/dev.json says where; Ctrl-C stops it where it was started",
+                owner.trim()
+            )
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("locking {}", path.display()));
+        }
+    }
+    // Only for the message above: the lock is what counts.
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()))?;
+    Ok(file)
 }
 
 /// The port, if no process listens on it. For port 0, one that the system chooses.

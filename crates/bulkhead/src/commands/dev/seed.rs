@@ -25,7 +25,10 @@ use bulkhead_domain::{
 use bulkhead_telemetry::Metrics;
 use serde_json::json;
 
-use super::credentials::{Credentials, DemoTenant, Login};
+use super::{
+    credentials::{Credentials, DemoTenant, Login},
+    show,
+};
 use crate::{app::Parts, commands::migrate, wiring};
 
 /// Migrates and seeds.
@@ -42,6 +45,7 @@ pub(crate) async fn run(
     if let Some((tenant, error)) = report.failed.first() {
         anyhow::bail!("tenant {tenant} could not be migrated: {error}");
     }
+    show::migrated(&report);
     let seed = Seed {
         db: wiring::databases(&settings, &Metrics::new()?, Shares::Whole)?(),
         owner: wiring::owner(&settings, 1)?,

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
+use bulkhead_db::fleet::migrate::MigrationReport;
 use serde_json::json;
 
 use super::{Addresses, Credentials};
@@ -11,6 +12,15 @@ use crate::out;
 /// Says what is going on.
 pub(crate) fn step(what: &str) {
     out::note(format_args!("bulkhead dev: {what}"));
+}
+
+/// Says what has been migrated, after each migration that was pending has been named.
+pub(crate) fn migrated(report: &MigrationReport) {
+    let applied = report.platform_applied.len();
+    out::note(format_args!(
+        "bulkhead dev: {applied} migrations of the platform applied; tenants: {} migrated, {} up to date",
+        report.migrated, report.already
+    ));
 }
 
 /// The facts for scripts.
@@ -49,6 +59,11 @@ fn write_table(mut out: impl Write, addresses: &Addresses, credentials: &Credent
     row("API", &api)?;
     row("docs", &format!("{api}/docs"))?;
     row("metrics", &addresses.metrics())?;
+    row("database", &format!("psql '{}'", addresses.database))?;
+    row(
+        "settings",
+        "set -a; . .bulkhead/env; set +a, for commands of your own; bulkhead doctor --dev has them",
+    )?;
     row("operator", &format!("{} / {}", credentials.operator.email, credentials.operator.password))?;
     for tenant in &credentials.tenants {
         row(
