@@ -1,4 +1,5 @@
 //! Queries on the platform's own tables; each takes a [`crate::PlatformTx`], or an [`crate::OwnerTx`] where it says so.
+//! A statement of more than eight lines is a SQL file, in a directory named like the module, under its function's name.
 
 pub mod audit;
 pub mod housekeeping;

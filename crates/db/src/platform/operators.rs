@@ -142,18 +142,7 @@ pub async fn insert_session(
 
 /// The same as `tenant::sessions::make_room`, for an operator. Call `revocations::revoke_operator_session` for each.
 pub async fn make_room(tx: &mut PlatformTx, operator: OperatorId) -> DbResult<Vec<SessionId>> {
-    let query = diesel::sql_query(
-        "WITH gone AS (DELETE FROM operator_sessions WHERE id = ANY (ARRAY( \
-             SELECT id FROM operator_sessions WHERE operator_id = $1 \
-             AND (expires_at < now() OR revoked_at < now() - interval '2 hours') \
-             LIMIT 100 FOR UPDATE SKIP LOCKED))) \
-         UPDATE operator_sessions SET revoked_at = clock_timestamp() WHERE id = ANY (ARRAY( \
-             SELECT id FROM operator_sessions WHERE id = ANY (ARRAY( \
-                 SELECT id FROM operator_sessions WHERE operator_id = $1 AND revoked_at IS NULL AND expires_at >= now() \
-                 ORDER BY created_at DESC, id DESC OFFSET $2)) \
-             ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)) \
-         RETURNING id",
-    );
+    let query = diesel::sql_query(include_str!("operators/make_room.sql"));
     let ended: Vec<Ended> =
         tx.tx.load(query.bind::<SqlUuid, _>(operator.uuid()).bind::<BigInt, _>(MOST)).await?;
     Ok(ended.into_iter().map(|row| SessionId::from_uuid(row.id)).collect())

@@ -146,23 +146,13 @@ pub async fn enqueue<J: Job>(
     at: DateTime<Utc>,
 ) -> DbResult<JobId> {
     const { not_retired::<J>() };
-    let statement = diesel::sql_query(
-        "WITH added AS ( \
-             INSERT INTO jobs (id, kind, tenant_id, payload, max_attempts, idempotency_key) \
-             VALUES ($1, $2, $3, $4, $5, $6) \
-             ON CONFLICT (kind, coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'), idempotency_key) \
-                 WHERE idempotency_key IS NOT NULL DO NOTHING \
-             RETURNING id \
-         ) \
-         SELECT id FROM added UNION ALL \
-         SELECT id FROM jobs WHERE kind = $2 AND tenant_id IS NOT DISTINCT FROM $3 AND idempotency_key = $6",
-    )
-    .bind::<SqlUuid, _>(JobId::mint(at).uuid())
-    .bind::<Text, _>(J::KIND)
-    .bind::<Nullable<SqlUuid>, _>(tenant.map(TenantId::uuid))
-    .bind::<Jsonb, _>(payload(job)?)
-    .bind::<Integer, _>(J::MAX_ATTEMPTS)
-    .bind::<Nullable<Text>, _>(key.map(ToOwned::to_owned));
+    let statement = diesel::sql_query(include_str!("queue/enqueue.sql"))
+        .bind::<SqlUuid, _>(JobId::mint(at).uuid())
+        .bind::<Text, _>(J::KIND)
+        .bind::<Nullable<SqlUuid>, _>(tenant.map(TenantId::uuid))
+        .bind::<Jsonb, _>(payload(job)?)
+        .bind::<Integer, _>(J::MAX_ATTEMPTS)
+        .bind::<Nullable<Text>, _>(key.map(ToOwned::to_owned));
     // No row means that another transaction took the key after this statement's snapshot: it is there on the next try.
     let row: IdRow = tx.tx.first(statement).await?.ok_or(DbError::Conflict)?;
     Ok(JobId::from_uuid(row.id))

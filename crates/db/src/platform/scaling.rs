@@ -71,32 +71,12 @@ pub async fn loads(
     after: Option<TenantId>,
     limit: u16,
 ) -> DbResult<Vec<TenantLoad>> {
-    let query = diesel::sql_query(
-        "SELECT t.id, w.requests, w.latency, p.high_requests_per_minute, p.low_requests_per_minute, p.high_p95_ms, \
-             p.low_p95_ms, p.min_units, p.max_units, p.cooldown_seconds, s.units, s.changed_at \
-         FROM tenants t \
-         LEFT JOIN scaling_policies p ON p.tenant_id = t.id \
-         LEFT JOIN scaling_states s ON s.tenant_id = t.id \
-         LEFT JOIN LATERAL ( \
-             SELECT sum(requests)::bigint AS requests, ARRAY[ \
-                 sum(latency[1]), sum(latency[2]), sum(latency[3]), sum(latency[4]), sum(latency[5]), sum(latency[6]), \
-                 sum(latency[7]), sum(latency[8]), sum(latency[9]), sum(latency[10]), sum(latency[11]), \
-                 sum(latency[12]), sum(latency[13]), sum(latency[14]), sum(latency[15]), sum(latency[16]), \
-                 sum(latency[17]), sum(latency[18]), sum(latency[19]), sum(latency[20]), sum(latency[21]), \
-                 sum(latency[22]), sum(latency[23]), sum(latency[24])]::bigint[] AS latency \
-             FROM request_minutes \
-             WHERE tenant_id = t.id AND minute >= $1 AND minute < $2 \
-             HAVING count(*) > 0 \
-         ) w ON true \
-         WHERE t.status = 'active' AND t.id > $3 \
-             AND (w.requests > 0 OR s.units > coalesce(p.min_units, $5)) \
-         ORDER BY t.id LIMIT $4",
-    )
-    .bind::<Timestamptz, _>(until - TimeDelta::minutes(WINDOW_MINUTES.into()))
-    .bind::<Timestamptz, _>(until)
-    .bind::<SqlUuid, _>(after.map_or(Uuid::nil(), TenantId::uuid))
-    .bind::<BigInt, _>(i64::from(limit))
-    .bind::<Integer, _>(stored(Policy::default().min));
+    let query = diesel::sql_query(include_str!("scaling/loads.sql"))
+        .bind::<Timestamptz, _>(until - TimeDelta::minutes(WINDOW_MINUTES.into()))
+        .bind::<Timestamptz, _>(until)
+        .bind::<SqlUuid, _>(after.map_or(Uuid::nil(), TenantId::uuid))
+        .bind::<BigInt, _>(i64::from(limit))
+        .bind::<Integer, _>(stored(Policy::default().min));
     let rows: Vec<LoadRow> = tx.tx.load(query).await?;
     Ok(rows.into_iter().map(TenantLoad::from).collect())
 }
@@ -142,32 +122,16 @@ pub struct Decided {
 /// Keeps the decisions of one minute and moves the tenants' capacity to what was decided; how many were new. A tenant
 /// has one decision per minute: running this again for the same minute changes nothing.
 pub async fn record(tx: &mut PlatformTx, minute: DateTime<Utc>, decided: &[Decided]) -> DbResult<usize> {
-    let statement = diesel::sql_query(
-        "WITH new AS ( \
-             INSERT INTO scaling_decisions (id, tenant_id, minute, action, current_units, target_units, \
-                 requests_per_minute, p95_ms, reason) \
-             SELECT d.id, d.tenant_id, $1, d.action, d.current_units, d.target_units, d.rpm, d.p95, d.reason \
-             FROM unnest($2, $3, $4, $5, $6, $7, $8, $9) \
-                 AS d (id, tenant_id, action, current_units, target_units, rpm, p95, reason) \
-             ON CONFLICT (tenant_id, minute) DO NOTHING \
-             RETURNING tenant_id, action, target_units \
-         ), \
-         moved AS ( \
-             INSERT INTO scaling_states (tenant_id, units, changed_at) \
-             SELECT tenant_id, target_units, $1 FROM new WHERE action <> 'hold' ORDER BY tenant_id \
-             ON CONFLICT (tenant_id) DO UPDATE SET units = excluded.units, changed_at = excluded.changed_at \
-         ) \
-         SELECT count(*) AS n FROM new",
-    )
-    .bind::<Timestamptz, _>(minute)
-    .bind::<Array<SqlUuid>, _>(column(decided, |d| d.id))
-    .bind::<Array<SqlUuid>, _>(column(decided, |d| d.tenant.uuid()))
-    .bind::<Array<Text>, _>(column(decided, |d| d.decision.action.as_str()))
-    .bind::<Array<Integer>, _>(column(decided, |d| stored(d.decision.current)))
-    .bind::<Array<Integer>, _>(column(decided, |d| stored(d.decision.target)))
-    .bind::<Array<Double>, _>(column(decided, |d| d.load.requests_per_minute))
-    .bind::<Array<Nullable<Double>>, _>(column(decided, |d| d.load.p95_ms))
-    .bind::<Array<Text>, _>(column(decided, |d| d.decision.reason.clone()));
+    let statement = diesel::sql_query(include_str!("scaling/record.sql"))
+        .bind::<Timestamptz, _>(minute)
+        .bind::<Array<SqlUuid>, _>(column(decided, |d| d.id))
+        .bind::<Array<SqlUuid>, _>(column(decided, |d| d.tenant.uuid()))
+        .bind::<Array<Text>, _>(column(decided, |d| d.decision.action.as_str()))
+        .bind::<Array<Integer>, _>(column(decided, |d| stored(d.decision.current)))
+        .bind::<Array<Integer>, _>(column(decided, |d| stored(d.decision.target)))
+        .bind::<Array<Double>, _>(column(decided, |d| d.load.requests_per_minute))
+        .bind::<Array<Nullable<Double>>, _>(column(decided, |d| d.load.p95_ms))
+        .bind::<Array<Text>, _>(column(decided, |d| d.decision.reason.clone()));
     let row: CountRow = tx.tx.one(statement).await?;
     Ok(usize::try_from(row.n).unwrap_or_default())
 }

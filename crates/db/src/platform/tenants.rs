@@ -292,18 +292,7 @@ pub enum LoginTenant {
 /// The tenant that a login names by `slug`, or, with the same query, another one: the active one whose slug follows
 /// `decoy`. `None` when there is no tenant at all.
 pub async fn login_tenant(tx: &mut PlatformTx, slug: &str, decoy: &str) -> DbResult<Option<LoginTenant>> {
-    let query = diesel::sql_query(
-        "WITH found AS ( \
-             (SELECT 0 AS rank, tenants.* FROM tenants WHERE slug = $1 AND status IN ('active', 'suspended')) \
-             UNION ALL \
-             (SELECT 1, tenants.* FROM tenants WHERE status = 'active' AND slug >= $2 ORDER BY slug LIMIT 1) \
-             UNION ALL \
-             (SELECT 2, tenants.* FROM tenants WHERE status = 'active' ORDER BY slug LIMIT 1)) \
-         SELECT found.id, found.status, \
-                coalesce(found.requests_per_minute, plans.requests_per_minute) AS requests_per_minute, \
-                coalesce(found.burst, plans.burst) AS burst, rank = 0 AS is_it \
-         FROM found JOIN plans ON plans.name = found.plan ORDER BY rank LIMIT 1",
-    );
+    let query = diesel::sql_query(include_str!("tenants/login_tenant.sql"));
     let row: Option<LoginRow> = tx.tx.first(query.bind::<Text, _>(slug).bind::<Text, _>(decoy)).await?;
     row.map(|row| {
         let LoginRow { id, status, requests_per_minute, burst, is_it } = row;

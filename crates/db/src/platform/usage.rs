@@ -205,30 +205,19 @@ impl<'a> Rollup<'a> {
             .values()
             .flat_map(|stats| stats.latency.counts().iter().copied().map(clamped).collect::<Vec<_>>())
             .collect();
-        let statement = diesel::sql_query(
-            "INSERT INTO request_minutes AS old (tenant_id, minute, route, status_class, requests, compute_micros, \
-                 ingress_bytes, egress_bytes, latency) \
-             SELECT n.tenant_id, n.minute, n.route, n.status_class, n.requests, n.compute_micros, n.ingress_bytes, \
-                 n.egress_bytes, ($9)[(n.i - 1) * $10 + 1 : n.i * $10] \
-             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY \
-                 AS n (tenant_id, minute, route, status_class, requests, compute_micros, ingress_bytes, egress_bytes, i) \
-             ON CONFLICT (tenant_id, minute, route, status_class) DO UPDATE SET \
-                 requests = old.requests + excluded.requests, \
-                 compute_micros = old.compute_micros + excluded.compute_micros, \
-                 ingress_bytes = old.ingress_bytes + excluded.ingress_bytes, \
-                 egress_bytes = old.egress_bytes + excluded.egress_bytes, \
-                 latency = add_counts(old.latency, excluded.latency)",
-        )
-        .bind::<Array<SqlUuid>, _>(self.minutes.keys().map(|key| key.0.uuid()).collect::<Vec<_>>())
-        .bind::<Array<Timestamptz>, _>(self.minutes.keys().map(|key| start(key.1, 60)).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(self.minutes.keys().map(|key| key.2).collect::<Vec<_>>())
-        .bind::<Array<SmallInt>, _>(self.minutes.keys().map(|key| i16::from(key.3)).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(counts(|stats| stats.requests))
-        .bind::<Array<BigInt>, _>(counts(|stats| stats.compute_micros))
-        .bind::<Array<BigInt>, _>(counts(|stats| stats.ingress_bytes))
-        .bind::<Array<BigInt>, _>(counts(|stats| stats.egress_bytes))
-        .bind::<Array<BigInt>, _>(latencies)
-        .bind::<Integer, _>(BUCKETS);
+        let statement = diesel::sql_query(include_str!("usage/add_minutes.sql"))
+            .bind::<Array<SqlUuid>, _>(self.minutes.keys().map(|key| key.0.uuid()).collect::<Vec<_>>())
+            .bind::<Array<Timestamptz>, _>(
+                self.minutes.keys().map(|key| start(key.1, 60)).collect::<Vec<_>>(),
+            )
+            .bind::<Array<Text>, _>(self.minutes.keys().map(|key| key.2).collect::<Vec<_>>())
+            .bind::<Array<SmallInt>, _>(self.minutes.keys().map(|key| i16::from(key.3)).collect::<Vec<_>>())
+            .bind::<Array<BigInt>, _>(counts(|stats| stats.requests))
+            .bind::<Array<BigInt>, _>(counts(|stats| stats.compute_micros))
+            .bind::<Array<BigInt>, _>(counts(|stats| stats.ingress_bytes))
+            .bind::<Array<BigInt>, _>(counts(|stats| stats.egress_bytes))
+            .bind::<Array<BigInt>, _>(latencies)
+            .bind::<Integer, _>(BUCKETS);
         tx.tx.execute(statement).await?;
         Ok(())
     }
@@ -240,26 +229,17 @@ impl<'a> Rollup<'a> {
             let sum = days.entry((*tenant, *meter, start(*hour, 3_600).date_naive())).or_default();
             *sum = sum.checked_add(*milli).ok_or_else(too_much)?;
         }
-        let statement = diesel::sql_query(
-            "WITH hours AS ( \
-                 INSERT INTO usage_hours AS old (tenant_id, meter, hour, quantity) \
-                 SELECT n.tenant_id, n.meter, n.hour, n.quantity FROM unnest($1, $2, $3, $4) \
-                     AS n (tenant_id, meter, hour, quantity) \
-                 ON CONFLICT (tenant_id, meter, hour) DO UPDATE SET quantity = old.quantity + excluded.quantity \
-             ) \
-             INSERT INTO usage_days AS old (tenant_id, meter, day, quantity) \
-             SELECT n.tenant_id, n.meter, n.day, n.quantity FROM unnest($5, $6, $7, $8) \
-                 AS n (tenant_id, meter, day, quantity) \
-             ON CONFLICT (tenant_id, meter, day) DO UPDATE SET quantity = old.quantity + excluded.quantity",
-        )
-        .bind::<Array<SqlUuid>, _>(self.hours.keys().map(|key| key.0.uuid()).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(self.hours.keys().map(|key| key.1).collect::<Vec<_>>())
-        .bind::<Array<Timestamptz>, _>(self.hours.keys().map(|key| start(key.2, 3_600)).collect::<Vec<_>>())
-        .bind::<Array<Numeric>, _>(self.hours.values().map(|milli| exact(*milli)).collect::<Vec<_>>())
-        .bind::<Array<SqlUuid>, _>(days.keys().map(|key| key.0.uuid()).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(days.keys().map(|key| key.1).collect::<Vec<_>>())
-        .bind::<Array<Date>, _>(days.keys().map(|key| key.2).collect::<Vec<_>>())
-        .bind::<Array<Numeric>, _>(days.values().map(|milli| exact(*milli)).collect::<Vec<_>>());
+        let statement = diesel::sql_query(include_str!("usage/add_hours_and_days.sql"))
+            .bind::<Array<SqlUuid>, _>(self.hours.keys().map(|key| key.0.uuid()).collect::<Vec<_>>())
+            .bind::<Array<Text>, _>(self.hours.keys().map(|key| key.1).collect::<Vec<_>>())
+            .bind::<Array<Timestamptz>, _>(
+                self.hours.keys().map(|key| start(key.2, 3_600)).collect::<Vec<_>>(),
+            )
+            .bind::<Array<Numeric>, _>(self.hours.values().map(|milli| exact(*milli)).collect::<Vec<_>>())
+            .bind::<Array<SqlUuid>, _>(days.keys().map(|key| key.0.uuid()).collect::<Vec<_>>())
+            .bind::<Array<Text>, _>(days.keys().map(|key| key.1).collect::<Vec<_>>())
+            .bind::<Array<Date>, _>(days.keys().map(|key| key.2).collect::<Vec<_>>())
+            .bind::<Array<Numeric>, _>(days.values().map(|milli| exact(*milli)).collect::<Vec<_>>());
         tx.tx.execute(statement).await?;
         Ok(())
     }
@@ -285,17 +265,8 @@ struct HourOfCounts {
 /// Moves what tenants' transactions have counted into the rollups, the oldest first, at most `limit` counts; how many it were.
 /// Call it again until it is fewer. Two at once move different counts.
 pub async fn fold_counts(tx: &mut PlatformTx, limit: usize) -> DbResult<usize> {
-    let take = diesel::sql_query(
-        "WITH taken AS ( \
-             DELETE FROM usage_counts WHERE id = ANY (ARRAY( \
-                 SELECT id FROM usage_counts ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)) \
-             RETURNING tenant_id, meter, at, quantity \
-         ) \
-         SELECT tenant_id, meter, floor(extract(epoch FROM at) / 3600)::bigint AS hour, \
-             trunc(sum(quantity) * 1000)::text AS milli, count(*) AS counts \
-         FROM taken GROUP BY 1, 2, 3",
-    )
-    .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX));
+    let take = diesel::sql_query(include_str!("usage/fold_counts.sql"))
+        .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX));
     let hours: Vec<HourOfCounts> = tx.tx.load(take).await?;
     if hours.is_empty() {
         return Ok(0);

@@ -93,18 +93,7 @@ pub async fn insert(
 /// ended so long ago that no token of theirs can be good. Which were ended: call `revocations::revoke` for each in the same
 /// transaction.
 pub async fn make_room(tx: &mut TenantTx, user: UserId) -> DbResult<Vec<SessionId>> {
-    let query = diesel::sql_query(
-        "WITH gone AS (DELETE FROM sessions WHERE id = ANY (ARRAY( \
-             SELECT id FROM sessions WHERE user_id = $1 \
-             AND (expires_at < now() OR revoked_at < now() - interval '2 hours') \
-             LIMIT 100 FOR UPDATE SKIP LOCKED))) \
-         UPDATE sessions SET revoked_at = clock_timestamp() WHERE id = ANY (ARRAY( \
-             SELECT id FROM sessions WHERE id = ANY (ARRAY( \
-                 SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at >= now() \
-                 ORDER BY created_at DESC, id DESC OFFSET $2)) \
-             ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)) \
-         RETURNING id",
-    );
+    let query = diesel::sql_query(include_str!("sessions/make_room.sql"));
     let ended: Vec<Ended> = tx.tx.load(query.bind::<SqlUuid, _>(user.uuid()).bind::<BigInt, _>(MOST)).await?;
     Ok(ended.into_iter().map(|row| SessionId::from_uuid(row.id)).collect())
 }

@@ -71,50 +71,12 @@ pub async fn take_due(tx: &mut PlatformTx, bounds: Bounds, turn: &mut Turn) -> D
 /// `num_nulls` says `IS NULL` in a way that the planner does not recognise: as long as the table has no statistics, it
 /// would otherwise look through all of `jobs_ready` for ids that it should look up.
 async fn look(tx: &mut PlatformTx, bounds: Bounds, turn: &mut Turn) -> DbResult<Vec<DueJob>> {
-    let statement = diesel::sql_query(
-        "WITH RECURSIVE \
-         held AS ( \
-             SELECT lane, count(*) AS n FROM jobs \
-             WHERE pushed_at IS NOT NULL AND state IN ('queued', 'running') GROUP BY lane \
-         ), \
-         room AS (SELECT greatest(least($1, $2 - coalesce((SELECT sum(n) FROM held), 0)), 0)::bigint AS n), \
-         lanes (lane) AS ( \
-             (SELECT lane FROM jobs \
-              WHERE state = 'queued' AND pushed_at IS NULL AND run_at <= now() AND lane > $4 ORDER BY lane LIMIT 1) \
-             UNION ALL \
-             SELECT (SELECT j.lane FROM jobs j \
-                     WHERE j.state = 'queued' AND j.pushed_at IS NULL AND j.run_at <= now() AND j.lane > lanes.lane \
-                     ORDER BY j.lane LIMIT 1) \
-             FROM lanes WHERE lanes.lane IS NOT NULL \
-         ), \
-         visited AS (SELECT lane FROM lanes WHERE lane IS NOT NULL LIMIT $5), \
-         chosen AS ( \
-             SELECT due.id FROM visited LEFT JOIN held USING (lane) \
-             CROSS JOIN LATERAL ( \
-                 SELECT j.id, j.run_at, coalesce(held.n, 0) + row_number() OVER (ORDER BY j.run_at, j.id) AS turn \
-                 FROM jobs j \
-                 WHERE j.lane = visited.lane AND j.state = 'queued' AND j.pushed_at IS NULL AND j.run_at <= now() \
-                 ORDER BY j.run_at, j.id LIMIT greatest($3 - coalesce(held.n, 0), 0) \
-             ) due \
-             ORDER BY due.turn, due.run_at LIMIT (SELECT n FROM room) \
-         ), \
-         taken AS ( \
-             SELECT id FROM jobs \
-             WHERE id = ANY (ARRAY(SELECT id FROM chosen)) AND state = 'queued' AND num_nulls(pushed_at) = 1 \
-             FOR UPDATE SKIP LOCKED \
-         ), \
-         pushed AS ( \
-             UPDATE jobs SET pushed_at = clock_timestamp() FROM taken WHERE jobs.id = taken.id \
-             RETURNING jobs.id, jobs.lane \
-         ) \
-         SELECT pushed.id, pushed.lane, reached.next FROM pushed, \
-             (SELECT CASE WHEN count(*) = $5 THEN max(lane) ELSE '' END AS next FROM visited) reached",
-    )
-    .bind::<BigInt, _>(i64::from(bounds.limit))
-    .bind::<BigInt, _>(i64::from(bounds.outstanding))
-    .bind::<BigInt, _>(i64::from(bounds.per_lane))
-    .bind::<Text, _>(turn.0.clone())
-    .bind::<BigInt, _>(LANES_PER_LOOK);
+    let statement = diesel::sql_query(include_str!("dispatch/look.sql"))
+        .bind::<BigInt, _>(i64::from(bounds.limit))
+        .bind::<BigInt, _>(i64::from(bounds.outstanding))
+        .bind::<BigInt, _>(i64::from(bounds.per_lane))
+        .bind::<Text, _>(turn.0.clone())
+        .bind::<BigInt, _>(LANES_PER_LOOK);
     let rows: Vec<DueRow> = tx.tx.load(statement).await?;
     if let Some(row) = rows.first() {
         turn.0.clone_from(&row.next);
@@ -158,18 +120,7 @@ struct ExpiredRow {
 /// Puts right what crashes have left behind, at most `limit` jobs of each sort: leases that have run out, and jobs that
 /// were handed out longer than `patience` ago and never started.
 pub async fn sweep(tx: &mut PlatformTx, patience: Duration, limit: u16) -> DbResult<Swept> {
-    let expired = diesel::sql_query(
-        "UPDATE jobs SET \
-             state = CASE WHEN recurs_every IS NOT NULL OR attempts < max_attempts THEN 'queued' ELSE 'failed' END, \
-             finished_at = CASE WHEN recurs_every IS NOT NULL OR attempts < max_attempts THEN NULL \
-                                ELSE clock_timestamp() END, \
-             error = 'the process that ran the job went away', pushed_at = NULL, lease_token = NULL, leased_until = NULL \
-         FROM ( \
-             SELECT id FROM jobs WHERE state = 'running' AND leased_until < clock_timestamp() \
-             ORDER BY leased_until LIMIT $1 FOR UPDATE SKIP LOCKED \
-         ) lost WHERE jobs.id = lost.id RETURNING jobs.kind, jobs.state",
-    )
-    .bind::<BigInt, _>(i64::from(limit));
+    let expired = diesel::sql_query(include_str!("dispatch/sweep.sql")).bind::<BigInt, _>(i64::from(limit));
     let expired: Vec<ExpiredRow> = tx.tx.load(expired).await?;
     let (failed, requeued): (Vec<_>, Vec<_>) = expired.into_iter().partition(|row| row.state == "failed");
     let unstarted = diesel::sql_query(
@@ -215,18 +166,7 @@ struct DepthRow {
 pub async fn depth(tx: &mut PlatformTx) -> DbResult<Depth> {
     // Jobs that are handed out and jobs that are not are counted apart: each sort has an index and both together have
     // none, and finished jobs stay in the table for long.
-    let query = diesel::sql_query(
-        "SELECT \
-             (SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'queued' AND pushed_at IS NULL AND run_at <= now() \
-                                    LIMIT $1) due) \
-             + (SELECT count(*) FROM jobs WHERE state = 'queued' AND pushed_at IS NOT NULL AND run_at <= now()) AS due, \
-             (SELECT count(*) FROM jobs WHERE pushed_at IS NOT NULL AND state IN ('queued', 'running')) AS outstanding, \
-             coalesce(extract(epoch FROM now() - least( \
-                 (SELECT min(run_at) FROM jobs WHERE state = 'queued' AND pushed_at IS NULL AND run_at <= now()), \
-                 (SELECT min(run_at) FROM jobs WHERE state = 'queued' AND pushed_at IS NOT NULL AND run_at <= now()) \
-             )), 0)::bigint AS oldest_due_seconds",
-    )
-    .bind::<BigInt, _>(DEPTH_COUNTED);
+    let query = diesel::sql_query(include_str!("dispatch/depth.sql")).bind::<BigInt, _>(DEPTH_COUNTED);
     let row: DepthRow = tx.tx.one(query).await?;
     Ok(Depth { due: row.due, outstanding: row.outstanding, oldest_due_seconds: row.oldest_due_seconds })
 }
