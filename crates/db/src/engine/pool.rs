@@ -12,6 +12,7 @@
 //!
 //! `share.rs` says how many of the connections one claimant may have, and makes a claimant that has used them up wait.
 
+mod lease;
 mod share;
 
 use std::{
@@ -23,10 +24,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bulkhead_domain::{SchemaName, backoff};
+use bulkhead_domain::backoff;
 use bulkhead_telemetry::metrics::{DropReason, Pool as PoolMetrics};
 use diesel::connection::CacheSize;
-use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use diesel_async::AsyncConnection as _;
 use futures::{
     FutureExt as _,
     stream::{FuturesUnordered, StreamExt as _},
@@ -34,6 +35,7 @@ use futures::{
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub(crate) use lease::Lease;
 pub use share::Shares;
 pub(crate) use share::{Claimant, Side};
 use share::{Right, Rights};
@@ -41,7 +43,7 @@ use share::{Right, Rights};
 use crate::engine::{
     connect::{Connector, Opened, Timeouts},
     error::{DbError, DbResult},
-    statement::{StatementKey, Statements},
+    statement::Statements,
 };
 
 /// How long to wait for a certain slot before taking whichever is free first. A little waiting is cheaper than one more
@@ -345,104 +347,5 @@ impl Drop for Shared {
             metrics.idle.dec();
             metrics.dropped(DropReason::Shutdown);
         }
-    }
-}
-
-/// A connection in use. Dropping it gives it back if it is clean, and otherwise cancels and closes it.
-pub(crate) struct Lease {
-    connection: Option<Box<Connection>>,
-    clean: bool,
-    retired: bool,
-    index: usize,
-    shared: Arc<Shared>,
-    /// Held until the drop is over, so that no other transaction opens a second connection for the slot.
-    _turn: OwnedSemaphorePermit,
-    /// Given back after the slot, so that the transaction that takes the right over finds a free slot.
-    _right: Right,
-}
-
-impl Lease {
-    /// Call before the first byte of a transaction is sent: from here on the connection may not be reused.
-    pub(crate) const fn mark_dirty(&mut self) {
-        self.clean = false;
-    }
-
-    /// Call after the server has answered COMMIT or ROLLBACK.
-    pub(crate) const fn mark_clean(&mut self) {
-        self.clean = !self.retired;
-    }
-
-    /// Keeps the connection from being used again.
-    pub(crate) const fn retire(&mut self) {
-        self.retired = true;
-    }
-
-    /// Counts what the server has failed or refused to do on the connection.
-    pub(crate) fn failed(&self, error: &DbError) {
-        if let (Some(metrics), Some(why)) = (&self.shared.metrics, error.failure()) {
-            metrics.failed(why);
-        }
-    }
-
-    /// Counts a tenant's transaction on the connection; whether it shall have statements of its own there.
-    pub(crate) fn count_use(&mut self, schema: SchemaName) -> bool {
-        self.connection.as_mut().is_some_and(|connection| connection.statements.count_use(schema))
-    }
-
-    /// Whether the connection has run this very statement before.
-    pub(crate) fn is_ready(&self, key: &StatementKey) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.statements.is_ready(key))
-    }
-
-    /// Notes that the connection has run a statement.
-    pub(crate) fn ran(&mut self, key: StatementKey) {
-        if let Some(connection) = &mut self.connection {
-            connection.statements.ran(key);
-        }
-    }
-
-    /// The connection.
-    pub(crate) fn pg(&self) -> DbResult<&AsyncPgConnection> {
-        self.connection.as_ref().map(|connection| &connection.opened.pg).ok_or(DbError::Aborted)
-    }
-
-    /// The connection, for the migration harness, which wants to own it.
-    pub(crate) fn into_pg(mut self) -> DbResult<AsyncPgConnection> {
-        if let Some(metrics) = &self.shared.metrics {
-            metrics.in_use.dec();
-        }
-        self.connection.take().map(|connection| connection.opened.pg).ok_or(DbError::Aborted)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        if let Some(metrics) = &self.shared.metrics {
-            metrics.in_use.dec();
-            if self.clean {
-                metrics.idle.inc();
-            } else {
-                metrics.dropped(DropReason::Dirty);
-            }
-        }
-        if self.clean {
-            if let Some(slot) = self.shared.slots.get(self.index) {
-                *slot.idle.lock() = Some(connection);
-            }
-            return;
-        }
-        let token = connection.opened.pg.cancel_token();
-        drop(connection);
-        let shared = Arc::clone(&self.shared);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { shared.connector.cancel(token).await });
-        }
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lease(slot {}, clean: {})", self.index, self.clean)
     }
 }

@@ -5,6 +5,8 @@
 //! statements of its own there: the same text, and a comment with its schema's name, by which diesel's cache tells them
 //! apart. Each costs the server about 13 kB, so a connection that has many forgets them all.
 //!
+//! A query whose type determines its text is put into words once for each connection, and not for each use.
+//!
 //! A tenant's transaction also looks at the text of each statement before the connection prepares it, and refuses what
 //! is not plain work on rows ([`check_rows_only`]). This guards against mistakes: code that runs inside the process is
 //! trusted, and the server would run `SET ROLE` for it.
@@ -12,6 +14,7 @@
 use std::{
     any::TypeId,
     collections::{HashMap, HashSet},
+    sync::Arc,
 };
 
 use bulkhead_domain::SchemaName;
@@ -35,18 +38,36 @@ const COUNTED: usize = 16_384;
 pub struct Marked<Q> {
     pub(crate) query: Q,
     pub(crate) schema: Option<SchemaName>,
+    /// The text of `query`, where it is known.
+    pub(crate) text: Option<Arc<str>>,
 }
 
 impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Marked<Q> {
     fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.query.walk_ast(pass.reborrow())?;
         if let Some(schema) = &self.schema {
-            pass.push_sql(" -- ");
+            pass.push_sql(MARK);
             pass.push_sql(schema.as_str());
         }
         Ok(())
     }
+
+    /// As the walk above writes it, without a walk where the text is known.
+    fn to_sql(&self, out: &mut PgQueryBuilder, backend: &Pg) -> QueryResult<()> {
+        match &self.text {
+            Some(text) => out.push_sql(text),
+            None => self.query.to_sql(out, backend)?,
+        }
+        if let Some(schema) = &self.schema {
+            out.push_sql(MARK);
+            out.push_sql(schema.as_str());
+        }
+        Ok(())
+    }
 }
+
+/// What stands between a statement and its schema's name.
+const MARK: &str = " -- ";
 
 /// Without an id of its own type, so that diesel's cache goes by the text.
 impl<Q> QueryId for Marked<Q> {
@@ -78,12 +99,34 @@ impl<Q: QueryFragment<Pg> + QueryId> Marked<Q> {
         }
     }
 
+    /// Names the statement, as [`Self::key`] does, and takes its text from those that are known; a text that is not is added.
+    pub(crate) fn name(&mut self, known: &mut Texts) -> QueryResult<Option<StatementKey>> {
+        if let Some(id) = Q::query_id()
+            && let Some(text) = known.get(&id)
+        {
+            self.text = Some(Arc::clone(text));
+            return Ok(Some(StatementKey::Typed(id, self.schema)));
+        }
+        let key = self.key()?;
+        if let Some(StatementKey::Typed(id, _)) = &key {
+            let mut text = PgQueryBuilder::default();
+            self.query.to_sql(&mut text, &Pg)?;
+            let text: Arc<str> = text.finish().into();
+            known.insert(*id, Arc::clone(&text));
+            self.text = Some(text);
+        }
+        Ok(key)
+    }
+
     fn text(&self) -> QueryResult<String> {
         let mut text = PgQueryBuilder::default();
         self.to_sql(&mut text, &Pg)?;
         Ok(text.finish())
     }
 }
+
+/// The texts of queries whose types determine them; all of those are safe to be prepared.
+pub(crate) type Texts = HashMap<TypeId, Arc<str>>;
 
 /// The first words of statements that work on rows and do nothing else.
 const ON_ROWS: [&str; 8] = ["select", "insert", "update", "delete", "merge", "with", "values", "table"];
@@ -158,6 +201,7 @@ pub(crate) enum StatementKey {
 pub(crate) struct Statements {
     ready: HashSet<StatementKey>,
     uses: HashMap<SchemaName, u8>,
+    pub(crate) texts: Texts,
 }
 
 impl Statements {
@@ -194,7 +238,38 @@ impl Statements {
 
 #[cfg(test)]
 mod tests {
+    use bulkhead_domain::TenantId;
+    use diesel::prelude::*;
+    use uuid::Uuid;
+
     use super::*;
+
+    diesel::table! {
+        things (id) { id -> Int4, name -> Text }
+    }
+
+    #[test]
+    fn a_text_that_is_known_is_what_the_walk_would_write_for_every_value_and_schema() {
+        let schema = |n| Some(SchemaName::of(TenantId::from_uuid(Uuid::from_u128(n))));
+        let mut known = Texts::new();
+        for (id, schema) in [(1, None), (2, schema(1)), (3, schema(2)), (4, None)] {
+            let query = || things::table.filter(things::id.eq(id)).select(things::name);
+            let mut marked = Marked { query: query(), schema, text: None };
+            let key = marked.name(&mut known).unwrap();
+            let walked = Marked { query: query(), schema, text: None };
+            assert_eq!((&key, marked.text().unwrap()), (&walked.key().unwrap(), walked.text().unwrap()));
+            assert!(marked.text.is_some() && matches!(key, Some(StatementKey::Typed(_, of)) if of == schema));
+        }
+        assert_eq!(known.len(), 1);
+        // A list of values makes another text for each length, which no type tells.
+        for ids in [vec![1], vec![1, 2]] {
+            let query = diesel::sql_query(format!("SELECT name FROM things WHERE id IN ({ids:?})"));
+            let mut marked = Marked { query, schema: None, text: None };
+            let key = marked.name(&mut known).unwrap();
+            assert!(marked.text.is_none() && !matches!(key, Some(StatementKey::Typed(..))));
+        }
+        assert_eq!(known.len(), 1);
+    }
 
     #[test]
     fn work_on_rows_passes() {

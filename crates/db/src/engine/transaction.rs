@@ -138,8 +138,8 @@ impl Tx {
         Marked<Q::Query>: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
         U: Send,
     {
-        let query = Marked { query: query.as_query(), schema: self.kind.marks() };
-        let key = query.key()?;
+        let mut query = Marked { query: query.as_query(), schema: self.kind.marks(), text: None };
+        let key = self.lease.name(&mut query)?;
         self.check(&query, key.as_ref())?;
         let company = self.company(key.as_ref())?;
         let outcome = match self.lease.pg() {
@@ -203,8 +203,8 @@ impl Tx {
         Q: QueryFragment<Pg> + QueryId,
         Marked<Q>: for<'conn> ExecuteDsl<&'conn AsyncPgConnection> + 'query,
     {
-        let query = Marked { query, schema: self.kind.marks() };
-        let key = query.key()?;
+        let mut query = Marked { query, schema: self.kind.marks(), text: None };
+        let key = self.lease.name(&mut query)?;
         self.check(&query, key.as_ref())?;
         let company = self.company(key.as_ref())?;
         let outcome = match self.lease.pg() {
