@@ -17,7 +17,7 @@ pub use http::{
     error::{ApiError, FieldError, ProblemDef},
     extract::{
         Id, IdempotencyKeyHeader, IfMatch, IfMatchHeader, Json, PageQuery, PageResponse, Query, RequestBody,
-        object, optional_time, page_request, present,
+        object, optional_time, page_limit, page_request, present,
     },
     openapi,
     operation::{Access, Catalog, CatalogError, Group, Operation, Weight},

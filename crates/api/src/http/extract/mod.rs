@@ -16,6 +16,6 @@ pub use fields::{optional_time, present};
 pub use headers::{IdempotencyKeyHeader, IfMatch, IfMatchHeader};
 pub(crate) use headers::{Intent, etag, writes};
 pub(crate) use page::next_link;
-pub use page::{PageQuery, PageResponse, page_request};
+pub use page::{PageQuery, PageResponse, page_limit, page_request};
 pub use path::Id;
 pub use query::Query;

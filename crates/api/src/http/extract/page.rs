@@ -1,11 +1,14 @@
 //! Pages of lists. A cursor is the id that the page before ended with: opaque to clients, and of no use in another
 //! tenant or another list. `openapi.md` tells clients what it promises, `db/src/engine/page.rs` says why not more.
 
-use std::str::FromStr;
+use std::{
+    num::{IntErrorKind, ParseIntError},
+    str::FromStr,
+};
 
 use actix_web::HttpRequest;
 use bulkhead_db::PageRequest;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use url::form_urlencoded;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -16,6 +19,8 @@ use crate::http::error::ApiError;
 const DEFAULT_LIMIT: u16 = 20;
 /// How many rows a page has at most.
 const MAX_LIMIT: u16 = 100;
+/// What is said of a number of rows that there is not.
+const RANGE: &str = "must be between 1 and 100";
 
 /// Which page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -24,6 +29,7 @@ const MAX_LIMIT: u16 = 100;
 pub struct PageQuery {
     /// How many rows to return, 1 to 100.
     #[param(minimum = 1, maximum = 100, default = 20, example = 20)]
+    #[serde(default, deserialize_with = "page_limit")]
     pub limit: Option<u16>,
     /// The `next_cursor` of the page before.
     pub cursor: Option<String>,
@@ -36,6 +42,15 @@ impl PageQuery {
     }
 }
 
+/// Reads how many rows a page is to have, and tells the range of a number that is too large to be read, too. For the field of a
+/// query, with `#[serde(default, deserialize_with = "page_limit")]`.
+pub fn page_limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(|error: ParseIntError| match error.kind() {
+        IntErrorKind::PosOverflow => D::Error::custom(RANGE),
+        _ => D::Error::custom(error),
+    })
+}
+
 /// Checks the page parameters of a list that has filters beside them.
 pub fn page_request<Id: FromStr>(
     limit: Option<u16>,
@@ -45,7 +60,7 @@ pub fn page_request<Id: FromStr>(
     let refuse = |name, detail: &str| ApiError::InvalidParameter { name, detail: detail.to_owned() };
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(refuse("limit", "must be between 1 and 100"));
+        return Err(refuse("limit", RANGE));
     }
     let after = cursor
         .map(|text| {
@@ -72,4 +87,26 @@ pub(crate) fn next_link(request: &HttpRequest, cursor: &str) -> String {
     let query: Vec<&str> = kept.collect();
     let separator = if query.is_empty() { "" } else { "&" };
     format!("<{}?{}{separator}cursor={cursor}>; rel=\"next\"", request.path(), query.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_domain::UserId;
+
+    use super::*;
+    use crate::http::extract::fields::parse_query;
+
+    #[test]
+    fn a_number_of_rows_is_told_its_range_however_far_off_it_is() {
+        let asked = |query: &str| parse_query::<PageQuery>(query).and_then(|page| page.request(UserId::uuid));
+        for (query, limit) in [("", 20), ("limit=1", 1), ("limit=100", 100)] {
+            assert_eq!(asked(query).unwrap().limit, limit);
+        }
+        for query in ["limit=0", "limit=101", "limit=65536", "limit=99999999999999999999999"] {
+            assert_eq!(asked(query).unwrap_err().to_string(), "limit must be between 1 and 100.", "{query}");
+        }
+        for query in ["limit=", "limit=ten", "limit=1.5", "limit=-1"] {
+            assert_eq!(asked(query).unwrap_err().to_string(), "limit must be a whole number.", "{query}");
+        }
+    }
 }

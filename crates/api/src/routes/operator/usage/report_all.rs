@@ -14,7 +14,7 @@ use crate::{
     http::{
         call::OperatorCall,
         error::ApiError,
-        extract::{PageResponse, Query, page_request},
+        extract::{PageResponse, Query, page_limit, page_request},
     },
     routes::tenant::usage::{Period, UsageReport, report::wants_csv},
 };
@@ -29,6 +29,7 @@ pub(crate) struct AllUsageReportQuery {
     period: String,
     /// How many tenants to return, 1 to 100; not with CSV.
     #[param(minimum = 1, maximum = 100, default = 20)]
+    #[serde(default, deserialize_with = "page_limit")]
     limit: Option<u16>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,

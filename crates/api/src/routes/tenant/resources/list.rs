@@ -10,7 +10,7 @@ use crate::http::{
     answer::Answer,
     call::TenantCall,
     error::ApiError,
-    extract::{PageResponse, Query, page_request},
+    extract::{PageResponse, Query, page_limit, page_request},
 };
 
 /// Which resources to list.
@@ -23,6 +23,7 @@ pub(crate) struct ListResourcesQuery {
     kind: Option<String>,
     /// How many rows to return, 1 to 100.
     #[param(minimum = 1, maximum = 100, default = 20)]
+    #[serde(default, deserialize_with = "page_limit")]
     limit: Option<u16>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
