@@ -16,7 +16,10 @@ use anyhow::{Context as _, Result, bail};
 use bulkhead_auth::{Keyring, MasterKey, api_key};
 use bulkhead_db::{
     Authority, Db, DbError, JsonText, Owner,
-    fleet::provision::{provision_tenant, schema_pool::build_ahead},
+    fleet::{
+        migrate::{CORE, RESOURCES, Sets},
+        provision::{provision_tenant, schema_pool::build_ahead},
+    },
     platform::tenants::{self, NewTenant},
     tenant::{
         api_keys::{self, NewApiKey},
@@ -179,7 +182,7 @@ impl Stage {
             Some(url) => Cluster::given(url).await?,
             None => Cluster::start(adjust, None).await?,
         };
-        let db = TestDb::on(cluster).await?;
+        let db = TestDb::on_with(cluster, &Sets::new([CORE, RESOURCES])?).await?;
         let mut stage = Self {
             api: None,
             worker: None,

@@ -10,7 +10,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Result;
 use bulkhead_api::{Catalog, routes};
 use bulkhead_config::Sections;
-use bulkhead_db::fleet::migrate::{CORE, Sets};
+use bulkhead_db::fleet::migrate::{CORE, RESOURCES, Sets};
 use bulkhead_domain::{AccessRegistry, access::PermissionList, metering::MeterRegistry};
 use bulkhead_telemetry::{Metrics, metrics::own::Own};
 use bulkhead_worker::{Jobs, Registry};
@@ -49,7 +49,9 @@ impl App {
         let meters =
             MeterRegistry::new(extensions.iter().map(|extension| (extension.name, extension.meters)))?;
         let sets = Sets::new(
-            std::iter::once(CORE).chain(extensions.iter().filter_map(|extension| extension.migrations)),
+            [CORE, RESOURCES]
+                .into_iter()
+                .chain(extensions.iter().filter_map(|extension| extension.migrations)),
         )?;
         let sections = extensions.iter().flat_map(|extension| extension.settings.iter().copied());
         let sections = Sections::new(sections.collect())?;
@@ -141,7 +143,7 @@ mod tests {
                 .operations(served())
         };
         let parts = App::new().extension(invoices()).assemble().unwrap();
-        assert_eq!(parts.sets.names().collect::<Vec<_>>(), ["core", "invoices"]);
+        assert_eq!(parts.sets.names().collect::<Vec<_>>(), ["core", "resources", "invoices"]);
         assert!(parts.meters.find("invoices_sent").is_some());
         assert!(parts.catalog.operations().any(|(path, ..)| path == "/v1/invoices"));
     }

@@ -1,1 +1,1 @@
-DROP TABLE idempotency_keys, audit_log, resources, api_keys, sessions, users;
+DROP TABLE idempotency_keys, audit_log, api_keys, sessions, users;

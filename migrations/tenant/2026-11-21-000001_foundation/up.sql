@@ -34,18 +34,6 @@ CREATE TABLE api_keys (
     revoked_at timestamptz
 );
 
-CREATE TABLE resources (
-    id uuid PRIMARY KEY,
-    name text NOT NULL,
-    kind text NOT NULL,
-    data jsonb NOT NULL,
-    owner text NOT NULL,
-    version bigint NOT NULL DEFAULT 1,
-    created_at timestamptz NOT NULL,
-    updated_at timestamptz NOT NULL
-);
-CREATE INDEX resources_kind ON resources (kind, id);
-
 CREATE TABLE audit_log (
     id uuid PRIMARY KEY,
     at timestamptz NOT NULL,
@@ -63,11 +51,12 @@ CREATE TABLE idempotency_keys (
     fingerprint bytea NOT NULL,
     status smallint NOT NULL,
     location text,
-    body text,
+    -- Has the content of an answer once more, and compresses fast with lz4.
+    body text COMPRESSION lz4,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (principal, route, key)
 );
 CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON users, sessions, api_keys, resources, idempotency_keys TO :"tenant";
+GRANT SELECT, INSERT, UPDATE, DELETE ON users, sessions, api_keys, idempotency_keys TO :"tenant";
 GRANT SELECT, INSERT ON audit_log TO :"tenant";

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use bulkhead_db::{
     Connector, Owner, Pool,
-    fleet::migrate::{CORE, MigrateOptions, Migration, MigrationSet, Sets, migrate_tenants},
+    fleet::migrate::{CORE, MigrateOptions, Migration, MigrationSet, RESOURCES, Sets, migrate_tenants},
 };
 use bulkhead_fixtures::{TestDb, timeouts};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -88,8 +88,9 @@ fn nothing_to_do(stage: &Stage, effort: Effort) -> Result<Row> {
 async fn add_column(owner: &Owner, number: u32, besides: &str) -> Result<()> {
     let up = format!("{besides} ALTER TABLE resources ADD COLUMN bench_{number} text;");
     let added = Migration::new(format!("9999-01-01-{number:06}_bench").leak(), up.leak(), "");
-    let core = [CORE.tenant(), &[added]].concat().leak();
-    let sets = Sets::new([MigrationSet::new(CORE.name(), core)])?;
+    let set = RESOURCES;
+    let all = [set.tenant(), &[added]].concat().leak();
+    let sets = Sets::new([CORE, MigrationSet::new(set.name(), all)])?;
     let report = migrate_tenants(owner, &sets, &MigrateOptions::default(), &|_progress| {}).await?;
     match report.failed.first() {
         Some((tenant, error)) => bail!("{tenant}: {error}"),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use bulkhead_db::fleet::migrate::CORE;
+use bulkhead_db::fleet::migrate::{CORE, RESOURCES};
 use bulkhead_domain::{Clock as _, SchemaName, SystemClock, TenantId};
 
 use super::Effort;
@@ -63,7 +63,7 @@ fn statements(schemas: usize) -> String {
              CREATE SCHEMA {name} AUTHORIZATION bulkhead_owner; GRANT USAGE ON SCHEMA {name} TO {name}; \
              SET LOCAL ROLE bulkhead_owner; SET LOCAL search_path = {name};"
         );
-        for migration in CORE.tenant() {
+        for migration in CORE.tenant().iter().chain(RESOURCES.tenant()) {
             sql.push_str(&migration.up().replace(":\"tenant\"", name.as_str()));
         }
         sql.push_str("\nCOMMIT;\n");

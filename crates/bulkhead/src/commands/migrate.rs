@@ -173,7 +173,7 @@ mod tests {
             pending: vec![pending("core", "2026-12-03-000001_roles", 6)],
             idle: vec!["invoices"],
             tenants: 6,
-            up_to_date: 0,
+            ..Plan::default()
         };
         assert_eq!(
             lines(&plan),

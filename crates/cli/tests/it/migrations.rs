@@ -11,22 +11,25 @@ async fn a_process_serves_only_a_database_that_was_migrated_for_it() {
         assert!(plan.success, "{plan:?}");
         plan.out
     };
-    assert_eq!(plan(), "pending   core  nothing\n");
+    assert_eq!(plan(), "pending   core  nothing\npending   resources  nothing\n");
     // As a release finds it whose newest migration is new to the database.
-    let name = "2026-11-28-000003_resource_text";
-    system.sql("UPDATE platform.fleet_target SET wanted = wanted - '{[3,4)}'");
+    let name = "2026-11-21-000001_resources";
+    system.sql("UPDATE platform.fleet_target SET wanted = wanted - '{[2,3)}'");
     for command in ["api", "worker"] {
         let refused = bulkhead(&[command], &system.migrator(), "");
-        let told = format!("bulkhead: run bulkhead migrate first: tenants are built without core/{name}\n");
+        let told =
+            format!("bulkhead: run bulkhead migrate first: tenants are built without resources/{name}\n");
         assert!(!refused.success && refused.err == told, "{refused:?}");
     }
-    assert_eq!(plan(), format!("pending   core  {name}  tenants: 0\n"));
+    assert_eq!(plan(), format!("pending   resources  {name}  tenants: 0\npending   core  nothing\n"));
     let migrated = bulkhead(&["migrate"], &system.migrator(), "");
     assert!(migrated.success, "{migrated:?}");
-    let [pending, done] = &migrated.out.lines().collect::<Vec<_>>()[..] else { panic!("{migrated:?}") };
-    assert_eq!(*pending, format!("pending   core  {name}  tenants: 0"));
+    let [pending, _core, done] = &migrated.out.lines().collect::<Vec<_>>()[..] else {
+        panic!("{migrated:?}")
+    };
+    assert_eq!(*pending, format!("pending   resources  {name}  tenants: 0"));
     assert!(done.starts_with("0 migrated, 1 up to date, 0 failed"), "{done}");
-    assert_eq!(plan(), "pending   core  nothing\n");
+    assert_eq!(plan(), "pending   core  nothing\npending   resources  nothing\n");
     for (set, why) in [
         ("core", "bulkhead: this program has the set core; only one that was removed can be forgotten\n"),
         ("notes", "bulkhead: tenants are not built with a set called notes\n"),

@@ -12,6 +12,7 @@
 //! | `set.rs` | migrations and their lists, as they are compiled in |
 //! | `ledger.rs`, `ids.rs` | what a database has met of them, what tenants are to have, and how they are built from it |
 //! | `register.rs` | entering a program's migrations there, before any tenant is looked at |
+//! | `split.rs` | the way of the table `resources` out of the core's set, once in each database of before |
 //! | `tenants.rs` | the run over the tenants |
 //! | `plan.rs`, `status.rs` | what a run would do, and whether a program's migrations were run, without changing anything |
 //! | `platform.rs` | the platform's own schemas |
@@ -37,6 +38,7 @@ pub use self::{
     platform::{migrate_platform, revert_platform_once},
     register::forget,
     set::{CORE, Migration, MigrationSet, Sets, check},
+    split::RESOURCES,
     status::{Status, status},
     tenants::migrate_tenants,
 };
@@ -52,6 +54,7 @@ mod plan;
 mod platform;
 mod register;
 mod set;
+mod split;
 mod status;
 mod tenants;
 

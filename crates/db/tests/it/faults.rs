@@ -6,24 +6,18 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use bulkhead_db::{
-    Connector, Db, DbError, DbResult, JsonText, Pool, PoolOptions, gate::profile, tenant::resources,
-};
-use bulkhead_domain::{Clock as _, JsonObject, PlanName, ResourceId, SystemClock};
+use bulkhead_db::{Connector, Db, DbError, DbResult, JsonText, Pool, PoolOptions, gate::profile};
+use bulkhead_domain::{JsonObject, PlanName};
 use bulkhead_fixtures::{Cluster, TestDb, TestTenant, timeouts};
 use bulkhead_servers::Signal;
 use futures::future::join_all;
+use uuid::Uuid;
 
-async fn insert(db: &Db, tenant: &TestTenant) -> DbResult<ResourceId> {
-    let at = SystemClock.now();
-    let id = ResourceId::mint(at);
+use crate::probe;
+
+async fn insert(db: &Db, tenant: &TestTenant) -> DbResult<Uuid> {
     let data = JsonText::from(JsonObject::empty());
-    db.write(tenant.proven(), async |tx| {
-        let new = resources::NewResource { id, name: "row", kind: "k", data: &data, owner: "o", at };
-        resources::insert(tx, &new).await
-    })
-    .await?;
-    Ok(id)
+    db.write(tenant.proven(), async |tx| probe::insert(tx, "row", "k", &data).await).await
 }
 
 async fn read(db: &Db, tenant: &TestTenant) -> DbResult<bool> {
@@ -50,7 +44,7 @@ async fn healed(db: &Db, tenant: &TestTenant) -> Result<Duration> {
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_kill_and_service_resumes() -> Result<()> {
     let cluster = Cluster::start(|_| {}, None).await?;
-    let database = TestDb::on(cluster.clone()).await?;
+    let database = TestDb::on_with(cluster.clone(), &probe::sets()?).await?;
     let tenants = [
         database.create_tenant("first", PlanName::FREE).await?,
         database.create_tenant("second", PlanName::FREE).await?,
@@ -89,10 +83,10 @@ async fn what_was_acknowledged_survives_a_kill_and_service_resumes() -> Result<(
     let acknowledged = acknowledged.into_inner();
     assert!(failed.get() > 0 && acknowledged.len() > before?, "the kill was felt, and it went on afterwards");
     for (index, tenant) in tenants.iter().enumerate() {
-        let kept = database.sql(&format!("SELECT id FROM {}.resources", tenant.schema())).await?;
+        let kept = database.sql(&format!("SELECT id FROM {}.things", tenant.schema())).await?;
         let kept: Vec<String> = kept.into_iter().flatten().flatten().collect();
         for (_, id) in acknowledged.iter().filter(|(owner, _)| *owner == index) {
-            assert!(kept.contains(&id.uuid().to_string()), "an acknowledged row is gone");
+            assert!(kept.contains(&id.to_string()), "an acknowledged row is gone");
         }
     }
     Ok(())
@@ -101,7 +95,7 @@ async fn what_was_acknowledged_survives_a_kill_and_service_resumes() -> Result<(
 #[tokio::test]
 async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
     let cluster = Cluster::start(|_| {}, None).await?;
-    let database = TestDb::on(cluster.clone()).await?;
+    let database = TestDb::on_with(cluster.clone(), &probe::sets()?).await?;
     let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     // Long beside what a busy machine adds, so that waiting once can be told from waiting twice.
     let answer = Duration::from_secs(3);
@@ -152,7 +146,7 @@ async fn a_frozen_server_fails_requests_in_time_and_heals() -> Result<()> {
 #[tokio::test]
 async fn connections_that_died_while_idle_cost_no_request() -> Result<()> {
     let cluster = Cluster::start(|_| {}, None).await?;
-    let database = TestDb::on(cluster.clone()).await?;
+    let database = TestDb::on_with(cluster.clone(), &probe::sets()?).await?;
     let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     let db = database.db()?;
     for _ in 0..2 {

@@ -116,7 +116,7 @@ async fn every_wall_that_is_taken_down_is_noticed() -> Result<()> {
         ("gate", "ALTER FUNCTION gate.tenant() SET search_path = public".into(), "ALTER FUNCTION gate.tenant() SET search_path = pg_catalog, pg_temp".into()),
         ("gate", "GRANT EXECUTE ON FUNCTION gate.tenant() TO PUBLIC".into(), "REVOKE EXECUTE ON FUNCTION gate.tenant() FROM PUBLIC".into()),
         ("gate", "ALTER VIEW gate.jobs SET (security_barrier = false)".into(), "ALTER VIEW gate.jobs SET (security_barrier = true)".into()),
-        ("tenant migrations", "UPDATE platform.tenant_schema_versions SET applied = applied - '{[2,3)}'".into(), all_applied.into()),
+        ("tenant migrations", "UPDATE platform.tenant_schema_versions SET applied = applied - '{[1,2)}'".into(), all_applied.into()),
         ("failed jobs", "INSERT INTO platform.jobs (id, kind, payload, state, max_attempts, finished_at, error) VALUES (gen_random_uuid(), 'keep_house', '{}', 'failed', 1, now(), 'x')".into(), "UPDATE platform.jobs SET finished_at = now() - interval '8 days' WHERE state = 'failed'".into()),
         ("counted usage", "INSERT INTO platform.usage_counts (tenant_id, meter, at, quantity) VALUES (gen_random_uuid(), 'm', now() - interval '16 minutes', 1)".into(), "DELETE FROM platform.usage_counts".into()),
         ("rejected usage", "INSERT INTO platform.usage_batches_rejected (entry, payload, reason) VALUES ('1-1', '', 'x')".into(), "UPDATE platform.usage_batches_rejected SET at = now() - interval '32 days'".into()),
@@ -201,7 +201,7 @@ async fn every_fault_of_the_ledger_is_noticed() -> Result<()> {
         ),
         (
             "migrations",
-            "UPDATE platform.fleet_target SET wanted = wanted - '{[2,3)}'".into(),
+            "UPDATE platform.fleet_target SET wanted = wanted - '{[1,2)}'".into(),
             all_wanted.into(),
         ),
         (

@@ -21,7 +21,10 @@ use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{Login, TestDb};
 use tokio::time::timeout;
 
-use crate::support::{catalog, core_with, release_with};
+use crate::{
+    probe::{COLOURS, SET, THINGS, sets},
+    support::{catalog, core_with, release_with},
+};
 
 /// A later release's migrations.
 const NOTES: Migration = Migration::new(
@@ -38,27 +41,11 @@ const EARLY: Migration = Migration::new(
     "",
 );
 
-/// An extension's: older than any of the core's, and newer.
-const THINGS: Migration = Migration::new(
-    "2000-01-01-000000_things",
-    "CREATE TABLE things (id uuid PRIMARY KEY, user_id uuid NOT NULL REFERENCES users (id));
-     CREATE INDEX things_user ON things (user_id);
-     GRANT SELECT, INSERT ON things TO :\"tenant\"",
-    "",
-);
-const COLOURS: Migration =
-    Migration::new("2999-12-31-000000_colours", "ALTER TABLE things ADD COLUMN colour text;", "");
-const PROBE: MigrationSet = MigrationSet::new("probe", &[THINGS, COLOURS]);
-
 /// The lock that a migration takes alone and a process that builds a tenant shares.
 const FLEET_LOCK: i64 = 0x6275_6c6b_666c_6565;
 
 fn newer() -> Sets {
     release_with(&[NOTES, LABELS])
-}
-
-fn with_probe() -> Result<Sets> {
-    Ok(Sets::new([CORE, PROBE])?)
 }
 
 async fn migrate(owner: &Owner, sets: &Sets) -> Result<MigrationReport, DbError> {
@@ -101,7 +88,7 @@ async fn target(db: &TestDb) -> Result<String> {
 }
 
 /// The core's alone, in the words of [`has`].
-const PRODUCT: &str = "core/foundation core/resource_bytes core/resource_text";
+const PRODUCT: &str = "core/foundation";
 
 /// What a look finds that is not well, as a program with these sets.
 async fn unwell(db: &TestDb, sets: &Sets) -> Result<Vec<String>> {
@@ -159,13 +146,13 @@ async fn two_sets_live_in_one_tenant_whatever_their_dates() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
     let old = db.create_tenant("old", PlanName::FREE).await?;
-    let sets = with_probe()?;
+    let sets = sets()?;
     assert_eq!(migrate(&owner, &sets).await?.migrated, 1);
     let with_both = format!("{PRODUCT} probe/things probe/colours");
     assert_eq!((has(&db, old.id).await?, target(&db).await?), (with_both.clone(), with_both));
     let middle = db.create_tenant_with(&sets, "middle", PlanName::FREE).await?;
 
-    let next = Sets::new([core_with(&[NOTES]), PROBE])?;
+    let next = Sets::new([core_with(&[NOTES]), SET])?;
     let (name, set) = ("2999-01-02-000000_notes".to_owned(), "core".to_owned());
     let expected = Plan {
         pending: vec![Pending { set, name, tenants: 2 }],
@@ -195,7 +182,7 @@ async fn a_tenant_gets_all_sets_or_none() -> Result<()> {
         (db.create_tenant("bad", PlanName::FREE).await?, db.create_tenant("good", PlanName::FREE).await?);
     db.sql(&format!("CREATE TABLE {}.things (in_the_way int)", bad.schema())).await?;
     let before = catalog(&db, &[&bad.schema()]).await?;
-    let sets = Sets::new([core_with(&[NOTES]), PROBE])?;
+    let sets = Sets::new([core_with(&[NOTES]), SET])?;
     let report = migrate(&db.owner()?, &sets).await?;
     let [(failed, error)] = &report.failed[..] else { anyhow::bail!("{:?}", report.failed) };
     assert_eq!(*failed, bad.id);
@@ -215,7 +202,7 @@ async fn a_migration_that_was_changed_after_it_was_applied_is_refused_by_name() 
     const CHANGED: Migration = Migration::new(THINGS.name(), "CREATE TABLE things (id int)", "");
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let tenant = db.create_tenant_with(&with_probe()?, "acme", PlanName::FREE).await?;
+    let tenant = db.create_tenant_with(&sets()?, "acme", PlanName::FREE).await?;
     let (before, built) = (catalog(&db, &[&tenant.schema()]).await?, target(&db).await?);
     // The same release has one that is all right; it waits, too.
     let changed = Sets::new([core_with(&[NOTES]), MigrationSet::new("probe", &[CHANGED, COLOURS])])?;
@@ -237,7 +224,7 @@ async fn a_migration_that_was_changed_after_it_was_applied_is_refused_by_name() 
 async fn a_set_that_a_program_no_longer_has_is_built_and_told() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    let old = db.create_tenant_with(&with_probe()?, "old", PlanName::FREE).await?;
+    let old = db.create_tenant_with(&sets()?, "old", PlanName::FREE).await?;
     let without = release_with(&[NOTES]);
     assert_eq!(migrate(&owner, &without).await?.migrated, 1);
     let fresh = db.sign_up("fresh", PlanName::FREE).await?;
@@ -262,7 +249,7 @@ async fn a_set_that_a_program_no_longer_has_is_built_and_told() -> Result<()> {
     assert_eq!(has(&db, old.id).await?, format!("{PRODUCT} core/notes probe/things probe/colours"));
     assert_eq!(unwell(&db, &without).await?, Vec::<String>::new());
     // And is there again.
-    let again = Sets::new([core_with(&[NOTES]), PROBE])?;
+    let again = Sets::new([core_with(&[NOTES]), SET])?;
     assert_eq!(migrate(&owner, &again).await?.migrated, 1);
     assert_eq!(catalog(&db, &[&next.schema()]).await?, catalog(&db, &[&old.schema()]).await?);
     Ok(())
@@ -286,8 +273,8 @@ async fn a_program_sees_whether_the_database_was_migrated_for_it() -> Result<()>
     migrate(&owner, &Sets::core()).await?;
     assert_eq!(seen(Sets::core()).await?, Status::default());
     let missing = names(&["probe/2000-01-01-000000_things", "probe/2999-12-31-000000_colours"]);
-    assert_eq!(seen(with_probe()?).await?, Status { missing: missing.clone(), foreign: vec![] });
-    migrate(&owner, &with_probe()?).await?;
+    assert_eq!(seen(sets()?).await?, Status { missing: missing.clone(), foreign: vec![] });
+    migrate(&owner, &sets()?).await?;
     assert_eq!(seen(Sets::core()).await?, Status { missing: vec![], foreign: missing });
     Ok(())
 }
@@ -307,7 +294,7 @@ async fn what_a_program_of_before_the_ledger_has_recorded_is_taken_over() -> Res
     assert_eq!(db.value(versions).await?, ["29990102000000"; 4].join(" "));
     // As if its migration had failed: it is at the version before.
     db.sql(&format!(
-        "DROP TABLE {}.notes; UPDATE platform.tenant_schema_versions SET version = '20261128000003' WHERE tenant_id = '{}'",
+        "DROP TABLE {}.notes; UPDATE platform.tenant_schema_versions SET version = '20261121000001' WHERE tenant_id = '{}'",
         behind.schema(),
         behind.id.uuid()
     ))
@@ -344,7 +331,7 @@ async fn a_tenant_that_a_program_of_before_the_ledger_is_building_is_taken_over(
     let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let builder = db.session(Login::Admin).await?;
     let record = "(tenant_id, version, migrated_at) VALUES";
-    let values = format!("'{}', '{}', now()", tenant.id.uuid(), "20261128000003");
+    let values = format!("'{}', '{}', now()", tenant.id.uuid(), "20261121000001");
     build_by_hand(&builder, &tenant.schema(), &format!("{record} ({values})")).await?;
     let sets = newer();
     let waiting = until_it_waits(&db, migrate(&owner, &sets), async {
@@ -363,9 +350,9 @@ async fn a_tenant_that_a_program_of_before_the_ledger_is_building_is_taken_over(
 async fn a_program_of_before_the_ledger_does_nothing_by_halves() -> Result<()> {
     let db = TestDb::new().await?;
     let owner = db.owner()?;
-    db.create_tenant_with(&with_probe()?, "acme", PlanName::FREE).await?;
+    db.create_tenant_with(&sets()?, "acme", PlanName::FREE).await?;
     ahead(&owner).await?;
-    let newest = "20261128000003";
+    let newest = "20261121000001";
     let target = db.value("SELECT version FROM platform.tenant_schema_target").await?;
     assert!(target.as_str() > newest, "it would raise it: {target}");
     let formats = format!(
@@ -394,14 +381,14 @@ async fn the_ledger_stays_while_tenants_have_what_only_it_knows() -> Result<()> 
     let owner = db.owner()?;
     let tenant = db.create_tenant_with(&release_with(&[NOTES]), "acme", PlanName::FREE).await?;
     let hole = format!(
-        "UPDATE platform.tenant_schema_versions SET applied = applied - int4multirange(int4range(2, 3)) WHERE tenant_id = '{}'",
+        "UPDATE platform.tenant_schema_versions SET applied = applied - int4multirange(int4range(1, 2)) WHERE tenant_id = '{}'",
         tenant.id.uuid()
     );
     db.sql(&hole).await?;
     let refused = before_the_ledger(&owner).await.err().context("it has a hole")?.to_string();
     assert!(refused.contains("run bulkhead migrate first"), "{refused}");
     db.sql("UPDATE platform.tenant_schema_versions SET applied = wanted FROM platform.fleet_target").await?;
-    migrate(&owner, &with_probe()?).await?;
+    migrate(&owner, &sets()?).await?;
     let refused = before_the_ledger(&owner).await.err().context("it has an extension's")?.to_string();
     assert!(refused.contains("migrations of extensions"), "{refused}");
     Ok(())

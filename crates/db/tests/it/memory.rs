@@ -7,12 +7,11 @@ use std::{
 };
 
 use anyhow::Result;
-use bulkhead_db::{
-    DbError, JsonText, PAGE_BYTES, PageRequest,
-    tenant::resources::{self, NewResource},
-};
-use bulkhead_domain::{Clock as _, JsonContent, PlanName, ResourceId, SystemClock};
-use bulkhead_fixtures::TestDb;
+use bulkhead_db::{DbError, JsonText, PAGE_BYTES, TenantTx};
+use bulkhead_domain::{JsonContent, PlanName};
+use diesel::prelude::*;
+
+use crate::probe::{self, things};
 
 /// The largest content, unless configured otherwise.
 const LIMIT: usize = 256 << 10;
@@ -137,27 +136,25 @@ fn the_check_of_a_text_takes_a_few_bytes_for_each_of_its() {
 
 #[tokio::test]
 async fn a_page_takes_a_few_times_its_bytes_whatever_is_in_it() -> Result<()> {
-    let database = TestDb::new().await?;
+    let database = probe::database().await?;
     let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     let db = database.db()?;
-    let page = PageRequest { after: None, limit: 100 };
     for (shape, text) in shapes() {
-        let at = SystemClock.now();
         let content: JsonContent = serde_json::from_str(&text)?;
         let data = JsonText::from(content.within(2 * LIMIT)?);
         let insert = async |tx: &mut _| {
             for _ in 0..6 {
-                let id = ResourceId::mint(SystemClock.now());
-                let new = NewResource { id, name: "n", kind: shape, data: &data, owner: "o", at };
-                resources::insert(tx, &new).await?;
+                probe::insert(tx, "n", shape, &data).await?;
             }
             Ok::<_, DbError>(())
         };
         db.write(tenant.proven(), insert).await?;
         let peak = Peak::begin();
-        let list = async |tx: &mut _| resources::list(tx, Some(shape), page).await;
-        let rows = db.read::<_, DbError>(tenant.proven(), list).await?.rows;
-        let answer = serde_json::to_vec(&rows.iter().map(|row| &row.data).collect::<Vec<_>>())?;
+        let list = async |tx: &mut TenantTx| {
+            tx.load::<_, JsonText>(things::table.filter(things::kind.eq(shape)).select(things::data)).await
+        };
+        let rows = db.read::<_, DbError>(tenant.proven(), list).await?;
+        let answer = serde_json::to_vec(&rows)?;
         let peak = peak.bytes();
         assert!(answer.len() > PAGE_BYTES as usize, "{shape}: {} bytes are no full page", answer.len());
         assert!(peak <= PAGE * answer.len() + FIXED, "{shape}: {peak} for {} bytes", answer.len());

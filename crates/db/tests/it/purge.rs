@@ -5,7 +5,6 @@ use bulkhead_db::{
     Authority, DbError, Owner, PageRequest, Pool, Timeouts,
     fleet::{
         inspect::{Level, inspect},
-        migrate::Sets,
         provision::{Provisioned, provision_tenant, schema_pool::build_ahead},
         purge::{Advanced, COUNTED, Receipt, Step, advance},
     },
@@ -19,6 +18,8 @@ use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId, Tenant
 use bulkhead_fixtures::{Login, TestDb, TestTenant, timeouts};
 use bulkhead_jobs::{PurgeExpired, PurgeTenant};
 use chrono::TimeDelta;
+
+use crate::probe;
 
 async fn delete(db: &TestDb, id: TenantId) -> Result<tenants::Tenant> {
     let at = SystemClock.now();
@@ -75,7 +76,7 @@ async fn let_time_pass(db: &TestDb, id: TenantId) -> Result<()> {
 }
 
 async fn unwell(db: &TestDb) -> Result<Vec<(&'static str, String)>> {
-    let found = inspect(&db.owner()?, &Sets::core()).await?;
+    let found = inspect(&db.owner()?, &probe::sets()?).await?;
     let found = found.into_iter().filter(|f| f.level != Level::Ok && f.check != "server");
     Ok(found.map(|finding| (finding.check, finding.detail)).collect())
 }
@@ -85,7 +86,7 @@ async fn furnished(db: &TestDb, slug: &str) -> Result<TestTenant> {
     let tenant = db.create_tenant(slug, PlanName::PRO).await?;
     let (id, schema) = (tenant.id.uuid(), tenant.schema());
     db.sql(&format!(
-        "INSERT INTO {schema}.resources (id, name, kind, data, owner, version, created_at, updated_at) SELECT gen_random_uuid(), 'r', 'k', '{{}}', 'o', 1, now(), now() FROM generate_series(1, 7);
+        "INSERT INTO {schema}.things (id, name, kind, data) SELECT gen_random_uuid(), 't', 'k', '{{}}' FROM generate_series(1, 7);
          INSERT INTO {schema}.sessions SELECT gen_random_uuid(), id, '', NULL, now(), now(), now() + interval '1 day', NULL FROM {schema}.users;
          INSERT INTO {schema}.api_keys VALUES (gen_random_uuid(), 'k', 'h', '', 'owner', 'u', now(), NULL, NULL);
          INSERT INTO {schema}.idempotency_keys VALUES ('p', 'r', 'k', '', 200, NULL, 'secret', now());
@@ -153,7 +154,7 @@ async fn billed_from_counts(db: &TestDb, id: TenantId) -> Result<String> {
 
 #[tokio::test]
 async fn a_purge_removes_everything_but_what_the_bill_needs_and_says_so() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let (gone, neighbour) = (furnished(&db, "gone").await?, furnished(&db, "neighbour").await?);
     assert_eq!(traces(&db, &gone).await?, EVERYTHING);
     let deleted = delete(&db, gone.id).await?;
@@ -174,8 +175,8 @@ async fn a_purge_removes_everything_but_what_the_bill_needs_and_says_so() -> Res
         ("api_keys", 1),
         ("audit_log", 4),
         ("idempotency_keys", 1),
-        ("resources", 7),
         ("sessions", 1),
+        ("things", 7),
         ("users", 1),
     ];
     assert_eq!(receipt.rows, rows.map(|(table, rows)| (table.to_owned(), rows)).into());
@@ -222,7 +223,7 @@ async fn a_purge_removes_everything_but_what_the_bill_needs_and_says_so() -> Res
 /// Each step on its own: what is gone after it, and that whatever comes before its commit undoes all of it.
 #[tokio::test]
 async fn a_purge_that_dies_in_any_step_is_gone_on_with() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = furnished(&db, "acme").await?;
     delete(&db, tenant.id).await?;
     let_time_pass(&db, tenant.id).await?;
@@ -263,7 +264,7 @@ async fn a_purge_that_dies_in_any_step_is_gone_on_with() -> Result<()> {
 
 #[tokio::test]
 async fn large_steps_are_done_in_parts_that_add_up() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let (id, schema) = (tenant.id.uuid(), tenant.schema());
     db.sql(&format!(
@@ -288,7 +289,7 @@ async fn large_steps_are_done_in_parts_that_add_up() -> Result<()> {
 
 #[tokio::test]
 async fn a_deleted_tenant_comes_back_as_it_was_until_its_purge_has_begun() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     for state in ["active", "suspended"] {
         let tenant = furnished(&db, state).await?;
         db.sql(&format!("UPDATE platform.tenants SET status = '{state}' WHERE slug = '{state}'")).await?;
@@ -319,7 +320,7 @@ async fn a_deleted_tenant_comes_back_as_it_was_until_its_purge_has_begun() -> Re
 /// However short the time is set: nodes may still serve it for a moment, and would find no schema.
 #[tokio::test]
 async fn a_tenant_that_was_in_service_is_kept_until_no_node_serves_it() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let at = SystemClock.now();
     let delete = async |tx: &mut _| {
@@ -336,7 +337,7 @@ async fn a_tenant_that_was_in_service_is_kept_until_no_node_serves_it() -> Resul
 /// The API's clock is late, or the request has waited: the time begins when the database deletes.
 #[tokio::test]
 async fn a_tenant_is_kept_by_the_clock_that_judges_when_it_is_over() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let at = SystemClock.now() - TimeDelta::minutes(2);
     let delete = async |tx: &mut _| {
@@ -354,7 +355,7 @@ async fn a_tenant_is_kept_by_the_clock_that_judges_when_it_is_over() -> Result<(
 /// The statement that finds the tenant has begun; before it locks the row, the tenant is restored and deleted again.
 #[tokio::test]
 async fn a_tenant_that_is_deleted_anew_while_a_sweep_looks_is_kept_anew() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     delete(&db, tenant.id).await?;
     let_time_pass(&db, tenant.id).await?;
@@ -395,7 +396,7 @@ async fn a_tenant_that_is_deleted_anew_while_a_sweep_looks_is_kept_anew() -> Res
 /// Whichever comes first, the other finds it done.
 #[tokio::test]
 async fn a_purge_does_not_begin_while_its_tenant_is_being_restored() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     delete(&db, tenant.id).await?;
     let_time_pass(&db, tenant.id).await?;
@@ -413,7 +414,7 @@ async fn a_purge_does_not_begin_while_its_tenant_is_being_restored() -> Result<(
 
 #[tokio::test]
 async fn a_tenant_in_service_is_never_purged_whatever_asks_for_it() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = furnished(&db, "acme").await?;
     assert_eq!(step(&db, tenant.id).await?, Advanced::Refused);
     db.sql("INSERT INTO platform.tenant_purges (tenant_id, slug) SELECT id, slug FROM platform.tenants")
@@ -427,7 +428,7 @@ async fn a_tenant_in_service_is_never_purged_whatever_asks_for_it() -> Result<()
 /// With a schema from the pool and without.
 #[tokio::test]
 async fn a_tenant_that_was_never_built_is_withdrawn_at_once() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let at = SystemClock.now();
     let (owner, pooled) = (db.owner()?, TenantId::mint(at));
     owner.write(async |tx| build_ahead(tx, pooled, at).await).await?;
@@ -461,7 +462,7 @@ async fn jobs(db: &TestDb, kind: &str) -> Result<String> {
 
 #[tokio::test]
 async fn a_building_that_was_given_up_is_asked_for_again_and_later_each_time() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = db.sign_up("acme", PlanName::FREE).await?;
     db.create_tenant("in-service", PlanName::FREE).await?;
     // No job was ever asked for that builds the tenant.
@@ -489,7 +490,7 @@ async fn a_building_that_was_given_up_is_asked_for_again_and_later_each_time() -
 
 #[tokio::test]
 async fn an_operator_need_not_wait_for_the_sweeper() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let failed = "UPDATE platform.jobs SET state = 'failed', error = 'x', finished_at = now()";
     let first = retry(&db, tenant.id).await?.context("it waits for a job")?.job;
@@ -525,7 +526,7 @@ async fn an_operator_need_not_wait_for_the_sweeper() -> Result<()> {
 
 #[tokio::test]
 async fn a_purge_whose_job_is_gone_is_asked_for_again() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = furnished(&db, "acme").await?;
     delete(&db, tenant.id).await?;
     let_time_pass(&db, tenant.id).await?;
@@ -545,7 +546,7 @@ async fn a_purge_whose_job_is_gone_is_asked_for_again() -> Result<()> {
 
 #[tokio::test]
 async fn whoever_has_a_schema_is_housekept_until_its_purge_begins() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let mut made = Vec::new();
     for slug in ["active", "suspended", "deleted", "leaving", "building"] {
         made.push(if slug == "building" {
@@ -582,7 +583,7 @@ async fn whoever_has_a_schema_is_housekept_until_its_purge_begins() -> Result<()
 /// Whatever comes in when everything of its kind was removed already goes with the last step.
 #[tokio::test]
 async fn what_comes_in_during_a_purge_goes_at_its_end() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = furnished(&db, "acme").await?;
     delete(&db, tenant.id).await?;
     let_time_pass(&db, tenant.id).await?;
@@ -608,7 +609,7 @@ async fn what_comes_in_during_a_purge_goes_at_its_end() -> Result<()> {
 /// than are counted.
 #[tokio::test]
 async fn a_table_that_takes_too_long_to_count_holds_no_purge_up() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = furnished(&db, "acme").await?;
     let schema = tenant.schema();
     db.sql(&format!(
@@ -637,7 +638,7 @@ async fn a_table_that_takes_too_long_to_count_holds_no_purge_up() -> Result<()> 
             Advanced::Refused => anyhow::bail!("refused"),
         }
     };
-    assert_eq!(receipt.rows.get("resources"), Some(&7), "the others are counted");
+    assert_eq!(receipt.rows.get("things"), Some(&7), "the others are counted");
     let estimated = [("large", Some(COUNTED + 50)), ("slow", Some(1)), ("unknown", None)];
     assert_eq!(receipt.rows_estimated, estimated.map(|(table, rows)| (table.to_owned(), rows)).into());
     assert_eq!(traces(&db, &tenant).await?, WHAT_STAYS);
@@ -647,7 +648,7 @@ async fn a_table_that_takes_too_long_to_count_holds_no_purge_up() -> Result<()> 
 /// A migration of the tenant has its row, and is still to work in the schema.
 #[tokio::test]
 async fn a_schema_is_not_dropped_under_a_migration() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = furnished(&db, "acme").await?;
     delete(&db, tenant.id).await?;
     let_time_pass(&db, tenant.id).await?;
@@ -685,7 +686,7 @@ async fn a_schema_is_not_dropped_under_a_migration() -> Result<()> {
 /// Two workers that purge the same tenant, as when one was taken for dead.
 #[tokio::test]
 async fn two_that_purge_the_same_tenant_wait_for_each_other() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenant = furnished(&db, "acme").await?;
     delete(&db, tenant.id).await?;
     let_time_pass(&db, tenant.id).await?;
@@ -698,7 +699,7 @@ async fn two_that_purge_the_same_tenant_wait_for_each_other() -> Result<()> {
 
 #[tokio::test]
 async fn the_platform_may_begin_a_purge_and_not_say_what_it_has_done() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let platform = db.session(Login::Platform).await?;
     platform.batch_execute("SET ROLE bulkhead_platform_rw; SET search_path = platform").await?;
     for (table, sql) in [

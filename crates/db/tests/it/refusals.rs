@@ -13,16 +13,15 @@ use bulkhead_db::{
         migrate::{MigrateOptions, Migration, migrate_tenants},
         provision::provision_tenant,
     },
-    tenant::resources,
 };
-use bulkhead_domain::{Clock as _, JobId, PlanName, ResourceId, SystemClock};
+use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock};
 use bulkhead_fixtures::{Cluster, Login, TestDb, TestTenant, timeouts};
 use bulkhead_servers::Scratch;
 use bulkhead_telemetry::{Metrics, metrics::DbFailure};
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::support::release_with;
+use crate::{probe, support::release_with};
 
 /// Connections that count what fails on them.
 struct Measured {
@@ -49,18 +48,14 @@ impl Measured {
         line.and_then(|number| number.parse().ok()).unwrap_or(u64::MAX)
     }
 
-    /// Two resources of this size in one transaction; incompressible, so that they need their place.
+    /// Two things of this size in one transaction; incompressible, so that they need their place.
     async fn write(&self, tenant: &TestTenant, bytes: usize) -> Result<(), DbError> {
-        let at = SystemClock.now();
         self.db
             .write(tenant.proven(), async |tx| {
                 for _ in 0..2 {
                     let data = JsonText::of(&json!({ "x": noise(bytes) }))
                         .map_err(|error| DbError::Unreadable(error.to_string()))?;
-                    let id = ResourceId::mint(at);
-                    let new =
-                        resources::NewResource { id, name: "n", kind: "k", data: &data, owner: "o", at };
-                    resources::insert(tx, &new).await?;
+                    probe::insert(tx, "n", "k", &data).await?;
                 }
                 Ok(())
             })
@@ -85,14 +80,14 @@ fn refused(outcome: &Result<(), DbError>, why: DbFailure) -> bool {
 }
 
 async fn rows(database: &TestDb, tenant: &TestTenant) -> Result<String> {
-    database.value(&format!("SELECT count(*) FROM {}.resources", tenant.schema())).await
+    database.value(&format!("SELECT count(*) FROM {}.things", tenant.schema())).await
 }
 
 /// As on a standby, or when an operator has made the database read-only. Sessions that are open already go on as
 /// before.
 #[tokio::test]
 async fn a_database_that_takes_no_writes_refuses_for_now() -> Result<()> {
-    let database = TestDb::new().await?;
+    let database = probe::database().await?;
     let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     database
         .sql(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()))
@@ -179,7 +174,7 @@ fn command(program: &[&str], arguments: &[&str], directory: &Path) -> std::io::R
 #[tokio::test]
 async fn a_full_disk_refuses_for_now_and_leaves_nothing_half_done() -> Result<()> {
     let cluster = Cluster::start(|_| {}, None).await?;
-    let database = TestDb::on(cluster.clone()).await?;
+    let database = TestDb::on_with(cluster.clone(), &probe::sets()?).await?;
     let data = database.value("SHOW data_directory").await?;
     let Some(disk) = SmallDisk::mount(Path::new(&data))? else {
         let skipped =
@@ -191,7 +186,7 @@ async fn a_full_disk_refuses_for_now_and_leaves_nothing_half_done() -> Result<()
     let place = disk.place.path().display();
     database.sql(&format!("CREATE TABLESPACE small LOCATION '{place}'")).await?;
     database
-        .sql(&format!("ALTER TABLE {schema}.resources SET TABLESPACE small", schema = tenant.schema()))
+        .sql(&format!("ALTER TABLE {schema}.things SET TABLESPACE small", schema = tenant.schema()))
         .await?;
     let measured = Measured::new(&database, 2)?;
     let mut written = 0;
@@ -208,11 +203,11 @@ async fn a_full_disk_refuses_for_now_and_leaves_nothing_half_done() -> Result<()
     // Of what was refused, the first of its two rows is gone, too.
     assert_eq!(rows(&database, &tenant).await?, written.to_string());
     // A migration stops and is to be repeated; that the disk is full is no fault of the tenant's.
-    let up = "INSERT INTO resources (id, name, kind, data, owner, created_at, updated_at)
-        SELECT gen_random_uuid(), 'n', 'k', jsonb_build_object('x', (
-            SELECT string_agg(md5(random()::text || n || m), '') FROM generate_series(1, 20000) n)), 'o', now(), now()
+    let up = "INSERT INTO things (id, name, kind, data)
+        SELECT gen_random_uuid(), 'n', 'k', json_build_object('x', (
+            SELECT string_agg(md5(random()::text || n || m), '') FROM generate_series(1, 20000) n))
         FROM generate_series(1, 8) m";
-    let next = release_with(&[Migration::new("2999-01-01-000000_n", up, "")]);
+    let next = probe::sets_with(Migration::new("2999-01-01-000000_n", up, ""))?;
     let migrated =
         migrate_tenants(&database.owner()?, &next, &MigrateOptions::default(), &|_| {}).await.map(drop);
     assert!(refused(&migrated, DbFailure::DiskFull), "{migrated:?}");
@@ -227,7 +222,7 @@ async fn a_full_disk_refuses_for_now_and_leaves_nothing_half_done() -> Result<()
 
 #[tokio::test]
 async fn a_server_without_a_connection_left_refuses_for_now() -> Result<()> {
-    let database = TestDb::on(Cluster::start(|_| {}, None).await?).await?;
+    let database = TestDb::on_with(Cluster::start(|_| {}, None).await?, &probe::sets()?).await?;
     let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     database.sql("ALTER ROLE bulkhead_tenant CONNECTION LIMIT 1").await?;
     let holder = database.session(Login::Tenant).await?;
@@ -271,10 +266,10 @@ async fn limits_of_the_server_refuse_for_now() -> Result<()> {
 
 #[tokio::test]
 async fn our_own_time_outs_are_told_from_each_other() -> Result<()> {
-    let database = TestDb::new().await?;
+    let database = probe::database().await?;
     let tenant = database.create_tenant("acme", PlanName::FREE).await?;
     let holder = database.session(Login::Admin).await?;
-    holder.batch_execute(&format!("BEGIN; LOCK TABLE {}.resources", tenant.schema())).await?;
+    holder.batch_execute(&format!("BEGIN; LOCK TABLE {}.things", tenant.schema())).await?;
     for (timeouts, why) in [
         (bulkhead_db::Timeouts { lock_ms: 50, ..timeouts() }, DbFailure::LockTimeout),
         (bulkhead_db::Timeouts { statement_ms: 50, ..timeouts() }, DbFailure::StatementTimeout),

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bulkhead_db::fleet::migrate::{CORE, RESOURCES, Sets};
 use bulkhead_domain::PlanName;
 use bulkhead_fixtures::TestDb;
 
@@ -197,7 +198,7 @@ fn columns<'a>(tables: &'a mut Tables, table: &str) -> &'a mut BTreeMap<String, 
 }
 
 async fn migrated() -> Result<Tables> {
-    let db = TestDb::new().await?;
+    let db = TestDb::with(&Sets::new([CORE, RESOURCES])?).await?;
     let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     found(&db, &tenant.schema()).await
 }
@@ -257,8 +258,8 @@ async fn no_difference_is_overlooked() {
     assert_eq!(spoilt(&smaller), ["tenant.users.version: declared Int4, in the database Int8"]);
     let rekeyed = |tables: &mut Tables| tables.get_mut("platform.usage_days").unwrap().key.reverse();
     assert_eq!(spoilt(&rekeyed).len(), 1);
-    let undeclared = |tables: &mut Tables| drop(tables.remove("tenant.resources"));
-    assert_eq!(spoilt(&undeclared).len(), declared["tenant.resources"].columns.len());
+    let undeclared = |tables: &mut Tables| drop(tables.remove("tenant.audit_log"));
+    assert_eq!(spoilt(&undeclared).len(), declared["tenant.audit_log"].columns.len());
 }
 
 #[test]

@@ -38,9 +38,9 @@ SELECT fact FROM (
         aclexplode(coalesce(relacl, acldefault('r', relowner))) x,
         format('%s to %s by %s', x.privilege_type, x.grantee::regrole, x.grantor::regrole) g
         WHERE relkind IN ('r', 'v')
-    UNION ALL SELECT format('column %s.%s #%s %s not null %s default %s generated %s collation %s grants %s', attrelid::regclass,
+    UNION ALL SELECT format('column %s.%s #%s %s not null %s default %s generated %s collation %s compression %s grants %s', attrelid::regclass,
         attname, row_number() OVER (PARTITION BY attrelid ORDER BY attnum), format_type(atttypid, atttypmod), attnotnull,
-        pg_get_expr(adbin, adrelid), attgenerated, attcollation, attacl)
+        pg_get_expr(adbin, adrelid), attgenerated, attcollation, attcompression, attacl)
         FROM pg_attribute JOIN relations r ON r.oid = attrelid
         LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attnum > 0 AND NOT attisdropped
     UNION ALL SELECT format('constraint %s on %s: %s', conname, conrelid::regclass, pg_get_constraintdef(k.oid))

@@ -8,9 +8,12 @@ mod roles;
 mod statements;
 
 use anyhow::{Context as _, Result};
-use bulkhead_db::{Db, DbError, DbResult, JsonText, PageRequest, TenantTx, gate::profile, tenant::resources};
-use bulkhead_domain::{Clock as _, JsonObject, PlanName, ResourceId, SystemClock, TenantId};
+use bulkhead_db::{Db, DbError, DbResult, JsonText, TenantTx, gate::profile};
+use bulkhead_domain::{JsonObject, PlanName, TenantId};
 use bulkhead_fixtures::{TestDb, TestTenant};
+use uuid::Uuid;
+
+use crate::probe;
 
 /// Tenants that each hold one row whose name tells whose it is.
 async fn marked_tenants(db: &TestDb, count: usize) -> Result<Vec<TestTenant>> {
@@ -29,12 +32,8 @@ fn mark(tenant: TenantId) -> String {
 }
 
 /// Adds a row with the tenant's mark.
-async fn put(tx: &mut TenantTx, tenant: TenantId, kind: &str) -> DbResult<ResourceId> {
-    let at = SystemClock.now();
-    let (id, name, data) = (ResourceId::mint(at), mark(tenant), JsonText::from(JsonObject::empty()));
-    let new = resources::NewResource { id, name: &name, kind, data: &data, owner: "test", at };
-    resources::insert(tx, &new).await?;
-    Ok(id)
+async fn put(tx: &mut TenantTx, tenant: TenantId, kind: &str) -> DbResult<Uuid> {
+    probe::insert(tx, &mark(tenant), kind, &JsonText::from(JsonObject::empty())).await
 }
 
 /// What a transaction sees: the role in force, by the view that shows a tenant itself, and the schema in the path, by
@@ -46,10 +45,10 @@ async fn look(tx: &mut TenantTx, tenant: TenantId) -> DbResult<()> {
 }
 
 async fn see_own_rows(tx: &mut TenantTx, tenant: TenantId) -> DbResult<()> {
-    let page = resources::list(tx, None, PageRequest { after: None, limit: 1_000 }).await?;
-    assert!(!page.rows.is_empty(), "no row in sight");
-    for row in page.rows {
-        assert_eq!(row.name, mark(tenant), "another tenant's row");
+    let names = probe::names(tx).await?;
+    assert!(!names.is_empty(), "no row in sight");
+    for name in names {
+        assert_eq!(name, mark(tenant), "another tenant's row");
     }
     Ok(())
 }

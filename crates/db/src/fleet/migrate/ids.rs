@@ -15,6 +15,21 @@ impl Ids {
     pub(crate) fn contains(&self, id: i32) -> bool {
         self.0.iter().any(|range| range.contains(&id))
     }
+
+    /// These and one more.
+    pub(super) fn with(&self, id: i32) -> Self {
+        self.each().chain([id]).collect()
+    }
+
+    /// These but for some.
+    pub(super) fn without(&self, some: impl Iterator<Item = i32>) -> Self {
+        let some: Self = some.collect();
+        self.each().filter(|id| !some.contains(*id)).collect()
+    }
+
+    fn each(&self) -> impl Iterator<Item = i32> {
+        self.0.iter().cloned().flatten()
+    }
 }
 
 impl FromIterator<i32> for Ids {
@@ -73,7 +88,12 @@ mod tests {
             let set: Ids = ids.iter().copied().collect();
             prop_assert_eq!(&set.to_string().parse::<Ids>().unwrap(), &set);
             let found: BTreeSet<i32> = (0..100).filter(|id| set.contains(*id)).collect();
-            prop_assert_eq!(found, ids);
+            prop_assert_eq!(&found, &ids);
+            let (with, without) = (set.with(50), set.without([50, 51].into_iter()));
+            for id in 0..100 {
+                prop_assert_eq!(with.contains(id), ids.contains(&id) || id == 50);
+                prop_assert_eq!(without.contains(id), ids.contains(&id) && !(50..52).contains(&id));
+            }
         }
     }
 

@@ -33,14 +33,17 @@ pub(crate) struct Step {
     pub(crate) id: i32,
     #[diesel(sql_type = Text)]
     pub(crate) set_name: String,
+    /// Where its set stands among the others.
+    #[diesel(sql_type = Integer)]
+    pub(super) place: i32,
     #[diesel(sql_type = BigInt)]
     pub(crate) version: i64,
     #[diesel(sql_type = Text)]
     pub(crate) name: String,
     #[diesel(sql_type = SmallInt)]
-    format: i16,
+    pub(super) format: i16,
     #[diesel(sql_type = Text)]
-    up: String,
+    pub(super) up: String,
 }
 
 impl Step {
@@ -80,7 +83,7 @@ impl Ledger {
     pub(crate) async fn read(tx: &mut OwnerTx) -> DbResult<Self> {
         let target = read_target(tx).await?;
         let query = diesel::sql_query(
-            "SELECT id, set_name, version, name, format, up FROM fleet_migrations ORDER BY place, set_name, version",
+            "SELECT id, set_name, place, version, name, format, up FROM fleet_migrations ORDER BY place, set_name, version",
         );
         Ok(Self { target, steps: tx.tx.load(query).await? })
     }
@@ -88,6 +91,17 @@ impl Ledger {
     /// The ledger of a database that has none yet.
     pub(super) const fn empty() -> Self {
         Self { target: None, steps: Vec::new() }
+    }
+
+    /// The number of the next migration that the database meets.
+    pub(super) fn next_id(&self) -> i32 {
+        // Numbered here and not by a sequence, which would leave gaps where a transaction was rolled back.
+        self.steps.iter().map(|step| step.id).max().unwrap_or_default().saturating_add(1)
+    }
+
+    /// A place behind all sets that the database has met.
+    pub(super) fn next_place(&self) -> i32 {
+        self.steps.iter().map(|step| step.place).max().unwrap_or_default().saturating_add(1)
     }
 
     /// The migrations that every tenant is to have and that these sets do not hold.
@@ -164,7 +178,7 @@ impl Blueprint {
     pub(crate) async fn read(tx: &mut OwnerTx) -> DbResult<Self> {
         let target = read_target(tx).await?.ok_or(DbError::NotMigrated)?;
         let query = diesel::sql_query(
-            "SELECT id, set_name, version, name, format, up FROM fleet_migrations, fleet_target \
+            "SELECT id, set_name, place, version, name, format, up FROM fleet_migrations, fleet_target \
              WHERE wanted @> id ORDER BY place, set_name, version",
         );
         Ok(Self { target, steps: tx.tx.load(query).await? })

@@ -9,6 +9,7 @@ use super::{
     ids::Ids,
     ledger::Ledger,
     set::{CORE, Migration, PLATFORM_MIGRATIONS, Sets},
+    split::Due,
 };
 use crate::engine::{
     error::{DbError, DbResult},
@@ -28,12 +29,14 @@ pub struct Plan {
     pub tenants: usize,
     /// How many lack nothing.
     pub up_to_date: usize,
+    /// Whether no run has entered into the database yet what tenants are built with.
+    pub first: bool,
 }
 
 impl Plan {
     /// Whether there is nothing to do.
     pub const fn is_empty(&self) -> bool {
-        self.platform.is_empty() && self.pending.is_empty()
+        self.platform.is_empty() && self.pending.is_empty() && !self.first
     }
 }
 
@@ -92,6 +95,8 @@ struct State {
     known: Vec<String>,
     /// How many tenants have what.
     groups: Vec<(Has, usize)>,
+    /// What becomes of the table `resources`, in a database of before it had a set of its own.
+    split: Option<Due>,
 }
 
 /// A migration that tenants are to have.
@@ -107,6 +112,7 @@ impl State {
     /// Whether tenants are built with it already.
     fn builds(&self, wanted: &Wanted) -> bool {
         match &self.ledger.target {
+            Some(_) if self.is_split_off(wanted) => false,
             Some(target) => wanted.id.is_some_and(|id| target.contains(id)),
             None => self.knew(wanted),
         }
@@ -114,12 +120,18 @@ impl State {
 
     fn lacks(&self, has: &Has, wanted: &Wanted) -> bool {
         match has {
+            Has::UpTo(version) if self.is_split_off(wanted) => !Due::has(version),
             Has::Ids(ids) => wanted.id.is_none_or(|id| !ids.contains(id)),
             Has::UpTo(version) => {
                 let is_between = wanted.version.to_string() <= *version && wanted.set == CORE.name();
                 !(is_between && (self.known.is_empty() || self.knew(wanted)))
             }
         }
+    }
+
+    /// Whether it is what the run makes of the old core's table `resources`.
+    fn is_split_off(&self, wanted: &Wanted) -> bool {
+        self.split.as_ref().is_some_and(|due| wanted.id == Some(due.id()))
     }
 
     /// Whether programs of before the ledger knew it.
@@ -133,10 +145,15 @@ pub async fn plan(owner: &Owner, sets: &Sets) -> DbResult<Plan> {
     owner
         .read(async |tx| {
             let tables = Tables(tx.tx.load(diesel::sql_query(TABLES)).await?);
-            let ledger = if tables.have("fleet_target") { Ledger::read(tx).await? } else { Ledger::empty() };
+            let mut ledger =
+                if tables.have("fleet_target") { Ledger::read(tx).await? } else { Ledger::empty() };
+            let split = if tables.have("tenant_migrations") { Due::find(tx, &ledger).await? } else { None };
+            if let Some(due) = &split {
+                due.foresee(&mut ledger);
+            }
             ledger.compare(sets)?;
             let platform = pending_of_platform(tx, &tables).await?;
-            let state = state(tx, &tables, ledger).await?;
+            let state = state(tx, &tables, ledger, split).await?;
             Ok::<_, DbError>(compare(sets, &state, platform))
         })
         .await
@@ -157,7 +174,7 @@ async fn pending_of_platform(tx: &mut OwnerTx, tables: &Tables) -> DbResult<Vec<
     Ok(pending.map(Migration::name).collect())
 }
 
-async fn state(tx: &mut OwnerTx, tables: &Tables, ledger: Ledger) -> DbResult<State> {
+async fn state(tx: &mut OwnerTx, tables: &Tables, ledger: Ledger, split: Option<Due>) -> DbResult<State> {
     let is_kept = ledger.target.is_some();
     let query = if is_kept {
         "SELECT applied::text AS has, count(*) AS tenants FROM tenant_schema_versions GROUP BY applied"
@@ -171,7 +188,12 @@ async fn state(tx: &mut OwnerTx, tables: &Tables, ledger: Ledger) -> DbResult<St
     };
     let mut groups = Vec::new();
     for row in rows {
-        let has = if is_kept { Has::Ids(row.has.parse()?) } else { Has::UpTo(row.has) };
+        let has = if is_kept {
+            let ids: Ids = row.has.parse()?;
+            Has::Ids(split.as_ref().map_or(ids.clone(), |due| due.foresee_of(ids)))
+        } else {
+            Has::UpTo(row.has)
+        };
         groups.push((has, usize::try_from(row.tenants).unwrap_or_default()));
     }
     let query = "SELECT version FROM tenant_migrations";
@@ -180,7 +202,7 @@ async fn state(tx: &mut OwnerTx, tables: &Tables, ledger: Ledger) -> DbResult<St
     } else {
         Vec::new()
     };
-    Ok(State { ledger, known: known.into_iter().map(|row| row.version).collect(), groups })
+    Ok(State { ledger, known: known.into_iter().map(|row| row.version).collect(), groups, split })
 }
 
 fn compare(sets: &Sets, state: &State, platform: Vec<&'static str>) -> Plan {
@@ -188,7 +210,7 @@ fn compare(sets: &Sets, state: &State, platform: Vec<&'static str>) -> Plan {
     let tenants = |lacks: &dyn Fn(&Has) -> bool| {
         state.groups.iter().filter(|(has, _)| lacks(has)).map(|(_, tenants)| tenants).sum::<usize>()
     };
-    let mut plan = Plan { platform, ..Plan::default() };
+    let mut plan = Plan { platform, first: state.ledger.target.is_none(), ..Plan::default() };
     for step in &wanted {
         let lacking = tenants(&|has| state.lacks(has, step));
         if lacking > 0 || !state.builds(step) {

@@ -39,19 +39,29 @@ pub(super) async fn register(owner: &Owner, sets: &Sets) -> DbResult<Ledger> {
     if ledger.covers(sets) {
         return Ok(ledger);
     }
+    under_lock(owner, async |tx| write(tx, sets).await).await
+}
+
+/// Works under the fleet's lock, and waits for the processes that build tenants at this moment.
+pub(super) async fn under_lock<T>(
+    owner: &Owner,
+    work: impl AsyncFn(&mut OwnerTx) -> DbResult<T>,
+) -> DbResult<T> {
+    let once = async |tx: &mut OwnerTx| {
+        tx.tx.batch(&format!("SELECT pg_advisory_xact_lock({FLEET_LOCK})")).await?;
+        work(tx).await
+    };
     for attempt in 1..ATTEMPTS {
-        match owner.write(async |tx| write(tx, sets).await).await {
+        match owner.write(&once).await {
             Err(DbError::Outdated) => return Err(DbError::Outdated),
-            // A tenant that is being built at this moment is waited for.
             Err(error) if error.is_transient() && !is_fatal(&error) => pause(attempt).await,
             outcome => return outcome,
         }
     }
-    owner.write(async |tx| write(tx, sets).await).await
+    owner.write(&once).await
 }
 
 async fn write(tx: &mut OwnerTx, sets: &Sets) -> DbResult<Ledger> {
-    tx.tx.batch(&format!("SELECT pg_advisory_xact_lock({FLEET_LOCK})")).await?;
     let before = Ledger::read(tx).await?;
     before.compare(sets)?;
     enter(tx, sets, &before).await?;
@@ -74,12 +84,10 @@ async fn write(tx: &mut OwnerTx, sets: &Sets) -> DbResult<Ledger> {
 
 /// Writes down what the ledger has not met yet, and in which order the sets stand.
 async fn enter(tx: &mut OwnerTx, sets: &Sets, before: &Ledger) -> DbResult<()> {
-    // Numbered here and not by a sequence, which would leave gaps where a transaction was rolled back.
-    let first = before.steps.iter().map(|step| step.id).max().unwrap_or_default().saturating_add(1);
     let new: Vec<_> = sets
         .migrations()
         .filter(|(set, migration)| before.find(set, migration.version()).is_none())
-        .zip(first..)
+        .zip(before.next_id()..)
         .collect();
     let (mut ids, mut names, mut versions, mut titles, mut ups) = (vec![], vec![], vec![], vec![], vec![]);
     for ((set, migration), id) in new {
@@ -154,27 +162,25 @@ async fn rehearse(tx: &mut OwnerTx, ledger: &Ledger) -> DbResult<()> {
 /// ones do not get them, and a program that has the set again puts it back. `false` when tenants are not built with it. Fails,
 /// and changes nothing, when what is left builds no empty schema.
 pub async fn forget(owner: &Owner, set: &str) -> DbResult<bool> {
-    owner
-        .write(async |tx| {
-            tx.tx.batch(&format!("SELECT pg_advisory_xact_lock({FLEET_LOCK})")).await?;
-            let lower = diesel::sql_query(
-                "UPDATE fleet_target SET wanted = wanted - ids, set_at = now() FROM ( \
-                     SELECT range_agg(int4range(id, id + 1)) AS ids FROM fleet_migrations WHERE set_name = $1) AS own \
-                 WHERE wanted && ids",
-            );
-            if tx.tx.execute(lower.bind::<Text, _>(set)).await? == 0 {
-                return Ok(false);
-            }
-            let ledger = Ledger::read(tx).await?;
-            rehearse(tx, &ledger).await?;
-            // A tenant that failed at a migration of the set lacks nothing now, and no run would touch it again.
-            tx.tx
-                .batch(
-                    "UPDATE tenant_schema_versions SET error = NULL, failed_at = NULL \
-                     FROM fleet_target WHERE error IS NOT NULL AND applied @> wanted",
-                )
-                .await?;
-            Ok(true)
-        })
-        .await
+    under_lock(owner, async |tx| {
+        let lower = diesel::sql_query(
+            "UPDATE fleet_target SET wanted = wanted - ids, set_at = now() FROM ( \
+                 SELECT range_agg(int4range(id, id + 1)) AS ids FROM fleet_migrations WHERE set_name = $1) AS own \
+             WHERE wanted && ids",
+        );
+        if tx.tx.execute(lower.bind::<Text, _>(set)).await? == 0 {
+            return Ok(false);
+        }
+        let ledger = Ledger::read(tx).await?;
+        rehearse(tx, &ledger).await?;
+        // A tenant that failed at a migration of the set lacks nothing now, and no run would touch it again.
+        tx.tx
+            .batch(
+                "UPDATE tenant_schema_versions SET error = NULL, failed_at = NULL \
+                 FROM fleet_target WHERE error IS NOT NULL AND applied @> wanted",
+            )
+            .await?;
+        Ok(true)
+    })
+    .await
 }

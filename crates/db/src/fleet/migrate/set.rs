@@ -168,8 +168,6 @@ pub const CORE: MigrationSet = MigrationSet::new(
     migrations![
         in "../../migrations/tenant";
         "2026-11-21-000001_foundation",
-        "2026-11-28-000002_resource_bytes",
-        "2026-11-28-000003_resource_text",
     ],
 );
 

@@ -18,6 +18,7 @@ use super::{
     pause,
     register::register,
     set::Sets,
+    split,
 };
 use crate::engine::{
     error::{DbError, DbResult},
@@ -73,7 +74,7 @@ struct Attempt {
 
 /// One run over the tenants.
 struct Run<'a> {
-    owner: Owner,
+    owner: &'a Owner,
     ledger: &'a Ledger,
     /// All that a tenant is to have, as the database takes it.
     wanted: String,
@@ -95,19 +96,35 @@ pub async fn migrate_tenants(
 ) -> DbResult<MigrationReport> {
     let began = Instant::now();
     let owner = owner.with_timeouts(options.timeouts());
+    let converted = split::convert(&owner, sets, options, listener).await?;
     // From here on no tenant is built without them, and whatever was being built is there to be seen.
     let ledger = register(&owner, sets).await?;
-    let fleet = survey(&owner, &ledger, None).await?;
+    let mut report = bring_up(&owner, &ledger, options, listener).await?;
+    // What a tenant gets for the conversion and what it gets afterwards are one thing that it lacked.
+    let again = report.already.min(converted);
+    report.migrated += again;
+    report.already -= again;
+    report.elapsed = began.elapsed();
+    Ok(report)
+}
+
+/// Gives each tenant what it lacks of what is wanted in this ledger.
+pub(super) async fn bring_up(
+    owner: &Owner,
+    ledger: &Ledger,
+    options: &MigrateOptions,
+    listener: Listener<'_>,
+) -> DbResult<MigrationReport> {
+    let fleet = survey(owner, ledger, None).await?;
     let count = |rows: i64| usize::try_from(rows).unwrap_or_default();
     let mut report = MigrationReport { already: count(fleet.already), ..MigrationReport::default() };
     if let Some(started) = fleet.at.filter(|_| fleet.pending > 0) {
         listener(Progress::Pending(count(fleet.pending)));
         let workers = options.connections.clamp(1, owner.connections());
         let wanted = ledger.target.as_ref().map(Ids::to_string).unwrap_or_default();
-        let run = Run { owner, ledger: &ledger, wanted, batch: options.batch, started, listener };
+        let run = Run { owner, ledger, wanted, batch: options.batch, started, listener };
         run.until_done(workers, &mut report).await?;
     }
-    report.elapsed = began.elapsed();
     Ok(report)
 }
 
@@ -145,7 +162,7 @@ impl Run<'_> {
                 report.migrated += part.migrated;
                 report.failed.extend(part.failed);
             }
-            if survey(&self.owner, self.ledger, Some(self.started)).await?.pending == 0 {
+            if survey(self.owner, self.ledger, Some(self.started)).await?.pending == 0 {
                 break;
             }
             // Another run has claimed them.

@@ -61,7 +61,7 @@ async fn cut_everywhere<T>(
 
 #[tokio::test]
 async fn a_write_that_is_dropped_anywhere_keeps_nothing_and_leaks_nothing() -> Result<()> {
-    let database = TestDb::new().await?;
+    let database = crate::probe::database().await?;
     let [a, b] = &marked_tenants(&database, 2).await?[..] else { anyhow::bail!("two tenants") };
     let (attempt, closing) = (Cell::new(0), Cell::new(false));
     let work = async |db: &Db| {
@@ -79,7 +79,7 @@ async fn a_write_that_is_dropped_anywhere_keeps_nothing_and_leaks_nothing() -> R
     };
     let check = async |polls| {
         let count =
-            format!("SELECT count(*) FROM {}.resources WHERE kind = 'attempt-{}'", a.schema(), attempt.get());
+            format!("SELECT count(*) FROM {}.things WHERE kind = 'attempt-{}'", a.schema(), attempt.get());
         let kept = database.value(&count).await?;
         // Once COMMIT is on its way either may have happened, but never half of it.
         let allowed: &[&str] = if closing.get() { &["0", "2"] } else { &["0"] };
@@ -87,15 +87,14 @@ async fn a_write_that_is_dropped_anywhere_keeps_nothing_and_leaks_nothing() -> R
         Ok(())
     };
     cut_everywhere(&database, b, work, check).await?;
-    let last =
-        format!("SELECT count(*) FROM {}.resources WHERE kind = 'attempt-{}'", a.schema(), attempt.get());
+    let last = format!("SELECT count(*) FROM {}.things WHERE kind = 'attempt-{}'", a.schema(), attempt.get());
     assert_eq!(database.value(&last).await?, "2", "the one that got through is kept");
     Ok(())
 }
 
 #[tokio::test]
 async fn reads_and_lookups_that_are_dropped_anywhere_leak_nothing() -> Result<()> {
-    let database = TestDb::new().await?;
+    let database = crate::probe::database().await?;
     let [a, b] = &marked_tenants(&database, 2).await?[..] else { anyhow::bail!("two tenants") };
     let nothing = async |_| Ok(());
     // Often enough to be cut as the tenant's first ones, as those that prepare its own statements, and as single messages.
@@ -129,13 +128,13 @@ async fn reads_and_lookups_that_are_dropped_anywhere_leak_nothing() -> Result<()
 
 #[tokio::test]
 async fn a_dropped_statement_stops_running_on_the_server() -> Result<()> {
-    let database = TestDb::new().await?;
+    let database = crate::probe::database().await?;
     let [a, b] = &marked_tenants(&database, 2).await?[..] else { anyhow::bail!("two tenants") };
     // Nothing but us would stop the statement in time.
     let minutes = Timeouts { statement_ms: 600_000, lock_ms: 600_000, idle_ms: 600_000 };
     let db = database.db_with(TestDb::pool_options(1), minutes)?;
     let blocker = database.session(bulkhead_fixtures::Login::Admin).await?;
-    blocker.batch_execute(&format!("BEGIN; LOCK TABLE {}.resources", a.schema())).await?;
+    blocker.batch_execute(&format!("BEGIN; LOCK TABLE {}.things", a.schema())).await?;
     let waiting = db.read::<_, DbError>(a.proven(), async |tx| see_own_rows(tx, a.id).await);
     assert!(tokio::time::timeout(std::time::Duration::from_millis(300), waiting).await.is_err());
     // Its statement would wait for as long as the table is locked; the lease has told the server to stop it.
@@ -147,7 +146,7 @@ async fn a_dropped_statement_stops_running_on_the_server() -> Result<()> {
 
 #[tokio::test]
 async fn a_swallowed_error_is_never_told_as_a_success() -> Result<()> {
-    let database = TestDb::new().await?;
+    let database = crate::probe::database().await?;
     let [a, b] = &marked_tenants(&database, 2).await?[..] else { anyhow::bail!("two tenants") };
     let db = database.db_with(TestDb::pool_options(1), timeouts())?;
     let at = SystemClock.now();
@@ -163,7 +162,7 @@ async fn a_swallowed_error_is_never_told_as_a_success() -> Result<()> {
         })
         .await;
     assert!(matches!(outcome, Err(DbError::Aborted)), "{outcome:?}");
-    let kept = format!("SELECT count(*) FROM {}.resources WHERE kind <> 'canary'", a.schema());
+    let kept = format!("SELECT count(*) FROM {}.things WHERE kind <> 'canary'", a.schema());
     assert_eq!(database.value(&kept).await?, "0");
 
     // The work's own error is told as it is, and undone as well.
@@ -185,7 +184,7 @@ async fn a_swallowed_error_is_never_told_as_a_success() -> Result<()> {
 
 #[tokio::test]
 async fn a_tenant_that_does_not_exist_is_an_error_and_harms_nobody() -> Result<()> {
-    let database = TestDb::new().await?;
+    let database = crate::probe::database().await?;
     let [a, ..] = &marked_tenants(&database, 1).await?[..] else { anyhow::bail!("a tenant") };
     let unbuilt = database.sign_up("unbuilt", bulkhead_domain::PlanName::FREE).await?;
     let db = database.db_with(TestDb::pool_options(1), timeouts())?;

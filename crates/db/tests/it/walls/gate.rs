@@ -25,7 +25,7 @@ async fn refusal(client: &Client, sql: &str) -> Result<String> {
 
 #[tokio::test]
 async fn a_tenant_enqueues_for_itself_and_only_what_it_may() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = crate::probe::database().await?;
     let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
     let pool = db.db()?;
     let job = pool
@@ -69,7 +69,7 @@ async fn a_tenant_enqueues_for_itself_and_only_what_it_may() -> Result<()> {
 
 #[tokio::test]
 async fn a_tenant_finishes_only_its_own_leased_job() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = crate::probe::database().await?;
     let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
     let token = "00000000-0000-4000-8000-000000000001";
     let job = db
@@ -94,7 +94,7 @@ async fn a_tenant_finishes_only_its_own_leased_job() -> Result<()> {
 
 #[tokio::test]
 async fn the_gate_raises_when_no_tenant_role_is_in_force() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = crate::probe::database().await?;
     marked_tenants(&db, 1).await?;
     let admin = db.session(Login::Admin).await?;
     // Even for those who may call it, the gate is open to a tenant's role only.
@@ -125,7 +125,7 @@ async fn the_gate_raises_when_no_tenant_role_is_in_force() -> Result<()> {
 
 #[tokio::test]
 async fn each_view_shows_a_tenant_its_own_rows_and_no_others() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = crate::probe::database().await?;
     let tenants = marked_tenants(&db, 3).await?;
     db.sql(
         "INSERT INTO platform.jobs (id, kind, tenant_id, payload, max_attempts)

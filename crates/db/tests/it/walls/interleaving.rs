@@ -125,7 +125,7 @@ async fn run(database: &TestDb, tenants: &[TestTenant], connections: usize, step
     }
     all_quiet(database).await?;
     for tenant in tenants {
-        let lost = format!("SELECT count(*) FROM {}.resources WHERE kind = 'lost'", tenant.schema());
+        let lost = format!("SELECT count(*) FROM {}.things WHERE kind = 'lost'", tenant.schema());
         assert_eq!(database.value(&lost).await?, "0", "what was undone is there");
     }
     Ok(())
@@ -138,7 +138,7 @@ fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 #[test]
 fn no_interleaving_shows_a_tenant_another_tenants_row() -> Result<()> {
     let (database, tenants) = block_on(async {
-        let database = TestDb::new().await?;
+        let database = crate::probe::database().await?;
         let tenants = marked_tenants(&database, 5).await?;
         Ok((database, tenants))
     })?;

@@ -14,13 +14,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as
 use tokio::task::coop;
 
 use super::{look, mark, marked_tenants, next_is_clean, put, see_own_rows};
-
-diesel::table! {
-    resources (id) {
-        id -> Uuid,
-        name -> Text,
-    }
-}
+use crate::probe::{self, things};
 
 /// Spends what the running task may still do before it has to yield.
 async fn spend_budget() {
@@ -49,7 +43,7 @@ async fn naive(connection: &AsyncPgConnection, tenant: &TestTenant, spent: bool)
     }
     let ((), rows, ()) = futures::try_join!(
         first.batch_execute(&begin),
-        resources::table.select(resources::name).load::<String>(&mut second),
+        things::table.select(things::name).load::<String>(&mut second),
         third.batch_execute("COMMIT"),
     )?;
     Ok(rows)
@@ -57,9 +51,9 @@ async fn naive(connection: &AsyncPgConnection, tenant: &TestTenant, spent: bool)
 
 #[tokio::test]
 async fn a_naive_pipeline_runs_its_query_outside_of_the_walls() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
-    let lost = |outcome: QueryResult<Vec<String>>| matches!(outcome, Err(error) if error.to_string().contains("relation \"resources\" does not exist"));
+    let lost = |outcome: QueryResult<Vec<String>>| matches!(outcome, Err(error) if error.to_string().contains("relation \"things\" does not exist"));
 
     let connection = connect(&db).await?;
     assert!(lost(naive(&connection, a, false).await), "cold: the login role's empty path saves it");
@@ -107,16 +101,16 @@ async fn ours(db: &Db, tenant: &TestTenant, spent: bool) -> Result<(), DbError> 
     let kept = db
         .read::<_, DbError>(tenant.proven(), async |tx| {
             prepare().await;
-            bulkhead_db::tenant::resources::find(tx, row).await
+            probe::name(tx, row).await
         })
         .await?;
-    assert_eq!(kept.map(|row| row.name), Some(mark(id)));
+    assert_eq!(kept, Some(mark(id)));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_read_of_one_statement_is_refused_a_second_one() -> Result<()> {
-    let database = TestDb::new().await?;
+    let database = probe::database().await?;
     let [a, b] = &marked_tenants(&database, 2).await?[..] else { anyhow::bail!("two tenants") };
     let db = database.db_with(TestDb::pool_options(1), bulkhead_fixtures::timeouts())?;
     // Cold, where the transaction is still open, as well as warm, where it is over.
@@ -134,16 +128,14 @@ async fn a_read_of_one_statement_is_refused_a_second_one() -> Result<()> {
 
 #[tokio::test]
 async fn a_migration_under_prepared_statements_costs_one_retry() -> Result<()> {
-    let database = TestDb::new().await?;
+    let database = probe::database().await?;
     let [a, _] = &marked_tenants(&database, 2).await?[..] else { anyhow::bail!("two tenants") };
     let db = database.db_with(TestDb::pool_options(1), bulkhead_fixtures::timeouts())?;
     let read = async || db.read::<_, DbError>(a.proven(), async |tx| see_own_rows(tx, a.id).await).await;
     for _ in 0..5 {
         read().await?;
     }
-    database
-        .sql(&format!("ALTER TABLE {}.resources ALTER COLUMN name TYPE varchar(300)", a.schema()))
-        .await?;
+    database.sql(&format!("ALTER TABLE {}.things ALTER COLUMN name TYPE varchar(300)", a.schema())).await?;
     let first = read().await;
     assert!(first.as_ref().is_ok() || first.as_ref().is_err_and(DbError::is_transient), "{first:?}");
     read().await?;
@@ -152,7 +144,7 @@ async fn a_migration_under_prepared_statements_costs_one_retry() -> Result<()> {
 
 #[tokio::test]
 async fn our_transactions_stay_inside_cold_warm_and_with_the_budget_spent() -> Result<()> {
-    let database = TestDb::new().await?;
+    let database = probe::database().await?;
     let tenants = marked_tenants(&database, 3).await?;
     // Every statement is cold once, warm, once more cold as the tenant's own, and warm; where a connection may hold only two,
     // it forgets them in between.

@@ -7,6 +7,7 @@ use bulkhead_fixtures::{Login, TestDb};
 use tokio_postgres::Client;
 
 use super::marked_tenants;
+use crate::probe;
 
 /// The server's words for why it refuses.
 async fn refusal(client: &Client, sql: &str) -> String {
@@ -28,7 +29,7 @@ async fn relations(db: &TestDb, schema: &str) -> Result<Vec<String>> {
 
 #[tokio::test]
 async fn a_tenant_role_reaches_neither_the_platform_nor_another_tenant() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
     let client = db.session(Login::Tenant).await?;
     client.batch_execute(&format!("SET ROLE {0}; SET search_path = {0}", a.schema())).await?;
@@ -56,7 +57,7 @@ async fn a_tenant_role_reaches_neither_the_platform_nor_another_tenant() -> Resu
 
 #[tokio::test]
 async fn a_role_that_was_built_ahead_reaches_its_own_empty_schema_and_nothing_else() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let [tenant] = &marked_tenants(&db, 1).await?[..] else { anyhow::bail!("a tenant") };
     let (owner, at) = (db.owner()?, SystemClock.now());
     let [id, neighbour] = [TenantId::mint(at), TenantId::mint(at)];
@@ -96,7 +97,7 @@ async fn a_role_that_was_built_ahead_reaches_its_own_empty_schema_and_nothing_el
 
 #[tokio::test]
 async fn a_tenant_role_has_no_way_to_leave_things_lying_about() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
     let client = db.session(Login::Tenant).await?;
     client.batch_execute(&format!("SET ROLE {0}; SET search_path = {0}", a.schema())).await?;
@@ -180,7 +181,7 @@ async fn nobody_makes_or_drops_a_role_that_is_not_a_tenants() -> Result<()> {
 
 #[tokio::test]
 async fn a_forgotten_switch_is_denied_everywhere() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let [a, ..] = &marked_tenants(&db, 1).await?[..] else { anyhow::bail!("a tenant") };
     for login in [Login::Tenant, Login::Platform, Login::Provisioner] {
         let client = db.session(login).await?;

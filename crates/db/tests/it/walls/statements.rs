@@ -3,34 +3,27 @@
 use anyhow::Result;
 use bulkhead_db::{Db, DbError, DbResult, TenantTx};
 use bulkhead_domain::PlanName;
-use bulkhead_fixtures::{TestDb, TestTenant};
+use bulkhead_fixtures::TestTenant;
 use diesel::{dsl::sql, prelude::*, sql_types::Text};
 
 use super::{marked_tenants, next_is_clean};
-
-diesel::table! {
-    resources (id) {
-        id -> Uuid,
-        name -> Text,
-        kind -> Text,
-    }
-}
+use crate::probe::{self, things};
 
 /// A row of which only some columns are asked for.
 #[derive(Debug, PartialEq, Eq, Queryable, Selectable)]
-#[diesel(table_name = resources)]
+#[diesel(table_name = things)]
 struct Named {
     name: String,
     kind: String,
 }
 
 async fn of_kind(tx: &mut TenantTx, kind: &str) -> DbResult<Vec<Named>> {
-    tx.load(resources::table.filter(resources::kind.eq(kind)).select(Named::as_select())).await
+    tx.load(things::table.filter(things::kind.eq(kind)).select(Named::as_select())).await
 }
 
 #[tokio::test]
 async fn a_query_from_outside_runs_inside_the_walls() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenants = marked_tenants(&db, 2).await?;
     let pool = db.db()?;
     // From the third time on a statement is the tenant's own, and a read is one message.
@@ -43,12 +36,12 @@ async fn a_query_from_outside_runs_inside_the_walls() -> Result<()> {
     }
     let first = &tenants[0];
     pool.write::<_, DbError>(first.proven(), async |tx| {
-        let renamed = diesel::update(resources::table).set(resources::kind.eq("renamed"));
+        let renamed = diesel::update(things::table).set(things::kind.eq("renamed"));
         assert_eq!(tx.execute(renamed).await?, 1);
-        let count: i64 = tx.one(resources::table.count()).await?;
+        let count: i64 = tx.one(things::table.count()).await?;
         assert_eq!(count, 1);
         let none: Option<String> =
-            tx.first(resources::table.filter(resources::kind.eq("canary")).select(resources::name)).await?;
+            tx.first(things::table.filter(things::kind.eq("canary")).select(things::name)).await?;
         assert_eq!(none, None);
         Ok(())
     })
@@ -65,7 +58,7 @@ async fn refused(
 ) {
     let kept = pool
         .write::<_, DbError>(tenant.proven(), async |tx| {
-            tx.execute(diesel::update(resources::table).set(resources::kind.eq(what))).await?;
+            tx.execute(diesel::update(things::table).set(things::kind.eq(what))).await?;
             let ran = statement(tx).await;
             assert!(matches!(ran, Err(DbError::Setup(_))), "{what}: {ran:?}");
             Ok(())
@@ -76,7 +69,7 @@ async fn refused(
 
 #[tokio::test]
 async fn a_statement_that_changes_the_transaction_is_not_sent() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let tenants = marked_tenants(&db, 2).await?;
     let pool = db.db()?;
     let (tenant, other) = (&tenants[0], &tenants[1]);
@@ -101,11 +94,11 @@ async fn a_statement_that_changes_the_transaction_is_not_sent() -> Result<()> {
 
 #[tokio::test]
 async fn another_tenants_schema_is_out_of_reach_by_name() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     let (here, there) =
         (db.create_tenant("here", PlanName::FREE).await?, db.create_tenant("there", PlanName::FREE).await?);
     let schema = bulkhead_domain::SchemaName::of(there.id);
-    let query = diesel::sql_query(format!("SELECT count(*) FROM {schema}.resources"));
+    let query = diesel::sql_query(format!("SELECT count(*) FROM {schema}.things"));
     let pool = db.db()?;
     let read = pool.read::<_, DbError>(here.proven(), async |tx| tx.execute(query).await).await;
     assert!(matches!(read, Err(DbError::Denied(_))), "{read:?}");
