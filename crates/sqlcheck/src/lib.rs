@@ -9,11 +9,14 @@
 //! Rejected: a list of forbidden words (it takes a column for a command and a comment for SQL), a full parser of PostgreSQL's
 //! grammar (a library in C, for a dozen rules).
 
+mod relations;
 mod rules;
+mod set;
 mod tokens;
 
 pub use self::{
-    rules::{Direction, judge, tables_created},
+    rules::{Direction, judge, relations_created, tables_created},
+    set::{Fault, Texts, judge_set, tables_of},
     tokens::{Statement, Token, Word, statements},
 };
 

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     Complaint,
+    relations::{actions, changed, created, granted, is_relation, tables, word},
     tokens::{Statement, Token, Word, statements},
 };
 
@@ -49,14 +50,6 @@ const STATEMENTS: [&[&str]; 21] = [
     &["select"],
 ];
 
-/// Behind these words stands the name of a relation, perhaps after `only`, `if exists` and the like.
-const BEFORE_A_RELATION: [&str; 9] =
-    ["table", "index", "sequence", "view", "from", "join", "into", "update", "references"];
-/// What may stand between.
-const BETWEEN: [&str; 5] = ["only", "if", "not", "exists", "concurrently"];
-/// In statements that begin with these words `on` is another such word; elsewhere a condition follows it.
-const ON_A_RELATION: [&str; 4] = ["create", "comment", "grant", "revoke"];
-
 /// Schemas that are not the tenant's. What begins with `x_` is an extension's on the platform's side.
 const SCHEMAS: [&str; 7] =
     ["platform", "gate", "public", "pg_catalog", "pg_temp", "information_schema", "tenant_roles"];
@@ -67,22 +60,27 @@ const FUNCTIONS: [&str; 6] =
 
 /// The tables that SQL makes, in the order in which it does. SQL that cannot be read makes none; [`judge`] refuses it.
 pub fn tables_created(sql: &str) -> Vec<String> {
-    let statements = statements(sql).unwrap_or_default();
-    statements.iter().filter_map(created).map(|(_, name)| name).collect()
+    tables(&statements(sql).unwrap_or_default()).into_iter().map(|(_, name)| name).collect()
 }
 
-/// What is wrong with a migration of a tenant's schema, in a set whose earlier migrations have made the tables `own`.
+/// The tables, views, indexes and sequences that SQL makes by their names.
+pub fn relations_created(sql: &str) -> BTreeSet<String> {
+    statements(sql).unwrap_or_default().iter().filter_map(created).map(|(_, name)| name).collect()
+}
+
+/// What is wrong with a migration of a tenant's schema, in a set whose earlier migrations have made the relations `own`.
 pub fn judge(sql: &str, direction: Direction, own: &BTreeSet<String>) -> Vec<Complaint> {
     let statements = match statements(sql) {
         Ok(statements) => statements,
         Err(complaint) => return vec![complaint],
     };
     let mut own = own.clone();
-    own.extend(tables_created(sql));
+    own.extend(relations_created(sql));
     let mut found = Vec::new();
     for statement in &statements {
         found.extend(kind(statement));
         found.extend(names(statement));
+        found.extend(grantees(statement));
         found.extend(strangers(statement, &own));
         if direction == Direction::Up && !sql.starts_with(CONTRACT) {
             found.extend(contracts(statement));
@@ -142,78 +140,84 @@ fn is_schema(name: &str) -> bool {
     SCHEMAS.contains(&name) || name.starts_with("x_") || name.starts_with("t_") && name.len() == 28
 }
 
-/// Whether the name at this place is a relation's, by the words before it.
-fn is_relation(statement: &Statement, at: usize) -> bool {
-    let is_any = |token: &Token, words: &[&str]| words.iter().any(|word| token.is(word));
-    let before = statement.iter().take(at).rev().find(|token| !is_any(token, &BETWEEN));
-    let on = statement.first().is_some_and(|first| is_any(first, &ON_A_RELATION));
-    before.is_some_and(|token| is_any(token, &BEFORE_A_RELATION) || on && token.is("on"))
-}
-
-/// Tables of other sets that it changes. To refer to them is allowed, in a foreign key and in a query.
-fn strangers(statement: &Statement, own: &BTreeSet<String>) -> Option<Complaint> {
-    let (line, name) = changed(statement)?;
-    let stranger = !own.contains(&name);
-    stranger.then(|| Complaint::new(line, format!("{name} is not a table of this set")))
-}
-
-/// The table that a statement changes, when it changes one by its name.
-fn changed(statement: &Statement) -> Option<(usize, String)> {
-    let word = |at: usize| statement.get(at).and_then(Token::name).unwrap_or_default();
-    let first = match (word(0), word(1)) {
-        ("alter" | "drop", "table") | ("insert", "into") | ("delete", "from") => 2,
-        ("update", _) => 1,
-        ("create", "index" | "unique") => statement.iter().position(|token| token.is("on"))? + 1,
-        _ => return None,
+/// Tables and other relations of other sets that it changes. To refer to them is allowed, in a foreign key and in a query.
+fn strangers(statement: &Statement, own: &BTreeSet<String>) -> Vec<Complaint> {
+    let strangers = changed(statement).into_iter().filter(|(_, name)| !own.contains(name));
+    // PostgreSQL names the sequence of a column by its table.
+    let is_of_a_column = |name: &str| {
+        name.ends_with("_seq")
+            && own
+                .iter()
+                .any(|table| name.strip_prefix(table.as_str()).is_some_and(|rest| rest.starts_with('_')))
     };
-    named(statement, first)
+    strangers
+        .filter(|(_, name)| !is_of_a_column(name))
+        .map(|(line, name)| Complaint::new(line, format!("{name} is not of this set")))
+        .collect()
 }
 
-/// The name at this place, or behind words like `if exists`.
-fn named(statement: &Statement, first: usize) -> Option<(usize, String)> {
-    let token = statement.iter().skip(first).find(|token| !BETWEEN.iter().any(|word| token.is(word)))?;
-    Some((token.line, token.name()?.to_owned()))
-}
-
-/// The table that a statement makes.
-fn created(statement: &Statement) -> Option<(usize, String)> {
-    let is_table = statement.first()?.is("create") && statement.get(1)?.is("table");
-    is_table.then(|| named(statement, 2)).flatten()
+/// A right is given to the tenant's role, on relations by their names, and nowhere else.
+fn grantees(statement: &Statement) -> Option<Complaint> {
+    let first = statement.first().filter(|first| first.is("grant") || first.is("revoke"))?;
+    let word = if first.is("grant") { "to" } else { "from" };
+    let is_list = granted(statement).is_some_and(|names| !names.is_empty());
+    let mut whom =
+        statement.iter().rev().take_while(|token| !token.is(word)).filter(|token| !token.is_symbol(','));
+    let is_tenant = whom.next().is_some_and(|token| token.word == Word::Tenant) && whom.next().is_none();
+    let why = "a migration grants rights on relations by their names, and to :\"tenant\" alone";
+    (!(is_list && is_tenant)).then(|| Complaint::new(first.line, why))
 }
 
 /// What this statement takes away although the release before may still read it.
 fn contracts(statement: &Statement) -> Vec<Complaint> {
-    let mut found = Vec::new();
-    let word = |at: usize| statement.get(at).and_then(Token::name).unwrap_or_default();
-    for (at, token) in statement.iter().enumerate() {
-        let takes = match (word(at), word(at + 1)) {
-            ("drop", "column") => "drops a column",
-            ("drop", "table") if at == 0 => "drops a table",
-            ("rename", _) if at > 0 => "renames something",
-            ("type", _) if word(0) == "alter" => "changes the type of a column",
-            _ => continue,
-        };
+    let complain = |token: &Token, takes: &str| {
         let why = format!(
             "it {takes} while programs of two releases run; the first line of a migration that may is {CONTRACT}after <version>"
         );
-        found.push(Complaint::new(token.line, why));
+        Complaint::new(token.line, why)
+    };
+    let Some(first) = statement.first() else { return Vec::new() };
+    let takes = match (word(statement, 0), word(statement, 1)) {
+        ("drop", "table") => "drops a table",
+        ("drop", "view") => "drops a view",
+        ("alter", _) => {
+            let each = actions(statement).into_iter();
+            return each.filter_map(|action| Some(complain(action.first()?, taken(action)?))).collect();
+        }
+        _ => return Vec::new(),
+    };
+    vec![complain(first, takes)]
+}
+
+/// What one action of an ALTER takes away.
+fn taken(action: &[Token]) -> Option<&'static str> {
+    let is_column = usize::from(word(action, 1) == "column");
+    match word(action, 0) {
+        "drop" if word(action, 1) != "constraint" => Some("drops a column"),
+        "rename" => Some("renames something"),
+        // Behind the name of the column.
+        "alter" => {
+            match (word(action, 2 + is_column), word(action, 3 + is_column), word(action, 4 + is_column)) {
+                ("type", ..) | ("set", "data", "type") => Some("changes the type of a column"),
+                _ => None,
+            }
+        }
+        "set" if word(action, 1) == "schema" => Some("moves something"),
+        _ => None,
     }
-    found
 }
 
 /// Tables that the tenant's role could not use.
 fn without_grant(statements: &[Statement]) -> Vec<Complaint> {
-    let granted = |name: &str| {
+    let is_granted = |name: &str| {
         statements.iter().any(|statement| {
             statement.first().is_some_and(|first| first.is("grant"))
-                && statement.iter().any(|token| token.name() == Some(name))
+                && granted(statement).is_some_and(|names| names.iter().any(|(_, granted)| granted == name))
                 && statement.iter().any(|token| token.word == Word::Tenant)
         })
     };
-    let made = statements.iter().filter_map(created);
-    made.filter(|(_, name)| !granted(name))
-        .map(|(line, name)| Complaint::new(line, format!("{name} is not granted to :\"tenant\"")))
-        .collect()
+    let made = tables(statements).into_iter().filter(|(_, name)| !is_granted(name));
+    made.map(|(line, name)| Complaint::new(line, format!("{name} is not granted to :\"tenant\""))).collect()
 }
 
 #[cfg(test)]
@@ -241,9 +245,25 @@ mod tests {
             "CREATE UNIQUE INDEX mine_x ON mine (lower(x)) WHERE x <> ''; ALTER TABLE mine ALTER COLUMN x SET NOT NULL",
             "-- contract: after 0.2.0\nALTER TABLE mine DROP COLUMN x; ALTER TABLE mine RENAME y TO z",
             "/* SET search_path = platform; */ SELECT 1 -- COMMIT",
+            "UPDATE mine SET x = 1 FROM other b WHERE mine.x IS DISTINCT FROM b.x AND mine.y IS NOT DISTINCT FROM b.y",
+            "UPDATE mine AS m SET x = extract(year FROM m.x), y = substring(m.y FROM m.z), z = trim(both ' ' FROM m.z)",
+            "CREATE VIEW both_of AS SELECT m.x FROM mine m JOIN other o ON o.id = m.id; GRANT SELECT ON both_of TO :\"tenant\"",
+            "CREATE TABLE a (type text, rename text, column_type int); GRANT SELECT ON TABLE a TO :\"tenant\"",
+            "ALTER TABLE mine ADD COLUMN type text, ADD COLUMN rename text, ALTER COLUMN type SET NOT NULL, ALTER type DROP DEFAULT",
+            "ALTER TABLE mine DROP CONSTRAINT mine_x_check, ADD CHECK (x IN (1, 2))",
+            "CREATE SEQUENCE numbers; ALTER SEQUENCE numbers RESTART; DROP SEQUENCE numbers; ALTER SEQUENCE mine_id_seq RESTART",
+            "CREATE INDEX mine_y ON mine (y); DROP INDEX IF EXISTS mine_y",
+            "WITH old AS (DELETE FROM mine RETURNING *) INSERT INTO mine SELECT * FROM old ON CONFLICT (id) DO UPDATE SET x = 1",
+            "WITH locked AS (SELECT * FROM other o FOR UPDATE OF o) SELECT * FROM locked FOR NO KEY UPDATE",
+            "REVOKE INSERT ON mine FROM :\"tenant\"",
         ] {
             assert_eq!(complaints(sql), [""; 0], "{sql}");
         }
+    }
+
+    fn is_refused(sql: &str, why: &str) {
+        let found = complaints(sql);
+        assert!(found.iter().any(|found| found.contains(why)), "{sql}: {found:?}");
     }
 
     #[test]
@@ -274,24 +294,73 @@ mod tests {
             ("SELECT 'platform.tenants'::regclass", "'platform.tenants' names the schema platform"),
             ("SELECT nextval('X_notes.numbers')", "names the schema x_notes"),
             ("SELECT set_config('role', 'x', true)", "does not call set_config"),
-            ("ALTER TABLE theirs ADD COLUMN x int", "theirs is not a table of this set"),
-            ("ALTER TABLE IF EXISTS theirs ADD COLUMN x int", "theirs is not a table of this set"),
-            ("DROP TABLE theirs", "theirs is not a table of this set"),
-            ("CREATE INDEX a ON theirs (x)", "theirs is not a table of this set"),
-            ("UPDATE theirs SET x = 1", "theirs is not a table of this set"),
-            ("INSERT INTO theirs VALUES (1)", "theirs is not a table of this set"),
-            ("DELETE FROM theirs", "theirs is not a table of this set"),
+        ] {
+            is_refused(sql, why);
+        }
+    }
+
+    #[test]
+    fn what_is_of_other_sets_is_not_changed() {
+        for (sql, why) in [
+            ("ALTER TABLE theirs ADD COLUMN x int", "theirs is not of this set"),
+            ("ALTER TABLE IF EXISTS theirs ADD COLUMN x int", "theirs is not of this set"),
+            ("DROP TABLE theirs", "theirs is not of this set"),
+            ("CREATE INDEX a ON theirs (x)", "theirs is not of this set"),
+            ("UPDATE theirs SET x = 1", "theirs is not of this set"),
+            ("INSERT INTO theirs VALUES (1)", "theirs is not of this set"),
+            ("DELETE FROM theirs", "theirs is not of this set"),
+        ] {
+            is_refused(sql, why);
+        }
+    }
+
+    #[test]
+    fn what_takes_away_or_lacks_a_grant_is_refused() {
+        for (sql, why) in [
             ("ALTER TABLE mine DROP COLUMN x", "drops a column"),
             ("DROP TABLE mine", "drops a table"),
             ("ALTER TABLE mine RENAME TO yours", "renames"),
             ("ALTER TABLE mine ALTER COLUMN x TYPE text", "changes the type"),
             ("ALTER TABLE mine ALTER COLUMN x SET DATA TYPE text", "changes the type"),
+            ("ALTER TABLE mine DROP x", "drops a column"),
+            ("ALTER TABLE mine DROP IF EXISTS x", "drops a column"),
+            ("ALTER TABLE mine ADD COLUMN y int, DROP x", "drops a column"),
+            ("ALTER TABLE mine ALTER type TYPE text", "changes the type"),
+            ("ALTER TABLE mine SET SCHEMA elsewhere", "moves something"),
+            ("CREATE VIEW a AS SELECT 1; DROP VIEW a", "drops a view"),
+            ("DROP VIEW theirs", "theirs is not of this set"),
+            ("DROP INDEX theirs_x", "theirs_x is not of this set"),
+            ("DROP SEQUENCE IF EXISTS theirs_id_seq", "theirs_id_seq is not of this set"),
+            ("ALTER INDEX theirs_x SET (fillfactor = 70)", "theirs_x is not of this set"),
+            ("ALTER SEQUENCE minel_seq RESTART", "minel_seq is not of this set"),
+            ("-- contract: after 0.2.0\nDROP TABLE mine, theirs", "theirs is not of this set"),
+            ("WITH a AS (SELECT 1) DELETE FROM theirs", "theirs is not of this set"),
+            ("WITH a AS (DELETE FROM ONLY theirs RETURNING *) SELECT * FROM a", "theirs is not of this set"),
+            (
+                "WITH a AS (UPDATE theirs AS t SET x = 1 RETURNING *) SELECT * FROM a",
+                "theirs is not of this set",
+            ),
+            (
+                "WITH a AS (INSERT INTO theirs VALUES (1) RETURNING *) SELECT * FROM a",
+                "theirs is not of this set",
+            ),
+            ("COMMENT ON TABLE theirs IS 'x'", "theirs is not of this set"),
+            ("COMMENT ON COLUMN theirs.x IS 'x'", "theirs is not of this set"),
+            ("GRANT SELECT ON mine, theirs TO :\"tenant\"", "theirs is not of this set"),
+            (
+                "GRANT SELECT ON ALL TABLES IN SCHEMA a TO :\"tenant\"",
+                "grants rights on relations by their names",
+            ),
+            ("GRANT SELECT ON mine TO PUBLIC", "to :\"tenant\" alone"),
+            ("GRANT SELECT ON mine TO :\"tenant\", bulkhead_tenants", "to :\"tenant\" alone"),
+            ("GRANT bulkhead_owner TO :\"tenant\"", "grants rights on relations by their names"),
+            ("CREATE VIEW a AS SELECT * FROM mine JOIN other.things t ON true", "other.things is qualified"),
+            ("SELECT extract(year FROM x) FROM other.things", "other.things is qualified"),
             ("CREATE TABLE notes (id int)", "notes is not granted"),
             ("CREATE TABLE notes (id int); GRANT SELECT ON mine TO :\"tenant\"", "notes is not granted"),
             ("SELECT 'a", "is not closed"),
         ] {
-            let found = complaints(sql);
-            assert!(found.iter().any(|found| found.contains(why)), "{sql}: {found:?}");
+            is_refused(sql, why);
         }
     }
 
