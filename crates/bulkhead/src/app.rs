@@ -3,7 +3,7 @@
 //! Owns what all commands of one program share: migrations, permissions, meters, operations, jobs, settings and metrics of the
 //! core and of every extension. Refuses an application whose parts cannot stand beside each other, with one line that names
 //! both: two routes, meters, permissions, jobs, settings or metrics of one name, and a permission that is needed and declared
-//! nowhere. Two tables of one name are found by `migrate`, when it builds an empty schema.
+//! nowhere; also two tables of one name, and a migration that breaks the rules for a tenant's schema, by its file and line.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -53,6 +53,7 @@ impl App {
                 .into_iter()
                 .chain(extensions.iter().filter_map(|extension| extension.migrations)),
         )?;
+        sets.judge()?;
         let sections = extensions.iter().flat_map(|extension| extension.settings.iter().copied());
         let sections = Sections::new(sections.collect())?;
         let metrics: Vec<Own> = extensions.iter().filter_map(|extension| extension.metrics.clone()).collect();

@@ -20,7 +20,7 @@ const GRAPH: [(&str, &[&str]); 16] = [
     ("config", &["domain"]),
     ("telemetry", &[]),
     ("jobs", &["domain"]),
-    ("db", &["ablation", "domain", "jobs", "telemetry"]),
+    ("db", &["ablation", "domain", "jobs", "telemetry", "sqlcheck"]),
     ("link", &["domain", "telemetry"]),
     ("limits", &["domain", "telemetry", "link"]),
     ("auth", &["domain", "db", "limits"]),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use bulkhead_config::Settings;
+use bulkhead_config::{PROVISIONER_URL, Settings};
 use bulkhead_db::fleet::{
     inspect::{Level, connections, inspect},
     migrate::Sets,
@@ -17,9 +17,11 @@ use crate::{out, wiring};
 
 /// Looks at roles, grants, walls, versions and room for connections, and prints what it found. Fails when something is broken.
 pub(crate) async fn run(settings: &Settings, sets: &Sets) -> Result<()> {
+    let database = &settings.database;
+    wiring::try_logins(database, &[(PROVISIONER_URL, database.require_provisioner()?)]).await?;
     let owner = wiring::owner(settings, 1)?;
     let mut findings = inspect(&owner, sets).await?;
-    let (database, threads) = (&settings.database, wiring::threads(settings));
+    let threads = wiring::threads(settings);
     let (api, worker) = (database.connections_of_api(threads), database.connections_of_worker(threads));
     findings.push(connections(&owner, api, worker).await?);
     let mut broken = 0;

@@ -3,15 +3,15 @@
 use std::sync::Mutex;
 
 use anyhow::{Result, bail};
-use bulkhead_config::Settings;
+use bulkhead_config::{PROVISIONER_URL, Settings};
 use bulkhead_db::{
-    Authority, Db, DbError,
+    Authority, Db, DbError, Owner,
     fleet::{
         bootstrap::{Logins, bootstrap},
         meters,
         migrate::{
-            MigrateOptions, MigrationReport, Plan, Progress, Sets, forget, migrate, plan,
-            revert_platform_once, status,
+            MigrateOptions, MigrationReport, Plan, Progress, Sets, Withdrawn, finish, forget, migrate, plan,
+            revert_platform_once, status, withdraw,
         },
     },
     platform::queue::kinds,
@@ -48,7 +48,7 @@ pub(crate) async fn run(parts: &Parts, settings: &Settings, connections: u16) ->
 
 /// Prints what a run would do, and does none of it.
 pub(crate) async fn show_plan(settings: &Settings, sets: &Sets) -> Result<()> {
-    let plan = plan(&wiring::owner(settings, 1)?, sets).await?;
+    let plan = plan(&reach(settings, 1).await?, sets).await?;
     lines(&plan).iter().try_for_each(|line| Ok(out::line(line)?))
 }
 
@@ -57,15 +57,38 @@ pub(crate) async fn forget_set(settings: &Settings, sets: &Sets, name: &str) -> 
     if sets.names().any(|own| own == name) {
         bail!("this program has the set {name}; only one that was removed can be forgotten");
     }
-    if !forget(&wiring::owner(settings, 1)?, name).await? {
+    if !forget(&reach(settings, 1).await?, name).await? {
         bail!("tenants are not built with a set called {name}");
     }
     Ok(out::line(format_args!("forgotten {name}: tenants keep its tables, new ones do not get them"))?)
 }
 
+/// Takes a migration that no tenant has, and that this program does not have any more, out of what tenants are built with.
+pub(crate) async fn withdraw_one(settings: &Settings, sets: &Sets, title: &str) -> Result<()> {
+    let Some((set, name)) = title.split_once('/') else {
+        bail!("a migration is withdrawn by its set and its name: SET/NAME");
+    };
+    match withdraw(&reach(settings, 1).await?, sets, set, name).await? {
+        Withdrawn::Done => Ok(out::line(format_args!("withdrawn {title}: tenants are built without it"))?),
+        Withdrawn::Unknown => bail!("the database has met no migration {title}"),
+        Withdrawn::Own => bail!("this program has {title}: take it out of its list first"),
+        Withdrawn::Had(1) => bail!("a tenant has {title}; what it has done is undone by another migration"),
+        Withdrawn::Had(tenants) => {
+            bail!("{tenants} tenants have {title}; what it has done is undone by another migration")
+        }
+    }
+}
+
+/// The provisioner's way to the database; a login that is wrong is named.
+async fn reach(settings: &Settings, connections: u16) -> Result<Owner> {
+    let database = &settings.database;
+    wiring::try_logins(database, &[(PROVISIONER_URL, database.require_provisioner()?)]).await?;
+    wiring::owner(settings, connections)
+}
+
 /// Takes the newest migration of the platform back.
 pub(crate) async fn revert(settings: &Settings) -> Result<()> {
-    let name = revert_platform_once(&wiring::owner(settings, 1)?).await?;
+    let name = revert_platform_once(&reach(settings, 1).await?).await?;
     Ok(out::line(format_args!("reverted  {name}"))?)
 }
 
@@ -89,7 +112,7 @@ pub(crate) async fn migrate_all(
     settings: &Settings,
     connections: u16,
 ) -> Result<MigrationReport> {
-    let owner = wiring::owner(settings, connections)?;
+    let owner = reach(settings, connections).await?;
     let options = MigrateOptions { connections: usize::from(connections), ..MigrateOptions::default() };
     let bar = Mutex::new(ProgressBar::hidden());
     let show = |progress: Progress<'_>| {
@@ -115,6 +138,7 @@ pub(crate) async fn migrate_all(
     // After the platform's tables are there, and before a worker of this release is.
     kinds::declare(&owner, &parts.jobs.kinds()).await?;
     meters::declare(&owner, &parts.meters).await?;
+    finish(&owner, &parts.sets).await?;
     Ok(report)
 }
 
@@ -131,13 +155,16 @@ fn lines(plan: &Plan) -> Vec<String> {
     lines
 }
 
-/// Refuses to serve a database whose tenants are built without a migration of this program, and warns of one that was migrated
-/// for another program. Looks neither at the platform's own migrations nor at whether a run has come to its end.
+/// Refuses to serve a database for which no run of `migrate` of this program has come to its end, and warns of one that was migrated
+/// for another program, too.
 pub(crate) async fn require_migrated(db: &Db, sets: &Sets) -> Result<()> {
     let ask = async |tx: &mut _| status(tx, sets).await;
     let status = db.platform_read::<_, DbError>(Authority::machinery(), ask).await?;
     if !status.missing.is_empty() {
         bail!("run bulkhead migrate first: tenants are built without {}", names(&status.missing));
+    }
+    if status.unfinished {
+        bail!("run bulkhead migrate first: no run of this program has come to its end");
     }
     if !status.foreign.is_empty() {
         tracing::warn!(

@@ -49,6 +49,9 @@ enum Command {
         /// Take a set out of what tenants are built with: an extension's that was removed. Tenants keep its tables.
         #[arg(long, value_name = "SET", conflicts_with_all = ["plan", "revert"])]
         forget: Option<String>,
+        /// Take a migration that no tenant has, and that is not in this program any more, out of what tenants are built with.
+        #[arg(long, value_name = "SET/NAME", conflicts_with_all = ["plan", "revert", "forget"])]
+        withdraw: Option<String>,
         /// Take the newest migration of the platform back instead.
         #[arg(long)]
         revert: bool,
@@ -157,6 +160,9 @@ fn run_as_set(command: Command, parts: &Parts, settings: &Settings) -> Result<()
                     Command::Migrate { plan: true, .. } => migrate::show_plan(settings, &parts.sets).await,
                     Command::Migrate { forget: Some(name), .. } => {
                         migrate::forget_set(settings, &parts.sets, &name).await
+                    }
+                    Command::Migrate { withdraw: Some(title), .. } => {
+                        migrate::withdraw_one(settings, &parts.sets, &title).await
                     }
                     Command::Migrate { connections, .. } => migrate::run(parts, settings, connections).await,
                     Command::Operator(OperatorCommand::Create { email, role }) => {

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use anyhow::{Context, Result, bail};
 use bulkhead_auth::{Lane, Password, PasswordHasher, Turn};
-use bulkhead_config::Settings;
+use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Authority, DbError, Shares, platform::operators};
 use bulkhead_domain::{AccessRegistry, Clock, Email, OperatorId, RoleName, SystemClock};
 use bulkhead_telemetry::Metrics;
@@ -15,6 +15,9 @@ use crate::{out, wiring};
 /// shell history. A task into which no person can type gets the password as a setting, which its platform keeps as a
 /// secret.
 pub(crate) async fn create(settings: &Settings, email: &Email, role: RoleName) -> Result<()> {
+    let database = &settings.database;
+    let logins = [(TENANT_URL, database.require_tenant()?), (PLATFORM_URL, database.require_platform()?)];
+    wiring::try_logins(database, &logins).await?;
     let password = match &settings.auth.operator_password {
         Some(password) => password.expose().to_owned(),
         None => first_line()?,

@@ -30,6 +30,35 @@ async fn a_process_serves_only_a_database_that_was_migrated_for_it() {
     assert_eq!(*pending, format!("pending   resources  {name}  tenants: 0"));
     assert!(done.starts_with("0 migrated, 1 up to date, 0 failed"), "{done}");
     assert_eq!(plan(), "pending   core  nothing\npending   resources  nothing\n");
+    // As a run leaves it that was killed between the tenants and its end.
+    system.sql("DELETE FROM platform.migration_runs");
+    for command in ["api", "worker"] {
+        let refused = bulkhead(&[command], &system.migrator(), "");
+        let told = "bulkhead: run bulkhead migrate first: no run of this program has come to its end\n";
+        assert!(!refused.success && refused.err == told, "{refused:?}");
+    }
+    assert!(bulkhead(&["migrate"], &system.migrator(), "").success);
+    for (title, why) in [
+        (
+            "core/2026-11-21-000001_foundation",
+            "this program has core/2026-11-21-000001_foundation: take it out of its list first",
+        ),
+        ("core/2026-11-21-000001", "the database has met no migration core/2026-11-21-000001"),
+        ("notes", "a migration is withdrawn by its set and its name: SET/NAME"),
+    ] {
+        let refused = bulkhead(&["migrate", "--withdraw", title], &system.migrator(), "");
+        assert!(!refused.success && refused.err == format!("bulkhead: {why}\n"), "{refused:?}");
+    }
+    let known = "INSERT INTO platform.fleet_migrations (id, set_name, place, version, name, format, up)
+        VALUES (900, 'notes', 9, 29990101000000, '2999-01-01-000000_notes', 1, 'SELECT 1')";
+    system.sql(known);
+    system.sql("UPDATE platform.tenant_schema_versions SET applied = applied + '{[900,901)}'");
+    let notes = &["migrate", "--withdraw", "notes/2999-01-01-000000_notes"];
+    let refused = bulkhead(notes, &system.migrator(), "");
+    assert!(!refused.success && refused.err.starts_with("bulkhead: a tenant has notes/2999"), "{refused:?}");
+    system.sql("UPDATE platform.tenant_schema_versions SET applied = applied - '{[900,901)}'");
+    let withdrawn = bulkhead(notes, &system.migrator(), "");
+    assert_eq!(withdrawn.out, "withdrawn notes/2999-01-01-000000_notes: tenants are built without it\n");
     for (set, why) in [
         ("core", "bulkhead: this program has the set core; only one that was removed can be forgotten\n"),
         ("notes", "bulkhead: tenants are not built with a set called notes\n"),

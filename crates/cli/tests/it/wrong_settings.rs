@@ -174,6 +174,22 @@ async fn a_server_that_cannot_be_reached_or_a_port_that_is_taken_is_one_line() {
         assert!(wrong.err.contains("password authentication failed"), "{wrong:?}");
         assert!(!wrong.err.contains("hunter2"), "{wrong:?}");
     }
+    // Commands that end by themselves log in first, too.
+    let provisioner = "BULKHEAD_DATABASE_PROVISIONER_URL";
+    let no_password = wrong.replace("bulkhead_platform", "bulkhead_provisioner");
+    let create = &["operator", "create", "a@example.com"][..];
+    for (command, name, url) in [
+        (&["migrate"][..], provisioner, &no_password),
+        (&["migrate", "--plan"], provisioner, &no_password),
+        (&["migrate", "--forget", "notes"], provisioner, &no_password),
+        (&["doctor"], provisioner, &no_password),
+        (create, "BULKHEAD_DATABASE_PLATFORM_URL", &wrong),
+    ] {
+        let refused = bulkhead(command, &with(&variables, name, url), "a long enough password\n");
+        assert_refused(&refused, name);
+        assert!(refused.err.contains("password authentication failed"), "{refused:?}");
+        assert!(!refused.err.contains("hunter2"), "{refused:?}");
+    }
     let other_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     assert_refused(
         &bulkhead(&["api"], &with(&variables, "BULKHEAD_MASTER_KEY", other_key), ""),

@@ -75,6 +75,10 @@ pub enum DbError {
         file: String,
     },
 
+    /// While a run of `migrate` was going on, another one has changed what tenants are to get. Worth running again.
+    #[error("another run of bulkhead migrate has changed what tenants are to get: run this again")]
+    Outrun,
+
     /// The server, its roles or its schemas are not as they must be; a person has to act.
     #[error("the database is not set up as it must be: {0}")]
     Setup(String),

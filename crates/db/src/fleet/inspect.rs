@@ -292,6 +292,10 @@ pub async fn inspect(owner: &Owner, sets: &Sets) -> DbResult<Vec<Finding>> {
     owner
         .read(async |tx| {
             let mut findings = vec![server(tx).await?, language];
+            if let Some(finding) = migrations::lacks_tables(tx).await? {
+                findings.push(finding);
+                return Ok(findings);
+            }
             findings.extend(migrations::findings(tx, sets).await?);
             for check in CHECKS.iter().chain(tenants::CHECKS) {
                 let offenders = tx.tx.load(diesel::sql_query(check.sql)).await?;

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `set.rs` | migrations and their lists, as they are compiled in |
 //! | `ledger.rs`, `ids.rs` | what a database has met of them, what tenants are to have, and how they are built from it |
+//! | `change.rs` | a migration that is put right or withdrawn while no tenant has it |
 //! | `register.rs` | entering a program's migrations there, before any tenant is looked at |
 //! | `split.rs` | the way of the table `resources` out of the core's set, once in each database of before |
 //! | `tenants.rs` | the run over the tenants |
@@ -29,17 +30,20 @@ use bulkhead_telemetry::metrics::DbFailure;
 #[cfg(test)]
 pub(crate) use self::platform::PLATFORM_LOCK;
 pub(crate) use self::{
+    change::{Correction, corrections},
     ids::Ids,
     ledger::{Blueprint, Ledger, Step},
+    plan::pending_platform,
     register::LEDGER_VERSION,
 };
 pub use self::{
+    change::{Withdrawn, withdraw},
     plan::{Pending, Plan, plan},
     platform::{migrate_platform, revert_platform_once},
     register::forget,
-    set::{CORE, Migration, MigrationSet, Sets, check},
+    set::{CORE, Migration, MigrationSet, Misfit, Sets, check},
     split::RESOURCES,
-    status::{Status, status},
+    status::{Status, finish, status},
     tenants::migrate_tenants,
 };
 use crate::engine::{
@@ -48,6 +52,7 @@ use crate::engine::{
     scope::Owner,
 };
 
+mod change;
 mod ids;
 mod ledger;
 mod plan;
@@ -154,7 +159,7 @@ pub async fn migrate(
 /// would not.
 const fn is_fatal(error: &DbError) -> bool {
     match error {
-        DbError::Unavailable(_) | DbError::Busy | DbError::Timeout => true,
+        DbError::Unavailable(_) | DbError::Busy | DbError::Timeout | DbError::Outrun => true,
         DbError::Refused { why, .. } => !matches!(why, DbFailure::OutOfMemory),
         _ => false,
     }

@@ -9,7 +9,7 @@ use bulkhead_db::{
         inspect::{Level, inspect},
         migrate::{
             CORE, MigrateOptions, Migration, MigrationReport, MigrationSet, Pending, Plan, Sets, Status,
-            forget, migrate_platform, migrate_tenants, plan, revert_platform_once, status,
+            finish, forget, migrate_platform, migrate_tenants, plan, revert_platform_once, status,
         },
         provision::{
             Provisioned, provision_tenant,
@@ -266,16 +266,19 @@ async fn a_program_sees_whether_the_database_was_migrated_for_it() -> Result<()>
     };
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let core: Vec<String> = CORE.tenant().iter().map(|one| format!("core/{}", one.name())).collect();
-    let all_missing = Status { missing: core, foreign: vec![] };
+    let all_missing = Status { missing: core, foreign: vec![], unfinished: true };
     assert_eq!(seen(Sets::core()).await?, all_missing, "there is no table yet");
     migrate_platform(&owner, &MigrateOptions::default()).await?;
     assert_eq!(seen(Sets::core()).await?, all_missing, "there is no row yet");
     migrate(&owner, &Sets::core()).await?;
+    let unfinished = Status { unfinished: true, ..Status::default() };
+    assert_eq!(seen(Sets::core()).await?, unfinished, "what is done after the tenants may be lacking");
+    finish(&owner, &Sets::core()).await?;
     assert_eq!(seen(Sets::core()).await?, Status::default());
     let missing = names(&["probe/2000-01-01-000000_things", "probe/2999-12-31-000000_colours"]);
-    assert_eq!(seen(sets()?).await?, Status { missing: missing.clone(), foreign: vec![] });
+    assert_eq!(seen(sets()?).await?, Status { missing: missing.clone(), foreign: vec![], unfinished: true });
     migrate(&owner, &sets()?).await?;
-    assert_eq!(seen(Sets::core()).await?, Status { missing: vec![], foreign: missing });
+    assert_eq!(seen(Sets::core()).await?, Status { missing: vec![], foreign: missing, unfinished: false });
     Ok(())
 }
 

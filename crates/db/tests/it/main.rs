@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod caps;
+mod change;
 mod faults;
 mod inspect;
 mod ledger;

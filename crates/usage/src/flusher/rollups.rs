@@ -177,6 +177,7 @@ const fn trouble(error: &DbError) -> Trouble {
         | DbError::Outdated
         | DbError::NotMigrated
         | DbError::MigrationChanged { .. }
+        | DbError::Outrun
         | DbError::Refused { .. }
         | DbError::Setup(_)
         | DbError::Query(_) => Trouble::Certain,

@@ -4,8 +4,11 @@ use diesel::{QueryableByName, sql_types::Text};
 
 use super::{Finding, Level, Offender, judge};
 use crate::{
-    engine::{error::DbResult, scope::OwnerTx},
-    fleet::migrate::{Ids, Ledger, Sets, Step},
+    engine::{
+        error::{DbError, DbResult},
+        scope::OwnerTx,
+    },
+    fleet::migrate::{Correction, Ids, Ledger, Sets, Step, corrections, pending_platform},
 };
 
 /// How many migrations are named of one tenant.
@@ -17,6 +20,16 @@ struct Behind {
     slug: String,
     #[diesel(sql_type = Text)]
     applied: String,
+}
+
+/// What is said of a database that lacks tables of the platform; `None` when it has them all. Nothing else can be asked before.
+pub(super) async fn lacks_tables(tx: &mut OwnerTx) -> DbResult<Option<Finding>> {
+    let pending = pending_platform(tx).await?;
+    let named = names(pending.iter().map(|name| (*name).to_owned()));
+    let detail = format!(
+        "the platform lacks {named}: run bulkhead migrate; what else there is to see is seen afterwards"
+    );
+    Ok((!pending.is_empty()).then_some(Finding { check: "migrations", level: Level::Broken, detail }))
 }
 
 /// Compares the ledger with this program's sets, and each tenant with the ledger.
@@ -35,17 +48,23 @@ pub(super) async fn findings(tx: &mut OwnerTx, sets: &Sets) -> DbResult<Vec<Find
     }
     let well = "every tenant has every migration that tenants are built with";
     let tenants = judge("tenant migrations", Level::Broken, well, offenders);
-    Ok(vec![judge_program(&ledger, sets), tenants, judge_removed(&ledger, sets)])
+    let changes = corrections(tx, &ledger, sets).await;
+    Ok(vec![judge_program(&ledger, sets, changes)?, tenants, judge_removed(&ledger, sets)])
 }
 
-fn judge_program(ledger: &Ledger, sets: &Sets) -> Finding {
-    let found = |level, detail| Finding { check: "migrations", level, detail };
+fn judge_program(ledger: &Ledger, sets: &Sets, changes: DbResult<Vec<Correction>>) -> DbResult<Finding> {
+    let found = |level, detail| Ok(Finding { check: "migrations", level, detail });
     let Some(_target) = &ledger.target else {
         let what = "no tenant can be built: bulkhead migrate has never come to its end";
         return found(Level::Broken, what.to_owned());
     };
-    if let Err(changed) = ledger.compare(sets) {
-        return found(Level::Broken, changed.to_string());
+    let corrections = match changes {
+        Err(changed @ DbError::MigrationChanged { .. }) => return found(Level::Broken, changed.to_string()),
+        changes => changes?,
+    };
+    if !corrections.is_empty() {
+        let wrong = names(corrections.iter().map(Correction::title));
+        return found(Level::Broken, format!("{wrong} was put right since it was met: run bulkhead migrate"));
     }
     let missing: Vec<String> = ledger.missing(sets).collect();
     if !missing.is_empty() {

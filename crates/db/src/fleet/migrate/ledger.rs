@@ -44,6 +44,9 @@ pub(crate) struct Step {
     pub(super) format: i16,
     #[diesel(sql_type = Text)]
     pub(super) up: String,
+    /// The SHA-256 of `up` as it was read.
+    #[diesel(sql_type = Text)]
+    pub(super) digest: String,
 }
 
 impl Step {
@@ -83,7 +86,8 @@ impl Ledger {
     pub(crate) async fn read(tx: &mut OwnerTx) -> DbResult<Self> {
         let target = read_target(tx).await?;
         let query = diesel::sql_query(
-            "SELECT id, set_name, place, version, name, format, up FROM fleet_migrations ORDER BY place, set_name, version",
+            "SELECT id, set_name, place, version, name, format, up, encode(sha256(convert_to(up, 'UTF8')), 'hex') AS digest \
+             FROM fleet_migrations ORDER BY place, set_name, version",
         );
         Ok(Self { target, steps: tx.tx.load(query).await? })
     }
@@ -143,17 +147,6 @@ impl Ledger {
         })
     }
 
-    /// Refuses sets in which a migration is another one than the database has met: tenants that have the first would never get
-    /// the second.
-    pub(crate) fn compare(&self, sets: &Sets) -> DbResult<()> {
-        for (set, migration) in sets.migrations() {
-            if self.find(set, migration.version()).is_some_and(|step| step.up != migration.up()) {
-                return Err(DbError::MigrationChanged { file: format!("{set}/{}/up.sql", migration.name()) });
-            }
-        }
-        Ok(())
-    }
-
     /// SQL that enters an empty schema and gives it all that a tenant is to have.
     pub(super) fn script(&self, schema: SchemaName) -> DbResult<String> {
         script(schema, &self.wanted().collect::<Vec<_>>())
@@ -178,7 +171,7 @@ impl Blueprint {
     pub(crate) async fn read(tx: &mut OwnerTx) -> DbResult<Self> {
         let target = read_target(tx).await?.ok_or(DbError::NotMigrated)?;
         let query = diesel::sql_query(
-            "SELECT id, set_name, place, version, name, format, up FROM fleet_migrations, fleet_target \
+            "SELECT id, set_name, place, version, name, format, up, '' AS digest FROM fleet_migrations, fleet_target \
              WHERE wanted @> id ORDER BY place, set_name, version",
         );
         Ok(Self { target, steps: tx.tx.load(query).await? })

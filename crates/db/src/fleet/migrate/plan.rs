@@ -6,6 +6,7 @@ use diesel::{
 };
 
 use super::{
+    change::{Correction, compare_recorded, corrections},
     ids::Ids,
     ledger::Ledger,
     set::{CORE, Migration, PLATFORM_MIGRATIONS, Sets},
@@ -97,6 +98,8 @@ struct State {
     groups: Vec<(Has, usize)>,
     /// What becomes of the table `resources`, in a database of before it had a set of its own.
     split: Option<Due>,
+    /// The texts that the run puts right.
+    corrections: Vec<Correction>,
 }
 
 /// A migration that tenants are to have.
@@ -113,6 +116,7 @@ impl State {
     fn builds(&self, wanted: &Wanted) -> bool {
         match &self.ledger.target {
             Some(_) if self.is_split_off(wanted) => false,
+            Some(_) if self.corrections.iter().any(|one| Some(one.id) == wanted.id) => false,
             Some(target) => wanted.id.is_some_and(|id| target.contains(id)),
             None => self.knew(wanted),
         }
@@ -151,9 +155,14 @@ pub async fn plan(owner: &Owner, sets: &Sets) -> DbResult<Plan> {
             if let Some(due) = &split {
                 due.foresee(&mut ledger);
             }
-            ledger.compare(sets)?;
+            let corrections = corrections(tx, &ledger, sets).await?;
+            let is_recorded = ledger.target.is_none() && tables.have("tenant_migrations");
+            // The old core is compared when it is read.
+            if is_recorded && split.is_none() {
+                compare_recorded(tx, sets).await?;
+            }
             let platform = pending_of_platform(tx, &tables).await?;
-            let state = state(tx, &tables, ledger, split).await?;
+            let state = State { corrections, ..state(tx, &tables, ledger, split).await? };
             Ok::<_, DbError>(compare(sets, &state, platform))
         })
         .await
@@ -161,6 +170,12 @@ pub async fn plan(owner: &Owner, sets: &Sets) -> DbResult<Plan> {
 
 const TABLES: &str =
     "SELECT relname::text AS table FROM pg_class WHERE relnamespace = to_regnamespace('platform')";
+
+/// The platform's migrations that the database does not have.
+pub(crate) async fn pending_platform(tx: &mut OwnerTx) -> DbResult<Vec<&'static str>> {
+    let tables = Tables(tx.tx.load(diesel::sql_query(TABLES)).await?);
+    pending_of_platform(tx, &tables).await
+}
 
 async fn pending_of_platform(tx: &mut OwnerTx, tables: &Tables) -> DbResult<Vec<&'static str>> {
     let query = "SELECT version::text AS version FROM __diesel_schema_migrations";
@@ -202,7 +217,13 @@ async fn state(tx: &mut OwnerTx, tables: &Tables, ledger: Ledger, split: Option<
     } else {
         Vec::new()
     };
-    Ok(State { ledger, known: known.into_iter().map(|row| row.version).collect(), groups, split })
+    Ok(State {
+        ledger,
+        known: known.into_iter().map(|row| row.version).collect(),
+        groups,
+        split,
+        corrections: Vec::new(),
+    })
 }
 
 fn compare(sets: &Sets, state: &State, platform: Vec<&'static str>) -> Plan {

@@ -1,7 +1,7 @@
 //! Enters a program's migrations into the ledger, and raises what tenants are built with.
 //!
 //! Takes the fleet's lock alone, so each tenant that is being built is there to be seen when this is done. Refuses migrations that
-//! were changed after they were registered, and sets that cannot build an empty schema; then nothing is changed, and sign-ups
+//! were changed after a tenant got them ([`super::change`]), and sets that cannot build an empty schema; then nothing is changed, and sign-ups
 //! go on as before.
 //!
 //! Programs of before the ledger know only `tenant_schema_target` and `tenant_migrations`, and the newest version of each
@@ -9,14 +9,20 @@
 //! of tenants to a newer program and find nothing to migrate, and do nothing by halves.
 
 use bulkhead_domain::{SchemaName, TenantId};
-use diesel::sql_types::{Array, BigInt, Integer, SmallInt, Text};
+use diesel::{
+    QueryableByName,
+    sql_types::{Array, BigInt, Bool, Integer, SmallInt, Text},
+};
 use uuid::Uuid;
 
 use super::{
-    ATTEMPTS, FLEET_LOCK, is_fatal,
-    ledger::{FORMAT, Ledger},
+    ATTEMPTS, FLEET_LOCK,
+    change::{clear_marks, compare_recorded, correct, corrections},
+    is_fatal,
+    ledger::{FORMAT, Ledger, Step},
     pause,
     set::{CORE, Sets},
+    split,
 };
 use crate::{
     engine::{
@@ -34,9 +40,13 @@ const LEDGER_FORMAT: i16 = 2;
 
 /// Registers what is new in `sets`; the ledger as it is then. When nothing is, nothing is written and no process is waited for.
 pub(super) async fn register(owner: &Owner, sets: &Sets) -> DbResult<Ledger> {
-    let ledger = owner.read(async |tx| Ledger::read(tx).await).await?;
-    ledger.compare(sets)?;
-    if ledger.covers(sets) {
+    let look = async |tx: &mut OwnerTx| {
+        let ledger = Ledger::read(tx).await?;
+        let is_right = corrections(tx, &ledger, sets).await?.is_empty() && !has_strangers(tx).await?;
+        Ok::<_, DbError>((ledger, is_right))
+    };
+    let (ledger, is_right) = owner.read(look).await?;
+    if is_right && ledger.covers(sets) {
         return Ok(ledger);
     }
     under_lock(owner, async |tx| write(tx, sets).await).await
@@ -63,7 +73,10 @@ pub(super) async fn under_lock<T>(
 
 async fn write(tx: &mut OwnerTx, sets: &Sets) -> DbResult<Ledger> {
     let before = Ledger::read(tx).await?;
-    before.compare(sets)?;
+    correct(tx, &before, sets).await?;
+    if before.target.is_none() {
+        compare_recorded(tx, sets).await?;
+    }
     enter(tx, sets, &before).await?;
     let raise = diesel::sql_query(
         "INSERT INTO fleet_target (wanted) \
@@ -74,7 +87,7 @@ async fn write(tx: &mut OwnerTx, sets: &Sets) -> DbResult<Ledger> {
     let (names, versions): (Vec<&str>, Vec<i64>) =
         sets.migrations().map(|(set, migration)| (set, migration.version())).unzip();
     tx.tx.execute(raise.bind::<Array<Text>, _>(names).bind::<Array<BigInt>, _>(versions)).await?;
-    if before.target.is_none() {
+    if before.target.is_none() || has_strangers(tx).await? {
         take_over(tx).await?;
     }
     let ledger = Ledger::read(tx).await?;
@@ -109,13 +122,37 @@ async fn enter(tx: &mut OwnerTx, sets: &Sets, before: &Ledger) -> DbResult<()> {
     .bind::<Array<Text>, _>(ups)
     .bind::<SmallInt, _>(FORMAT);
     tx.tx.execute(insert).await?;
-    let (places, names): (Vec<i32>, Vec<&str>) = (0..).zip(sets.names()).unzip();
+    // A set that this program does not have stands behind its own, or two sets would stand in one place.
+    let is_foreign = |step: &&Step| !sets.names().any(|name| name == step.set_name);
+    let mut all: Vec<&str> = sets.names().collect();
+    for step in before.steps.iter().filter(is_foreign) {
+        if !all.contains(&step.set_name.as_str()) {
+            all.push(&step.set_name);
+        }
+    }
+    let (places, names): (Vec<i32>, Vec<&str>) = (0..).zip(all).unzip();
     let order = diesel::sql_query(
         "UPDATE fleet_migrations m SET place = own.place FROM unnest($1, $2) AS own (place, set_name) \
          WHERE m.set_name = own.set_name AND m.place <> own.place",
     );
     tx.tx.execute(order.bind::<Array<Integer>, _>(places).bind::<Array<Text>, _>(names)).await?;
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = Bool)]
+    found: bool,
+}
+
+/// Whether a program of before the ledger has recorded a schema since there is one.
+async fn has_strangers(tx: &mut OwnerTx) -> DbResult<bool> {
+    let query = diesel::sql_query(
+        "SELECT EXISTS (SELECT FROM tenant_schema_versions WHERE version <> $1) \
+             OR EXISTS (SELECT FROM schema_pool WHERE version <> $1) AS found",
+    );
+    let Found { found } = tx.tx.one(query.bind::<Text, _>(LEDGER_VERSION)).await?;
+    Ok(found)
 }
 
 /// Reads what programs of before the ledger have recorded: the newest version of each schema, which had every migration up to it
@@ -127,16 +164,20 @@ async fn take_over(tx: &mut OwnerTx) -> DbResult<()> {
     tx.tx.batch("LOCK TABLE tenant_schema_versions, schema_pool IN EXCLUSIVE MODE").await?;
     for table in ["tenant_schema_versions", "schema_pool"] {
         let read = format!(
-            "UPDATE {table} AS old SET applied = had.applied, version = '{LEDGER_VERSION}' FROM ( \
+            "UPDATE {table} AS old SET applied = old.applied + had.applied, version = '{LEDGER_VERSION}' FROM ( \
                  SELECT known.version, coalesce(range_agg(int4range(m.id, m.id + 1)), '{{}}') AS applied \
                  FROM (SELECT DISTINCT version FROM {table} WHERE version <> '{LEDGER_VERSION}') AS known \
-                 LEFT JOIN fleet_migrations m ON m.set_name = '{core}' \
+                 LEFT JOIN fleet_migrations m ON (m.set_name = '{core}' \
                      AND m.version::text COLLATE \"C\" <= known.version COLLATE \"C\" \
                      AND (NOT EXISTS (SELECT FROM tenant_migrations) \
-                          OR EXISTS (SELECT FROM tenant_migrations t WHERE t.version = m.version::text)) \
+                          OR EXISTS (SELECT FROM tenant_migrations t WHERE t.version = m.version::text))) \
+                     OR (m.set_name = '{split_off}' AND known.version COLLATE \"C\" >= '{last}' \
+                         AND EXISTS (SELECT FROM tenant_migrations t WHERE t.version = '{last}')) \
                  GROUP BY known.version) AS had \
              WHERE had.version = old.version",
-            core = CORE.name()
+            core = CORE.name(),
+            split_off = split::SPLIT_OFF,
+            last = split::LAST
         );
         tx.tx.batch(&read).await?;
     }
@@ -151,7 +192,7 @@ async fn take_over(tx: &mut OwnerTx) -> DbResult<()> {
 
 /// Builds an empty schema with all that tenants are to have and takes it back. A set that cannot even do that raises nothing:
 /// sign-ups go on as before, and the run fails here.
-async fn rehearse(tx: &mut OwnerTx, ledger: &Ledger) -> DbResult<()> {
+pub(super) async fn rehearse(tx: &mut OwnerTx, ledger: &Ledger) -> DbResult<()> {
     // Roles are the server's: the rehearsals of two databases have different ones.
     let schema = SchemaName::of(TenantId::from_uuid(Uuid::now_v7()));
     let build = role_script(schema) + &ledger.script(schema)?;
@@ -173,13 +214,7 @@ pub async fn forget(owner: &Owner, set: &str) -> DbResult<bool> {
         }
         let ledger = Ledger::read(tx).await?;
         rehearse(tx, &ledger).await?;
-        // A tenant that failed at a migration of the set lacks nothing now, and no run would touch it again.
-        tx.tx
-            .batch(
-                "UPDATE tenant_schema_versions SET error = NULL, failed_at = NULL \
-                 FROM fleet_target WHERE error IS NOT NULL AND applied @> wanted",
-            )
-            .await?;
+        clear_marks(tx).await?;
         Ok(true)
     })
     .await

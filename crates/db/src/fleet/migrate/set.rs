@@ -9,7 +9,9 @@
 //! behind it. A set changes no table of another one, though its tables may refer to them. So the order in which a tenant has
 //! come to its migrations makes no difference, and a migration may be older or newer than those of other sets.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+
+use bulkhead_sqlcheck::{Texts, judge_set, tables_of};
 
 use crate::engine::error::{DbError, DbResult};
 
@@ -129,6 +131,11 @@ pub const fn check(list: &[Migration]) {
     }
 }
 
+/// Whether two texts are one but for how their lines end, which is the editor's or the system's to choose.
+pub(super) fn same_text(one: &str, other: &str) -> bool {
+    one.lines().eq(other.lines())
+}
+
 /// A list of migrations by the names of their directories below `migrations/` of the crate that is compiled, or below the
 /// directory that is given first, relative to that crate. Their files are read by the compiler.
 ///
@@ -160,6 +167,7 @@ pub(super) const PLATFORM_MIGRATIONS: &[Migration] = migrations![
     "2026-11-28-000003_rejected_usage",
     "2026-11-28-000004_migration_sets",
     "2026-11-28-000005_meters",
+    "2026-11-28-000006_migration_runs",
 ];
 
 /// The migrations of a tenant's schema that every program has.
@@ -205,6 +213,11 @@ impl MigrationSet {
     }
 }
 
+/// Why migrations are refused before a database is asked: the file and what is wrong with it, in one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Misfit(String);
+
 /// The sets of a program, in the order in which a tenant gets them.
 #[derive(Clone, Debug)]
 pub struct Sets(Arc<[MigrationSet]>);
@@ -228,6 +241,35 @@ impl Sets {
         Ok(Self(sets))
     }
 
+    /// All that the program has, as one text: two programs with one text need the same run of `migrate`.
+    pub(super) fn text(&self) -> String {
+        let platform = PLATFORM_MIGRATIONS.iter().map(|migration| ("platform", migration));
+        let each = |(set, migration): (&str, &Migration)| {
+            format!("{set}/{}\n{}\n", migration.name(), migration.up())
+        };
+        platform.chain(self.migrations()).map(each).collect()
+    }
+
+    /// Refuses migrations that break the rules for a tenant's schema, and a table that two sets make.
+    pub fn judge(&self) -> Result<(), Misfit> {
+        let mut made = BTreeMap::new();
+        for set in &*self.0 {
+            let texts = || {
+                let texts = |one: &'static Migration| Texts { name: one.name, up: one.up, down: one.down };
+                set.tenant.iter().map(texts)
+            };
+            if let Some(fault) = judge_set(texts()).first() {
+                return Err(Misfit(format!("{}/{fault}", set.name)));
+            }
+            for table in tables_of(texts()) {
+                if let Some(other) = made.insert(table.clone(), set.name) {
+                    return Err(Misfit(format!("the table {table} is made by {other} and by {}", set.name)));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().map(MigrationSet::name)
@@ -244,6 +286,7 @@ mod tests {
     use std::{fs, panic::catch_unwind, path::Path};
 
     use super::*;
+    use crate::fleet::migrate::RESOURCES;
 
     /// A directory that its list does not name would never be applied.
     #[test]
@@ -297,6 +340,40 @@ mod tests {
         assert_eq!(Sets::new([CORE, set("notes")]).unwrap().names().collect::<Vec<_>>(), ["core", "notes"]);
         for name in ["", "Notes", "no/tes", "notes'", "a2345678901234567890123456789012"] {
             assert!(catch_unwind(|| set(name)).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn how_lines_end_makes_no_other_text() {
+        assert!(same_text("a;\nb;\n", "a;\r\nb;"));
+        for other in ["a;b;", "a;\n\nb;\n", "a;\nB;\n", "a;\rb;", "a;"] {
+            assert!(!same_text("a;\nb;\n", other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_the_rules_is_refused_by_its_file() {
+        const GOOD: &[Migration] = &[Migration::new(
+            "2026-12-01-000001_notes",
+            "CREATE TABLE notes (); GRANT SELECT ON notes TO :\"tenant\"",
+            "",
+        )];
+        let told = |sets: &[MigrationSet]| {
+            let sets = std::iter::once(CORE).chain(sets.iter().copied());
+            Sets::new(sets).unwrap().judge().map_err(|misfit| misfit.to_string())
+        };
+        assert_eq!(told(&[RESOURCES, MigrationSet::new("notes", GOOD)]), Ok(()));
+        let twice = told(&[MigrationSet::new("notes", GOOD), MigrationSet::new("ideas", GOOD)]);
+        assert_eq!(twice.unwrap_err(), "the table notes is made by notes and by ideas");
+        for (up, why) in [
+            ("\nCOMMIT", "line 2: a migration has no statement that begins with commit"),
+            ("SELECT * FROM platform.tenants", "line 1: platform.tenants is qualified with a schema"),
+            ("ALTER TABLE users ADD x int", "line 1: users is not of this set"),
+            ("CREATE TABLE ideas ()", "line 1: ideas is not granted to :\"tenant\""),
+        ] {
+            let list = vec![Migration::new("2026-12-01-000001_ideas", up, "")].leak();
+            let refused = told(&[MigrationSet::new("ideas", list)]).unwrap_err();
+            assert_eq!(refused, format!("ideas/2026-12-01-000001_ideas/up.sql, {why}"));
         }
     }
 

@@ -18,6 +18,7 @@ use diesel::{
 
 use super::{
     Listener, MigrateOptions,
+    change::corrections,
     ids::Ids,
     ledger::{FORMAT, Ledger, Step},
     register::{register, under_lock},
@@ -60,7 +61,10 @@ const OLD: MigrationSet = MigrationSet::new(
 const FOUNDATION: &str = "743ad5fae07072ce3d0d914e6ed0c34d2135fd82f291fb87eab7665c7f4e12ed";
 
 /// The last of the three: a tenant of before the ledger that is at this version has the table as it is now.
-const LAST: &str = "20261128000003";
+pub(super) const LAST: &str = "20261128000003";
+
+/// The set that the table is of now.
+pub(super) const SPLIT_OFF: &str = RESOURCES.name();
 
 #[derive(QueryableByName)]
 struct Answer {
@@ -72,6 +76,11 @@ struct Answer {
 struct Lacking {
     #[diesel(sql_type = BigInt)]
     tenants: i64,
+}
+
+/// Whether a text with this digest is what the migration, when it is the first of the old core, was.
+pub(super) fn is_old_foundation(migration: &Migration, digest: &str) -> bool {
+    digest == FOUNDATION && OLD.tenant().first().is_some_and(|old| old.version() == migration.version())
 }
 
 /// What the conversion of a database will do.
@@ -95,7 +104,8 @@ impl Due {
         // A database of now whose ledger was taken back has its tenants as it should.
         let query = diesel::sql_query(
             "SELECT (EXISTS (SELECT FROM tenant_schema_versions) OR EXISTS (SELECT FROM schema_pool)) \
-             AND NOT EXISTS (SELECT FROM tenant_migrations WHERE version = $1 AND up = $2) AS answer",
+             AND NOT EXISTS (SELECT FROM tenant_migrations WHERE version = $1 \
+                             AND replace(up, E'\\r\\n', E'\\n') = replace($2, E'\\r\\n', E'\\n')) AS answer",
         );
         let [first, ..] = CORE.tenant() else { return Ok(None) };
         let query = query.bind::<Text, _>(first.version().to_string()).bind::<Text, _>(first.up());
@@ -132,6 +142,7 @@ impl Due {
             name: step.name().to_owned(),
             format: FORMAT,
             up: step.up().to_owned(),
+            digest: String::new(),
         });
         if let (Some(target), Some(old)) = (&mut ledger.target, &self.old) {
             *target = target.without(old.iter().copied().skip(1)).with(self.id);
@@ -167,7 +178,7 @@ pub(super) async fn convert(
     // A program that the run would refuse converts nothing either.
     let mut after = ledger.clone();
     due.foresee(&mut after);
-    after.compare(sets)?;
+    owner.read(async |tx| corrections(tx, &after, sets).await).await?;
     if due.old.is_none() {
         ledger = register(owner, &Sets::new([OLD])?).await?;
     }

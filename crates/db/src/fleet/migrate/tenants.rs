@@ -1,12 +1,12 @@
 //! Running over the tenants: claiming, batches, and what becomes of those that fail.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use bulkhead_domain::{SchemaName, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
@@ -56,6 +56,12 @@ struct Claimed {
     tenant_id: Uuid,
     #[diesel(sql_type = Text)]
     applied: String,
+}
+
+#[derive(QueryableByName)]
+struct Held {
+    #[diesel(sql_type = Integer)]
+    id: i32,
 }
 
 /// One message of a batch, and the migration that it applies, if it applies one.
@@ -230,6 +236,7 @@ impl Run<'_> {
                 // The client waits as long for the answer to a message as the server lets a statement go on, so no message has more than
                 // one migration of one tenant: a batch may take as long as its tenants need.
                 let messages = self.messages(&attempt.claimed)?;
+                self.hold(tx, &attempt.claimed).await?;
                 if limit == 1 {
                     one_by_one(tx, messages, attempt).await
                 } else {
@@ -270,6 +277,24 @@ impl Run<'_> {
             }
         }
         Ok(busy)
+    }
+
+    /// Keeps what the batch is to run from being corrected or withdrawn before it ends. [`DbError::Outrun`] when it has been.
+    async fn hold(&self, tx: &mut OwnerTx, claimed: &[Claimed]) -> DbResult<()> {
+        let mut digests = BTreeMap::new();
+        for tenant in claimed {
+            let applied = tenant.applied.parse()?;
+            let steps = self.ledger.lacking(&applied);
+            digests.extend(steps.map(|step| (step.id, step.digest.as_str())));
+        }
+        let (ids, texts): (Vec<i32>, Vec<&str>) = digests.into_iter().unzip();
+        let lock = diesel::sql_query(
+            "SELECT m.id FROM fleet_migrations m JOIN unnest($1, $2) AS own (id, digest) USING (id) \
+             WHERE encode(sha256(convert_to(m.up, 'UTF8')), 'hex') = own.digest ORDER BY m.id FOR SHARE OF m",
+        );
+        let lock = lock.bind::<Array<Integer>, _>(&ids).bind::<Array<Text>, _>(texts);
+        let held: Vec<Held> = tx.tx.load(lock).await?;
+        if held.iter().map(|row| row.id).eq(ids) { Ok(()) } else { Err(DbError::Outrun) }
     }
 
     async fn failed(&self, tenant: &Claimed, error: String, done: &mut MigrationReport) -> DbResult<()> {
