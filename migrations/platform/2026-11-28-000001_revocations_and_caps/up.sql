@@ -9,12 +9,6 @@ COMMENT ON COLUMN plans.max_api_keys IS
 UPDATE plans SET max_users = 5000, max_api_keys = 500 WHERE name = 'pro';
 UPDATE plans SET max_users = 100000, max_api_keys = 5000 WHERE name = 'enterprise';
 
-CREATE VIEW gate.plan_limits WITH (security_barrier) AS
-SELECT p.max_users, p.max_api_keys
-FROM platform.tenants t JOIN platform.plans p ON p.name = t.plan
-WHERE t.role_name = current_user;
-GRANT SELECT ON gate.plan_limits TO bulkhead_tenants;
-
 -- A program of before this migration cannot read 'everything' and then trusts no cached credential at all.
 ALTER TABLE revocations
     DROP CONSTRAINT revocations_subject_check,
@@ -66,14 +60,3 @@ $$;
 COMMENT ON FUNCTION revoke IS
     'Takes trust back: of a tenant''s person, key or session, or, with no tenant, of an operator or an operator''s session.';
 GRANT EXECUTE ON FUNCTION revocations_kept, revoke TO bulkhead_platform_rw;
-
-CREATE OR REPLACE FUNCTION gate.revoke(kind text, id uuid) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF kind NOT IN ('user', 'api_key', 'session') THEN
-        RAISE EXCEPTION 'tenants may not revoke a %', kind USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    PERFORM platform.revoke(gate.tenant(), kind, id);
-END
-$$;

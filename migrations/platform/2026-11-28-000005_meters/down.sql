@@ -7,7 +7,5 @@ BEGIN
     END IF;
 END
 $$;
-DROP FUNCTION gate.count_usage;
 DROP TABLE usage_counts;
-DROP VIEW gate.meters;
 DROP TABLE meters;

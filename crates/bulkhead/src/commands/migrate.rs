@@ -146,6 +146,7 @@ pub(crate) async fn migrate_all(
 fn lines(plan: &Plan) -> Vec<String> {
     let mut lines: Vec<String> =
         plan.platform.iter().map(|name| format!("pending   platform  {name}")).collect();
+    lines.extend(plan.repeatables.iter().map(|name| format!("pending   gate  {name}")));
     lines.extend(
         plan.pending
             .iter()
@@ -197,6 +198,7 @@ mod tests {
             |set: &str, name: &str, tenants| Pending { set: set.into(), name: name.into(), tenants };
         let plan = Plan {
             platform: vec!["2026-12-01-000001_plans"],
+            repeatables: vec!["revoke".to_owned()],
             pending: vec![pending("core", "2026-12-03-000001_roles", 6)],
             idle: vec!["invoices"],
             tenants: 6,
@@ -206,6 +208,7 @@ mod tests {
             lines(&plan),
             [
                 "pending   platform  2026-12-01-000001_plans",
+                "pending   gate  revoke",
                 "pending   core  2026-12-03-000001_roles  tenants: 6",
                 "pending   invoices  nothing",
             ]

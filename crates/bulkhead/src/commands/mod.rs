@@ -5,6 +5,7 @@ mod dev;
 mod doctor;
 mod migrate;
 mod operator;
+mod schema;
 mod worker;
 
 use std::process::ExitCode;
@@ -70,6 +71,13 @@ enum Command {
         #[arg(long, required = true)]
         markdown: bool,
     },
+    /// Print the migrations of tenants' schemas, set by set in the order in which a tenant gets them, with their SQL.
+    #[command(hide = true)]
+    Schema {
+        /// As JSON.
+        #[arg(long, required = true)]
+        json: bool,
+    },
     /// Check that a live system is built as it should be.
     Doctor {
         /// Only ask the process on this machine whether it is alive.
@@ -94,7 +102,11 @@ impl Command {
             }
             Self::Migrate { .. } | Self::Doctor { live: false, .. } => &[ProvisionerLogin],
             Self::Operator(_) => &[TenantLogin, PlatformLogin],
-            Self::Doctor { live: true, .. } | Self::Dev | Self::Openapi | Self::Settings { .. } => &[],
+            Self::Doctor { live: true, .. }
+            | Self::Dev
+            | Self::Openapi
+            | Self::Settings { .. }
+            | Self::Schema { .. } => &[],
         }
     }
 }
@@ -131,6 +143,7 @@ fn run_with(command: Command, parts: &Parts) -> Result<()> {
             Ok(out::line(serde_json::to_string_pretty(&document)?)?)
         }
         Command::Settings { .. } => Ok(out::line(bulkhead_config::table(&parts.sections).trim_end())?),
+        Command::Schema { .. } => schema::print(&parts.sets),
         Command::Dev => dev::run(parts),
         Command::Doctor { dev: true, .. } => run_as_set(command, parts, &dev::settings()?),
         command => run_as_set(command, parts, &Settings::from_env(&parts.sections)?),
@@ -173,7 +186,8 @@ fn run_as_set(command: Command, parts: &Parts, settings: &Settings) -> Result<()
                     | Command::Worker { .. }
                     | Command::Dev
                     | Command::Openapi
-                    | Command::Settings { .. } => Ok(()),
+                    | Command::Settings { .. }
+                    | Command::Schema { .. } => Ok(()),
                 }
             })
         }

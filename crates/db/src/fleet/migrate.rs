@@ -17,6 +17,7 @@
 //! | `tenants.rs` | the run over the tenants |
 //! | `plan.rs`, `status.rs` | what a run would do, and whether a program's migrations were run, without changing anything |
 //! | `platform.rs` | the platform's own schemas |
+//! | `repeatable.rs` | the functions and views of gate, whose texts are run again when they change |
 //!
 //! Rejected: a row for each migration of each tenant (ten thousand tenants and sixty migrations are 600,000 rows that a run
 //! with nothing to do would have to join), the names as an array (a value of kilobytes for each tenant), one version for each set (it
@@ -58,6 +59,7 @@ mod ledger;
 mod plan;
 mod platform;
 mod register;
+mod repeatable;
 mod set;
 mod split;
 mod status;

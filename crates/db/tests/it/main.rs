@@ -14,6 +14,7 @@ mod probe;
 mod provision;
 mod purge;
 mod refusals;
+mod repeatable;
 mod schema;
 mod schema_pool;
 mod split;

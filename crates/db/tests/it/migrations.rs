@@ -11,14 +11,17 @@ use anyhow::{Context as _, Result};
 use bulkhead_db::{
     DbError, Owner, PoolOptions,
     fleet::migrate::{
-        CORE, MigrateOptions, Migration, MigrationReport, Progress, Sets, migrate, migrate_platform,
-        migrate_tenants, revert_platform_once,
+        CORE, MigrateOptions, Migration, MigrationReport, Progress, RESOURCES, Sets, migrate,
+        migrate_platform, migrate_tenants, revert_platform_once,
     },
 };
 use bulkhead_domain::PlanName;
 use bulkhead_fixtures::{Cluster, Login, TestDb, TestTenant};
 
-use crate::support::{catalog, release_with};
+use crate::{
+    probe,
+    support::{catalog, release_with},
+};
 
 /// A later release's migration, as one would be written.
 const NOTES: Migration = Migration::new(
@@ -214,16 +217,14 @@ async fn each_tenant_migration_goes_back_to_the_one_before() -> Result<()> {
             "CREATE ROLE {schema}; SET ROLE bulkhead_owner; CREATE SCHEMA {schema}; SET search_path = {schema}"
         ))
         .await?;
-    for directory in directories("tenant")? {
+    for (set, migration) in Sets::new([CORE, RESOURCES, probe::SET])?.migrations() {
         let before = catalog(&db, &[&schema]).await?;
-        let read = |file: &str| -> Result<String> {
-            Ok(fs::read_to_string(directory.join(file))?.replace(":\"tenant\"", &schema))
-        };
-        admin.batch_execute(&read("up.sql")?).await?;
-        assert_ne!(catalog(&db, &[&schema]).await?, before, "{}", directory.display());
-        admin.batch_execute(&read("down.sql")?).await?;
-        assert_eq!(catalog(&db, &[&schema]).await?, before, "{}", directory.display());
-        admin.batch_execute(&read("up.sql")?).await?;
+        let [up, down] = [migration.up(), migration.down()].map(|sql| sql.replace(":\"tenant\"", &schema));
+        admin.batch_execute(&up).await?;
+        assert_ne!(catalog(&db, &[&schema]).await?, before, "{set}/{}", migration.name());
+        admin.batch_execute(&down).await?;
+        assert_eq!(catalog(&db, &[&schema]).await?, before, "{set}/{}", migration.name());
+        admin.batch_execute(&up).await?;
     }
     Ok(())
 }
@@ -244,7 +245,7 @@ async fn a_fresh_tenant_equals_an_upgraded_one() -> Result<()> {
 
 #[tokio::test]
 async fn every_foreign_key_has_an_index() -> Result<()> {
-    let db = TestDb::new().await?;
+    let db = probe::database().await?;
     db.create_tenant("acme", PlanName::FREE).await?;
     // An index serves a key when its first columns are the key's, in any order, and it leaves no row out.
     let bare = "SELECT conrelid::regclass || ' ' || conname FROM pg_constraint k

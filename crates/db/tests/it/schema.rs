@@ -15,12 +15,13 @@ use bulkhead_domain::PlanName;
 use bulkhead_fixtures::TestDb;
 
 /// What is in the database and handled in SQL alone: a table, and its column or `*` for all of it.
-const IN_SQL_ALONE: [(&str, &str); 18] = [
+const IN_SQL_ALONE: [(&str, &str); 19] = [
     ("platform.databases", "*"),
     ("platform.fleet_migrations", "*"),
     ("platform.fleet_target", "*"),
     ("platform.job_kinds", "*"),
     ("platform.migration_runs", "*"),
+    ("platform.repeatables", "*"),
     ("platform.schema_pool", "*"),
     ("platform.tenant_audit_log", "*"),
     ("platform.tenant_migrations", "*"),

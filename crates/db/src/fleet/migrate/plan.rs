@@ -9,6 +9,7 @@ use super::{
     change::{Correction, compare_recorded, corrections},
     ids::Ids,
     ledger::Ledger,
+    repeatable,
     set::{CORE, Migration, PLATFORM_MIGRATIONS, Sets},
     split::Due,
 };
@@ -22,6 +23,9 @@ use crate::engine::{
 pub struct Plan {
     /// The migrations of the platform that would be applied.
     pub platform: Vec<&'static str>,
+    /// The functions and views of gate whose texts would be run, or that would be dropped. Unknown where the platform's migrations
+    /// are pending.
+    pub repeatables: Vec<String>,
     /// The migrations of tenants that are new to the database, or that tenants lack; in the order in which a tenant gets them.
     pub pending: Vec<Pending>,
     /// The sets of this program of which nothing is pending.
@@ -37,7 +41,7 @@ pub struct Plan {
 impl Plan {
     /// Whether there is nothing to do.
     pub const fn is_empty(&self) -> bool {
-        self.platform.is_empty() && self.pending.is_empty() && !self.first
+        self.platform.is_empty() && self.repeatables.is_empty() && self.pending.is_empty() && !self.first
     }
 }
 
@@ -163,7 +167,8 @@ pub async fn plan(owner: &Owner, sets: &Sets) -> DbResult<Plan> {
             }
             let platform = pending_of_platform(tx, &tables).await?;
             let state = State { corrections, ..state(tx, &tables, ledger, split).await? };
-            Ok::<_, DbError>(compare(sets, &state, platform))
+            let repeatables = if platform.is_empty() { repeatable::pending(tx).await? } else { Vec::new() };
+            Ok::<_, DbError>(Plan { repeatables, ..compare(sets, &state, platform) })
         })
         .await
 }

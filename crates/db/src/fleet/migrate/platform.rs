@@ -17,7 +17,7 @@ use diesel_async::{
 };
 use diesel_migrations::MigrationHarness;
 
-use super::{ATTEMPTS, MigrateOptions, Migration, pause, set::PLATFORM_MIGRATIONS};
+use super::{ATTEMPTS, MigrateOptions, Migration, is_fatal, pause, repeatable, set::PLATFORM_MIGRATIONS};
 use crate::engine::{
     error::{DbError, DbResult},
     scope::Owner,
@@ -26,7 +26,8 @@ use crate::engine::{
 /// Names the advisory lock that keeps two runs of the platform's set apart.
 pub(crate) const PLATFORM_LOCK: i64 = 0x6275_6c6b_6d69_6772;
 
-/// Applies what is pending of the platform's set; the names of what was applied.
+/// Applies what is pending of the platform's set, and then runs the texts of functions and views that have changed; the names of the
+/// migrations that were applied.
 pub async fn migrate_platform(owner: &Owner, options: &MigrateOptions) -> DbResult<Vec<String>> {
     let mut applied = Vec::new();
     for attempt in 1.. {
@@ -35,13 +36,29 @@ pub async fn migrate_platform(owner: &Owner, options: &MigrateOptions) -> DbResu
                 applied.extend(names);
                 match outcome {
                     Err(error) if attempt < ATTEMPTS && is_lock_timeout(&error) => pause(attempt).await,
-                    outcome => return outcome.map(|()| applied),
+                    outcome => {
+                        outcome?;
+                        break;
+                    }
                 }
             }
             Err(error) => return Err(error),
         }
     }
+    apply_repeatables(owner, options).await?;
     Ok(applied)
+}
+
+/// A function or a view that is in use is tried again.
+async fn apply_repeatables(owner: &Owner, options: &MigrateOptions) -> DbResult<()> {
+    let owner = owner.with_timeouts(options.timeouts());
+    for attempt in 1..ATTEMPTS {
+        match owner.write(repeatable::apply).await {
+            Err(error) if error.is_transient() && !is_fatal(&error) => pause(attempt).await,
+            outcome => return outcome,
+        }
+    }
+    owner.write(repeatable::apply).await
 }
 
 /// Takes the newest migration of the platform back; its version.
@@ -72,7 +89,8 @@ impl DieselMigration<Pg> for Step {
     }
 
     fn revert(&self, harness: &mut dyn BoxableConnection<Pg>) -> MigrationResult<()> {
-        Ok(harness.batch_execute(self.0.down())?)
+        // In one transaction with what drops the functions and views that may stand on what goes.
+        Ok(harness.batch_execute(&format!("{}{}", repeatable::DROP, self.0.down()))?)
     }
 
     fn metadata(&self) -> &dyn MigrationMetadata {

@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bulkhead_sqlcheck::{Texts, judge_set, tables_of};
 
+use super::repeatable::GATE;
 use crate::engine::error::{DbError, DbResult};
 
 /// One step of a schema.
@@ -168,6 +169,7 @@ pub(super) const PLATFORM_MIGRATIONS: &[Migration] = migrations![
     "2026-11-28-000004_migration_sets",
     "2026-11-28-000005_meters",
     "2026-11-28-000006_migration_runs",
+    "2026-11-28-000007_repeatables",
 ];
 
 /// The migrations of a tenant's schema that every program has.
@@ -247,7 +249,8 @@ impl Sets {
         let each = |(set, migration): (&str, &Migration)| {
             format!("{set}/{}\n{}\n", migration.name(), migration.up())
         };
-        platform.chain(self.migrations()).map(each).collect()
+        let gate = GATE.iter().map(|one| format!("gate/{}\n{}\n", one.name, one.sql));
+        platform.chain(self.migrations()).map(each).chain(gate).collect()
     }
 
     /// Refuses migrations that break the rules for a tenant's schema, and a table that two sets make.
@@ -270,6 +273,11 @@ impl Sets {
         Ok(())
     }
 
+    /// Each of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, MigrationSet> {
+        self.0.iter()
+    }
+
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().map(MigrationSet::name)
@@ -278,6 +286,15 @@ impl Sets {
     /// What they do to a tenant's schema, each with the name of its set, in the order in which a tenant gets them.
     pub fn migrations(&self) -> impl Iterator<Item = (&'static str, &'static Migration)> {
         self.0.iter().flat_map(|set| set.tenant.iter().map(|migration| (set.name, migration)))
+    }
+}
+
+impl<'a> IntoIterator for &'a Sets {
+    type Item = &'a MigrationSet;
+    type IntoIter = std::slice::Iter<'a, MigrationSet>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 
