@@ -41,7 +41,22 @@ impl Extension {
 
     /// Its migrations of tenants' schemas, as [`migrations!`](crate::migrations) lists them.
     pub const fn tenant_migrations(mut self, migrations: &'static [Migration]) -> Self {
-        self.migrations = Some(MigrationSet::new(self.name, migrations));
+        let platform = match self.migrations {
+            Some(set) => set.platform(),
+            None => &[],
+        };
+        self.migrations = Some(MigrationSet::new(self.name, migrations).with_platform(platform));
+        self
+    }
+
+    /// Its migrations of tables across tenants, which lie in a schema of the extension's own, `x_` and its name. A tenant's transaction
+    /// reaches it through functions alone; `crates/sqlcheck/src/platform.rs` has the rules.
+    pub const fn platform_migrations(mut self, migrations: &'static [Migration]) -> Self {
+        let tenant = match self.migrations {
+            Some(set) => set.tenant(),
+            None => &[],
+        };
+        self.migrations = Some(MigrationSet::new(self.name, tenant).with_platform(migrations));
         self
     }
 

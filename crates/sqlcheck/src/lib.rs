@@ -1,6 +1,6 @@
 //! What the SQL of a migration does, as far as its text tells.
 //!
-//! Owns a tokenizer for PostgreSQL's SQL and the rules for migrations of a tenant's schema. A rule looks at tokens and never at
+//! Owns a tokenizer for PostgreSQL's SQL, the rules for migrations of a tenant's schema, and those for tables across tenants. A rule looks at tokens and never at
 //! text, so a word in a comment, in a string or inside another word is none (`committed_at` commits nothing). Is no parser:
 //! what it does not understand it refuses, and says why.
 //!
@@ -9,12 +9,14 @@
 //! Rejected: a list of forbidden words (it takes a column for a command and a comment for SQL), a full parser of PostgreSQL's
 //! grammar (a library in C, for a dozen rules).
 
+mod platform;
 mod relations;
 mod rules;
 mod set;
 mod tokens;
 
 pub use self::{
+    platform::judge_platform_set,
     rules::{Direction, judge, relations_created, tables_created},
     set::{Fault, Texts, judge_set, tables_of},
     tokens::{Statement, Token, Word, statements},

@@ -136,7 +136,7 @@ fn names(statement: &Statement) -> Vec<Complaint> {
     found
 }
 
-fn is_schema(name: &str) -> bool {
+pub(crate) fn is_schema(name: &str) -> bool {
     SCHEMAS.contains(&name) || name.starts_with("x_") || name.starts_with("t_") && name.len() == 28
 }
 

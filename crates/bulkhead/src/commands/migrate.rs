@@ -146,6 +146,7 @@ pub(crate) async fn migrate_all(
 fn lines(plan: &Plan) -> Vec<String> {
     let mut lines: Vec<String> =
         plan.platform.iter().map(|name| format!("pending   platform  {name}")).collect();
+    lines.extend(plan.extensions.iter().map(|name| format!("pending   platform  {name}")));
     lines.extend(plan.repeatables.iter().map(|name| format!("pending   gate  {name}")));
     lines.extend(
         plan.pending

@@ -137,7 +137,7 @@ const CHECKS: &[Check] = &[
         sql: "SELECT nspname || coalesce('.' || relname, '') || ' belongs to ' ||
                    coalesce(relowner, nspowner)::regrole AS offender
             FROM pg_namespace LEFT JOIN pg_class ON relnamespace = pg_namespace.oid AND relkind IN ('r', 'p', 'v', 'm', 'S')
-            WHERE (nspname IN ('platform', 'gate', 'tenant_roles') OR nspname ~ '^t_[0-9a-z]{26}$')
+            WHERE (nspname IN ('platform', 'gate', 'tenant_roles') OR starts_with(nspname, 'x_') OR nspname ~ '^t_[0-9a-z]{26}$')
               AND (nspowner <> to_regrole('bulkhead_owner') OR relowner <> to_regrole('bulkhead_owner'))",
     },
     Check {
@@ -145,15 +145,19 @@ const CHECKS: &[Check] = &[
         level: Level::Broken,
         well: "bulkhead_tenant reaches nothing without becoming a tenant, and a tenant nothing of the platform",
         sql: "SELECT name || ' reaches ' || relnamespace::regnamespace || '.' || relname AS offender
-            FROM pg_class, unnest(ARRAY['bulkhead_tenant', 'bulkhead_tenants']) AS name
-            WHERE relnamespace = 'platform'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+            FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace, unnest(ARRAY['bulkhead_tenant', 'bulkhead_tenants']) AS name
+            WHERE (nspname = 'platform' OR starts_with(nspname, 'x_')) AND relkind IN ('r', 'p', 'v', 'm')
               AND has_table_privilege(name, pg_class.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
             UNION ALL
             SELECT name || ' reaches the schema ' || nspname
             FROM pg_namespace, unnest(ARRAY['bulkhead_tenant', 'bulkhead_tenants']) AS name
             WHERE has_schema_privilege(name, pg_namespace.oid, 'USAGE, CREATE')
               AND (nspname IN ('platform', 'public', 'tenant_roles') OR nspname ~ '^t_[0-9a-z]{26}$'
-                   OR (nspname = 'gate' AND name = 'bulkhead_tenant'))",
+                   OR ((nspname = 'gate' OR starts_with(nspname, 'x_')) AND name = 'bulkhead_tenant'))
+            UNION ALL
+            SELECT name || ' may make something in the schema ' || nspname
+            FROM pg_namespace, unnest(ARRAY['bulkhead_tenant', 'bulkhead_tenants']) AS name
+            WHERE (nspname = 'gate' OR starts_with(nspname, 'x_')) AND has_schema_privilege(name, pg_namespace.oid, 'CREATE')",
     },
     Check {
         name: "tenant roles",
@@ -210,16 +214,20 @@ const CHECKS: &[Check] = &[
     Check {
         name: "gate",
         level: Level::Broken,
-        well: "every function and view of gate is fenced",
+        well: "every function and view of gate and of extensions' schemas is fenced",
         sql: "SELECT p.oid::regprocedure || ' is not SECURITY DEFINER with a pinned path, or not its owner''s' AS offender
-            FROM pg_proc p
-            WHERE pronamespace = 'gate'::regnamespace
+            FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+            WHERE (nspname = 'gate' OR starts_with(nspname, 'x_'))
               AND (NOT prosecdef OR proowner <> to_regrole('bulkhead_owner')
                    OR proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'])
             UNION ALL
             SELECT p.oid::regprocedure || ' may be called by PUBLIC'
-            FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner)))
-            WHERE pronamespace IN ('gate'::regnamespace, 'platform'::regnamespace) AND grantee = 0
+            FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace, aclexplode(coalesce(proacl, acldefault('f', proowner)))
+            WHERE (nspname IN ('gate', 'platform') OR starts_with(nspname, 'x_')) AND grantee = 0
+            UNION ALL
+            SELECT p.oid::regprocedure || ' may be called by tenants'
+            FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+            WHERE starts_with(nspname, 'x_') AND proname = 'forget' AND has_function_privilege('bulkhead_tenants', p.oid, 'EXECUTE')
             UNION ALL
             SELECT c.oid::regclass || ' is not a security_barrier view'
             FROM pg_class c

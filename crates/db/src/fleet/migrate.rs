@@ -148,7 +148,8 @@ pub async fn migrate(
         let already = plan.up_to_date;
         return Ok(MigrationReport { already, elapsed: started.elapsed(), ..MigrationReport::default() });
     }
-    let platform_applied = migrate_platform(owner, options).await?;
+    let mut platform_applied = migrate_platform(owner, options).await?;
+    platform_applied.extend(platform::migrate_extensions(owner, sets, options).await?);
     for name in &platform_applied {
         listener(Progress::Platform(name));
     }

@@ -325,7 +325,27 @@ async fn remove_records(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receip
          WHERE strpos(body, $1) > 0 OR strpos(location, $1) > 0",
     );
     receipt.answers += count(tx.tx.execute(answers.bind::<Text, _>(tenant.to_string())).await?);
+    forget(tx, tenant).await?;
     Ok(Step::Seal)
+}
+
+/// Lets the tables across tenants that extensions have forget the tenant, each through its own function.
+async fn forget(tx: &mut OwnerTx, tenant: TenantId) -> DbResult<()> {
+    #[derive(QueryableByName)]
+    struct Function {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    let query = diesel::sql_query(
+        "SELECT format('%I.forget', nspname) AS name FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace \
+         WHERE starts_with(nspname, 'x_') AND proname = 'forget' AND proargtypes = ARRAY['uuid'::regtype::oid]::oidvector \
+         ORDER BY nspname",
+    );
+    let functions: Vec<Function> = tx.tx.load(query).await?;
+    for Function { name } in functions {
+        tx.tx.batch(&format!("SELECT {name}('{}')", tenant.uuid())).await?;
+    }
+    Ok(())
 }
 
 /// The end: the slug is free, and the receipt says so.

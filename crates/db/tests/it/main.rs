@@ -1,5 +1,6 @@
 //! The crate against real servers.
 
+mod across;
 mod bootstrap;
 mod caps;
 mod change;

@@ -9,6 +9,7 @@ use super::{
     change::{Correction, compare_recorded, corrections},
     ids::Ids,
     ledger::Ledger,
+    platform::schema_of,
     repeatable,
     set::{CORE, Migration, PLATFORM_MIGRATIONS, Sets},
     split::Due,
@@ -23,6 +24,8 @@ use crate::engine::{
 pub struct Plan {
     /// The migrations of the platform that would be applied.
     pub platform: Vec<&'static str>,
+    /// The migrations of tables across tenants of further sets that would be applied, as set and name.
+    pub extensions: Vec<String>,
     /// The functions and views of gate whose texts would be run, or that would be dropped. Unknown where the platform's migrations
     /// are pending.
     pub repeatables: Vec<String>,
@@ -41,7 +44,11 @@ pub struct Plan {
 impl Plan {
     /// Whether there is nothing to do.
     pub const fn is_empty(&self) -> bool {
-        self.platform.is_empty() && self.repeatables.is_empty() && self.pending.is_empty() && !self.first
+        self.platform.is_empty()
+            && self.extensions.is_empty()
+            && self.repeatables.is_empty()
+            && self.pending.is_empty()
+            && !self.first
     }
 }
 
@@ -168,7 +175,8 @@ pub async fn plan(owner: &Owner, sets: &Sets) -> DbResult<Plan> {
             let platform = pending_of_platform(tx, &tables).await?;
             let state = State { corrections, ..state(tx, &tables, ledger, split).await? };
             let repeatables = if platform.is_empty() { repeatable::pending(tx).await? } else { Vec::new() };
-            Ok::<_, DbError>(Plan { repeatables, ..compare(sets, &state, platform) })
+            let extensions = pending_of_extensions(tx, sets).await?;
+            Ok::<_, DbError>(Plan { extensions, repeatables, ..compare(sets, &state, platform) })
         })
         .await
 }
@@ -192,6 +200,26 @@ async fn pending_of_platform(tx: &mut OwnerTx, tables: &Tables) -> DbResult<Vec<
     let is_applied = |version: i64| applied.iter().any(|row| row.version == version.to_string());
     let pending = PLATFORM_MIGRATIONS.iter().filter(|migration| !is_applied(migration.version()));
     Ok(pending.map(Migration::name).collect())
+}
+
+async fn pending_of_extensions(tx: &mut OwnerTx, sets: &Sets) -> DbResult<Vec<String>> {
+    let mut pending = Vec::new();
+    for set in sets.iter().filter(|set| !set.platform().is_empty()) {
+        let schema = schema_of(set);
+        let query = format!(
+            "SELECT relname::text AS table FROM pg_class WHERE relnamespace = to_regnamespace('{schema}')"
+        );
+        let has_record =
+            Tables(tx.tx.load(diesel::sql_query(query)).await?).have("__diesel_schema_migrations");
+        let query = format!("SELECT version::text AS version FROM {schema}.__diesel_schema_migrations");
+        let applied: Vec<Version> =
+            if has_record { tx.tx.load(diesel::sql_query(query)).await? } else { Vec::new() };
+        let is_applied =
+            |one: &&Migration| applied.iter().any(|row| row.version == one.version().to_string());
+        let lacking = set.platform().iter().filter(|one| !is_applied(one));
+        pending.extend(lacking.map(|one| format!("{}/{}", set.name(), one.name())));
+    }
+    Ok(pending)
 }
 
 async fn state(tx: &mut OwnerTx, tables: &Tables, ledger: Ledger, split: Option<Due>) -> DbResult<State> {

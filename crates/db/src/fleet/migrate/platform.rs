@@ -17,7 +17,10 @@ use diesel_async::{
 };
 use diesel_migrations::MigrationHarness;
 
-use super::{ATTEMPTS, MigrateOptions, Migration, is_fatal, pause, repeatable, set::PLATFORM_MIGRATIONS};
+use super::{
+    ATTEMPTS, MigrateOptions, Migration, MigrationSet, Sets, is_fatal, pause, repeatable,
+    set::PLATFORM_MIGRATIONS,
+};
 use crate::engine::{
     error::{DbError, DbResult},
     scope::Owner,
@@ -29,23 +32,51 @@ pub(crate) const PLATFORM_LOCK: i64 = 0x6275_6c6b_6d69_6772;
 /// Applies what is pending of the platform's set, and then runs the texts of functions and views that have changed; the names of the
 /// migrations that were applied.
 pub async fn migrate_platform(owner: &Owner, options: &MigrateOptions) -> DbResult<Vec<String>> {
+    let applied = apply(owner, options, None, PLATFORM_MIGRATIONS).await?;
+    apply_repeatables(owner, options).await?;
+    Ok(applied)
+}
+
+/// The schema of a set's tables across tenants.
+pub(super) fn schema_of(set: &MigrationSet) -> String {
+    format!("x_{}", set.name())
+}
+
+/// Applies what is pending of the tables across tenants that sets have; what was applied, as set and name. Each set has its own record
+/// of what was, in its schema.
+pub(super) async fn migrate_extensions(
+    owner: &Owner,
+    sets: &Sets,
+    options: &MigrateOptions,
+) -> DbResult<Vec<String>> {
+    let mut applied = Vec::new();
+    for set in sets.iter().filter(|set| !set.platform().is_empty()) {
+        let names = apply(owner, options, Some(&schema_of(set)), set.platform()).await?;
+        applied.extend(names.into_iter().map(|name| format!("{}/{name}", set.name())));
+    }
+    Ok(applied)
+}
+
+/// Applies what is pending of a list, in a schema of its own or in the platform's.
+async fn apply(
+    owner: &Owner,
+    options: &MigrateOptions,
+    schema: Option<&str>,
+    list: &'static [Migration],
+) -> DbResult<Vec<String>> {
     let mut applied = Vec::new();
     for attempt in 1.. {
-        match with_harness(owner, options, apply_pending).await {
-            Ok((names, outcome)) => {
-                applied.extend(names);
-                match outcome {
-                    Err(error) if attempt < ATTEMPTS && is_lock_timeout(&error) => pause(attempt).await,
-                    outcome => {
-                        outcome?;
-                        break;
-                    }
-                }
+        let (names, outcome) =
+            with_harness(owner, options, schema, move |harness| apply_pending(harness, list)).await?;
+        applied.extend(names);
+        match outcome {
+            Err(error) if attempt < ATTEMPTS && is_lock_timeout(&error) => pause(attempt).await,
+            outcome => {
+                outcome?;
+                break;
             }
-            Err(error) => return Err(error),
         }
     }
-    apply_repeatables(owner, options).await?;
     Ok(applied)
 }
 
@@ -63,20 +94,21 @@ async fn apply_repeatables(owner: &Owner, options: &MigrateOptions) -> DbResult<
 
 /// Takes the newest migration of the platform back; its version.
 pub async fn revert_platform_once(owner: &Owner) -> DbResult<String> {
-    with_harness(owner, &MigrateOptions::default(), |harness| {
-        let version = harness.revert_last_migration(List).map_err(|error| setup(&*error))?;
+    with_harness(owner, &MigrateOptions::default(), None, |harness| {
+        let version =
+            harness.revert_last_migration(List(PLATFORM_MIGRATIONS)).map_err(|error| setup(&*error))?;
         Ok(version.to_string())
     })
     .await?
 }
 
-/// The platform's list, for the harness.
-struct List;
+/// A list, for the harness.
+struct List(&'static [Migration]);
 
 impl MigrationSource<Pg> for List {
     fn migrations(&self) -> MigrationResult<Vec<Box<dyn DieselMigration<Pg>>>> {
         let step = |migration: &Migration| -> Box<dyn DieselMigration<Pg>> { Box::new(Step(*migration)) };
-        Ok(PLATFORM_MIGRATIONS.iter().map(step).collect())
+        Ok(self.0.iter().map(step).collect())
     }
 }
 
@@ -89,7 +121,8 @@ impl DieselMigration<Pg> for Step {
     }
 
     fn revert(&self, harness: &mut dyn BoxableConnection<Pg>) -> MigrationResult<()> {
-        // In one transaction with what drops the functions and views that may stand on what goes.
+        // In one transaction with what drops the functions and views that may stand on what goes. Only the platform's own list is
+        // ever reverted.
         Ok(harness.batch_execute(&format!("{}{}", repeatable::DROP, self.0.down()))?)
     }
 
@@ -124,6 +157,7 @@ type Harness = AsyncConnectionWrapper<AsyncPgConnection>;
 async fn with_harness<T: Send + 'static>(
     owner: &Owner,
     options: &MigrateOptions,
+    schema: Option<&str>,
     work: impl FnOnce(&mut Harness) -> T + Send + 'static,
 ) -> DbResult<T> {
     let mut pg = owner.session().await?;
@@ -133,15 +167,21 @@ async fn with_harness<T: Send + 'static>(
         options.lock_ms
     );
     pg.batch_execute(&lock).await?;
+    if let Some(schema) = schema {
+        pg.batch_execute(&format!(
+            "CREATE SCHEMA IF NOT EXISTS {schema}; GRANT USAGE ON SCHEMA {schema} TO bulkhead_tenants; SET search_path = {schema}"
+        ))
+        .await?;
+    }
     tokio::task::spawn_blocking(move || work(&mut Harness::from(pg)))
         .await
         .map_err(|panicked| DbError::Setup(panicked.to_string()))
 }
 
 /// What was applied, and whether that was everything.
-fn apply_pending(harness: &mut Harness) -> (Vec<String>, DbResult<()>) {
+fn apply_pending(harness: &mut Harness, list: &'static [Migration]) -> (Vec<String>, DbResult<()>) {
     let mut applied = Vec::new();
-    let outcome = MigrationHarness::<Pg>::pending_migrations(harness, List).and_then(|pending| {
+    let outcome = MigrationHarness::<Pg>::pending_migrations(harness, List(list)).and_then(|pending| {
         for migration in pending {
             harness.run_migration(&migration)?;
             applied.push(migration.name().to_string());

@@ -11,7 +11,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bulkhead_sqlcheck::{Texts, judge_set, tables_of};
+use bulkhead_sqlcheck::{Texts, judge_platform_set, judge_set, tables_of};
 
 use super::repeatable::GATE;
 use crate::engine::error::{DbError, DbResult};
@@ -186,6 +186,7 @@ pub const CORE: MigrationSet = MigrationSet::new(
 pub struct MigrationSet {
     name: &'static str,
     tenant: &'static [Migration],
+    platform: &'static [Migration],
 }
 
 impl MigrationSet {
@@ -201,12 +202,30 @@ impl MigrationSet {
             "a set's name is of a-z, 0-9 and _, and 31 bytes at most"
         );
         check(tenant);
-        Self { name, tenant }
+        Self { name, tenant, platform: &[] }
     }
 
     /// Its name.
     pub const fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The same set with tables across tenants, which lie in a schema of their own, `x_` and the name of the set. Names without a
+    /// schema are of that one. A tenant's transaction reaches it through functions alone.
+    ///
+    /// # Panics
+    ///
+    /// When the list does not ascend; in a constant this is an error of the compiler.
+    #[must_use]
+    pub const fn with_platform(mut self, platform: &'static [Migration]) -> Self {
+        check(platform);
+        self.platform = platform;
+        self
+    }
+
+    /// What it does to its schema of the platform, from the oldest to the newest.
+    pub const fn platform(&self) -> &'static [Migration] {
+        self.platform
     }
 
     /// What it does to a tenant's schema, from the oldest to the newest.
@@ -249,8 +268,9 @@ impl Sets {
         let each = |(set, migration): (&str, &Migration)| {
             format!("{set}/{}\n{}\n", migration.name(), migration.up())
         };
+        let own = self.0.iter().flat_map(|set| set.platform.iter().map(|one| (set.name, one)));
         let gate = GATE.iter().map(|one| format!("gate/{}\n{}\n", one.name, one.sql));
-        platform.chain(self.migrations()).map(each).chain(gate).collect()
+        platform.chain(self.migrations()).map(each).chain(own.map(each)).chain(gate).collect()
     }
 
     /// Refuses migrations that break the rules for a tenant's schema, and a table that two sets make.
@@ -262,6 +282,10 @@ impl Sets {
                 set.tenant.iter().map(texts)
             };
             if let Some(fault) = judge_set(texts()).first() {
+                return Err(Misfit(format!("{}/{fault}", set.name)));
+            }
+            let platform = |one: &'static Migration| Texts { name: one.name, up: one.up, down: one.down };
+            if let Some(fault) = judge_platform_set(set.name, set.platform.iter().map(platform)).first() {
                 return Err(Misfit(format!("{}/{fault}", set.name)));
             }
             for table in tables_of(texts()) {
