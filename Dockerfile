@@ -16,10 +16,12 @@ COPY crates/cli/Cargo.toml crates/cli/
 COPY crates/config/Cargo.toml crates/config/
 COPY crates/db/Cargo.toml crates/db/
 COPY crates/domain/Cargo.toml crates/domain/
+COPY crates/faulty/Cargo.toml crates/faulty/
 COPY crates/fixtures/Cargo.toml crates/fixtures/
 COPY crates/jobs/Cargo.toml crates/jobs/
 COPY crates/limits/Cargo.toml crates/limits/
 COPY crates/link/Cargo.toml crates/link/
+COPY crates/resources/Cargo.toml crates/resources/
 COPY crates/servers/Cargo.toml crates/servers/
 COPY crates/sqlcheck/Cargo.toml crates/sqlcheck/
 COPY crates/telemetry/Cargo.toml crates/telemetry/

@@ -12,6 +12,7 @@ mod http;
 pub mod routes;
 
 pub use http::{
+    about::About,
     answer::Answer,
     call::{OperatorCall, TenantCall, Written},
     error::{ApiError, FieldError, ProblemDef},
@@ -21,9 +22,12 @@ pub use http::{
     },
     openapi,
     operation::{Access, Catalog, CatalogError, Group, Operation, Weight},
+    progress::OperationResponse,
     server::{ServeError, ServerOptions, block_on, probes, serve},
     state::{ApiOptions, AppState, Shared},
+    validation::{Fields, taken, unknown_reference},
 };
+pub use utoipa;
 
 /// What the expansion of [`operations!`] names.
 #[doc(hidden)]

@@ -21,16 +21,17 @@ use bulkhead_db::{
         provision::{provision_tenant, schema_pool::build_ahead},
     },
     platform::tenants::{self, NewTenant},
-    tenant::{
-        api_keys::{self, NewApiKey},
-        resources::{self, NewResource},
-    },
+    tenant::api_keys::{self, NewApiKey},
 };
 use bulkhead_domain::{
-    ApiKeyId, Clock as _, Evidence, JobId, PlanName, Proven, ResourceId, RoleName, SchemaName, Slug,
-    SystemClock, TenantId, UserId,
+    ApiKeyId, Clock as _, Evidence, JobId, PlanName, Proven, RoleName, SchemaName, Slug, SystemClock,
+    TenantId, UserId,
 };
 use bulkhead_fixtures::{Cluster, TestDb, TestRedis};
+use bulkhead_resources::{
+    ResourceId,
+    store::{self, Resource},
+};
 use bulkhead_servers::{Binaries, Scratch};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -448,7 +449,16 @@ impl Builder {
         let key_id = ApiKeyId::mint(at);
         let (key, mac) = api_key::issue(&self.keyring, "test", id, key_id)?;
         let resource = ResourceId::mint(at);
-        let data = JsonText::of(&json!({ "pages": 12 }))?;
+        let row = Resource {
+            id: resource,
+            name: "A resource".to_owned(),
+            kind: "document".to_owned(),
+            data: JsonText::of(&json!({ "pages": 12 }))?,
+            owner: "bench".to_owned(),
+            version: 1,
+            created_at: at,
+            updated_at: at,
+        };
         let furnish = async |tx: &mut _| {
             let new = NewApiKey {
                 id: key_id,
@@ -461,8 +471,7 @@ impl Builder {
                 expires_at: None,
             };
             api_keys::insert(tx, &new).await?;
-            let (name, kind, owner) = ("A resource", "document", "bench");
-            resources::insert(tx, &NewResource { id: resource, name, kind, data: &data, owner, at }).await
+            store::insert(tx, &row).await
         };
         Box::pin(self.db.write::<_, DbError>(Proven::on(Evidence::Fixture, id), furnish)).await?;
         Ok(Tenant {

@@ -1,33 +1,61 @@
 //! An application: the core and its extensions, put together once.
 //!
-//! Owns what all commands of one program share: migrations, permissions, meters, operations, jobs, settings and metrics of the
-//! core and of every extension. Refuses an application whose parts cannot stand beside each other, with one line that names
-//! both: two routes, meters, permissions, jobs, settings or metrics of one name, and a permission that is needed and declared
-//! nowhere; also two tables of one name, and a migration that breaks the rules for a tenant's schema, by its file and line.
+//! Owns what all commands of one program share: migrations, permissions, meters, operations, jobs, settings, metrics and probes
+//! of the core and of every extension. Refuses an application whose parts cannot stand beside each other, with one line that
+//! names both: two routes, operations, tables, id prefixes, meters, permissions, jobs, settings, metrics, probes or problems of
+//! one name, names that are the core's, and a permission that is needed and declared nowhere; also a migration that breaks the
+//! rules for a tenant's schema, by its file and line. Nothing is opened or asked for it, so it is found by a test of a few
+//! milliseconds ([`App::check`]) as well as by each command.
 
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Result;
-use bulkhead_api::{Catalog, routes};
-use bulkhead_config::Sections;
-use bulkhead_db::fleet::migrate::{CORE, RESOURCES, Sets};
+use bulkhead_api::{About, Catalog, routes};
+use bulkhead_config::{Extensions, Sections};
+use bulkhead_db::fleet::migrate::{CORE, Sets};
 use bulkhead_domain::{AccessRegistry, access::PermissionList, metering::MeterRegistry};
-use bulkhead_telemetry::{Metrics, metrics::own::Own};
+use bulkhead_telemetry::{Metrics, health::probes::Probes, metrics::own::Own};
 use bulkhead_worker::{Jobs, Registry};
 
-use crate::{Extension, commands};
+use crate::{Extension, commands, demo::Seed, health, names};
 
 /// An application that is built on Bulkhead.
+#[derive(Debug, Default)]
 #[must_use]
-#[derive(Default)]
 pub struct App {
+    about: About,
     extensions: Vec<Extension>,
 }
 
 impl App {
-    /// The core alone.
-    pub const fn new() -> Self {
-        Self { extensions: Vec::new() }
+    /// The core alone, under the name of Bulkhead.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The program's name, for machines: what `GET /` and `--version` say. `bulkhead` by default.
+    pub fn name(mut self, name: &'static str) -> Self {
+        self.about.name = name;
+        self
+    }
+
+    /// The API's name, for people: the title of its documentation.
+    pub fn title(mut self, title: &'static str) -> Self {
+        self.about.title = title;
+        self
+    }
+
+    /// The program's version: `env!("CARGO_PKG_VERSION")`. `GET /`, `--version` and the documentation show it; by default it is the
+    /// library's.
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.about.version = version;
+        self
+    }
+
+    /// The picture above the API's reference (`/redoc`): an SVG text, as `include_str!` reads one.
+    pub fn logo(mut self, svg: &'static str) -> Self {
+        self.about.logo = Some(svg);
+        self
     }
 
     /// Adds an extension. A tenant gets the migrations of extensions in the order in which they were added.
@@ -38,39 +66,63 @@ impl App {
 
     /// Parses the command line and runs the command. What goes wrong is one line on standard error.
     pub fn run(self) -> ExitCode {
-        commands::run(|| self.assemble())
+        commands::run(self.about, || self.assemble())
     }
 
-    fn assemble(self) -> Result<Parts> {
-        let extensions = self.extensions;
-        let permissions: Vec<PermissionList> =
-            extensions.iter().map(|extension| extension.permissions).collect();
-        let access = AccessRegistry::assemble(&permissions)?;
+    /// What every command refuses before it does anything, without a server and without settings: parts that cannot stand
+    /// beside each other. The error is the line that the commands print.
+    pub fn check(self) -> Result<(), String> {
+        self.assemble().map(drop).map_err(|error| format!("{error:#}"))
+    }
+
+    fn assemble(mut self) -> Result<Parts> {
+        let extensions = &self.extensions;
+        names::judge_extensions(extensions)?;
+        let permissions = |extension: &Extension| PermissionList {
+            owner: extension.name,
+            tenants: extension.permissions,
+            operators: &[],
+        };
+        let access = AccessRegistry::assemble(&extensions.iter().map(permissions).collect::<Vec<_>>())?;
         let meters =
             MeterRegistry::new(extensions.iter().map(|extension| (extension.name, extension.meters)))?;
-        let sets = Sets::new(
-            [CORE, RESOURCES]
-                .into_iter()
-                .chain(extensions.iter().filter_map(|extension| extension.migrations)),
-        )?;
+        let sets = extensions.iter().filter_map(|extension| extension.migrations);
+        let sets = Sets::new(std::iter::once(CORE).chain(sets))?;
         sets.judge()?;
         let sections = extensions.iter().flat_map(|extension| extension.settings.iter().copied());
         let sections = Sections::new(sections.collect())?;
-        let metrics: Vec<Own> = extensions.iter().filter_map(|extension| extension.metrics.clone()).collect();
-        // Registered once to be judged; each command counts into metrics of its own.
+        let metrics: Vec<Own> =
+            extensions.iter().map(|extension| Own::new(extension.name, &extension.metrics)).collect();
+        // Metrics and probes are made once to be judged; each command has its own.
         Metrics::with(&metrics)?;
-        let jobs =
-            std::iter::once(Jobs::core()).chain(extensions.iter().map(|extension| extension.jobs.clone()));
-        let jobs = Registry::new(jobs)?;
-        let groups = extensions.into_iter().flat_map(|extension| extension.operations);
-        let groups = routes::core().into_iter().chain(groups).collect();
-        let catalog = Arc::new(Catalog::assemble(groups, &access)?);
-        Ok(Parts { access: Arc::new(access), meters, sets, sections, metrics, jobs, catalog })
+        health::probes(extensions, &Extensions::default())?;
+        let jobs = extensions.iter().map(|extension| extension.jobs.clone());
+        let jobs = Registry::new(std::iter::once(Jobs::core()).chain(jobs))?;
+        let mut groups = routes::core();
+        for extension in &mut self.extensions {
+            let (name, about) = (extension.name, extension.about);
+            groups.extend(extension.operations.drain(..).map(|group| group.of(name, about)));
+        }
+        let catalog = Catalog::assemble(groups, &access)?.with_about(self.about);
+        names::judge_paths(&catalog)?;
+        Ok(Parts {
+            about: self.about,
+            access: Arc::new(access),
+            meters,
+            sets,
+            sections,
+            metrics,
+            jobs,
+            catalog: Arc::new(catalog),
+            extensions: self.extensions,
+        })
     }
 }
 
 /// What an application is made of, found to go together.
 pub(crate) struct Parts {
+    /// What it says of itself.
+    pub(crate) about: About,
     /// The permissions, and the roles that hold them.
     pub(crate) access: Arc<AccessRegistry>,
     /// What is counted.
@@ -84,6 +136,7 @@ pub(crate) struct Parts {
     pub(crate) jobs: Registry,
     /// What is served.
     pub(crate) catalog: Arc<Catalog>,
+    extensions: Vec<Extension>,
 }
 
 impl Parts {
@@ -91,84 +144,27 @@ impl Parts {
     pub(crate) fn metrics(&self) -> Result<Metrics> {
         Ok(Metrics::with(&self.metrics)?)
     }
+
+    /// The probes of a process with these settings.
+    pub(crate) fn probes(&self, settings: &Extensions) -> Result<Probes> {
+        Ok(health::probes(&self.extensions, settings)?)
+    }
+
+    /// The path of something of an extension that can be listed, if there is one.
+    pub(crate) fn list(&self) -> Option<&str> {
+        let owned: Vec<&str> = self.catalog.paths_of_extensions().map(|(path, _)| path).collect();
+        let mut operations = self.catalog.operations();
+        let found = operations.find(|(path, method, _)| {
+            method.as_str() == "GET" && !path.contains('{') && owned.contains(path)
+        });
+        found.map(|(path, ..)| path)
+    }
+
+    /// What the extensions put into demo tenants.
+    pub(crate) fn demo(&self) -> impl Iterator<Item = &Seed> {
+        self.extensions.iter().filter_map(|extension| extension.demo.as_ref())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use bulkhead_api::{__private::utoipa, Access, Answer, ApiError, Group, operations};
-    use bulkhead_db::fleet::migrate::Migration;
-    use bulkhead_domain::{
-        access::{BuiltIn, Permission, PermissionDef},
-        metering::{MeterDef, MeterKind, MeterName},
-    };
-
-    use super::*;
-
-    const READ: Permission = Permission::new("read:invoices");
-    const PERMISSIONS: &[PermissionDef] =
-        &[PermissionDef { permission: READ, held_by: &[BuiltIn::Owner, BuiltIn::Admin] }];
-    const METERS: &[MeterDef] =
-        &[MeterDef::new(MeterName::new("invoices_sent"), "invoice", MeterKind::Count)];
-    const MIGRATIONS: &[Migration] = &[Migration::new("2026-12-01-000001_invoices", "", "")];
-
-    operations! {
-        list_invoices => Access::Tenant(READ), [];
-    }
-
-    #[utoipa::path(get, path = "/v1/invoices", responses((status = 204, description = "None.")))]
-    async fn list_invoices() -> Result<Answer, ApiError> {
-        Ok(Answer::no_content())
-    }
-
-    fn served() -> Group {
-        group()
-    }
-
-    fn refusal(extensions: impl IntoIterator<Item = Extension>) -> String {
-        let app = extensions.into_iter().fold(App::new(), App::extension);
-        app.assemble().err().map(|error| format!("{error:#}")).unwrap_or_default()
-    }
-
-    #[test]
-    fn the_core_stands_alone() {
-        assert_eq!(refusal([]), "");
-    }
-
-    #[test]
-    fn an_extension_is_put_beside_the_core() {
-        let invoices = || {
-            Extension::new("invoices")
-                .tenant_migrations(MIGRATIONS)
-                .permissions(PERMISSIONS)
-                .meters(METERS)
-                .operations(served())
-        };
-        let parts = App::new().extension(invoices()).assemble().unwrap();
-        assert_eq!(parts.sets.names().collect::<Vec<_>>(), ["core", "resources", "invoices"]);
-        assert!(parts.meters.find("invoices_sent").is_some());
-        assert!(parts.catalog.operations().any(|(path, ..)| path == "/v1/invoices"));
-    }
-
-    #[test]
-    fn what_two_extensions_share_is_refused_in_one_line_that_names_both() {
-        let [first, second] = [Extension::new("invoices"), Extension::new("billing")];
-        assert_eq!(
-            refusal([first.permissions(PERMISSIONS), second.permissions(PERMISSIONS)]),
-            "the permission read:invoices is declared by invoices and by billing"
-        );
-        let [first, second] = [Extension::new("invoices"), Extension::new("billing")];
-        assert_eq!(
-            refusal([first.meters(METERS), second.meters(METERS)]),
-            "the meter invoices_sent is declared by invoices and by billing"
-        );
-        let both = || Extension::new("invoices").permissions(PERMISSIONS).operations(served());
-        let twice = refusal([both(), Extension::new("billing").operations(served())]);
-        assert_eq!(twice, "GET /v1/invoices is served by list_invoices and by list_invoices");
-    }
-
-    #[test]
-    fn a_permission_that_is_needed_and_declared_nowhere_is_refused() {
-        let refused = refusal([Extension::new("invoices").operations(served())]);
-        assert!(refused.contains("list_invoices") && refused.contains("read:invoices"), "{refused}");
-    }
-}
+mod tests;

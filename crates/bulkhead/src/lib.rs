@@ -1,30 +1,80 @@
-//! The backend of a multi-tenant service, as a library.
+#![doc = include_str!("../README.md")]
 //!
-//! An application is an [`App`] with its extensions, and one line of `main`:
+//! # What is in this crate
 //!
-//! ```no_run
-//! fn main() -> std::process::ExitCode {
-//!     bulkhead::App::new().run()
-//! }
-//! ```
-//!
-//! It has every command (`api`, `worker`, `migrate`, `dev`, `operator`, `doctor`, `openapi`), with what its extensions bring
-//! in each of them. Owns the command line, and how settings become what the other crates work with. Refuses to know what a
-//! route, a job or a table does.
+//! Owns the command line, how settings become what the other crates work with, and the surface that extensions are built on:
+//! everything that an extension needs has its name here, and an extension depends on nothing else of Bulkhead. Refuses to know
+//! what a route, a job or a table does. Refuses to hand out what reaches beyond one tenant: connections, transactions on the
+//! platform's tables or of the owner of schemas, and ways to say that something is proven.
 
 mod app;
 mod commands;
+mod demo;
 mod extension;
+mod health;
+mod ids;
+mod names;
 mod out;
 mod stop;
 mod wiring;
 
 pub use app::App;
-#[doc(inline)]
-pub use bulkhead_api::operations;
-#[doc(inline)]
-pub use bulkhead_db::migrations;
+pub use demo::Demo;
 pub use extension::Extension;
+pub use health::HealthCall;
+
+/// What goes wrong with a request, as its client is told.
+#[doc(inline)]
+pub use bulkhead_api::ApiError as Error;
+#[doc(inline)]
+pub use bulkhead_api::{
+    Access, Answer, FieldError, Fields, Group, Id, IdempotencyKeyHeader, IfMatch, IfMatchHeader, Json,
+    OperationResponse, PageQuery, PageResponse, ProblemDef, Query, RequestBody, TenantCall, Weight, Written,
+    object, operations, optional_time, page_limit, page_request, present, taken, unknown_reference, utoipa,
+};
+#[doc(inline)]
+pub use bulkhead_config::{Password, section::Settings, settings, value};
+#[doc(inline)]
+pub use bulkhead_db::{
+    DbError, DbResult, JsonText, PAGE_BYTES, Page, PageRequest, TenantTx, WithinPage,
+    fleet::migrate::Migration, migrations, within_page,
+};
+#[doc(inline)]
+pub use bulkhead_domain::{
+    Email, IdError, JobId, JsonContent, Role, TenantId, Text, TextError, UserId,
+    access::{BuiltIn, Permission, PermissionDef},
+    metering::{MeterDef, MeterKind, MeterName, Quantity, QuantityError},
+    meters, permissions,
+};
+#[doc(inline)]
+pub use bulkhead_jobs::{Job, TenantJob};
+#[doc(inline)]
+pub use bulkhead_telemetry::metrics::own::{Collects, Counter, Gauge, Histogram};
+#[doc(inline)]
+pub use bulkhead_worker::{Every, Finished, JobCall, JobError, TenantJobHandler};
+
+/// The result of a handler, and of what it calls on its way to an answer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What nearly every file of an extension needs, for `use bulkhead::prelude::*`.
+pub mod prelude {
+    pub use crate::{
+        Access, Answer, DbError, DbResult, Error, Every, Extension, Fields, Finished, Id,
+        IdempotencyKeyHeader, IfMatch, IfMatchHeader, Job, JobCall, JobError, JobId, Json, JsonContent,
+        JsonText, Migration, OperationResponse, Page, PageQuery, PageRequest, PageResponse, ProblemDef,
+        Quantity, Query, RequestBody, Result, TenantCall, TenantJob, TenantJobHandler, TenantTx, Text,
+        Written, id, meters, migrations, operations, page_limit, page_request, permissions, present,
+        settings, taken, unknown_reference, utoipa,
+        utoipa::{IntoParams, ToSchema},
+        within_page,
+    };
+}
+
+/// What the expansions of this crate's macros name.
+#[doc(hidden)]
+pub mod __private {
+    pub use bulkhead_domain::{id::__private::Uuid, ids};
+}
 
 /// For every application: it has to perform like the one that was measured.
 #[global_allocator]

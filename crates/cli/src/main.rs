@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    bulkhead::App::new().run()
+    bulkhead::App::new().extension(bulkhead_resources::extension()).run()
 }

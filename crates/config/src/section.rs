@@ -101,8 +101,14 @@ impl Spec {
         match text.len() {
             0 => Err("empty; unset it, or give it a value".to_owned()),
             length if length > LONGEST_VALUE => Err(format!("longer than {LONGEST_VALUE} bytes")),
-            _ => (self.check)(text),
+            _ => (self.check)(text).map_err(|reason| self.told(reason)),
         }
+    }
+
+    /// What is told of a value that code of the extension refuses. Its reason may quote the value, so a secret's is not
+    /// told; what the setting has to be is.
+    fn told(&self, reason: impl fmt::Display) -> String {
+        if self.secret { format!("refused. It has to be: {}", self.help.trim()) } else { reason.to_string() }
     }
 
     /// The setting as clap knows those of the core.
@@ -266,8 +272,11 @@ impl Sections {
             let values = Values { owner: section.owner, specs: section.specs, matches };
             let missing = values.missing();
             if missing.is_empty() {
-                let reason = |reason| ConfigError::Section { owner: section.owner, reason };
-                read.insert((section.type_id)(), (section.read)(&values).map_err(reason)?);
+                let refused = |reason: String| ConfigError::Section {
+                    owner: section.owner,
+                    reason: values.without_secrets(reason),
+                };
+                read.insert((section.type_id)(), (section.read)(&values).map_err(refused)?);
             }
             extensions.missing.extend(missing);
         }
@@ -346,7 +355,18 @@ impl Values<'_> {
         let spec = self.specs.iter().find(|spec| spec.variable == variable);
         let spec = spec.ok_or_else(|| format!("{} does not declare {variable}", self.owner))?;
         let parsed = self.text(spec).map(parse).transpose();
-        parsed.map_err(|error| format!("{variable}: {error}"))
+        parsed.map_err(|error| format!("{variable}: {}", spec.told(error)))
+    }
+
+    /// The reason for which an extension refuses its settings, unless it quotes the value of a secret.
+    fn without_secrets(&self, reason: String) -> String {
+        let mut secrets = self.specs.iter().filter(|spec| spec.secret);
+        match secrets.find(|spec| self.text(spec).is_some_and(|value| reason.contains(value))) {
+            Some(spec) => {
+                format!("refused, for a reason that is not shown because it quotes {}", spec.variable)
+            }
+            None => reason,
+        }
     }
 
     fn text(&self, spec: &Spec) -> Option<&str> {

@@ -26,7 +26,7 @@ pub use engine::{
     connect::{Connector, Timeouts, Tls},
     error::{DbError, DbResult},
     json::JsonText,
-    page::{PAGE_BYTES, Page, PageRequest},
+    page::{PAGE_BYTES, Page, PageRequest, WithinPage, within_page},
     pool::{Pool, PoolOptions, Shares},
     scope::{Authority, CredentialTx, Db, Owner, OwnerTx, PlatformTx, TenantTx},
 };

@@ -5,11 +5,10 @@
 //! `ten_01h455vb4pex5vsknk084sn02q`: a user id pasted where a resource id belongs is refused before any query. Each id
 //! has exactly one spelling.
 
-use std::{fmt, str::FromStr, sync::LazyLock};
+use std::{fmt, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
 use data_encoding::{Encoding, Specification};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// Crockford's base32 alphabet in lower case: no `i`, `l`, `o`, `u`, and the order of the text is the order of the bytes.
@@ -29,11 +28,33 @@ pub struct IdError {
 }
 
 /// Parses `text` as `prefix` followed by the base32 of a UUID.
-fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
+#[doc(hidden)]
+pub fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
     let refused = IdError { expected: prefix };
     let body = text.strip_prefix(prefix).ok_or(refused)?;
     let bytes = BASE32.decode(body.as_bytes()).map_err(|_bad_digit| refused)?;
     Uuid::from_slice(&bytes).map_err(|_bad_length| refused)
+}
+
+/// Writes an id as its prefix and its base32.
+#[doc(hidden)]
+pub fn write(prefix: &'static str, uuid: Uuid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{prefix}{}", BASE32.encode_display(uuid.as_bytes()))
+}
+
+/// The prefix that `text` is. It panics, in a constant while it is compiled, unless `text` is two to five lower-case letters and
+/// an underscore.
+#[doc(hidden)]
+pub const fn prefix(text: &'static str) -> &'static str {
+    let mut rest = text.as_bytes();
+    assert!(rest.len() >= 3 && rest.len() <= 6, "an id's prefix is two to five letters and an underscore");
+    while let [first, after @ ..] = rest {
+        let is_last = after.is_empty();
+        let fits = if is_last { *first == b'_' } else { first.is_ascii_lowercase() };
+        assert!(fits, "an id's prefix is lower-case letters and an underscore");
+        rest = after;
+    }
+    text
 }
 
 /// A UUIDv7 for something that comes to be at `at`: what every id of the product is minted by.
@@ -42,88 +63,113 @@ pub fn mint(at: DateTime<Utc>) -> Uuid {
     Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.timestamp_subsec_nanos()))
 }
 
+/// Declares types of ids: the name of each, and the prefix that it is written with.
+///
+/// ```
+/// bulkhead_domain::ids! {
+///     /// A bill to a customer.
+///     pub InvoiceId = "inv_";
+/// }
+/// let id = InvoiceId::mint(chrono::DateTime::UNIX_EPOCH);
+/// assert_eq!(id.to_string().parse(), Ok(id));
+/// assert!(id.to_string().starts_with("inv_"));
+/// ```
+#[macro_export]
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
-        $(#[$doc])*
+    ($($(#[$meta:meta])* $vis:vis $name:ident = $prefix:literal;)*) => {$(
+        $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Uuid);
+        $vis struct $name($crate::id::__private::Uuid);
 
         impl $name {
             /// What every id of this type begins with.
-            pub const PREFIX: &'static str = $prefix;
+            pub const PREFIX: &'static str = $crate::id::prefix($prefix);
 
             /// A new id for something created at `at`.
-            pub fn mint(at: DateTime<Utc>) -> Self {
-                Self(mint(at))
+            pub fn mint(at: $crate::id::__private::DateTime<$crate::id::__private::Utc>) -> Self {
+                Self($crate::id::mint(at))
             }
 
             /// The id as the database keeps it.
-            pub const fn uuid(self) -> Uuid {
+            pub const fn uuid(self) -> $crate::id::__private::Uuid {
                 self.0
             }
 
             /// Wraps a value read from the database.
-            pub const fn from_uuid(uuid: Uuid) -> Self {
+            pub const fn from_uuid(uuid: $crate::id::__private::Uuid) -> Self {
                 Self(uuid)
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}{}", $prefix, BASE32.encode_display(self.0.as_bytes()))
+        impl ::core::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                $crate::id::write($prefix, self.0, f)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
+        impl ::core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Display::fmt(self, f)
             }
         }
 
-        impl From<Uuid> for $name {
-            fn from(uuid: Uuid) -> Self {
+        impl ::core::convert::From<$crate::id::__private::Uuid> for $name {
+            fn from(uuid: $crate::id::__private::Uuid) -> Self {
                 Self(uuid)
             }
         }
 
-        impl FromStr for $name {
-            type Err = IdError;
+        impl ::core::str::FromStr for $name {
+            type Err = $crate::IdError;
 
-            fn from_str(text: &str) -> Result<Self, IdError> {
-                parse($prefix, text).map(Self)
+            fn from_str(text: &str) -> ::core::result::Result<Self, $crate::IdError> {
+                $crate::id::parse($prefix, text).map(Self)
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl $crate::id::__private::Serialize for $name {
+            fn serialize<S: $crate::id::__private::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::core::result::Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+        impl<'de> $crate::id::__private::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::id::__private::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::core::result::Result<Self, D::Error> {
+                let text = <::std::borrow::Cow<'de, str> as $crate::id::__private::Deserialize>::deserialize(
+                    deserializer,
+                )?;
+                text.parse().map_err($crate::id::__private::Error::custom)
             }
         }
     )*};
 }
 
+/// What the expansion of [`ids!`](crate::ids) names.
+#[doc(hidden)]
+pub mod __private {
+    pub use chrono::{DateTime, Utc};
+    pub use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    pub use uuid::Uuid;
+}
+
 ids! {
     /// A customer of the platform; owns one database schema.
-    TenantId = "ten_";
+    pub TenantId = "ten_";
     /// A person of a tenant.
-    UserId = "usr_";
+    pub UserId = "usr_";
     /// A program's credential.
-    ApiKeyId = "key_";
+    pub ApiKeyId = "key_";
     /// A person who runs the platform.
-    OperatorId = "opr_";
+    pub OperatorId = "opr_";
     /// A refresh-token family: one login of one person.
-    SessionId = "ses_";
+    pub SessionId = "ses_";
     /// A background job; also the id of the operation that a client watches.
-    JobId = "job_";
-    /// A business object of a tenant.
-    ResourceId = "res_";
+    pub JobId = "job_";
 }
 
 #[cfg(test)]
@@ -156,6 +202,16 @@ mod tests {
     #[test]
     fn an_id_of_another_type_is_refused() {
         let user = UserId::from_uuid(Uuid::nil()).to_string();
-        assert_eq!(user.parse::<ResourceId>(), Err(IdError { expected: "res_" }));
+        assert_eq!(user.parse::<JobId>(), Err(IdError { expected: "job_" }));
+    }
+
+    #[test]
+    fn a_prefix_is_letters_and_an_underscore() {
+        for good in ["ab_", "abcde_"] {
+            assert_eq!(prefix(good), good);
+        }
+        for bad in ["", "_", "a_", "abcdef_", "ab", "aB_", "a1_", "a__", "ab_c"] {
+            assert!(std::panic::catch_unwind(|| prefix(bad)).is_err(), "{bad}");
+        }
     }
 }

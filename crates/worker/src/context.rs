@@ -10,7 +10,11 @@ use bulkhead_db::{
     Authority, DbError, Owner, OwnerTx, PlatformTx, TenantTx, gate,
     platform::queue::lease::{self, ClaimedJob},
 };
-use bulkhead_domain::{Evidence, JobId, Proven, TenantId};
+use bulkhead_domain::{
+    Evidence, JobId, Proven, TenantId,
+    metering::{MeterName, Quantity},
+};
+use bulkhead_jobs::TenantJob;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -159,9 +163,26 @@ impl JobCall {
         self.at
     }
 
-    /// The settings of an extension; `None` when the application has not registered them.
-    pub fn settings<S: Settings>(&self) -> Option<&S> {
-        self.run.environment.extensions.get()
+    /// What the extension is set to. Settings that the application has not registered are an error, after which the job is tried
+    /// again.
+    pub fn settings<S: Settings>(&self) -> Result<&S, JobError> {
+        let settings = self.run.environment.extensions.get();
+        settings.ok_or_else(|| JobError::retry(format!("the settings of {} are not registered", S::OWNER)))
+    }
+
+    /// Asks for another job, in the transaction of this one's effect.
+    pub async fn enqueue<J: TenantJob>(&self, tx: &mut TenantTx, job: &J) -> Result<JobId, JobError> {
+        Ok(gate::jobs::enqueue(tx, job, None, self.at).await?)
+    }
+
+    /// Counts what the transaction does, in the meter's unit: once, when it is committed.
+    pub async fn count(
+        &self,
+        tx: &mut TenantTx,
+        meter: MeterName,
+        quantity: Quantity,
+    ) -> Result<(), JobError> {
+        Ok(gate::usage::count(tx, meter, quantity).await?)
     }
 
     /// Reads with one statement.

@@ -1,8 +1,8 @@
 //! What jobs of the core reach.
 //!
-//! Owns the one list of it, [`Environment`]. `bulkhead::Extension` registers tenants' jobs alone: an extension's job gets a
-//! [`crate::JobCall`], which reaches the tenant whose job it is. Nothing here refuses a crate that names this one and
-//! registers a job of the core's kind.
+//! Owns the one list of it, [`Environment`]. The jobs of an extension ([`crate::Jobs`]) are tenants' jobs alone: one gets a
+//! [`crate::JobCall`], which reaches the tenant whose job it is. Jobs that see this list are [`crate::CoreJobs`]. Nothing here
+//! refuses them from a crate that names this one; `cargo xtask graph` lets no extension do that.
 
 use std::{fmt, sync::Arc};
 

@@ -13,7 +13,7 @@ use crate::{features, proofs, rust_version, unused};
 const PREFIX: &str = "bulkhead-";
 
 /// Each product crate and those of ours that it may depend on.
-const GRAPH: [(&str, &[&str]); 16] = [
+const GRAPH: [(&str, &[&str]); 17] = [
     ("ablation", &[]),
     ("sqlcheck", &[]),
     ("domain", &[]),
@@ -45,21 +45,30 @@ const GRAPH: [(&str, &[&str]); 16] = [
             "servers",
         ],
     ),
-    ("cli", &["bulkhead"]),
+    ("resources", &["bulkhead"]),
+    ("cli", &["bulkhead", "resources"]),
 ];
+
+/// Crates that are extensions of an application: each is built on the library as a product's own extensions are, and shows
+/// that nothing else is needed.
+const EXTENSIONS: [&str; 1] = ["resources"];
+/// What of ours the tests of an extension may use: what a product's own extension has.
+const EXTENSION_TESTS_MAY_USE: [&str; 2] = ["bulkhead", "testkit"];
 
 /// What the tests of any crate may use besides: test support, and the leaves.
 const TESTS_MAY_USE: [&str; 8] =
     ["fixtures", "servers", "sqlcheck", "domain", "config", "telemetry", "jobs", "link"];
 
 /// Crates that are no part of the product: they may use everything, and no product crate may use them.
-const TOOLS: [&str; 3] = ["bench", "fixtures", "xtask"];
+const TOOLS: [&str; 4] = ["bench", "faulty", "fixtures", "xtask"];
 
 /// The tool that uses nothing of ours: it is built before everything else, in seconds.
 const BY_ITSELF: &str = "xtask";
 
-/// Libraries that only some product crates may name; a star stands for any ending.
-const RESERVED: [(&str, &[&str]); 6] = [
+/// Libraries that only some product crates may name; a star stands for any ending, and the first row that fits holds.
+const RESERVED: [(&str, &[&str]); 7] = [
+    // Extensions write queries and have no connections.
+    ("diesel", &["db", "resources"]),
     ("diesel*", &["db"]),
     ("tokio-postgres*", &["db"]),
     ("redis", &["link", "limits", "usage", "worker"]),
@@ -145,8 +154,15 @@ fn violations(crates: &[Crate]) -> Vec<String> {
                 found.push(not_its_business(name, dependency, owners));
             }
         }
+        let is_extension = EXTENSIONS.contains(&name);
         for dependency in one.dev.iter().map(String::as_str).filter(|dependency| ours.contains(dependency)) {
-            if !allowed.contains(&dependency) && !TESTS_MAY_USE.contains(&dependency) {
+            if is_extension && !EXTENSION_TESTS_MAY_USE.contains(&dependency) {
+                found.push(format!(
+                    "{name}: is an extension, and its tests use {dependency}; a product's own extension has {} alone",
+                    EXTENSION_TESTS_MAY_USE.join(" and ")
+                ));
+            } else if !is_extension && !allowed.contains(&dependency) && !TESTS_MAY_USE.contains(&dependency)
+            {
                 found.push(format!(
                     "{name}: its tests use {dependency}; they may use {} and what {name} itself may: \
                      move the test to a crate that sits above both",
@@ -221,7 +237,9 @@ mod tests {
     #[test]
     fn the_graph_itself_is_accepted_and_has_no_circle() {
         for (name, allowed) in GRAPH {
-            assert_eq!(planted(name, allowed, &TESTS_MAY_USE), [""; 0]);
+            let tests_use: &[&str] =
+                if EXTENSIONS.contains(&name) { &EXTENSION_TESTS_MAY_USE } else { &TESTS_MAY_USE };
+            assert_eq!(planted(name, allowed, tests_use), [""; 0]);
         }
         let mut below: BTreeSet<&str> = BTreeSet::new();
         for (name, allowed) in GRAPH {
@@ -261,6 +279,27 @@ mod tests {
         assert!(planted("api", &[], &["worker"])[0].starts_with("api: its tests use worker"));
         assert!(planted("db", &[], &["api"])[0].starts_with("db: its tests use api"));
         assert_eq!(planted("db", &[], &["redis", "tokio-postgres"]), [""; 0]);
+    }
+
+    #[test]
+    fn an_extension_is_built_on_the_library_alone() {
+        for name in EXTENSIONS {
+            assert_eq!(planted(name, &["bulkhead", "diesel", "serde", "chrono"], &["bulkhead"]), [""; 0]);
+            assert!(
+                planted(name, &["domain"], &[])[0].starts_with(&format!("{name}: must not depend on domain"))
+            );
+            for dependency in ["fixtures", "servers", "domain", "db"] {
+                let found = planted(name, &[], &[dependency]);
+                assert_eq!(found.len(), 1, "{dependency}");
+                assert!(
+                    found[0]
+                        .starts_with(&format!("{name}: is an extension, and its tests use {dependency};"))
+                );
+            }
+            for library in ["diesel-async", "utoipa", "tokio-postgres", "actix-web"] {
+                assert_eq!(planted(name, &[library], &[]).len(), 1, "{library}");
+            }
+        }
     }
 
     #[test]

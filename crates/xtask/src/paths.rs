@@ -20,10 +20,13 @@ const ENDINGS: [&str; 15] = [
 ];
 
 /// What is named on purpose and is not in the repository, with the reason. One that ends with `*` stands for any ending.
-const ABSENT: [(&str, &str); 6] = [
+const ABSENT: [(&str, &str); 9] = [
     (".bulkhead/*", "`bulkhead dev` makes it"),
     ("latest.*", "`make bench` writes it"),
+    ("migrations/2026-12-01-000001_invoices/*", "the shop of the guide has it"),
     ("owner.lock", "a server's owner makes it in the server's directory"),
+    ("src/invoices.rs", "the shop of the guide has it"),
+    ("src/main.rs", "the shop of the guide has it"),
     ("rust-toolchain.toml", "it is said why there is none"),
     ("terraform.tfvars", "who deploys writes it"),
     ("api/v1/remote_write", "an address of Prometheus"),

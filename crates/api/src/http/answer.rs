@@ -6,9 +6,11 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use bulkhead_db::idempotency::StoredAnswer;
+use bulkhead_domain::JobId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::http::{error::ApiError, extract};
+use crate::http::{error::ApiError, extract, progress::OperationResponse};
 
 /// An answer.
 #[derive(Debug)]
@@ -45,9 +47,16 @@ impl Answer {
         Self { location: Some(location), ..Self::new(StatusCode::CREATED) }.json(view)
     }
 
-    /// 202 with the operation that will do the work.
-    pub fn accepted(location: String, view: &impl Serialize) -> Result<Self, ApiError> {
-        Self { location: Some(location), ..Self::new(StatusCode::ACCEPTED) }.json(view)
+    /// 202 with the operation that a client follows: a job that was enqueued in this transaction. Its body is an
+    /// [`OperationResponse`].
+    pub fn accepted(job: JobId) -> Result<Self, ApiError> {
+        Self::accepted_with(job, None)
+    }
+
+    /// The same with what is already known of the job's result.
+    pub(crate) fn accepted_with(job: JobId, result: Option<Value>) -> Result<Self, ApiError> {
+        let location = Some(format!("/v1/operations/{job}"));
+        Self { location, ..Self::new(StatusCode::ACCEPTED) }.json(&OperationResponse::queued(job, result))
     }
 
     /// 200 with what there is now.

@@ -8,6 +8,8 @@
 //!
 //! The pipeline has verified the credential and the permission before a call can be had.
 
+mod background;
+
 use std::{
     cell::{Cell, OnceCell},
     fmt::{self, Display},

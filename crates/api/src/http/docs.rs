@@ -34,17 +34,26 @@ pub(crate) struct Pages {
     document: Bytes,
     redoc: Bytes,
     swagger: Arc<Config<'static>>,
+    /// The title of the page that Swagger UI is.
+    title: String,
 }
+
+/// The title that Swagger UI's own page has.
+const SWAGGER_TITLE: &str = "<title>Swagger UI</title>";
 
 impl Pages {
     /// The pages that show this document, for clients that reach them below `public_path`.
     pub(crate) fn new(document: &Value, public_path: &str) -> Self {
+        let title = document.pointer("/info/title").and_then(Value::as_str).unwrap_or_default();
+        let title = title.replace('&', "&amp;").replace('<', "&lt;");
         let redoc = REDOC_PAGE.replace("=\"/", &format!("=\"{public_path}/"));
+        let redoc = redoc.replace("<title>", &format!("<title>{title} "));
         let swagger = Config::new([format!("{public_path}/openapi.json")]).validator_url("none");
         Self {
             document: Bytes::from(document.to_string()),
             redoc: Bytes::from(Redoc::new(document.clone()).custom_html(redoc).to_html()),
             swagger: Arc::new(swagger.try_it_out_enabled(false).persist_authorization(false).filter(true)),
+            title: format!("<title>{title}</title>"),
         }
     }
 }
@@ -91,6 +100,10 @@ async fn swagger(file: Path<String>, pages: Data<Pages>) -> Result<HttpResponse,
         response.insert_header((header::CONTENT_ENCODING, "gzip"));
     }
     let bytes = match found.bytes {
+        page if found.content_type == "text/html" => {
+            let page = String::from_utf8_lossy(&page).replace(SWAGGER_TITLE, &pages.title);
+            Bytes::from(page)
+        }
         Cow::Borrowed(compiled_in) => Bytes::from_static(compiled_in),
         Cow::Owned(made) => Bytes::from(made),
     };
@@ -112,4 +125,23 @@ fn never_stale(response: &mut HttpResponseBuilder, media_type: &str, body: Bytes
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .content_type(media_type)
         .body(InPieces::new(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_pages_have_the_title_of_the_application() {
+        let pages = Pages::new(&json!({ "info": { "title": "A <b> & C" } }), "");
+        assert!(
+            str::from_utf8(&pages.redoc).unwrap().contains("<title>A &lt;b> &amp; C API reference</title>")
+        );
+        let page = utoipa_swagger_ui::serve("", Arc::clone(&pages.swagger)).unwrap().unwrap();
+        assert_eq!(page.content_type, "text/html");
+        assert!(str::from_utf8(&page.bytes).unwrap().contains(SWAGGER_TITLE));
+        assert_eq!(pages.title, "<title>A &lt;b> &amp; C</title>");
+    }
 }

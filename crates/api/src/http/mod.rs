@@ -1,5 +1,6 @@
 //! What every request passes through: connection, pipeline, extractors, handler, answer.
 
+pub(crate) mod about;
 pub(crate) mod address;
 pub(crate) mod answer;
 pub(crate) mod background;
@@ -20,7 +21,9 @@ pub(crate) mod paced;
 pub(crate) mod pipeline;
 pub(crate) mod policies;
 pub(crate) mod problem;
+pub(crate) mod progress;
 pub(crate) mod routing;
 pub(crate) mod server;
 pub(crate) mod state;
+pub(crate) mod validation;
 pub(crate) mod wire;

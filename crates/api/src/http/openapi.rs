@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::http::{Method, StatusCode};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bulkhead_domain::{AccessRegistry, Role, permission};
 use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, PartialSchema};
@@ -26,10 +27,24 @@ const CURSOR: &str = "The `next_cursor` of the page before. Every row that is th
                       removed before its place comes, is shown exactly once; of rows that are added meanwhile some may be \
                       shown. *Lists*, at the top, says how to follow a list.";
 
+/// What every client begins with; the extensions' tags follow.
+const SESSION_TAGS: [(&str, &str); 2] = [("auth", "Log in, stay logged in, log out."), ("me", "Who am I.")];
+/// What stands behind the extensions' tags.
+const CORE_TAGS: [(&str, &str); 8] = [
+    ("users", "A tenant's people."),
+    ("api-keys", "A tenant's credentials for programs."),
+    ("usage", "What was used, for dashboards and for billing."),
+    ("scaling", "What a tenant's load calls for."),
+    ("operations", "Work that goes on in the background."),
+    ("service", "What the service says about itself."),
+    ("operators: tenants", "For operators: the platform's customers."),
+    ("operators: usage", "For operators: what all tenants have used."),
+];
+
 /// The finished document of a catalog.
 pub fn document(catalog: &Catalog) -> Result<Value, serde_json::Error> {
     let mut document = serde_json::to_value(catalog.docs())?;
-    describe_service(&mut document)?;
+    describe_service(&mut document, catalog)?;
     let versioned = headers::versioned(&document);
     let mut problems = Problems::default();
     for (path, method, operation) in catalog.operations() {
@@ -57,27 +72,23 @@ pub(crate) fn place_below(public_path: &str, document: &mut Value) {
     }
 }
 
-fn describe_service(document: &mut Value) -> Result<(), serde_json::Error> {
-    document["info"] = json!({
-        "title": "Bulkhead",
-        "version": "1",
+fn describe_service(document: &mut Value, catalog: &Catalog) -> Result<(), serde_json::Error> {
+    let about = catalog.about();
+    let mut info = json!({
+        "title": about.title,
+        "version": about.version,
         "description": include_str!("openapi.md"),
         "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
     });
+    if let (Some(svg), Some(info)) = (about.logo, info.as_object_mut()) {
+        let url = format!("data:image/svg+xml;base64,{}", BASE64.encode(svg));
+        info.insert("x-logo".to_owned(), json!({ "url": url, "altText": about.title }));
+    }
+    document["info"] = info;
     document["servers"] = json!([{ "url": "/", "description": "This server." }]);
-    document["tags"] = json!([
-        { "name": "auth", "description": "Log in, stay logged in, log out." },
-        { "name": "me", "description": "Who am I." },
-        { "name": "resources", "description": "Business objects of a tenant." },
-        { "name": "users", "description": "A tenant's people." },
-        { "name": "api-keys", "description": "A tenant's credentials for programs." },
-        { "name": "usage", "description": "What was used, for dashboards and for billing." },
-        { "name": "scaling", "description": "What a tenant's load calls for." },
-        { "name": "operations", "description": "Work that goes on in the background." },
-        { "name": "service", "description": "What the service says about itself." },
-        { "name": "operators: tenants", "description": "For operators: the platform's customers." },
-        { "name": "operators: usage", "description": "For operators: what all tenants have used." },
-    ]);
+    let tags = SESSION_TAGS.iter().chain(catalog.extensions()).chain(&CORE_TAGS);
+    document["tags"] =
+        tags.map(|(name, about)| json!({ "name": name, "description": about })).collect::<Vec<_>>().into();
     let Some(Value::Object(components)) = document.get_mut("components") else { return Ok(()) };
     let schemes = json!({
         "bearer": {
@@ -133,6 +144,7 @@ fn describe_operation(
     if !needs.is_empty() && writes(method) {
         take_idempotency_key(documented);
     }
+    add_parts_of_path(documented, path);
     for parameter in documented.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         describe_parameter(parameter);
     }
@@ -180,6 +192,25 @@ fn roles(access: Access, registry: &AccessRegistry) -> Vec<String> {
     tenants.chain(operators.map(|role| format!("operator {}", role.name()))).collect()
 }
 
+/// Documents the variable parts of a path that the handler's own annotations leave out.
+fn add_parts_of_path(documented: &mut Map<String, Value>, path: &str) {
+    let parts = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+    let parameters = documented.entry("parameters").or_insert_with(|| json!([]));
+    let Some(parameters) = parameters.as_array_mut() else { return };
+    for (place, name) in parts.enumerate() {
+        if !parameters.iter().any(|known| known["in"] == "path" && known["name"] == name) {
+            let description = if name == "id" { "Its id." } else { "A part of the path." };
+            let part = json!({
+                "name": name, "in": "path", "required": true, "description": description, "schema": { "type": "string" },
+            });
+            parameters.insert(place, part);
+        }
+    }
+    if parameters.is_empty() {
+        documented.remove("parameters");
+    }
+}
+
 /// What is said of a parameter beside what its handler says. An optional one of a query keeps its example as text: pages that
 /// try an operation out fill in what stands as an example, and an example of a filter finds nothing.
 fn describe_parameter(parameter: &mut Value) {
@@ -216,7 +247,7 @@ fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str)
         errors.extend([
             ApiError::MissingCredentials,
             ApiError::InvalidCredentials,
-            ApiError::Forbidden { needs: permission::READ_RESOURCES.as_str() },
+            ApiError::Forbidden { needs: permission::READ_USERS.as_str() },
             ApiError::TenantSuspended,
             ApiError::TenantMismatch,
             ApiError::TooManyInFlight,
@@ -302,6 +333,18 @@ impl Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::about::About;
+
+    #[test]
+    fn the_document_says_what_the_application_says_of_itself() {
+        let about = About { name: "shop", title: "The <Shop>", version: "7.1.0", logo: Some("<svg/>") };
+        let access = AccessRegistry::assemble(&[]).unwrap();
+        let catalog = Catalog::assemble(crate::routes::core(), &access).unwrap().with_about(about);
+        let document = document(&catalog).unwrap();
+        assert_eq!(document["info"]["title"], "The <Shop>");
+        assert_eq!(document["info"]["version"], "7.1.0");
+        assert_eq!(document["info"]["x-logo"]["url"], "data:image/svg+xml;base64,PHN2Zy8+");
+    }
 
     #[test]
     fn every_operation_is_described_with_its_access_and_its_own_errors() {

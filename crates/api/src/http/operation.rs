@@ -16,6 +16,7 @@ use utoipa::openapi::{
 };
 
 use crate::http::{
+    about::About,
     error::{ApiError, ProblemDef},
     handler::Handler,
     needs::Needs,
@@ -100,13 +101,32 @@ impl Weight {
 pub struct Group {
     pub(crate) docs: OpenApi,
     pub(crate) operations: Vec<Operation>,
+    owner: &'static str,
+    about: &'static str,
 }
+
+/// The owner of the operations that every application has.
+pub(crate) const CORE: &str = "core";
 
 impl Group {
     /// What `operations!` has collected.
     #[doc(hidden)]
     pub const fn new(docs: OpenApi, operations: Vec<Operation>) -> Self {
-        Self { docs, operations }
+        Self { docs, operations, owner: CORE, about: "" }
+    }
+
+    /// The same as operations of an extension, whose name they stand under in the document. `about` is what is said of it
+    /// there.
+    #[must_use]
+    pub fn of(mut self, owner: &'static str, about: &'static str) -> Self {
+        for item in self.docs.paths.paths.values_mut() {
+            let operations =
+                [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+            for operation in operations.into_iter().flatten() {
+                operation.tags = Some(vec![owner.to_owned()]);
+            }
+        }
+        Self { owner, about, ..self }
     }
 }
 
@@ -148,6 +168,9 @@ pub struct Catalog {
     pub(crate) paths: BTreeMap<String, Vec<Entry>>,
     access: AccessRegistry,
     docs: OpenApi,
+    about: About,
+    /// Each extension that has operations, with what is said of it.
+    extensions: Vec<(&'static str, &'static str)>,
 }
 
 /// An operation with what was found out about it.
@@ -155,6 +178,8 @@ pub(crate) struct Entry {
     pub(crate) method: Method,
     pub(crate) operation: Operation,
     pub(crate) needs: Needs,
+    /// The extension whose operation it is.
+    pub(crate) owner: &'static str,
     /// Whether it has query parameters; where it has none, none may be sent.
     pub(crate) takes_query: bool,
 }
@@ -169,8 +194,15 @@ pub enum CatalogError {
     #[error("operation {0} is documented but not served")]
     Unserved(String),
     /// Two handlers have the same name.
-    #[error("operation {0} appears twice")]
-    Twice(String),
+    #[error("the operation {operation} is declared by {first} and by {second}")]
+    Twice {
+        /// The operation's id.
+        operation: &'static str,
+        /// The extension that declared it first.
+        first: &'static str,
+        /// The extension that declared it again.
+        second: &'static str,
+    },
     /// Two handlers answer the same method and path.
     #[error("{method} {path} is served by {first} and by {second}")]
     SameRoute {
@@ -178,26 +210,30 @@ pub enum CatalogError {
         method: Method,
         /// The path.
         path: String,
-        /// One operation.
+        /// One operation and its extension.
         first: String,
-        /// The other operation.
+        /// The other operation and its extension.
         second: String,
     },
     /// An operation needs a permission that no list declares.
-    #[error("operation {operation} needs the permission {permission}, which is declared nowhere")]
+    #[error("operation {operation} of {owner} needs the permission {permission}, which is declared nowhere")]
     Undeclared {
         /// The operation's id.
         operation: &'static str,
+        /// Its extension.
+        owner: &'static str,
         /// The permission; an operators' one with `operator ` before it.
         permission: String,
     },
     /// Two kinds of problem have the same code.
-    #[error("the problem code {code} means two things, one of them in {operation}")]
+    #[error("the problem code {code} means one thing in {first} and another in {second}")]
     ProblemTwice {
         /// The code.
         code: &'static str,
-        /// An operation that can answer with one of them.
-        operation: &'static str,
+        /// An operation that can answer with one of them, and its extension.
+        first: String,
+        /// An operation that can answer with the other one, and its extension.
+        second: String,
     },
 }
 
@@ -208,11 +244,17 @@ impl Catalog {
         let mut docs = OpenApi::default();
         let mut served = BTreeMap::new();
         let mut routes = BTreeMap::new();
+        let mut extensions = Vec::new();
         for group in groups {
+            let Group { owner, about, .. } = group;
+            if owner != CORE && !extensions.contains(&(owner, about)) {
+                extensions.push((owner, about));
+            }
             // Merging keeps the first of two.
             for (path, item) in &group.docs.paths.paths {
                 for (method, documented) in methods(item) {
-                    let second = documented.operation_id.clone().unwrap_or_default();
+                    let id = documented.operation_id.as_deref().unwrap_or_default();
+                    let second = named(id, owner);
                     let route = (method.to_string(), shape(path));
                     if let Some(first) = routes.insert(route, second.clone()) {
                         return Err(CatalogError::SameRoute { method, path: path.clone(), first, second });
@@ -221,8 +263,8 @@ impl Catalog {
             }
             docs.merge(group.docs);
             for operation in group.operations {
-                if served.insert(operation.id, operation).is_some() {
-                    return Err(CatalogError::Twice(operation.id.to_owned()));
+                if let Some((_, first)) = served.insert(operation.id, (operation, owner)) {
+                    return Err(CatalogError::Twice { operation: operation.id, first, second: owner });
                 }
             }
         }
@@ -230,36 +272,71 @@ impl Catalog {
         for (path, item) in &docs.paths.paths {
             for (method, documented) in methods(item) {
                 let id = documented.operation_id.clone().unwrap_or_default();
-                let Some(operation) = served.remove(id.as_str()) else {
+                let Some((operation, owner)) = served.remove(id.as_str()) else {
                     return Err(CatalogError::Unserved(id));
                 };
-                let needs = Needs::of(operation.access, access)
-                    .map_err(|permission| CatalogError::Undeclared { operation: operation.id, permission })?;
+                let undeclared =
+                    |permission| CatalogError::Undeclared { operation: operation.id, owner, permission };
+                let needs = Needs::of(operation.access, access).map_err(undeclared)?;
                 let takes_query = documented.parameters.iter().flatten().any(is_in_query);
-                paths.entry(path.clone()).or_default().push(Entry { method, operation, needs, takes_query });
+                paths.entry(path.clone()).or_default().push(Entry {
+                    method,
+                    operation,
+                    needs,
+                    owner,
+                    takes_query,
+                });
             }
         }
         if let Some(id) = served.into_keys().next() {
             return Err(CatalogError::Undocumented(id));
         }
-        let catalog = Self { paths, access: access.clone(), docs };
+        let about = About::default();
+        let catalog = Self { paths, access: access.clone(), docs, about, extensions };
         catalog.check_problems()?;
         Ok(catalog)
     }
 
     /// Refuses two kinds of problem with one code.
     fn check_problems(&self) -> Result<(), CatalogError> {
-        let mut declared: BTreeMap<&str, Option<&ProblemDef>> = BTreeMap::new();
-        for (_, _, operation) in self.operations() {
+        let mut declared: BTreeMap<&str, (Option<&ProblemDef>, String)> = BTreeMap::new();
+        for Entry { operation, owner, .. } in self.paths.values().flatten() {
             for error in (operation.errors)() {
-                let (code, operation) = (error.code(), operation.id);
+                let code = error.code();
                 let problem = if let ApiError::Declared(problem) = error { Some(problem) } else { None };
-                if *declared.entry(code).or_insert(problem) != problem {
-                    return Err(CatalogError::ProblemTwice { code, operation });
+                let here = named(operation.id, owner);
+                let (known, first) = declared.entry(code).or_insert_with(|| (problem, here.clone()));
+                if *known != problem {
+                    return Err(CatalogError::ProblemTwice { code, first: first.clone(), second: here });
                 }
             }
         }
         Ok(())
+    }
+
+    /// The same catalog with what the application says of itself.
+    #[must_use]
+    pub fn with_about(self, about: About) -> Self {
+        Self { about, ..self }
+    }
+
+    /// Every path of an extension's operations, with the extension.
+    pub fn paths_of_extensions(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let all = self
+            .paths
+            .iter()
+            .flat_map(|(path, entries)| entries.iter().map(move |entry| (path.as_str(), entry.owner)));
+        all.filter(|(_, owner)| *owner != CORE)
+    }
+
+    /// What the application says of itself.
+    pub(crate) const fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// Each extension that has operations, with what is said of it.
+    pub(crate) fn extensions(&self) -> &[(&'static str, &'static str)] {
+        &self.extensions
     }
 
     /// Every operation with its method and path.
@@ -278,6 +355,11 @@ impl Catalog {
     pub(crate) fn docs(&self) -> OpenApi {
         self.docs.clone()
     }
+}
+
+/// An operation with its extension.
+fn named(operation: &str, owner: &str) -> String {
+    format!("{operation} of {owner}")
 }
 
 /// A path without the names of its parameters: two paths of one shape match the same requests.
@@ -403,13 +485,41 @@ mod tests {
     #[test]
     fn two_handlers_of_one_route_are_refused_however_its_parameters_are_called() {
         assert_eq!(
-            refusal(vec![invoices::group(), billing::group()]),
-            "POST /v1/invoices/{number}/send is served by send_invoice and by deliver_invoice"
+            refusal(vec![invoices::group(), billing::group().of("billing", "")]),
+            "POST /v1/invoices/{number}/send is served by send_invoice of core and by deliver_invoice of billing"
         );
         assert_eq!(
             refusal(vec![invoices::group(), invoices::group()]),
-            "GET /v1/invoices is served by list_invoices and by list_invoices"
+            "GET /v1/invoices is served by list_invoices of core and by list_invoices of core"
         );
+    }
+
+    #[test]
+    fn two_handlers_of_one_name_are_refused_with_both_extensions() {
+        let moved = |path: &str| {
+            let mut group = invoices::group();
+            let paths = std::mem::take(&mut group.docs.paths.paths);
+            group.docs.paths.paths =
+                paths.into_iter().map(|(old, item)| (old.replace("/v1/invoices", path), item)).collect();
+            group
+        };
+        assert_eq!(
+            refusal(vec![invoices::group().of("invoices", ""), moved("/v1/bills").of("billing", "")]),
+            "the operation send_invoice is declared by invoices and by billing"
+        );
+    }
+
+    #[test]
+    fn operations_of_an_extension_stand_under_its_name() {
+        let catalog = assemble(vec![invoices::group().of("invoices", "Bills.")], &[]).unwrap();
+        let tags = |path: &str| {
+            let item = &catalog.docs.paths.paths[path];
+            item.get.as_ref().or(item.post.as_ref()).unwrap().tags.clone()
+        };
+        assert_eq!(tags("/v1/invoices"), Some(vec!["invoices".to_owned()]));
+        assert_eq!(catalog.extensions(), [("invoices", "Bills.")]);
+        let owned: Vec<_> = catalog.paths_of_extensions().collect();
+        assert_eq!(owned, [("/v1/invoices", "invoices"), ("/v1/invoices/{id}/send", "invoices")]);
     }
 
     #[test]
@@ -426,11 +536,11 @@ mod tests {
         };
         assert_eq!(
             missing(&[], write),
-            "operation list_ledgers needs the permission read:ledgers, which is declared nowhere"
+            "operation list_ledgers of core needs the permission read:ledgers, which is declared nowhere"
         );
         assert_eq!(
             missing(read, &[]),
-            "operation close_ledgers needs the permission operator write:ledgers, which is declared nowhere"
+            "operation close_ledgers of core needs the permission operator write:ledgers, which is declared nowhere"
         );
         assert_eq!(missing(read, write), "");
     }
@@ -439,7 +549,7 @@ mod tests {
     fn two_problems_with_one_code_are_refused() {
         assert_eq!(
             refusal(vec![invoices::group(), reminders::group()]),
-            "the problem code already-sent means two things, one of them in send_reminder"
+            "the problem code already-sent means one thing in send_invoice of core and another in send_reminder of core"
         );
     }
 }

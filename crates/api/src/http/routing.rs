@@ -16,7 +16,7 @@ use crate::http::{
     error::ApiError,
     handler::{Handler, handler},
     needs::Needs,
-    operation::{Access, Catalog, Entry, Operation, Weight},
+    operation::{Access, CORE, Catalog, Entry, Operation, Weight},
     pipeline,
 };
 
@@ -65,7 +65,7 @@ fn prefix(path: &str) -> &str {
 fn resource(path: &str, operations: &[Entry]) -> Resource {
     let mut resource = web::resource(path);
     let mut allow = Vec::new();
-    for Entry { method, operation, needs, takes_query } in operations {
+    for Entry { method, operation, needs, takes_query, .. } in operations {
         // A path that takes GET takes HEAD too (RFC 9110 section 9.3.2); actix leaves the body out.
         let methods: &[Method] =
             if *method == Method::GET { &[Method::GET, Method::HEAD] } else { slice::from_ref(method) };
@@ -88,7 +88,8 @@ const fn public(id: &'static str, handler: Handler) -> Operation {
 /// A page about the API: like an operation behind the pipeline, but not in the document.
 pub(crate) fn page(path: &str, id: &'static str, handler: Handler) -> Resource {
     let operation = public(id, handler);
-    resource(path, &[Entry { method: Method::GET, operation, needs: Needs::NOTHING, takes_query: false }])
+    let (method, needs) = (Method::GET, Needs::NOTHING);
+    resource(path, &[Entry { method, operation, needs, owner: CORE, takes_query: false }])
 }
 
 /// An operation as one thread serves it.

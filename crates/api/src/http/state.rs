@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 use bulkhead_auth::{
     AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher, Turn,
 };
+use bulkhead_config::Extensions;
 use bulkhead_db::{Db, platform::tenants::DirectoryEntry};
 use bulkhead_domain::{
     AccessRegistry, ApiKeyId, Clock, Network, TenantId, api_key::ApiKey, metering::MeterRegistry,
@@ -21,11 +22,15 @@ use bulkhead_usage::{Flusher, Recorder};
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use crate::http::{address::ClientAddress, error::ApiError, extract::body, policies::Policies, wire::Body};
+use crate::http::{
+    about::About, address::ClientAddress, error::ApiError, extract::body, policies::Policies, wire::Body,
+};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
+    /// What the application says of itself.
+    pub about: About,
     /// The largest request body, in bytes.
     pub body_limit: usize,
     /// The largest content of a resource, in bytes of JSON.
@@ -79,6 +84,8 @@ pub struct Shared {
     pub usage: Arc<Flusher>,
     /// The meters that this program counts.
     pub meters: MeterRegistry,
+    /// What the application's extensions are set to.
+    pub extensions: Extensions,
 }
 
 /// What one thread works with.

@@ -15,7 +15,6 @@ pub fn core() -> Vec<Group> {
         session::me::group(),
         tenant::users::group(),
         tenant::api_keys::group(),
-        tenant::resources::group(),
         tenant::jobs::group(),
         tenant::operations::group(),
         tenant::usage::group(),

@@ -1,12 +1,10 @@
 //! Goals 4 and 9: what tenants cost in memory.
 
 use anyhow::Result;
-use bulkhead_db::{
-    DbError, PoolOptions,
-    tenant::{credentials, resources},
-};
-use bulkhead_domain::{Evidence, Proven, ResourceId, api_key::ApiKey};
+use bulkhead_db::{DbError, PoolOptions, tenant::credentials};
+use bulkhead_domain::{Evidence, Proven, api_key::ApiKey};
 use bulkhead_fixtures::{TestDb, timeouts};
+use bulkhead_resources::{ResourceId, store};
 
 use super::Effort;
 use crate::{
@@ -65,7 +63,7 @@ async fn read_each(db: &bulkhead_db::Db, stage: &Stage, tenants: usize) -> Resul
         db.credentials::<_, DbError>(tenant.id, async |tx| credentials::find_api_key(tx, key.id).await)
             .await?;
         for _ in 0..USES {
-            db.read::<_, DbError>(proven, async |tx| resources::find(tx, id).await).await?;
+            db.read::<_, DbError>(proven, async |tx| store::find(tx, id).await).await?;
         }
     }
     Ok(())

@@ -9,7 +9,10 @@ use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
 use bulkhead_limits::{AddressLimiter, FailureBudget, InFlight, InFlightOptions, LargeRequests, Limiter};
-use bulkhead_telemetry::{Health, Metrics};
+use bulkhead_telemetry::{
+    Health, Metrics,
+    health::probes::{Pace, Probes},
+};
 use bulkhead_usage::Flusher;
 use chrono::TimeDelta;
 
@@ -20,7 +23,8 @@ use crate::{app::Parts, stop, wiring};
 pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> Result<()> {
     block_on(async {
         let stop = stop::signal_of(stop_with_stdin)?;
-        let shared = shared(parts, settings)?;
+        let probes = parts.probes(&settings.extensions)?;
+        let shared = shared(parts, settings, &probes)?;
         let databases = wiring::databases(settings, &shared.metrics, Shares::PerSide)?;
         let node = wiring::node(settings, NodeKind::Api);
         let threads = wiring::threads(settings);
@@ -42,6 +46,7 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
         let logins = [(TENANT_URL, database.require_tenant()?), (PLATFORM_URL, database.require_platform()?)];
         wiring::try_logins(database, &logins).await?;
         migrate::require_migrated(&databases(), &parts.sets).await?;
+        let _watching = probes.watch(&shared.health, Pace::default())?;
         let served = serve(options, shared, Arc::clone(&parts.catalog), state, databases(), node, stop).await;
         served.map_err(|error| wiring::name_port(error, settings))
     })
@@ -67,7 +72,7 @@ fn hash_threads(settings: &Settings) -> usize {
 }
 
 /// What all threads share.
-fn shared(parts: &Parts, settings: &Settings) -> Result<Shared> {
+fn shared(parts: &Parts, settings: &Settings, probes: &Probes) -> Result<Shared> {
     let (http, auth) = (&settings.http, &settings.auth);
     let keyring = wiring::keyring(settings)?;
     let passwords = PasswordHasher::new(hash_threads(settings));
@@ -80,6 +85,7 @@ fn shared(parts: &Parts, settings: &Settings) -> Result<Shared> {
     let metrics = parts.metrics()?;
     Ok(Shared {
         options: Arc::new(ApiOptions {
+            about: parts.about,
             body_limit: http.body_limit_bytes,
             data_limit: http.data_limit_bytes,
             request_timeout: http.request_timeout,
@@ -108,9 +114,10 @@ fn shared(parts: &Parts, settings: &Settings) -> Result<Shared> {
         failures: Arc::new(FailureBudget::new(http.ip_failed_credentials_per_minute, metrics.clone())),
         // The heartbeat tells how many nodes there are before the first request is answered.
         limiter: Limiter::new(wiring::cache_redis(settings)?, 1, metrics.clone()),
-        health: Arc::new(Health::default()),
+        health: Arc::new(Health::with_probes(probes)),
         usage: Arc::new(flusher(settings, &keyring, &metrics)?),
         meters: parts.meters.clone(),
+        extensions: settings.extensions.clone(),
         keyring,
         metrics,
     })

@@ -11,9 +11,10 @@ mod worker;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use bulkhead_api::About;
 use bulkhead_config::{Needed, Settings};
 use bulkhead_domain::{Email, RoleName};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{app::Parts, out, wiring};
 
@@ -124,8 +125,11 @@ enum OperatorCommand {
 }
 
 /// Parses the command line, puts the application together, and runs the command.
-pub(crate) fn run(assemble: impl FnOnce() -> Result<Parts>) -> ExitCode {
-    let command = Cli::parse().command;
+pub(crate) fn run(about: About, assemble: impl FnOnce() -> Result<Parts>) -> ExitCode {
+    let mut cli = Cli::command().name(about.name).version(about.version);
+    let parsed =
+        cli.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| Cli::from_arg_matches(&matches));
+    let command = parsed.unwrap_or_else(|error| error.format(&mut cli).exit()).command;
     match assemble().and_then(|parts| run_with(command, &parts)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -8,7 +8,7 @@ use bulkhead_auth::Purpose;
 use bulkhead_config::{PLATFORM_URL, PROVISIONER_CONNECTIONS, PROVISIONER_URL, Settings, TENANT_URL};
 use bulkhead_db::Shares;
 use bulkhead_domain::SystemClock;
-use bulkhead_telemetry::Health;
+use bulkhead_telemetry::{Health, health::probes::Pace};
 use bulkhead_worker::{Reaches, WorkerOptions, run as work};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,8 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
     block_on(async {
         let mut stop = stop::signal_of(stop_with_stdin)?;
         let metrics = parts.metrics()?;
-        let health = Arc::new(Health::default());
+        let extensions = parts.probes(&settings.extensions)?;
+        let health = Arc::new(Health::with_probes(&extensions));
         let databases = wiring::databases(settings, &metrics, Shares::Whole)?;
         let keyring = wiring::keyring(settings)?;
         let reaches = Reaches {
@@ -48,6 +49,7 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
         let address = (settings.http.metrics_bind, settings.http.metrics_port).into();
         let probes = probes(address, metrics, Arc::clone(&health))
             .map_err(|error| wiring::name_port(error, settings))?;
+        let _watching = extensions.watch(&health, Pace::default())?;
         let probes_handle = probes.handle();
         tokio::task::spawn_local(probes);
         let shutdown = CancellationToken::new();

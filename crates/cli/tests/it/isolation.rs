@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use bulkhead_domain::{ApiKeyId, Clock, JobId, ResourceId, RoleName, SystemClock, TenantId, UserId};
+use bulkhead_domain::{ApiKeyId, Clock, JobId, RoleName, SystemClock, TenantId, UserId};
+use bulkhead_resources::ResourceId;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 

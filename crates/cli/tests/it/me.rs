@@ -18,12 +18,12 @@ async fn a_person_and_a_program_see_themselves_and_their_tenant() {
         "write:owners",
         "read:api_keys",
         "write:api_keys",
-        "read:resources",
-        "write:resources",
         "read:jobs",
         "read:usage",
         "read:scaling",
-        "read:audit"
+        "read:audit",
+        "read:resources",
+        "write:resources"
       ],
       "role": "owner",
       "subject": "usr_…",
@@ -45,10 +45,10 @@ async fn a_person_and_a_program_see_themselves_and_their_tenant() {
     200
     {
       "permissions": [
-        "read:resources",
         "read:jobs",
         "read:usage",
-        "read:scaling"
+        "read:scaling",
+        "read:resources"
       ],
       "role": "read_only",
       "subject": "key_…",

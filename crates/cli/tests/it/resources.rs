@@ -1,6 +1,7 @@
 //! Business objects.
 
-use bulkhead_domain::{Clock, ResourceId, RoleName, SystemClock};
+use bulkhead_domain::{Clock, RoleName, SystemClock};
+use bulkhead_resources::ResourceId;
 use serde_json::json;
 
 use crate::support::System;

@@ -135,6 +135,6 @@ fn a_newcomer_pastes_takes_the_tour_and_finds_the_data_again() {
     assert_eq!(pasted(&again.table), pasted(&before), "the credentials have changed");
     let key = "key=$(jq -r .tenants[0].api_key .bulkhead/dev.json); api=$(jq -r .api .bulkhead/dev.json);";
     let list = shell(scratch.path(), &format!("{key} curl -sf \"$api/v1/resources\" -H \"X-API-Key: $key\""));
-    assert!(list.contains("My first resource"), "{list}");
+    assert!(list.contains("Quarterly report"), "{list}");
     again.stop();
 }

@@ -44,6 +44,13 @@ pub enum DbError {
         constraint: String,
     },
 
+    /// A foreign key refused the change: the row refers to one that is not there, or a row that is to go is referred to.
+    #[error("a reference would lead nowhere ({constraint})")]
+    BrokenReference {
+        /// The constraint's name.
+        constraint: String,
+    },
+
     /// The transaction lost a race (serialization failure, deadlock); worth running again.
     #[error("the transaction lost a race and was rolled back")]
     Conflict,
@@ -162,6 +169,9 @@ impl From<DieselError> for DbError {
         match kind {
             DatabaseErrorKind::UniqueViolation => {
                 Self::AlreadyExists { constraint: info.constraint_name().unwrap_or("unknown").to_owned() }
+            }
+            DatabaseErrorKind::ForeignKeyViolation => {
+                Self::BrokenReference { constraint: info.constraint_name().unwrap_or("unknown").to_owned() }
             }
             DatabaseErrorKind::SerializationFailure => Self::Conflict,
             DatabaseErrorKind::ReadOnlyTransaction => {

@@ -44,6 +44,13 @@ impl JsonText {
     }
 }
 
+/// `{}`.
+impl Default for JsonText {
+    fn default() -> Self {
+        Self("{}".into())
+    }
+}
+
 impl From<JsonObject> for JsonText {
     fn from(object: JsonObject) -> Self {
         Self(object.get().into())

@@ -6,6 +6,5 @@ pub mod audit;
 pub mod caps;
 pub mod credentials;
 pub mod idempotency;
-pub mod resources;
 pub mod sessions;
 pub mod users;

@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use bulkhead_db::fleet::migrate::{CORE, RESOURCES, Sets};
 use bulkhead_domain::PlanName;
 use bulkhead_fixtures::TestDb;
 
@@ -200,7 +199,7 @@ fn columns<'a>(tables: &'a mut Tables, table: &str) -> &'a mut BTreeMap<String, 
 }
 
 async fn migrated() -> Result<Tables> {
-    let db = TestDb::with(&Sets::new([CORE, RESOURCES])?).await?;
+    let db = TestDb::new().await?;
     let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     found(&db, &tenant.schema()).await
 }

@@ -19,10 +19,6 @@ pub mod permission {
         READ_API_KEYS = "read:api_keys", held by [Owner, Admin, Developer];
         /// Make and revoke API keys.
         WRITE_API_KEYS = "write:api_keys", held by [Owner, Admin, Developer];
-        /// See business objects.
-        READ_RESOURCES = "read:resources", held by [Owner, Admin, Developer, ReadOnly];
-        /// Make, change and remove business objects.
-        WRITE_RESOURCES = "write:resources", held by [Owner, Admin, Developer];
         /// See background jobs and operations.
         READ_JOBS = "read:jobs", held by [Owner, Admin, Developer, ReadOnly];
         /// See usage and usage reports.

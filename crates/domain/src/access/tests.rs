@@ -58,8 +58,6 @@ fn for_every_permission_and_every_role_it_is_said_who_holds_it() {
         write:owners    x . . .
         read:api_keys   x x x .
         write:api_keys  x x x .
-        read:resources  x x x x
-        write:resources x x x .
         read:jobs       x x x x
         read:usage      x x x x
         read:scaling    x x x x

@@ -172,6 +172,7 @@ const fn trouble(error: &DbError) -> Trouble {
         | DbError::Conflict
         | DbError::Aborted => Trouble::Unclear,
         DbError::AlreadyExists { .. }
+        | DbError::BrokenReference { .. }
         | DbError::Denied(_)
         | DbError::Unreadable(_)
         | DbError::Outdated

@@ -52,7 +52,7 @@ pub(crate) struct Entry {
 /// The owner of the jobs that no extension brings.
 const CORE: &str = "core";
 
-/// The jobs of one owner, the core or an extension.
+/// The jobs of one owner. An extension's are tenants' jobs and nothing else; what sees more is declared as [`CoreJobs`].
 #[derive(Clone)]
 pub struct Jobs {
     owner: &'static str,
@@ -67,23 +67,9 @@ impl Jobs {
         Self { owner, entries: Vec::new(), recurring: Vec::new(), each_tenant: Vec::new() }
     }
 
-    /// No jobs yet, of the core.
-    pub const fn of_core() -> Self {
-        Self::of(CORE)
-    }
-
     /// The core's jobs.
     pub fn core() -> Self {
-        crate::jobs::core()
-    }
-
-    /// Adds a kind that sees what the core sees.
-    #[must_use]
-    pub fn with<J: JobHandler>(mut self) -> Self {
-        const { attempts_are_bounded::<J>() };
-        let run: Run = |run, payload| Box::pin(async move { decode::<J>(payload)?.run(&run).await });
-        self.entries.push(Entry { kind: J::KIND, timeout: J::TIMEOUT, by_tenants: false, run });
-        self
+        crate::jobs::core().into()
     }
 
     /// Adds a kind that runs inside one tenant.
@@ -100,20 +86,58 @@ impl Jobs {
         self
     }
 
-    /// Adds a kind that sees what the core sees and runs again and again, with this pause between the end of one run and the
-    /// start of the next.
-    #[must_use]
-    pub fn recurring<J: JobHandler + Default>(mut self, every: Duration) -> Self {
-        self.recurring.push(Recurring::new::<J>(every));
-        self.with::<J>()
-    }
-
     /// Adds a kind that every tenant that has a schema runs once a period, at a time in it that the worker chooses. A tenant
     /// that is new has its first run within minutes.
     #[must_use]
     pub fn each_tenant<J: TenantJobHandler + Default>(mut self, every: Every) -> Self {
         self.each_tenant.push(EachTenant::new::<J>(every));
         self.with_tenant::<J>()
+    }
+}
+
+/// Jobs of the core: those that see what the core sees, beside those of tenants. `bulkhead::Extension` has no way to take
+/// them.
+#[derive(Clone, Debug)]
+pub struct CoreJobs(Jobs);
+
+impl CoreJobs {
+    /// No jobs yet.
+    pub const fn new() -> Self {
+        Self(Jobs::of(CORE))
+    }
+
+    /// Adds a kind that sees what the core sees.
+    #[must_use]
+    pub fn with<J: JobHandler>(mut self) -> Self {
+        const { attempts_are_bounded::<J>() };
+        let run: Run = |run, payload| Box::pin(async move { decode::<J>(payload)?.run(&run).await });
+        self.0.entries.push(Entry { kind: J::KIND, timeout: J::TIMEOUT, by_tenants: false, run });
+        self
+    }
+
+    /// Adds such a kind that runs again and again, with this pause between the end of one run and the start of the next.
+    #[must_use]
+    pub fn recurring<J: JobHandler + Default>(mut self, every: Duration) -> Self {
+        self.0.recurring.push(Recurring::new::<J>(every));
+        self.with::<J>()
+    }
+
+    /// Adds a tenants' kind, as [`Jobs::each_tenant`] does.
+    #[must_use]
+    pub fn each_tenant<J: TenantJobHandler + Default>(self, every: Every) -> Self {
+        Self(self.0.each_tenant::<J>(every))
+    }
+}
+
+impl Default for CoreJobs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<CoreJobs> for Jobs {
+    fn from(jobs: CoreJobs) -> Self {
+        jobs.0
     }
 }
 

@@ -15,11 +15,11 @@ use bulkhead_jobs::{
 
 pub(crate) use usage::MOST_COUNTS;
 
-use crate::{Every, Jobs};
+use crate::{CoreJobs, Every};
 
 /// The core's jobs. A time is the pause between the end of one run and the start of the next.
-pub(crate) fn core() -> Jobs {
-    Jobs::of_core()
+pub(crate) fn core() -> CoreJobs {
+    CoreJobs::new()
         .with::<ProvisionTenant>()
         .with::<PurgeTenant>()
         .recurring::<AggregateUsage>(Duration::from_secs(1))

@@ -18,7 +18,8 @@ use bulkhead_jobs::{Job, TenantJob};
 use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
 use bulkhead_worker::{
-    Finished, JobError, JobHandler, JobRun, Jobs, Reaches, Registry, WorkerError, WorkerOptions, run,
+    CoreJobs, Finished, JobError, JobHandler, JobRun, Jobs, Reaches, Registry, WorkerError, WorkerOptions,
+    run,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -134,7 +135,7 @@ pub(crate) fn server(url: &str) -> RedisServer {
 }
 
 pub(crate) fn registry() -> Registry {
-    Registry::new([Jobs::of_core().with::<Probe>()]).unwrap()
+    Registry::new([CoreJobs::new().with::<Probe>().into()]).unwrap()
 }
 
 /// The core's jobs.

@@ -9,6 +9,7 @@ use actix_web::{
 };
 use anyhow::Result;
 use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, MasterKey, PasswordHasher};
+use bulkhead_config::Extensions;
 use bulkhead_db::{DbError, tenant::api_keys};
 use bulkhead_domain::{
     AccessRegistry, ApiKeyId, Clock as _, PlanName, RoleName, SystemClock,
@@ -25,6 +26,7 @@ use serde_json::json;
 
 use super::*;
 use crate::http::{
+    about::About,
     answer::Answer,
     call::{TenantCall, Written},
     server::block_on,
@@ -63,6 +65,7 @@ fn shared(db: &TestDb, redis: &TestRedis) -> Result<Shared> {
     let most = InFlightOptions { requests: 100, share: 1 << 24, whole: 1 << 25, wait: SECOND };
     Ok(Shared {
         options: Arc::new(ApiOptions {
+            about: About::default(),
             body_limit: 1 << 20,
             data_limit: 1 << 18,
             request_timeout: Duration::from_secs(30),
@@ -93,6 +96,7 @@ fn shared(db: &TestDb, redis: &TestRedis) -> Result<Shared> {
         limiter: Limiter::new(RedisServer::new(&redis.url(), None, SECOND, SECOND)?, 1, metrics.clone()),
         usage: Arc::new(Flusher::start(FlusherOptions::default(), stores, mac(), metrics.clone())?),
         meters: MeterRegistry::new([("printing", PRINTING)])?,
+        extensions: Extensions::default(),
         metrics,
     })
 }
@@ -141,7 +145,7 @@ async fn caller(db: &TestDb, shared: &Shared) -> Result<(AppState, ApiKey)> {
 fn posted(id: &'static str, handler: Handler) -> Entry {
     let access = Access::AnyPrincipal;
     let operation = Operation { id, access, errors: Vec::new, weight: Weight::Small, handler };
-    Entry { method: Method::POST, operation, needs: Needs::NOTHING, takes_query: false }
+    Entry { method: Method::POST, operation, needs: Needs::NOTHING, owner: CORE, takes_query: false }
 }
 
 /// Writes, fails to write a second time, and answers with the first write's answer.

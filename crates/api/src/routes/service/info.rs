@@ -34,8 +34,8 @@ pub(crate) struct ServiceInfo {
 pub(crate) async fn get_service_info(state: Data<AppState>) -> HttpResponse {
     let at = &state.options.public_path;
     HttpResponse::Ok().json(ServiceInfo {
-        name: "bulkhead",
-        version: env!("CARGO_PKG_VERSION"),
+        name: state.options.about.name,
+        version: state.options.about.version,
         docs: format!("{at}/docs"),
         reference: format!("{at}/redoc"),
         openapi: format!("{at}/openapi.json"),

@@ -3,7 +3,6 @@
 pub(crate) mod api_keys;
 pub(crate) mod jobs;
 pub(crate) mod operations;
-pub(crate) mod resources;
 pub(crate) mod scaling;
 pub(crate) mod usage;
 pub(crate) mod users;

@@ -95,7 +95,7 @@ pub(crate) fn run(parts: &Parts) -> Result<()> {
     if !children.is_asked_to_stop() {
         credentials::keep(&home.join("dev.json"), &show::facts(&addresses, &credentials)?)?;
         shell::write(&home, &addresses.environment)?;
-        show::table(&addresses, &credentials)?;
+        show::table(&addresses, &credentials, parts.list())?;
     }
     let outcome = children.supervise();
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use bulkhead_auth::{Keyring, Lane, MasterKey, PasswordHasher, Turn, api_key};
 use bulkhead_config::{Sections, Settings};
 use bulkhead_db::{
-    Authority, Db, DbError, JsonText, Owner, Shares,
+    Authority, Db, DbError, Owner, Shares,
     fleet::provision::provision_tenant,
     platform::{
         operators, plans,
@@ -14,22 +14,19 @@ use bulkhead_db::{
     },
     tenant::{
         api_keys::{self, NewApiKey},
-        resources::{self, NewResource},
         users,
     },
 };
 use bulkhead_domain::{
-    Clock, Evidence, JobId, OperatorId, Proven, ResourceId, RoleName, SystemClock, TenantStatus, UserId,
-    api_key::ApiKey,
+    Clock, Evidence, JobId, OperatorId, Proven, RoleName, SystemClock, TenantStatus, UserId, api_key::ApiKey,
 };
 use bulkhead_telemetry::Metrics;
-use serde_json::json;
 
 use super::{
     credentials::{Credentials, DemoTenant, Login},
     show,
 };
-use crate::{app::Parts, commands::migrate, wiring};
+use crate::{Demo, app::Parts, commands::migrate, demo, wiring};
 
 /// Migrates and seeds.
 pub(crate) async fn run(
@@ -51,6 +48,7 @@ pub(crate) async fn run(
         owner: wiring::owner(&settings, 1)?,
         hasher: PasswordHasher::new(2),
         keyring: Keyring::new(&credentials.master_key.parse::<MasterKey>()?)?,
+        extensions: parts.demo().cloned().collect(),
     };
     seed.operator(&credentials.operator).await.context("the operator")?;
     for tenant in &credentials.tenants {
@@ -67,6 +65,7 @@ struct Seed {
     owner: Owner,
     hasher: PasswordHasher,
     keyring: Keyring,
+    extensions: Vec<demo::Seed>,
 }
 
 impl Seed {
@@ -120,7 +119,7 @@ impl Seed {
         Ok(())
     }
 
-    /// A developer, the API key and a few resources, in one transaction: all there, or none.
+    /// A developer, the API key and what the extensions bring, in one transaction: all there, or none.
     async fn furnish(&self, demo: &DemoTenant) -> Result<()> {
         // No credential was verified, but the person who starts `bulkhead dev` owns the database and everything in
         // it.
@@ -134,7 +133,7 @@ impl Seed {
         let hash = self.hasher.hash(TURN, demo.owner.password.parse()?).await?;
         let now = SystemClock.now();
         let email = format!("developer@{}.example", demo.slug);
-        let data = JsonText::of(&json!({ "demo": true }))?;
+        let demo = Demo { at: now, subject: key_id.to_string() };
         let furnish = async |tx: &mut _| -> Result<(), DbError> {
             users::insert(tx, UserId::mint(now), &email, &hash, RoleName::DEVELOPER, now).await?;
             let new = NewApiKey {
@@ -148,17 +147,8 @@ impl Seed {
                 expires_at: None,
             };
             api_keys::insert(tx, &new).await?;
-            for (name, kind) in [("Welcome", "note"), ("Price list", "document"), ("Warehouse", "site")] {
-                let owner = key_id.to_string();
-                let new = NewResource {
-                    id: ResourceId::mint(now),
-                    name,
-                    kind,
-                    data: &data,
-                    owner: &owner,
-                    at: now,
-                };
-                resources::insert(tx, &new).await?;
+            for extension in &self.extensions {
+                extension.run(tx, &demo).await?;
             }
             Ok(())
         };

@@ -48,11 +48,17 @@ pub(crate) fn facts(addresses: &Addresses, credentials: &Credentials) -> Result<
 }
 
 /// The table, with three lines to paste.
-pub(crate) fn table(addresses: &Addresses, credentials: &Credentials) -> io::Result<()> {
-    out::unless_closed(write_table(io::stdout().lock(), addresses, credentials))
+/// `list` is the path of something of an extension that can be listed.
+pub(crate) fn table(addresses: &Addresses, credentials: &Credentials, list: Option<&str>) -> io::Result<()> {
+    out::unless_closed(write_table(io::stdout().lock(), addresses, credentials, list))
 }
 
-fn write_table(mut out: impl Write, addresses: &Addresses, credentials: &Credentials) -> io::Result<()> {
+fn write_table(
+    mut out: impl Write,
+    addresses: &Addresses,
+    credentials: &Credentials,
+    list: Option<&str>,
+) -> io::Result<()> {
     let api = addresses.api();
     writeln!(out, "\n  Bulkhead is running. Ctrl-C stops it; the data stays in .bulkhead/.\n")?;
     let mut row = |name: &str, value: &str| writeln!(out, "  {name:<10} {value}");
@@ -77,11 +83,9 @@ fn write_table(mut out: impl Write, addresses: &Addresses, credentials: &Credent
     if let Some(tenant) = credentials.tenants.first() {
         let key = &tenant.api_key;
         writeln!(out, "  curl -i {api}/v1/me -H 'X-API-Key: {key}'\n")?;
-        writeln!(
-            out,
-            "  curl -i {api}/v1/resources -H 'X-API-Key: {key}' -H 'Content-Type: application/json' \
-             -d '{{\"name\": \"My first resource\", \"kind\": \"note\"}}'\n"
-        )?;
+        if let Some(list) = list {
+            writeln!(out, "  curl -i {api}{list} -H 'X-API-Key: {key}'\n")?;
+        }
         writeln!(
             out,
             "  curl -i {api}/v1/auth/login -H 'Content-Type: application/json' \

@@ -9,7 +9,10 @@
 //! behind it. A set changes no table of another one, though its tables may refer to them. So the order in which a tenant has
 //! come to its migrations makes no difference, and a migration may be older or newer than those of other sets.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bulkhead_sqlcheck::{Texts, judge_platform_set, judge_set, tables_of};
 
@@ -57,6 +60,11 @@ impl Migration {
     /// SQL that takes it back.
     pub const fn down(&self) -> &'static str {
         self.down
+    }
+
+    /// As the rules for SQL read it.
+    fn texts(&self) -> Texts<'static> {
+        Texts { name: self.name, up: self.up, down: self.down }
     }
 }
 
@@ -232,6 +240,11 @@ impl MigrationSet {
     pub const fn tenant(&self) -> &'static [Migration] {
         self.tenant
     }
+
+    /// The tables that it makes in a tenant's schema.
+    pub fn tables(&self) -> BTreeSet<String> {
+        tables_of(self.tenant.iter().map(Migration::texts))
+    }
 }
 
 /// Why migrations are refused before a database is asked: the file and what is wrong with it, in one line.
@@ -273,25 +286,21 @@ impl Sets {
         platform.chain(self.migrations()).map(each).chain(own.map(each)).chain(gate).collect()
     }
 
-    /// Refuses migrations that break the rules for a tenant's schema, and a table that two sets make.
+    /// Refuses a table that two sets make, and migrations that break the rules for a tenant's schema.
     pub fn judge(&self) -> Result<(), Misfit> {
         let mut made = BTreeMap::new();
         for set in &*self.0 {
-            let texts = || {
-                let texts = |one: &'static Migration| Texts { name: one.name, up: one.up, down: one.down };
-                set.tenant.iter().map(texts)
-            };
-            if let Some(fault) = judge_set(texts()).first() {
-                return Err(Misfit(format!("{}/{fault}", set.name)));
-            }
-            let platform = |one: &'static Migration| Texts { name: one.name, up: one.up, down: one.down };
-            if let Some(fault) = judge_platform_set(set.name, set.platform.iter().map(platform)).first() {
-                return Err(Misfit(format!("{}/{fault}", set.name)));
-            }
-            for table in tables_of(texts()) {
+            for table in set.tables() {
                 if let Some(other) = made.insert(table.clone(), set.name) {
                     return Err(Misfit(format!("the table {table} is made by {other} and by {}", set.name)));
                 }
+            }
+        }
+        for set in &*self.0 {
+            let faults = judge_set(set.tenant.iter().map(Migration::texts)).into_iter();
+            let across = judge_platform_set(set.name, set.platform.iter().map(Migration::texts));
+            if let Some(fault) = faults.chain(across).next() {
+                return Err(Misfit(format!("{}/{fault}", set.name)));
             }
         }
         Ok(())

@@ -65,7 +65,7 @@ fn a_kind_that_is_declared_twice_is_refused_with_both_owners() {
     lone!(Dotted, "a.b", 60);
     let a = || Jobs::of("a").with_tenant::<Dotted>();
     assert_eq!(refused(vec![a(), a()]), "the job a.b is declared by a and by a");
-    let twice = Jobs::of("invoices").with_tenant::<Send>().with::<Send>();
+    let twice = Jobs::of("invoices").with_tenant::<Send>().each_tenant::<Send>(Every::Day);
     assert_eq!(
         refused(vec![Jobs::core(), twice]),
         "the job invoices.send is declared by invoices and by invoices"
@@ -86,7 +86,7 @@ fn a_kind_that_is_not_named_after_its_owner_is_refused() {
         Jobs::of("shop").with_tenant::<Upper>(),
         Jobs::of("shop").with_tenant::<Deep>(),
         Jobs::of("shop").with_tenant::<Long>(),
-        Jobs::of_core().with_tenant::<Send>(),
+        CoreJobs::new().each_tenant::<Send>(Every::Day).into(),
     ] {
         let message = refused(vec![jobs]);
         assert!(message.contains("a name is"), "{message}");
@@ -104,10 +104,11 @@ fn times_that_would_not_end_or_never_rest_are_refused() {
     for jobs in [Jobs::of("shop").with_tenant::<Endless>(), Jobs::of("shop").with_tenant::<Instant>()] {
         assert!(refused(vec![jobs]).ends_with("its time-out is between a second and an hour"));
     }
-    let restless = Jobs::of("invoices").recurring::<Send>(Duration::from_millis(999));
+    lone!(Restless, "look_again", 60);
+    let restless = CoreJobs::new().recurring::<Restless>(Duration::from_millis(999));
     assert_eq!(
-        refused(vec![restless]),
-        "the job invoices.send of invoices: the pause between two runs is at least a second"
+        refused(vec![restless.into()]),
+        "the job look_again of core: the pause between two runs is at least a second"
     );
 }
 

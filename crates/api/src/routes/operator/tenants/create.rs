@@ -2,7 +2,7 @@
 
 use bulkhead_auth::Password;
 use bulkhead_db::{
-    DbError, PlatformTx,
+    PlatformTx,
     platform::{
         plans::{self, UnknownPlan},
         queue,
@@ -15,14 +15,13 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::{
-    http::{
-        answer::Answer,
-        call::{OperatorCall, Written},
-        error::{ApiError, FieldError},
-        extract::{IdempotencyKeyHeader, Json, RequestBody, object},
-    },
-    routes::tenant::operations::OperationResponse,
+use crate::http::{
+    answer::Answer,
+    call::{OperatorCall, Written},
+    error::{ApiError, FieldError},
+    extract::{IdempotencyKeyHeader, Json, RequestBody, object},
+    progress::OperationResponse,
+    validation::taken,
 };
 
 /// A tenant to create.
@@ -99,11 +98,10 @@ pub(crate) async fn create_tenant(
         at,
     };
     let create = async |tx: &mut _| {
-        let tenant = tenants::insert(tx, &new).await.map_err(taken)?;
+        let tenant = tenants::insert(tx, &new).await.map_err(taken("slug"))?;
         let id = tenant.id;
         let job = queue::enqueue(tx, &ProvisionTenant { tenant: id }, Some(id), None, at).await?;
-        let operation = OperationResponse::queued(job, json!({ "tenant": id }));
-        let answer = Answer::accepted(format!("/v1/operations/{job}"), &operation)?;
+        let answer = Answer::accepted_with(job, Some(json!({ "tenant": id })))?;
         Ok(Written::changed(id, json!({ "slug": tenant.slug, "plan": tenant.plan }), answer))
     };
     call.write(create).await
@@ -168,12 +166,5 @@ impl Fields {
                 Err(ApiError::Validation(errors.into_iter().flatten().collect()))
             }
         }
-    }
-}
-
-fn taken(error: DbError) -> ApiError {
-    match error {
-        DbError::AlreadyExists { .. } => ApiError::Taken { what: "slug" },
-        other => other.into(),
     }
 }

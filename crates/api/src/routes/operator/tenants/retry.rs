@@ -7,14 +7,12 @@ use bulkhead_db::platform::{
 use bulkhead_domain::TenantId;
 use serde_json::json;
 
-use crate::{
-    http::{
-        answer::Answer,
-        call::{OperatorCall, Written},
-        error::ApiError,
-        extract::{Id, IdempotencyKeyHeader, IfMatch, IfMatchHeader},
-    },
-    routes::tenant::operations::OperationResponse,
+use crate::http::{
+    answer::Answer,
+    call::{OperatorCall, Written},
+    error::ApiError,
+    extract::{Id, IdempotencyKeyHeader, IfMatch, IfMatchHeader},
+    progress::OperationResponse,
 };
 
 /// Retry what a tenant waits for
@@ -37,8 +35,7 @@ pub(crate) async fn retry_tenant(
         if_match.check(current.version)?;
         let Awaited { job, is_changed } =
             lifecycle::retry(tx, &current, call.at()).await?.ok_or_else(nothing_to_do)?;
-        let operation = OperationResponse::queued(job, json!({ "tenant": id }));
-        let answer = Answer::accepted(format!("/v1/operations/{job}"), &operation)?;
+        let answer = Answer::accepted_with(job, Some(json!({ "tenant": id })))?;
         Ok(if is_changed {
             Written::changed(id, json!({ "operation": job }), answer)
         } else {

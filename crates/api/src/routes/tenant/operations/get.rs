@@ -1,13 +1,9 @@
 //! Follow an operation.
 
-use bulkhead_db::{
-    gate::jobs,
-    platform::queue::{self, JobState},
-};
+use bulkhead_db::{gate::jobs, platform::queue};
 use bulkhead_domain::JobId;
 
-use super::OperationResponse;
-use crate::http::{answer::Answer, call::AnyCall, error::ApiError, extract::Id};
+use crate::http::{answer::Answer, call::AnyCall, error::ApiError, extract::Id, progress::OperationResponse};
 
 /// Follow an operation
 ///
@@ -22,8 +18,5 @@ pub(crate) async fn get_operation(call: AnyCall, Id(id): Id<JobId>) -> Result<An
         AnyCall::Tenant(call) => call.read(async |tx| jobs::find(tx, id).await).await?,
         AnyCall::Operator(call) => call.read(async |tx| queue::operation(tx, id).await).await?,
     };
-    let job = found.ok_or(ApiError::NotFound)?;
-    // Why an attempt failed is for our logs until the job is given up.
-    let error = job.error.filter(|_| job.state == JobState::Failed);
-    Answer::ok(&OperationResponse::new(id, job.state, job.progress, job.result, error))
+    Answer::ok(&OperationResponse::of(found.ok_or(ApiError::NotFound)?))
 }

@@ -2,7 +2,7 @@
 
 use bulkhead_auth::Password;
 use bulkhead_db::{
-    DbError, TenantTx,
+    TenantTx,
     tenant::{
         caps::{self, Cap, Capped},
         users,
@@ -20,6 +20,7 @@ use crate::{
         call::{TenantCall, Written},
         error::{ApiError, FieldError},
         extract::{IdempotencyKeyHeader, Json, RequestBody},
+        validation::taken,
     },
     routes::tenant::check_grant,
 };
@@ -71,8 +72,9 @@ pub(crate) async fn create_user(
     let hash = call.state().hash(call.tenant().uuid(), password).await?;
     let create = async |tx: &mut _| {
         has_room(&caps::claim(tx, Capped::Users).await?)?;
-        let user =
-            users::insert(tx, UserId::mint(at), email.as_str(), &hash, role, at).await.map_err(taken)?;
+        let user = users::insert(tx, UserId::mint(at), email.as_str(), &hash, role, at)
+            .await
+            .map_err(taken("e-mail address"))?;
         let (id, version) = (user.id, user.version);
         let changes = json!({ "email": user.email, "role": user.role });
         let answer = Answer::created(format!("/v1/users/{id}"), &UserResponse::from(user))?.version(version);
@@ -103,12 +105,5 @@ fn parse(request: CreateUserRequest, roles: &Side) -> Result<(Email, Password, R
             ];
             Err(ApiError::Validation(errors.into_iter().flatten().collect()))
         }
-    }
-}
-
-fn taken(error: DbError) -> ApiError {
-    match error {
-        DbError::AlreadyExists { .. } => ApiError::Taken { what: "e-mail address" },
-        other => other.into(),
     }
 }

@@ -1,0 +1,8 @@
+CREATE TABLE invoices (
+    id uuid PRIMARY KEY,
+    number text NOT NULL UNIQUE,
+    cents bigint NOT NULL,
+    sent_at timestamptz,
+    created_at timestamptz NOT NULL
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON invoices TO :"tenant";
