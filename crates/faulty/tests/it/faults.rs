@@ -69,7 +69,7 @@ fn a_permission_that_is_declared_nowhere_stops_every_command_with_one_line() {
         let refused = refusal(&run(env!("CARGO_BIN_EXE_refused"), &[command], &[]));
         assert_eq!(
             refused,
-            "bulkhead: operation list_notes of faulty needs the permission read:notes, which is declared nowhere",
+            "bulkhead: operation leave of faulty needs the permission read:notes, which is declared nowhere",
             "{command}"
         );
     }
