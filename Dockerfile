@@ -25,6 +25,7 @@ COPY crates/resources/Cargo.toml crates/resources/
 COPY crates/servers/Cargo.toml crates/servers/
 COPY crates/sqlcheck/Cargo.toml crates/sqlcheck/
 COPY crates/telemetry/Cargo.toml crates/telemetry/
+COPY crates/testkit/Cargo.toml crates/testkit/
 COPY crates/usage/Cargo.toml crates/usage/
 COPY crates/worker/Cargo.toml crates/worker/
 COPY crates/xtask/Cargo.toml crates/xtask/

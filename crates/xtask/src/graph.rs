@@ -28,6 +28,7 @@ const GRAPH: [(&str, &[&str]); 17] = [
     ("api", &["ablation", "domain", "config", "telemetry", "jobs", "db", "auth", "limits", "usage"]),
     ("worker", &["domain", "config", "telemetry", "jobs", "db", "auth", "link", "usage"]),
     ("servers", &[]),
+    ("testkit", &["servers"]),
     (
         "bulkhead",
         &[
@@ -56,8 +57,8 @@ const EXTENSIONS: [&str; 1] = ["resources"];
 const EXTENSION_TESTS_MAY_USE: [&str; 2] = ["bulkhead", "testkit"];
 
 /// What the tests of any crate may use besides: test support, and the leaves.
-const TESTS_MAY_USE: [&str; 8] =
-    ["fixtures", "servers", "sqlcheck", "domain", "config", "telemetry", "jobs", "link"];
+const TESTS_MAY_USE: [&str; 9] =
+    ["fixtures", "testkit", "servers", "sqlcheck", "domain", "config", "telemetry", "jobs", "link"];
 
 /// Crates that are no part of the product: they may use everything, and no product crate may use them.
 const TOOLS: [&str; 4] = ["bench", "faulty", "fixtures", "xtask"];

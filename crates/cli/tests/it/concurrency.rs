@@ -3,7 +3,7 @@
 use bulkhead_domain::{RoleName, TenantId};
 use serde_json::json;
 
-use crate::support::{Answer, Call, System};
+use crate::support::{Answer, Call, MakesResources, System};
 
 #[tokio::test]
 async fn a_change_to_what_one_has_not_read_is_refused() {

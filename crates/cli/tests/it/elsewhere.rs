@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Call, Options, System};
+use crate::support::{Call, MakesResources, Options, System};
 
 #[tokio::test]
 async fn addresses_lead_to_where_clients_reach_the_api() {

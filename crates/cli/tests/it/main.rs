@@ -38,7 +38,7 @@ mod users;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
-mod document;
+mod conformance;
 #[cfg(test)]
 mod elsewhere;
 #[cfg(test)]
@@ -69,5 +69,3 @@ mod tls;
 mod tour;
 #[cfg(test)]
 mod wrong_settings;
-#[cfg(test)]
-mod zero_secrets;

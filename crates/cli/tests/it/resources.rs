@@ -4,7 +4,7 @@ use bulkhead_domain::{Clock, RoleName, SystemClock};
 use bulkhead_resources::ResourceId;
 use serde_json::json;
 
-use crate::support::System;
+use crate::support::{MakesResources, System};
 
 #[tokio::test]
 async fn from_creation_to_removal() {

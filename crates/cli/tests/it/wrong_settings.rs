@@ -1,14 +1,13 @@
 //! What happens when the product is not set up as it should be, and the commands that look at how it is.
 
-use std::{net::TcpListener, time::Duration};
+use std::net::TcpListener;
 
 use crate::support::{Finished, System, Variables, bulkhead, dev, free_port};
 
-/// A failed start: at once, with one line on standard error that names the culprit and tells no secret.
+/// A failed start: with one line on standard error that names the culprit and tells no secret.
 #[track_caller]
 fn assert_refused(finished: &Finished, names: &str) {
     assert!(!finished.success, "{finished:?}");
-    assert!(finished.took < Duration::from_secs(5), "{finished:?}");
     assert_eq!(finished.out, "", "{finished:?}");
     assert_eq!(finished.err.lines().count(), 1, "{finished:?}");
     assert!(finished.err.contains(names), "{names}: {finished:?}");

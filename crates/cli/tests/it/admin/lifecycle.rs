@@ -3,7 +3,7 @@
 use bulkhead_domain::{RoleName, TenantId};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, System, create_tenant, eventually, this_month, unique};
+use crate::support::{Answer, MakesResources, System, create_tenant, eventually, this_month, unique};
 
 fn order(slug: &str) -> Value {
     let owner = json!({ "email": "owner@example.com", "password": "correct horse battery staple" });

@@ -9,7 +9,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use super::load::Counted;
-use crate::support::{Service, Variables, bulkhead, free_port};
+use crate::support::{BINARY, Service, Variables, bulkhead, free_port};
 
 const DATABASE: &str = "bulkhead";
 const PASSWORD: &str = "correct-horse-battery-staple";
@@ -23,6 +23,7 @@ pub(crate) struct World {
     pub(super) redis: Redis,
     pub(crate) postgres: Postgres,
     port: u16,
+    metrics_port: u16,
     master_key: String,
     http: Client,
     token: String,
@@ -48,6 +49,7 @@ impl World {
             redis: Redis::start(&binaries, redis).unwrap(),
             postgres: Postgres::start(&binaries, options).unwrap(),
             port: free_port(),
+            metrics_port: free_port(),
             master_key: "ZmF1bHRzLXRlc3RzLXVzZS10aGlzLW9uZS1rZXktMzI=".to_owned(),
             http: Client::builder().timeout(Duration::from_secs(30)).build().unwrap(),
             token: String::new(),
@@ -108,7 +110,7 @@ impl World {
         vec![
             ("BULKHEAD_BIND", "127.0.0.1".to_owned()),
             ("BULKHEAD_METRICS_BIND", "127.0.0.1".to_owned()),
-            ("BULKHEAD_METRICS_PORT", free_port().to_string()),
+            ("BULKHEAD_METRICS_PORT", self.metrics_port.to_string()),
             ("BULKHEAD_PORT", self.port.to_string()),
             ("BULKHEAD_DATABASE_TLS", "off".to_owned()),
             ("BULKHEAD_DATABASE_ADMIN_URL", self.postgres.superuser_url(DATABASE)),
@@ -128,11 +130,13 @@ impl World {
     }
 
     pub(super) fn start_api(&mut self) {
-        self.api = Some(Service::start("api", &self.variables(), &self.logs()));
+        self.api = Some(Service::start(BINARY, "api", &self.variables(), &self.logs()));
     }
 
     pub(super) fn start_worker(&mut self) {
-        self.worker = Some(Service::start("worker", &self.variables(), &self.logs()));
+        let mut variables = self.variables();
+        variables.push(("BULKHEAD_METRICS_PORT", free_port().to_string()));
+        self.worker = Some(Service::start(BINARY, "worker", &variables, &self.logs()));
     }
 
     /// What it has logged.
@@ -251,8 +255,9 @@ impl World {
             tokio::time::sleep(Duration::from_millis(200)).await;
             billed = self.billed().await;
         }
-        // Whatever is still on its way must change nothing: longer than a re-send and a drain take.
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        // Whatever is still on its way must change nothing.
+        self.await_confirmed().await;
+        self.await_drained().await;
         let later = self.billed().await;
         assert!(
             (billed..=answered + unknown).contains(&later),
@@ -261,6 +266,23 @@ impl World {
         eprintln!("{after}: {later} billed, {answered} answered, {unknown} unknown");
         // From here on the unknown are known.
         self.expected = Counted { answered: later, unknown: 0 };
+    }
+
+    /// PostgreSQL has confirmed every batch that the API holds, so that it sends none of them again.
+    async fn await_confirmed(&self) {
+        let start = Instant::now();
+        loop {
+            let url = format!("http://127.0.0.1:{}/metrics", self.metrics_port);
+            let metrics = self.http.get(url).send().await.unwrap().text().await.unwrap();
+            let value =
+                |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+            let held = ["bulkhead_usage_batches_in_flight", "bulkhead_usage_buffer_bytes"].map(value);
+            if held == [Some(0_u64), Some(0)] {
+                return;
+            }
+            assert!(start.elapsed() < SETTLING, "{held:?} batches and bytes are held; {}", self.tails());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn billed(&self) -> u64 {

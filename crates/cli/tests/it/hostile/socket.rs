@@ -1,7 +1,6 @@
 //! What no HTTP client would send.
 
-use super::Aim;
-use crate::support::{Raw, System};
+use crate::support::{Aim, Raw, System};
 
 /// Requests that would make a resource, if the server understood them as an attacker hopes.
 fn crooked(authorization: &str) -> Vec<(&'static str, Vec<u8>)> {

@@ -88,7 +88,7 @@ async fn is_served(neighbour: &Tenant<'_>, enough: &AtomicBool) {
     let mut served = 0;
     while !enough.load(Ordering::Relaxed) {
         neighbour.owner.caller.get("/v1/me").await.expect(200);
-        let bytes = neighbour.system.metric(IN_FLIGHT).await;
+        let bytes = neighbour.app.metric(IN_FLIGHT).await;
         assert!(bytes <= f64::from(2 * SHARE), "{bytes} bytes in flight");
         served += 1;
     }

@@ -16,7 +16,9 @@ use tokio::{
 };
 
 use super::waiting;
-use crate::support::{Answer, Call, Caller, Options, System, Tenant, eventually, this_month, unique};
+use crate::support::{
+    Answer, Call, Caller, MakesResources, Options, System, Tenant, eventually, this_month, unique,
+};
 
 /// Threads that serve.
 const THREADS: usize = 2;

@@ -1,6 +1,6 @@
 //! Leaves out of a text what is different in each run.
 
-/// The first part of the slugs that tests choose; [`super::unique`] follows.
+/// The first part of the slugs that tests choose; [`crate::unique`] follows.
 pub(crate) const SLUG: &str = "acme-";
 
 /// The text with ids, times, tokens and chosen names in their short forms.

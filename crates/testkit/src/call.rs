@@ -15,10 +15,33 @@ use reqwest::{
 };
 use serde_json::Value;
 
-use super::{Answer, System};
+use crate::{Answer, App};
 
 /// How long an answer may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What was asked, for a [`Fault`].
+#[doc(hidden)]
+pub struct Asked<'a> {
+    /// The id of the operation.
+    pub operation: &'a str,
+    /// With its query.
+    pub path: &'a str,
+}
+
+/// A planted fault: it changes answers as a faulty application would give them.
+#[doc(hidden)]
+pub type Fault = Box<dyn Fn(&Asked<'_>, &mut Answer) + Send + Sync>;
+
+tokio::task_local! {
+    static FAULT: Fault;
+}
+
+/// Runs work whose requests are answered with this fault.
+#[doc(hidden)]
+pub async fn with_fault<T>(fault: Fault, work: impl Future<Output = T>) -> T {
+    FAULT.scope(fault, work).await
+}
 
 /// What a caller shows to be let in.
 #[derive(Clone)]
@@ -30,45 +53,55 @@ enum Credential {
 
 /// A client that sends requests, from an address of its own.
 #[derive(Clone)]
-pub(crate) struct Caller<'a> {
-    system: &'a System,
+pub struct Caller<'a> {
+    app: &'a App,
     http: Client,
     credential: Credential,
-    pub(crate) address: String,
+    /// The address that it calls from.
+    pub address: String,
 }
 
 impl<'a> Caller<'a> {
-    pub(crate) fn new(system: &'a System) -> Self {
+    pub(crate) fn new(app: &'a App) -> Self {
         static ADDRESSES: AtomicU32 = AtomicU32::new(0x0a00_0001);
         let address = Ipv4Addr::from(ADDRESSES.fetch_add(1, Ordering::Relaxed)).to_string();
         let http = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
-        Self { system, http, credential: Credential::None, address }
+        Self { app, http, credential: Credential::None, address }
+    }
+
+    /// The application that it calls.
+    pub(crate) fn app(&self) -> &'a App {
+        self.app
     }
 
     /// The same, with an access token.
-    pub(crate) fn with_token(&self, token: &str) -> Self {
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
         Self { credential: Credential::Token(token.to_owned()), ..self.clone() }
     }
 
     /// The same, with an API key.
-    pub(crate) fn with_key(&self, key: &str) -> Self {
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Self {
         Self { credential: Credential::Key(key.to_owned()), ..self.clone() }
     }
 
     /// The same, from an address that no other caller has.
-    pub(crate) fn elsewhere(&self) -> Self {
-        Self { credential: self.credential.clone(), ..Self::new(self.system) }
+    #[must_use]
+    pub fn elsewhere(&self) -> Self {
+        Self { credential: self.credential.clone(), ..Self::new(self.app) }
     }
 
     /// Its credential as the value of `Authorization`.
-    pub(crate) fn authorization(&self) -> String {
+    pub fn authorization(&self) -> String {
         match &self.credential {
             Credential::None => String::new(),
             Credential::Token(text) | Credential::Key(text) => format!("Bearer {text}"),
         }
     }
 
-    pub(crate) fn call(&self, method: &str, path: &str) -> Call<'a> {
+    /// A request with this method and path, the query in it.
+    pub fn call(&self, method: &str, path: &str) -> Call<'a> {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let call = Call {
             caller: self.clone(),
@@ -86,31 +119,35 @@ impl<'a> Caller<'a> {
         }
     }
 
-    pub(crate) fn get(&self, path: &str) -> Call<'a> {
+    /// `GET`.
+    pub fn get(&self, path: &str) -> Call<'a> {
         self.call("GET", path)
     }
 
-    pub(crate) fn post(&self, path: &str, body: &Value) -> Call<'a> {
+    /// `POST` with a JSON body.
+    pub fn post(&self, path: &str, body: &Value) -> Call<'a> {
         self.call("POST", path).json(body)
     }
 
     /// A POST that has nothing to say but its path.
-    pub(crate) fn post_nothing(&self, path: &str) -> Call<'a> {
+    pub fn post_nothing(&self, path: &str) -> Call<'a> {
         self.call("POST", path)
     }
 
-    pub(crate) fn patch(&self, path: &str, body: &Value) -> Call<'a> {
+    /// `PATCH` with a JSON body.
+    pub fn patch(&self, path: &str, body: &Value) -> Call<'a> {
         self.call("PATCH", path).json(body)
     }
 
-    pub(crate) fn delete(&self, path: &str) -> Call<'a> {
+    /// `DELETE`.
+    pub fn delete(&self, path: &str) -> Call<'a> {
         self.call("DELETE", path)
     }
 }
 
 /// A request that is being put together; `.await` sends it.
 #[must_use = "a request is sent by .await"]
-pub(crate) struct Call<'a> {
+pub struct Call<'a> {
     caller: Caller<'a>,
     method: Method,
     path: String,
@@ -121,62 +158,68 @@ pub(crate) struct Call<'a> {
 
 impl Call<'_> {
     /// Sets a header, any bytes but control characters.
-    pub(crate) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.insert(header_name(name), HeaderValue::from_bytes(value.as_ref()).unwrap());
         self
     }
 
     /// Sends a header once more than it is sent already.
-    pub(crate) fn another(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+    pub fn another(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.append(header_name(name), HeaderValue::from_bytes(value.as_ref()).unwrap());
         self
     }
 
-    pub(crate) fn json(self, body: &Value) -> Self {
+    /// Sends this as its JSON body.
+    pub fn json(self, body: &Value) -> Self {
         self.body("application/json", body.to_string())
     }
 
-    pub(crate) fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+    /// Sends these bytes as its body, of this type.
+    pub fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let mut call = self.header(CONTENT_TYPE.as_str(), content_type);
         call.body = Some(body.into());
         call
     }
 
     /// Sends a body without saying of what type it is.
-    pub(crate) fn untyped(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub fn untyped(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
         self
     }
 
     /// Does not hold the answer against the document: for pages that are not part of the API.
-    pub(crate) fn unchecked(mut self) -> Self {
+    pub fn unchecked(mut self) -> Self {
         self.checked = false;
         self
     }
 
     async fn send(self) -> Answer {
         let Self { caller, method, path, headers, body, checked } = self;
-        let url = format!("http://127.0.0.1:{}{path}", caller.system.api_port);
+        let url = format!("http://127.0.0.1:{}{path}", caller.app.api_port);
         let mut request = caller.http.request(method.clone(), url).headers(headers);
-        let operation = caller.system.contract.id_of(method.as_str(), &path);
+        let operation = caller.app.contract.id_of(method.as_str(), &path);
         if let Some(body) = body {
-            caller.system.note_secrets(operation, &String::from_utf8_lossy(&body));
+            caller.app.note_secrets(operation, &String::from_utf8_lossy(&body));
             request = request.body(body);
         }
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => panic!("{method} {path}: {error:?}\n{}", caller.system.logs()),
+            Err(error) => panic!("{method} {path}: {error:?}\n{}", caller.app.logs()),
         };
-        let answer = Answer {
+        let mut answer = Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: response.text().await.unwrap(),
         };
-        caller.system.note_secrets(operation, &answer.body);
+        caller.app.note_secrets(operation, &answer.body);
+        if let Some(operation) = operation {
+            // Outside of a test of the kit itself there is none.
+            let _none = FAULT.try_with(|fault| fault(&Asked { operation, path: &path }, &mut answer));
+        }
         if checked {
-            caller.system.contract.check(method.as_str(), &path, &answer);
+            caller.app.contract.check(method.as_str(), &path, &answer);
             if !matches!(caller.credential, Credential::None) {
-                caller.system.contract.check_limit_headers(method.as_str(), &path, &answer);
+                caller.app.contract.check_limit_headers(method.as_str(), &path, &answer);
             }
         }
         answer

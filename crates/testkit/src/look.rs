@@ -6,10 +6,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::{System, system::BINARIES};
+use crate::{App, servers::BINARIES};
 
 /// A session with PostgreSQL; ends when it is dropped.
-pub(crate) struct Session(Child);
+pub struct Session(Child);
 
 impl Drop for Session {
     fn drop(&mut self) {
@@ -18,9 +18,9 @@ impl Drop for Session {
     }
 }
 
-impl System {
+impl App {
     /// Runs SQL as the superuser; a line per row, `|` between columns.
-    pub(crate) fn sql(&self, sql: &str) -> String {
+    pub fn sql(&self, sql: &str) -> String {
         let mut psql = Command::new(BINARIES.postgres_dir.join("psql"));
         let output = psql
             .args(["--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.superuser_url()])
@@ -31,7 +31,8 @@ impl System {
     }
 
     /// A session of the superuser's that has run this SQL, and holds what that has locked until it ends.
-    pub(crate) fn session(&self, sql: &str) -> Session {
+    #[doc(hidden)]
+    pub fn session(&self, sql: &str) -> Session {
         let mut psql = Command::new(BINARIES.postgres_dir.join("psql"));
         psql.args(["--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", &self.superuser_url()]);
         let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -43,7 +44,7 @@ impl System {
     }
 
     /// Every row of every table, or of those in one schema, as text.
-    pub(crate) fn dump(&self, schema: Option<&str>) -> String {
+    pub fn dump(&self, schema: Option<&str>) -> String {
         let mut dump = Command::new(BINARIES.postgres_dir.join("pg_dump"));
         dump.args(["--data-only", "--no-owner", "--dbname", &self.superuser_url()]);
         if let Some(schema) = schema {
@@ -59,7 +60,8 @@ impl System {
     }
 
     /// The keys of Redis that contain this text, each with the milliseconds it has left; -1 when it stays for ever.
-    pub(crate) fn redis_keys_with(&self, text: &str) -> Vec<(String, i64)> {
+    #[doc(hidden)]
+    pub fn redis_keys_with(&self, text: &str) -> Vec<(String, i64)> {
         let url = self.redis.lock().unwrap().url();
         let mut redis = RedisConnection::open(&url);
         let keys = redis.ask(&["KEYS", &format!("*{text}*")]);
@@ -71,7 +73,8 @@ impl System {
     }
 
     /// Everything that Redis holds, keys and values of all types.
-    pub(crate) fn redis_dump(&self) -> String {
+    #[doc(hidden)]
+    pub fn redis_dump(&self) -> String {
         let url = self.redis.lock().unwrap().url();
         let mut redis = RedisConnection::open(&url);
         let keys = redis.ask(&["KEYS", "*"]);

@@ -4,98 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Answer, schema, secrets};
+use crate::{Answer, Operation, fixture::Fixtures, schema, secrets};
 
-/// One operation of the document.
-#[derive(Clone, Debug)]
-pub(crate) struct Operation {
-    pub(crate) id: String,
-    pub(crate) method: String,
-    /// With `{id}` in it, where the operation has one.
-    pub(crate) path: String,
-    /// What `x-permission` says; empty for a public operation.
-    pub(crate) permissions: Vec<String>,
-    /// What `x-roles` says.
-    pub(crate) roles: Vec<String>,
-    document: Value,
-}
+/// What the names of operators' roles begin with in the document.
+const OPERATOR: &str = "operator ";
 
-impl Operation {
-    pub(crate) fn is_public(&self) -> bool {
-        self.permissions.is_empty()
-    }
-
-    /// Whether only operators may call it.
-    pub(crate) fn is_for_operators(&self) -> bool {
-        !self.is_public() && self.permissions.iter().all(|permission| permission.starts_with("operator "))
-    }
-
-    /// Whether only tenants may call it.
-    pub(crate) fn is_for_tenants(&self) -> bool {
-        !self.is_public() && !self.permissions.iter().any(|permission| permission.starts_with("operator "))
-    }
-
-    pub(crate) fn takes_id(&self) -> bool {
-        self.path.contains("{id}")
-    }
-
-    pub(crate) fn takes_body(&self) -> bool {
-        self.document.get("requestBody").is_some()
-    }
-
-    /// Whether it has a parameter of this name.
-    pub(crate) fn takes(&self, name: &str) -> bool {
-        self.parameters().any(|parameter| parameter["name"] == name)
-    }
-
-    /// The schema of its body.
-    pub(crate) fn body_schema(&self) -> &Value {
-        &self.document["requestBody"]["content"]["application/json"]["schema"]
-    }
-
-    /// What the document says of an answer with this status.
-    pub(crate) fn response(&self, status: &str) -> &Value {
-        &self.document["responses"][status]
-    }
-
-    /// Its parameter of this name.
-    pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {
-        self.parameters().find(|parameter| parameter["name"] == name)
-    }
-
-    /// Whether a principal of a tenant may call it, with the right role.
-    pub(crate) fn is_open_to_tenants(&self) -> bool {
-        self.permissions.iter().any(|permission| !permission.starts_with("operator "))
-    }
-
-    /// The path with an id in its place.
-    pub(crate) fn path_of(&self, id: &str) -> String {
-        self.path.replace("{id}", id)
-    }
-
-    fn parameters(&self) -> impl Iterator<Item = &Value> {
-        self.document["parameters"].as_array().into_iter().flatten()
-    }
-
-    fn answers_to(&self, path: &str) -> bool {
-        let (mut ours, mut asked) = (self.path.split('/'), path.split('/'));
-        loop {
-            match (ours.next(), asked.next()) {
-                (None, None) => return true,
-                (Some(part), Some(text)) if part == text || (part == "{id}" && !text.is_empty()) => {}
-                _ => return false,
-            }
-        }
-    }
-
-    /// The `code`s of its problems with this status.
-    fn codes(&self, status: u16) -> Vec<&str> {
-        let examples = &self.document["responses"][status.to_string()]["content"][PROBLEM]["examples"];
-        examples.as_object().into_iter().flatten().map(|(code, _)| code.as_str()).collect()
-    }
-}
-
-const PROBLEM: &str = "application/problem+json";
+pub(crate) const PROBLEM: &str = "application/problem+json";
 
 /// Headers that tell a client something about what it has asked for.
 const TELLING: [&str; 11] = [
@@ -112,15 +26,16 @@ const TELLING: [&str; 11] = [
     "www-authenticate",
 ];
 
-/// The document.
+/// What the document says, held against answers.
 #[derive(Default)]
-pub(crate) struct Contract {
+pub struct Contract {
     document: Value,
     operations: Vec<Operation>,
 }
 
 impl Contract {
-    pub(crate) fn of(document: Value) -> Self {
+    /// Reads the document.
+    pub fn of(document: Value) -> Self {
         let mut operations = Vec::new();
         for (path, methods) in document["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
@@ -140,13 +55,14 @@ impl Contract {
         Self { document, operations }
     }
 
-    pub(crate) fn operations(&self) -> &[Operation] {
+    /// All of them, by path.
+    pub fn operations(&self) -> &[Operation] {
         &self.operations
     }
 
     /// The operations that a test goes through, of which there are some: one that looks at none would pass.
     #[track_caller]
-    pub(crate) fn those(&self, wanted: impl Fn(&Operation) -> bool) -> impl Iterator<Item = &Operation> {
+    pub fn those(&self, wanted: impl Fn(&Operation) -> bool) -> impl Iterator<Item = &Operation> {
         let those: Vec<_> = self.operations.iter().filter(|operation| wanted(operation)).collect();
         assert!(!those.is_empty(), "the document has no such operation");
         those.into_iter()
@@ -154,7 +70,7 @@ impl Contract {
 
     /// The operation with this id.
     #[track_caller]
-    pub(crate) fn operation(&self, id: &str) -> &Operation {
+    pub fn operation(&self, id: &str) -> &Operation {
         let found = self.operations.iter().find(|operation| operation.id == id);
         found.unwrap_or_else(|| panic!("the document has no operation {id}"))
     }
@@ -173,8 +89,24 @@ impl Contract {
         self.find(method, path).ok().map(|operation| operation.id.as_str())
     }
 
+    /// The roles of tenants' principals that operations name.
+    pub fn tenants_roles(&self) -> impl Iterator<Item = &str> {
+        self.roles().filter(|role| !role.starts_with(OPERATOR))
+    }
+
+    /// The roles of operators that operations name, without the word that marks them there.
+    pub fn operators_roles(&self) -> impl Iterator<Item = &str> {
+        self.roles().filter_map(|role| role.strip_prefix(OPERATOR))
+    }
+
+    fn roles(&self) -> impl Iterator<Item = &str> {
+        let all: BTreeSet<&str> =
+            self.operations.iter().flat_map(|operation| &operation.roles).map(String::as_str).collect();
+        all.into_iter()
+    }
+
     /// Every place where an operation takes or gives a secret.
-    pub(crate) fn places_of_secrets(&self) -> BTreeSet<secrets::Place> {
+    pub(crate) fn places_of_secrets(&self, fixtures: &Fixtures) -> BTreeSet<secrets::Place> {
         let mut places = BTreeSet::new();
         for operation in &self.operations {
             let responses = operation.document["responses"].as_object().into_iter().flatten();
@@ -182,7 +114,7 @@ impl Contract {
                 responses.filter(|(status, _)| status.starts_with('2')).map(|(_, response)| response);
             for body in successes.chain([&operation.document["requestBody"]]) {
                 for (_, content) in body["content"].as_object().into_iter().flatten() {
-                    let found = secrets::in_schema(&self.document, &content["schema"]);
+                    let found = secrets::in_schema(&self.document, &content["schema"], fixtures);
                     places.extend(found.into_iter().map(|place| (operation.id.clone(), place)));
                 }
             }
@@ -251,15 +183,27 @@ impl Contract {
     }
 
     /// The document.
-    pub(crate) fn document(&self) -> &Value {
+    pub fn document(&self) -> &Value {
         &self.document
     }
 
     /// What a reference refers to, or the value itself.
-    pub(crate) fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
+    pub fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
         let target = value["$ref"].as_str().map(|path| self.document.pointer(path.trim_start_matches('#')));
         target
             .map_or(value, |target| target.unwrap_or_else(|| panic!("the document has no {}", value["$ref"])))
+    }
+
+    /// Whether a body may have any JSON at this pointer; none where the document does not describe what is there.
+    pub(crate) fn is_any_json(&self, schema: &Value, pointer: &str) -> Option<bool> {
+        let mut schema = self.resolved(schema);
+        for name in pointer.split('/').skip(1) {
+            let property = schema["properties"].get(name);
+            let item = schema.get("items").filter(|_| name.parse::<usize>().is_ok());
+            schema = self.resolved(property.or(item)?);
+        }
+        let is_typed = schema["type"].is_string() || schema["type"].is_array() || schema["oneOf"].is_array();
+        Some(schema["type"] == "object" && !schema["properties"].is_object() || !is_typed)
     }
 
     /// Fails when an answer to a tenant's principal does not tell what is left of the tenant's limit.

@@ -1,0 +1,226 @@
+//! The resources that every application has: people, keys, jobs, usage, tenants.
+//!
+//! What people make by a request is made so. What only the worker makes, or what takes a month, is written as a row.
+
+use serde_json::{Value, json};
+
+use crate::{Fixture, Made, Making, Operation, Tenant, redact::SLUG, unique};
+
+/// A month before any tenant existed, so that nothing but what is written here was used in it.
+const PERIOD: &str = "2026-03";
+
+pub(crate) const FIXTURES: [&dyn Fixture; 10] =
+    [&Me, &Users, &ApiKeys, &Operations, &Jobs, &Decisions, &Usage, &Tenants, &AllUsage, &Logins];
+
+/// What a tenant has from its first day on.
+fn there<'a>(id: &str, mark: &str) -> Making<'a> {
+    let made = Made { id: id.to_owned(), mark: mark.to_owned() };
+    Box::pin(async move { made })
+}
+
+struct Me;
+
+impl Fixture for Me {
+    fn path(&self) -> &'static str {
+        "/v1/me"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        there(&tenant.owner.id, &tenant.slug)
+    }
+}
+
+struct Users;
+
+impl Fixture for Users {
+    fn path(&self) -> &'static str {
+        "/v1/users"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let email = format!("{}@example.com", unique());
+            let body = json!({ "email": email, "password": password(), "role": "read_only" });
+            let made = tenant.owner.caller.post(self.path(), &body).await.expect(201);
+            Made { id: made.at("/id"), mark: email }
+        })
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        if body.get("email").is_some() {
+            body["email"] = json!(format!("{}@example.com", unique()));
+            body["password"] = json!(password());
+        }
+        body
+    }
+}
+
+struct ApiKeys;
+
+impl Fixture for ApiKeys {
+    fn path(&self) -> &'static str {
+        "/v1/api-keys"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let name = format!("key-{}", unique());
+            let body = json!({ "name": name, "role": "developer" });
+            let made = tenant.owner.caller.post(self.path(), &body).await.expect(201);
+            Made { id: made.at("/id"), mark: name }
+        })
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        body["name"] = json!(format!("key-{}", unique()));
+        body
+    }
+}
+
+struct Operations;
+
+impl Fixture for Operations {
+    fn path(&self) -> &'static str {
+        "/v1/operations"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        there(&tenant.operation, &tenant.operation)
+    }
+}
+
+struct Jobs;
+
+impl Fixture for Jobs {
+    fn path(&self) -> &'static str {
+        "/v1/jobs"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        tenant.app.sql(&format!(
+            "INSERT INTO platform.jobs \
+             (id, kind, tenant_id, payload, state, max_attempts, created_at, finished_at) \
+             VALUES (gen_random_uuid(), 'purge_expired', '{}', '{{}}', 'succeeded', 1, now(), now())",
+            tenant.uuid
+        ));
+        // The one that has built the tenant is listed with them.
+        there(&tenant.operation, &tenant.operation)
+    }
+}
+
+struct Decisions;
+
+impl Fixture for Decisions {
+    fn path(&self) -> &'static str {
+        "/v1/scaling/decisions"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        let mark = format!("because-{}", unique());
+        tenant.app.sql(&format!(
+            "INSERT INTO platform.scaling_decisions SELECT gen_random_uuid(), '{id}', \
+             '2026-11-01 00:00Z'::timestamptz + count(*) * interval '1 minute', 'hold', 2, 2, 0, NULL, '{mark}' \
+             FROM platform.scaling_decisions WHERE tenant_id = '{id}'",
+            id = tenant.uuid
+        ));
+        there(&tenant.id, &mark)
+    }
+}
+
+struct Usage;
+
+impl Fixture for Usage {
+    fn path(&self) -> &'static str {
+        "/v1/usage"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        // The end of the id is random.
+        let digits = tenant.uuid.chars().rev().filter(|c| *c != '-').take(12);
+        let random =
+            digits.fold(0_u64, |number, digit| (number << 4) | u64::from(digit.to_digit(16).unwrap_or(0)));
+        let quantity = 100_000_000_000 + random % 900_000_000_000;
+        tenant.app.sql(&format!(
+            "INSERT INTO platform.usage_hours VALUES ('{id}', 'api_requests', '{PERIOD}-01 00:00Z', {quantity}) \
+             ON CONFLICT DO NOTHING; \
+             INSERT INTO platform.usage_days VALUES ('{id}', 'api_requests', '{PERIOD}-01', {quantity}) \
+             ON CONFLICT DO NOTHING",
+            id = tenant.uuid
+        ));
+        there(&tenant.id, &quantity.to_string())
+    }
+
+    fn query(&self, operation: &Operation) -> String {
+        if operation.takes("period") {
+            return format!("period={PERIOD}");
+        }
+        format!("from={PERIOD}-01T00:00:00Z&until={PERIOD}-02T00:00:00Z")
+    }
+}
+
+struct Tenants;
+
+impl Fixture for Tenants {
+    fn path(&self) -> &'static str {
+        "/v1/admin/tenants"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        there(&tenant.id, &tenant.slug)
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        if body.get("slug").is_some() {
+            body["slug"] = json!(format!("{SLUG}{}", unique()));
+            body["plan"] = json!("free");
+            body["owner"]["password"] = json!(password());
+        }
+        body
+    }
+
+    fn query(&self, operation: &Operation) -> String {
+        if operation.takes("period") { format!("period={PERIOD}") } else { String::new() }
+    }
+}
+
+struct AllUsage;
+
+impl Fixture for AllUsage {
+    fn path(&self) -> &'static str {
+        "/v1/admin/usage"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        there(&tenant.id, &tenant.slug)
+    }
+
+    fn query(&self, _: &Operation) -> String {
+        format!("period={PERIOD}")
+    }
+}
+
+/// Anybody may try to log in. With the kit's bodies nobody is known, and each is another account, because one that fails often
+/// has to wait.
+struct Logins;
+
+impl Fixture for Logins {
+    fn path(&self) -> &'static str {
+        "/v1/auth"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        there(&tenant.owner.id, &tenant.owner.email)
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        if body.get("email").is_some() {
+            body["email"] = json!(format!("{}@example.com", unique()));
+            body["password"] = json!(password());
+        }
+        body
+    }
+}
+
+fn password() -> String {
+    format!("secret-{}", unique())
+}
