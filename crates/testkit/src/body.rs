@@ -37,6 +37,9 @@ pub(crate) fn fitting(document: &Value, schema: &Value) -> Value {
 
 /// The type of a value that is not null.
 fn kind(schema: &Value) -> Option<&str> {
+    if schema["properties"].is_object() {
+        return Some("object");
+    }
     match &schema["type"] {
         Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null"),
         kind => kind.as_str(),

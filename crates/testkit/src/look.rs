@@ -43,20 +43,30 @@ impl App {
         Session(psql)
     }
 
-    /// Every row of every table, or of those in one schema, as text.
-    pub fn dump(&self, schema: Option<&str>) -> String {
+    /// Every row of every table, as text.
+    pub fn dump(&self) -> String {
         let mut dump = Command::new(BINARIES.postgres_dir.join("pg_dump"));
         dump.args(["--data-only", "--no-owner", "--dbname", &self.superuser_url()]);
-        if let Some(schema) = schema {
-            dump.args(["--schema", schema]);
-        }
         let output = dump.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).unwrap();
-        // Newer versions put a random word around the data.
-        let lines =
-            text.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
-        lines.collect::<Vec<_>>().join("\n")
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Every row of the tables in one schema, by table: a line per row, unless a text in it has several. `pg_dump` would read the
+    /// catalogue of all schemas first.
+    pub(crate) fn rows_of(&self, schema: &str) -> String {
+        let mut psql = Command::new(BINARIES.postgres_dir.join("psql"));
+        psql.args(["--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-f", "-", &self.superuser_url()]);
+        let mut psql =
+            psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let script = format!(
+            "SELECT format('SELECT %L, t::text FROM %I.%I t ORDER BY 2', tablename, schemaname, tablename) \
+             FROM pg_catalog.pg_tables WHERE schemaname = '{schema}' ORDER BY tablename \\gexec\n"
+        );
+        psql.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let output = psql.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// The keys of Redis that contain this text, each with the milliseconds it has left; -1 when it stays for ever.

@@ -107,7 +107,7 @@ impl<'a> Tenant<'a> {
 
     /// Every row that it has, as text.
     pub fn rows(&self) -> String {
-        self.app.dump(Some(&self.schema))
+        self.app.rows_of(&self.schema)
     }
 
     /// Waits until its jobs have come to their end.
