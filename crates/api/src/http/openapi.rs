@@ -3,7 +3,7 @@
 //! Security, permissions and common headers are written here from the route table, once, so that no handler can say
 //! something else than is enforced. Which errors an operation may answer with follows from what it takes, and its own
 //! ones stand beside its access in the route table. That nothing else is answered is checked in the tests of `cli`, where
-//! every answer is held against this document (`cli/tests/it/support/contract.rs`).
+//! every answer is held against this document (`testkit/src/contract.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
