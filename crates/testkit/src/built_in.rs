@@ -199,8 +199,8 @@ impl Fixture for AllUsage {
     }
 }
 
-/// Anybody may try to log in. With the kit's bodies nobody is known, and each is another account, because one that fails often
-/// has to wait.
+/// Log-ins need no credential. The kit's bodies name an account that does not exist, another one each time: an account for which
+/// many log-ins have failed has to wait.
 struct Logins;
 
 impl Fixture for Logins {

@@ -45,7 +45,7 @@ impl Furnished<'_> {
 }
 
 /// An id of the same type that exists nowhere.
-fn nobodys(id: &str) -> String {
+fn unknown(id: &str) -> String {
     // The last digit has fewer bits than the others: it stays.
     let (kept, last) = id.split_at(id.len().saturating_sub(1));
     let kept = kept.get(..kept.len().saturating_sub(10)).unwrap_or_default();
@@ -79,13 +79,13 @@ pub async fn another_tenants_id_is_answered_like_one_that_exists_nowhere(app: &A
         let name = operation.shown();
         let their_id = &theirs.of(operation).id;
         let foreign = call(owner, operation, their_id).await;
-        let nobodys = call(owner, operation, &nobodys(their_id)).await;
+        let unknown = call(owner, operation, &unknown(their_id)).await;
         let wanted =
             if operation.is_for_operators() { (403, "insufficient-permission") } else { (404, "not-found") };
         let got = (foreign.status, foreign.code());
         assert_eq!((got.0, got.1.as_str()), wanted, "{name} of another tenant: {}", foreign.show());
-        assert_eq!(foreign.body_without_request_id(), nobodys.body_without_request_id(), "{name}");
-        assert_eq!(telling(&foreign.headers), telling(&nobodys.headers), "{name}");
+        assert_eq!(foreign.body_without_request_id(), unknown.body_without_request_id(), "{name}");
+        assert_eq!(telling(&foreign.headers), telling(&unknown.headers), "{name}");
         if !operation.is_for_operators() {
             let own = app.fixtures.of(operation).make(&ours.tenant).await;
             let own = call(owner, operation, &own.id).await;
@@ -150,7 +150,7 @@ async fn at_their_place_in_the_order(
     assert!(shows_ours, "{} shows nothing of the tenant's own from a foreign cursor", operation.shown());
 }
 
-/// What an operation without an id makes or changes is in the tenant's own rows, and in nobody else's, also when its body names
+/// What an operation without an id makes or changes is in the tenant's own rows, and in no other tenant's, also when its body names
 /// what another tenant has.
 pub async fn whatever_a_tenant_makes_is_its_own(app: &App) {
     let (ours, theirs) = (furnished(app).await, furnished(app).await);

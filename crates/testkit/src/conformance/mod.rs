@@ -44,7 +44,7 @@ pub use roles::{
 };
 pub use secrets::no_secret_is_found_in_tables_redis_logs_or_metrics;
 
-/// Makes a test of each promise of [`conformance`](crate::conformance) for an application: the expression is a future of
+/// Makes a test of each promise of [`conformance`](mod@crate::conformance) for an application: the expression is a future of
 /// `&App`, like [`App::start`](crate::App::start) returns it.
 #[macro_export]
 macro_rules! conformance {
