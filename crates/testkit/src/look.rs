@@ -60,7 +60,7 @@ impl App {
         let mut psql =
             psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let script = format!(
-            "SELECT format('SELECT %L, t::text FROM %I.%I t ORDER BY 2', tablename, schemaname, tablename) \
+            "SELECT format('SELECT %L, the_row::text FROM %I.%I the_row ORDER BY 2', tablename, schemaname, tablename) \
              FROM pg_catalog.pg_tables WHERE schemaname = '{schema}' ORDER BY tablename \\gexec\n"
         );
         psql.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();

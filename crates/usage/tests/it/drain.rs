@@ -5,7 +5,7 @@ use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_usage::{DrainOptions, Drained, STREAM, drain, length};
 use chrono::{DateTime, Utc};
 
-use crate::support::{add, metrics, server};
+use crate::support::{add, busy_server, metrics};
 
 /// A time soon after the requests in the entries below.
 fn at_the_time() -> DateTime<Utc> {
@@ -15,7 +15,7 @@ fn at_the_time() -> DateTime<Utc> {
 #[tokio::test]
 async fn an_entry_that_cannot_be_read_is_set_aside_and_holds_nothing_up() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-    let mut connection = server(&redis).connect().await?;
+    let mut connection = busy_server(&redis).connect().await?;
     let good = r#"{"v":1,"boot":"01890a5d-ac96-774b-bcce-b302099a8057","seq":1,"node":"n","keys":[
         ["ten_00000000000000000000000004","list_users",2,29500000,1,900,0,10,[[4,1]]]]}"#;
     for batch in ["not json", good, "", &good.replace("\"v\":1", "\"v\":9")] {
@@ -39,7 +39,7 @@ async fn an_entry_that_cannot_be_read_is_set_aside_and_holds_nothing_up() -> Res
 #[tokio::test]
 async fn entries_read_twice_count_once() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-    let mut connection = server(&redis).connect().await?;
+    let mut connection = busy_server(&redis).connect().await?;
     let good = r#"{"v":1,"boot":"01890a5d-ac96-774b-bcce-b302099a8057","seq":1,"node":"n","keys":[
         ["ten_00000000000000000000000004","list_users",2,29500000,1,900,0,10,[[4,1]]]]}"#;
     for round in 0..3 {
@@ -57,7 +57,7 @@ async fn entries_read_twice_count_once() -> Result<()> {
 #[tokio::test]
 async fn a_meter_that_nobody_here_has_declared_is_applied() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-    let mut connection = server(&redis).connect().await?;
+    let mut connection = busy_server(&redis).connect().await?;
     let beside = r#"{"v":2,"boot":"01890a5d-ac96-774b-bcce-b302099a8057","seq":1,"node":"n","keys":[
         ["ten_00000000000000000000000004","list_users",2,29500000,1,900,0,10,[[4,1]]]],
         "meters":[["ten_00000000000000000000000004","invoices_sent",29500000,1500]]}"#;
@@ -82,7 +82,7 @@ async fn a_meter_that_nobody_here_has_declared_is_applied() -> Result<()> {
 #[tokio::test]
 async fn pages_follow_each_other_and_nothing_is_left_or_read_twice() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-    let mut connection = server(&redis).connect().await?;
+    let mut connection = busy_server(&redis).connect().await?;
     let mut pipe = redis::pipe();
     for seq in 1..=1_203 {
         let batch = format!(

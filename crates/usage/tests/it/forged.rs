@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 
 use crate::{
     node::{Node, entries, options, until},
-    support::{add, drain_all, metrics, now, server},
+    support::{add, busy_server, drain_all, metrics, now},
 };
 
 const REQUESTS: &str = "SELECT coalesce(sum(requests), 0) FROM platform.request_minutes";
@@ -38,7 +38,7 @@ async fn add_with(connection: &mut MultiplexedConnection, batch: &str, tag: &[u8
 #[tokio::test]
 async fn an_entry_without_our_tag_bills_nobody_and_claims_no_number() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-    let mut connection = server(&redis).connect().await?;
+    let mut connection = busy_server(&redis).connect().await?;
     let genuine = batch(1, 7);
     let tag = mac().sign(genuine.as_bytes());
     let _id: String =
@@ -70,7 +70,7 @@ async fn an_entry_without_our_tag_bills_nobody_and_claims_no_number() -> Result<
 #[tokio::test]
 async fn a_genuine_entry_written_again_counts_once_and_never_after_its_season() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-    let mut connection = server(&redis).connect().await?;
+    let mut connection = busy_server(&redis).connect().await?;
     for _ in 0..3 {
         add(&mut connection, &batch(1, 7)).await?;
     }
@@ -100,7 +100,7 @@ async fn what_a_worker_does_not_believe_its_node_applies_itself() -> Result<()> 
     let recorded = load.recorded.requests().to_string();
     let (worker, metrics, another) = (db.db()?, metrics(), mac_of(2));
     until("all is billed although the worker believes none of it", async || {
-        let mut connection = server(&redis).connect().await?;
+        let mut connection = busy_server(&redis).connect().await?;
         let options = DrainOptions::default();
         let drained = drain(&mut connection, &worker, &metrics, &*another, options, now()).await?;
         assert_eq!(drained.fresh, 0);
@@ -126,7 +126,7 @@ async fn told(connection: &mut MultiplexedConnection, what: &str) -> Result<usiz
 #[tokio::test]
 async fn who_writes_to_redis_cannot_fill_the_disk_of_postgresql() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-    let mut connection = server(&redis).connect().await?;
+    let mut connection = busy_server(&redis).connect().await?;
     let foreign = "f".repeat(3_000);
     let flood = async |connection: &mut MultiplexedConnection, entries: usize| {
         let mut pipe = redis::pipe();
@@ -169,7 +169,7 @@ async fn who_writes_to_redis_cannot_fill_the_disk_of_postgresql() -> Result<()> 
 #[tokio::test]
 async fn who_writes_to_redis_cannot_fill_the_memory_of_the_worker() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
-    let mut connection = server(&redis).connect().await?;
+    let mut connection = busy_server(&redis).connect().await?;
     // Longer than any batch.
     let huge = "h".repeat(8 << 20);
     for _ in 0..4 {

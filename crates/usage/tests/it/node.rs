@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::support::{Oracle, ROUTES, counted, metrics, noon, now, server, stats, tenant};
+use crate::support::{Oracle, ROUTES, busy_server, counted, metrics, noon, now, server, stats, tenant};
 
 /// How long anything may take that must happen: a machine that runs tests may have much else to do.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -192,5 +192,5 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> Result<boo
 
 /// Entries in the stream.
 pub(crate) async fn entries(redis: &TestRedis) -> Result<u64> {
-    Ok(length(&mut server(redis).connect().await?).await?)
+    Ok(length(&mut busy_server(redis).connect().await?).await?)
 }

@@ -11,7 +11,7 @@ use bulkhead_usage::{FlusherOptions, Stores};
 
 use crate::{
     node::{Node, Worker, entries, options, stores, until},
-    support::{drain_all, server},
+    support::{busy_server, drain_all},
 };
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn redis_killed_and_restarted_empty() -> Result<()> {
     redis.restart()?;
     // A stream that was drained is still there, and one that was never written is not.
     until("usage goes to Redis again", async || {
-        let mut connection = server(&redis).connect().await?;
+        let mut connection = busy_server(&redis).connect().await?;
         Ok(redis::cmd("EXISTS").arg(bulkhead_usage::STREAM).query_async(&mut connection).await?)
     })
     .await?;
@@ -81,7 +81,7 @@ async fn flushall_without_a_worker_is_noticed_and_sent_again() -> Result<()> {
     node.answers(100).await?;
     node.no_clients().await;
     let load = node.load();
-    let mut connection = server(&redis).connect().await?;
+    let mut connection = busy_server(&redis).connect().await?;
     // What the last clients left behind without waiting for it is still on its way.
     let mut before = 0;
     until("no entry is added any more", async || {
