@@ -13,7 +13,7 @@ use crate::{features, proofs, rust_version, unused};
 const PREFIX: &str = "bulkhead-";
 
 /// Each product crate and those of ours that it may depend on.
-const GRAPH: [(&str, &[&str]); 17] = [
+const GRAPH: [(&str, &[&str]); 18] = [
     ("ablation", &[]),
     ("sqlcheck", &[]),
     ("domain", &[]),
