@@ -10,7 +10,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 # none, adds the features of tests without their code.
 programs := cargo build --locked --workspace --examples
 
-.PHONY: help setup run test check check-deploy bench
+.PHONY: help setup run test check check-shop check-deploy bench
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ test: setup ## Run all tests, against real servers; says at its end how long the
 	@.ci/timed cargo test --locked --workspace --all-targets --no-fail-fast
 	@cargo test --locked --workspace --doc --quiet
 
-check: ## Check format, lints, comments, the dependency graph, unused dependencies, named files and what is generated
+check: ## Check format, lints, comments, the dependency graph, unused dependencies, named files, what is generated and promised
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --quiet --workspace \
@@ -38,6 +38,11 @@ check: ## Check format, lints, comments, the dependency graph, unused dependenci
 	@$(target)/debug/xtask paths
 	@$(target)/debug/xtask openapi --check
 	@$(target)/debug/xtask settings --check
+	@$(target)/debug/xtask surface --check
+
+check-shop: setup ## Check what `bulkhead new` writes: it passes its own checks and tests, and runs
+	@$(programs) --quiet --bin bulkhead
+	@.ci/check-shop $(target)/debug/bulkhead
 
 check-deploy: ## Check Terraform, the deployment program, workflows, image and alerts, without an AWS account
 	@.ci/check-deploy

@@ -49,7 +49,7 @@ def test_what_is_no_part_is_refused() -> None:
     said = subprocess.run([RUN, "check", "chekc"], capture_output=True, text=True, check=False)
     assert said.returncode == 2
     assert said.stdout == ""
-    assert "usage: run [check | dependencies | deploy | bench | test]" in said.stderr
+    assert "usage: run [check | dependencies | deploy | bench | shop | test]" in said.stderr
 
 
 @pytest.mark.parametrize("status", [0, 7])

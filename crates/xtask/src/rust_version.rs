@@ -9,6 +9,14 @@ use anyhow::Context;
 /// What precedes a version in a Dockerfile or a workflow.
 const MARKERS: [&str; 4] = ["RUST_VERSION", "rust-version", "toolchain", "FROM rust"];
 
+/// What names a version beside our workflows: the image, and what `bulkhead new` writes.
+const FILES: [&str; 4] = [
+    "Dockerfile",
+    "crates/bulkhead/template/Cargo.toml",
+    "crates/bulkhead/template/Dockerfile",
+    "crates/bulkhead/template/.github/workflows/ci.yml",
+];
+
 /// One line for each place in the repository at `root` that names another version than `pinned`.
 pub(crate) fn mismatches(root: &Path, pinned: (u64, u64)) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
@@ -24,8 +32,8 @@ fn files(root: &Path) -> Vec<PathBuf> {
     let workflows = fs::read_dir(root.join(".github/workflows")).into_iter().flatten().flatten();
     let workflows = workflows.map(|entry| entry.path());
     let yaml = workflows.filter(|path| path.extension().is_some_and(|end| end == "yml" || end == "yaml"));
-    let dockerfile = Some(root.join("Dockerfile")).filter(|path| path.exists());
-    dockerfile.into_iter().chain(yaml).collect()
+    let by_name = FILES.iter().map(|name| root.join(name)).filter(|path| path.exists());
+    by_name.chain(yaml).collect()
 }
 
 fn mismatches_in(name: &str, text: &str, (major, minor): (u64, u64)) -> Vec<String> {

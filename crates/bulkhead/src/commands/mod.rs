@@ -4,11 +4,12 @@ mod api;
 mod dev;
 mod doctor;
 mod migrate;
+mod new;
 mod operator;
 mod schema;
 mod worker;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use bulkhead_api::About;
@@ -63,6 +64,13 @@ enum Command {
     /// Manage the people who run the platform.
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Write the repository of a product that is built on this version: one extension to copy, tests, an image, CI.
+    New {
+        /// Where: a directory that is empty or does not exist. Its name becomes the program's.
+        directory: PathBuf,
+        #[command(flatten)]
+        source: new::Source,
+    },
     /// Print the OpenAPI document.
     Openapi,
     /// Print every setting with its default and its meaning.
@@ -105,6 +113,7 @@ impl Command {
             Self::Operator(_) => &[TenantLogin, PlatformLogin],
             Self::Doctor { live: true, .. }
             | Self::Dev
+            | Self::New { .. }
             | Self::Openapi
             | Self::Settings { .. }
             | Self::Schema { .. } => &[],
@@ -150,6 +159,7 @@ fn run_with(command: Command, parts: &Parts) -> Result<()> {
         Command::Schema { .. } => schema::print(&parts.sets),
         Command::Dev => dev::run(parts),
         Command::Doctor { dev: true, .. } => run_as_set(command, parts, &dev::settings()?),
+        Command::New { directory, source } => new::run(&directory, &source),
         command => run_as_set(command, parts, &Settings::from_env(&parts.sections)?),
     }
 }
@@ -189,6 +199,7 @@ fn run_as_set(command: Command, parts: &Parts, settings: &Settings) -> Result<()
                     Command::Api { .. }
                     | Command::Worker { .. }
                     | Command::Dev
+                    | Command::New { .. }
                     | Command::Openapi
                     | Command::Settings { .. }
                     | Command::Schema { .. } => Ok(()),

@@ -1,0 +1,141 @@
+//! `bulkhead new`: the repository of a product that is built on this version of the library.
+//!
+//! Owns the list of the template's files (`template/`), and what stands in them for the program's name and for where the library
+//! comes from. Refuses a directory that has something in it, a name that cargo takes for no program, and a checkout that is
+//! none; then nothing has been written.
+
+mod name;
+
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::out;
+
+/// The files, each with its path in the repository.
+macro_rules! files {
+    ($($path:literal),+ $(,)?) => {
+        &[$(($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/template/", $path)))),+]
+    };
+}
+
+/// What is written. A file that is not named here is not embedded, and a test says so.
+const FILES: &[(&str, &str)] = files![
+    ".clippy.toml",
+    ".dockerignore",
+    ".github/workflows/ci.yml",
+    ".gitignore",
+    ".rustfmt.toml",
+    "AGENTS.md",
+    "Cargo.toml",
+    "Dockerfile",
+    "Makefile",
+    "README.md",
+    "migrations/2026-11-28-000001_notes/down.sql",
+    "migrations/2026-11-28-000001_notes/up.sql",
+    "src/main.rs",
+    "src/notes.rs",
+    "tests/it.rs",
+];
+
+/// The versions of libraries that this version was tested with. cargo drops those that the product does not need.
+const LOCK: (&str, &str) =
+    ("Cargo.lock", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock")));
+
+/// Where a product takes the library from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Source {
+    /// Take the library from a checkout on this machine, for trying things out.
+    #[arg(long, value_name = "CHECKOUT", conflicts_with = "git")]
+    path: Option<PathBuf>,
+    /// Take the library from this repository, at the tag of this version.
+    #[arg(long, value_name = "URL")]
+    git: Option<String>,
+}
+
+impl Source {
+    /// What stands in Cargo.toml behind the name of one of our crates, which lies at `place` in a checkout.
+    fn dependency(&self, place: &str) -> Result<String> {
+        let Some(checkout) = &self.path else {
+            let repository = self.git.as_deref().unwrap_or(env!("CARGO_PKG_REPOSITORY"));
+            ensure!(
+                !repository.is_empty(),
+                "this build does not know which repository it came from: say --git URL, or --path CHECKOUT"
+            );
+            return Ok(format!("git = {}, tag = \"v{}\"", quoted(repository)?, env!("CARGO_PKG_VERSION")));
+        };
+        let path = checkout.join(place);
+        let found = path.canonicalize().ok().filter(|path| path.join("Cargo.toml").is_file());
+        let found = found.with_context(|| {
+            format!("{} is no checkout of Bulkhead: it has no {place}/Cargo.toml", checkout.display())
+        })?;
+        let text = found.to_str().with_context(|| format!("{} is no UTF-8", found.display()))?;
+        Ok(format!("path = {}", quoted(text)?))
+    }
+}
+
+/// A text as TOML has it.
+fn quoted(text: &str) -> Result<String> {
+    ensure!(!text.chars().any(char::is_control), "{text:?} has a control character");
+    Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+/// Writes the repository and says what to do next.
+pub(crate) fn run(directory: &Path, source: &Source) -> Result<()> {
+    let directory = std::path::absolute(directory)?;
+    let name = directory.file_name().context("the directory has no name: say another one")?;
+    let name = name.to_str().context("the directory's name is no UTF-8, and has to be the program's")?;
+    if let Some(fault) = name::fault(name) {
+        bail!("{name} cannot be the program's name: {fault}");
+    }
+    let (bulkhead, testkit) = (source.dependency("crates/bulkhead")?, source.dependency("crates/testkit")?);
+    refuse_occupied(&directory)?;
+    let filled = |text: &str| {
+        let text = text.replace("{{name}}", name);
+        text.replace("{{bulkhead}}", &bulkhead).replace("{{testkit}}", &testkit)
+    };
+    for (path, text) in FILES {
+        write(&directory.join(path), &filled(text))?;
+    }
+    let (path, lock) = LOCK;
+    write(&directory.join(path), lock)?;
+    Ok(out::line(next_steps(&directory, name))?)
+}
+
+/// A directory that does not exist, or is empty, is free.
+fn refuse_occupied(directory: &Path) -> Result<()> {
+    match fs::read_dir(directory) {
+        Ok(mut entries) => {
+            ensure!(entries.next().is_none(), "{} is not empty", directory.display());
+            Ok(())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("looking into {}", directory.display())),
+    }
+}
+
+/// Writes a new file, with the directories above it.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let parent = path.parent().context("a file lies in a directory")?;
+    fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
+    let written = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("writing {}; remove what is there, then run this again", path.display()))
+}
+
+fn next_steps(directory: &Path, name: &str) -> String {
+    format!(
+        "{name} is written: a service with one extension of its own, src/notes.rs.\n\n  \
+         cd {}\n  \
+         make run     # then open the page that it names, /docs\n  \
+         make test    # in the meantime, or afterwards\n\n\
+         README.md says what is where, AGENTS.md how to add tables, routes, jobs, meters and settings.",
+        directory.display()
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Which names a program can have.
+
+/// Words that Rust or cargo keeps for itself where a program's name would stand, and the libraries that a product names.
+const KEPT: &[&str] = &[
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "build",
+    "bulkhead",
+    "bulkhead-testkit",
+    "chrono",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "deps",
+    "diesel",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "examples",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "incremental",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "proc_macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "serde",
+    "serde_json",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "tokio",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "union",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+    "bulkhead_testkit",
+    "serde-json",
+];
+
+/// Why a name cannot be that of a program; `None` when it can.
+pub(super) fn fault(name: &str) -> Option<&'static str> {
+    let begins_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let is_plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c));
+    if !begins_well || !is_plain || name.len() > 64 {
+        return Some("it has 1 to 64 of a to z, 0 to 9, - and _, and begins with a letter");
+    }
+    KEPT.contains(&name)
+        .then_some("it is a word of Rust or cargo, or the name of a library that the program needs")
+}

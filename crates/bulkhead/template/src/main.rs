@@ -1,0 +1,14 @@
+//! The `{{name}}` program: Bulkhead, and an extension for each thing that this product is about.
+
+mod notes;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bulkhead::App::new()
+        .name("{{name}}")
+        .title("{{name}}")
+        .version(env!("CARGO_PKG_VERSION"))
+        .extension(notes::extension())
+        .run()
+}
