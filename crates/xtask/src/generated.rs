@@ -67,6 +67,7 @@ fn settle(path: &Path, wanted: &str, check: bool, command: &str) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-fn root() -> PathBuf {
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
 }

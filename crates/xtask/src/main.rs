@@ -12,6 +12,7 @@ mod paths;
 mod proofs;
 mod rust_version;
 mod sources;
+mod surface;
 mod unused;
 
 /// Chores of this repository.
@@ -35,6 +36,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Write `crates/bulkhead/public-api.txt`, the listing of what the library promises, from the code.
+    Surface {
+        /// Only check that it is up to date.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -43,5 +50,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Openapi { check } => generated::openapi(check),
         Task::Paths => paths::run(),
         Task::Settings { check } => generated::settings(check),
+        Task::Surface { check } => surface::run(check),
     }
 }
