@@ -69,11 +69,6 @@ impl<'a> Caller<'a> {
         Self { app, http, credential: Credential::None, address }
     }
 
-    /// The application that it calls.
-    pub(crate) fn app(&self) -> &'a App {
-        self.app
-    }
-
     /// The same, with an access token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {

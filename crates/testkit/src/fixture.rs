@@ -20,10 +20,17 @@ pub trait Fixture: Sync {
     fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a>;
 
     /// A body that the operation takes: `body`, which is made from the document, with what the document does not tell by its
-    /// examples, like a reference to something that must exist. Texts that may exist once have to differ each time.
+    /// examples. Texts that may exist once have to differ each time.
     fn body(&self, operation: &Operation, body: Value) -> Value {
         let _ = operation;
         body
+    }
+
+    /// A body that the operation takes in this tenant: what [`Fixture::body`] has made, with references to what the tenant has.
+    /// Where it refers to nothing, it stays as it is.
+    fn refer<'a>(&'a self, tenant: &'a Tenant<'a>, body: Value) -> Referring<'a> {
+        let _ = tenant;
+        Box::pin(std::future::ready(body))
     }
 
     /// The query without which the operation is refused, or shows nothing of what was made: `period=2026-11`. None if empty.
@@ -52,6 +59,9 @@ pub trait Fixture: Sync {
 
 /// Something that is being made.
 pub type Making<'a> = Pin<Box<dyn Future<Output = Made> + Send + 'a>>;
+
+/// A body that is being completed.
+pub type Referring<'a> = Pin<Box<dyn Future<Output = Value> + Send + 'a>>;
 
 /// Something that a tenant has.
 #[derive(Clone, Debug)]

@@ -55,7 +55,7 @@ pub use call::{Asked, Fault, with_fault};
 pub use call::{Call, Caller};
 #[doc(hidden)]
 pub use contract::Contract;
-pub use fixture::{Fixture, Made, Making, Resource};
+pub use fixture::{Fixture, Made, Making, Referring, Resource};
 #[doc(hidden)]
 pub use look::Session;
 pub use operation::Operation;

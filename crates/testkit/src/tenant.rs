@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{App, Caller, eventually, redact::SLUG, unique};
+use crate::{App, Caller, Operation, eventually, redact::SLUG, unique};
 
 /// A tenant in service.
 #[derive(Clone)]
@@ -100,6 +100,15 @@ async fn log_in<'a>(app: &'a App, slug: &str, email: &str, password: &str) -> Pe
 }
 
 impl<'a> Tenant<'a> {
+    /// A body that the operation takes, with references to what this tenant has.
+    pub(crate) async fn body(&self, operation: &Operation) -> Value {
+        let body = self.app.body(operation);
+        match self.app.fixtures.find(operation) {
+            Some(fixture) => fixture.refer(self, body).await,
+            None => body,
+        }
+    }
+
     /// The name of its schema in the database.
     pub fn schema(&self) -> String {
         self.schema.clone()

@@ -6,7 +6,7 @@ use reqwest::header::HeaderMap;
 use serde_json::json;
 
 use super::{aim::query, bodies::places};
-use crate::{Answer, App, Caller, Made, Operation, Tenant, secrets::is_secret, unique};
+use crate::{Answer, App, Made, Operation, Tenant, secrets::is_secret, unique};
 
 /// A tenant that has three of everything.
 pub(super) struct Furnished<'a> {
@@ -52,11 +52,10 @@ fn unknown(id: &str) -> String {
     format!("{kept}{}{last}", &unique()[..10])
 }
 
-async fn call(caller: &Caller<'_>, operation: &Operation, id: &str) -> Answer {
-    let app = caller.app();
-    let path = operation.path_of(id) + &query(app, operation, "");
-    let call = caller.call(&operation.method, &path);
-    if operation.takes_body() { call.json(&app.body(operation)).await } else { call.await }
+async fn call(tenant: &Tenant<'_>, operation: &Operation, id: &str) -> Answer {
+    let path = operation.path_of(id) + &query(tenant.app, operation, "");
+    let call = tenant.owner.caller.call(&operation.method, &path);
+    if operation.takes_body() { call.json(&tenant.body(operation).await).await } else { call.await }
 }
 
 /// Headers that say something about the thing asked for.
@@ -74,12 +73,11 @@ fn telling(headers: &HeaderMap) -> Vec<(String, String)> {
 pub async fn another_tenants_id_is_answered_like_one_that_exists_nowhere(app: &App) {
     let (ours, theirs) = (furnished(app).await, furnished(app).await);
     let (rows, of_platform) = (theirs.tenant.rows(), platform_rows(&theirs.tenant));
-    let owner = &ours.tenant.owner.caller;
     for operation in app.contract.those(Operation::takes_id) {
         let name = operation.shown();
         let their_id = &theirs.of(operation).id;
-        let foreign = call(owner, operation, their_id).await;
-        let unknown = call(owner, operation, &unknown(their_id)).await;
+        let foreign = call(&ours.tenant, operation, their_id).await;
+        let unknown = call(&ours.tenant, operation, &unknown(their_id)).await;
         let wanted =
             if operation.is_for_operators() { (403, "insufficient-permission") } else { (404, "not-found") };
         let got = (foreign.status, foreign.code());
@@ -88,7 +86,7 @@ pub async fn another_tenants_id_is_answered_like_one_that_exists_nowhere(app: &A
         assert_eq!(telling(&foreign.headers), telling(&unknown.headers), "{name}");
         if !operation.is_for_operators() {
             let own = app.fixtures.of(operation).make(&ours.tenant).await;
-            let own = call(owner, operation, &own.id).await;
+            let own = call(&ours.tenant, operation, &own.id).await;
             assert!(own.status != 404, "{name} refuses the tenant's own id alike: {}", own.show());
         }
     }
@@ -161,7 +159,7 @@ pub async fn whatever_a_tenant_makes_is_its_own(app: &App) {
     for operation in app.contract.those(is_maker) {
         let all_rows = || ours.tenant.rows() + &platform_rows(&ours.tenant);
         let before = all_rows();
-        let made = call(owner, operation, "").await;
+        let made = call(&ours.tenant, operation, "").await;
         assert!(made.status < 300, "{}: {}", operation.shown(), made.show());
         assert!(all_rows() != before, "{} has made nothing", operation.shown());
         if !operation.takes_body() {
@@ -169,7 +167,7 @@ pub async fn whatever_a_tenant_makes_is_its_own(app: &App) {
         }
         let path = format!("{}{}", operation.path, query(app, operation, ""));
         for mark in theirs.marks().chain([theirs.tenant.owner.email.as_str()]) {
-            for (pointer, body) in places(&app.body(operation), &json!(mark)) {
+            for (pointer, body) in places(&ours.tenant.body(operation).await, &json!(mark)) {
                 // What is no secret would be looked for as one.
                 if is_secret(pointer.rsplit('/').next().unwrap_or_default(), &app.fixtures) {
                     continue;

@@ -116,7 +116,7 @@ async fn exercise_others(app: &App, tenant: &Tenant<'_>) {
         let path = operation.path_of(&made) + &query(app, operation, "");
         let call = tenant.owner.caller.call(&operation.method, &path);
         if operation.takes_body() {
-            call.json(&app.body(operation)).await;
+            call.json(&tenant.body(operation).await).await;
         } else {
             call.await;
         }
