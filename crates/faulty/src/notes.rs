@@ -32,7 +32,7 @@ operations! {
 #[diesel(table_name = notes, check_for_backend(diesel::pg::Pg))]
 pub(crate) struct Note {
     /// Its id.
-    #[schema(value_type = String, example = "not_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(value_type = String, example = "not_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     id: NoteId,
     /// Its title.
     #[schema(example = "Shopping")]

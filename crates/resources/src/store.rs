@@ -12,7 +12,7 @@ use crate::{ResourceId, schema::resources};
 #[diesel(table_name = resources, check_for_backend(diesel::pg::Pg))]
 pub struct Resource {
     /// Its id.
-    #[schema(value_type = String, example = "res_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(value_type = String, example = "res_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     pub id: ResourceId,
     /// What people call it.
     #[schema(example = "Quarterly report")]
@@ -24,7 +24,7 @@ pub struct Resource {
     #[schema(value_type = Object, example = json!({"pages": 12}))]
     pub data: JsonText,
     /// Who made it: a user or an API key.
-    #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     pub owner: String,
     /// Grows by one with every change; the ETag says the same.
     #[schema(example = 1)]

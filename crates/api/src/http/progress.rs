@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OperationResponse {
     /// Its id.
-    #[schema(value_type = String, example = "job_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(value_type = String, example = "job_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     id: JobId,
     /// `queued`, `running`, `succeeded` or `failed`.
     #[schema(example = "running")]
@@ -22,7 +22,7 @@ pub struct OperationResponse {
     #[schema(example = 40)]
     progress: i16,
     /// What it has yielded so far or in the end.
-    #[schema(value_type = Option<Object>, example = json!({"tenant": "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"}))]
+    #[schema(value_type = Option<Object>, example = json!({"tenant": "ten_01jd3e2x6m7k9v4q8t5b2n0c1c"}))]
     result: Option<Value>,
     /// Why it failed.
     #[schema(example = json!(null))]

@@ -291,7 +291,7 @@ async fn the_pool_of_schemas_is_filled_renewed_and_emptied_as_it_is_set() -> Res
         assert_eq!(db.value(POOL).await?, format!("2 of {newest} in 3"), "more than half is left");
 
         // What lacks something is replaced, and counts as gone.
-        let behind = "UPDATE platform.schema_pool SET applied = '{[1,2)}' \
+        let behind = "UPDATE platform.schema_pool SET applied = '{}' \
             WHERE tenant_id = (SELECT min(tenant_id::text)::uuid FROM platform.schema_pool) RETURNING role_name";
         let behind = db.value(behind).await?;
         db.sql(&now).await?;

@@ -36,27 +36,27 @@ const POLICY: Header =
 const LIMIT: Header = header("RateLimit", "RateLimit", false, "What is left of it.", "\"tenant\";r=998;t=1");
 const ETAG: Header = header("ETag", "ETag", true, "The version, for `If-Match`.", "\"v3\"");
 const MADE: Header =
-    header("Location", "Location", true, "Where it is.", "/v1/resources/res_01jd3e2x6m7k9v4q8t5b2n0c1d");
+    header("Location", "Location", true, "Where it is.", "/v1/resources/res_01jd3e2x6m7k9v4q8t5b2n0c1c");
 const ACCEPTED: Header = header(
     "OperationLocation",
     "Location",
     true,
     "The operation to follow.",
-    "/v1/operations/job_01jd3e2x6m7k9v4q8t5b2n0c1d",
+    "/v1/operations/job_01jd3e2x6m7k9v4q8t5b2n0c1c",
 );
 const MADE_EARLIER: Header = header(
     "EarlierLocation",
     "Location",
     false,
     "What the earlier request has made.",
-    "/v1/api-keys/key_01jd3e2x6m7k9v4q8t5b2n0c1d",
+    "/v1/api-keys/key_01jd3e2x6m7k9v4q8t5b2n0c1c",
 );
 const LINK: Header = header(
     "Link",
     "Link",
     false,
     "The next page (RFC 8288); missing on the last one.",
-    "</v1/resources?limit=20&cursor=res_01jd3e2x6m7k9v4q8t5b2n0c1d>; rel=\"next\"",
+    "</v1/resources?limit=20&cursor=res_01jd3e2x6m7k9v4q8t5b2n0c1c>; rel=\"next\"",
 );
 const REPLAYED: Header = header(
     "IdempotentReplayed",

@@ -21,7 +21,7 @@ use crate::http::{
 /// changes nothing.
 #[utoipa::path(
     delete, path = "/v1/admin/tenants/{id}", tag = "operators: tenants",
-    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
+    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1c"), IfMatchHeader),
     responses((status = 200, description = "The tenant as it is now.", body = TenantResponse)),
 )]
 pub(crate) async fn delete_tenant(

@@ -11,7 +11,7 @@ use crate::http::{answer::Answer, call::OperatorCall, error::ApiError, extract::
 /// Of one that is being removed, or was, with the receipt that says what.
 #[utoipa::path(
     get, path = "/v1/admin/tenants/{id}", tag = "operators: tenants",
-    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d")),
+    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1c")),
     responses((status = 200, description = "The tenant.", body = TenantResponse)),
 )]
 pub(crate) async fn get_tenant(call: OperatorCall, Id(id): Id<TenantId>) -> Result<Answer, ApiError> {

@@ -52,7 +52,7 @@ operations! {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TenantResponse {
     /// Its id.
-    #[schema(value_type = String, example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(value_type = String, example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     id: TenantId,
     /// The name it logs in with. A purged tenant shows the one it had; another tenant may have it now.
     #[schema(example = "acme")]

@@ -22,7 +22,7 @@ use crate::http::{
 /// for its next attempt, it is due now. The service does the same by itself after a while.
 #[utoipa::path(
     post, path = "/v1/admin/tenants/{id}/retry", tag = "operators: tenants",
-    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader, IdempotencyKeyHeader),
+    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1c"), IfMatchHeader, IdempotencyKeyHeader),
     responses((status = 202, description = "Follow the operation.", body = OperationResponse)),
 )]
 pub(crate) async fn retry_tenant(

@@ -17,7 +17,7 @@ use crate::http::{
 /// Its credentials are refused within seconds, on every node; its data is kept. One that is suspended already stays as it is.
 #[utoipa::path(
     post, path = "/v1/admin/tenants/{id}/suspend", tag = "operators: tenants",
-    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader, IdempotencyKeyHeader),
+    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1c"), IfMatchHeader, IdempotencyKeyHeader),
     responses((status = 200, description = "The tenant as it is now.", body = TenantResponse)),
 )]
 pub(crate) async fn suspend_tenant(

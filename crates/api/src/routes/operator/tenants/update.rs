@@ -36,7 +36,7 @@ impl RequestBody for UpdateTenantRequest {}
 /// version, too.
 #[utoipa::path(
     patch, path = "/v1/admin/tenants/{id}", tag = "operators: tenants", request_body = UpdateTenantRequest,
-    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
+    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1c"), IfMatchHeader),
     responses((status = 200, description = "The tenant as it is now.", body = TenantResponse)),
 )]
 pub(crate) async fn update_tenant(

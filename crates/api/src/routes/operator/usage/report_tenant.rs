@@ -24,7 +24,7 @@ use crate::{
 /// One line per meter; `Accept: text/csv` gives the same as CSV.
 #[utoipa::path(
     get, path = "/v1/admin/tenants/{id}/usage/report", tag = "operators: usage",
-    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d"), UsageReportQuery),
+    params(("id" = String, Path, description = "The tenant's id.", example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1c"), UsageReportQuery),
     responses((status = 200, description = "The report.", content(
         (UsageReport = "application/json"),
         (String = "text/csv", example = "tenant,period,as_of,meter,unit,quantity,slug,name\n"),

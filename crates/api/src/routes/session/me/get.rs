@@ -11,7 +11,7 @@ use crate::http::{answer::Answer, call::AnyCall, error::ApiError};
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MeResponse {
     /// Your user's, your key's or your operator's id.
-    #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     subject: String,
     /// Your role.
     #[schema(value_type = String, example = "owner")]
@@ -27,7 +27,7 @@ pub(crate) struct MeResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TenantProfileResponse {
     /// Its id.
-    #[schema(value_type = String, example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(value_type = String, example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     id: TenantId,
     /// Its slug.
     #[schema(example = "acme")]

@@ -22,7 +22,7 @@ use crate::{
 /// It stops working within seconds, on every node. Its entry stays for 30 days, unless a thousand others are revoked after it.
 #[utoipa::path(
     delete, path = "/v1/api-keys/{id}", tag = "api-keys",
-    params(("id" = String, Path, description = "The key's id.", example = "key_01jd3e2x6m7k9v4q8t5b2n0c1d")),
+    params(("id" = String, Path, description = "The key's id.", example = "key_01jd3e2x6m7k9v4q8t5b2n0c1c")),
     responses((status = 204, description = "Revoked, now or before.")),
 )]
 pub(crate) async fn delete_api_key(call: TenantCall, Id(id): Id<ApiKeyId>) -> Result<Answer, ApiError> {

@@ -11,7 +11,7 @@ use crate::http::{answer::Answer, call::TenantCall, error::ApiError, extract::Id
 /// Never its secret.
 #[utoipa::path(
     get, path = "/v1/api-keys/{id}", tag = "api-keys",
-    params(("id" = String, Path, description = "The key's id.", example = "key_01jd3e2x6m7k9v4q8t5b2n0c1d")),
+    params(("id" = String, Path, description = "The key's id.", example = "key_01jd3e2x6m7k9v4q8t5b2n0c1c")),
     responses((status = 200, description = "The key.", body = ApiKeyResponse)),
 )]
 pub(crate) async fn get_api_key(call: TenantCall, Id(id): Id<ApiKeyId>) -> Result<Answer, ApiError> {

@@ -33,7 +33,7 @@ operations! {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ApiKeyResponse {
     /// Its id.
-    #[schema(value_type = String, example = "key_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(value_type = String, example = "key_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     id: ApiKeyId,
     /// What people call it.
     #[schema(example = "nightly import")]
@@ -45,7 +45,7 @@ pub(crate) struct ApiKeyResponse {
     #[schema(value_type = String, example = "developer")]
     role: RoleName,
     /// Who made it.
-    #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     created_by: String,
     /// When it was made.
     created_at: DateTime<Utc>,

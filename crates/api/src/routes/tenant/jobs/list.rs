@@ -17,7 +17,7 @@ use crate::http::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobResponse {
     /// Its id; also that of its operation.
-    #[schema(value_type = String, example = "job_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(value_type = String, example = "job_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     id: JobId,
     /// What it does.
     #[schema(example = "purge_expired")]

@@ -10,7 +10,7 @@ use crate::http::{answer::Answer, call::AnyCall, error::ApiError, extract::Id, p
 /// Until `done` is true. A tenant sees its own operations, an operator those of the platform.
 #[utoipa::path(
     get, path = "/v1/operations/{id}", tag = "operations",
-    params(("id" = String, Path, description = "The operation's id.", example = "job_01jd3e2x6m7k9v4q8t5b2n0c1d")),
+    params(("id" = String, Path, description = "The operation's id.", example = "job_01jd3e2x6m7k9v4q8t5b2n0c1c")),
     responses((status = 200, description = "The operation.", body = OperationResponse)),
 )]
 pub(crate) async fn get_operation(call: AnyCall, Id(id): Id<JobId>) -> Result<Answer, ApiError> {

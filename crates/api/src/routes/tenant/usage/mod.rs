@@ -27,7 +27,7 @@ operations! {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UsageReport {
     /// Whose usage it is.
-    #[schema(example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     pub(crate) tenant: String,
     /// The name that the tenant logs in with, or did before it was purged.
     #[schema(example = "acme")]

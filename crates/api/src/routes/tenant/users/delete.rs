@@ -20,7 +20,7 @@ use crate::http::{
 /// Their sessions end, and their tokens stop working within seconds.
 #[utoipa::path(
     delete, path = "/v1/users/{id}", tag = "users",
-    params(("id" = String, Path, description = "The user's id.", example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
+    params(("id" = String, Path, description = "The user's id.", example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c"), IfMatchHeader),
     responses((status = 204, description = "Removed.")),
 )]
 pub(crate) async fn delete_user(

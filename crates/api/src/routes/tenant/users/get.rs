@@ -9,7 +9,7 @@ use crate::http::{answer::Answer, call::TenantCall, error::ApiError, extract::Id
 /// Read a user
 #[utoipa::path(
     get, path = "/v1/users/{id}", tag = "users",
-    params(("id" = String, Path, description = "The user's id.", example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")),
+    params(("id" = String, Path, description = "The user's id.", example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")),
     responses((status = 200, description = "The user.", body = UserResponse)),
 )]
 pub(crate) async fn get_user(call: TenantCall, Id(id): Id<UserId>) -> Result<Answer, ApiError> {

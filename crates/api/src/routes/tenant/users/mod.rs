@@ -41,7 +41,7 @@ operations! {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UserResponse {
     /// Their id.
-    #[schema(value_type = String, example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d")]
+    #[schema(value_type = String, example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     id: UserId,
     /// Their address.
     #[schema(example = "grace@example.com")]

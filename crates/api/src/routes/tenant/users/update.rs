@@ -38,7 +38,7 @@ impl RequestBody for UpdateUserRequest {}
 /// is no change.
 #[utoipa::path(
     patch, path = "/v1/users/{id}", tag = "users", request_body = UpdateUserRequest,
-    params(("id" = String, Path, description = "The user's id.", example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1d"), IfMatchHeader),
+    params(("id" = String, Path, description = "The user's id.", example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c"), IfMatchHeader),
     responses((status = 200, description = "The user as they are now.", body = UserResponse)),
 )]
 pub(crate) async fn update_user(
