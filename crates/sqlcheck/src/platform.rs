@@ -53,8 +53,9 @@ pub fn judge_platform_set<'a>(set: &str, migrations: impl IntoIterator<Item = Te
             for statement in &read {
                 let found = judge(set, statement).into_iter();
                 faults.extend(found.map(|complaint| Fault { file: file.clone(), complaint }));
-                has_forget |= is_function(statement) && statement.iter().any(|token| token.is("forget"));
-                let is_table = word(statement, 0) == "create" && word(statement, 1) == "table";
+                has_forget |= file.ends_with("up.sql") && is_forget(statement);
+                let is_table =
+                    matches!(word(statement, 0), "create" | "alter") && word(statement, 1) == "table";
                 let column = statement.iter().find(|token| is_table && token.is("tenant_id"));
                 tenants_rows = tenants_rows.or(column.map(|token| (file.clone(), token.line)));
             }
@@ -83,10 +84,25 @@ fn judge(set: &str, statement: &Statement) -> Vec<Complaint> {
     if is_function(statement) {
         found.extend(function(set, statement));
     }
-    if first.is("grant") && statement.last().is_none_or(|last| !last.is("bulkhead_tenants")) {
-        found.push(Complaint::new(first.line, "a function is granted to bulkhead_tenants alone"));
+    if first.is("grant") {
+        if statement.last().is_none_or(|last| !last.is("bulkhead_tenants")) {
+            found.push(Complaint::new(first.line, "a function is granted to bulkhead_tenants alone"));
+        }
+        if statement.iter().any(|token| token.is("forget")) {
+            found.push(Complaint::new(first.line, "forget is for the purge and granted to no one"));
+        }
     }
     found
+}
+
+/// Whether it makes the function that a purge calls: `forget`, of one uuid.
+fn is_forget(statement: &Statement) -> bool {
+    let name =
+        statement.iter().position(|token| token.is("function")).map_or(usize::MAX, |at| at.saturating_add(1));
+    let arguments = statement.iter().skip(name.saturating_add(1)).take_while(|token| !token.is_symbol(')'));
+    is_function(statement)
+        && statement.get(name).is_some_and(|token| token.is("forget"))
+        && arguments.filter(|token| token.name().is_some()).last().is_some_and(|last| last.is("uuid"))
 }
 
 fn is_function(statement: &Statement) -> bool {
@@ -179,6 +195,9 @@ GRANT EXECUTE ON FUNCTION next_number TO bulkhead_tenants;";
             ("x_invoices.numbers AS n", "platform.tenants AS n", "line 3: platform is the schema of others"),
             ("x_invoices.numbers AS n", "x_billing.numbers AS n", "x_billing is the schema of others"),
             ("FUNCTION forget", "FUNCTION forgot", "line 1: a table has rows of tenants"),
+            ("forget(whose uuid)", "forget(whose text)", "line 1: a table has rows of tenants"),
+            ("FUNCTION forget(whose", "FUNCTION forgot(forget", "line 1: a table has rows of tenants"),
+            ("FUNCTION next_number TO", "FUNCTION forget TO", "forget is for the purge"),
             ("next_number TO bulkhead_tenants", "next_number TO PUBLIC", "granted to bulkhead_tenants alone"),
             (
                 "GRANT EXECUTE ON FUNCTION next_number",

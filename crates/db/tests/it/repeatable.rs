@@ -78,13 +78,16 @@ async fn a_text_is_run_when_it_changes_and_only_then() -> Result<()> {
         "CREATE OR REPLACE FUNCTION gate.revoke(kind text, id uuid) RETURNS void LANGUAGE sql AS '';
          CREATE VIEW gate.removed AS SELECT 1; ALTER VIEW gate.removed OWNER TO bulkhead_owner;
          UPDATE platform.repeatables SET digest = 'another' WHERE name = 'revoke';
-         INSERT INTO platform.repeatables VALUES ('removed', 'x')",
+         INSERT INTO platform.repeatables VALUES ('removed', 'x');
+         CREATE TABLE platform.of_an_extension (tenant_id uuid DEFAULT gate.tenant())",
     )
     .await?;
     assert_eq!(plan(&owner, &Sets::core()).await?.repeatables, ["removed", "revoke"]);
     migrate(&owner, &Sets::core(), &MigrateOptions::default(), &|_| {}).await?;
     assert_eq!(gate(&db).await?, fresh);
     assert!(plan(&owner, &Sets::core()).await?.is_empty());
+    let stands = "SELECT count(*) FROM pg_attrdef WHERE adrelid = 'platform.of_an_extension'::regclass";
+    assert_eq!(db.value(stands).await?, "1", "what stands on a text that stays, stays");
     Ok(())
 }
 
@@ -111,6 +114,10 @@ async fn going_back_drops_them_and_going_on_puts_them_back() -> Result<()> {
     let (owner, fresh) = (db.owner()?, gate(&db).await?);
     revert_platform_once(&owner).await?;
     assert!(!gate(&db).await?.contains("function"), "{}", gate(&db).await?);
+    let ended = "SELECT coalesce(to_regclass('platform.migration_runs')::text, 'gone')";
+    if db.value(ended).await? != "gone" {
+        assert_eq!(db.value("SELECT count(*) FROM platform.migration_runs").await?, "0");
+    }
     run(&db).await?;
     assert_eq!(gate(&db).await?, fresh);
     // A way back that is refused leaves them as they are.

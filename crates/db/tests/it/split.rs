@@ -174,6 +174,42 @@ async fn a_ledger_with_the_old_core_becomes_as_a_fresh_one() -> Result<()> {
     old.is_as_fresh(&sets).await
 }
 
+/// A set of that time whose table refers to the one that moves.
+const NOTES: MigrationSet = MigrationSet::new(
+    "notes",
+    &[Migration::new(
+        "2026-11-28-000009_notes",
+        "CREATE TABLE notes (id uuid PRIMARY KEY, about uuid NOT NULL REFERENCES resources);
+         CREATE INDEX notes_about ON notes (about); GRANT SELECT ON notes TO :\"tenant\";",
+        "DROP TABLE notes;",
+    )],
+);
+
+#[tokio::test]
+async fn tables_that_refer_to_the_one_that_moved_are_built_after_it() -> Result<()> {
+    let old = Old::new(Some(NOTES)).await?;
+    let sets = Sets::new([CORE, RESOURCES, NOTES])?;
+    run(&old.owner, &sets).await?;
+    old.is_as_fresh(&sets).await
+}
+
+#[tokio::test]
+async fn an_old_core_of_which_a_migration_was_withdrawn_is_not_converted() -> Result<()> {
+    let old = Old::new(None).await?;
+    old.db
+        .sql(
+            "UPDATE platform.fleet_target SET wanted = '{[1,3)}'; DELETE FROM platform.fleet_migrations WHERE id = 3; \
+             UPDATE platform.tenant_schema_versions SET applied = applied - '{[3,4)}'; \
+             UPDATE platform.schema_pool SET applied = applied - '{[3,4)}'",
+        )
+        .await?;
+    let before = ledger(&old.db).await?;
+    let told = run(&old.owner, &new()?).await.err().context("it has to be told")?.to_string();
+    assert!(told.contains("was withdrawn"), "{told}");
+    assert_eq!(ledger(&old.db).await?, before);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_database_of_before_the_ledger_becomes_as_a_fresh_one() -> Result<()> {
     let old = Old::before_the_ledger().await?;

@@ -98,6 +98,8 @@ pub(super) async fn correct(tx: &mut OwnerTx, ledger: &Ledger, sets: &Sets) -> D
 
 /// Waits for the batches that run these migrations, keeps further ones out, and lets the pool's schemas that have one be built anew.
 async fn hold(tx: &mut OwnerTx, ids: &[i32]) -> DbResult<()> {
+    // A release from before the ledger's rows were held by batches takes none of them; every batch has rows of this table.
+    tx.tx.batch("LOCK TABLE tenant_schema_versions IN EXCLUSIVE MODE").await?;
     let lock =
         diesel::sql_query("SELECT id FROM fleet_migrations WHERE id = ANY ($1) ORDER BY id FOR UPDATE");
     let _held: Vec<Id> = tx.tx.load(lock.bind::<Array<Integer>, _>(ids)).await?;

@@ -112,6 +112,11 @@ impl MigrationSource<Pg> for List {
     }
 }
 
+/// Takes back that any program's run has ended: each has to migrate before it serves.
+const UNFINISHED: &str = "DO $$ BEGIN \
+     IF to_regclass('platform.migration_runs') IS NOT NULL THEN DELETE FROM platform.migration_runs; END IF; \
+     END $$;";
+
 /// A migration, for the harness.
 struct Step(Migration);
 
@@ -121,9 +126,9 @@ impl DieselMigration<Pg> for Step {
     }
 
     fn revert(&self, harness: &mut dyn BoxableConnection<Pg>) -> MigrationResult<()> {
-        // In one transaction with what drops the functions and views that may stand on what goes. Only the platform's own list is
-        // ever reverted.
-        Ok(harness.batch_execute(&format!("{}{}", repeatable::DROP, self.0.down()))?)
+        // In one transaction with what drops the functions and views that may stand on what goes, and what keeps programs from
+        // serving without them. Only the platform's own list is ever reverted.
+        Ok(harness.batch_execute(&format!("{}{UNFINISHED}{}", repeatable::DROP, self.0.down()))?)
     }
 
     fn metadata(&self) -> &dyn MigrationMetadata {

@@ -91,10 +91,7 @@ pub(super) async fn apply(tx: &mut OwnerTx) -> DbResult<()> {
     if pending.is_empty() {
         return Ok(());
     }
-    let is_gone = |name: &String| GATE.iter().all(|one| one.name != *name);
-    if pending.iter().any(is_gone) {
-        tx.tx.batch(DROP).await?;
-    }
+    drop_removed(tx, &pending).await?;
     for one in GATE {
         tx.tx.batch(one.sql).await?;
     }
@@ -107,6 +104,29 @@ pub(super) async fn apply(tx: &mut OwnerTx) -> DbResult<()> {
     );
     let (names, texts): (Vec<&str>, Vec<&str>) = GATE.iter().map(|one| (one.name, one.sql)).unzip();
     tx.tx.execute(ran.bind::<Array<Text>, _>(names).bind::<Array<Text>, _>(texts)).await?;
+    Ok(())
+}
+
+/// Drops what the removed ones among these texts have made. Without CASCADE: what stands on one, of an extension's for instance, is told
+/// by PostgreSQL, and the run fails.
+async fn drop_removed(tx: &mut OwnerTx, pending: &[String]) -> DbResult<()> {
+    let is_removed = |name: &&String| GATE.iter().all(|one| one.name != **name);
+    let removed: Vec<&String> = pending.iter().filter(is_removed).collect();
+    if removed.is_empty() {
+        return Ok(());
+    }
+    let statements = diesel::sql_query(
+        "SELECT format('DROP VIEW gate.%I', relname) AS name FROM pg_class \
+         WHERE relnamespace = to_regnamespace('gate') AND relkind = 'v' AND relname = ANY ($1) \
+         UNION ALL SELECT format('DROP ROUTINE %s', oid::regprocedure) FROM pg_proc \
+         WHERE pronamespace = to_regnamespace('gate') AND proname = ANY ($1)",
+    );
+    let statements: Vec<Name> = tx.tx.load(statements.bind::<Array<Text>, _>(removed.clone())).await?;
+    for Name { name } in statements {
+        tx.tx.batch(&name).await?;
+    }
+    let forget = diesel::sql_query("DELETE FROM repeatables WHERE name = ANY ($1)");
+    tx.tx.execute(forget.bind::<Array<Text>, _>(removed)).await?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use super::{
     change::corrections,
     ids::Ids,
     ledger::{FORMAT, Ledger, Step},
-    register::{register, under_lock},
+    register::{register, rehearse, under_lock},
     set::{CORE, Migration, MigrationSet, Sets},
     tenants::bring_up,
 };
@@ -137,7 +137,7 @@ impl Due {
         ledger.steps.push(Step {
             id: self.id,
             set_name: RESOURCES.name().to_owned(),
-            place: ledger.next_place(),
+            place: place(ledger),
             version: step.version(),
             name: step.name().to_owned(),
             format: FORMAT,
@@ -179,6 +179,13 @@ pub(super) async fn convert(
     let mut after = ledger.clone();
     due.foresee(&mut after);
     owner.read(async |tx| corrections(tx, &after, sets).await).await?;
+    if due.old.as_ref().is_some_and(|old| old.len() < OLD.tenant().len()) {
+        return Err(DbError::Setup(
+            "a migration of the core that made the table resources was withdrawn, so it is not known how the tenants' tables are: run the \
+             release before once more, which puts it back"
+                .to_owned(),
+        ));
+    }
     if due.old.is_none() {
         ledger = register(owner, &Sets::new([OLD])?).await?;
     }
@@ -225,7 +232,7 @@ async fn rewrite(tx: &mut OwnerTx) -> DbResult<()> {
     )
     .bind::<Integer, _>(id)
     .bind::<Text, _>(RESOURCES.name())
-    .bind::<Integer, _>(ledger.next_place())
+    .bind::<Integer, _>(place(&ledger))
     .bind::<BigInt, _>(step.version())
     .bind::<Text, _>(step.name())
     .bind::<SmallInt, _>(FORMAT)
@@ -240,5 +247,19 @@ async fn rewrite(tx: &mut OwnerTx) -> DbResult<()> {
              UPDATE fleet_target SET wanted = wanted - '{gone}' + '{new}', set_at = now(); \
              DELETE FROM fleet_migrations WHERE '{gone}'::int4multirange @> id"
         ))
-        .await
+        .await?;
+    let ledger = Ledger::read(tx).await?;
+    rehearse(tx, &ledger).await
+}
+
+/// The place of the set `resources`: the core's own, from which its table comes. So it is built before the tables of every other set,
+/// which may refer to it.
+fn place(ledger: &Ledger) -> i32 {
+    ledger
+        .steps
+        .iter()
+        .filter(|step| step.set_name == CORE.name())
+        .map(|step| step.place)
+        .min()
+        .unwrap_or_default()
 }
