@@ -18,6 +18,10 @@ fn there<'a>(id: &str, mark: &str) -> Making<'a> {
     Box::pin(async move { made })
 }
 
+/// SQL for an id that begins with the time, as the product's own do: lists are in their order.
+const NEW_ID: &str = "(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7' \
+     || substr(md5(random()::text), 1, 3) || '8' || substr(md5(random()::text), 1, 15))::uuid";
+
 struct Me;
 
 impl Fixture for Me {
@@ -100,7 +104,7 @@ impl Fixture for Jobs {
         tenant.app.sql(&format!(
             "INSERT INTO platform.jobs \
              (id, kind, tenant_id, payload, state, max_attempts, created_at, finished_at) \
-             VALUES (gen_random_uuid(), 'purge_expired', '{}', '{{}}', 'succeeded', 1, now(), now())",
+             VALUES ({NEW_ID}, 'purge_expired', '{}', '{{}}', 'succeeded', 1, now(), now())",
             tenant.uuid
         ));
         // The one that has built the tenant is listed with them.
@@ -118,7 +122,8 @@ impl Fixture for Decisions {
     fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
         let mark = format!("because-{}", unique());
         tenant.app.sql(&format!(
-            "INSERT INTO platform.scaling_decisions SELECT gen_random_uuid(), '{id}', \
+            "INSERT INTO platform.scaling_decisions SELECT \
+             {NEW_ID}, '{id}', \
              '2026-11-01 00:00Z'::timestamptz + count(*) * interval '1 minute', 'hold', 2, 2, 0, NULL, '{mark}' \
              FROM platform.scaling_decisions WHERE tenant_id = '{id}'",
             id = tenant.uuid

@@ -206,7 +206,7 @@ pub async fn what_is_sent_is_kept_or_refused(app: &App) {
             let of = places(&app.body(operation), &surprise).len();
             for place in 0..of {
                 // Each time a body of its own: a text that may exist once does, where it is not the surprise.
-                let (_, body) = places(&app.body(operation), &surprise).swap_remove(place);
+                let (_, body) = places(&aim.tenant.body(operation).await, &surprise).swap_remove(place);
                 let answer = aim.call(operation, &path).json(&body).await;
                 if answer.status < 300 {
                     kept += 1;

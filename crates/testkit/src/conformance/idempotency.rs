@@ -80,5 +80,6 @@ fn assert_repeated(operation: &Operation, first: &Answer, again: &Answer) {
         return;
     }
     assert_eq!((again.status, &again.body), (first.status, &first.body), "{shown}");
+    assert_eq!(again.header("etag"), first.header("etag"), "{shown}");
     assert_eq!(again.header("idempotent-replayed"), "true", "{shown}");
 }
