@@ -78,6 +78,7 @@ struct ListNotesQuery {
     topic: Option<String>,
     /// How many rows to return, 1 to 100.
     #[param(minimum = 1, maximum = 100, default = 20)]
+    #[serde(default, deserialize_with = "page_limit")]
     limit: Option<u16>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,

@@ -70,7 +70,7 @@ names! {
 pub struct PermissionDef {
     /// Which one.
     pub permission: Permission,
-    /// Who holds it: a role, and with it every role above.
+    /// Who holds it: every role that does, each by name. A role above one that holds it has to be among them.
     pub held_by: &'static [BuiltIn],
 }
 
@@ -79,7 +79,7 @@ pub struct PermissionDef {
 pub struct OperatorPermissionDef {
     /// Which one.
     pub permission: OperatorPermission,
-    /// Who holds it: a role, and with it every role above.
+    /// Who holds it: every role that does, each by name. A role above one that holds it has to be among them.
     pub held_by: &'static [BuiltInOperator],
 }
 
