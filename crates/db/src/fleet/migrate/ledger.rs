@@ -103,11 +103,6 @@ impl Ledger {
         self.steps.iter().map(|step| step.id).max().unwrap_or_default().saturating_add(1)
     }
 
-    /// A place behind all sets that the database has met.
-    pub(super) fn next_place(&self) -> i32 {
-        self.steps.iter().map(|step| step.place).max().unwrap_or_default().saturating_add(1)
-    }
-
     /// The migrations that every tenant is to have and that these sets do not hold.
     pub(crate) fn foreign(&self, sets: &Sets) -> impl Iterator<Item = &Step> {
         let own = |step: &Step| {
