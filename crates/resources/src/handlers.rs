@@ -146,7 +146,7 @@ impl RequestBody for UpdateResourceRequest {
 
 /// Change a resource
 ///
-/// Send the ETag you were given in `If-Match`, and nobody else's change is overwritten unseen. Without it the last change
+/// Send the ETag you were given in `If-Match`, and no other client's change is overwritten unseen. Without it the last change
 /// wins. A change that leaves everything as it is leaves the version, too.
 #[utoipa::path(
     patch, path = "/v1/resources/{id}", params(IfMatchHeader), request_body = UpdateResourceRequest,

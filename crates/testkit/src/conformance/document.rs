@@ -39,7 +39,7 @@ pub async fn every_operation_answers_as_documented(app: &App) {
         let call = caller.call(&operation.method, &path);
         let answer =
             if operation.takes_body() { call.json(&tenant.body(operation).await).await } else { call.await };
-        // Nobody is known by the log-ins of the document.
+        // The log-ins that the document has as examples belong to no account.
         let is_right = answer.status < 300
             || answer.status == 409
             || operation.is_public() && operation.takes_body() && answer.status == 401;

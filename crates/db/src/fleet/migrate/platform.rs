@@ -127,7 +127,7 @@ impl DieselMigration<Pg> for Step {
 
     fn revert(&self, harness: &mut dyn BoxableConnection<Pg>) -> MigrationResult<()> {
         // In one transaction with what drops the functions and views that may stand on what goes, and what keeps programs from
-        // serving without them. Only the platform's own list is ever reverted.
+        // serving without them. Only the platform's own list is ever reverted. The text is put together from constants of this program.
         Ok(harness.batch_execute(&format!("{}{UNFINISHED}{}", repeatable::DROP, self.0.down()))?)
     }
 
@@ -173,6 +173,7 @@ async fn with_harness<T: Send + 'static>(
     );
     pg.batch_execute(&lock).await?;
     if let Some(schema) = schema {
+        // A name cannot be bound. This one is `x_` and a set's name, which is judged at start: a-z, 0-9 and _.
         pg.batch_execute(&format!(
             "CREATE SCHEMA IF NOT EXISTS {schema}; GRANT USAGE ON SCHEMA {schema} TO bulkhead_tenants; SET search_path = {schema}"
         ))

@@ -5,11 +5,12 @@
 //!
 //! 1. A database without a ledger gets one, as a program of that time would have made it.
 //! 2. Tenants that lack one of the three get it, as in every run. When one cannot, the conversion ends here, and the next run goes on.
-//! 3. In one transaction the ledger is rewritten: the core's first migration gets its present text, the two others go, and whoever
-//!    had all three has the migration of the set `resources` instead.
+//! 3. In one transaction the ledger is rewritten: the core's first migration gets its present text, the two others go, and a tenant
+//!    that had all three has the migration of the set `resources` instead.
 //!
 //! The ids of the two are given to no other migration, and tenants keep them, so that a program of that time that is still
-//! migrating finds nothing to do. A program that does not have the set `resources` enters it all the same, as one that was removed.
+//! migrating finds nothing to do for the tenants of that time. For a tenant that was built after the conversion it runs one of the two,
+//! which fails and changes nothing; doctor shows that failure. A program that does not have the set `resources` enters it all the same, as one that was removed.
 
 use diesel::{
     QueryableByName,
