@@ -21,6 +21,7 @@ COPY crates/fixtures/Cargo.toml crates/fixtures/
 COPY crates/jobs/Cargo.toml crates/jobs/
 COPY crates/limits/Cargo.toml crates/limits/
 COPY crates/link/Cargo.toml crates/link/
+COPY crates/macros/Cargo.toml crates/macros/
 COPY crates/resources/Cargo.toml crates/resources/
 COPY crates/servers/Cargo.toml crates/servers/
 COPY crates/sqlcheck/Cargo.toml crates/sqlcheck/

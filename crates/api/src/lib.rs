@@ -18,11 +18,12 @@ pub use http::{
     error::{ApiError, FieldError, ProblemDef},
     extract::{
         Id, IdempotencyKeyHeader, IfMatch, IfMatchHeader, Json, PageQuery, PageResponse, Query, RequestBody,
-        object, optional_time, page_limit, page_request, present,
+        object, optional_text, optional_time, page_limit, page_request, present,
     },
     openapi,
     operation::{Access, Catalog, CatalogError, Group, Operation, Weight},
     progress::OperationResponse,
+    row::Row,
     server::{ServeError, ServerOptions, block_on, probes, serve},
     state::{ApiOptions, AppState, Shared},
     validation::{Fields, taken, unknown_reference},

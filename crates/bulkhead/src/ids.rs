@@ -1,5 +1,15 @@
 //! Ids of an extension's own things.
 
+use bulkhead_api::utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::Type};
+
+/// How an id is documented: its prefix and 26 digits.
+#[doc(hidden)]
+pub fn schema(prefix: &str) -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let pattern = format!("^{prefix}[0-9a-hjkmnp-tv-z]{{26}}$");
+    text.pattern(Some(pattern)).examples([format!("{prefix}069tbm3w01x3q72dbsqq10cjmc")]).into()
+}
+
 /// Declares types of ids, each with the prefix that it is written with: two to five lower-case letters and an underscore.
 ///
 /// ```
@@ -19,8 +29,8 @@
 /// ```
 ///
 /// An id is a UUIDv7: ids sort by the time at which they were minted. Columns of type `uuid` hold them, bodies and paths show
-/// them as text, and text of another prefix is refused. The crate that declares one depends on `diesel`. Name the prefixes
-/// to [`Extension::ids`](crate::Extension::ids), so that no two extensions have one.
+/// them as text, and text of another prefix is refused. The crate that declares one depends on `diesel`. Their
+/// prefixes stand in `IDS`, which [`Extension::ids`](crate::Extension::ids) takes, so that no two extensions have one.
 #[macro_export]
 macro_rules! id {
     ($($(#[$meta:meta])* $vis:vis $name:ident = $prefix:literal;)+) => {$(
@@ -52,5 +62,18 @@ macro_rules! id {
                 .map(Self::from_uuid)
             }
         }
-    )+};
+
+        impl $crate::utoipa::PartialSchema for $name {
+            fn schema() -> $crate::utoipa::openapi::RefOr<$crate::utoipa::openapi::Schema> {
+                $crate::__private::id_schema($prefix)
+            }
+        }
+
+        impl $crate::utoipa::ToSchema for $name {}
+    )+
+
+        /// The prefixes of the ids that are declared here, for [`Extension::ids`]($crate::Extension::ids).
+        #[allow(dead_code, reason = "an extension may name its prefixes one by one")]
+        const IDS: &[&str] = &[$($name::PREFIX),+];
+    };
 }

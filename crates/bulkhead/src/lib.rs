@@ -29,8 +29,9 @@ pub use bulkhead_api::ApiError as Error;
 #[doc(inline)]
 pub use bulkhead_api::{
     Access, Answer, FieldError, Fields, Group, Id, IdempotencyKeyHeader, IfMatch, IfMatchHeader, Json,
-    OperationResponse, PageQuery, PageResponse, ProblemDef, Query, RequestBody, TenantCall, Weight, Written,
-    object, operations, optional_time, page_limit, page_request, present, taken, unknown_reference, utoipa,
+    OperationResponse, PageQuery, PageResponse, ProblemDef, Query, RequestBody, Row, TenantCall, Weight,
+    Written, object, operations, optional_text, optional_time, page_limit, page_request, present, taken,
+    unknown_reference, utoipa,
 };
 #[doc(inline)]
 pub use bulkhead_config::{Password, section::Settings, settings, value};
@@ -49,6 +50,8 @@ pub use bulkhead_domain::{
 #[doc(inline)]
 pub use bulkhead_jobs::{Job, TenantJob};
 #[doc(inline)]
+pub use bulkhead_macros::{body, choice, delete, filter, get, job, patch, post, put, row};
+#[doc(inline)]
 pub use bulkhead_telemetry::metrics::own::{Collects, Counter, Gauge, Histogram};
 #[doc(inline)]
 pub use bulkhead_worker::{Every, Finished, JobCall, JobError, TenantJobHandler};
@@ -58,13 +61,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What nearly every file of an extension needs, for `use bulkhead::prelude::*`.
 pub mod prelude {
+    pub use chrono::{DateTime, Utc};
+    pub use serde_json::json;
+
     pub use crate::{
         Access, Answer, DbError, DbResult, Error, Every, Extension, Fields, Finished, Id,
         IdempotencyKeyHeader, IfMatch, IfMatchHeader, Job, JobCall, JobError, JobId, Json, JsonContent,
         JsonText, Migration, OperationResponse, Page, PageQuery, PageRequest, PageResponse, ProblemDef,
-        Quantity, Query, RequestBody, Result, TenantCall, TenantJob, TenantJobHandler, TenantTx, Text,
-        Written, id, meters, migrations, operations, page_limit, page_request, permissions, present,
-        settings, taken, unknown_reference, utoipa,
+        Quantity, Query, RequestBody, Result, Row, TenantCall, TenantJob, TenantJobHandler, TenantTx, Text,
+        Written, body, choice, delete, filter, get, id, job, meters, migrations, operations, optional_text,
+        page_limit, page_request, patch, permissions, post, present, put, row, settings, taken,
+        unknown_reference, utoipa,
         utoipa::{IntoParams, ToSchema},
         within_page,
     };
@@ -74,6 +81,8 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use bulkhead_domain::{id::__private::Uuid, ids};
+
+    pub use crate::ids::schema as id_schema;
 }
 
 /// For every application: it has to perform like the one that was measured.

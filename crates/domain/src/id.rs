@@ -143,7 +143,9 @@ macro_rules! ids {
                 let text = <::std::borrow::Cow<'de, str> as $crate::id::__private::Deserialize>::deserialize(
                     deserializer,
                 )?;
-                text.parse().map_err($crate::id::__private::Error::custom)
+                text.parse().map_err(|_refused| {
+                    $crate::id::__private::Error::custom(concat!("must be an id that begins with ", $prefix))
+                })
             }
         }
     )*};

@@ -39,6 +39,14 @@ impl JsonContent {
         *self = Self::Checked(std::mem::take(self).within(max_bytes));
     }
 
+    /// Why it was refused, once it is checked.
+    pub const fn fault(&self) -> Option<&JsonFault> {
+        match self {
+            Self::Checked(Err(fault)) => Some(fault),
+            Self::Checked(Ok(_)) | Self::Sent(_) => None,
+        }
+    }
+
     /// The object, checked with this bound unless that has been done.
     pub fn within(self, max_bytes: usize) -> Result<JsonObject, JsonFault> {
         match self {

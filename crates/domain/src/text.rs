@@ -16,6 +16,12 @@ pub enum TextError {
         /// How many characters it may have.
         most: usize,
     },
+    /// It is too short.
+    #[error("must be at least {least} characters long")]
+    TooShort {
+        /// How many characters it has to have.
+        least: usize,
+    },
 }
 
 impl TextError {
@@ -35,6 +41,24 @@ pub fn alternatives(words: &[impl fmt::Display]) -> String {
     }
 }
 
+/// Whether a text has `least` to `most` characters, no control characters and no blanks around it.
+pub fn check(text: &str, least: usize, most: usize) -> Result<(), TextError> {
+    if text.trim() != text || (text.is_empty() && least > 0) {
+        return Err(TextError::new("must not be empty, nor begin or end with a blank"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(TextError::new("must not contain control characters"));
+    }
+    let length = text.chars().count();
+    if length > most {
+        return Err(TextError::TooLong { most });
+    }
+    if length < least {
+        return Err(TextError::TooShort { least });
+    }
+    Ok(())
+}
+
 /// A text of 1 to `MAX` characters without control characters or surrounding blanks.
 ///
 /// NUL in particular cannot be stored by PostgreSQL and would otherwise surface as a server error.
@@ -52,15 +76,7 @@ impl<const MAX: usize> FromStr for Text<MAX> {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
-        if text.is_empty() || text.trim() != text {
-            return Err(TextError::new("must not be empty, nor begin or end with a blank"));
-        }
-        if text.chars().any(char::is_control) {
-            return Err(TextError::new("must not contain control characters"));
-        }
-        if text.chars().count() > MAX {
-            return Err(TextError::TooLong { most: MAX });
-        }
+        check(text, 1, MAX)?;
         Ok(Self(text.to_owned()))
     }
 }
@@ -125,6 +141,13 @@ mod tests {
         }
         let refused = "äöüäöü".parse::<Text<5>>().unwrap_err().to_string();
         assert_eq!(refused, "must be at most 5 characters long");
+    }
+
+    #[test]
+    fn a_text_may_have_a_least_length() {
+        assert_eq!(check("", 0, 5), Ok(()));
+        assert_eq!(check("ab", 3, 5).unwrap_err().to_string(), "must be at least 3 characters long");
+        assert_eq!(check("äöü", 3, 5), Ok(()));
     }
 
     #[test]

@@ -21,7 +21,6 @@ diesel::table! {
 operations! {
     list_notes => Access::Tenant(READ_NOTES), [], List;
     write_note => Access::Tenant(WRITE_NOTES), [
-        Error::Validation(Vec::new()),
         Error::Taken { what: "title" },
     ];
     get_note => Access::Tenant(READ_NOTES), [];

@@ -28,7 +28,7 @@ pub fn extension() -> Extension {
         .about("Business objects of a tenant.")
         .tenant_migrations(migrations!["2026-11-21-000001_resources"])
         .permissions(ALL)
-        .ids(&[ResourceId::PREFIX])
+        .ids(IDS)
         .operations(handlers::group())
         .demo(store::demo)
 }

@@ -1,7 +1,6 @@
 //! Business objects as they are kept, and every query on them. Which tenant's table it is, the transaction says.
 
 use bulkhead::{Demo, prelude::*};
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::Serialize;
 
@@ -12,7 +11,6 @@ use crate::{ResourceId, schema::resources};
 #[diesel(table_name = resources, check_for_backend(diesel::pg::Pg))]
 pub struct Resource {
     /// Its id.
-    #[schema(value_type = String, example = "res_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     pub id: ResourceId,
     /// What people call it.
     #[schema(example = "Quarterly report")]

@@ -13,10 +13,11 @@ use crate::{features, proofs, rust_version, unused};
 const PREFIX: &str = "bulkhead-";
 
 /// Each product crate and those of ours that it may depend on.
-const GRAPH: [(&str, &[&str]); 18] = [
+const GRAPH: [(&str, &[&str]); 19] = [
     ("ablation", &[]),
     ("sqlcheck", &[]),
     ("domain", &[]),
+    ("macros", &[]),
     ("config", &["domain"]),
     ("telemetry", &[]),
     ("jobs", &["domain"]),
@@ -33,6 +34,7 @@ const GRAPH: [(&str, &[&str]); 18] = [
         "bulkhead",
         &[
             "domain",
+            "macros",
             "config",
             "telemetry",
             "jobs",

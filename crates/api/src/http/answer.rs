@@ -76,6 +76,15 @@ impl Answer {
         self
     }
 
+    /// The same for what may have none.
+    #[must_use]
+    pub(crate) fn maybe_version(self, version: Option<i64>) -> Self {
+        match version {
+            Some(version) => self.version(version),
+            None => self,
+        }
+    }
+
     /// Adds a `Link`, as a list's page has it to the next.
     #[must_use]
     pub(crate) fn link(mut self, link: Option<String>) -> Self {

@@ -19,9 +19,11 @@ use std::{
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
 use bulkhead_auth::Principal;
-use bulkhead_db::{Authority, DbError, Page, PlatformTx, TenantTx, gate::usage, tenant::audit::Entry};
+use bulkhead_db::{
+    Authority, DbError, JsonText, Page, PlatformTx, TenantTx, gate::usage, tenant::audit::Entry,
+};
 use bulkhead_domain::{
-    OperatorId, Proven, Role, TenantId,
+    JsonContent, OperatorId, Proven, Role, TenantId,
     metering::{MeterKind, MeterName, Quantity},
 };
 use chrono::{DateTime, Utc};
@@ -227,9 +229,11 @@ impl TenantCall {
         self.tenant.get()
     }
 
-    /// The largest content of one object that the settings allow, in bytes of JSON.
-    pub fn data_limit(&self) -> usize {
-        self.call.state.options.data_limit
+    /// A body's field of any JSON, to be kept to the letter: an object of at most as many bytes as the settings allow. It was checked
+    /// where the body was read; one that was refused there is refused here (422 `validation-failed`).
+    pub fn content(&self, content: JsonContent) -> Result<JsonText, ApiError> {
+        let kept = content.within(self.call.state.options.data_limit);
+        kept.map(JsonText::from).map_err(|fault| ApiError::field(&fault.pointer, fault.to_string()))
     }
 
     /// What this process works with beside the database.

@@ -23,6 +23,7 @@ pub(crate) mod policies;
 pub(crate) mod problem;
 pub(crate) mod progress;
 pub(crate) mod routing;
+pub(crate) mod row;
 pub(crate) mod server;
 pub(crate) mod state;
 pub(crate) mod validation;

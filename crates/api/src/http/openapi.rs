@@ -276,6 +276,7 @@ fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str)
         errors.extend([
             ApiError::MalformedJson("EOF while parsing an object at line 1 column 7".to_owned()),
             ApiError::UnfitField(FieldError::new("/name", "must be a string, not null")),
+            ApiError::Validation(vec![FieldError::new("/name", "must be at most 200 characters long")]),
             ApiError::BodyTooLarge { limit: 1_048_576 },
             ApiError::UnsupportedMediaType,
             ApiError::RequestTimeout,

@@ -2,10 +2,12 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use bulkhead_db::{DbError, JsonText};
-use bulkhead_domain::JsonContent;
+use bulkhead_db::DbError;
 
-use crate::http::error::{ApiError, FieldError};
+use crate::http::{
+    error::{ApiError, FieldError},
+    row::Row,
+};
 
 /// The fields of a body while they are checked. A client is told of everything that is wrong at once:
 ///
@@ -33,15 +35,29 @@ impl Fields {
         self.take(pointer, text.parse::<T>());
     }
 
-    /// Takes any JSON object of at most `most` bytes, as [`crate::TenantCall::data_limit`] has them. One that is refused comes as
-    /// `{}`, which is never used: [`Self::finish`] refuses the request.
-    pub fn content(&mut self, pointer: &str, content: JsonContent, most: usize) -> JsonText {
-        match content.within(most) {
-            Ok(object) => object.into(),
-            Err(fault) => {
-                self.refuse(&format!("{pointer}{}", fault.pointer), &fault);
-                JsonText::default()
-            }
+    /// Checks that a text has `least` to `most` characters, no control characters and no blanks around it.
+    pub fn text(&mut self, pointer: &str, text: &str, least: usize, most: usize) {
+        self.take(pointer, bulkhead_domain::text::check(text, least, most));
+    }
+
+    /// Checks that a number is not below `least` and not above `most`.
+    pub fn range<N: PartialOrd + Display>(
+        &mut self,
+        pointer: &str,
+        number: N,
+        least: Option<N>,
+        most: Option<N>,
+    ) {
+        let is_within = least.as_ref().is_none_or(|least| number >= *least)
+            && most.as_ref().is_none_or(|most| number <= *most);
+        if is_within {
+            return;
+        }
+        match (least, most) {
+            (Some(least), Some(most)) => self.refuse(pointer, format!("must be between {least} and {most}")),
+            (Some(least), None) => self.refuse(pointer, format!("must be at least {least}")),
+            (None, Some(most)) => self.refuse(pointer, format!("must be at most {most}")),
+            (None, None) => {}
         }
     }
 
@@ -54,6 +70,31 @@ impl Fields {
     pub fn finish(self) -> Result<(), ApiError> {
         if self.0.is_empty() { Ok(()) } else { Err(ApiError::Validation(self.0)) }
     }
+}
+
+/// What the client is told when a row of `Row` could not be inserted: that what a unique column holds is taken (409 `already-taken`), or
+/// that a reference leads nowhere (422 `validation-failed`). The column is taken from the name that PostgreSQL gives to a constraint of
+/// one column, `invoices_number_key` or `invoices_customer_fkey`; a constraint with another name is an internal error.
+pub(crate) fn refused<R: Row>(error: DbError) -> ApiError {
+    let column = |constraint: &str, ending: &str| {
+        let column = constraint.strip_prefix(R::TABLE)?.strip_prefix('_')?.strip_suffix(ending)?;
+        R::COLUMNS.iter().find(|known| **known == column).copied()
+    };
+    match &error {
+        DbError::AlreadyExists { constraint } => match column(constraint, "_key") {
+            Some(what) => ApiError::Taken { what },
+            None => error.into(),
+        },
+        DbError::BrokenReference { constraint } => match column(constraint, "_fkey") {
+            Some(column) => unknown_reference_at(&format!("/{column}")),
+            None => error.into(),
+        },
+        _ => error.into(),
+    }
+}
+
+fn unknown_reference_at(pointer: &str) -> ApiError {
+    ApiError::field(pointer, "must be the id of one that exists")
 }
 
 /// For `map_err` of a statement whose row has to be unique: when it is not, the client is told that its `what` is taken (409
@@ -69,7 +110,7 @@ pub fn taken(what: &'static str) -> impl FnOnce(DbError) -> ApiError {
 /// client is told that the field at `pointer` leads nowhere (422 `validation-failed`).
 pub fn unknown_reference(pointer: &'static str) -> impl FnOnce(DbError) -> ApiError {
     move |error| match error {
-        DbError::BrokenReference { .. } => ApiError::field(pointer, "must be the id of one that exists"),
+        DbError::BrokenReference { .. } => unknown_reference_at(pointer),
         other => other.into(),
     }
 }
@@ -91,19 +132,5 @@ mod tests {
             "{told:?}"
         );
         assert_eq!(unknown_reference("/customer")(exists()).code(), "internal");
-    }
-
-    #[test]
-    fn a_refused_content_is_told_with_the_way_to_its_fault() {
-        let mut fields = Fields::default();
-        let content = serde_json::from_str::<JsonContent>(r#"{"a":{"b":1,"b":2}}"#).unwrap();
-        fields.content("/data", content, 1 << 10);
-        assert!(
-            matches!(fields.finish(), Err(ApiError::Validation(errors)) if errors[0].pointer == "/data/a/b")
-        );
-        let mut fields = Fields::default();
-        let kept = fields.content("/data", serde_json::from_str("{ }").unwrap(), 1 << 10);
-        assert_eq!(kept.get(), "{ }");
-        assert!(fields.finish().is_ok());
     }
 }

@@ -1,6 +1,6 @@
 //! The `{{name}}` program: Bulkhead, and an extension for each thing that this product is about.
 
-mod notes;
+mod customers;
 
 use std::process::ExitCode;
 
@@ -9,6 +9,6 @@ fn main() -> ExitCode {
         .name("{{name}}")
         .title("{{name}}")
         .version(env!("CARGO_PKG_VERSION"))
-        .extension(notes::extension())
+        .extension(customers::extension())
         .run()
 }

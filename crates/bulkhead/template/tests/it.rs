@@ -3,23 +3,23 @@
 use bulkhead_testkit::{App, Fixture, Resource, json};
 
 /// One line for each thing that clients make.
-static NOTES: Resource = Resource::at("/v1/notes").marked("text");
+static CUSTOMERS: Resource = Resource::at("/v1/customers").marked("number");
 
 async fn app() -> &'static App {
-    App::start(env!("CARGO_BIN_EXE_{{name}}"), &[&NOTES]).await
+    App::start(env!("CARGO_BIN_EXE_{{name}}"), &[&CUSTOMERS]).await
 }
 
 bulkhead_testkit::conformance!(app());
 
 #[tokio::test]
-async fn notes_are_listed_by_their_topic() {
+async fn a_customer_is_counted_when_it_is_added() {
     let tenant = app().await.tenant().await;
-    let note = NOTES.make(&tenant).await;
-    let developer = tenant.person("developer").await;
-    let other = json!({ "topic": "garden", "text": "The gate is open." });
-    developer.caller.post("/v1/notes", &other).await.expect(201);
-    let kitchen = developer.caller.get("/v1/notes?topic=kitchen").await.expect(200);
-    assert_eq!(kitchen.at("/data/0/id"), note.id);
-    assert_eq!(kitchen.json()["data"].as_array().map(Vec::len), Some(1));
-    assert_eq!(tenant.count("notes"), 2);
+    let customer = CUSTOMERS.make(&tenant).await;
+    let reader = tenant.person("read_only").await;
+    let found = reader.caller.get(&format!("/v1/customers/{}", customer.id)).await.expect(200);
+    assert_eq!(found.at("/number"), customer.mark);
+    let other = json!({ "number": "C-2", "name": "Bo", "kind": "company" });
+    let refused = reader.caller.post("/v1/customers", &other).await;
+    refused.refused(403, "insufficient-permission");
+    assert_eq!(tenant.count("customers"), 1);
 }

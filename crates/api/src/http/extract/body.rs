@@ -28,6 +28,7 @@ use crate::http::{
     context::{self, Context},
     error::ApiError,
     state::AppState,
+    validation::Fields,
     wire::{self, Line},
 };
 
@@ -46,6 +47,11 @@ pub trait RequestBody: DeserializeOwned + Send + 'static {
     /// the body is read.
     fn content(&mut self) -> Option<&mut JsonContent> {
         None
+    }
+
+    /// Checks what the document says of the fields beyond their types. What is noted refuses the request.
+    fn check(&self, fields: &mut Fields) {
+        let _ = fields;
     }
 }
 
@@ -124,6 +130,9 @@ fn read_json<T: RequestBody>(bytes: &[u8], content_limit: usize) -> Result<T, Ap
     if let Some(content) = value.content() {
         content.check(content_limit);
     }
+    let mut fields = Fields::default();
+    value.check(&mut fields);
+    fields.finish()?;
     Ok(value)
 }
 

@@ -79,6 +79,15 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Resul
     T::deserialize(from).map(Some)
 }
 
+/// A text of `LEAST` to `MOST` characters that may be left out, without control characters and blanks around it: for the field of a query.
+pub fn optional_text<'de, D: Deserializer<'de>, const LEAST: usize, const MOST: usize>(
+    from: D,
+) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(from)?;
+    bulkhead_domain::text::check(&text, LEAST, MOST).map_err(D::Error::custom)?;
+    Ok(Some(text))
+}
+
 /// A time that may be left out or be null, in a body or a query.
 pub fn optional_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     Option::<String>::deserialize(from)?.map(|text| time(&text).map_err(D::Error::custom)).transpose()

@@ -12,7 +12,7 @@ mod query;
 pub(crate) use accept::preferred;
 pub use body::{Json, RequestBody, object};
 pub(crate) use fields::no_parameters;
-pub use fields::{optional_time, present};
+pub use fields::{optional_text, optional_time, present};
 pub use headers::{IdempotencyKeyHeader, IfMatch, IfMatchHeader};
 pub(crate) use headers::{Intent, etag, writes};
 pub(crate) use page::next_link;

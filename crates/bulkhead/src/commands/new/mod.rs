@@ -35,10 +35,10 @@ const FILES: &[(&str, &str)] = files![
     "Dockerfile",
     "Makefile",
     "README.md",
-    "migrations/2026-11-28-000001_notes/down.sql",
-    "migrations/2026-11-28-000001_notes/up.sql",
+    "migrations/2026-11-28-000001_customers/down.sql",
+    "migrations/2026-11-28-000001_customers/up.sql",
     "src/main.rs",
-    "src/notes.rs",
+    "src/customers.rs",
     "tests/it.rs",
 ];
 
@@ -128,7 +128,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 fn next_steps(directory: &Path, name: &str) -> String {
     format!(
-        "{name} is written: a service with one extension of its own, src/notes.rs.\n\n  \
+        "{name} is written: a service with one extension of its own, src/customers.rs.\n\n  \
          cd {}\n  \
          make run     # then open the page that it names, /docs\n  \
          make test    # in the meantime, or afterwards\n\n\

@@ -33,12 +33,10 @@ use crate::http::{
 operations! {
     list::list_tenants => Access::Operator(operator_permission::READ_TENANTS), [], List;
     create::create_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [
-        ApiError::Validation(Vec::new()),
         ApiError::Taken { what: "slug" },
     ];
     get::get_tenant => Access::Operator(operator_permission::READ_TENANTS), [];
     update::update_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [
-        ApiError::Validation(Vec::new()),
         deleted(false),
     ];
     suspend::suspend_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [not_in_service()];

@@ -19,7 +19,6 @@ use crate::http::{
 operations! {
     list::list_api_keys => Access::Tenant(permission::READ_API_KEYS), [], List;
     create::create_api_key => Access::Tenant(permission::WRITE_API_KEYS), [
-        ApiError::Validation(Vec::new()),
         ApiError::RoleNotGrantable { role: RoleName::OWNER },
         ApiError::PlanLimitReached { what: "API keys that work", most: 50 },
     ];

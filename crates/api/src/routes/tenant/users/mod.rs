@@ -20,14 +20,12 @@ use crate::http::{
 operations! {
     list::list_users => Access::Tenant(permission::READ_USERS), [], List;
     create::create_user => Access::Tenant(permission::WRITE_USERS), [
-        ApiError::Validation(Vec::new()),
         ApiError::RoleNotGrantable { role: RoleName::OWNER },
         ApiError::Taken { what: "e-mail address" },
         ApiError::PlanLimitReached { what: "users", most: 100 },
     ];
     get::get_user => Access::Tenant(permission::READ_USERS), [];
     update::update_user => Access::Tenant(permission::WRITE_USERS), [
-        ApiError::Validation(Vec::new()),
         ApiError::RoleNotGrantable { role: RoleName::OWNER },
         ApiError::LastOwner,
     ];

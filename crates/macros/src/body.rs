@@ -1,0 +1,102 @@
+//! `#[body]`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Expr, Field, ItemStruct, Type, parse::Nothing};
+
+use crate::field;
+
+pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+    let Nothing = syn::parse2(arguments)?;
+    let mut item: ItemStruct = syn::parse2(item)?;
+    let (mut checks, mut content) = (Vec::new(), None);
+    for one in field::named(&mut item)? {
+        let inner = field::optional(&one.ty).cloned();
+        let value = inner.clone().unwrap_or_else(|| one.ty.clone());
+        checks.extend(check(one, &value, inner.is_some())?);
+        if field::word(&value) == "JsonContent" {
+            let name = field::name(one)?;
+            let found =
+                if inner.is_some() { quote!(self.#name.as_mut()) } else { quote!(Some(&mut self.#name)) };
+            if content.replace(found).is_some() {
+                return Err(syn::Error::new(name.span(), "a body has one field of any JSON"));
+            }
+            field::attribute(one, quote!(#[schema(value_type = Object)]))?;
+        }
+        if inner.is_some() && !field::says(&one.attrs, "schema", "nullable") {
+            field::attribute(
+                one,
+                quote! {
+                    #[serde(default, deserialize_with = "::bulkhead::present")]
+                    #[schema(nullable = false)]
+                },
+            )?;
+        }
+    }
+    let body = &item.ident;
+    let content = content.map(|content| {
+        quote! {
+            fn content(&mut self) -> Option<&mut ::bulkhead::JsonContent> {
+                #content
+            }
+        }
+    });
+    let check = (!checks.is_empty()).then(|| {
+        quote! {
+            fn check(&self, fields: &mut ::bulkhead::Fields) {
+                #(#checks)*
+            }
+        }
+    });
+    Ok(quote! {
+        #[derive(Debug, ::serde::Deserialize, ::bulkhead::utoipa::ToSchema)]
+        #[serde(deny_unknown_fields)]
+        #item
+
+        impl ::bulkhead::RequestBody for #body {
+            #content
+            #check
+        }
+    })
+}
+
+/// The check of one field, if it has bounds.
+fn check(one: &Field, value: &Type, is_optional: bool) -> syn::Result<Option<TokenStream>> {
+    let name = field::name(one)?;
+    let pointer = format!("/{name}");
+    let check = match field::word(value).as_str() {
+        "String" => {
+            let (least, most) = field::lengths(one, "schema")?;
+            quote!(fields.text(#pointer, value, #least, #most);)
+        }
+        "JsonContent" => quote! {
+            if let Some(fault) = value.fault() {
+                fields.refuse(&format!("{}{}", #pointer, fault.pointer), fault);
+            }
+        },
+        "i16" | "i32" | "i64" | "u16" | "u32" | "u64" | "f64" => {
+            let end = |wanted| field::bound(&one.attrs, "schema", wanted).map(|end| typed(&end, value));
+            match (end("minimum"), end("maximum")) {
+                (None, None) => return Ok(None),
+                (least, most) => {
+                    let (least, most) = (option(least), option(most));
+                    quote!(fields.range(#pointer, *value, #least, #most);)
+                }
+            }
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(if is_optional {
+        quote!(if let Some(value) = &self.#name { #check })
+    } else {
+        quote!({ let value = &self.#name; #check })
+    }))
+}
+
+fn typed(end: &Expr, value: &Type) -> TokenStream {
+    if field::word(value) == "f64" { quote!(f64::from(#end)) } else { quote!(#end) }
+}
+
+fn option(end: Option<TokenStream>) -> TokenStream {
+    end.map_or_else(|| quote!(None), |end| quote!(Some(#end)))
+}
