@@ -63,7 +63,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
 /// The check of one field, if it has bounds.
 fn check(one: &Field, value: &Type, is_optional: bool) -> syn::Result<Option<TokenStream>> {
     let name = field::name(one)?;
-    let pointer = format!("/{name}");
+    let pointer = format!("/{}", field::shown(one)?);
     let check = match field::word(value).as_str() {
         "String" => {
             let (least, most) = field::lengths(one, "schema")?;

@@ -3,8 +3,8 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
-    Attribute, Expr, Field, Fields, GenericArgument, Ident, ItemStruct, Meta, PathArguments, Token, Type,
-    parse::Parser, punctuated::Punctuated, spanned::Spanned,
+    Attribute, Expr, ExprLit, Field, Fields, GenericArgument, Ident, ItemStruct, Lit, Meta, PathArguments,
+    Token, Type, ext::IdentExt, parse::Parser, punctuated::Punctuated, spanned::Spanned,
 };
 
 /// The fields of a struct that has names for them.
@@ -40,6 +40,14 @@ pub(crate) fn is_id(ty: &Type) -> bool {
 /// The field's name.
 pub(crate) fn name(field: &Field) -> syn::Result<&Ident> {
     field.ident.as_ref().ok_or_else(|| syn::Error::new(field.span(), "needs a name"))
+}
+
+/// The field's name as clients write it.
+pub(crate) fn shown(field: &Field) -> syn::Result<String> {
+    match bound(&field.attrs, "serde", "rename") {
+        Some(Expr::Lit(ExprLit { lit: Lit::Str(renamed), .. })) => Ok(renamed.value()),
+        _ => Ok(name(field)?.unraw().to_string()),
+    }
 }
 
 /// What stands in an attribute's list under a name: `64` of `#[schema(max_length = 64)]`.

@@ -109,3 +109,6 @@ verbs! {
     /// Documents an operation that removes something: `#[delete("/v1/invoices/{id}")]` (204).
     delete;
 }
+
+#[cfg(test)]
+mod tests;

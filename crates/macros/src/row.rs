@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Ident, ItemStruct, Type, spanned::Spanned};
+use syn::{Ident, ItemStruct, Type, ext::IdentExt, spanned::Spanned};
 
 use crate::field;
 
@@ -13,7 +13,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
     for one in field::named(&mut item)? {
         let (name, column) = (field::name(one)?.clone(), field::column(&one.ty));
         columns.push(quote!(#name -> #column));
-        names.push(name.to_string());
+        names.push(name.unraw().to_string());
         if name == "id" {
             id = Some(one.ty.clone());
         }

@@ -67,16 +67,30 @@ async fn the_shop_of_the_guide_writes_sends_and_counts() {
     let running =
         Running::start_of(env!("CARGO_BIN_EXE_shop"), &[("BULKHEAD_INVOICES_LARGEST_CENTS", "5000")]).await;
     let [acme, other] = running.tenants();
-    let written = acme.post("/v1/invoices", &json!({ "number": "A-7", "terms": "at_once", "cents": 4200 })).await;
+    let written =
+        acme.post("/v1/invoices", &json!({ "number": "A-7", "terms": "at_once", "cents": 4200 })).await;
     assert_eq!(written.status, 201, "{written:?}");
     let path = written.location.clone().unwrap();
     let twice = acme.post("/v1/invoices", &json!({ "number": "A-7", "terms": "at_once", "cents": 1 })).await;
     assert_eq!(twice.code(), (409, "already-taken"));
-    let dear = acme.post("/v1/invoices", &json!({ "number": "A-8", "terms": "at_once", "cents": 5001 })).await;
+    let dear =
+        acme.post("/v1/invoices", &json!({ "number": "A-8", "terms": "at_once", "cents": 5001 })).await;
     assert_eq!(
         dear.body["errors"][0],
         json!({ "pointer": "/cents", "detail": "must be between 1 and 5000" })
     );
+    let wrong = acme.post("/v1/invoices", &json!({ "number": " ", "terms": "at_once", "cents": 0 })).await;
+    assert_eq!(
+        wrong.body["errors"],
+        json!([
+            { "pointer": "/number", "detail": "must not be empty, nor begin or end with a blank" },
+            { "pointer": "/cents", "detail": "must be at least 1" },
+        ])
+    );
+    let listed = async |terms: &str| acme.get(&format!("/v1/invoices?terms={terms}")).await;
+    assert_eq!(listed("at_once").await.body["data"][0]["number"], "A-7");
+    assert_eq!(listed("month_end").await.body["data"], json!([]));
+    assert_eq!(listed("never").await.code(), (400, "invalid-parameter"));
     assert_eq!(other.get(&path).await.status, 404);
     let sent = acme.post(&format!("{path}/send"), &json!({})).await;
     assert_eq!(acme.follow(&sent).await["state"], "succeeded");

@@ -112,7 +112,7 @@ async fn create_invoice(call: TenantCall, Json(body): Json<CreateInvoice>) -> Re
     let CreateInvoice { number, terms, cents } = body;
     let most = call.settings::<InvoiceSettings>()?.largest_cents;
     let mut fields = Fields::default();
-    fields.range("/cents", cents, None, Some(most));
+    fields.range("/cents", cents, Some(1), Some(most));
     fields.finish()?;
     let (id, created_at) = (InvoiceId::mint(call.at()), call.at());
     let invoice = Invoice { id, number, terms, cents, sent_at: None, created_at };

@@ -1,0 +1,138 @@
+//! What an attribute refuses, and what it writes where that is not seen by the programs that use it.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::{body, choice, filter, job, row, verb};
+
+fn refused(expanded: syn::Result<TokenStream>) -> String {
+    expanded.map(|written| written.to_string()).unwrap_err().to_string()
+}
+
+fn written(expanded: syn::Result<TokenStream>) -> String {
+    expanded.unwrap().to_string().replace(' ', "")
+}
+
+#[test]
+fn what_could_not_be_checked_is_refused() {
+    let endless = quote!(
+        struct Body {
+            #[schema(min_length = 1)]
+            text: String,
+        }
+    );
+    assert!(refused(body::expand(quote!(), endless)).starts_with("a text has its longest length: #[schema("));
+    let endless = quote!(
+        struct Body {
+            text: Option<String>,
+        }
+    );
+    assert!(refused(body::expand(quote!(), endless)).starts_with("a text has its longest length"));
+    let two = quote!(
+        struct Body {
+            one: JsonContent,
+            other: Option<JsonContent>,
+        }
+    );
+    assert_eq!(refused(body::expand(quote!(), two)), "a body has one field of any JSON");
+    let endless = quote!(
+        struct List {
+            text: Option<String>,
+        }
+    );
+    assert!(
+        refused(filter::expand(quote!(things, Thing), endless))
+            .starts_with("a text has its longest length: #[param(")
+    );
+    let forced = quote!(
+        struct List {
+            kind: Kind,
+        }
+    );
+    assert_eq!(
+        refused(filter::expand(quote!(things, Thing), forced)),
+        "a filter may be left out: an `Option`"
+    );
+    let valued = quote!(
+        enum Kind {
+            One(u8),
+        }
+    );
+    assert_eq!(refused(choice::expand(quote!(), valued)), "a choice is a word and has no values");
+    let keyless = quote!(
+        struct Thing {
+            name: String,
+        }
+    );
+    assert_eq!(refused(row::expand(quote!(things), keyless)), "a row has a field `id`, its primary key");
+    let job = quote!(
+        struct Send {
+            invoice: InvoiceId,
+        }
+    );
+    assert!(refused(job::expand(quote!("things.send", tries = 3), job)).contains("`attempts = 3`"));
+    let handler = quote!(
+        async fn get_thing() -> Result<Answer> {}
+    );
+    assert_eq!(
+        refused(verb::expand("get", quote!("/v1/things", Thing, Other), handler)),
+        "an operation has one answer"
+    );
+}
+
+#[test]
+fn a_column_is_of_the_type_that_holds_the_field() {
+    let thing = quote! {
+        struct Thing {
+            id: ThingId,
+            name: String,
+            kind: Kind,
+            size: Option<i64>,
+            data: JsonText,
+            at: chrono::DateTime<Utc>,
+            other: Option<OtherId>,
+        }
+    };
+    let columns = "things(id){id->Uuid,name->Text,kind->Text,size->Nullable<Int8>,data->Json,at->Timestamptz,\
+                   other->Nullable<Uuid>,}";
+    let written = written(row::expand(quote!(things), thing));
+    assert!(written.contains(columns), "{written}");
+}
+
+#[test]
+fn a_bound_is_read_beside_words_of_others() {
+    let thing = quote! {
+        struct Thing {
+            #[schema(nullable, minimum = 3, example = json!([1, 2]))]
+            size: Option<i64>,
+            #[serde(rename = "x")]
+            #[schema(max_length = 9)]
+            name: String,
+        }
+    };
+    let written = written(body::expand(quote!(), thing));
+    assert!(written.contains("fields.range(\"/size\",*value,Some(3),None);"), "{written}");
+    assert!(written.contains("fields.text(\"/x\",value,0,9);"), "{written}");
+    assert!(!written.contains("present"), "a field that may be null is read as it is: {written}");
+}
+
+#[test]
+fn an_operation_is_documented_by_what_it_takes() {
+    let handler = quote! {
+        async fn change(call: TenantCall, Id(id): Id<ThingId>, on: IfMatch, Json(body): Json<Change>) -> Result<Answer> {}
+    };
+    let documented = written(verb::expand("patch", quote!("/v1/things/{id}", Thing), handler));
+    for part in [
+        "patch,path=\"/v1/things/{id}\",params(::bulkhead::IfMatchHeader),request_body=Change,",
+        "(status=200,description=\"Asitisnow.\",body=Thing)",
+    ] {
+        assert!(documented.contains(part), "{documented}");
+    }
+    let handler = quote!(
+        async fn send(call: TenantCall, Query(q): Query<Which>) -> Result<Answer> {}
+    );
+    let documented =
+        written(verb::expand("post", quote!("/v1/things/send", 202, OperationResponse), handler));
+    assert!(documented.contains("params(Which,::bulkhead::IdempotencyKeyHeader)"), "{documented}");
+    assert!(documented.contains("status=202"), "{documented}");
+}
