@@ -8,8 +8,20 @@ use std::{collections::BTreeSet, fs, path::Path};
 use anyhow::{Context, Result, ensure};
 
 /// What the names of pages begin with that show one item.
-const ITEMS: [&str; 11] =
-    ["struct", "enum", "union", "trait", "traitalias", "type", "fn", "constant", "static", "macro", "derive"];
+const ITEMS: [&str; 12] = [
+    "struct",
+    "enum",
+    "union",
+    "trait",
+    "traitalias",
+    "type",
+    "fn",
+    "constant",
+    "static",
+    "macro",
+    "derive",
+    "attr",
+];
 /// Where a page stops to be about its item: what the compiler implements for it, what everything implements, and what implements
 /// a trait, which other crates decide, too.
 const ENDS: [&str; 5] = [

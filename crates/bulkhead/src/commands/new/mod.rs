@@ -37,8 +37,8 @@ const FILES: &[(&str, &str)] = files![
     "README.md",
     "migrations/2026-11-28-000001_customers/down.sql",
     "migrations/2026-11-28-000001_customers/up.sql",
-    "src/main.rs",
     "src/customers.rs",
+    "src/main.rs",
     "tests/it.rs",
 ];
 
