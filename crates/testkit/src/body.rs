@@ -13,7 +13,8 @@ pub(crate) fn fitting(document: &Value, schema: &Value) -> Value {
         let target = document.pointer(reference.trim_start_matches('#'));
         return fitting(document, target.unwrap_or_else(|| panic!("the document has no {reference}")));
     }
-    for given in [&schema["example"], &schema["default"], &schema["const"], &schema["enum"][0]] {
+    let written = [&schema["example"], &schema["examples"][0]];
+    for given in written.into_iter().chain([&schema["default"], &schema["const"], &schema["enum"][0]]) {
         if !given.is_null() {
             return given.clone();
         }

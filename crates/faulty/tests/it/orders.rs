@@ -1,4 +1,4 @@
-//! The test kit without a fixture: it deduces how to make orders, each of which needs a customer and a number of its own.
+//! The test kit without a fixture: it deduces how to make orders, each of which needs two customers and a number of its own.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -22,7 +22,7 @@ async fn what_is_made_for_a_test_is_made_with_what_it_refers_to() {
     assert_eq!(shown.at("/number"), order.mark);
     // One order in place of another would need another in place of which it is, and so on.
     assert_eq!(shown.json()["replaces"], json!(null));
-    assert_eq!((tenant.count("customers"), tenant.count("orders")), (1, 1));
+    assert_eq!((tenant.count("customers"), tenant.count("orders")), (2, 1));
 }
 
 #[tokio::test]

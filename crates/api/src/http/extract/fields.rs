@@ -4,7 +4,7 @@
 use chrono::{DateTime, Timelike, Utc};
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _},
+    de::{DeserializeOwned, Error as _, IgnoredAny},
 };
 use serde_json::error::Category;
 use serde_path_to_error::Track;
@@ -12,7 +12,7 @@ use url::form_urlencoded;
 
 use super::{
     body::object,
-    complaint::{Complaint, OUT_OF_RANGE},
+    complaint::{Complaint, NO_CHOICE, OUT_OF_RANGE},
 };
 use crate::http::error::{ApiError, FieldError};
 
@@ -25,8 +25,11 @@ pub(crate) fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiErro
         let message = error.to_string();
         let is_json = match error.classify() {
             Category::Data => true,
-            // What JSON allows and no number of ours holds; serde_json counts it among what is no JSON.
-            Category::Syntax => message.starts_with(OUT_OF_RANGE),
+            // What JSON allows and serde_json counts among what is no JSON: a number that none of ours holds, and anything but a
+            // text in the place of a choice.
+            Category::Syntax => {
+                message.starts_with(OUT_OF_RANGE) || message.starts_with(NO_CHOICE) && is_whole_json(bytes)
+            }
             Category::Eof | Category::Io => false,
         };
         if !is_json {
@@ -43,6 +46,11 @@ pub(crate) fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiErro
     let value = value.map_err(|error| refuse(&error, track))?;
     json.end().map_err(|error| refuse(&error, Track::new()))?;
     Ok(value)
+}
+
+/// Whether it is JSON, whatever stands in it.
+fn is_whole_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
 /// Reads a query string.
@@ -123,6 +131,8 @@ mod tests {
         at: Option<DateTime<Utc>>,
         #[serde(default)]
         count: u16,
+        #[serde(default, deserialize_with = "present")]
+        window: Option<Window>,
         #[serde(deserialize_with = "object")]
         owner: Owner,
     }
@@ -176,6 +186,9 @@ mod tests {
                 "/owner/email",
                 "must not be a number out of range",
             ),
+            (format!("{{{owner},\"window\":null}}"), "/window", "must be one of its choices, a string"),
+            (format!("{{{owner},\"window\":[1e400]}}"), "/window", "must be one of its choices, a string"),
+            (format!("{{{owner},\"window\":\"week\"}}"), "/window", "must be `hour` or `day`"),
             ("{\"owner\":{\"email\":null}}".to_owned(), "/owner/email", "must be a string, not null"),
             ("{\"owner\":{}}".to_owned(), "/owner/email", "must be given"),
             ("{\"owner\":null}".to_owned(), "/owner", "must be an object, not null"),
@@ -185,7 +198,7 @@ mod tests {
             (
                 format!("{{{owner},\"col/our\":1}}"),
                 "/col~1our",
-                "is unknown: expected one of `name`, `at`, `count`, `owner`",
+                "is unknown: expected one of `name`, `at`, `count`, `window`, `owner`",
             ),
             (
                 format!("{{{owner},\"at\":\"tomorrow\"}}"),
@@ -211,7 +224,14 @@ mod tests {
             ("invalid-body", "The request body does not fit: it must not be a number out of range")
         );
         let two = format!("{{{owner}}} {{}}");
-        for broken in ["", "{", two.as_str(), "{\"owner\":{\"email\":\"\\ud800\"}}"] {
+        for broken in [
+            "",
+            "{",
+            two.as_str(),
+            "{\"owner\":{\"email\":\"\\ud800\"}}",
+            "{\"window\":NaN}",
+            "{\"window\":5",
+        ] {
             assert_eq!(told(&fits(broken).unwrap_err()).0, "malformed-json", "{broken}");
         }
         let long = format!("{{\"{}\":1}}", "\u{7}x".repeat(100_000));

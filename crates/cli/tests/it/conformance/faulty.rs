@@ -137,9 +137,9 @@ faults! {
         when "create_api_key" |_, answer| if answer.status == 415 { become_problem(answer, 400, "malformed-json") };
     a_body_without_a_limit: a_body_over_the_limit_is_refused says "create_user"
         when "create_user" |_, answer| if answer.status == 413 { become_problem(answer, 400, "malformed-json") };
-    a_name_that_is_trimmed: what_is_sent_is_kept_or_refused says "became"
+    a_text_in_other_letters: what_is_sent_is_kept_or_refused says "became"
         when "create_resource" |_, answer| if answer.status == 201 {
-            change(answer, |body| body["name"] = json!(body["name"].as_str().unwrap_or_default().trim()));
+            change(answer, |body| body["kind"] = json!(body["kind"].as_str().unwrap_or_default().to_lowercase()));
         };
     a_null_that_is_not_named: null_is_refused_by_name_where_the_document_does_not_allow_it says "create_user"
         when "create_user" |_, answer| if answer.status == 422 {

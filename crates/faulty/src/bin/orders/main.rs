@@ -1,4 +1,4 @@
-//! An application that the public test kit has to be told nothing of: customers, and orders, each of which belongs to a customer.
+//! An application that the public test kit has to be told nothing of: customers, and orders, each of which needs two.
 
 mod customers;
 mod orders;

@@ -22,6 +22,7 @@ diesel::table! {
         id -> Uuid,
         number -> Text,
         customer -> Uuid,
+        recipient -> Uuid,
         replaces -> Nullable<Uuid>,
         speed -> Text,
         paid -> Bool,
@@ -59,6 +60,9 @@ struct Order {
     /// Who has ordered.
     #[schema(value_type = String, example = "cus_069tbm3w01x3q72dbsqq10cjmc")]
     customer: CustomerId,
+    /// Who gets it.
+    #[schema(value_type = String, example = "cus_069tbm3w01x3q72dbsqq10cjmc")]
+    recipient: CustomerId,
     /// The order that this one is in place of.
     #[schema(value_type = Option<String>, example = "ord_069tbm3w01x3q72dbsqq10cjmc")]
     replaces: Option<OrderId>,
@@ -127,6 +131,15 @@ async fn get_order(call: TenantCall, Id(id): Id<OrderId>) -> Result<Answer> {
     Answer::ok(&found.ok_or(Error::NotFound)?)
 }
 
+/// Where an order goes.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Delivery {
+    /// Who gets it.
+    #[schema(value_type = String, example = "cus_069tbm3w01x3q72dbsqq10cjmc")]
+    to: CustomerId,
+}
+
 /// An order to write.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -137,6 +150,9 @@ struct CreateOrder {
     /// Who orders.
     #[schema(value_type = String, example = "cus_069tbm3w01x3q72dbsqq10cjmc")]
     customer: CustomerId,
+    /// Where it goes.
+    #[serde(deserialize_with = "bulkhead::object")]
+    delivery: Delivery,
     /// The order that this one is in place of.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "ord_069tbm3w01x3q72dbsqq10cjmc")]
@@ -155,23 +171,28 @@ impl RequestBody for CreateOrder {}
     responses((status = 201, description = "Written.", body = Order)),
 )]
 async fn create_order(call: TenantCall, Json(body): Json<CreateOrder>) -> Result<Answer> {
-    let CreateOrder { number, customer, replaces, speed, paid } = body;
+    let CreateOrder { number, customer, delivery, replaces, speed, paid } = body;
     let mut fields = Fields::default();
     fields.check::<Text<64>>("/number", &number);
     fields.finish()?;
-    let (id, created_at) = (OrderId::mint(call.at()), call.at());
-    let order = Order { id, number, customer, replaces, speed: speed.written(), paid, created_at };
+    let (id, recipient, created_at) = (OrderId::mint(call.at()), delivery.to, call.at());
+    let order = Order { id, number, customer, recipient, replaces, speed: speed.written(), paid, created_at };
     call.write(async |tx| {
         let insert = diesel::insert_into(orders::table).values(&order);
-        tx.execute(insert).await.map_err(|error| match error {
-            DbError::BrokenReference { constraint } if constraint == "orders_replaces_fkey" => {
-                unknown_reference("/replaces")(DbError::BrokenReference { constraint })
-            }
-            DbError::BrokenReference { .. } => unknown_reference("/customer")(error),
-            other => taken("number")(other),
-        })?;
+        tx.execute(insert).await.map_err(refused)?;
         let answer = Answer::created(format!("/v1/orders/{id}"), &order)?;
         Ok(Written::changed(id, json!({ "number": order.number }), answer))
     })
     .await
+}
+
+/// What a constraint of the table has refused.
+fn refused(error: DbError) -> Error {
+    let DbError::BrokenReference { constraint } = &error else { return taken("number")(error) };
+    let pointer = match constraint.as_str() {
+        "orders_customer_fkey" => "/customer",
+        "orders_recipient_fkey" => "/delivery/to",
+        _ => "/replaces",
+    };
+    unknown_reference(pointer)(error)
 }
