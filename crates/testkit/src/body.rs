@@ -100,7 +100,7 @@ impl Leaf<'_> {
         if let Some((parent, name)) = self.optional.as_deref().and_then(|pointer| pointer.rsplit_once('/')) {
             match body.pointer_mut(parent) {
                 Some(Value::Object(members)) => {
-                    drop(members.remove(&name.replace("~1", "/").replace("~0", "~")))
+                    members.remove(&name.replace("~1", "/").replace("~0", "~"));
                 }
                 Some(Value::Array(items)) => items.clear(),
                 _ => {}

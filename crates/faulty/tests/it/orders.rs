@@ -30,12 +30,13 @@ async fn a_reference_to_another_tenants_thing_that_is_answered_differently_is_fo
     let refused = AtomicUsize::new(0);
     let fault = move |asked: &bulkhead_testkit::Asked<'_>, answer: &mut bulkhead_testkit::Answer| {
         // Every second refusal is another one: so are the two that are to be alike.
-        if asked.operation == "create_order" && answer.code() == "validation-failed" {
-            if refused.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
-                let mut body = answer.json();
-                (body["code"], body["status"]) = (json!("already-taken"), json!(409));
-                (answer.status, answer.body) = (409, body.to_string());
-            }
+        if asked.operation == "create_order"
+            && answer.code() == "validation-failed"
+            && refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(2)
+        {
+            let mut body = answer.json();
+            (body["code"], body["status"]) = (json!("already-taken"), json!(409));
+            (answer.status, answer.body) = (409, body.to_string());
         }
     };
     let kept = with_fault(Box::new(fault), promises::whatever_a_tenant_makes_is_its_own(app().await));

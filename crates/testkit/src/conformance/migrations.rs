@@ -52,10 +52,11 @@ impl Building {
         Self { schema, script }
     }
 
-    fn apply(&mut self, sql: &str) {
+    /// Runs SQL of a migration. Where PostgreSQL refuses it, the last title in front of the refusal says whose it was.
+    fn apply(&mut self, title: &str, sql: &str) {
         let sql = sql.replace(":\"tenant\"", &self.schema);
         // The last statement of a migration may lack its semicolon, its last line may be a comment.
-        self.script += &format!("SET LOCAL search_path = {};\n{sql}\n;\n", self.schema);
+        self.script += &format!("\\warn {title}\nSET LOCAL search_path = {};\n{sql}\n;\n", self.schema);
     }
 
     fn look(&mut self) {
@@ -87,16 +88,16 @@ pub async fn every_migration_can_be_taken_back(app: &App) {
     let mut back = Vec::new();
     for step in &steps {
         if step.down.trim().is_empty() {
-            building.apply(&step.up);
+            building.apply(&step.title, &step.up);
             continue;
         }
         back.push(step);
         building.look();
-        building.apply(&step.up);
+        building.apply(&step.title, &step.up);
         building.look();
-        building.apply(&step.down);
+        building.apply(&format!("down.sql of {}", step.title), &step.down);
         building.look();
-        building.apply(&step.up);
+        building.apply(&step.title, &step.up);
         building.look();
     }
     let seen = building.run(app);
@@ -114,7 +115,7 @@ pub async fn a_new_tenant_has_what_an_upgraded_one_has(app: &App) {
     let tenant = app.tenant().await;
     let mut building = Building::new();
     for step in steps(app) {
-        building.apply(&step.up);
+        building.apply(&step.title, &step.up);
     }
     building.look();
     let upgraded = building.run(app);
