@@ -22,6 +22,7 @@ use crate::{
     contract::Contract,
     fixture::Fixtures,
     process::{Finished, Service, Variables, run},
+    reference::leave_out_unknown,
     secrets,
     servers::{BINARIES, POSTGRES, Server, free_port},
     unique,
@@ -90,8 +91,9 @@ pub struct App {
 
 impl App {
     /// The application that the tests of this process share: `program`, which is the path of the binary under test
-    /// (`env!("CARGO_BIN_EXE_…")`), with one of `fixtures` for each resource of its own. The first call starts it; it has then
-    /// applied its migrations, has an operator of each role that its document knows, and serves.
+    /// (`env!("CARGO_BIN_EXE_…")`), with one of `fixtures` for each resource of its own that a `POST` of what the document describes
+    /// does not make. The first call starts it; it has then applied its migrations, has an operator of each role that its
+    /// document knows, and serves.
     ///
     /// Fails when another program was started before, or when this one does not come up within a minute.
     pub async fn start(program: &'static str, fixtures: &[&'static dyn Fixture]) -> &'static Self {
@@ -133,10 +135,10 @@ impl App {
             worker_metrics_port: free_port(),
             master_key: format!("{random}A="),
             operators: contract.operators_roles().map(Operator::new).collect(),
+            fixtures: Fixtures::new(&contract, fixtures),
             contract,
             secrets: Mutex::default(),
             program,
-            fixtures: Fixtures::new(fixtures),
             server,
             database: database.to_owned(),
             scratch,
@@ -338,10 +340,15 @@ impl App {
         self.contract.operations()
     }
 
-    /// A body that the operation takes.
+    /// A body that the operation takes but for its references, which lead to nothing.
     #[doc(hidden)]
     pub fn body(&self, operation: &Operation) -> Value {
-        let body = body::fitting(self.contract.document(), operation.body_schema());
+        let (document, schema) = (self.contract.document(), operation.body_schema());
+        let mut body = body::fitting(document, schema);
+        if self.fixtures.is_of_application(operation) {
+            body::distinguish(document, schema, &mut body);
+        }
+        leave_out_unknown(self, operation, &mut body);
         match self.fixtures.find(operation) {
             Some(fixture) => fixture.body(operation, body),
             None => body,

@@ -182,6 +182,18 @@ impl Contract {
         wrong
     }
 
+    /// What the document says of the JSON of an operation's answer with this status.
+    pub(crate) fn answer_of<'a>(&'a self, operation: &'a Operation, status: &str) -> &'a Value {
+        let response = self.resolved(&operation.document["responses"][status]);
+        self.resolved(&response["content"]["application/json"]["schema"])
+    }
+
+    /// What the document says of a row of this list.
+    pub(crate) fn row_of<'a>(&'a self, list: &'a Operation) -> &'a Value {
+        let rows = self.resolved(&self.answer_of(list, "200")["properties"]["data"]);
+        self.resolved(&rows["items"])
+    }
+
     /// The document.
     pub fn document(&self) -> &Value {
         &self.document

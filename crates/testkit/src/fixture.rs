@@ -1,33 +1,33 @@
-//! What the kit has to be told of a resource: how a tenant comes to have one.
+//! What the kit is told, or deduces, of a resource: how a tenant comes to have one.
 //!
 //! Operations are taken from the OpenAPI document. The one whose path is `/v1/invoices` or lies below it belongs to the fixture
-//! with that path, and to the one with the longest path where several fit. Bodies are made from the schemas and examples of the
-//! document, unless the fixture has one of its own.
+//! with that path, and to the one with the longest path where several fit. A fixture that the application's tests give holds in
+//! place of a deduced one with its path.
 
 use std::{future::Future, pin::Pin};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{Operation, Tenant, built_in, unique};
+use crate::{Operation, Tenant, body, built_in, contract::Contract, deduced::Deduced, id};
 
-/// A resource of the application under test.
+/// A resource of the application under test that the kit cannot deduce from the document.
 pub trait Fixture: Sync {
     /// The path that its operations begin with, like `/v1/invoices`.
-    fn path(&self) -> &'static str;
+    fn path(&self) -> &str;
 
     /// Makes one more in this tenant, as its owner. What is made differs each time: its mark is in every answer that lists or
     /// shows it, and in none that shows another one.
     fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a>;
 
-    /// A body that the operation takes: `body`, which is made from the document, with what the document does not tell by its
-    /// examples. Texts that may exist once have to differ each time.
+    /// A body that the operation takes: `body`, which is made from the document, with what that does not tell. Wherever it lets
+    /// any text stand, `body` has one that no other body has.
     fn body(&self, operation: &Operation, body: Value) -> Value {
         let _ = operation;
         body
     }
 
-    /// A body that the operation takes in this tenant: what [`Fixture::body`] has made, with references to what the tenant has.
-    /// Where it refers to nothing, it stays as it is.
+    /// A body that the operation takes in this tenant: what [`Fixture::body`] has made, with what has to be in the tenant before.
+    /// Members whose schema has the pattern of an id of a resource are filled already, with the id of one that was made.
     fn refer<'a>(&'a self, tenant: &'a Tenant<'a>, body: Value) -> Referring<'a> {
         let _ = tenant;
         Box::pin(std::future::ready(body))
@@ -72,101 +72,123 @@ pub struct Made {
     pub mark: String,
 }
 
-/// A resource that is made by one `POST` of what the document has as an example, which is most of them.
-#[derive(Clone, Copy, Debug)]
-pub struct Resource {
-    path: &'static str,
-    marked: Option<&'static str>,
+/// A fixture, and where it comes from.
+pub(crate) enum Known {
+    /// Every application has what it makes.
+    BuiltIn(&'static dyn Fixture),
+    /// The application's tests have it.
+    Given(&'static dyn Fixture),
+    Deduced(Deduced),
 }
 
-impl Resource {
-    /// The one whose operations begin with this path. The document has a `POST` there that takes its example, and answers with
-    /// the `id` of what it has made.
-    pub const fn at(path: &'static str) -> Self {
-        Self { path, marked: None }
-    }
-
-    /// The member of its bodies that is a text of its own each time, like the number of an invoice. Without it, what was made is
-    /// known by its id.
-    #[must_use]
-    pub const fn marked(self, member: &'static str) -> Self {
-        Self { marked: Some(member), ..self }
-    }
-}
-
-impl Fixture for Resource {
-    fn path(&self) -> &'static str {
-        self.path
-    }
-
-    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
-        Box::pin(async move {
-            let maker = tenant.app.operations().iter().find(|operation| {
-                operation.method == "POST" && operation.path == self.path && operation.takes_body()
-            });
-            let maker = maker.unwrap_or_else(|| {
-                panic!("the document has no POST {} with a body: write a Fixture that makes one", self.path)
-            });
-            let body = tenant.app.body(maker);
-            let made = tenant.owner.caller.post(self.path, &body).await;
-            assert!(made.status < 300, "{} takes no {body}: {}", maker.shown(), made.show());
-            let id = made.at("/id");
-            let mark = self.marked.map(|member| body[member].as_str().unwrap_or_default().to_owned());
-            Made { mark: mark.unwrap_or_else(|| id.clone()), id }
-        })
-    }
-
-    fn body(&self, _: &Operation, mut body: Value) -> Value {
-        if let Some(text) = self.marked.and_then(|member| body.get_mut(member)) {
-            *text = json!(format!("mark-{}", unique()));
+impl Known {
+    pub(crate) fn fixture(&self) -> &dyn Fixture {
+        match self {
+            Self::BuiltIn(fixture) | Self::Given(fixture) => *fixture,
+            Self::Deduced(deduced) => deduced,
         }
-        body
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.fixture().path()
+    }
+
+    /// Makes one, while what has the paths `making` is being made, which needs it.
+    pub(crate) fn make<'a>(&'a self, tenant: &'a Tenant<'a>, making: &[&'a str]) -> Making<'a> {
+        match self {
+            Self::BuiltIn(fixture) | Self::Given(fixture) => fixture.make(tenant),
+            Self::Deduced(deduced) => deduced.make_for(tenant, making),
+        }
     }
 }
 
 /// The fixtures of an application and those of what every application has.
 pub(crate) struct Fixtures {
-    all: Vec<&'static dyn Fixture>,
+    /// Of two with one path, the first holds.
+    all: Vec<Known>,
+    /// What ids begin with, and the place of that whose ids do.
+    prefixes: Vec<(String, usize)>,
 }
 
 impl Fixtures {
-    pub(crate) fn new(of_application: &[&'static dyn Fixture]) -> Self {
-        Self { all: built_in::FIXTURES.into_iter().chain(of_application.iter().copied()).collect() }
+    pub(crate) fn new(contract: &Contract, given: &[&'static dyn Fixture]) -> Self {
+        let mut all: Vec<Known> = given.iter().map(|fixture| Known::Given(*fixture)).collect();
+        all.extend(built_in::FIXTURES.map(Known::BuiltIn));
+        let is_known = |path: &str| all.iter().any(|known| known.path() == path);
+        let deduced: Vec<_> = Deduced::all(contract).filter(|one| !is_known(one.path())).collect();
+        all.extend(deduced.into_iter().map(Known::Deduced));
+        let prefixes =
+            (0..).zip(&all).filter_map(|(place, known)| Some((prefix_of(contract, known.path())?, place)));
+        Self { prefixes: prefixes.collect(), all }
     }
 
-    /// That of an operation, or none.
-    pub(crate) fn find(&self, operation: &Operation) -> Option<&'static dyn Fixture> {
+    fn known(&self, operation: &Operation) -> Option<&Known> {
         let is_at = |path: &str| {
             let below = operation.path.strip_prefix(path);
             below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
         };
-        let found = self.all.iter().filter(|fixture| is_at(fixture.path()));
-        found.max_by_key(|fixture| fixture.path().len()).copied()
+        let found = self.all.iter().rev().filter(|known| is_at(known.path()));
+        found.max_by_key(|known| known.path().len())
+    }
+
+    /// That of an operation, or none.
+    pub(crate) fn find(&self, operation: &Operation) -> Option<&dyn Fixture> {
+        self.known(operation).map(Known::fixture)
     }
 
     /// That of an operation.
     #[track_caller]
-    pub(crate) fn of(&self, operation: &Operation) -> &'static dyn Fixture {
+    pub(crate) fn of(&self, operation: &Operation) -> &dyn Fixture {
         let found = self.find(operation);
         found.unwrap_or_else(|| {
             panic!("no fixture has the path of {}: give App::start one", operation.shown())
         })
     }
 
+    /// That with exactly this path.
+    pub(crate) fn at(&self, path: &str) -> Option<&dyn Fixture> {
+        self.all.iter().find(|known| known.path() == path).map(Known::fixture)
+    }
+
+    /// That of the resource whose ids begin so.
+    pub(crate) fn of_prefix(&self, prefix: &str) -> Option<&Known> {
+        let place = self.prefixes.iter().find(|(of, _)| of == prefix).map(|(_, place)| *place)?;
+        self.all.get(place)
+    }
+
+    /// Whether the bodies of an operation are the application's own, and not such as every application has.
+    pub(crate) fn is_of_application(&self, operation: &Operation) -> bool {
+        !operation.is_public() && !matches!(self.known(operation), Some(Known::BuiltIn(_)))
+    }
+
     /// What the program is set to for them.
     pub(crate) fn settings(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let all = self.all.iter().flat_map(|fixture| fixture.settings());
+        let all = self.all.iter().flat_map(|known| known.fixture().settings());
         all.map(|(name, value)| (*name, (*value).to_owned()))
     }
 
     /// Whether a member of this name is a secret, or says that it is none.
     pub(crate) fn say_of(&self, member: &str) -> Option<bool> {
-        let has = |names: fn(&'static dyn Fixture) -> &'static [&'static str]| {
-            self.all.iter().any(|fixture| names(*fixture).contains(&member))
+        let has = |names: fn(&dyn Fixture) -> &[&'static str]| {
+            self.all.iter().any(|known| names(known.fixture()).contains(&member))
         };
         if has(|fixture| fixture.secrets()) {
             return Some(true);
         }
         has(|fixture| fixture.harmless()).then_some(false)
     }
+}
+
+/// What the ids of the resource with this path begin with, by the description of one.
+fn prefix_of(contract: &Contract, path: &str) -> Option<String> {
+    let of_one = format!("{path}/{{id}}");
+    contract.operations().iter().find_map(|operation| {
+        let status = match operation.method.as_str() {
+            "POST" if operation.path == path => "201",
+            "GET" if operation.path == of_one => "200",
+            _ => return None,
+        };
+        let id = &contract.answer_of(operation, status)["properties"]["id"];
+        id::prefix_of(body::plain(contract.document(), id)).map(str::to_owned)
+    })
 }

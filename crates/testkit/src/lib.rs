@@ -2,18 +2,17 @@
 //!
 //! [`App::start`] runs the `migrate`, `api` and `worker` of a program on a PostgreSQL and a Redis of their own, once for all tests of a
 //! process. [`conformance!`](crate::conformance!) makes tests that hold every operation of the application's OpenAPI document to what
-//! bulkhead promises, and needs to be told one thing for each resource: how to make one ([`Fixture`], [`Resource`]).
+//! bulkhead promises. What a `POST` makes is deduced from the document; of the rest it has to be told how a tenant comes to have
+//! one ([`Fixture`]).
 //!
 //! ```no_run
-//! use bulkhead_testkit::{App, Resource};
-//!
-//! static INVOICES: Resource = Resource::at("/v1/invoices").marked("number");
+//! use bulkhead_testkit::App;
 //!
 //! # mod tests {
 //! # use super::*;
 //! # const PROGRAM: &str = "target/debug/shop";
 //! // In place of PROGRAM: env!("CARGO_BIN_EXE_shop").
-//! bulkhead_testkit::conformance!(App::start(PROGRAM, &[&INVOICES]));
+//! bulkhead_testkit::conformance!(App::start(PROGRAM, &[]));
 //! # }
 //! # fn main() {}
 //! ```
@@ -34,13 +33,18 @@ mod app;
 mod body;
 mod built_in;
 mod call;
+#[doc(hidden)]
+pub mod catalog;
 pub mod conformance;
 mod contract;
+mod deduced;
 mod fixture;
+mod id;
 mod look;
 mod operation;
 mod process;
 mod redact;
+mod reference;
 mod schema;
 mod secrets;
 mod servers;
@@ -55,7 +59,7 @@ pub use call::{Asked, Fault, with_fault};
 pub use call::{Call, Caller};
 #[doc(hidden)]
 pub use contract::Contract;
-pub use fixture::{Fixture, Made, Making, Referring, Resource};
+pub use fixture::{Fixture, Made, Making, Referring};
 #[doc(hidden)]
 pub use look::Session;
 pub use operation::Operation;

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::{Child, Command, Stdio},
+    thread,
 };
 
 use crate::{App, servers::BINARIES};
@@ -52,21 +53,29 @@ impl App {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Every row of the tables in one schema, by table: a line per row, unless a text in it has several. `pg_dump` would read the
-    /// catalogue of all schemas first.
-    pub(crate) fn rows_of(&self, schema: &str) -> String {
+    /// Runs a script of SQL as the superuser, in one session; all that it yields, a line per row.
+    pub(crate) fn script(&self, sql: &str) -> String {
         let mut psql = Command::new(BINARIES.postgres_dir.join("psql"));
         psql.args(["--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-f", "-", &self.superuser_url()]);
         let mut psql =
             psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let script = format!(
-            "SELECT format('SELECT %L, the_row::text FROM %I.%I the_row ORDER BY 2', tablename, schemaname, tablename) \
-             FROM pg_catalog.pg_tables WHERE schemaname = '{schema}' ORDER BY tablename \\gexec\n"
-        );
-        psql.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-        let output = psql.wait_with_output().unwrap();
+        let mut input = psql.stdin.take().unwrap();
+        let output = thread::scope(|scope| {
+            // It yields rows while it reads. What it does not read after an error, it has told of.
+            scope.spawn(move || drop(input.write_all(sql.as_bytes())));
+            psql.wait_with_output().unwrap()
+        });
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Every row of the tables in one schema, by table: a line per row, unless a text in it has several. `pg_dump` would read the
+    /// catalogue of all schemas first.
+    pub(crate) fn rows_of(&self, schema: &str) -> String {
+        self.script(&format!(
+            "SELECT format('SELECT %L, the_row::text FROM %I.%I the_row ORDER BY 2', tablename, schemaname, tablename) \
+             FROM pg_catalog.pg_tables WHERE schemaname = '{schema}' ORDER BY tablename \\gexec\n"
+        ))
     }
 
     /// The keys of Redis that contain this text, each with the milliseconds it has left; -1 when it stays for ever.

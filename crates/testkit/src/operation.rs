@@ -86,6 +86,14 @@ impl Operation {
         format!("{} ({} {})", self.id, self.method, self.path)
     }
 
+    /// The parameters of its query that choose rows of a list, each with its schema.
+    pub(crate) fn filters(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let of_query = self.parameters().filter(|parameter| parameter["in"] == "query");
+        let named =
+            of_query.filter_map(|parameter| Some((parameter["name"].as_str()?, &parameter["schema"])));
+        named.filter(|(name, _)| !["limit", "cursor"].contains(name))
+    }
+
     fn parameters(&self) -> impl Iterator<Item = &Value> {
         self.document["parameters"].as_array().into_iter().flatten()
     }

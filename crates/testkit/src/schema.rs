@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::id;
+
 /// What is wrong with a value, each with where it is.
 pub(crate) fn check(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -27,6 +29,11 @@ pub(crate) fn check(document: &Value, schema: &Value, value: &Value, at: &str) -
     }
     if schema["enum"].is_array() && !list(&schema["enum"]).any(|choice| choice == value) {
         wrong.push(format!("{at}: {value} is none of {}", schema["enum"]));
+    }
+    if let (Some(prefix), Some(text)) = (id::described(schema), value.as_str())
+        && id::prefix(text) != Some(prefix)
+    {
+        wrong.push(format!("{at}: {value} is no id that begins with {prefix}"));
     }
     for name in list(&schema["required"]).filter_map(Value::as_str) {
         if value.get(name).is_none() {
@@ -69,5 +76,20 @@ fn is_of_type(wanted: &Value, value: &Value) -> bool {
             _ => false,
         },
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_id_of_another_kind_does_not_fit() {
+        let schema = json!({ "type": ["string", "null"], "pattern": "^inv_[0-9a-hjkmnp-tv-z]{26}$" });
+        let wrong = |value| check(&json!({}), &schema, &value, "").len();
+        assert_eq!([wrong(json!(id::of_nothing("inv_"))), wrong(json!(null))], [0, 0]);
+        assert_eq!([wrong(json!(id::of_nothing("cus_"))), wrong(json!("inv_1"))], [1, 1]);
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::fixture::Fixtures;
 
 /// Members whose values are secrets, wherever they are.
-const SECRETS: [&str; 4] = ["password", "access_token", "refresh_token", "key"];
+pub(crate) const SECRETS: [&str; 4] = ["password", "access_token", "refresh_token", "key"];
 
 /// Members that only sound like one.
 const HARMLESS: [&str; 4] = ["hint", "token_type", "token_endpoint", "id_token_signing_alg_values_supported"];

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde_json::{Value, json};
 
-use crate::{App, Caller, Operation, eventually, redact::SLUG, unique};
+use crate::{App, Caller, Made, Operation, eventually, redact::SLUG, reference::fill, unique};
 
 /// A tenant in service.
 #[derive(Clone)]
@@ -102,11 +102,20 @@ async fn log_in<'a>(app: &'a App, slug: &str, email: &str, password: &str) -> Pe
 impl<'a> Tenant<'a> {
     /// A body that the operation takes, with references to what this tenant has.
     pub(crate) async fn body(&self, operation: &Operation) -> Value {
-        let body = self.app.body(operation);
+        let body = fill(self, operation, self.app.body(operation), Vec::new()).await;
         match self.app.fixtures.find(operation) {
             Some(fixture) => fixture.refer(self, body).await,
             None => body,
         }
+    }
+
+    /// Makes one more of the resource with this path, like `/v1/invoices`, as the owner: how the kit makes it for its own tests.
+    pub async fn make(&self, path: &str) -> Made {
+        let fixture = self.app.fixtures.at(path);
+        let fixture = fixture.unwrap_or_else(|| {
+            panic!("no POST {path} makes one by what the document describes: give App::start a Fixture with this path")
+        });
+        fixture.make(self).await
     }
 
     /// The name of its schema in the database.

@@ -17,6 +17,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::PlanName;
 use bulkhead_fixtures::{Cluster, Login, TestDb, TestTenant};
+use bulkhead_testkit::catalog::KEYS_WITHOUT_INDEX;
 
 use crate::{
     probe,
@@ -247,12 +248,7 @@ async fn a_fresh_tenant_equals_an_upgraded_one() -> Result<()> {
 async fn every_foreign_key_has_an_index() -> Result<()> {
     let db = probe::database().await?;
     db.create_tenant("acme", PlanName::FREE).await?;
-    // An index serves a key when its first columns are the key's, in any order, and it leaves no row out.
-    let bare = "SELECT conrelid::regclass || ' ' || conname FROM pg_constraint k
-        WHERE contype = 'f' AND NOT EXISTS (
-            SELECT FROM pg_index i WHERE i.indrelid = k.conrelid AND indpred IS NULL
-              AND (SELECT array_agg(a ORDER BY a) FROM unnest((i.indkey::smallint[])[0:cardinality(k.conkey) - 1]) a)
-                = (SELECT array_agg(a ORDER BY a) FROM unnest(k.conkey) a))";
+    let bare = KEYS_WITHOUT_INDEX;
     assert_eq!(db.sql(bare).await?, Vec::<Vec<Option<String>>>::new());
     assert!(db.value("SELECT count(*) FROM pg_constraint WHERE contype = 'f'").await?.parse::<u32>()? > 5);
     db.sql("CREATE TABLE platform.bare (plan text REFERENCES platform.plans)").await?;

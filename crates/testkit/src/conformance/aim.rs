@@ -10,7 +10,7 @@ pub struct Aim<'a> {
     /// The tenant.
     pub tenant: Tenant<'a>,
     operator: Caller<'a>,
-    made: BTreeMap<&'static str, Made>,
+    made: BTreeMap<String, Made>,
     rows: String,
     mark: String,
 }
@@ -23,7 +23,7 @@ impl<'a> Aim<'a> {
         for operation in app.operations().iter().filter(|operation| operation.takes_id()) {
             let fixture = app.fixtures.of(operation);
             if !made.contains_key(fixture.path()) {
-                made.insert(fixture.path(), fixture.make(&tenant).await);
+                made.insert(fixture.path().to_owned(), fixture.make(&tenant).await);
             }
         }
         tenant.at_rest().await;

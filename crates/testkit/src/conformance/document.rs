@@ -5,10 +5,15 @@ use serde_json::Value;
 use super::aim::query;
 use crate::{App, Operation, contract::Contract, fixture::Fixtures, schema};
 
-/// Each operation that wants a credential lies below the path of a fixture: without one it would be tested by nothing.
+/// Each operation that wants a credential lies below the path of a resource that the kit can make: else it would be tested by
+/// nothing.
 pub async fn every_operation_has_a_fixture(app: &App) {
     let missing = without_fixture(&app.contract, &app.fixtures);
-    assert!(missing.is_empty(), "give App::start a fixture with the path of each of these: {missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "no POST is described that makes what these are about: give App::start a Fixture with the path of each \
+         (crates/testkit/README.md): {missing:#?}"
+    );
 }
 
 fn without_fixture(contract: &Contract, fixtures: &Fixtures) -> Vec<String> {
@@ -158,7 +163,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Resource;
+    use crate::{Fixture, Making, Tenant};
 
     #[test]
     fn an_example_that_does_not_fit_is_found_wherever_it_stands() {
@@ -222,11 +227,31 @@ mod tests {
 
     #[test]
     fn an_operation_without_a_fixture_is_named() {
-        static THINGS: Resource = Resource::at("/v1/things");
-        static OTHERS: Resource = Resource::at("/v1/thing");
+        struct At(&'static str);
+        impl Fixture for At {
+            fn path(&self) -> &str {
+                self.0
+            }
+            fn make<'a>(&'a self, _: &'a Tenant<'a>) -> Making<'a> {
+                unreachable!("nothing is made")
+            }
+        }
         let contract = Contract::of(of_things());
-        assert_eq!(without_fixture(&contract, &Fixtures::new(&[&THINGS])), Vec::<String>::new());
-        let missing = without_fixture(&contract, &Fixtures::new(&[&OTHERS]));
-        assert_eq!(missing, ["list_things (GET /v1/things)"]);
+        let missing =
+            |given: &[&'static dyn Fixture]| without_fixture(&contract, &Fixtures::new(&contract, given));
+        assert_eq!(missing(&[&At("/v1/things")]), Vec::<String>::new());
+        assert_eq!(missing(&[&At("/v1/thing")]), ["list_things (GET /v1/things)"]);
+        // What makes them is described.
+        let mut document = of_things();
+        let schema =
+            json!({ "content": { "application/json": { "schema": { "properties": { "id": {} } } } } });
+        document["paths"]["/v1/things"]["post"] = json!({
+            "operationId": "make_thing",
+            "x-permission": ["write:things"],
+            "requestBody": schema,
+            "responses": { "201": schema },
+        });
+        let contract = Contract::of(document);
+        assert_eq!(without_fixture(&contract, &Fixtures::new(&contract, &[])), Vec::<String>::new());
     }
 }

@@ -6,13 +6,13 @@ use reqwest::header::HeaderMap;
 use serde_json::json;
 
 use super::{aim::query, bodies::places};
-use crate::{Answer, App, Made, Operation, Tenant, secrets::is_secret, unique};
+use crate::{Answer, App, Made, Operation, Tenant, reference, secrets::is_secret, unique};
 
 /// A tenant that has three of everything.
 pub(super) struct Furnished<'a> {
     pub(super) tenant: Tenant<'a>,
     /// By the path of their fixture, what was made last.
-    made: BTreeMap<&'static str, Made>,
+    made: BTreeMap<String, Made>,
 }
 
 pub(super) async fn furnished(app: &App) -> Furnished<'_> {
@@ -24,7 +24,7 @@ pub(super) async fn furnished(app: &App) -> Furnished<'_> {
             for _ in 0..2 {
                 fixture.make(&tenant).await;
             }
-            made.insert(fixture.path(), fixture.make(&tenant).await);
+            made.insert(fixture.path().to_owned(), fixture.make(&tenant).await);
         }
     }
     tenant.at_rest().await;
@@ -32,7 +32,7 @@ pub(super) async fn furnished(app: &App) -> Furnished<'_> {
 }
 
 impl Furnished<'_> {
-    fn of(&self, operation: &Operation) -> &Made {
+    pub(super) fn of(&self, operation: &Operation) -> &Made {
         &self.made[self.tenant.app.fixtures.of(operation).path()]
     }
 
@@ -149,7 +149,7 @@ async fn at_their_place_in_the_order(
 }
 
 /// What an operation without an id makes or changes is in the tenant's own rows, and in no other tenant's, also when its body names
-/// what another tenant has.
+/// what another tenant has. A reference to another tenant's thing is answered like one to a thing that exists nowhere.
 pub async fn whatever_a_tenant_makes_is_its_own(app: &App) {
     let (ours, theirs) = (furnished(app).await, furnished(app).await);
     let is_maker =
@@ -175,6 +175,24 @@ pub async fn whatever_a_tenant_makes_is_its_own(app: &App) {
                 // Kept as a text like any other, or refused.
                 owner.call(&operation.method, &path).json(&body).await;
             }
+        }
+        for (pointer, of) in reference::places(app, operation) {
+            let foreign = &theirs.made[of].id;
+            let mut answered = Vec::new();
+            for id in [foreign, &unknown(foreign)] {
+                let mut body = ours.tenant.body(operation).await;
+                if let Some(place) = body.pointer_mut(&pointer) {
+                    *place = json!(id);
+                }
+                let answer = owner.call(&operation.method, &path).json(&body).await;
+                answered.push((answer.status, answer.code()));
+            }
+            assert_eq!(
+                answered.first(),
+                answered.last(),
+                "{} with another tenant's {of} as {pointer}, and with one that exists nowhere",
+                operation.shown()
+            );
         }
     }
     assert_eq!(theirs.tenant.rows(), rows, "a row of another tenant has changed");

@@ -8,7 +8,7 @@ use super::isolation::furnished;
 use crate::{App, Caller, conformance::aim::query};
 
 /// Reads a list page by page, as its links lead.
-async fn walk(caller: &Caller<'_>, first: &str) -> Vec<Value> {
+pub(super) async fn walk(caller: &Caller<'_>, first: &str) -> Vec<Value> {
     let (mut rows, mut path) = (Vec::new(), first.to_owned());
     loop {
         let page = caller.get(&path).await.expect(200);

@@ -1,15 +1,18 @@
-//! What bulkhead promises of every operation, held against the application that runs.
+//! What bulkhead promises of every operation and every migration, held against the application that runs.
 //!
 //! Each function here is one promise, and one test of [`conformance!`](crate::conformance!). It goes through all operations of the
-//! OpenAPI document that the promise is about, and fails when there is none, with the operation's name where one breaks it.
+//! OpenAPI document that the promise is about, or through all migrations of tenants' schemas, and fails when there is none, with
+//! the name of the one that breaks it.
 
 mod aim;
 mod bodies;
 mod document;
+mod filters;
 mod headers;
 mod idempotency;
 mod isolation;
 mod lists;
+mod migrations;
 mod nulls;
 mod queries;
 mod roles;
@@ -27,6 +30,7 @@ pub use document::{
     every_list_says_what_its_cursor_promises, every_operation_answers_as_documented,
     every_operation_has_a_fixture, what_stands_as_an_example_fits,
 };
+pub use filters::a_filter_shows_what_it_says;
 pub use headers::{a_key_that_is_none_is_refused, a_version_that_is_none_is_refused};
 pub use idempotency::a_repeated_request_is_done_once;
 pub use isolation::{
@@ -34,6 +38,10 @@ pub use isolation::{
     whatever_a_tenant_reads_is_its_own,
 };
 pub use lists::a_list_is_the_same_in_many_pages_and_in_one;
+pub use migrations::{
+    a_new_tenant_has_what_an_upgraded_one_has, every_foreign_key_has_an_index,
+    every_migration_can_be_taken_back,
+};
 pub use nulls::null_is_refused_by_name_where_the_document_does_not_allow_it;
 pub use queries::{
     a_page_that_cannot_be_is_refused, a_parameter_that_is_not_there_is_refused, what_is_no_id_names_nothing,
@@ -60,6 +68,7 @@ macro_rules! conformance {
             what_stands_as_an_example_fits
             every_list_says_what_its_cursor_promises
             a_list_is_the_same_in_many_pages_and_in_one
+            a_filter_shows_what_it_says
             bodies_that_do_not_fit_are_refused
             a_number_out_of_range_is_told_where_it_stands
             only_declared_json_is_read
@@ -72,6 +81,9 @@ macro_rules! conformance {
             a_key_that_is_none_is_refused
             a_version_that_is_none_is_refused
             a_repeated_request_is_done_once
+            every_migration_can_be_taken_back
+            a_new_tenant_has_what_an_upgraded_one_has
+            every_foreign_key_has_an_index
             no_secret_is_found_in_tables_redis_logs_or_metrics
         }
     };

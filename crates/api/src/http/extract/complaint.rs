@@ -11,6 +11,9 @@ const SHOWN: usize = 200;
 /// How `serde_json` refuses a number that is larger than a double holds, whatever it had expected in its place.
 pub(crate) const OUT_OF_RANGE: &str = "number out of range";
 
+/// How `serde_json` refuses what is no text in the place of a choice, and what is no JSON.
+pub(crate) const NO_CHOICE: &str = "expected value";
+
 /// A complaint about one field, or about the whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Complaint {
@@ -84,6 +87,7 @@ fn phrase(message: &str) -> String {
             format!("must be {}", kind(expected))
         }
         _ if message.starts_with(OUT_OF_RANGE) => "must not be a number out of range".to_owned(),
+        _ if message.starts_with(NO_CHOICE) => "must be one of its choices, a string".to_owned(),
         // How the standard library refuses a number in a query.
         _ if message.starts_with("number too ") => "is too large or too small".to_owned(),
         _ if message.contains("digit found in string") || message.contains("integer from empty string") => {

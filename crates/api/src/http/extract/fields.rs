@@ -4,7 +4,7 @@
 use chrono::{DateTime, Timelike, Utc};
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _},
+    de::{DeserializeOwned, Error as _, IgnoredAny},
 };
 use serde_json::error::Category;
 use serde_path_to_error::Track;
@@ -12,7 +12,7 @@ use url::form_urlencoded;
 
 use super::{
     body::object,
-    complaint::{Complaint, OUT_OF_RANGE},
+    complaint::{Complaint, NO_CHOICE, OUT_OF_RANGE},
 };
 use crate::http::error::{ApiError, FieldError};
 
@@ -25,8 +25,11 @@ pub(crate) fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiErro
         let message = error.to_string();
         let is_json = match error.classify() {
             Category::Data => true,
-            // What JSON allows and no number of ours holds; serde_json counts it among what is no JSON.
-            Category::Syntax => message.starts_with(OUT_OF_RANGE),
+            // What JSON allows and serde_json counts among what is no JSON: a number that none of ours holds, and anything but a
+            // text in the place of a choice.
+            Category::Syntax => {
+                message.starts_with(OUT_OF_RANGE) || message.starts_with(NO_CHOICE) && is_whole_json(bytes)
+            }
             Category::Eof | Category::Io => false,
         };
         if !is_json {
@@ -43,6 +46,11 @@ pub(crate) fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiErro
     let value = value.map_err(|error| refuse(&error, track))?;
     json.end().map_err(|error| refuse(&error, Track::new()))?;
     Ok(value)
+}
+
+/// Whether it is JSON, whatever stands in it.
+fn is_whole_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
 /// Reads a query string.
@@ -132,6 +140,8 @@ mod tests {
         at: Option<DateTime<Utc>>,
         #[serde(default)]
         count: u16,
+        #[serde(default, deserialize_with = "present")]
+        window: Option<Window>,
         #[serde(deserialize_with = "object")]
         owner: Owner,
     }
@@ -194,7 +204,7 @@ mod tests {
             (
                 format!("{{{owner},\"col/our\":1}}"),
                 "/col~1our",
-                "is unknown: expected one of `name`, `at`, `count`, `owner`",
+                "is unknown: expected one of `name`, `at`, `count`, `window`, `owner`",
             ),
             (
                 format!("{{{owner},\"at\":\"tomorrow\"}}"),
@@ -226,6 +236,30 @@ mod tests {
         let long = format!("{{\"{}\":1}}", "\u{7}x".repeat(100_000));
         let (_, detail, _) = told(&fits(&long).unwrap_err());
         assert!(detail.len() < 500 && !detail.contains('\u{7}'), "{detail}");
+    }
+
+    #[test]
+    fn what_is_no_text_in_the_place_of_a_choice_is_told_where_it_is() {
+        let fits = |window: &str| {
+            let body = format!("{{\"owner\":{{\"email\":\"a\"}},\"window\":{window}}}");
+            parse_body::<Body>(body.as_bytes()).map_err(|error| told(&error))
+        };
+        assert!(fits("\"day\"").is_ok());
+        let no_text = "must be one of its choices, a string";
+        for (window, detail) in [
+            ("null", no_text),
+            ("5", no_text),
+            ("[1e400]", no_text),
+            ("true", no_text),
+            ("\"week\"", "must be `hour` or `day`"),
+        ] {
+            let (code, _, errors) = fits(window).unwrap_err();
+            let wanted = json!([{ "pointer": "/window", "detail": detail }]);
+            assert_eq!((code.as_str(), errors), ("invalid-body", wanted), "{window}");
+        }
+        for broken in ["NaN", "", "5,", "[1"] {
+            assert_eq!(fits(broken).unwrap_err().0, "malformed-json", "{broken}");
+        }
     }
 
     #[test]

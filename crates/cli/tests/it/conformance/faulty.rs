@@ -119,6 +119,16 @@ faults! {
             let rows = answer.json()["data"].as_array().unwrap().clone();
             add_rows(answer, &rows);
         };
+    a_filter_that_is_ignored: a_filter_shows_what_it_says says "list_resources (GET /v1/resources) with kind="
+        when "list_resources" |asked, answer| if asked.path.contains("kind=") {
+            let mut row = answer.json()["data"][0].clone();
+            row["kind"] = json!("another");
+            add_rows(answer, &[row]);
+        };
+    a_filter_that_shows_too_little: a_filter_shows_what_it_says says "does not show"
+        when "list_tenants" |asked, answer| if asked.path.contains("slug=") {
+            change(answer, |body| body["data"] = json!([]));
+        };
     a_body_that_is_refused_as_another: bodies_that_do_not_fit_are_refused says "create_resource"
         when "create_resource" |_, answer| if answer.status == 422 { become_problem(answer, 422, "validation-failed") };
     a_number_in_the_wrong_place: a_number_out_of_range_is_told_where_it_stands says "update_user"
@@ -127,10 +137,9 @@ faults! {
         when "create_api_key" |_, answer| if answer.status == 415 { become_problem(answer, 400, "malformed-json") };
     a_body_without_a_limit: a_body_over_the_limit_is_refused says "create_user"
         when "create_user" |_, answer| if answer.status == 413 { become_problem(answer, 400, "malformed-json") };
-    a_name_that_is_trimmed: what_is_sent_is_kept_or_refused says "became"
+    a_text_in_other_letters: what_is_sent_is_kept_or_refused says "became"
         when "create_resource" |_, answer| if answer.status == 201 {
-            change(answer, |body| body["name"] = json!(body["name"].as_str().unwrap_or_default().trim()));
-            change(answer, |body| body["kind"] = json!("document"));
+            change(answer, |body| body["kind"] = json!(body["kind"].as_str().unwrap_or_default().to_lowercase()));
         };
     a_null_that_is_not_named: null_is_refused_by_name_where_the_document_does_not_allow_it says "create_user"
         when "create_user" |_, answer| if answer.status == 422 {

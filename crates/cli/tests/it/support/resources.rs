@@ -1,9 +1,6 @@
 //! Business objects, as tests make them.
 
-use bulkhead_testkit::{Resource, Tenant, json};
-
-/// How the kit makes one.
-pub(crate) static RESOURCES: Resource = Resource::at("/v1/resources").marked("name");
+use bulkhead_testkit::{Tenant, json};
 
 /// A tenant that has business objects.
 pub(crate) trait MakesResources {

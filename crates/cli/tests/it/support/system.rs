@@ -1,18 +1,16 @@
-//! The application under test: the `bulkhead` command, with a fixture for each resource that this repository adds to it.
+//! The application under test: the `bulkhead` command.
 
 use std::{ops::Deref, sync::LazyLock};
 
 use bulkhead_fixtures::CertificateAuthority;
 use bulkhead_servers::{Binaries, Redis, RedisOptions, Scratch};
-use bulkhead_testkit::{App, Fixture, Server, Strict};
+use bulkhead_testkit::{App, Server, Strict};
 use tokio::sync::OnceCell;
 
-use super::{Users, Variables, resources::RESOURCES};
+use super::{Users, Variables};
 
 /// The program.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_bulkhead");
-
-const FIXTURES: &[&dyn Fixture] = &[&RESOURCES];
 
 /// A server that speaks nothing but TLS. It stops by itself when this process has gone.
 static POSTGRES_WITH_TLS: LazyLock<Server> = LazyLock::new(|| {
@@ -70,7 +68,7 @@ impl System {
             scratch = Some(dir);
         }
         let options = bulkhead_testkit::Options { api: options.api, strict };
-        let app = App::launch(BINARY, FIXTURES, database, options).await;
+        let app = App::launch(BINARY, &[], database, options).await;
         Self { app, users, _scratch: scratch }
     }
 }

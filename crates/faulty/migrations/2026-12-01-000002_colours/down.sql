@@ -1,0 +1,2 @@
+-- The column stays.
+DROP INDEX boxes_by_colour;

@@ -1,0 +1,2 @@
+ALTER TABLE boxes ADD COLUMN IF NOT EXISTS colour text;
+CREATE INDEX boxes_by_colour ON boxes (colour);
