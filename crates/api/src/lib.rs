@@ -26,7 +26,7 @@ pub use http::{
     row::Row,
     server::{ServeError, ServerOptions, block_on, probes, serve},
     state::{ApiOptions, AppState, Shared},
-    validation::{Fields, taken, unknown_reference},
+    validation::{Fields, refused, taken, unknown_reference},
 };
 pub use utoipa;
 
@@ -38,5 +38,6 @@ pub mod __private {
     pub use crate::http::{
         handler::{Handler, invoke},
         operation::{Group, Operation, Weight},
+        validation::{HasBounds, HasNone},
     };
 }

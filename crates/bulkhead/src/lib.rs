@@ -30,8 +30,8 @@ pub use bulkhead_api::ApiError as Error;
 pub use bulkhead_api::{
     Access, Answer, FieldError, Fields, Group, Id, IdempotencyKeyHeader, IfMatch, IfMatchHeader, Json,
     OperationResponse, PageQuery, PageResponse, ProblemDef, Query, RequestBody, Row, TenantCall, Weight,
-    Written, object, operations, optional_text, optional_time, page_limit, page_request, present, taken,
-    unknown_reference, utoipa,
+    Written, object, operations, optional_text, optional_time, page_limit, page_request, present, refused,
+    taken, unknown_reference, utoipa,
 };
 #[doc(inline)]
 pub use bulkhead_config::{Password, section::Settings, settings, value};
@@ -80,6 +80,7 @@ pub mod prelude {
 /// What the expansions of this crate's macros name.
 #[doc(hidden)]
 pub mod __private {
+    pub use bulkhead_api::__private::{HasBounds, HasNone};
     pub use bulkhead_domain::{id::__private::Uuid, ids};
 
     pub use crate::ids::schema as id_schema;

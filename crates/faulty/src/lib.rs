@@ -50,7 +50,7 @@ pub fn extension() -> Extension {
         .tenant_migrations(migrations!["2026-12-01-000001_notes"])
         .permissions(ALL)
         .meters(METERS)
-        .ids(&[NoteId::PREFIX])
+        .ids(IDS)
         .settings::<FaultySettings>()
         .metrics(&[&STAMPS])
         .health("fuse", fuse)

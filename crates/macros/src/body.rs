@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Expr, Field, ItemStruct, Type, parse::Nothing};
+use syn::{Expr, Field, ItemStruct, Type, parse::Nothing, spanned::Spanned};
 
 use crate::field;
 
@@ -44,6 +44,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
     let check = (!checks.is_empty()).then(|| {
         quote! {
             fn check(&self, fields: &mut ::bulkhead::Fields) {
+                use ::bulkhead::__private::{HasBounds as _, HasNone as _};
                 #(#checks)*
             }
         }
@@ -74,6 +75,7 @@ fn check(one: &Field, value: &Type, is_optional: bool) -> syn::Result<Option<Tok
                 fields.refuse(&format!("{}{}", #pointer, fault.pointer), fault);
             }
         },
+        "bool" => return Ok(None),
         "i16" | "i32" | "i64" | "u16" | "u32" | "u64" | "f64" => {
             let end = |wanted| field::bound(&one.attrs, "schema", wanted).map(|end| typed(&end, value));
             match (end("minimum"), end("maximum")) {
@@ -84,7 +86,25 @@ fn check(one: &Field, value: &Type, is_optional: bool) -> syn::Result<Option<Tok
                 }
             }
         }
-        _ => return Ok(None),
+        "Vec" => {
+            let item = field::argument(value).map(field::word).unwrap_or_default();
+            if item == "String" {
+                let said = "texts of a list have no bounds of their own: make it a list of a `#[body]`";
+                return Err(syn::Error::new(value.span(), said));
+            }
+            let most = field::bound(&one.attrs, "schema", "max_items").ok_or_else(|| {
+                syn::Error::new(value.span(), "a list has its longest length: #[schema(max_items = 100)]")
+            })?;
+            let least =
+                field::bound(&one.attrs, "schema", "min_items").unwrap_or_else(|| syn::parse_quote!(0));
+            quote! {
+                fields.items(#pointer, value.len(), #least, #most);
+                for (index, item) in value.iter().enumerate() {
+                    fields.inside(&format!("{}/{index}", #pointer), |fields| item.check_inside(fields));
+                }
+            }
+        }
+        _ => quote!(fields.inside(#pointer, |fields| value.check_inside(fields));),
     };
     Ok(Some(if is_optional {
         quote!(if let Some(value) = &self.#name { #check })

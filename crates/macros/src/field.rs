@@ -17,9 +17,13 @@ pub(crate) fn named(item: &mut ItemStruct) -> syn::Result<&mut Punctuated<Field,
 
 /// The type in an `Option`.
 pub(crate) fn optional(ty: &Type) -> Option<&Type> {
+    if word(ty) == "Option" { argument(ty) } else { None }
+}
+
+/// The first type in another: `CreateInvoice` of `Json<CreateInvoice>`.
+pub(crate) fn argument(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last().filter(|last| last.ident == "Option")?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
     match arguments.args.first()? {
         GenericArgument::Type(inner) => Some(inner),
         _ => None,

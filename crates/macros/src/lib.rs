@@ -44,8 +44,11 @@ pub fn row(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// What a client sends: `#[body]`.
 ///
 /// Reads the type from JSON without unknown fields, documents it, and checks it before the handler runs: the bounds of
-/// `#[schema(min_length, max_length, minimum, maximum)]` hold, and everything that is outside of them is told at once (422
+/// `#[schema(min_length, max_length, minimum, maximum, min_items, max_items)]` hold, and everything that is outside of them is told at once (422
 /// `validation-failed`). A text without its longest length does not compile. A text has no control characters and no blanks around it.
+///
+/// A field whose type is a `#[body]`, or a list of them, is checked with it; a list has its longest length (`max_items`). Where the type
+/// is a struct, add `#[serde(deserialize_with = "bulkhead::object")]`, for serde would also take a list of its values.
 ///
 /// A field that is an `Option` may be left out, and null is refused by its name. Where null means something, put
 /// `#[schema(nullable)]` on it: then the field may be null, too, and that is the same as leaving it out. One field may be a `JsonContent`.

@@ -53,6 +53,10 @@ fn what_could_not_be_checked_is_refused() {
         refused(filter::expand(quote!(things, Thing), forced)),
         "a filter may be left out: an `Option`"
     );
+}
+
+#[test]
+fn what_could_not_be_kept_or_documented_is_refused() {
     let valued = quote!(
         enum Kind {
             One(u8),

@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::{
-    FnArg, GenericArgument, ItemFn, LitInt, LitStr, PathArguments, Token, Type,
+    FnArg, ItemFn, LitInt, LitStr, Token, Type,
     parse::{Parse, ParseStream},
 };
 
@@ -44,7 +44,7 @@ pub(crate) fn expand(verb: &str, arguments: TokenStream, item: TokenStream) -> s
     };
     let taken: Vec<&Type> = handler.sig.inputs.iter().filter_map(argument).collect();
     let inside =
-        |wrapper: &str| taken.iter().find(|ty| field::word(ty) == wrapper).and_then(|ty| argument_of(ty));
+        |wrapper: &str| taken.iter().find(|ty| field::word(ty) == wrapper).and_then(|ty| field::argument(ty));
     let mut params = Vec::new();
     params.extend(inside("Query").map(|query| quote!(#query)));
     if taken.iter().any(|ty| field::word(ty) == "IfMatch") {
@@ -83,15 +83,5 @@ fn argument(input: &FnArg) -> Option<&Type> {
     match input {
         FnArg::Typed(typed) => Some(&typed.ty),
         FnArg::Receiver(_) => None,
-    }
-}
-
-/// The type in another: `CreateInvoice` of `Json<CreateInvoice>`.
-fn argument_of(ty: &Type) -> Option<&Type> {
-    let Type::Path(path) = ty else { return None };
-    let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
-    match arguments.args.first()? {
-        GenericArgument::Type(inner) => Some(inner),
-        _ => None,
     }
 }

@@ -6,6 +6,7 @@ use bulkhead_db::DbError;
 
 use crate::http::{
     error::{ApiError, FieldError},
+    extract::RequestBody,
     row::Row,
 };
 
@@ -21,7 +22,11 @@ use crate::http::{
 /// assert!(matches!(fields.finish(), Err(ApiError::Validation(errors)) if errors[0].pointer == "/title"));
 /// ```
 #[derive(Debug, Default)]
-pub struct Fields(Vec<FieldError>);
+pub struct Fields {
+    errors: Vec<FieldError>,
+    /// The pointer of what the fields are in; empty for the body itself.
+    inside: String,
+}
 
 impl Fields {
     /// Takes a value, or what is wrong with the field at `pointer`, a JSON Pointer (RFC 6901) into the body. The error is a
@@ -61,21 +66,59 @@ impl Fields {
         }
     }
 
+    /// Checks that a list has `least` to `most` items.
+    pub fn items(&mut self, pointer: &str, count: usize, least: usize, most: usize) {
+        if !(least..=most).contains(&count) {
+            self.refuse(pointer, format!("must have {least} to {most} items"));
+        }
+    }
+
+    /// Checks what lies in the field at `pointer`: the pointers that `check` names begin there.
+    pub fn inside(&mut self, pointer: &str, check: impl FnOnce(&mut Self)) {
+        let length = self.inside.len();
+        self.inside.push_str(pointer);
+        check(self);
+        self.inside.truncate(length);
+    }
+
     /// Notes what is wrong with a field.
     pub fn refuse(&mut self, pointer: &str, detail: impl Display) {
-        self.0.push(FieldError::new(pointer, detail));
+        self.errors.push(FieldError::new(&format!("{}{pointer}", self.inside), detail));
     }
 
     /// Refuses the request, with all that is wrong, if anything is.
     pub fn finish(self) -> Result<(), ApiError> {
-        if self.0.is_empty() { Ok(()) } else { Err(ApiError::Validation(self.0)) }
+        if self.errors.is_empty() { Ok(()) } else { Err(ApiError::Validation(self.errors)) }
     }
 }
 
-/// What the client is told when a row of `Row` could not be inserted: that what a unique column holds is taken (409 `already-taken`), or
+/// How `#[body]` checks what lies in a field: with these two in scope, `value.check_inside(fields)` of a reference is the check of a body, and does
+/// nothing with a value of another type, because the compiler looks for a method of a type before one of a reference to it.
+#[doc(hidden)]
+pub trait HasBounds {
+    fn check_inside(&self, fields: &mut Fields);
+}
+
+impl<T: RequestBody> HasBounds for T {
+    fn check_inside(&self, fields: &mut Fields) {
+        self.check(fields);
+    }
+}
+
+/// The other one of the two.
+#[doc(hidden)]
+pub trait HasNone {
+    fn check_inside(&self, fields: &mut Fields);
+}
+
+impl<T> HasNone for &T {
+    fn check_inside(&self, _: &mut Fields) {}
+}
+
+/// For `map_err` of a statement on a row's table: what the client is told when the row was refused: that what a unique column holds is taken (409 `already-taken`), or
 /// that a reference leads nowhere (422 `validation-failed`). The column is taken from the name that PostgreSQL gives to a constraint of
 /// one column, `invoices_number_key` or `invoices_customer_fkey`; a constraint with another name is an internal error.
-pub(crate) fn refused<R: Row>(error: DbError) -> ApiError {
+pub fn refused<R: Row>(error: DbError) -> ApiError {
     let column = |constraint: &str, ending: &str| {
         let column = constraint.strip_prefix(R::TABLE)?.strip_prefix('_')?.strip_suffix(ending)?;
         R::COLUMNS.iter().find(|known| **known == column).copied()
@@ -132,5 +175,30 @@ mod tests {
             "{told:?}"
         );
         assert_eq!(unknown_reference("/customer")(exists()).code(), "internal");
+    }
+
+    #[test]
+    fn what_is_wrong_inside_is_told_with_the_way_to_it() {
+        let mut fields = Fields::default();
+        fields.inside("/lines/1", |fields| {
+            fields.range("/cents", 0, Some(1), Some(9));
+            fields.inside("/of", |fields| fields.text("/name", "", 1, 9));
+        });
+        fields.range("/cents", 10, None, Some(9));
+        fields.range("/cents", 0.5, Some(1.0), None);
+        fields.items("/lines", 3, 0, 2);
+        let Err(ApiError::Validation(errors)) = fields.finish() else { panic!("nothing was refused") };
+        let told: Vec<(&str, &str)> =
+            errors.iter().map(|error| (error.pointer.as_str(), error.detail.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                ("/lines/1/cents", "must be between 1 and 9"),
+                ("/lines/1/of/name", "must not be empty, nor begin or end with a blank"),
+                ("/cents", "must be at most 9"),
+                ("/cents", "must be at least 1"),
+                ("/lines", "must have 0 to 2 items"),
+            ]
+        );
     }
 }

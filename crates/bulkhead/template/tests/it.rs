@@ -1,12 +1,10 @@
 //! The program with servers of its own: what is promised of every operation, and what is this product's own.
 
-use bulkhead_testkit::{App, Fixture, Resource, json};
+use bulkhead_testkit::{App, json};
 
-/// One line for each thing that clients make.
-static CUSTOMERS: Resource = Resource::at("/v1/customers").marked("number");
-
+/// What is made and how is taken from the document; the list is for what cannot be (`Fixture`).
 async fn app() -> &'static App {
-    App::start(env!("CARGO_BIN_EXE_{{name}}"), &[&CUSTOMERS]).await
+    App::start(env!("CARGO_BIN_EXE_{{name}}"), &[]).await
 }
 
 bulkhead_testkit::conformance!(app());
@@ -14,7 +12,7 @@ bulkhead_testkit::conformance!(app());
 #[tokio::test]
 async fn a_customer_is_counted_when_it_is_added() {
     let tenant = app().await.tenant().await;
-    let customer = CUSTOMERS.make(&tenant).await;
+    let customer = tenant.make("/v1/customers").await;
     let reader = tenant.person("read_only").await;
     let found = reader.caller.get(&format!("/v1/customers/{}", customer.id)).await.expect(200);
     assert_eq!(found.at("/number"), customer.mark);

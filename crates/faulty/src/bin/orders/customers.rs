@@ -1,35 +1,18 @@
 //! Customers: a name of which there is one.
 
 use bulkhead::prelude::*;
-use chrono::{DateTime, Utc};
-use diesel::prelude::*;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::{CustomerId, READ_ORDERS, WRITE_ORDERS};
 
 operations! {
     list_customers => Access::Tenant(READ_ORDERS), [], List;
-    create_customer => Access::Tenant(WRITE_ORDERS), [
-        Error::Validation(Vec::new()),
-        Error::Taken { what: "name" },
-    ];
-}
-
-diesel::table! {
-    customers (id) {
-        id -> Uuid,
-        name -> Text,
-        created_at -> Timestamptz,
-    }
+    create_customer => Access::Tenant(WRITE_ORDERS), [Error::Taken { what: "name" }];
 }
 
 /// A customer.
-#[derive(Insertable, Queryable, Selectable, Serialize, ToSchema)]
-#[diesel(table_name = customers, check_for_backend(diesel::pg::Pg))]
+#[row(customers)]
 struct Customer {
     /// Its id.
-    #[schema(value_type = String, example = "cus_069tbm3w01x3q72dbsqq10cjmc")]
     id: CustomerId,
     /// Its name.
     name: String,
@@ -38,48 +21,27 @@ struct Customer {
 }
 
 /// List customers
-#[utoipa::path(
-    get, path = "/v1/customers", params(PageQuery),
-    responses((status = 200, description = "A page of customers.", body = PageResponse<Customer>)),
-)]
+#[get("/v1/customers", PageResponse<Customer>)]
 async fn list_customers(call: TenantCall, Query(query): Query<PageQuery>) -> Result<Answer> {
-    let page = query.request(CustomerId::uuid)?;
-    let mut rows =
-        customers::table.select(Customer::as_select()).order(customers::id).limit(page.probe()).into_boxed();
-    if let Some(after) = page.after {
-        rows = rows.filter(customers::id.gt(CustomerId::from(after)));
-    }
-    let rows: Vec<Customer> = call.read(async |tx| tx.load(rows).await).await?;
-    call.page(Page::cut(rows, page), |customer| customer.id, |customer| customer)
+    call.list::<Customer>(query.request(CustomerId::uuid)?, Customer::rows()).await
 }
 
 /// A customer to write.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[body]
 struct CreateCustomer {
     /// Its name, of which there is one.
     #[schema(min_length = 1, max_length = 64)]
     name: String,
 }
 
-impl RequestBody for CreateCustomer {}
-
 /// Write a customer
-#[utoipa::path(
-    post, path = "/v1/customers", params(IdempotencyKeyHeader), request_body = CreateCustomer,
-    responses((status = 201, description = "Written.", body = Customer)),
-)]
+#[post("/v1/customers", Customer)]
 async fn create_customer(call: TenantCall, Json(body): Json<CreateCustomer>) -> Result<Answer> {
-    let mut fields = Fields::default();
-    fields.check::<Text<64>>("/name", &body.name);
-    fields.finish()?;
-    let id = CustomerId::mint(call.at());
-    let customer = Customer { id, name: body.name, created_at: call.at() };
+    let customer = Customer { id: CustomerId::mint(call.at()), name: body.name, created_at: call.at() };
     call.write(async |tx| {
-        let insert = diesel::insert_into(customers::table).values(&customer);
-        tx.execute(insert).await.map_err(taken("name"))?;
-        let answer = Answer::created(format!("/v1/customers/{id}"), &customer)?;
-        Ok(Written::changed(id, json!({ "name": customer.name }), answer))
+        call.insert(tx, &customer).await?;
+        let changes = json!({ "name": customer.name });
+        Ok(Written::changed(customer.id, changes, Answer::made("/v1/customers", &customer)?))
     })
     .await
 }

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         .about("Orders of customers.")
         .tenant_migrations(migrations!["2026-12-01-000001_customers", "2026-12-01-000002_orders"])
         .permissions(ALL)
-        .ids(&[CustomerId::PREFIX, OrderId::PREFIX])
+        .ids(IDS)
         .operations(customers::group())
         .operations(orders::group());
     bulkhead::App::new().name("orders").title("Orders").extension(orders).run()
