@@ -3,7 +3,8 @@
 //! The state is a row of `tenant_purges`: [`advance`] does the step that it names and writes the next one down in the
 //! same transaction, so a process that dies anywhere leaves a purge that goes on from there, and two that advance the
 //! same one wait for each other. What goes, in this order: the tenant's jobs; schema and role with everything in them,
-//! people, sessions, keys, resources, kept answers; what the platform knows of it beside its name. What stays, under
+//! people, sessions, keys, resources, kept answers; its rows in the tables across tenants that extensions have, in portions; what the
+//! platform knows of it beside its name. What stays, under
 //! the tenant's id: usage, for the bill, and what was counted and is not yet in it; the operators' audit log; the
 //! entries of the tenant's audit log, without what was changed; the row in `tenants`, without its slug, which is free
 //! from then on; and the receipt, which says what was removed.
@@ -17,7 +18,7 @@ use bulkhead_domain::{JobId, SchemaName, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{BigInt, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,6 +36,9 @@ use crate::{
 
 /// Rows that one transaction deletes or copies.
 const BATCH: i64 = 5_000;
+
+/// Rows that one call of a set's `forget` may remove, with all that they take with them.
+const PORTION: i32 = 5_000;
 
 /// Up to how many rows of a table are counted for the receipt: counting more would only take time.
 pub const COUNTED: i64 = 100_000;
@@ -156,6 +160,15 @@ struct CountRow {
     rows: i64,
 }
 
+/// What a set has to forget a tenant with.
+#[derive(QueryableByName)]
+struct Forget {
+    #[diesel(sql_type = Text)]
+    schema: String,
+    #[diesel(sql_type = Bool)]
+    fits: bool,
+}
+
 #[derive(QueryableByName)]
 struct Found {
     #[diesel(sql_type = Bool)]
@@ -196,7 +209,12 @@ pub async fn advance(
         Step::Jobs => remove_jobs(tx, tenant, &mut receipt).await?,
         Step::Audit => keep_audit(tx, tenant, &mut receipt).await?,
         Step::Schema => drop_schema(tx, tenant, &mut receipt).await?,
-        Step::Records => remove_records(tx, tenant, &mut receipt).await?,
+        Step::Records if forget(tx, tenant).await? => Step::Records,
+        Step::Records => {
+            remove_records(tx, tenant, &mut receipt).await?;
+            Step::Seal
+        }
+        Step::Seal if forget(tx, tenant).await? => Step::Seal,
         Step::Seal => {
             seal(tx, tenant, job, &mut receipt, at).await?;
             return Ok(Advanced::Purged(receipt));
@@ -311,7 +329,7 @@ async fn exists(tx: &mut OwnerTx, query: &str, name: SchemaName) -> DbResult<boo
 
 /// Answers to operators are kept for a day, so that a request that is repeated is not done twice. Their keys stay, but
 /// the answers that mention this tenant are emptied: such a request, repeated, is answered with `already-completed`.
-async fn remove_records(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -> DbResult<Step> {
+async fn remove_records(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -> DbResult<()> {
     let id = tenant.uuid();
     let mut remove = async |statement: &str| {
         Ok::<_, DbError>(count(tx.tx.execute(diesel::sql_query(statement).bind::<SqlUuid, _>(id)).await?))
@@ -325,27 +343,34 @@ async fn remove_records(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receip
          WHERE strpos(body, $1) > 0 OR strpos(location, $1) > 0",
     );
     receipt.answers += count(tx.tx.execute(answers.bind::<Text, _>(tenant.to_string())).await?);
-    forget(tx, tenant).await?;
-    Ok(Step::Seal)
+    Ok(())
 }
 
-/// Lets the tables across tenants that extensions have forget the tenant, each through its own function.
-async fn forget(tx: &mut OwnerTx, tenant: TenantId) -> DbResult<()> {
-    #[derive(QueryableByName)]
-    struct Function {
-        #[diesel(sql_type = Text)]
-        name: String,
-    }
+/// Lets the tables across tenants that extensions have forget up to [`PORTION`] rows of the tenant, each set through its own function.
+/// Whether one has: then it is asked again, in another transaction. `crates/sqlcheck/src/platform.rs` has the contract.
+/// [`DbError::Setup`] when a set has a function of another form, with which rows would stay that nothing else removes.
+async fn forget(tx: &mut OwnerTx, tenant: TenantId) -> DbResult<bool> {
     let query = diesel::sql_query(
-        "SELECT format('%I.forget', nspname) AS name FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace \
-         WHERE starts_with(nspname, 'x_') AND proname = 'forget' AND proargtypes = ARRAY['uuid'::regtype::oid]::oidvector \
-         ORDER BY nspname",
+        "SELECT nspname::text AS schema, bool_or( \
+             proargtypes = ARRAY['uuid'::regtype::oid, 'integer'::regtype::oid]::oidvector AND prorettype = 'bigint'::regtype) AS fits \
+         FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace \
+         WHERE starts_with(nspname, 'x_') AND proname = 'forget' GROUP BY nspname ORDER BY nspname",
     );
-    let functions: Vec<Function> = tx.tx.load(query).await?;
-    for Function { name } in functions {
-        tx.tx.batch(&format!("SELECT {name}('{}')", tenant.uuid())).await?;
+    let functions: Vec<Forget> = tx.tx.load(query).await?;
+    for Forget { schema, fits } in functions {
+        if !fits {
+            let why = format!("{schema}.forget is not a function of (uuid, integer) that returns a bigint");
+            return Err(DbError::Setup(why));
+        }
+        // The name of a schema cannot be bound. This one is `x_` and the name of a set: a-z, 0-9 and _.
+        let call = diesel::sql_query(format!("SELECT coalesce({schema}.forget($1, $2), 0) AS rows"));
+        let call = call.bind::<SqlUuid, _>(tenant.uuid()).bind::<Integer, _>(PORTION);
+        let CountRow { rows } = tx.tx.one(call).await?;
+        if rows > 0 {
+            return Ok(true);
+        }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The end: the slug is free, and the receipt says so.
