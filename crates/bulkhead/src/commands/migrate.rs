@@ -208,6 +208,7 @@ mod tests {
         let plan = Plan {
             platform: vec!["2026-12-01-000001_plans"],
             repeatables: vec!["revoke".to_owned()],
+            newer_gate: true,
             pending: vec![pending("core", "2026-12-03-000001_roles", 6)],
             idle: vec!["invoices"],
             tenants: 6,
@@ -218,6 +219,7 @@ mod tests {
             [
                 "pending   platform  2026-12-01-000001_plans",
                 "pending   gate  revoke",
+                "kept      gate  a newer program has migrated, and its functions and views stay",
                 "pending   core  2026-12-03-000001_roles  tenants: 6",
                 "pending   invoices  nothing",
             ]

@@ -103,12 +103,7 @@ async fn apply_repeatables(owner: &Owner, options: &MigrateOptions, listener: Li
     loop {
         match owner.write(repeatable::apply).await {
             Ok(Applied::Done) => return Ok(()),
-            Ok(Applied::Busy) if began.elapsed() >= PATIENCE => {
-                return Err(DbError::Setup(
-                    "another run has been at the platform's schemas for ten minutes: run this again when it has ended"
-                        .to_owned(),
-                ));
-            }
+            Ok(Applied::Busy) if began.elapsed() >= PATIENCE => return Err(waited_in_vain()),
             Ok(Applied::Busy) => {
                 if busy == 0 {
                     listener(Progress::Waiting);
@@ -212,7 +207,10 @@ async fn with_harness<T: Send + 'static>(
         listener(Progress::Waiting);
         let wait =
             format!("SET lock_timeout = '{}s'; SELECT pg_advisory_lock({PLATFORM_LOCK})", PATIENCE.as_secs());
-        pg.batch_execute(&wait).await?;
+        pg.batch_execute(&wait).await.map_err(|error| match DbError::from(error) {
+            DbError::Cancelled(_) => waited_in_vain(),
+            error => error,
+        })?;
     }
     // Another run may take minutes; the tables that it and others use are waited for only briefly.
     pg.batch_execute(&format!("SET lock_timeout = {}", options.lock_ms)).await?;
@@ -239,6 +237,14 @@ fn apply_pending(harness: &mut Harness, list: &'static [Migration]) -> (Vec<Stri
         Ok(())
     });
     (applied, outcome.map_err(|error| setup(&*error)))
+}
+
+/// Another run has had the platform's lock for as long as this one waits.
+fn waited_in_vain() -> DbError {
+    DbError::Setup(format!(
+        "another run has been at the platform's schemas for {} minutes: run this again when it has ended",
+        PATIENCE.as_secs() / 60
+    ))
 }
 
 fn setup(error: &(dyn std::error::Error + Send + Sync)) -> DbError {
