@@ -2,7 +2,7 @@
 //!
 //! They lie in a schema of the set's own, which is the only one in the path while its migrations run. A tenant's transaction calls
 //! functions there and reaches nothing else: so a function runs as its owner with a pinned path, names what it uses with its schema, and
-//! takes the tenant from `gate.tenant()` (`granted.rs`).
+//! takes the tenant from `gate.tenant()` (`platform/granted.rs`).
 //!
 //! Where a table has a tenant's rows, the function `forget(whose uuid, up_to integer) RETURNS bigint` removes them when the tenant is purged:
 //! at most `up_to` of them, and it returns how many it has removed. The purge calls it again and again, each time in a transaction of its own that

@@ -18,12 +18,13 @@ use bulkhead_domain::{JobId, SchemaName, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use self::forget::forget;
 use crate::{
     engine::{
         error::{DbError, DbResult},
@@ -34,11 +35,10 @@ use crate::{
     tenant::audit::Entry,
 };
 
+mod forget;
+
 /// Rows that one transaction deletes or copies.
 const BATCH: i64 = 5_000;
-
-/// Rows that one call of a set's `forget` may remove, with all that they take with them.
-const PORTION: i32 = 5_000;
 
 /// Up to how many rows of a table are counted for the receipt: counting more would only take time.
 pub const COUNTED: i64 = 100_000;
@@ -158,15 +158,6 @@ struct TableRow {
 struct CountRow {
     #[diesel(sql_type = BigInt)]
     rows: i64,
-}
-
-/// What a set has to forget a tenant with.
-#[derive(QueryableByName)]
-struct Forget {
-    #[diesel(sql_type = Text)]
-    schema: String,
-    #[diesel(sql_type = Bool)]
-    fits: bool,
 }
 
 #[derive(QueryableByName)]
@@ -344,33 +335,6 @@ async fn remove_records(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receip
     );
     receipt.answers += count(tx.tx.execute(answers.bind::<Text, _>(tenant.to_string())).await?);
     Ok(())
-}
-
-/// Lets the tables across tenants that extensions have forget up to [`PORTION`] rows of the tenant, each set through its own function.
-/// Whether one has: then it is asked again, in another transaction. `crates/sqlcheck/src/platform.rs` has the contract.
-/// [`DbError::Setup`] when a set has a function of another form, with which rows would stay that nothing else removes.
-async fn forget(tx: &mut OwnerTx, tenant: TenantId) -> DbResult<bool> {
-    let query = diesel::sql_query(
-        "SELECT nspname::text AS schema, bool_or( \
-             proargtypes = ARRAY['uuid'::regtype::oid, 'integer'::regtype::oid]::oidvector AND prorettype = 'bigint'::regtype) AS fits \
-         FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace \
-         WHERE starts_with(nspname, 'x_') AND proname = 'forget' GROUP BY nspname ORDER BY nspname",
-    );
-    let functions: Vec<Forget> = tx.tx.load(query).await?;
-    for Forget { schema, fits } in functions {
-        if !fits {
-            let why = format!("{schema}.forget is not a function of (uuid, integer) that returns a bigint");
-            return Err(DbError::Setup(why));
-        }
-        // The name of a schema cannot be bound. This one is `x_` and the name of a set: a-z, 0-9 and _.
-        let call = diesel::sql_query(format!("SELECT coalesce({schema}.forget($1, $2), 0) AS rows"));
-        let call = call.bind::<SqlUuid, _>(tenant.uuid()).bind::<Integer, _>(PORTION);
-        let CountRow { rows } = tx.tx.one(call).await?;
-        if rows > 0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The end: the slug is free, and the receipt says so.

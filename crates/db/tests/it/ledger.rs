@@ -1,6 +1,6 @@
 //! Which migrations tenants are built with and have, when programs of several releases and with several sets are there.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
@@ -521,6 +521,31 @@ async fn what_tenants_are_built_with_never_becomes_less() -> Result<()> {
     builder.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock_shared({FLEET_LOCK})")).await?;
     let report = timeout(Duration::from_secs(30), migrate(&owner, &newer())).await??;
     assert_eq!(report.already, 1);
+    Ok(())
+}
+
+/// A process that builds a tenant has the fleet's lock for longer than a statement may wait for one.
+#[tokio::test]
+async fn a_run_asks_again_for_the_fleets_lock() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    let builder = db.session(Login::Admin).await?;
+    builder.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock_shared({FLEET_LOCK})")).await?;
+    let options = MigrateOptions { lock_ms: 100, ..MigrateOptions::default() };
+    let newer = newer();
+    let run = async { Ok::<_, anyhow::Error>(migrate_tenants(&owner, &newer, &options, &|_| {}).await?) };
+    let two_tries = async {
+        let waiting = "SELECT coalesce(min(virtualtransaction), '') FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+            WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()";
+        let mut tries = BTreeSet::new();
+        while tries.len() < 2 {
+            tries.extend(Some(db.value(waiting).await?).filter(|seen| !seen.is_empty()));
+        }
+        Ok(builder.batch_execute("COMMIT").await?)
+    };
+    let (report, ()) = timeout(Duration::from_secs(60), async { tokio::try_join!(run, two_tries) }).await??;
+    assert!(report.failed.is_empty());
+    assert_eq!(target(&db).await?, format!("{PRODUCT} core/notes core/labels"));
     Ok(())
 }
 

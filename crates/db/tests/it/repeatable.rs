@@ -5,6 +5,7 @@ use std::{
     fs,
     path::Path,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -166,38 +167,54 @@ async fn a_text_that_changes_begins_another_generation() -> Result<()> {
     Ok(())
 }
 
-/// Another run is at the platform's schemas.
+/// Another run has the platform's lock when this one comes, and a third one gets it between this one's migrations and its texts.
 #[tokio::test]
-async fn a_run_waits_for_another_one_and_says_so() -> Result<()> {
+async fn a_run_waits_for_others_and_says_so() -> Result<()> {
     let db = TestDb::new().await?;
     let fresh = gate(&db).await?;
-    for pending in [
-        "DELETE FROM platform.repeatables WHERE name = 'revoke'",
-        "DELETE FROM platform.__diesel_schema_migrations WHERE version = '20261128000008'; ALTER TABLE platform.repeatables DROP COLUMN generation",
-    ] {
-        db.sql(pending).await?;
-        let other = db.session(Login::Admin).await?;
-        other.batch_execute(&format!("SELECT pg_advisory_lock({PLATFORM_LOCK})")).await?;
-        let (owner, events) = (db.owner()?, tokio::sync::Notify::new());
-        let waiting = AtomicUsize::new(0);
-        let options = MigrateOptions { lock_ms: 1, statement_ms: 1_000, ..MigrateOptions::default() };
-        let listen = |progress: Progress<'_>| {
-            if matches!(progress, Progress::Waiting) {
-                waiting.fetch_add(1, Ordering::SeqCst);
-                events.notify_one();
-            }
-        };
-        let mut run = std::pin::pin!(migrate_platform(&owner, &options, &listen));
-        tokio::select! {
-            ended = &mut run => anyhow::bail!("it has not waited: {ended:?}"),
-            () = events.notified() => {}
+    db.sql("DROP FUNCTION gate.revoke; DELETE FROM platform.repeatables WHERE name = 'revoke'").await?;
+    let (one, third) = (db.session(Login::Admin).await?, db.session(Login::Admin).await?);
+    let lock = format!("SELECT pg_advisory_lock({PLATFORM_LOCK})");
+    one.batch_execute(&lock).await?;
+    let waiting = async |runs: &str| {
+        let sql = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+            WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()";
+        while db.value(sql).await? != runs {}
+        Ok::<_, anyhow::Error>(())
+    };
+    let (owner, events) = (db.owner()?, tokio::sync::Notify::new());
+    let told = AtomicUsize::new(0);
+    let options = MigrateOptions { lock_ms: 1, ..MigrateOptions::default() };
+    let listen = |progress: Progress<'_>| {
+        if matches!(progress, Progress::Waiting) {
+            told.fetch_add(1, Ordering::SeqCst);
+            events.notify_one();
         }
-        assert_eq!(ran(&db).await?.contains("revoke"), !pending.contains("'revoke'"), "nothing was done");
-        other.batch_execute("SELECT pg_advisory_unlock_all()").await?;
-        run.await?;
-        assert_eq!(waiting.load(Ordering::SeqCst), 1, "{pending}");
-        assert_eq!(gate(&db).await?, fresh);
+    };
+    let run = async { Ok::<_, anyhow::Error>(migrate_platform(&owner, &options, &listen).await?) };
+    let others = async {
+        events.notified().await;
+        waiting("1").await?;
+        let third = async { Ok::<_, anyhow::Error>(third.batch_execute(&lock).await?) };
+        let free = async {
+            waiting("2").await?;
+            Ok(one.batch_execute("SELECT pg_advisory_unlock_all()").await?)
+        };
+        tokio::try_join!(third, free)?;
+        events.notified().await;
+        assert!(!gate(&db).await?.contains("revoke"), "nothing is done meanwhile");
+        Ok(third.batch_execute("SELECT pg_advisory_unlock_all()").await?)
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(60), async { tokio::try_join!(run, others) });
+    let (applied, ()) = ended.await.context("it waits for nothing")??;
+    assert_eq!((applied, told.load(Ordering::SeqCst)), (Vec::new(), 2));
+    assert_eq!(gate(&db).await?, fresh);
+    // A run that is alone waits for no one, not for its own steps either.
+    db.sql("DELETE FROM platform.repeatables WHERE name = 'revoke'").await?;
+    for _ in 0..5 {
+        migrate_platform(&owner, &options, &listen).await?;
     }
+    assert_eq!(told.load(Ordering::SeqCst), 2);
     Ok(())
 }
 

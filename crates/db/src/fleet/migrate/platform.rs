@@ -9,7 +9,7 @@ use std::{
 
 use diesel::{
     QueryableByName,
-    connection::BoxableConnection,
+    connection::{BoxableConnection, SimpleConnection},
     migration::{
         Migration as DieselMigration, MigrationMetadata, MigrationName, MigrationSource, MigrationVersion,
         Result as MigrationResult,
@@ -221,9 +221,16 @@ async fn with_harness<T: Send + 'static>(
         ))
         .await?;
     }
-    tokio::task::spawn_blocking(move || work(&mut Harness::from(pg)))
-        .await
-        .map_err(|panicked| DbError::Setup(panicked.to_string()))
+    let blocking = move || {
+        let mut harness = Harness::from(pg);
+        let done = work(&mut harness);
+        // The server sees some time later that the connection is closed, and until then the next step of this run would wait for this one.
+        if let Err(error) = harness.batch_execute("SELECT pg_advisory_unlock_all()") {
+            tracing::debug!(%error, "the platform's lock goes with its connection");
+        }
+        done
+    };
+    tokio::task::spawn_blocking(blocking).await.map_err(|panicked| DbError::Setup(panicked.to_string()))
 }
 
 /// What was applied, and whether that was everything.

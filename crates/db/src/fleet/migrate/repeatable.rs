@@ -5,14 +5,14 @@
 //! the one that was run last, or when one was removed.
 //!
 //! A program that is older than the one that has migrated leaves the texts as they are, and says so. It is older when it does not know the
-//! newest of the platform's migrations, or when the database has a later generation of the texts: the length of `generations.txt`, which
+//! newest of the platform's migrations, or when the database has a later generation of the texts: the length of `repeatable/generations.txt`, which
 //! has the digest of all texts for each release of them, and to which a line is added when a text changes. Within one generation the
 //! program's own texts are right, so that a text may be written in many steps.
 //!
 //! A dated migration neither makes nor calls what is here. One that takes away a column that a view shows drops the view first. Going
 //! back a migration drops everything here in the same transaction; the next `migrate` puts it back. Rejected: the digest in a
 //! comment on each object (a dump that leaves comments out forgets it), applying a text alone (a view that others stand on), the digests of
-//! `generations.txt` instead of its length (texts of between two releases are in no list, and the next ones would leave them alone).
+//! `repeatable/generations.txt` instead of its length (texts of between two releases are in no list, and the next ones would leave them alone).
 
 use diesel::{
     QueryableByName,
