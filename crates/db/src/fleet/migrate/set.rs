@@ -152,7 +152,7 @@ pub(super) fn same_text(one: &str, other: &str) -> bool {
 }
 
 /// A list of migrations by the names of their directories below `migrations/` of the crate that is compiled, or below the
-/// directory that is given first, relative to that crate. The compiler reads the file `up.sql` of each directory, and no other.
+/// directory that is given first, relative to that crate. The compiler reads the file up.sql of each directory, and no other.
 ///
 /// ```ignore
 /// const LIST: &[Migration] = bulkhead_db::migrations!["2026-12-01-000001_invoices", "2026-12-05-000001_reminders"];
@@ -170,7 +170,7 @@ macro_rules! migrations {
     ($($name:literal),+ $(,)?) => { $crate::migrations![in "migrations"; $($name),+] };
 }
 
-/// A list of the platform's migrations, which `migrate --revert` takes back one by one: each has a file `down.sql`, too.
+/// A list of the platform's migrations, which `migrate --revert` takes back one by one: each has a file down.sql, too.
 macro_rules! both_ways {
     ($($name:literal),+ $(,)?) => {{
         const LIST: &[Migration] = &[$(Migration::new(
