@@ -225,7 +225,8 @@ async fn with_harness<T: Send + 'static>(
         let mut harness = Harness::from(pg);
         let done = work(&mut harness);
         // The server sees some time later that the connection is closed, and until then the next step of this run would wait for this one.
-        if let Err(error) = harness.batch_execute("SELECT pg_advisory_unlock_all()") {
+        let freed = SimpleConnection::batch_execute(&mut harness, "SELECT pg_advisory_unlock_all()");
+        if let Err(error) = freed {
             tracing::debug!(%error, "the platform's lock goes with its connection");
         }
         done
