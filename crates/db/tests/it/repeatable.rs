@@ -195,12 +195,12 @@ async fn a_run_waits_for_others_and_says_so() -> Result<()> {
     let others = async {
         events.notified().await;
         waiting("1").await?;
-        let third = async { Ok::<_, anyhow::Error>(third.batch_execute(&lock).await?) };
+        let next = async { Ok::<_, anyhow::Error>(third.batch_execute(&lock).await?) };
         let free = async {
             waiting("2").await?;
             Ok(one.batch_execute("SELECT pg_advisory_unlock_all()").await?)
         };
-        tokio::try_join!(third, free)?;
+        tokio::try_join!(next, free)?;
         events.notified().await;
         assert!(!gate(&db).await?.contains("revoke"), "nothing is done meanwhile");
         Ok(third.batch_execute("SELECT pg_advisory_unlock_all()").await?)
