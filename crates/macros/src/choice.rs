@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Fields, ItemEnum, parse::Nothing, spanned::Spanned};
+use syn::{Fields, Ident, ItemEnum, parse::Nothing, spanned::Spanned};
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     let Nothing = syn::parse2(arguments)?;
@@ -16,6 +16,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
         variants.push(&variant.ident);
         words.push(snake(&variant.ident.to_string()));
     }
+    let (expected, column) = (alternatives(&words), column(choice, &variants, &words));
     Ok(quote! {
         #[derive(
             Clone,
@@ -23,7 +24,6 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
             Debug,
             PartialEq,
             Eq,
-            ::serde::Deserialize,
             ::serde::Serialize,
             ::bulkhead::utoipa::ToSchema,
             ::diesel::expression::AsExpression,
@@ -32,6 +32,16 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
         #[serde(rename_all = "snake_case")]
         #[diesel(sql_type = ::diesel::sql_types::Text)]
         #item
+
+        impl<'de> ::serde::Deserialize<'de> for #choice {
+            fn deserialize<D: ::serde::Deserializer<'de>>(from: D) -> ::core::result::Result<Self, D::Error> {
+                // A text and nothing else: serde's own would also take an object with the word as its member.
+                match &*<::std::borrow::Cow<'de, str> as ::serde::Deserialize>::deserialize(from)? {
+                    #(#words => Ok(Self::#variants),)*
+                    _ => Err(::serde::de::Error::custom(concat!("must be ", #expected))),
+                }
+            }
+        }
 
         impl #choice {
             /// The word that it is written as.
@@ -42,6 +52,13 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
             }
         }
 
+        #column
+    })
+}
+
+/// How a column of type `text` holds the words.
+fn column(choice: &Ident, variants: &[&Ident], words: &[String]) -> TokenStream {
+    quote! {
         impl ::diesel::serialize::ToSql<::diesel::sql_types::Text, ::diesel::pg::Pg> for #choice {
             fn to_sql<'b>(
                 &'b self,
@@ -66,7 +83,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
                 }
             }
         }
-    })
+    }
 }
 
 /// As serde's `snake_case` writes it.
@@ -79,4 +96,13 @@ fn snake(name: &str) -> String {
         word.push(letter.to_ascii_lowercase());
     }
     word
+}
+
+/// The words as a person reads them: `` `draft`, `sent` or `paid` ``.
+fn alternatives(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match words.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => words.concat(),
+    }
 }

@@ -11,8 +11,6 @@ pub struct Texts<'a> {
     pub name: &'a str,
     /// SQL that takes the step.
     pub up: &'a str,
-    /// SQL that takes it back.
-    pub down: &'a str,
 }
 
 /// What is wrong with a file of a set.
@@ -34,12 +32,10 @@ impl fmt::Display for Fault {
 pub fn judge_set<'a>(migrations: impl IntoIterator<Item = Texts<'a>>) -> Vec<Fault> {
     let mut own = BTreeSet::new();
     let mut faults = Vec::new();
-    for Texts { name, up, down } in migrations {
+    for Texts { name, up } in migrations {
         own.extend(relations_created(up));
-        for (direction, file, sql) in [(Direction::Up, "up.sql", up), (Direction::Down, "down.sql", down)] {
-            let fault = |complaint| Fault { file: format!("{name}/{file}"), complaint };
-            faults.extend(judge(sql, direction, &own).into_iter().map(fault));
-        }
+        let fault = |complaint| Fault { file: format!("{name}/up.sql"), complaint };
+        faults.extend(judge(up, Direction::Up, &own).into_iter().map(fault));
     }
     faults
 }
@@ -56,7 +52,6 @@ mod tests {
     const NOTES: Texts<'_> = Texts {
         name: "2026-12-01-000001_notes",
         up: "CREATE TABLE notes (id int);\nCREATE INDEX notes_id ON notes (id);\nGRANT SELECT ON notes TO :\"tenant\"",
-        down: "DROP TABLE notes",
     };
 
     #[test]
@@ -64,7 +59,6 @@ mod tests {
         let later = Texts {
             name: "2026-12-02-000001_later",
             up: "ALTER TABLE notes ADD COLUMN x int; DROP INDEX notes_id",
-            down: "",
         };
         assert_eq!(judge_set([NOTES, later]), []);
         assert_eq!(judge_set([later]).len(), 2, "without the earlier one they are strangers'");
@@ -73,24 +67,21 @@ mod tests {
     #[test]
     fn a_fault_names_its_file_and_line() {
         let wrong =
-            Texts { name: "2026-12-02-000001_wrong", up: "SELECT 1;\nCOMMIT", down: "\n\nDROP TABLE users" };
+            Texts { name: "2026-12-02-000001_wrong", up: "SELECT 1;\nCOMMIT;\nALTER TABLE users ADD x int" };
         let told: Vec<String> = judge_set([NOTES, wrong]).iter().map(Fault::to_string).collect();
         assert_eq!(
             told,
             [
                 "2026-12-02-000001_wrong/up.sql, line 2: a migration has no statement that begins with commit",
-                "2026-12-02-000001_wrong/down.sql, line 3: users is not of this set",
+                "2026-12-02-000001_wrong/up.sql, line 3: users is not of this set",
             ]
         );
     }
 
     #[test]
     fn the_tables_of_a_set_are_those_of_all_its_migrations() {
-        let more = Texts {
-            name: "2026-12-02-000001_more",
-            up: "CREATE TABLE Labels (); CREATE VIEW v AS SELECT 1",
-            down: "",
-        };
+        let more =
+            Texts { name: "2026-12-02-000001_more", up: "CREATE TABLE Labels (); CREATE VIEW v AS SELECT 1" };
         assert_eq!(tables_of([NOTES, more]), ["notes", "labels"].map(str::to_owned).into());
     }
 }

@@ -87,7 +87,7 @@ fn nothing_to_do(stage: &Stage, effort: Effort) -> Result<Row> {
 /// One more migration: a column, and whatever else.
 async fn add_column(owner: &Owner, number: u32, besides: &str) -> Result<()> {
     let up = format!("{besides} ALTER TABLE resources ADD COLUMN bench_{number} text;");
-    let added = Migration::new(format!("9999-01-01-{number:06}_bench").leak(), up.leak(), "");
+    let added = Migration::new(format!("9999-01-01-{number:06}_bench").leak(), up.leak());
     let set = RESOURCES;
     let all = [set.tenant(), &[added]].concat().leak();
     let sets = Sets::new([CORE, MigrationSet::new(set.name(), all)])?;

@@ -20,7 +20,7 @@ const PERMISSIONS: &[PermissionDef] =
 const METERS: &[MeterDef] = &[MeterDef::new(MeterName::new("invoices_sent"), "invoice", MeterKind::Count)];
 const UP: &str = "CREATE TABLE invoices (id uuid PRIMARY KEY);\n\
                   GRANT SELECT, INSERT, UPDATE, DELETE ON invoices TO :\"tenant\";";
-const MIGRATIONS: &[Migration] = &[Migration::new("2026-12-01-000001_invoices", UP, "DROP TABLE invoices;")];
+const MIGRATIONS: &[Migration] = &[Migration::new("2026-12-01-000001_invoices", UP)];
 static SENT: Counter<0> = Counter::new("invoices_sent_total", "Invoices sent.", []);
 static SENT_ALREADY: ProblemDef = ProblemDef::new("already-sent", 409, "It was sent.");
 static SENT_TOO: ProblemDef = ProblemDef::new("already-sent", 410, "It was sent too.");
@@ -182,10 +182,10 @@ fn what_two_extensions_share_is_refused_in_one_line_that_names_both() {
 fn names_that_are_the_cores_are_refused() {
     const READ_JOBS: &[PermissionDef] =
         &[PermissionDef { permission: Permission::new("purge:jobs"), held_by: &[BuiltIn::Owner] }];
-    const ROLES: &[Migration] = &[Migration::new("2026-12-01-000001_roles", "CREATE TABLE roles ();", "")];
-    const USERS: &[Migration] = &[Migration::new("2026-12-01-000001_users", "CREATE TABLE users ();", "")];
+    const ROLES: &[Migration] = &[Migration::new("2026-12-01-000001_roles", "CREATE TABLE roles ();")];
+    const USERS: &[Migration] = &[Migration::new("2026-12-01-000001_users", "CREATE TABLE users ();")];
     const OWN: &[Migration] =
-        &[Migration::new("2026-12-01-000001_own", "CREATE TABLE bulkhead_own (id uuid);", "")];
+        &[Migration::new("2026-12-01-000001_own", "CREATE TABLE bulkhead_own (id uuid);")];
     let read = || invoices().permissions(PERMISSIONS);
     for (refused, line) in [
         (refusal([Extension::new("core")]), "the extension 'core': that name is the core's"),
@@ -241,7 +241,6 @@ fn a_migration_that_leaves_its_schema_is_refused_with_its_file_and_line() {
     const OUTSIDE: &[Migration] = &[Migration::new(
         "2026-12-01-000001_outside",
         "CREATE TABLE invoices (id uuid PRIMARY KEY);\nGRANT SELECT ON invoices TO :\"tenant\";\nCOMMIT;",
-        "",
     )];
     let refused = refusal([invoices().tenant_migrations(OUTSIDE)]);
     assert!(refused.starts_with("invoices/2026-12-01-000001_outside/up.sql, line 3: "), "{refused}");

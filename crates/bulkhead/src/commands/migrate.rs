@@ -120,6 +120,9 @@ pub(crate) async fn migrate_all(
         match progress {
             // A closed standard output stops no migration.
             Progress::Plan(plan) => drop(lines(plan).iter().try_for_each(out::line)),
+            Progress::Waiting => {
+                drop(out::line("waiting   another run of migrate is at the platform's schemas"));
+            }
             Progress::Pending(tenants) if tenants > 0 => {
                 let style =
                     ProgressStyle::with_template("{bar:40} {pos}/{len} tenants, {per_sec}, {eta} left");
@@ -148,6 +151,11 @@ fn lines(plan: &Plan) -> Vec<String> {
         plan.platform.iter().map(|name| format!("pending   platform  {name}")).collect();
     lines.extend(plan.extensions.iter().map(|name| format!("pending   platform  {name}")));
     lines.extend(plan.repeatables.iter().map(|name| format!("pending   gate  {name}")));
+    if plan.newer_gate {
+        lines.push(
+            "kept      gate  a newer program has migrated, and its functions and views stay".to_owned(),
+        );
+    }
     lines.extend(
         plan.pending
             .iter()
@@ -200,6 +208,7 @@ mod tests {
         let plan = Plan {
             platform: vec!["2026-12-01-000001_plans"],
             repeatables: vec!["revoke".to_owned()],
+            newer_gate: true,
             pending: vec![pending("core", "2026-12-03-000001_roles", 6)],
             idle: vec!["invoices"],
             tenants: 6,
@@ -210,6 +219,7 @@ mod tests {
             [
                 "pending   platform  2026-12-01-000001_plans",
                 "pending   gate  revoke",
+                "kept      gate  a newer program has migrated, and its functions and views stay",
                 "pending   core  2026-12-03-000001_roles  tenants: 6",
                 "pending   invoices  nothing",
             ]

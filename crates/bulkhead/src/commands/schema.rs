@@ -13,11 +13,8 @@ pub(crate) fn print(sets: &Sets) -> Result<()> {
 
 fn document(sets: &Sets) -> Value {
     let set = |set: &MigrationSet| {
-        let migrations: Vec<Value> = set
-            .tenant()
-            .iter()
-            .map(|one| json!({ "name": one.name(), "up": one.up(), "down": one.down() }))
-            .collect();
+        let migrations: Vec<Value> =
+            set.tenant().iter().map(|one| json!({ "name": one.name(), "up": one.up() })).collect();
         json!({ "name": set.name(), "migrations": migrations })
     };
     json!({ "sets": sets.iter().map(set).collect::<Vec<_>>() })
@@ -32,12 +29,12 @@ mod tests {
     #[test]
     fn every_set_is_there_with_its_sql() {
         const NOTES: MigrationSet =
-            MigrationSet::new("notes", &[Migration::new("2026-12-01-000001_notes", "up;", "down;")]);
+            MigrationSet::new("notes", &[Migration::new("2026-12-01-000001_notes", "up;")]);
         let document = document(&Sets::new([CORE, NOTES]).unwrap());
         assert_eq!(document["sets"][0]["name"], "core");
         assert_eq!(
             document["sets"][1],
-            json!({ "name": "notes", "migrations": [{ "name": "2026-12-01-000001_notes", "up": "up;", "down": "down;" }] })
+            json!({ "name": "notes", "migrations": [{ "name": "2026-12-01-000001_notes", "up": "up;" }] })
         );
     }
 }

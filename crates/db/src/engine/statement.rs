@@ -261,6 +261,11 @@ mod tests {
             assert!(marked.text.is_some() && matches!(key, Some(StatementKey::Typed(_, of)) if of == schema));
         }
         assert_eq!(known.len(), 1);
+        let mut other = Marked { query: things::table.select(things::id), schema: None, text: None };
+        let walked = other.text().unwrap();
+        other.name(&mut known).unwrap();
+        assert_eq!(other.text.as_deref(), Some(walked.as_str()), "each query has its own");
+        assert_eq!(known.len(), 2);
         // A list of values makes another text for each length, which no type tells.
         for ids in [vec![1], vec![1, 2]] {
             let query = diesel::sql_query(format!("SELECT name FROM things WHERE id IN ({ids:?})"));
@@ -268,7 +273,7 @@ mod tests {
             let key = marked.name(&mut known).unwrap();
             assert!(marked.text.is_none() && !matches!(key, Some(StatementKey::Typed(..))));
         }
-        assert_eq!(known.len(), 1);
+        assert_eq!(known.len(), 2);
     }
 
     #[test]

@@ -59,7 +59,7 @@ mod ledger;
 mod plan;
 mod platform;
 mod register;
-mod repeatable;
+pub(crate) mod repeatable;
 mod set;
 mod split;
 mod status;
@@ -105,6 +105,8 @@ impl MigrateOptions {
 pub enum Progress<'a> {
     /// What there is to do; the first that is told.
     Plan(&'a Plan),
+    /// Another run is at the platform's schemas, and this one waits until it has ended.
+    Waiting,
     /// A migration of the platform was applied.
     Platform(&'a str),
     /// How many tenants are to be migrated.
@@ -146,10 +148,11 @@ pub async fn migrate(
     listener(Progress::Plan(&plan));
     if plan.is_empty() {
         let already = plan.up_to_date;
+        owner.write(change::clear_marks).await?;
         return Ok(MigrationReport { already, elapsed: started.elapsed(), ..MigrationReport::default() });
     }
-    let mut platform_applied = migrate_platform(owner, options).await?;
-    platform_applied.extend(platform::migrate_extensions(owner, sets, options).await?);
+    let mut platform_applied = migrate_platform(owner, options, listener).await?;
+    platform_applied.extend(platform::migrate_extensions(owner, sets, options, listener).await?);
     for name in &platform_applied {
         listener(Progress::Platform(name));
     }

@@ -3,7 +3,8 @@
 //! The state is a row of `tenant_purges`: [`advance`] does the step that it names and writes the next one down in the
 //! same transaction, so a process that dies anywhere leaves a purge that goes on from there, and two that advance the
 //! same one wait for each other. What goes, in this order: the tenant's jobs; schema and role with everything in them,
-//! people, sessions, keys, resources, kept answers; what the platform knows of it beside its name. What stays, under
+//! people, sessions, keys, resources, kept answers; its rows in the tables across tenants that extensions have, in portions; what the
+//! platform knows of it beside its name. What stays, under
 //! the tenant's id: usage, for the bill, and what was counted and is not yet in it; the operators' audit log; the
 //! entries of the tenant's audit log, without what was changed; the row in `tenants`, without its slug, which is free
 //! from then on; and the receipt, which says what was removed.
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use self::forget::forget;
 use crate::{
     engine::{
         error::{DbError, DbResult},
@@ -32,6 +34,8 @@ use crate::{
     platform::audit,
     tenant::audit::Entry,
 };
+
+mod forget;
 
 /// Rows that one transaction deletes or copies.
 const BATCH: i64 = 5_000;
@@ -196,7 +200,12 @@ pub async fn advance(
         Step::Jobs => remove_jobs(tx, tenant, &mut receipt).await?,
         Step::Audit => keep_audit(tx, tenant, &mut receipt).await?,
         Step::Schema => drop_schema(tx, tenant, &mut receipt).await?,
-        Step::Records => remove_records(tx, tenant, &mut receipt).await?,
+        Step::Records if forget(tx, tenant).await? => Step::Records,
+        Step::Records => {
+            remove_records(tx, tenant, &mut receipt).await?;
+            Step::Seal
+        }
+        Step::Seal if forget(tx, tenant).await? => Step::Seal,
         Step::Seal => {
             seal(tx, tenant, job, &mut receipt, at).await?;
             return Ok(Advanced::Purged(receipt));
@@ -311,7 +320,7 @@ async fn exists(tx: &mut OwnerTx, query: &str, name: SchemaName) -> DbResult<boo
 
 /// Answers to operators are kept for a day, so that a request that is repeated is not done twice. Their keys stay, but
 /// the answers that mention this tenant are emptied: such a request, repeated, is answered with `already-completed`.
-async fn remove_records(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -> DbResult<Step> {
+async fn remove_records(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -> DbResult<()> {
     let id = tenant.uuid();
     let mut remove = async |statement: &str| {
         Ok::<_, DbError>(count(tx.tx.execute(diesel::sql_query(statement).bind::<SqlUuid, _>(id)).await?))
@@ -325,26 +334,6 @@ async fn remove_records(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receip
          WHERE strpos(body, $1) > 0 OR strpos(location, $1) > 0",
     );
     receipt.answers += count(tx.tx.execute(answers.bind::<Text, _>(tenant.to_string())).await?);
-    forget(tx, tenant).await?;
-    Ok(Step::Seal)
-}
-
-/// Lets the tables across tenants that extensions have forget the tenant, each through its own function.
-async fn forget(tx: &mut OwnerTx, tenant: TenantId) -> DbResult<()> {
-    #[derive(QueryableByName)]
-    struct Function {
-        #[diesel(sql_type = Text)]
-        name: String,
-    }
-    let query = diesel::sql_query(
-        "SELECT format('%I.forget', nspname) AS name FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace \
-         WHERE starts_with(nspname, 'x_') AND proname = 'forget' AND proargtypes = ARRAY['uuid'::regtype::oid]::oidvector \
-         ORDER BY nspname",
-    );
-    let functions: Vec<Function> = tx.tx.load(query).await?;
-    for Function { name } in functions {
-        tx.tx.batch(&format!("SELECT {name}('{}')", tenant.uuid())).await?;
-    }
     Ok(())
 }
 

@@ -25,8 +25,8 @@ use crate::{
 
 const NAME: &str = "2999-01-02-000000_colours";
 /// An empty schema takes it, and no tenant does: each has an owner.
-const WRONG: Migration = Migration::new(NAME, "ALTER TABLE users ADD COLUMN colour text NOT NULL;", "");
-const RIGHT: Migration = Migration::new(NAME, "ALTER TABLE users ADD COLUMN colour text;", "");
+const WRONG: Migration = Migration::new(NAME, "ALTER TABLE users ADD COLUMN colour text NOT NULL;");
+const RIGHT: Migration = Migration::new(NAME, "ALTER TABLE users ADD COLUMN colour text;");
 /// The lock that a migration takes alone and a process that builds a tenant shares.
 const FLEET_LOCK: i64 = 0x6275_6c6b_666c_6565;
 
@@ -129,11 +129,8 @@ async fn a_migration_that_no_tenant_has_can_be_withdrawn() -> Result<()> {
 
 #[tokio::test]
 async fn what_others_stand_on_is_not_withdrawn() -> Result<()> {
-    const LATER: Migration = Migration::new(
-        "2999-01-03-000000_later",
-        "ALTER TABLE users ALTER COLUMN colour SET DEFAULT 'red';",
-        "",
-    );
+    const LATER: Migration =
+        Migration::new("2999-01-03-000000_later", "ALTER TABLE users ALTER COLUMN colour SET DEFAULT 'red';");
     let db = TestDb::new().await?;
     let owner = db.owner()?;
     migrate(&owner, &release_with(&[RIGHT, LATER])).await?;
@@ -224,7 +221,7 @@ async fn what_was_recorded_before_the_ledger_is_compared_too() -> Result<()> {
     let changed = release_with(&[WRONG]);
     let refused = plan(&owner, &changed).await;
     assert!(matches!(refused, Err(DbError::MigrationChanged { .. })), "{refused:?}");
-    migrate_platform(&owner, &MigrateOptions::default()).await?;
+    migrate_platform(&owner, &MigrateOptions::default(), &|_| {}).await?;
     let refused = migrate(&owner, &changed).await;
     assert!(matches!(refused, Err(DbError::MigrationChanged { .. })), "{refused:?}");
     assert_eq!(db.value("SELECT count(*) FROM platform.fleet_target").await?, "0");
@@ -244,7 +241,7 @@ async fn a_run_that_ended_before_the_ledger_was_written_is_not_taken_for_done() 
     let owner = db.owner()?;
     db.create_tenant("acme", PlanName::FREE).await?;
     before_the_ledger(&owner).await?;
-    migrate_platform(&owner, &MigrateOptions::default()).await?;
+    migrate_platform(&owner, &MigrateOptions::default(), &|_| {}).await?;
     let seen = plan(&owner, &Sets::core()).await?;
     assert!(seen.pending.is_empty() && !seen.is_empty(), "{seen:?}");
     Ok(())
@@ -273,10 +270,8 @@ async fn what_an_older_program_records_beside_the_ledger_is_taken_over_by_the_ne
 
 #[tokio::test]
 async fn two_sets_never_stand_in_one_place() -> Result<()> {
-    const OTHER: MigrationSet = MigrationSet::new(
-        "alpha",
-        &[Migration::new("2026-01-01-000000_a", "CREATE TABLE alphas (id int)", "")],
-    );
+    const OTHER: MigrationSet =
+        MigrationSet::new("alpha", &[Migration::new("2026-01-01-000000_a", "CREATE TABLE alphas (id int)")]);
     let db = TestDb::new().await?;
     let owner = db.owner()?;
     migrate(&owner, &probe::sets()?).await?;
@@ -292,7 +287,7 @@ async fn a_look_at_a_database_that_lacks_tables_says_so_in_one_line() -> Result<
         let db = TestDb::unmigrated().await?;
         let owner = db.owner()?;
         for _ in 0..steps {
-            migrate_platform(&owner, &MigrateOptions::default()).await?;
+            migrate_platform(&owner, &MigrateOptions::default(), &|_| {}).await?;
             while revert_platform_once(&owner).await? != "20261128000004" {}
         }
         let seen = unwell(&db, &Sets::core()).await?;

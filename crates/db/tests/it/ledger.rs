@@ -1,6 +1,6 @@
 //! Which migrations tenants are built with and have, when programs of several releases and with several sets are there.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
@@ -30,15 +30,13 @@ use crate::{
 const NOTES: Migration = Migration::new(
     "2999-01-02-000000_notes",
     "CREATE TABLE notes (id int PRIMARY KEY); GRANT SELECT ON notes TO :\"tenant\" -- no semicolon",
-    "",
 );
 const LABELS: Migration =
-    Migration::new("2999-01-02-000001_labels", "ALTER TABLE notes ADD COLUMN label text", "");
+    Migration::new("2999-01-02-000001_labels", "ALTER TABLE notes ADD COLUMN label text");
 /// One that comes later still, and is dated a day before them.
 const EARLY: Migration = Migration::new(
     "2999-01-01-000000_early",
     "CREATE TABLE early (id int PRIMARY KEY); GRANT SELECT ON early TO :\"tenant\"",
-    "",
 );
 
 /// The lock that a migration takes alone and a process that builds a tenant shares.
@@ -199,7 +197,7 @@ async fn a_tenant_gets_all_sets_or_none() -> Result<()> {
 
 #[tokio::test]
 async fn a_migration_that_was_changed_after_it_was_applied_is_refused_by_name() -> Result<()> {
-    const CHANGED: Migration = Migration::new(THINGS.name(), "CREATE TABLE things (id int)", "");
+    const CHANGED: Migration = Migration::new(THINGS.name(), "CREATE TABLE things (id int)");
     let db = TestDb::new().await?;
     let owner = db.owner()?;
     let tenant = db.create_tenant_with(&sets()?, "acme", PlanName::FREE).await?;
@@ -268,7 +266,7 @@ async fn a_program_sees_whether_the_database_was_migrated_for_it() -> Result<()>
     let core: Vec<String> = CORE.tenant().iter().map(|one| format!("core/{}", one.name())).collect();
     let all_missing = Status { missing: core, foreign: vec![], unfinished: true };
     assert_eq!(seen(Sets::core()).await?, all_missing, "there is no table yet");
-    migrate_platform(&owner, &MigrateOptions::default()).await?;
+    migrate_platform(&owner, &MigrateOptions::default(), &|_| {}).await?;
     assert_eq!(seen(Sets::core()).await?, all_missing, "there is no row yet");
     migrate(&owner, &Sets::core()).await?;
     let unfinished = Status { unfinished: true, ..Status::default() };
@@ -309,7 +307,7 @@ async fn what_a_program_of_before_the_ledger_has_recorded_is_taken_over() -> Res
     assert!(seen.platform.contains(&"2026-11-28-000004_migration_sets"), "{seen:?}");
     assert_eq!(seen.pending, [pending(EARLY.name(), 2), pending(NOTES.name(), 1)]);
     assert_eq!(seen.tenants, 2);
-    migrate_platform(&owner, &MigrateOptions::default()).await?;
+    migrate_platform(&owner, &MigrateOptions::default(), &|_| {}).await?;
     assert_eq!(plan(&owner, &next).await?.pending, seen.pending, "it is the same before anything is read");
 
     // The release that the database is of, with the ledger: there is nothing to do but for the one that is behind.
@@ -330,7 +328,7 @@ async fn a_tenant_that_a_program_of_before_the_ledger_is_building_is_taken_over(
     let db = TestDb::new().await?;
     let owner = db.owner()?;
     before_the_ledger(&owner).await?;
-    migrate_platform(&owner, &MigrateOptions::default()).await?;
+    migrate_platform(&owner, &MigrateOptions::default(), &|_| {}).await?;
     let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let builder = db.session(Login::Admin).await?;
     let record = "(tenant_id, version, migrated_at) VALUES";
@@ -526,10 +524,35 @@ async fn what_tenants_are_built_with_never_becomes_less() -> Result<()> {
     Ok(())
 }
 
+/// A process that builds a tenant has the fleet's lock for longer than a statement may wait for one.
+#[tokio::test]
+async fn a_run_asks_again_for_the_fleets_lock() -> Result<()> {
+    let db = TestDb::new().await?;
+    let owner = db.owner()?;
+    let builder = db.session(Login::Admin).await?;
+    builder.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock_shared({FLEET_LOCK})")).await?;
+    let options = MigrateOptions { lock_ms: 100, ..MigrateOptions::default() };
+    let newer = newer();
+    let run = async { Ok::<_, anyhow::Error>(migrate_tenants(&owner, &newer, &options, &|_| {}).await?) };
+    let two_tries = async {
+        let waiting = "SELECT coalesce(min(virtualtransaction), '') FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+            WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()";
+        let mut tries = BTreeSet::new();
+        while tries.len() < 2 {
+            tries.extend(Some(db.value(waiting).await?).filter(|seen| !seen.is_empty()));
+        }
+        Ok(builder.batch_execute("COMMIT").await?)
+    };
+    let (report, ()) = timeout(Duration::from_secs(60), async { tokio::try_join!(run, two_tries) }).await??;
+    assert!(report.failed.is_empty());
+    assert_eq!(target(&db).await?, format!("{PRODUCT} core/notes core/labels"));
+    Ok(())
+}
+
 /// A release whose migration no schema can take must not stop sign-ups, neither before nor after it is rolled back.
 #[tokio::test]
 async fn a_set_that_builds_no_empty_schema_changes_nothing() -> Result<()> {
-    const WRONG: Migration = Migration::new("2999-01-03-000000_wrong", "ALTER TABLE nowhere ADD x int", "");
+    const WRONG: Migration = Migration::new("2999-01-03-000000_wrong", "ALTER TABLE nowhere ADD x int");
     let db = TestDb::new().await?;
     let owner = db.owner()?;
     let roles = "SELECT count(*) FROM pg_roles r WHERE rolname ~ '^t_' AND NOT EXISTS (
@@ -583,7 +606,7 @@ async fn a_program_that_cannot_read_how_tenants_are_built_leaves_it_to_one_that_
 async fn nothing_is_built_before_the_first_migration_has_come_to_its_end() -> Result<()> {
     let db = TestDb::unmigrated().await?;
     let owner = db.owner()?;
-    migrate_platform(&owner, &MigrateOptions::default()).await?;
+    migrate_platform(&owner, &MigrateOptions::default(), &|_| {}).await?;
     let tenant = db.sign_up("acme", PlanName::FREE).await?;
     let refused = provision(&owner, tenant.id).await;
     assert!(matches!(refused, Err(DbError::NotMigrated)), "{refused:?}");

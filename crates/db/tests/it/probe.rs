@@ -21,14 +21,10 @@ pub(crate) const THINGS: Migration = Migration::new(
      );
      CREATE INDEX things_user ON things (user_id);
      GRANT SELECT, INSERT, UPDATE, DELETE ON things TO :\"tenant\"",
-    "DROP TABLE things",
 );
 /// Newer than any of them.
-pub(crate) const COLOURS: Migration = Migration::new(
-    "2999-12-31-000000_colours",
-    "ALTER TABLE things ADD COLUMN colour text;",
-    "ALTER TABLE things DROP COLUMN colour",
-);
+pub(crate) const COLOURS: Migration =
+    Migration::new("2999-12-31-000000_colours", "ALTER TABLE things ADD COLUMN colour text;");
 pub(crate) const SET: MigrationSet = MigrationSet::new("probe", &[THINGS, COLOURS]);
 
 diesel::table! {

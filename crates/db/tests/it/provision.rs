@@ -96,7 +96,6 @@ async fn a_backend_that_dies_half_way_leaves_nothing_behind() -> Result<()> {
     const SLOW: Migration = Migration::new(
         "2999-01-01-000000_slow",
         "SELECT pg_sleep(30) WHERE to_regclass('platform.slow') IS NOT NULL;",
-        "",
     );
     let db = TestDb::new().await?;
     let owner = db.owner()?;

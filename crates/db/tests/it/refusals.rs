@@ -106,7 +106,7 @@ async fn a_database_that_takes_no_writes_refuses_for_now() -> Result<()> {
     let build = async |tx: &mut _| provision_tenant(tx, waiting.id, JobId::mint(at), at).await;
     let built = database.owner()?.write(build).await.map(drop);
     assert!(refused(&built, DbFailure::ReadOnly), "{built:?}");
-    let next = release_with(&[Migration::new("2999-01-01-000000_n", "SELECT 1", "")]);
+    let next = release_with(&[Migration::new("2999-01-01-000000_n", "SELECT 1")]);
     let migrated =
         migrate_tenants(&database.owner()?, &next, &MigrateOptions::default(), &|_| {}).await.map(drop);
     assert!(refused(&migrated, DbFailure::ReadOnly), "{migrated:?}");
@@ -207,7 +207,7 @@ async fn a_full_disk_refuses_for_now_and_leaves_nothing_half_done() -> Result<()
         SELECT gen_random_uuid(), 'n', 'k', json_build_object('x', (
             SELECT string_agg(md5(random()::text || n || m), '') FROM generate_series(1, 20000) n))
         FROM generate_series(1, 8) m";
-    let next = probe::sets_with(Migration::new("2999-01-01-000000_n", up, ""))?;
+    let next = probe::sets_with(Migration::new("2999-01-01-000000_n", up))?;
     let migrated =
         migrate_tenants(&database.owner()?, &next, &MigrateOptions::default(), &|_| {}).await.map(drop);
     assert!(refused(&migrated, DbFailure::DiskFull), "{migrated:?}");
@@ -244,7 +244,7 @@ async fn limits_of_the_server_refuse_for_now() -> Result<()> {
     let database = TestDb::on(Cluster::start(few_locks, None).await?).await?;
     let owner = database.owner()?;
     let batch = async |owner: &Owner, up: &'static str| {
-        let set = release_with(&[Migration::new("2999-01-01-000000_n", up, "")]);
+        let set = release_with(&[Migration::new("2999-01-01-000000_n", up)]);
         migrate_tenants(owner, &set, &MigrateOptions::default(), &|_| {}).await.map(drop)
     };
     let locks = batch(

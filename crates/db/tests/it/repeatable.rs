@@ -1,21 +1,31 @@
 //! The functions and views of gate: what their texts make, however the database has come to them.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
-use bulkhead_db::fleet::migrate::{
-    MigrateOptions, Sets, migrate, migrate_platform, plan, revert_platform_once,
+use bulkhead_db::fleet::{
+    inspect::{Level, inspect},
+    migrate::{MigrateOptions, Progress, Sets, migrate, migrate_platform, plan, revert_platform_once},
 };
 use bulkhead_fixtures::{Login, TestDb};
 
 use crate::support::catalog;
+
+/// The lock that a run at the platform's schemas has.
+const PLATFORM_LOCK: i64 = 0x6275_6c6b_6d69_6772;
 
 async fn gate(db: &TestDb) -> Result<String> {
     catalog(db, &["gate"]).await
 }
 
 async fn run(db: &TestDb) -> Result<()> {
-    migrate_platform(&db.owner()?, &MigrateOptions::default()).await?;
+    migrate_platform(&db.owner()?, &MigrateOptions::default(), &|_| {}).await?;
     Ok(())
 }
 
@@ -91,20 +101,120 @@ async fn a_text_is_run_when_it_changes_and_only_then() -> Result<()> {
     Ok(())
 }
 
-/// A newer program has migrated, and its texts stand on what it has made.
+/// What doctor says of the texts.
+async fn told(db: &TestDb) -> Result<(Level, String)> {
+    let found = inspect(&db.owner()?, &Sets::core()).await?;
+    let found = found.into_iter().find(|finding| finding.check == "gate texts").context("a finding")?;
+    Ok((found.level, found.detail))
+}
+
+/// A newer program has migrated, and its texts stand on what it has made; or it has only changed a text.
 #[tokio::test]
 async fn an_older_program_leaves_the_texts_of_a_newer_one() -> Result<()> {
+    for newer in [
+        "INSERT INTO platform.__diesel_schema_migrations (version) VALUES ('29990101000000')",
+        "UPDATE platform.repeatables SET generation = generation + 1 WHERE name = 'meters'",
+    ] {
+        let db = TestDb::new().await?;
+        let own = "the functions and views of gate are those of this program";
+        assert_eq!(told(&db).await?, (Level::Ok, own.to_owned()));
+        db.sql("CREATE OR REPLACE VIEW gate.meters WITH (security_barrier) AS SELECT name, unit, kind FROM platform.meters;
+                UPDATE platform.repeatables SET digest = 'newer' WHERE name = 'meters'").await?;
+        let pending = plan(&db.owner()?, &Sets::core()).await?;
+        assert_eq!((pending.newer_gate, pending.repeatables), (false, vec!["meters".to_owned()]));
+        let lacks = "gate has not this program's meters: run bulkhead migrate";
+        assert_eq!(told(&db).await?, (Level::Broken, lacks.to_owned()));
+        db.sql(newer).await?;
+        let (before, ran_before) = (gate(&db).await?, ran(&db).await?);
+        let pending = plan(&db.owner()?, &Sets::core()).await?;
+        assert_eq!((pending.newer_gate, pending.is_empty()), (true, true), "{newer}");
+        run(&db).await?;
+        assert_eq!((gate(&db).await?, ran(&db).await?), (before, ran_before), "{newer}");
+        let newers =
+            "the functions and views of gate are a newer program's, and this one leaves them as they are";
+        assert_eq!(told(&db).await?, (Level::Ok, newers.to_owned()));
+    }
+    Ok(())
+}
+
+/// A program takes its texts for newer than those of another one by how often they have changed.
+#[tokio::test]
+async fn a_text_that_changes_begins_another_generation() -> Result<()> {
+    let listed: Vec<&str> =
+        include_str!("../../src/fleet/migrate/repeatable/generations.txt").lines().collect();
     let db = TestDb::new().await?;
-    db.sql(
-        "INSERT INTO platform.__diesel_schema_migrations (version) VALUES ('29990101000000');
-         CREATE OR REPLACE VIEW gate.meters WITH (security_barrier) AS SELECT name, unit, kind FROM platform.meters;
-         UPDATE platform.repeatables SET digest = 'newer' WHERE name = 'meters'",
-    )
-    .await?;
-    let before = gate(&db).await?;
-    assert_eq!(plan(&db.owner()?, &Sets::core()).await?.repeatables, Vec::<String>::new());
+    let all = "SELECT encode(sha256(convert_to(string_agg(name || ' ' || digest, E'\\n' ORDER BY name COLLATE \"C\"), 'UTF8')), 'hex')
+        FROM platform.repeatables";
+    let digest = db.value(all).await?;
+    assert_eq!(
+        listed.last().copied(),
+        Some(digest.as_str()),
+        "a text in migrations/gate has changed: add this digest as a line to generations.txt, below those that are there, or in \
+         the place of the last one when no release has it"
+    );
+    let each: BTreeSet<&str> = listed.iter().copied().collect();
+    assert_eq!(
+        each.len(),
+        listed.len(),
+        "texts that go back to what they were are another generation, and differ by a comment"
+    );
+    let generation = "SELECT string_agg(DISTINCT generation::text, ' ') FROM platform.repeatables";
+    assert_eq!(db.value(generation).await?, listed.len().to_string());
+    // A program of this generation enters it also where the texts stay.
+    db.sql("UPDATE platform.repeatables SET generation = 0; UPDATE platform.repeatables SET digest = 'older' WHERE name = 'revoke'").await?;
     run(&db).await?;
-    assert_eq!(gate(&db).await?, before);
+    assert_eq!(db.value(generation).await?, listed.len().to_string());
+    Ok(())
+}
+
+/// Another run has the platform's lock when this one comes, and a third one gets it between this one's migrations and its texts.
+#[tokio::test]
+async fn a_run_waits_for_others_and_says_so() -> Result<()> {
+    let db = TestDb::new().await?;
+    let fresh = gate(&db).await?;
+    db.sql("DROP FUNCTION gate.revoke; DELETE FROM platform.repeatables WHERE name = 'revoke'").await?;
+    let (one, third) = (db.session(Login::Admin).await?, db.session(Login::Admin).await?);
+    let lock = format!("SELECT pg_advisory_lock({PLATFORM_LOCK})");
+    one.batch_execute(&lock).await?;
+    let waiting = async |runs: &str| {
+        let sql = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+            WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()";
+        while db.value(sql).await? != runs {}
+        Ok::<_, anyhow::Error>(())
+    };
+    let (owner, events) = (db.owner()?, tokio::sync::Notify::new());
+    let told = AtomicUsize::new(0);
+    let options = MigrateOptions { lock_ms: 1, ..MigrateOptions::default() };
+    let listen = |progress: Progress<'_>| {
+        if matches!(progress, Progress::Waiting) {
+            told.fetch_add(1, Ordering::SeqCst);
+            events.notify_one();
+        }
+    };
+    let run = async { Ok::<_, anyhow::Error>(migrate_platform(&owner, &options, &listen).await?) };
+    let others = async {
+        events.notified().await;
+        waiting("1").await?;
+        let next = async { Ok::<_, anyhow::Error>(third.batch_execute(&lock).await?) };
+        let free = async {
+            waiting("2").await?;
+            Ok(one.batch_execute("SELECT pg_advisory_unlock_all()").await?)
+        };
+        tokio::try_join!(next, free)?;
+        events.notified().await;
+        assert!(!gate(&db).await?.contains("revoke"), "nothing is done meanwhile");
+        Ok(third.batch_execute("SELECT pg_advisory_unlock_all()").await?)
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(60), async { tokio::try_join!(run, others) });
+    let (applied, ()) = ended.await.context("it waits for nothing")??;
+    assert_eq!((applied, told.load(Ordering::SeqCst)), (Vec::new(), 2));
+    assert_eq!(gate(&db).await?, fresh);
+    // A run that is alone waits for no one, not for its own steps either.
+    db.sql("DELETE FROM platform.repeatables WHERE name = 'revoke'").await?;
+    for _ in 0..5 {
+        migrate_platform(&owner, &options, &listen).await?;
+    }
+    assert_eq!(told.load(Ordering::SeqCst), 2);
     Ok(())
 }
 
@@ -121,7 +231,7 @@ async fn going_back_drops_them_and_going_on_puts_them_back() -> Result<()> {
     run(&db).await?;
     assert_eq!(gate(&db).await?, fresh);
     // A way back that is refused leaves them as they are.
-    db.sql("CREATE VIEW platform.stands_on_it AS SELECT FROM platform.repeatables").await?;
+    db.sql("CREATE VIEW platform.stands_on_it AS SELECT generation FROM platform.repeatables").await?;
     let refused = revert_platform_once(&owner).await.err().context("it stands in the way")?.to_string();
     assert!(refused.contains("depend on it"), "{refused}");
     assert_eq!(gate(&db).await?, fresh);

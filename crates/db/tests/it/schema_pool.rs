@@ -27,7 +27,6 @@ use crate::support::{catalog, release_with};
 const NEXT: Migration = Migration::new(
     "2999-01-01-000000_next",
     "CREATE TABLE next (id int PRIMARY KEY); GRANT SELECT ON next TO :\"tenant\"",
-    "",
 );
 
 fn newer() -> Sets {
@@ -334,7 +333,7 @@ async fn the_table_stays_while_there_are_schemas_that_only_it_knows_of() -> Resu
     }
     let refused = revert_platform_once(&owner).await.unwrap_err().to_string();
     assert!(refused.contains("BULKHEAD_SCHEMA_POOL=0"), "{refused}");
-    assert!(!migrate_platform(&owner, &MigrateOptions::default()).await?.is_empty());
+    assert!(!migrate_platform(&owner, &MigrateOptions::default(), &|_| {}).await?.is_empty());
     release(&owner, &Sets::core()).await?;
     assert_eq!(trim(&owner, 0).await?, 1);
     while revert_platform_once(&owner).await.is_ok() {}

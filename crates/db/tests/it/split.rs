@@ -26,9 +26,9 @@ use crate::{probe, support::catalog};
 const OLD: MigrationSet = MigrationSet::new(
     "core",
     &[
-        Migration::new("2026-11-21-000001_foundation", include_str!("split/foundation.sql"), ""),
-        Migration::new("2026-11-28-000002_resource_bytes", include_str!("split/bytes.sql"), ""),
-        Migration::new("2026-11-28-000003_resource_text", include_str!("split/text.sql"), ""),
+        Migration::new("2026-11-21-000001_foundation", include_str!("split/foundation.sql")),
+        Migration::new("2026-11-28-000002_resource_bytes", include_str!("split/bytes.sql")),
+        Migration::new("2026-11-28-000003_resource_text", include_str!("split/text.sql")),
     ],
 );
 
@@ -74,7 +74,7 @@ impl Old {
     async fn new(extension: Option<MigrationSet>) -> Result<Self> {
         let db = TestDb::unmigrated().await?;
         let owner = db.owner()?;
-        migrate_platform(&owner, &MigrateOptions::default()).await?;
+        migrate_platform(&owner, &MigrateOptions::default(), &|_| {}).await?;
         let migrated = async |core| {
             let sets = Sets::new([core].into_iter().chain(extension))?;
             migrate_tenants(&owner, &sets, &MigrateOptions::default(), &|_| {}).await
@@ -181,7 +181,6 @@ const NOTES: MigrationSet = MigrationSet::new(
         "2026-11-28-000009_notes",
         "CREATE TABLE notes (id uuid PRIMARY KEY, about uuid NOT NULL REFERENCES resources);
          CREATE INDEX notes_about ON notes (about); GRANT SELECT ON notes TO :\"tenant\";",
-        "DROP TABLE notes;",
     )],
 );
 
@@ -275,6 +274,57 @@ async fn two_runs_convert_once() -> Result<()> {
     let (one, two) = tokio::join!(run(&old.owner, &sets), run(&other, &sets));
     assert!(one?.failed.is_empty() && two?.failed.is_empty());
     old.is_as_fresh(&sets).await
+}
+
+/// Both have found a database of before the ledger; one has converted it before the other has the fleet's lock.
+#[tokio::test]
+async fn a_run_that_has_looked_before_another_one_converted_finds_it_done() -> Result<()> {
+    let old = Old::before_the_ledger().await?;
+    let sets = new()?;
+    migrate_platform(&old.owner, &MigrateOptions::default(), &|_| {}).await?;
+    // Its only connection goes to the run's first look, then to the other run, and then back.
+    let late = old.db.owner_with(TestDb::pool_options(1))?;
+    let options = MigrateOptions::default();
+    let looks = migrate_tenants(&late, &sets, &options, &|_| {});
+    let between = late.write(async |_| run(&old.owner, &sets).await);
+    let (late, between) = tokio::join!(biased; looks, between);
+    assert_eq!(
+        (between?.failed.len(), ledger(&old.db).await?["fleet_migrations"].len()),
+        (0, 2),
+        "the other run has converted"
+    );
+    let late = late?;
+    assert_eq!((late.already, late.failed.len()), (2, 0));
+    old.is_as_fresh(&sets).await
+}
+
+/// A program of that time has failed at a tenant that this one has given all that it is to have.
+#[tokio::test]
+async fn a_mark_on_a_tenant_that_lacks_nothing_is_cleared() -> Result<()> {
+    const LATER: &[Migration] =
+        &[Migration::new("2026-12-01-000001_later", "ALTER TABLE resources ADD COLUMN later int")];
+    let old = Old::new(None).await?;
+    run(&old.owner, &new()?).await?;
+    let mark = "UPDATE platform.tenant_schema_versions SET error = 'core/2026-11-28-000002_resource_bytes: it is there', failed_at = now()";
+    for by_tenants in [false, true] {
+        old.db.sql(mark).await?;
+        assert_eq!(unwell(&old.db, &new()?).await?.len(), 1);
+        if by_tenants {
+            migrate_tenants(&old.owner, &new()?, &MigrateOptions::default(), &|_| {}).await?;
+        } else {
+            run(&old.owner, &new()?).await?;
+        }
+        assert_eq!(unwell(&old.db, &new()?).await?, Vec::<String>::new());
+    }
+    // One that lacks something keeps it.
+    for tenant in [&old.whole, &old.behind] {
+        old.db.sql(&format!("ALTER TABLE {}.resources ADD COLUMN later int", tenant.schema())).await?;
+    }
+    let set = MigrationSet::new("later", LATER);
+    assert_eq!(run(&old.owner, &Sets::new([CORE, RESOURCES, set])?).await?.failed.len(), 2);
+    let marked = "SELECT count(*) FROM platform.tenant_schema_versions WHERE error IS NOT NULL";
+    assert_eq!(old.db.value(marked).await?, "2");
+    Ok(())
 }
 
 /// An adopter's program that never had the example.

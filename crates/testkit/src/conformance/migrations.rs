@@ -3,6 +3,8 @@
 //! All of a test is one transaction of the superuser's as the owner of every schema, which is rolled back: nothing of it stays,
 //! and no other test sees it.
 
+use std::{fs, io::ErrorKind, path::Path};
+
 use serde_json::Value;
 
 use crate::{App, catalog, unique};
@@ -16,6 +18,18 @@ struct Step {
     down: String,
 }
 
+/// The `down.sql` of a migration, which no program has: of those in the directory `migrations` of the package under test. Empty where
+/// there is none.
+fn way_back(name: &str) -> String {
+    // cargo runs the tests of a package in its directory.
+    let path = Path::new("migrations").join(name).join("down.sql");
+    match fs::read_to_string(&path) {
+        Ok(sql) => sql,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => panic!("{}: {error}", path.display()),
+    }
+}
+
 /// All of the program, in the order in which a new tenant gets them.
 fn steps(app: &App) -> Vec<Step> {
     let printed = app.run(&["schema", "--json"], &[], "");
@@ -24,9 +38,9 @@ fn steps(app: &App) -> Vec<Step> {
     let mut steps = Vec::new();
     for set in printed["sets"].as_array().unwrap() {
         for migration in set["migrations"].as_array().unwrap() {
-            let of = |member: &str| migration[member].as_str().unwrap_or_default().to_owned();
+            let of = |member: &str| migration[member].as_str().unwrap().to_owned();
             let title = format!("{}/{}", set["name"].as_str().unwrap(), of("name"));
-            steps.push(Step { title, up: of("up"), down: of("down") });
+            steps.push(Step { title, up: of("up"), down: way_back(&of("name")) });
         }
     }
     assert!(!steps.is_empty(), "the program has no migration");

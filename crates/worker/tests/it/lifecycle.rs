@@ -34,8 +34,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A migration of a release that these workers do not have.
-const NEXT: Migration =
-    Migration::new("2999-01-01-000000_next", "CREATE TABLE next (id int PRIMARY KEY)", "");
+const NEXT: Migration = Migration::new("2999-01-01-000000_next", "CREATE TABLE next (id int PRIMARY KEY)");
 
 fn start(db: &TestDb, redis: &TestRedis) -> Result<Worker> {
     Worker::start_with(db, &redis.url(), options(), core())

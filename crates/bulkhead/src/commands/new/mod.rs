@@ -35,7 +35,6 @@ const FILES: &[(&str, &str)] = files![
     "Dockerfile",
     "Makefile",
     "README.md",
-    "migrations/2026-11-28-000001_customers/down.sql",
     "migrations/2026-11-28-000001_customers/up.sql",
     "src/customers.rs",
     "src/main.rs",

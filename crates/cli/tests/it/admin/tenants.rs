@@ -200,7 +200,17 @@ async fn a_plan_is_a_row_that_is_bought_and_served_like_the_others() {
     let refused = change("Team 2028").await.refused(422, "validation-failed");
     assert_eq!(refused.at("/errors/0/detail"), "must be free, Team 2027, pro or enterprise");
     assert_eq!(change("free").await.expect(200).at("/plan"), "free");
-    assert_eq!(change("Team 2027").await.expect(200).at("/plan"), "Team 2027");
+    let keyed =
+        || operator.patch(&path, &json!({ "plan": "Team 2027" })).header("idempotency-key", "to-team");
+    let first = keyed().await.expect(200);
+    assert_eq!(first.at("/plan"), "Team 2027");
+    // What was answered is answered again, also when the plan is no more.
+    change("free").await.expect(200);
+    system.sql("DELETE FROM platform.plans WHERE name = 'Team 2027'");
+    let again = keyed().await.expect(200);
+    assert_eq!((again.json(), again.header("idempotent-replayed")), (first.json(), "true"));
+    change("Team 2027").await.refused(422, "validation-failed");
+    assert_eq!(operator.get(&path).await.expect(200).at("/plan"), "free");
 }
 
 #[tokio::test]

@@ -8,7 +8,10 @@ use crate::{
         error::{DbError, DbResult},
         scope::OwnerTx,
     },
-    fleet::migrate::{Correction, Ids, Ledger, Sets, Step, corrections, pending_platform},
+    fleet::migrate::{
+        Correction, Ids, Ledger, Sets, Step, corrections, pending_platform,
+        repeatable::{self, Texts},
+    },
 };
 
 /// How many migrations are named of one tenant.
@@ -49,7 +52,27 @@ pub(super) async fn findings(tx: &mut OwnerTx, sets: &Sets) -> DbResult<Vec<Find
     let well = "every tenant has every migration that tenants are built with";
     let tenants = judge("tenant migrations", Level::Broken, well, offenders);
     let changes = corrections(tx, &ledger, sets).await;
-    Ok(vec![judge_program(&ledger, sets, changes)?, tenants, judge_removed(&ledger, sets)])
+    let gate = judge_gate(repeatable::compare(tx).await?);
+    Ok(vec![judge_program(&ledger, sets, changes)?, gate, tenants, judge_removed(&ledger, sets)])
+}
+
+/// The functions and views of gate are those of one program: of this one, or of a newer one that has migrated.
+fn judge_gate(texts: Texts) -> Finding {
+    let found = |level, detail| Finding { check: "gate texts", level, detail };
+    match texts {
+        Texts::Newer => {
+            let what =
+                "the functions and views of gate are a newer program's, and this one leaves them as they are";
+            found(Level::Ok, what.to_owned())
+        }
+        Texts::Pending(pending) if pending.is_empty() => {
+            found(Level::Ok, "the functions and views of gate are those of this program".to_owned())
+        }
+        Texts::Pending(pending) => {
+            let named = names(pending.into_iter());
+            found(Level::Broken, format!("gate has not this program's {named}: run bulkhead migrate"))
+        }
+    }
 }
 
 fn judge_program(ledger: &Ledger, sets: &Sets, changes: DbResult<Vec<Correction>>) -> DbResult<Finding> {

@@ -187,12 +187,14 @@ pub async fn withdraw(owner: &Owner, sets: &Sets, set: &str, name: &str) -> DbRe
     .await
 }
 
-/// A tenant that has failed at what it need not have any more lacks nothing, and no run would touch it again.
+/// A tenant that lacks nothing has no failure: it has failed at what it need not have any more, or an older program's run has failed at
+/// what this one has given it meanwhile. No run touches it again, so the mark would stay for ever.
 pub(super) async fn clear_marks(tx: &mut OwnerTx) -> DbResult<()> {
     tx.tx
         .batch(
-            "UPDATE tenant_schema_versions SET error = NULL, failed_at = NULL \
-             FROM fleet_target WHERE error IS NOT NULL AND applied @> wanted",
+            "UPDATE tenant_schema_versions SET error = NULL, failed_at = NULL WHERE tenant_id IN ( \
+                 SELECT tenant_id FROM tenant_schema_versions v, fleet_target \
+                 WHERE error IS NOT NULL AND applied @> wanted FOR UPDATE OF v SKIP LOCKED)",
         )
         .await
 }

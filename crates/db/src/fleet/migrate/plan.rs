@@ -10,7 +10,7 @@ use super::{
     ids::Ids,
     ledger::Ledger,
     platform::schema_of,
-    repeatable,
+    repeatable::{self, Texts},
     set::{CORE, Migration, PLATFORM_MIGRATIONS, Sets},
     split::Due,
 };
@@ -29,6 +29,9 @@ pub struct Plan {
     /// The functions and views of gate whose texts would be run, or that would be dropped. Unknown where the platform's migrations
     /// are pending.
     pub repeatables: Vec<String>,
+    /// Whether a newer program has run its texts of gate: a run leaves them as they are. Unknown where the platform's migrations are
+    /// pending.
+    pub newer_gate: bool,
     /// The migrations of tenants that are new to the database, or that tenants lack; in the order in which a tenant gets them.
     pub pending: Vec<Pending>,
     /// The sets of this program of which nothing is pending.
@@ -174,9 +177,14 @@ pub async fn plan(owner: &Owner, sets: &Sets) -> DbResult<Plan> {
             }
             let platform = pending_of_platform(tx, &tables).await?;
             let state = State { corrections, ..state(tx, &tables, ledger, split).await? };
-            let repeatables = if platform.is_empty() { repeatable::pending(tx).await? } else { Vec::new() };
+            let known =
+                if platform.is_empty() { repeatable::compare(tx).await? } else { Texts::Pending(Vec::new()) };
+            let (newer_gate, repeatables) = match known {
+                Texts::Newer => (true, Vec::new()),
+                Texts::Pending(pending) => (false, pending),
+            };
             let extensions = pending_of_extensions(tx, sets).await?;
-            Ok::<_, DbError>(Plan { extensions, repeatables, ..compare(sets, &state, platform) })
+            Ok::<_, DbError>(Plan { extensions, repeatables, newer_gate, ..compare(sets, &state, platform) })
         })
         .await
 }

@@ -2,23 +2,29 @@
 //!
 //! The harness keeps its own table of what was applied, and knows a migration by the digits of its name.
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use diesel::{
-    connection::BoxableConnection,
+    QueryableByName,
+    connection::{BoxableConnection, SimpleConnection},
     migration::{
         Migration as DieselMigration, MigrationMetadata, MigrationName, MigrationSource, MigrationVersion,
         Result as MigrationResult,
     },
     pg::Pg,
+    sql_types::Bool,
 };
 use diesel_async::{
-    AsyncPgConnection, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper,
+    AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper,
 };
 use diesel_migrations::MigrationHarness;
 
 use super::{
-    ATTEMPTS, MigrateOptions, Migration, MigrationSet, Sets, is_fatal, pause, repeatable,
+    ATTEMPTS, Listener, MigrateOptions, Migration, MigrationSet, Progress, Sets, is_fatal, pause,
+    repeatable::{self, Applied},
     set::PLATFORM_MIGRATIONS,
 };
 use crate::engine::{
@@ -29,11 +35,18 @@ use crate::engine::{
 /// Names the advisory lock that keeps two runs of the platform's set apart.
 pub(crate) const PLATFORM_LOCK: i64 = 0x6275_6c6b_6d69_6772;
 
+/// How long a run waits for another one that has the platform's lock.
+const PATIENCE: Duration = Duration::from_mins(10);
+
 /// Applies what is pending of the platform's set, and then runs the texts of functions and views that have changed; the names of the
 /// migrations that were applied.
-pub async fn migrate_platform(owner: &Owner, options: &MigrateOptions) -> DbResult<Vec<String>> {
-    let applied = apply(owner, options, None, PLATFORM_MIGRATIONS).await?;
-    apply_repeatables(owner, options).await?;
+pub async fn migrate_platform(
+    owner: &Owner,
+    options: &MigrateOptions,
+    listener: Listener<'_>,
+) -> DbResult<Vec<String>> {
+    let applied = apply(owner, options, None, PLATFORM_MIGRATIONS, listener).await?;
+    apply_repeatables(owner, options, listener).await?;
     Ok(applied)
 }
 
@@ -48,10 +61,11 @@ pub(super) async fn migrate_extensions(
     owner: &Owner,
     sets: &Sets,
     options: &MigrateOptions,
+    listener: Listener<'_>,
 ) -> DbResult<Vec<String>> {
     let mut applied = Vec::new();
     for set in sets.iter().filter(|set| !set.platform().is_empty()) {
-        let names = apply(owner, options, Some(&schema_of(set)), set.platform()).await?;
+        let names = apply(owner, options, Some(&schema_of(set)), set.platform(), listener).await?;
         applied.extend(names.into_iter().map(|name| format!("{}/{name}", set.name())));
     }
     Ok(applied)
@@ -63,11 +77,12 @@ async fn apply(
     options: &MigrateOptions,
     schema: Option<&str>,
     list: &'static [Migration],
+    listener: Listener<'_>,
 ) -> DbResult<Vec<String>> {
     let mut applied = Vec::new();
     for attempt in 1.. {
-        let (names, outcome) =
-            with_harness(owner, options, schema, move |harness| apply_pending(harness, list)).await?;
+        let work = move |harness: &mut Harness| apply_pending(harness, list);
+        let (names, outcome) = with_harness(owner, options, schema, listener, work).await?;
         applied.extend(names);
         match outcome {
             Err(error) if attempt < ATTEMPTS && is_lock_timeout(&error) => pause(attempt).await,
@@ -80,26 +95,39 @@ async fn apply(
     Ok(applied)
 }
 
-/// A function or a view that is in use is tried again.
-async fn apply_repeatables(owner: &Owner, options: &MigrateOptions) -> DbResult<()> {
+/// A function or a view that is in use is tried again, and another run is waited for.
+async fn apply_repeatables(owner: &Owner, options: &MigrateOptions, listener: Listener<'_>) -> DbResult<()> {
     let owner = owner.with_timeouts(options.timeouts());
-    for attempt in 1..ATTEMPTS {
+    let began = Instant::now();
+    let (mut in_use, mut busy) = (0, 0);
+    loop {
         match owner.write(repeatable::apply).await {
-            Err(error) if error.is_transient() && !is_fatal(&error) => pause(attempt).await,
-            outcome => return outcome,
+            Ok(Applied::Done) => return Ok(()),
+            Ok(Applied::Busy) if began.elapsed() >= PATIENCE => return Err(waited_in_vain()),
+            Ok(Applied::Busy) => {
+                if busy == 0 {
+                    listener(Progress::Waiting);
+                }
+                busy += 1;
+                pause(busy).await;
+            }
+            Err(error) if error.is_transient() && !is_fatal(&error) && in_use + 1 < ATTEMPTS => {
+                in_use += 1;
+                pause(in_use).await;
+            }
+            Err(error) => return Err(error),
         }
     }
-    owner.write(repeatable::apply).await
 }
 
 /// Takes the newest migration of the platform back; its version.
 pub async fn revert_platform_once(owner: &Owner) -> DbResult<String> {
-    with_harness(owner, &MigrateOptions::default(), None, |harness| {
+    let work = |harness: &mut Harness| {
         let version =
             harness.revert_last_migration(List(PLATFORM_MIGRATIONS)).map_err(|error| setup(&*error))?;
         Ok(version.to_string())
-    })
-    .await?
+    };
+    with_harness(owner, &MigrateOptions::default(), None, &|_| {}, work).await?
 }
 
 /// A list, for the harness.
@@ -155,6 +183,12 @@ impl fmt::Display for Step {
     }
 }
 
+#[derive(QueryableByName)]
+struct Locked {
+    #[diesel(sql_type = Bool)]
+    is_ours: bool,
+}
+
 type Harness = AsyncConnectionWrapper<AsyncPgConnection>;
 
 /// Runs blocking work with the harness under the platform's lock. diesel's own asynchronous harness would need a
@@ -163,15 +197,23 @@ async fn with_harness<T: Send + 'static>(
     owner: &Owner,
     options: &MigrateOptions,
     schema: Option<&str>,
+    listener: Listener<'_>,
     work: impl FnOnce(&mut Harness) -> T + Send + 'static,
 ) -> DbResult<T> {
     let mut pg = owner.session().await?;
-    // Another run may take minutes; its tables are waited for only briefly.
-    let lock = format!(
-        "SET lock_timeout = '10min'; SELECT pg_advisory_lock({PLATFORM_LOCK}); SET lock_timeout = {}",
-        options.lock_ms
-    );
-    pg.batch_execute(&lock).await?;
+    let lock = format!("SELECT pg_try_advisory_lock({PLATFORM_LOCK}) AS is_ours");
+    let Locked { is_ours } = RunQueryDsl::get_result(diesel::sql_query(lock), &mut pg).await?;
+    if !is_ours {
+        listener(Progress::Waiting);
+        let wait =
+            format!("SET lock_timeout = '{}s'; SELECT pg_advisory_lock({PLATFORM_LOCK})", PATIENCE.as_secs());
+        pg.batch_execute(&wait).await.map_err(|error| match DbError::from(error) {
+            DbError::Cancelled(_) => waited_in_vain(),
+            error => error,
+        })?;
+    }
+    // Another run may take minutes; the tables that it and others use are waited for only briefly.
+    pg.batch_execute(&format!("SET lock_timeout = {}", options.lock_ms)).await?;
     if let Some(schema) = schema {
         // A name cannot be bound. This one is `x_` and a set's name, which is judged at start: a-z, 0-9 and _.
         pg.batch_execute(&format!(
@@ -179,9 +221,17 @@ async fn with_harness<T: Send + 'static>(
         ))
         .await?;
     }
-    tokio::task::spawn_blocking(move || work(&mut Harness::from(pg)))
-        .await
-        .map_err(|panicked| DbError::Setup(panicked.to_string()))
+    let blocking = move || {
+        let mut harness = Harness::from(pg);
+        let done = work(&mut harness);
+        // The server sees some time later that the connection is closed, and until then the next step of this run would wait for this one.
+        let freed = SimpleConnection::batch_execute(&mut harness, "SELECT pg_advisory_unlock_all()");
+        if let Err(error) = freed {
+            tracing::debug!(%error, "the platform's lock goes with its connection");
+        }
+        done
+    };
+    tokio::task::spawn_blocking(blocking).await.map_err(|panicked| DbError::Setup(panicked.to_string()))
 }
 
 /// What was applied, and whether that was everything.
@@ -195,6 +245,14 @@ fn apply_pending(harness: &mut Harness, list: &'static [Migration]) -> (Vec<Stri
         Ok(())
     });
     (applied, outcome.map_err(|error| setup(&*error)))
+}
+
+/// Another run has had the platform's lock for as long as this one waits.
+fn waited_in_vain() -> DbError {
+    DbError::Setup(format!(
+        "another run has been at the platform's schemas for {} minutes: run this again when it has ended",
+        PATIENCE.as_secs() / 60
+    ))
 }
 
 fn setup(error: &(dyn std::error::Error + Send + Sync)) -> DbError {

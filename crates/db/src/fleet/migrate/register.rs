@@ -71,7 +71,8 @@ pub(super) async fn under_lock<T>(
     owner.write(&once).await
 }
 
-async fn write(tx: &mut OwnerTx, sets: &Sets) -> DbResult<Ledger> {
+/// Registers what is new in `sets`. The caller holds the fleet's lock.
+pub(super) async fn write(tx: &mut OwnerTx, sets: &Sets) -> DbResult<Ledger> {
     let before = Ledger::read(tx).await?;
     correct(tx, &before, sets).await?;
     if before.target.is_none() {

@@ -30,16 +30,22 @@ pub struct Migration {
 
 impl Migration {
     /// A migration with the name of its directory, `YYYY-MM-DD-HHMMSS_topic`, and its SQL. In SQL for a tenant's schema
-    /// `:"tenant"` stands for the tenant's role.
+    /// `:"tenant"` stands for the tenant's role. It only goes forward: no command takes back what a tenant or an extension has.
     ///
     /// # Panics
     ///
     /// When the name has another form; in a constant this is an error of the compiler.
-    pub const fn new(name: &'static str, up: &'static str, down: &'static str) -> Self {
+    pub const fn new(name: &'static str, up: &'static str) -> Self {
         match version_of(name) {
-            Some(version) => Self { name, version, up, down },
+            Some(version) => Self { name, version, up, down: "" },
             None => panic!("a migration's name is YYYY-MM-DD-HHMMSS_topic, the topic of a-z, 0-9 and _"),
         }
+    }
+
+    /// The same with SQL that takes it back, for the platform's own list.
+    const fn back(mut self, down: &'static str) -> Self {
+        self.down = down;
+        self
     }
 
     /// The name of its directory.
@@ -57,14 +63,14 @@ impl Migration {
         self.up
     }
 
-    /// SQL that takes it back.
-    pub const fn down(&self) -> &'static str {
+    /// SQL that takes it back. Only `migrate --revert` runs it, for one of the platform's own list; empty elsewhere.
+    pub(super) const fn down(&self) -> &'static str {
         self.down
     }
 
     /// As the rules for SQL read it.
     fn texts(&self) -> Texts<'static> {
-        Texts { name: self.name, up: self.up, down: self.down }
+        Texts { name: self.name, up: self.up }
     }
 }
 
@@ -146,7 +152,7 @@ pub(super) fn same_text(one: &str, other: &str) -> bool {
 }
 
 /// A list of migrations by the names of their directories below `migrations/` of the crate that is compiled, or below the
-/// directory that is given first, relative to that crate. Their files are read by the compiler.
+/// directory that is given first, relative to that crate. The compiler reads the file up.sql of each directory, and no other.
 ///
 /// ```ignore
 /// const LIST: &[Migration] = bulkhead_db::migrations!["2026-12-01-000001_invoices", "2026-12-05-000001_reminders"];
@@ -157,7 +163,6 @@ macro_rules! migrations {
         const LIST: &[$crate::fleet::migrate::Migration] = &[$($crate::fleet::migrate::Migration::new(
             $name,
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $directory, "/", $name, "/up.sql")),
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $directory, "/", $name, "/down.sql")),
         )),+];
         const _: () = $crate::fleet::migrate::check(LIST);
         LIST
@@ -165,9 +170,21 @@ macro_rules! migrations {
     ($($name:literal),+ $(,)?) => { $crate::migrations![in "migrations"; $($name),+] };
 }
 
+/// A list of the platform's migrations, which `migrate --revert` takes back one by one: each has a file down.sql, too.
+macro_rules! both_ways {
+    ($($name:literal),+ $(,)?) => {{
+        const LIST: &[Migration] = &[$(Migration::new(
+            $name,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/platform/", $name, "/up.sql")),
+        )
+        .back(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/platform/", $name, "/down.sql")))),+];
+        const _: () = check(LIST);
+        LIST
+    }};
+}
+
 /// The migrations of the platform's own schemas.
-pub(super) const PLATFORM_MIGRATIONS: &[Migration] = migrations![
-    in "../../migrations/platform";
+pub(super) const PLATFORM_MIGRATIONS: &[Migration] = both_ways![
     "2026-11-21-000001_foundation",
     "2026-11-21-000002_gate",
     "2026-11-21-000003_schema_pool",
@@ -178,6 +195,7 @@ pub(super) const PLATFORM_MIGRATIONS: &[Migration] = migrations![
     "2026-11-28-000005_meters",
     "2026-11-28-000006_migration_runs",
     "2026-11-28-000007_repeatables",
+    "2026-11-28-000008_generation",
 ];
 
 /// The migrations of a tenant's schema that every program has.
@@ -357,7 +375,7 @@ mod tests {
     /// The versions that databases have from before there were lists.
     #[test]
     fn a_version_is_the_digits_of_the_name() {
-        assert_eq!(Migration::new("2026-11-21-000001_foundation", "", "").version(), 20_261_121_000_001);
+        assert_eq!(Migration::new("2026-11-21-000001_foundation", "").version(), 20_261_121_000_001);
         let platform: Vec<i64> = PLATFORM_MIGRATIONS.iter().map(Migration::version).collect();
         assert_eq!(platform.first_chunk(), Some(&[20_261_121_000_001, 20_261_121_000_002]));
     }
@@ -378,7 +396,7 @@ mod tests {
             "2026-11-21-000001_to pic",
             "2026-11-21-000001_../up",
         ] {
-            assert!(catch_unwind(|| Migration::new(name, "", "")).is_err(), "{name}");
+            assert!(catch_unwind(|| Migration::new(name, "")).is_err(), "{name}");
         }
     }
 
@@ -406,7 +424,6 @@ mod tests {
         const GOOD: &[Migration] = &[Migration::new(
             "2026-12-01-000001_notes",
             "CREATE TABLE notes (); GRANT SELECT ON notes TO :\"tenant\"",
-            "",
         )];
         let told = |sets: &[MigrationSet]| {
             let sets = std::iter::once(CORE).chain(sets.iter().copied());
@@ -421,7 +438,7 @@ mod tests {
             ("ALTER TABLE users ADD x int", "line 1: users is not of this set"),
             ("CREATE TABLE ideas ()", "line 1: ideas is not granted to :\"tenant\""),
         ] {
-            let list = vec![Migration::new("2026-12-01-000001_ideas", up, "")].leak();
+            let list = vec![Migration::new("2026-12-01-000001_ideas", up)].leak();
             let refused = told(&[MigrationSet::new("ideas", list)]).unwrap_err();
             assert_eq!(refused, format!("ideas/2026-12-01-000001_ideas/up.sql, {why}"));
         }
@@ -430,7 +447,7 @@ mod tests {
     #[test]
     fn a_list_ascends() {
         let [a, b, c] = ["2026-12-01-000001_a", "2026-12-01-000001_b", "2026-12-01-000002_c"]
-            .map(|name| Migration::new(name, "", ""));
+            .map(|name| Migration::new(name, ""));
         check(&[]);
         check(&[a]);
         check(&[a, c]);

@@ -10,7 +10,7 @@
 //!
 //! The ids of the two are given to no other migration, and tenants keep them, so that a program of that time that is still
 //! migrating finds nothing to do for the tenants of that time. For a tenant that was built after the conversion it runs one of the two,
-//! which fails and changes nothing; doctor shows that failure. A program that does not have the set `resources` enters it all the same, as one that was removed.
+//! which fails and changes nothing; the next run of a program of now clears the mark that this leaves. A program that does not have the set `resources` enters it all the same, as one that was removed.
 
 use diesel::{
     QueryableByName,
@@ -22,7 +22,7 @@ use super::{
     change::corrections,
     ids::Ids,
     ledger::{FORMAT, Ledger, Step},
-    register::{register, rehearse, under_lock},
+    register::{rehearse, under_lock, write},
     set::{CORE, Migration, MigrationSet, Sets},
     tenants::bring_up,
 };
@@ -51,10 +51,9 @@ const OLD: MigrationSet = MigrationSet::new(
                 )),
                 include_str!("split/table.sql")
             ),
-            "",
         ),
-        Migration::new("2026-11-28-000002_resource_bytes", include_str!("split/bytes.sql"), ""),
-        Migration::new("2026-11-28-000003_resource_text", include_str!("split/text.sql"), ""),
+        Migration::new("2026-11-28-000002_resource_bytes", include_str!("split/bytes.sql")),
+        Migration::new("2026-11-28-000003_resource_text", include_str!("split/text.sql")),
     ],
 );
 
@@ -188,11 +187,19 @@ pub(super) async fn convert(
         ));
     }
     if due.old.is_none() {
-        ledger = register(owner, &Sets::new([OLD])?).await?;
+        let old = Sets::new([OLD])?;
+        ledger = under_lock(owner, async |tx| found(tx, &old).await).await?;
     }
     let done = bring_up(owner, &ledger, options, listener).await?;
     under_lock(owner, rewrite).await?;
     Ok(done.migrated)
+}
+
+/// Makes the ledger that a program of that time would have made. Another run may have made it since this one has looked, and may have
+/// rewritten it: then it stays as it is.
+async fn found(tx: &mut OwnerTx, old: &Sets) -> DbResult<Ledger> {
+    let ledger = Ledger::read(tx).await?;
+    if ledger.target.is_some() { Ok(ledger) } else { write(tx, old).await }
 }
 
 /// Rewrites the ledger, unless another run has.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     ATTEMPTS, Listener, MigrateOptions, MigrationReport, Progress,
+    change::clear_marks,
     ids::Ids,
     is_fatal,
     ledger::{Ledger, Step},
@@ -110,6 +111,7 @@ pub async fn migrate_tenants(
     let again = report.already.min(converted);
     report.migrated += again;
     report.already -= again;
+    owner.write(clear_marks).await?;
     report.elapsed = began.elapsed();
     Ok(report)
 }

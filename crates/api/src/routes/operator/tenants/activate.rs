@@ -27,5 +27,6 @@ pub(crate) async fn activate_tenant(
 ) -> Result<Answer, ApiError> {
     let status = TenantStatus::Active;
     let change = TenantChange { status: Some(status), ..TenantChange::default() };
-    super::change(&call, id, if_match, change, json!({ "status": status })).await
+    let changes = json!({ "status": status });
+    call.write(async |tx| super::change(tx, id, if_match, change, changes, call.at()).await).await
 }

@@ -11,9 +11,12 @@ mod retry;
 mod suspend;
 mod update;
 
-use bulkhead_db::platform::{
-    revocations::announce_tenant_change,
-    tenants::{self, Purge, Tenant, TenantChange},
+use bulkhead_db::{
+    PlatformTx,
+    platform::{
+        revocations::announce_tenant_change,
+        tenants::{self, Purge, Tenant, TenantChange},
+    },
 };
 use bulkhead_domain::{PlanName, TenantId, TenantStatus, operator_permission};
 use chrono::{DateTime, Utc};
@@ -24,7 +27,7 @@ use utoipa::ToSchema;
 use self::receipt::PurgeReceipt;
 use crate::http::{
     answer::Answer,
-    call::{OperatorCall, Written},
+    call::Written,
     error::ApiError,
     extract::IfMatch,
     operation::{Access, operations},
@@ -126,28 +129,26 @@ fn shown(tenant: Tenant) -> Result<Answer, ApiError> {
 
 /// Changes a tenant, and makes every node forget what it knew of it; unless nothing changes.
 async fn change(
-    call: &OperatorCall,
+    tx: &mut PlatformTx,
     id: TenantId,
     if_match: IfMatch,
     change: TenantChange<'_>,
     changes: Value,
-) -> Result<Answer, ApiError> {
-    call.write(async |tx| {
-        let current = tenants::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
-        if_match.check(current.version)?;
-        if current.status == TenantStatus::Deleted && change.status.is_none() {
-            let (_, purge) = tenants::find_with_purge(tx, id).await?.ok_or(ApiError::NotFound)?;
-            return Err(deleted(purge.is_some()));
-        }
-        check_transition(current.status, change.status)?;
-        if change.keeps(&current) {
-            return Ok(Written::unchanged(shown(current)?));
-        }
-        let tenant = tenants::update(tx, id, change, call.at()).await?;
-        announce_tenant_change(tx, id).await?;
-        Ok(Written::changed(id, changes, shown(tenant)?))
-    })
-    .await
+    at: DateTime<Utc>,
+) -> Result<Written, ApiError> {
+    let current = tenants::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
+    if_match.check(current.version)?;
+    if current.status == TenantStatus::Deleted && change.status.is_none() {
+        let (_, purge) = tenants::find_with_purge(tx, id).await?.ok_or(ApiError::NotFound)?;
+        return Err(deleted(purge.is_some()));
+    }
+    check_transition(current.status, change.status)?;
+    if change.keeps(&current) {
+        return Ok(Written::unchanged(shown(current)?));
+    }
+    let tenant = tenants::update(tx, id, change, at).await?;
+    announce_tenant_change(tx, id).await?;
+    Ok(Written::changed(id, changes, shown(tenant)?))
 }
 
 /// Only a tenant in service can be closed, and only a closed one opened again: one that is being built is in the hands of a

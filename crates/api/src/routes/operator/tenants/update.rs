@@ -49,13 +49,16 @@ pub(crate) async fn update_tenant(
     if let Some(Err(error)) = name.as_deref().map(str::parse::<Text<200>>) {
         return Err(ApiError::field("/name", error));
     }
-    let plan = match plan {
-        Some(name) => {
-            let found = call.read(async |tx| plans::find(tx, name).await).await?;
-            Some(found.map_err(|error| ApiError::field("/plan", error))?)
-        }
-        None => None,
-    };
-    let change = TenantChange { name: name.as_deref(), plan: plan.as_ref(), status: None };
-    super::change(&call, id, if_match, change, json!({ "name": name, "plan": plan })).await
+    call.write(async |tx| {
+        // In the write: a request that is repeated is answered as it was, also when its plan is no more.
+        let plan = match plan {
+            Some(name) => {
+                Some(plans::find(tx, name).await?.map_err(|error| ApiError::field("/plan", error))?)
+            }
+            None => None,
+        };
+        let change = TenantChange { name: name.as_deref(), plan: plan.as_ref(), status: None };
+        super::change(tx, id, if_match, change, json!({ "name": name, "plan": plan }), call.at()).await
+    })
+    .await
 }

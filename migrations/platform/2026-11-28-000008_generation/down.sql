@@ -1,0 +1,1 @@
+ALTER TABLE repeatables DROP COLUMN generation;
