@@ -121,7 +121,7 @@ impl std::fmt::Debug for Reaches {
 }
 
 /// How long the transaction may take in which a process that ends hands its jobs back.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs jobs until `shutdown` is cancelled; then takes no more, waits for those that run, hands back what is left and
 /// returns, within [`WorkerOptions::drain`] and about 2 seconds. To be awaited where it was called (`block_on`): it is
@@ -165,8 +165,8 @@ pub async fn run(
             relay.run(),
             sweeper::sweep_for_ever(&db, options.sweep, options.patience, &metrics),
             sweeper::renew_for_ever(&db, &executor, options.lease),
-            live(&db, &node, &health),
-            arrange(&db, recurring, &*clock),
+            heartbeat(&db, &node, &health),
+            ensure_schedules(&db, recurring, &*clock),
         )
     };
     tokio::select! {
@@ -223,8 +223,8 @@ fn supervised(queue: Arc<Queue>, node: String, executor: Executor) -> AbortOnDro
     }))
 }
 
-/// Says that this process lives, and learns whether the database does.
-async fn live(db: &Db, node: &Node, health: &Health) {
+/// Writes that this process runs, every [`HEARTBEAT`], and learns by it whether the database answers.
+async fn heartbeat(db: &Db, node: &Node, health: &Health) {
     loop {
         let beat = async |tx: &mut _| nodes::heartbeat(tx, node).await;
         let written = db.platform_write::<_, DbError>(Authority::machinery(), beat).await;
@@ -238,7 +238,7 @@ async fn live(db: &Db, node: &Node, health: &Health) {
 
 /// Puts each recurring job into the queue, and tries until it is there. Each is tried by itself, so that a job does
 /// not wait for another one whose kind is not declared yet because `migrate` of this release is still to run.
-async fn arrange(db: &Db, recurring: Vec<Recurring>, clock: &dyn Clock) {
+async fn ensure_schedules(db: &Db, recurring: Vec<Recurring>, clock: &dyn Clock) {
     let mut left = recurring;
     while !left.is_empty() {
         let mut failed = Vec::new();
@@ -246,7 +246,7 @@ async fn arrange(db: &Db, recurring: Vec<Recurring>, clock: &dyn Clock) {
             let ensure = async |tx: &mut _| job.ensure(tx, clock.now()).await;
             let ensured = db.platform_write::<_, DbError>(Authority::machinery(), ensure).await;
             if let Err(error) = ensured {
-                tracing::warn!(job.kind = job.kind, %error, "a recurring job could not be arranged");
+                tracing::warn!(job.kind = job.kind, %error, "a recurring job could not be scheduled");
                 failed.push(job);
             }
         }
@@ -269,7 +269,7 @@ async fn end(options: &WorkerOptions, db: &Db, executor: &Executor, node: Uuid) 
     let left = executor.leases();
     executor.stop(left.iter().copied());
     // Nothing here is needed for the jobs' sake: leases run out, and the sweeper finds the rest.
-    if timeout(LAST_WORDS, hand_back(db, &waiting, &left, node)).await.is_err() {
+    if timeout(SHUTDOWN_GRACE, hand_back(db, &waiting, &left, node)).await.is_err() {
         tracing::warn!(jobs = left.len(), "jobs could not be handed back; their leases will run out");
     }
 }
