@@ -89,7 +89,7 @@ impl Default for WorkerOptions {
 }
 
 /// What a worker works with. Pools are driven by the runtime that uses them, so every thread has its own.
-pub struct Reaches {
+pub struct Dependencies {
     /// One for each thread that jobs run on; at least one.
     pub threads: Vec<Db>,
     /// For the worker itself.
@@ -114,9 +114,9 @@ pub struct Reaches {
     pub extensions: Extensions,
 }
 
-impl std::fmt::Debug for Reaches {
+impl std::fmt::Debug for Dependencies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reaches({} threads)", self.threads.len())
+        write!(f, "Dependencies({} threads)", self.threads.len())
     }
 }
 
@@ -128,19 +128,19 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// not `Send`.
 pub async fn run(
     options: WorkerOptions,
-    mut reaches: Reaches,
+    mut dependencies: Dependencies,
     registry: Registry,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
-    if reaches.threads.is_empty() {
+    if dependencies.threads.is_empty() {
         return Err(WorkerError::NoThreads);
     }
     for kind in registry.names() {
-        reaches.metrics.jobs.expect(kind);
+        dependencies.metrics.jobs.expect(kind);
     }
     let recurring = registry.recurring().to_vec();
-    let environments = environments(&options, &mut reaches, &registry);
-    let Reaches { own: db, redis, queue_mac, metrics, health, clock, .. } = reaches;
+    let environments = environments(&options, &mut dependencies, &registry);
+    let Dependencies { own: db, redis, queue_mac, metrics, health, clock, .. } = dependencies;
     let outstanding = options.outstanding.clamp(1, 1_000);
     let executor = Executor::new(executor_options(&options), registry, environments);
     let queue = Arc::new(Queue::new(redis, queue_mac, options.poll, outstanding.into(), metrics.clone()));
@@ -179,19 +179,23 @@ pub async fn run(
 }
 
 /// What the jobs of each thread reach. Takes the threads' ways to the database.
-fn environments(options: &WorkerOptions, reaches: &mut Reaches, registry: &Registry) -> Vec<Environment> {
-    let threads = std::mem::take(&mut reaches.threads);
+fn environments(
+    options: &WorkerOptions,
+    dependencies: &mut Dependencies,
+    registry: &Registry,
+) -> Vec<Environment> {
+    let threads = std::mem::take(&mut dependencies.threads);
     let each_tenant = registry.each_tenant().into();
     let counts = Arc::new(Bound::new(crate::jobs::MOST_COUNTS));
     let environment = |db| Environment {
         db,
-        owner: reaches.owner.clone(),
-        purger: reaches.purger.clone(),
-        redis: reaches.redis.clone(),
-        usage_mac: Arc::clone(&reaches.usage_mac),
-        metrics: reaches.metrics.clone(),
-        clock: Arc::clone(&reaches.clock),
-        extensions: reaches.extensions.clone(),
+        owner: dependencies.owner.clone(),
+        purger: dependencies.purger.clone(),
+        redis: dependencies.redis.clone(),
+        usage_mac: Arc::clone(&dependencies.usage_mac),
+        metrics: dependencies.metrics.clone(),
+        clock: Arc::clone(&dependencies.clock),
+        extensions: dependencies.extensions.clone(),
         schema_pool: options.schema_pool,
         counts: Arc::clone(&counts),
         each_tenant: Arc::clone(&each_tenant),

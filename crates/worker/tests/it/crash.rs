@@ -10,7 +10,7 @@ use bulkhead_db::{Connector, Db, Owner, Pool};
 use bulkhead_domain::SystemClock;
 use bulkhead_fixtures::{TestDb, TestRedis, mac, timeouts};
 use bulkhead_telemetry::Metrics;
-use bulkhead_worker::{Reaches, run};
+use bulkhead_worker::{Dependencies, run};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ async fn worker_process() -> Result<()> {
     };
     let db =
         || -> Result<Db> { Ok(Db::new(pool(&addresses.tenant)?, pool(&addresses.platform)?, timeouts())) };
-    let reaches = Reaches {
+    let dependencies = Dependencies {
         threads: vec![db()?, db()?],
         own: db()?,
         owner: Owner::new(pool(&addresses.provisioner)?, timeouts()),
@@ -57,7 +57,7 @@ async fn worker_process() -> Result<()> {
         extensions: bulkhead_config::Extensions::default(),
     };
     let registry = if addresses.product { core() } else { registry() };
-    Box::pin(run(options(), reaches, registry, CancellationToken::new())).await?;
+    Box::pin(run(options(), dependencies, registry, CancellationToken::new())).await?;
     Ok(())
 }
 

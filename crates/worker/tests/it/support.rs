@@ -22,8 +22,8 @@ use bulkhead_jobs::{Job, TenantJob};
 use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
 use bulkhead_worker::{
-    CoreJobs, Finished, JobError, JobHandler, JobRun, Jobs, Reaches, Registry, WorkerError, WorkerOptions,
-    run,
+    CoreJobs, Dependencies, Finished, JobError, JobHandler, JobRun, Jobs, Registry, WorkerError,
+    WorkerOptions, run,
 };
 use redis::aio::MultiplexedConnection;
 use serde::{Deserialize, Serialize};
@@ -190,8 +190,8 @@ pub(crate) fn core() -> Registry {
     Registry::new([Jobs::core()]).unwrap()
 }
 
-pub(crate) fn reaches(db: &TestDb, redis_url: &str) -> Result<Reaches> {
-    Ok(Reaches {
+pub(crate) fn dependencies(db: &TestDb, redis_url: &str) -> Result<Dependencies> {
+    Ok(Dependencies {
         threads: vec![db.db()?, db.db()?],
         own: db.db()?,
         // As the product has them.
@@ -225,9 +225,9 @@ impl Worker {
         options: WorkerOptions,
         registry: Registry,
     ) -> Result<Self> {
-        let reaches = reaches(db, redis_url)?;
-        let (metrics, shutdown) = (reaches.metrics.clone(), CancellationToken::new());
-        let task = spawn_local(run(options, reaches, registry, shutdown.clone()));
+        let dependencies = dependencies(db, redis_url)?;
+        let (metrics, shutdown) = (dependencies.metrics.clone(), CancellationToken::new());
+        let task = spawn_local(run(options, dependencies, registry, shutdown.clone()));
         Ok(Self { metrics, shutdown, task })
     }
 
