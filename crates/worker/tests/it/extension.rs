@@ -10,7 +10,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock};
 use bulkhead_fixtures::{TestDb, TestRedis, TestTenant};
-use bulkhead_jobs::{AskTenants, Job, TenantJob};
+use bulkhead_jobs::{EnqueuePerTenant, Job, TenantJob};
 use bulkhead_worker::{Every, Finished, JobCall, JobError, Jobs, Registry, TenantJobHandler};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -214,7 +214,7 @@ async fn a_job_of_each_tenant_runs_once_a_period_in_each() -> Result<()> {
         until(&db, &ended("succeeded"), "2", PATIENCE).await?;
         // The next run of the day finds that both have had it, and a tenant that is new meanwhile has not.
         let new = db.create_tenant("initech", PlanName::FREE).await?;
-        db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", AskTenants::KIND))
+        db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", EnqueuePerTenant::KIND))
             .await?;
         until(&db, &ended("succeeded"), "3", PATIENCE).await?;
         for tenant in [&acme, &globex, &new] {
@@ -227,7 +227,7 @@ async fn a_job_of_each_tenant_runs_once_a_period_in_each() -> Result<()> {
         assert_eq!(db.value(key).await?, "t");
         // The run that a day later comes asks all of them again.
         db.sql("UPDATE platform.jobs SET idempotency_key = '2000-01-01' WHERE kind = 'notes.take'").await?;
-        db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", AskTenants::KIND))
+        db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", EnqueuePerTenant::KIND))
             .await?;
         until(&db, &ended("succeeded"), "6", PATIENCE).await?;
         assert_eq!(db.value(&effects(&acme)).await?, "2 2");

@@ -19,7 +19,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{Login, TestDb, TestRedis};
-use bulkhead_jobs::{AskTenants, ProvisionTenant};
+use bulkhead_jobs::{EnqueuePerTenant, ProvisionTenant};
 use chrono::TimeDelta;
 use tokio::{
     task::LocalSet,
@@ -188,7 +188,7 @@ async fn tenants_that_are_not_in_service_are_housekept() -> Result<()> {
         assert_eq!(
             db.value(&format!(
                 "SELECT count(*) FROM platform.jobs WHERE kind = '{}'",
-                <AskTenants as bulkhead_jobs::Job>::KIND
+                <EnqueuePerTenant as bulkhead_jobs::Job>::KIND
             ))
             .await?,
             "1"

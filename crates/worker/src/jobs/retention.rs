@@ -6,11 +6,11 @@ use std::time::Duration;
 use bulkhead_db::{
     Authority, DbError, gate,
     platform::{
-        housekeeping::{self, Expired},
+        retention::{self, Expired},
         tenants,
     },
 };
-use bulkhead_jobs::{AskTenants, KeepHouse, PurgeExpired};
+use bulkhead_jobs::{ApplyRetention, EnqueuePerTenant, PurgeExpired};
 use serde_json::json;
 
 use crate::{
@@ -24,7 +24,7 @@ const BATCH: u16 = 2_000;
 const TENANTS: u16 = 1_000;
 
 /// Retry: everything. What is deleted twice is deleted.
-impl JobHandler for KeepHouse {
+impl JobHandler for ApplyRetention {
     const TIMEOUT: Duration = Duration::from_mins(15);
 
     async fn run(self, run: &JobRun) -> Result<Finished, JobError> {
@@ -33,7 +33,7 @@ impl JobHandler for KeepHouse {
         for what in Expired::ALL {
             let mut rows = 0;
             loop {
-                let delete = async |tx: &mut _| housekeeping::delete(tx, what, BATCH).await;
+                let delete = async |tx: &mut _| retention::delete(tx, what, BATCH).await;
                 let batch = db.platform_write::<_, DbError>(Authority::machinery(), delete).await?;
                 rows += batch;
                 if batch < usize::from(BATCH) {
@@ -49,7 +49,7 @@ impl JobHandler for KeepHouse {
 }
 
 /// Retry: everything. The period is the job's key, so a tenant is asked once a period, by whichever run comes first.
-impl JobHandler for AskTenants {
+impl JobHandler for EnqueuePerTenant {
     const TIMEOUT: Duration = Duration::from_mins(15);
 
     async fn run(self, run: &JobRun) -> Result<Finished, JobError> {
