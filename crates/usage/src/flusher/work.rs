@@ -65,7 +65,7 @@ pub(super) struct Work {
     link: Link,
     rollups: Rollups,
     /// When neither server took anything, how often in a row, and when to ask them again.
-    nobody: RefCell<Backoff>,
+    no_store: RefCell<Backoff>,
 }
 
 impl Work {
@@ -88,7 +88,7 @@ impl Work {
             ledger: RefCell::default(),
             link: Link::new(redis, mac, metrics.clone()),
             rollups: Rollups::new(db, postgres, options.postgres_silence),
-            nobody: RefCell::new(Backoff::new(Duration::from_millis(50), Duration::from_secs(1))),
+            no_store: RefCell::new(Backoff::new(Duration::from_millis(50), Duration::from_secs(1))),
             metrics,
             options,
         }
@@ -114,7 +114,7 @@ impl Work {
             self.desk.wake.notified().await;
             while !self.desk.is_empty() {
                 self.spare_memory().await;
-                if let Some(asked) = self.find_somebody().await {
+                if let Some(asked) = self.await_store().await {
                     // The thread is the flusher's alone, and the runtime's timers tell no less than a millisecond.
                     self.linger.wait(|| self.desk.has_enough(), |longest| self.desk.gather(longest));
                     self.flush_batch(asked).await;
@@ -140,14 +140,14 @@ impl Work {
     ///
     /// Until then records stay in the open batch, where those of a minute share a place. Batches that were numbered
     /// already must stay as they are, for a server may have taken them without this process hearing of it.
-    async fn find_somebody(&self) -> Option<Waiting> {
-        let Some(until) = self.nobody.borrow().until() else { return Some(Waiting::default()) };
+    async fn await_store(&self) -> Option<Waiting> {
+        let Some(until) = self.no_store.borrow().until() else { return Some(Waiting::default()) };
         sleep_until(until).await;
         let asked = self.desk.take_waiting();
-        if self.is_somebody_back().await {
+        if self.is_a_store_back().await {
             return Some(asked);
         }
-        self.nobody.borrow_mut().failed();
+        self.no_store.borrow_mut().failed();
         asked.tell(Outcome::Unsafe);
         None
     }
@@ -164,9 +164,9 @@ impl Work {
         let outcome = self.store(&batches).await;
         self.in_flight.set(u64::MAX);
         if outcome == Outcome::Stored {
-            self.nobody.borrow_mut().succeeded();
+            self.no_store.borrow_mut().succeeded();
         } else {
-            self.nobody.borrow_mut().failed();
+            self.no_store.borrow_mut().failed();
         }
         waiting.tell(outcome);
     }
@@ -196,7 +196,7 @@ impl Work {
     }
 
     /// Whether Redis or PostgreSQL takes usage again; asked side by side, after neither did.
-    async fn is_somebody_back(&self) -> bool {
+    async fn is_a_store_back(&self) -> bool {
         let postgres = async {
             // The batches that PostgreSQL was asked to take last show best whether it takes any.
             let pending = self.ledger.borrow().oldest(u64::MAX);
