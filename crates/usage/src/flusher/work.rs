@@ -148,7 +148,7 @@ impl Work {
             return Some(asked);
         }
         self.no_store.borrow_mut().failed();
-        asked.tell(Outcome::Unsafe);
+        asked.tell(Outcome::NotDurable);
         None
     }
 
@@ -216,8 +216,8 @@ impl Work {
         let mut rest = batches;
         while !rest.is_empty() {
             let (some, others) = rest.split_at(share(rest, MOST_KEYS));
-            if self.store_some(some).await == Outcome::Unsafe {
-                return Outcome::Unsafe;
+            if self.store_some(some).await == Outcome::NotDurable {
+                return Outcome::NotDurable;
             }
             rest = others;
         }
@@ -236,7 +236,7 @@ impl Work {
                 return Outcome::Stored;
             }
             if matches!(trouble, Trouble::Certain) || !self.rollups.is_there().await {
-                return Outcome::Unsafe;
+                return Outcome::NotDurable;
             }
             sleep(AGAIN).await;
         }
