@@ -3,7 +3,7 @@
 //! A pool belongs to one runtime thread: its connections are opened and driven there, because waking another thread
 //! costs more than a query. It has a fixed number of slots, each with at most one connection and a queue of the
 //! transactions that wait for it. A tenant prefers one slot, so that few backends learn its tables and statements; its
-//! transactions at the same time use further slots, up to its share. A transaction that has waited [`PATIENCE`] for a
+//! transactions at the same time use further slots, up to its share. A transaction that has waited [`STEAL_AFTER`] for a
 //! slot takes whichever is free first. A connection leaves its slot as a [`Lease`] and comes back only if it is known
 //! to be clean; anything else is cancelled and dropped. Refuses to ask the server whether a connection still lives:
 //! its driver knows when it has ended.
@@ -49,7 +49,7 @@ use crate::engine::{
 /// How long to wait for a certain slot before taking whichever is free first. A little waiting is cheaper than one more
 /// backend that learns the tenant's tables and statements, in memory (each keeps them) as in time (each has to analyse
 /// them). It is longer than a queue of short statements, and much shorter than a statement that holds up a slot may take.
-const PATIENCE: Duration = Duration::from_millis(50);
+const STEAL_AFTER: Duration = Duration::from_millis(50);
 
 /// Pauses after a connection that could not be opened.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -190,7 +190,7 @@ impl Pool {
     pub(crate) async fn lease(&self, claimant: Claimant) -> DbResult<Lease> {
         let started = tokio::time::Instant::now();
         let right = self.shared.right(claimant, started).await?;
-        let (slot, turn) = self.shared.turn(claimant, right.at_once(), started).await?;
+        let (slot, turn) = self.shared.permit(claimant, right.at_once(), started).await?;
         let idle = slot.idle.lock().take();
         let connection = match idle.and_then(|idle| self.shared.reuse(idle)) {
             Some(connection) => connection,
@@ -241,7 +241,7 @@ impl Shared {
     }
 
     /// Waits for a slot, from `started` on. `at_once` is how many connections the claimant has, with the one it waits for.
-    async fn turn(
+    async fn permit(
         &self,
         claimant: Claimant,
         at_once: usize,
@@ -252,10 +252,10 @@ impl Shared {
             return Ok(turn);
         }
         let last = started + self.options.wait;
-        let patient_until = (tokio::time::Instant::now() + PATIENCE).min(last);
+        let steal_at = (tokio::time::Instant::now() + STEAL_AFTER).min(last);
         // The transaction keeps its place in this queue while it waits for the other slots too.
         let mut own = std::pin::pin!(chosen.take());
-        if let Ok(turn) = tokio::time::timeout_at(patient_until, own.as_mut()).await {
+        if let Ok(turn) = tokio::time::timeout_at(steal_at, own.as_mut()).await {
             return turn;
         }
         let others = self.slots.iter().filter(|slot| slot.index != chosen.index).map(Slot::take);
