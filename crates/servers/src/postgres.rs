@@ -7,7 +7,7 @@ use std::{fmt::Write, fs};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::home::{Home, Password};
+use crate::data_dir::{DataDir, Password};
 use crate::supervisor::{Launch, Running};
 use crate::{Binaries, Error, Tls, port};
 
@@ -62,7 +62,7 @@ impl PostgresOptions {
 pub struct Postgres {
     // Before `home`, so that the server is stopped before its directory is let go.
     running: Option<Running>,
-    home: Home,
+    home: DataDir,
     options: PostgresOptions,
     program: PathBuf,
     password: Password,
@@ -72,7 +72,7 @@ pub struct Postgres {
 impl Postgres {
     /// Starts a server and returns when it accepts connections. Makes the data directory when it is missing.
     pub fn start(binaries: &Binaries, options: PostgresOptions) -> Result<Self, Error> {
-        let home = Home::open(&options.dir, &["postgres", "nobody"])?;
+        let home = DataDir::open(&options.dir, &["postgres", "nobody"])?;
         let password = open_data(&home, binaries, options.durability)?;
         if let Some(tls) = &options.tls {
             home.copy_tls(tls)?;
@@ -162,7 +162,7 @@ impl Postgres {
 }
 
 /// Makes the data directory when there is none, and returns the superuser's password.
-fn open_data(home: &Home, binaries: &Binaries, durability: Durability) -> Result<Password, Error> {
+fn open_data(home: &DataDir, binaries: &Binaries, durability: Durability) -> Result<Password, Error> {
     let data = home.data();
     if let Ok(made_by) = fs::read_to_string(data.join("PG_VERSION")) {
         if made_by.trim() != binaries.postgres_major.to_string() {
@@ -190,7 +190,7 @@ fn open_data(home: &Home, binaries: &Binaries, durability: Durability) -> Result
 }
 
 /// The C locale sorts the same on every system; text is UTF-8 all the same.
-fn initdb(home: &Home, binaries: &Path, data: &Path, durability: Durability) -> Command {
+fn initdb(home: &DataDir, binaries: &Path, data: &Path, durability: Durability) -> Command {
     let mut command = home.command(&binaries.join("initdb"));
     command.args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
     command.arg("--no-instructions").arg("--pwfile").arg(home.path("password")).arg("--pgdata").arg(data);
@@ -202,7 +202,7 @@ fn initdb(home: &Home, binaries: &Path, data: &Path, durability: Durability) -> 
 
 /// The whole `postgresql.conf`: later lines win, so the caller's settings stand between ours that may be
 /// changed and ours that may not.
-fn configuration(home: &Home, options: &PostgresOptions, port: u16) -> Result<String, Error> {
+fn configuration(home: &DataDir, options: &PostgresOptions, port: u16) -> Result<String, Error> {
     let max_connections = options.max_connections.to_string();
     let mut settings = vec![
         // A transaction of the migrations or of the schema pool locks every table of many tenants.
@@ -227,7 +227,7 @@ fn configuration(home: &Home, options: &PostgresOptions, port: u16) -> Result<St
         ("hba_file", &hba_file),
         ("logging_collector", "off"),
     ]);
-    let tls = Home::TLS_FILES.map(|name| home.path(name).display().to_string());
+    let tls = DataDir::TLS_FILES.map(|name| home.path(name).display().to_string());
     if options.tls.is_some() {
         let names = ["ssl_cert_file", "ssl_key_file", "ssl_ca_file"];
         settings.push(("ssl", "on"));

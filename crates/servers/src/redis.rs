@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::home::{Home, Password};
+use crate::data_dir::{DataDir, Password};
 use crate::supervisor::{Launch, Running};
 use crate::{Binaries, Error, Tls, port};
 
@@ -41,7 +41,7 @@ impl RedisOptions {
 pub struct Redis {
     // Before `home`, so that the server is stopped before its directory is let go.
     running: Option<Running>,
-    home: Home,
+    home: DataDir,
     options: RedisOptions,
     program: PathBuf,
     password: Password,
@@ -52,7 +52,7 @@ pub struct Redis {
 impl Redis {
     /// Starts a server and returns when it has loaded its data and answers.
     pub fn start(binaries: &Binaries, options: RedisOptions) -> Result<Self, Error> {
-        let home = Home::open(&options.dir, &["redis", "valkey", "nobody"])?;
+        let home = DataDir::open(&options.dir, &["redis", "valkey", "nobody"])?;
         home.make_dir("data")?;
         let password = home.password().map_or_else(|| home.new_password(), Ok)?;
         if let Some(tls) = &options.tls {
@@ -98,7 +98,7 @@ impl Redis {
         if let Some(port) = self.tls_port {
             lines.push(format!("tls-port {port}\ntls-auth-clients no"));
             let names = ["tls-cert-file", "tls-key-file", "tls-ca-cert-file"];
-            for (name, file) in names.into_iter().zip(Home::TLS_FILES) {
+            for (name, file) in names.into_iter().zip(DataDir::TLS_FILES) {
                 lines.push(format!("{name} {}", quote(&self.home.path(file))));
             }
         }

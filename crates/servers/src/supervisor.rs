@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::Error;
-use crate::home::{Home, Log, POLL};
+use crate::data_dir::{DataDir, Log, POLL};
 
 const SCRIPT: &str = include_str!("supervisor.sh");
 /// Recovery after a crash replays the log; a development database does it in far less.
@@ -51,7 +51,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts the server and waits until `ready` says so of the given process.
-    pub(crate) fn start(home: &Home, launch: &Launch, ready: impl Fn(Pid) -> bool) -> Result<Self, Error> {
+    pub(crate) fn start(home: &DataDir, launch: &Launch, ready: impl Fn(Pid) -> bool) -> Result<Self, Error> {
         let log = home.log()?;
         if let Some(stale) = launch.stale.as_ref().filter(|stale| stale.exists()) {
             fs::remove_file(stale).map_err(Error::io("remove", stale))?;
@@ -78,7 +78,7 @@ impl Running {
         Ok(running)
     }
 
-    fn spawn(home: &Home, launch: &Launch, log: &Log) -> Result<Self, Error> {
+    fn spawn(home: &DataDir, launch: &Launch, log: &Log) -> Result<Self, Error> {
         let shell = Path::new("/bin/sh");
         let mut command = home.command(shell);
         command.args(["-c", SCRIPT, "bulkhead-servers", launch.stop]).arg(&launch.program).args(&launch.args);
