@@ -3,7 +3,7 @@
 
 use bulkhead_domain::Limit;
 
-use crate::{Ahead, bucket::Assessment};
+use crate::{Prefetch, bucket::Assessment};
 
 const TOKEN: i128 = 60_000;
 
@@ -69,7 +69,7 @@ pub(crate) fn ask(
     stored: &mut Option<Stored>,
     limit: Limit,
     cost: u32,
-    ahead: Ahead,
+    prefetch: Prefetch,
     lease: i64,
     now: i64,
 ) -> Assessment {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use bulkhead_domain::Limit;
-use bulkhead_limits::Ahead;
+use bulkhead_limits::Prefetch;
 use proptest::{prelude::*, test_runner::TestRunner};
 use redis::Commands;
 
@@ -35,7 +35,7 @@ fn limits() -> impl Strategy<Value = Limit> {
 
 /// Milliseconds to move the clock (sometimes back), the limit from now on, tokens wanted, and what is wanted ahead and
 /// given back, in any combination.
-fn steps() -> impl Strategy<Value = Vec<(i64, Option<Limit>, u32, Ahead)>> {
+fn steps() -> impl Strategy<Value = Vec<(i64, Option<Limit>, u32, Prefetch)>> {
     let wait =
         prop_oneof![8 => 0..50_i64, 4 => 0..100_000_i64, 1 => -1000..0_i64, 1 => 0..10_000_000_000_i64];
     let cost = prop_oneof![0..5_u32, 0..1000_u32, any::<u32>()];
@@ -44,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<(i64, Option<Limit>, u32, Ahead)>> {
     // The account is the last one that was answered, or another.
     let account = prop_oneof![3 => Just(OWN), 1 => Just(0)];
     let ahead = (some(), some(), some(), counted, some(), account);
-    let ahead = ahead.prop_map(|(wanted, most, over, counted_until, unspent, account)| Ahead {
+    let ahead = ahead.prop_map(|(wanted, most, over, counted_until, unspent, account)| Prefetch {
         wanted,
         most,
         over,
@@ -144,7 +144,7 @@ fn a_key_with_tokens_lent_outlives_the_lease_until_its_bucket_is_full() {
     let server = Server::start();
     let mut connection = server.connection();
     let script = redis::Script::new(SCRIPT);
-    // 6,000 a minute, of 2,000 one and ten ahead: when the lease is over ten tokens, 100 ms, are missing.
+    // 6,000 a minute, of 2,000 one and ten prefetch: when the lease is over ten tokens, 100 ms, are missing.
     let mut call = script.prepare_invoke();
     call.key("lent").arg(&[6_000, 2_000, 1, 10, 20, 0, 0, 0, 0]).arg(LEASE);
     let answer: [u64; 7] = call.invoke(&mut connection).unwrap();
