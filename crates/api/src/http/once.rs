@@ -3,7 +3,7 @@
 use bulkhead_auth::{Keyring, Purpose};
 use bulkhead_db::{
     DbResult, PlatformTx, TenantTx,
-    idempotency::{Key, LockId, Seen, StoredAnswer},
+    idempotency::{Key, KeyState, LockId, StoredAnswer},
     platform,
     tenant::{self, audit::Entry},
 };
@@ -12,23 +12,23 @@ use chrono::{DateTime, Utc};
 use crate::http::{answer::Answer, error::ApiError, extract::Intent};
 
 /// A transaction that keeps answers and audit entries: a tenant's, or the platform's for operators.
-pub(crate) trait Keeps {
+pub(crate) trait IdempotencyStore {
     /// Looks what is known about a key, without claiming it.
-    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen>;
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState>;
     /// Claims a key for this transaction and tells what is known about it.
-    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen>;
-    /// Keeps an answer.
+    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState>;
+    /// IdempotencyStore an answer.
     async fn store(&mut self, key: &Key<'_>, answer: &StoredAnswer, now: DateTime<Utc>) -> DbResult<()>;
     /// Adds an entry to the audit log.
     async fn audit(&mut self, entry: &Entry<'_>) -> DbResult<()>;
 }
 
-impl Keeps for TenantTx {
-    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+impl IdempotencyStore for TenantTx {
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         tenant::idempotency::look(self, key, now).await
     }
 
-    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         tenant::idempotency::claim(self, key, now).await
     }
 
@@ -41,12 +41,12 @@ impl Keeps for TenantTx {
     }
 }
 
-impl Keeps for PlatformTx {
-    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+impl IdempotencyStore for PlatformTx {
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         platform::idempotency::look(self, key, now).await
     }
 
-    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         platform::idempotency::claim(self, key, now).await
     }
 
@@ -61,22 +61,22 @@ impl Keeps for PlatformTx {
 
 /// One request that is to happen once.
 #[derive(Debug)]
-pub(crate) struct Once<'a> {
+pub(crate) struct IdempotentWrite<'a> {
     intent: &'a Intent,
     operation: &'static str,
     principal: &'a str,
     /// What its key stands for; without a key it happens each time, and its body is not gone through.
-    meant: Option<Meant>,
+    named: Option<Named>,
     now: DateTime<Utc>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Meant {
+struct Named {
     fingerprint: [u8; 32],
     lock: LockId,
 }
 
-impl<'a> Once<'a> {
+impl<'a> IdempotentWrite<'a> {
     /// Names the request: who asks for what. Only an HMAC of its method, path, query, `If-Match` and body is kept, so a password
     /// in it stays unknown; and only an HMAC decides which lock is taken, so no client can choose one. A principal's id is its own
     /// in all tenants.
@@ -88,35 +88,38 @@ impl<'a> Once<'a> {
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Self {
-        let meant = intent.key.as_deref().map(|key| {
-            let named = [principal, operation, key].map(str::as_bytes);
-            Meant {
+        let named = intent.key.as_deref().map(|key| {
+            let parts = [principal, operation, key].map(str::as_bytes);
+            Named {
                 fingerprint: keyring.mac_of_parts(Purpose::Fingerprint, &[intent.target.as_bytes(), body]),
-                lock: LockId::of(keyring.mac_of_parts(Purpose::IdempotencyLock, &named)),
+                lock: LockId::of(keyring.mac_of_parts(Purpose::IdempotencyLock, &parts)),
             }
         });
-        Self { intent, operation, principal, meant, now }
+        Self { intent, operation, principal, named, now }
     }
 
     /// The answer, if the request was answered before. A handler asks for it ahead of expensive work, which a
     /// repeated request does not need. Whether the request is to be answered now is still for [`Self::run`] to say.
-    pub(crate) async fn answered<Tx: Keeps>(&self, tx: &mut Tx) -> Result<Option<Answer>, ApiError> {
+    pub(crate) async fn answered<Tx: IdempotencyStore>(
+        &self,
+        tx: &mut Tx,
+    ) -> Result<Option<Answer>, ApiError> {
         let Some(key) = self.key() else { return Ok(None) };
         match tx.look(&key, self.now).await? {
-            Seen::Never => Ok(None),
+            KeyState::Unused => Ok(None),
             seen => replayed(seen).map(Some),
         }
     }
 
     /// Runs the work, unless it was done before.
-    pub(crate) async fn run<Tx: Keeps>(
+    pub(crate) async fn run<Tx: IdempotencyStore>(
         &self,
         tx: &mut Tx,
         work: impl AsyncFnOnce(&mut Tx) -> Result<Answer, ApiError>,
     ) -> Result<Answer, ApiError> {
         let Some(key) = self.key() else { return work(tx).await };
         match tx.claim(&key, self.now).await? {
-            Seen::Never => {
+            KeyState::Unused => {
                 let answer = work(tx).await?;
                 tx.store(&key, &answer.to_stored(), self.now).await?;
                 Ok(answer)
@@ -126,18 +129,18 @@ impl<'a> Once<'a> {
     }
 
     fn key(&self) -> Option<Key<'_>> {
-        let Meant { fingerprint, lock } = self.meant.as_ref()?;
+        let Named { fingerprint, lock } = self.named.as_ref()?;
         let key = self.intent.key.as_deref()?;
         Some(Key { principal: self.principal, route: self.operation, key, fingerprint, lock: *lock })
     }
 }
 
 /// The answer to a request whose key is known.
-fn replayed(seen: Seen) -> Result<Answer, ApiError> {
+fn replayed(seen: KeyState) -> Result<Answer, ApiError> {
     match seen {
-        Seen::InProgress | Seen::Never => Err(ApiError::IdempotencyInProgress),
-        Seen::Differently => Err(ApiError::IdempotencyKeyReused),
-        Seen::Answered(stored) => Answer::replay(stored),
+        KeyState::InProgress | KeyState::Unused => Err(ApiError::IdempotencyInProgress),
+        KeyState::Mismatch => Err(ApiError::IdempotencyKeyReused),
+        KeyState::Answered(stored) => Answer::replay(stored),
     }
 }
 
@@ -148,8 +151,10 @@ mod tests {
 
     use super::*;
 
-    fn meant(keyring: &Keyring, intent: &Intent, body: &[u8]) -> Meant {
-        Once::new(keyring, intent, "rotate_api_key", "usr_1", body, SystemClock.now()).meant.unwrap()
+    fn named(keyring: &Keyring, intent: &Intent, body: &[u8]) -> Named {
+        IdempotentWrite::new(keyring, intent, "rotate_api_key", "usr_1", body, SystemClock.now())
+            .named
+            .unwrap()
     }
 
     fn intent(target: &str) -> Intent {
@@ -160,20 +165,20 @@ mod tests {
     fn the_same_key_on_another_path_or_query_is_another_request_behind_the_same_lock() {
         let keyring = Keyring::new(&STANDARD.encode([1; 32]).parse().unwrap()).unwrap();
         let here = intent("POST /v1/api-keys/key_1/rotate");
-        let first = meant(&keyring, &here, b"{}");
-        assert_eq!(first.fingerprint, meant(&keyring, &here, b"{}").fingerprint);
+        let first = named(&keyring, &here, b"{}");
+        assert_eq!(first.fingerprint, named(&keyring, &here, b"{}").fingerprint);
         for other in [
             "POST /v1/api-keys/key_2/rotate",
             "POST /v1/api-keys/key_1/rotate?at=1",
             "PUT /v1/api-keys/key_1/rotate",
         ] {
             let other = intent(other);
-            let other = meant(&keyring, &other, b"{}");
+            let other = named(&keyring, &other, b"{}");
             assert_ne!(first.fingerprint, other.fingerprint);
             assert_eq!(first.lock, other.lock);
         }
-        assert_ne!(first.fingerprint, meant(&keyring, &here, b"{ }").fingerprint);
+        assert_ne!(first.fingerprint, named(&keyring, &here, b"{ }").fingerprint);
         let elsewhere = Keyring::new(&STANDARD.encode([2; 32]).parse().unwrap()).unwrap();
-        assert_ne!(first.lock, meant(&elsewhere, &here, b"{}").lock);
+        assert_ne!(first.lock, named(&elsewhere, &here, b"{}").lock);
     }
 }
