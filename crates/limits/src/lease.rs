@@ -43,7 +43,7 @@ const SHARD_CAPACITY: usize = 2_048;
 const PART: u32 = 100;
 /// Tokens taken ahead at most; more would save no more round trips.
 const MOST: u32 = 200;
-/// Fewer tokens are not taken prefetch: they would not be worth it.
+/// Fewer tokens are not taken ahead: they would not be worth it.
 const FEWEST: u32 = 4;
 
 /// How many tokens one of `nodes` nodes takes ahead.
@@ -101,9 +101,9 @@ impl Leases {
         nodes: u32,
         now: Instant,
     ) -> Result<Decision, Demand> {
-        let ahead =
+        let prefetch =
             Prefetch { wanted: wanted(limit, nodes), most: limit.burst / PART, ..Prefetch::default() };
-        let demand = Demand { bucket: TENANT, limit, cost, ahead };
+        let demand = Demand { bucket: TENANT, limit, cost, prefetch };
         if cost == 0 {
             return Err(Demand { prefetch: Prefetch::default(), ..demand });
         }

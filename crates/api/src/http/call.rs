@@ -33,7 +33,7 @@ use crate::http::{
     context::{self, Context},
     error::ApiError,
     extract::{Intent, PageResponse, next_link},
-    once::{IdempotencyStore, IdempotentWrite},
+    once::{Keeps, Once},
     state::AppState,
 };
 
@@ -102,20 +102,13 @@ impl Call {
         *self.at.get_or_init(|| self.state.clock.now())
     }
 
-    fn once(&self) -> IdempotentWrite<'_> {
+    fn once(&self) -> Once<'_> {
         let body = self.context.body.borrow();
-        IdempotentWrite::new(
-            &self.state.keyring,
-            &self.intent,
-            self.context.operation,
-            self.subject(),
-            &body,
-            self.at(),
-        )
+        Once::new(&self.state.keyring, &self.intent, self.context.operation, self.subject(), &body, self.at())
     }
 
     /// The one write of the request, named ahead of its transaction: that reads the whole body.
-    fn begin_write(&self) -> Result<IdempotentWrite<'_>, ApiError> {
+    fn begin_write(&self) -> Result<Once<'_>, ApiError> {
         if self.has_written.replace(true) {
             let operation = self.context.operation;
             return Err(ApiError::internal(format!("{operation} writes twice in one request")));
@@ -124,9 +117,9 @@ impl Call {
     }
 
     /// Does the work once, and keeps its audit entry and its answer with it.
-    async fn keep<Tx: IdempotencyStore>(
+    async fn keep<Tx: Keeps>(
         &self,
-        once: &IdempotentWrite<'_>,
+        once: &Once<'_>,
         tx: &mut Tx,
         work: impl AsyncFnOnce(&mut Tx) -> Result<Written, ApiError>,
     ) -> Result<Answer, ApiError> {

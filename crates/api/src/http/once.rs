@@ -12,18 +12,18 @@ use chrono::{DateTime, Utc};
 use crate::http::{answer::Answer, error::ApiError, extract::Intent};
 
 /// A transaction that keeps answers and audit entries: a tenant's, or the platform's for operators.
-pub(crate) trait IdempotencyStore {
+pub(crate) trait Keeps {
     /// Looks what is known about a key, without claiming it.
     async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState>;
     /// Claims a key for this transaction and tells what is known about it.
     async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState>;
-    /// IdempotencyStore an answer.
+    /// Keeps an answer.
     async fn store(&mut self, key: &Key<'_>, answer: &StoredAnswer, now: DateTime<Utc>) -> DbResult<()>;
     /// Adds an entry to the audit log.
     async fn audit(&mut self, entry: &Entry<'_>) -> DbResult<()>;
 }
 
-impl IdempotencyStore for TenantTx {
+impl Keeps for TenantTx {
     async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         tenant::idempotency::look(self, key, now).await
     }
@@ -41,7 +41,7 @@ impl IdempotencyStore for TenantTx {
     }
 }
 
-impl IdempotencyStore for PlatformTx {
+impl Keeps for PlatformTx {
     async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         platform::idempotency::look(self, key, now).await
     }
@@ -61,7 +61,7 @@ impl IdempotencyStore for PlatformTx {
 
 /// One request that is to happen once.
 #[derive(Debug)]
-pub(crate) struct IdempotentWrite<'a> {
+pub(crate) struct Once<'a> {
     intent: &'a Intent,
     operation: &'static str,
     principal: &'a str,
@@ -76,7 +76,7 @@ struct Named {
     lock: LockId,
 }
 
-impl<'a> IdempotentWrite<'a> {
+impl<'a> Once<'a> {
     /// Names the request: who asks for what. Only an HMAC of its method, path, query, `If-Match` and body is kept, so a password
     /// in it stays unknown; and only an HMAC decides which lock is taken, so no client can choose one. A principal's id is its own
     /// in all tenants.
@@ -100,10 +100,7 @@ impl<'a> IdempotentWrite<'a> {
 
     /// The answer, if the request was answered before. A handler asks for it ahead of expensive work, which a
     /// repeated request does not need. Whether the request is to be answered now is still for [`Self::run`] to say.
-    pub(crate) async fn answered<Tx: IdempotencyStore>(
-        &self,
-        tx: &mut Tx,
-    ) -> Result<Option<Answer>, ApiError> {
+    pub(crate) async fn answered<Tx: Keeps>(&self, tx: &mut Tx) -> Result<Option<Answer>, ApiError> {
         let Some(key) = self.key() else { return Ok(None) };
         match tx.look(&key, self.now).await? {
             KeyState::Unused => Ok(None),
@@ -112,7 +109,7 @@ impl<'a> IdempotentWrite<'a> {
     }
 
     /// Runs the work, unless it was done before.
-    pub(crate) async fn run<Tx: IdempotencyStore>(
+    pub(crate) async fn run<Tx: Keeps>(
         &self,
         tx: &mut Tx,
         work: impl AsyncFnOnce(&mut Tx) -> Result<Answer, ApiError>,
@@ -152,9 +149,7 @@ mod tests {
     use super::*;
 
     fn named(keyring: &Keyring, intent: &Intent, body: &[u8]) -> Named {
-        IdempotentWrite::new(keyring, intent, "rotate_api_key", "usr_1", body, SystemClock.now())
-            .named
-            .unwrap()
+        Once::new(keyring, intent, "rotate_api_key", "usr_1", body, SystemClock.now()).named.unwrap()
     }
 
     fn intent(target: &str) -> Intent {

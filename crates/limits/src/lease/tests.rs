@@ -73,8 +73,8 @@ fn what_a_closed_account_has_lent_is_neither_spent_nor_given_back_with_a_later_l
     let (leases, asked) = (Leases::new(), Instant::now());
     leases.note(tenant(), demand(1), said(3), asked, asked);
     leases.note(tenant(), demand(1), Assessment { account: 6, ..said(2) }, asked, asked);
-    let ahead = leases.decide(tenant(), LIMIT, 4, 1, asked).unwrap_err().prefetch;
-    assert_eq!((ahead.over, ahead.unspent, ahead.account), (2, 2, 6));
+    let prefetch = leases.decide(tenant(), LIMIT, 4, 1, asked).unwrap_err().prefetch;
+    assert_eq!((prefetch.over, prefetch.unspent, prefetch.account), (2, 2, 6));
 }
 
 #[test]
@@ -321,9 +321,9 @@ proptest! {
     ) {
         let cost = cost.min(limit.burst);
         let (mut stored, start) = (None, 1_800_000_000_000);
-        let ahead = Prefetch { wanted, most: limit.burst / PART, ..Prefetch::default() };
-        let mut ask = |cost, ahead, at| model::ask(&mut stored, limit, cost, ahead, 30_000, start + at);
-        ask(limit.burst / 2, ahead, 0);
+        let prefetch = Prefetch { wanted, most: limit.burst / PART, ..Prefetch::default() };
+        let mut ask = |cost, prefetch, at| model::ask(&mut stored, limit, cost, prefetch, 30_000, start + at);
+        ask(limit.burst / 2, prefetch, 0);
         let refused = ask(cost, Prefetch::default(), again);
         prop_assume!(!refused.enough);
         let wait = i64::try_from(refused.wait).unwrap();

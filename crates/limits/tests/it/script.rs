@@ -43,8 +43,8 @@ fn steps() -> impl Strategy<Value = Vec<(i64, Option<Limit>, u32, Prefetch)>> {
     let counted = prop_oneof![Just(0), Just(u64::from(u32::MAX) * 1_000)];
     // The account is the last one that was answered, or another.
     let account = prop_oneof![3 => Just(OWN), 1 => Just(0)];
-    let ahead = (some(), some(), some(), counted, some(), account);
-    let ahead = ahead.prop_map(|(wanted, most, over, counted_until, unspent, account)| Prefetch {
+    let prefetch = (some(), some(), some(), counted, some(), account);
+    let prefetch = prefetch.prop_map(|(wanted, most, over, counted_until, unspent, account)| Prefetch {
         wanted,
         most,
         over,
@@ -52,7 +52,7 @@ fn steps() -> impl Strategy<Value = Vec<(i64, Option<Limit>, u32, Prefetch)>> {
         unspent,
         account,
     });
-    prop::collection::vec((wait, prop::option::weighted(0.1, limits()), cost, ahead), 1..60)
+    prop::collection::vec((wait, prop::option::weighted(0.1, limits()), cost, prefetch), 1..60)
 }
 
 #[test]
@@ -68,25 +68,25 @@ fn it_does_what_the_model_does() {
             let mut now = 1_800_000_000_000_i64;
             let mut stored: Option<Stored> = None;
             let mut own = 0;
-            for (wait, change, cost, mut ahead) in steps {
+            for (wait, change, cost, mut prefetch) in steps {
                 now += wait;
                 limit = change.unwrap_or(limit);
-                if ahead.account == OWN {
-                    ahead.account = own;
+                if prefetch.account == OWN {
+                    prefetch.account = own;
                 }
-                let said = model::ask(&mut stored, limit, cost, ahead, LEASE, now);
+                let said = model::ask(&mut stored, limit, cost, prefetch, LEASE, now);
                 let (seconds, micros) = (now.div_euclid(1000), now.rem_euclid(1000) * 1000 + 999);
                 let answer: (u64, u64, u64, u64, u64, u64, u64) = script
                     .key("k")
                     .arg(limit.per_minute)
                     .arg(limit.burst)
                     .arg(cost)
-                    .arg(ahead.wanted)
-                    .arg(ahead.most)
-                    .arg(ahead.over)
-                    .arg(ahead.counted_until)
-                    .arg(ahead.unspent)
-                    .arg(ahead.account)
+                    .arg(prefetch.wanted)
+                    .arg(prefetch.most)
+                    .arg(prefetch.over)
+                    .arg(prefetch.counted_until)
+                    .arg(prefetch.unspent)
+                    .arg(prefetch.account)
                     .arg(LEASE)
                     .arg(seconds)
                     .arg(micros)
@@ -144,7 +144,7 @@ fn a_key_with_tokens_lent_outlives_the_lease_until_its_bucket_is_full() {
     let server = Server::start();
     let mut connection = server.connection();
     let script = redis::Script::new(SCRIPT);
-    // 6,000 a minute, of 2,000 one and ten prefetch: when the lease is over ten tokens, 100 ms, are missing.
+    // 6,000 a minute, of 2,000 one and ten ahead: when the lease is over ten tokens, 100 ms, are missing.
     let mut call = script.prepare_invoke();
     call.key("lent").arg(&[6_000, 2_000, 1, 10, 20, 0, 0, 0, 0]).arg(LEASE);
     let answer: [u64; 7] = call.invoke(&mut connection).unwrap();

@@ -132,10 +132,11 @@ async fn jobs_survive_any_number_of_killed_workers() -> Result<()> {
             enqueue_many(&db, tenant(n), &Probe { millis: 100, ..Probe::default() }, 5).await?;
         }
         db.sql("UPDATE platform.jobs SET max_attempts = 100").await?;
+        let before = db.value("SELECT clock_timestamp()").await?;
         let _victim = Process::start(&db, &redis)?;
-        // It is there, and has had time for a job: those that were killed before it are still listed.
-        let nodes = (1 + round).to_string();
-        until(&db, "SELECT count(*) FROM platform.nodes", &nodes, Duration::from_secs(20)).await?;
+        // It is there, and has had time for a job.
+        let begun = format!("SELECT count(*) FROM platform.nodes WHERE started_at > '{before}'");
+        until(&db, &begun, "1", Duration::from_secs(20)).await?;
         let some =
             format!("SELECT count(*) > {} FROM platform.jobs WHERE state = 'succeeded'", 100 * round - 50);
         until(&db, &some, "t", Duration::from_secs(20)).await?;

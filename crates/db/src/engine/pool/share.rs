@@ -153,7 +153,7 @@ struct Account {
 
 impl Tenants {
     async fn enter(self: &Arc<Self>, tenant: Option<u64>) -> DbResult<TenantRight> {
-        let turn = {
+        let right = {
             let mut present = self.present.lock();
             let account = present.entry(tenant).or_default();
             if account.count < self.share {
@@ -165,12 +165,12 @@ impl Tenants {
                     left: false,
                 });
             }
-            let (sender, turn) = oneshot::channel();
+            let (sender, right) = oneshot::channel();
             account.waiting.retain(|other| !other.is_closed());
             account.waiting.push_back(sender);
-            turn
+            right
         };
-        turn.await.map_err(|_never_told| DbError::Busy)
+        right.await.map_err(|_never_told| DbError::Busy)
     }
 
     /// Takes one right back, or passes it on: to the first transaction in the claimant's queue, when one waits.
