@@ -55,7 +55,7 @@ pub async fn apply<'a>(
     let mut by_id = BTreeMap::new();
     for batch in batches {
         sent += 1;
-        by_id.insert((batch.id.boot, sequence(batch.id)?), batch);
+        by_id.insert((batch.id.recorder_id, sequence(batch.id)?), batch);
     }
     if by_id.is_empty() {
         return Ok(Applied::default());
@@ -155,7 +155,7 @@ pub async fn confirmed(tx: &mut PlatformTx, first: BatchId, last: u64) -> DbResu
         "SELECT boot, lower(span) AS first, upper(span) - 1 AS last FROM usage_batches, \
          unnest(applied * int8multirange(int8range($2, $3, '[]'))) AS span WHERE boot = $1 ORDER BY span",
     )
-    .bind::<SqlUuid, _>(first.boot)
+    .bind::<SqlUuid, _>(first.recorder_id)
     .bind::<BigInt, _>(sequence(first)?)
     .bind::<BigInt, _>(sequence(BatchId { seq: last, ..first })?);
     let spans: Vec<Span> = tx.tx.load(query).await?;

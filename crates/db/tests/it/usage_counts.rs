@@ -170,7 +170,7 @@ fn batch(rng: &mut StdRng, a: &TestTenant, b: &TestTenant, minute: u32) -> Usage
         (MeterKey { tenant, meter, minute }, rng.random_range(1..5_000))
     };
     let quantities = (0..rng.random_range(1..6)).map(|_| quantity(rng)).collect::<BTreeMap<_, _>>();
-    let id = BatchId { boot: Uuid::now_v7(), seq: 1 };
+    let id = BatchId { recorder_id: Uuid::now_v7(), seq: 1 };
     UsageBatch { id, node: "n".to_owned(), entries: vec![], quantities: quantities.into_iter().collect() }
 }
 

@@ -51,7 +51,7 @@ const SPARING: Duration = Duration::from_millis(200);
 pub(super) struct Work {
     desk: Arc<Desk>,
     options: FlusherOptions,
-    boot: Uuid,
+    recorder_id: Uuid,
     last_seq: Cell<u64>,
     /// The lowest number that the flushing loop is busy with; what is below is for the maintenance.
     in_flight: Cell<u64>,
@@ -59,8 +59,8 @@ pub(super) struct Work {
     flushed_at: Cell<Option<Instant>>,
     metrics: Metrics,
     linger: Linger,
-    /// The batches and bytes that the gauges were told last.
-    told: Cell<(i64, i64)>,
+    /// The batches and bytes that the gauges show.
+    reported: Cell<(i64, i64)>,
     ledger: RefCell<Ledger>,
     link: Link,
     rollups: Rollups,
@@ -79,12 +79,12 @@ impl Work {
         let Stores { db, postgres, redis } = stores;
         Self {
             desk,
-            boot: Uuid::now_v7(),
+            recorder_id: Uuid::now_v7(),
             last_seq: Cell::new(0),
             in_flight: Cell::new(u64::MAX),
             flushed_at: Cell::default(),
             linger: Linger::default(),
-            told: Cell::default(),
+            reported: Cell::default(),
             ledger: RefCell::default(),
             link: Link::new(redis, mac, metrics.clone()),
             rollups: Rollups::new(db, postgres, options.postgres_silence),
@@ -180,7 +180,7 @@ impl Work {
             self.last_seq.set(seq);
             let entries: Vec<_> = entries.by_ref().take(MAX_KEYS).collect();
             let quantities = quantities.by_ref().take(MAX_KEYS - entries.len()).collect();
-            let id = BatchId { boot: self.boot, seq };
+            let id = BatchId { recorder_id: self.recorder_id, seq };
             let node = self.options.node.clone();
             batches.push(Rc::new(UsageBatch { id, node, entries, quantities }));
         }
@@ -292,7 +292,7 @@ impl Work {
     /// could be asked.
     async fn confirm(&self, span: Option<(u64, u64)>) -> bool {
         let Some((first, last)) = span else { return true };
-        let first = BatchId { boot: self.boot, seq: first };
+        let first = BatchId { recorder_id: self.recorder_id, seq: first };
         let Some(confirmed) = self.rollups.confirmed(first, last).await else { return false };
         for seqs in confirmed {
             while self.ledger.borrow_mut().forget_some(&seqs, FORGET_AT_ONCE) {
@@ -372,7 +372,7 @@ impl Work {
             let ledger = self.ledger.borrow();
             (count(ledger.len()), count(ledger.bytes()))
         };
-        let before = self.told.replace(now);
+        let before = self.reported.replace(now);
         self.metrics.usage.in_flight.add(now.0 - before.0);
         self.metrics.usage.buffer_bytes.add(now.1 - before.1);
     }
