@@ -255,14 +255,8 @@ fn simulate(limit: Limit, steps: Vec<Step>) -> Result<(), TestCaseError> {
                         }
                         Some(_) => {}
                     }
-                    let said = model::ask(
-                        &mut stored,
-                        demand.limit,
-                        demand.cost,
-                        demand.prefetch,
-                        length,
-                        server(at),
-                    );
+                    let Demand { limit, cost, prefetch, .. } = demand;
+                    let said = model::ask(&mut stored, limit, cost, prefetch, length, server(at));
                     // The tokens are gone whether or not the answer arrives.
                     prop_assert!(!said.enough || fluid.admit(at, demand.cost));
                     if let Some(back) = back {
