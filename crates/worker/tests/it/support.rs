@@ -16,7 +16,7 @@ use bulkhead_db::{
     },
     tenant::audit::Entry,
 };
-use bulkhead_domain::{Clock as _, JobId, SystemClock, TenantId};
+use bulkhead_domain::{Clock, JobId, SystemClock, TenantId};
 use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_jobs::{Job, TenantJob};
 use bulkhead_link::RedisServer;
@@ -225,7 +225,20 @@ impl Worker {
         options: WorkerOptions,
         registry: Registry,
     ) -> Result<Self> {
-        let dependencies = dependencies(db, redis_url)?;
+        Self::run(dependencies(db, redis_url)?, options, registry)
+    }
+
+    /// One whose time is that of this clock.
+    pub(crate) fn start_by(
+        clock: Arc<dyn Clock>,
+        db: &TestDb,
+        redis: &TestRedis,
+        registry: Registry,
+    ) -> Result<Self> {
+        Self::run(Dependencies { clock, ..dependencies(db, &redis.url())? }, options(), registry)
+    }
+
+    fn run(dependencies: Dependencies, options: WorkerOptions, registry: Registry) -> Result<Self> {
         let (metrics, shutdown) = (dependencies.metrics.clone(), CancellationToken::new());
         let task = spawn_local(run(options, dependencies, registry, shutdown.clone()));
         Ok(Self { metrics, shutdown, task })
