@@ -1,4 +1,4 @@
-//! What has outlived its use, and the jobs that every tenant is asked for again and again.
+//! What has outlived its use, and the jobs that every tenant gets again and again.
 
 use serde::{Deserialize, Serialize};
 

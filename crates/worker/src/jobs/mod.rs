@@ -28,7 +28,7 @@ pub(crate) fn core() -> CoreJobs {
         .recurring::<FillSchemaPool>(Duration::from_secs(5))
         .recurring::<ApplyRetention>(Duration::from_hours(1))
         .recurring::<SweepTenants>(Duration::from_secs(30))
-        // Several times in the shortest period, so that a tenant's job of that period is asked for soon after it begins.
+        // Several times in the shortest period, so that a tenant's job of that period is there soon after it begins.
         .recurring::<EnqueuePerTenant>(Duration::from_mins(10))
         .each_tenant::<PurgeExpired>(Every::Day)
 }
