@@ -189,8 +189,8 @@ async fn guesses(system: &System) {
 
 /// Guesses whose sender does not wait for the answer are paid for like any other.
 async fn guesses_of_one_who_hangs_up(system: &System) {
-    let (guesser, tenant) = (system.anonymous(), create_tenant(system, "free").await);
     const REFUSED: &str = r#"bulkhead_auth_total{credential="password",outcome="refused"}"#;
+    let (guesser, tenant) = (system.anonymous(), create_tenant(system, "free").await);
     let (before, start) = (system.metric(REFUSED).await, Instant::now());
     for number in 0..FAILURES {
         let email = format!("{number}@example.com");
