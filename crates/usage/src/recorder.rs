@@ -415,7 +415,7 @@ mod tests {
             (before.durable().await, record(&recorder).durable().await),
             (Outcome::NotDurable, Outcome::NotDurable)
         );
-        assert!(desk.is_empty() && desk.take().0.quantities.is_empty(), "nobody will ever take it");
+        assert!(desk.is_empty() && desk.take().0.quantities.is_empty(), "no flusher will ever take it");
     }
 
     #[tokio::test]

@@ -117,7 +117,7 @@ async fn somebody_waits(db: &TestDb) -> Result<()> {
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(Duration::from_secs(5), waiting).await.context("nobody waits")?
+    tokio::time::timeout(Duration::from_secs(5), waiting).await.context("no transaction waits")?
 }
 
 /// The second takes what the first has not taken, and adds it when the first has ended, whichever way.

@@ -347,7 +347,7 @@ async fn purges_survive_any_number_of_killed_workers() -> Result<()> {
         }
         hit += 1;
     }
-    assert!(hit > 2, "the purges were over before anybody was killed");
+    assert!(hit > 2, "the purges were over before any worker was killed");
     // No attempt is lost to the kills: each job could be hit more often than it has attempts.
     db.sql("UPDATE platform.jobs SET max_attempts = 100 WHERE kind = 'purge_tenant'").await?;
     let last = Process::start_product(&db, &redis)?;
