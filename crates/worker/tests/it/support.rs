@@ -225,7 +225,7 @@ impl Worker {
         options: WorkerOptions,
         registry: Registry,
     ) -> Result<Self> {
-        Self::run(dependencies(db, redis_url)?, options, registry)
+        Ok(Self::run(dependencies(db, redis_url)?, options, registry))
     }
 
     /// One whose time is that of this clock.
@@ -235,13 +235,13 @@ impl Worker {
         redis: &TestRedis,
         registry: Registry,
     ) -> Result<Self> {
-        Self::run(Dependencies { clock, ..dependencies(db, &redis.url())? }, options(), registry)
+        Ok(Self::run(Dependencies { clock, ..dependencies(db, &redis.url())? }, options(), registry))
     }
 
-    fn run(dependencies: Dependencies, options: WorkerOptions, registry: Registry) -> Result<Self> {
+    fn run(dependencies: Dependencies, options: WorkerOptions, registry: Registry) -> Self {
         let (metrics, shutdown) = (dependencies.metrics.clone(), CancellationToken::new());
         let task = spawn_local(run(options, dependencies, registry, shutdown.clone()));
-        Ok(Self { metrics, shutdown, task })
+        Self { metrics, shutdown, task }
     }
 
     /// Ends in order.
