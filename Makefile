@@ -22,8 +22,9 @@ run: setup ## Run everything here: API, worker, PostgreSQL, Redis, two demo tena
 	@$(programs) --bin bulkhead
 	@exec $(target)/debug/bulkhead dev
 
-# Tests wait for servers more than they compute.
-test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+# Tests wait for servers more than they compute: most programs of tests keep less than one of two processors busy with twice as
+# many threads.
+test: export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 test: setup ## Run all tests, against real servers; says at its end how long they took
 	@.ci/timed cargo test --locked --workspace --all-targets --no-fail-fast
 	@cargo test --locked --workspace --doc --quiet

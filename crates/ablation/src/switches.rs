@@ -30,7 +30,7 @@ pub fn is_taken(step: Step) -> bool {
             eprintln!("{VARIABLE} names no step that can be left out");
             process::exit(2)
         };
-        eprintln!("built for benchmarks, never serve anybody with it; left out: {left_out:?}");
+        eprintln!("built for benchmarks, never serve customers with it; left out: {left_out:?}");
         left_out
     });
     *left_out != Some(step)

@@ -20,7 +20,7 @@ use crate::hash_queue::{Full, HashQueue, Slot, Turn};
 
 /// The hash that a password is checked against when the account does not exist. Its parameters are those of new
 /// hashes, so the check takes as long. No password is known for it, and a match would be ignored.
-const NOBODY: &str =
+const DECOY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGFsbC4uLg$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// The most memory of a stored hash that is checked, in KiB; below it the most passes and lanes. Stored hashes may
@@ -132,7 +132,7 @@ impl PasswordHasher {
             let (own, decoy) = hashes(stored.as_deref());
             let matches =
                 |hash: PasswordHash| Argon2::default().verify_password(password.0.as_bytes(), &hash).is_ok();
-            let _nobody_has_it = decoy.is_some_and(matches);
+            let _decoy_has_it = decoy.is_some_and(matches);
             Ok(own.is_some_and(matches))
         })
         .await
@@ -155,8 +155,8 @@ impl PasswordHasher {
 /// Whether a stored hash, though good, should be replaced by a new one at the next login.
 pub fn needs_rehash(stored: &str) -> bool {
     let today = Params::DEFAULT;
-    PasswordHash::new(stored).ok().zip(PasswordHash::new(NOBODY).ok()).is_none_or(|(stored, nobody)| {
-        let same_kind = stored.algorithm == nobody.algorithm && stored.version == nobody.version;
+    PasswordHash::new(stored).ok().zip(PasswordHash::new(DECOY).ok()).is_none_or(|(stored, decoy)| {
+        let same_kind = stored.algorithm == decoy.algorithm && stored.version == decoy.version;
         let same_cost = Params::try_from(&stored).is_ok_and(|params| {
             (params.m_cost(), params.t_cost(), params.p_cost())
                 == (today.m_cost(), today.t_cost(), today.p_cost())
@@ -171,15 +171,15 @@ pub fn needs_rehash(stored: &str) -> bool {
 fn hashes(stored: Option<&str>) -> (Option<PasswordHash>, Option<PasswordHash>) {
     let own = stored.and_then(parse);
     if stored.is_some() && own.is_none() {
-        tracing::error!("a stored password hash is unusable: nobody can log in with it");
+        tracing::error!("a stored password hash is unusable: no log-in with it can succeed");
     }
     let cost = |hash: &PasswordHash| {
         Params::try_from(hash).map_or(0, |params| u64::from(params.m_cost()) * u64::from(params.t_cost()))
     };
-    let nobody = parse(NOBODY);
-    let least = nobody.as_ref().map_or(0, cost);
+    let decoy = parse(DECOY);
+    let least = decoy.as_ref().map_or(0, cost);
     let is_dear = own.as_ref().is_some_and(|own| cost(own) >= least);
-    (own, nobody.filter(|_| !is_dear))
+    (own, decoy.filter(|_| !is_dear))
 }
 
 /// A usable stored hash: Argon2id with salt and hash, within the limits above; otherwise `None`.
@@ -230,10 +230,10 @@ mod tests {
 
     #[test]
     fn new_hashes_follow_owasp_and_the_dummy_costs_the_same() {
-        for params in [Params::DEFAULT, Params::try_from(&parse(NOBODY).unwrap()).unwrap()] {
+        for params in [Params::DEFAULT, Params::try_from(&parse(DECOY).unwrap()).unwrap()] {
             assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (19_456, 2, 1));
         }
-        assert!(!needs_rehash(NOBODY));
+        assert!(!needs_rehash(DECOY));
     }
 
     #[tokio::test]
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hashes_that_are_not_ours_or_cost_too_much_are_not_read_and_nobodys_is_run_instead() {
+    async fn hashes_that_are_not_ours_or_cost_too_much_are_not_read_and_decoys_is_run_instead() {
         let hasher = PasswordHasher::new(1);
         let tail = "$bm9ib2R5IGF0IGFsbC4uLg$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         for bad in [

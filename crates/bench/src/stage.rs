@@ -3,39 +3,37 @@
 //! What is measured is the `bulkhead` that was built beside this program. Given servers are used only when they are empty,
 //! and left so.
 
+mod program;
+mod servers;
+mod tenants;
+
 use std::{
-    env, fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
-use bulkhead_auth::{Keyring, MasterKey, api_key};
-use bulkhead_db::{
-    Authority, Db, DbError, JsonText, Owner,
-    fleet::{
-        migrate::{CORE, RESOURCES, Sets},
-        provision::{provision_tenant, schema_pool::build_ahead},
-    },
-    platform::tenants::{self, NewTenant},
-    tenant::api_keys::{self, NewApiKey},
+use anyhow::{Result, bail};
+use bulkhead_auth::{Keyring, MasterKey};
+use bulkhead_db::fleet::{
+    migrate::{CORE, RESOURCES, Sets},
+    provision::schema_pool::build_ahead,
 };
-use bulkhead_domain::{
-    ApiKeyId, Clock as _, Evidence, JobId, PlanName, Proven, RoleName, SchemaName, Slug, SystemClock,
-    TenantId, UserId,
-};
-use bulkhead_fixtures::{Cluster, TestDb, TestRedis};
-use bulkhead_resources::{
-    ResourceId,
-    store::{self, Resource},
-};
+use bulkhead_domain::{Clock as _, SchemaName, SystemClock, TenantId};
+use bulkhead_fixtures::{Cluster, TestDb};
 use bulkhead_servers::{Binaries, Scratch};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
 
+pub(crate) use self::{
+    program::{Api, Program, binary},
+    servers::Given,
+    tenants::Tenant,
+};
+use self::{
+    program::{Service, free_port},
+    servers::Cache,
+    tenants::Builder,
+};
 use crate::{
     mix::{Request, wrk_script},
     tools::{redis_cli, script, wrk},
@@ -62,19 +60,6 @@ const WARM_USES: usize = 20;
 /// What the one address that all load comes from may do per minute: the most that can be set.
 const ADDRESS_LIMIT: u32 = 10_000_000;
 
-/// A tenant to be asked for something.
-#[derive(Clone, Debug)]
-pub(crate) struct Tenant {
-    pub(crate) id: TenantId,
-    pub(crate) schema: String,
-    /// Its API key.
-    pub(crate) key: String,
-    /// A resource of it, as a path of the API.
-    pub(crate) path: String,
-    /// The same, as the database knows it.
-    pub(crate) resource: String,
-}
-
 /// Everything that runs.
 pub(crate) struct Stage {
     // Before the servers that they use.
@@ -86,82 +71,6 @@ pub(crate) struct Stage {
     built_more: AtomicUsize,
     master_key: MasterKey,
     scratch: Scratch,
-}
-
-/// Servers to use instead of private ones.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub(crate) struct Given {
-    /// An empty PostgreSQL server, with its superuser, as `postgres://user:password@host:port`, without TLS.
-    #[arg(long, env = "BENCH_POSTGRES_URL", hide_env_values = true)]
-    postgres: Option<String>,
-    /// An empty Redis database, as `redis://user:password@host:port/0`.
-    #[arg(long, env = "BENCH_REDIS_URL", hide_env_values = true)]
-    redis: Option<String>,
-}
-
-/// The Redis that is used.
-enum Cache {
-    Own(Box<TestRedis>),
-    Given(String),
-}
-
-impl Cache {
-    async fn find(given: Option<&String>) -> Result<Self> {
-        let Some(url) = given else {
-            let own = TestRedis::start_with(|options| options.append_only = true).await?;
-            return Ok(Self::Own(Box::new(own)));
-        };
-        let size = redis_cli(url, &["DBSIZE"])?;
-        if size != "0" {
-            bail!(
-                "the Redis database has {size} keys, which no benchmark has made: give an empty one, or none"
-            );
-        }
-        Ok(Self::Given(url.clone()))
-    }
-
-    fn url(&self) -> String {
-        match self {
-            Self::Own(redis) => redis.url(),
-            Self::Given(url) => url.clone(),
-        }
-    }
-
-    /// Its process, where it is ours.
-    fn pid(&self) -> Option<u32> {
-        match self {
-            Self::Own(redis) => redis.pid(),
-            Self::Given(_) => None,
-        }
-    }
-}
-
-/// A program to serve with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Program<'a> {
-    pub(crate) path: &'a Path,
-    /// The step that it leaves out, if any.
-    pub(crate) without: &'a str,
-    /// What it logs.
-    pub(crate) log: &'a str,
-}
-
-/// An API that serves; ended when dropped.
-pub(crate) struct Api {
-    service: Service,
-    port: u16,
-}
-
-impl Api {
-    /// Its address.
-    pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.service.child.id()
-    }
 }
 
 impl Stage {
@@ -194,11 +103,11 @@ impl Stage {
             master_key: MasterKey::generate()?,
             scratch: Scratch::new()?,
         };
-        stage.settle(tenants).await?;
+        stage.build_tenants(tenants).await?;
         Ok(stage)
     }
 
-    async fn settle(&mut self, wanted: usize) -> Result<()> {
+    async fn build_tenants(&mut self, wanted: usize) -> Result<()> {
         self.db
             .sql(&format!("UPDATE platform.plans SET requests_per_minute = {LIMIT}, burst = {LIMIT}"))
             .await?;
@@ -211,9 +120,9 @@ impl Stage {
             bar.inc(1);
         }
         bar.finish_and_clear();
-        let bar = progress("furnishing tenants", wanted);
+        let bar = progress("seeding tenants", wanted);
         for id in built {
-            self.tenants.push(builder.furnish(id).await?);
+            self.tenants.push(builder.seed(id).await?);
             bar.inc(1);
         }
         bar.finish_and_clear();
@@ -398,142 +307,6 @@ impl Stage {
     pub(crate) fn scratch(&self) -> &Path {
         self.scratch.path()
     }
-}
-
-struct Builder {
-    db: Db,
-    owner: Owner,
-    keyring: Keyring,
-}
-
-impl Builder {
-    /// Orders a tenant, under an id or for a schema that was built ahead.
-    async fn order(&self, number: usize, id: Option<TenantId>) -> Result<TenantId> {
-        let at = SystemClock.now();
-        let slug: Slug = format!("bench-{number}").parse()?;
-        let email = format!("owner@{slug}.example");
-        let new = NewTenant {
-            id,
-            slug: &slug,
-            name: "A benchmark's",
-            plan: PlanName::ENTERPRISE,
-            owner: UserId::mint(at),
-            owner_email: &email,
-            owner_password_hash: "not a hash: nobody logs in",
-            at,
-        };
-        let order = async |tx: &mut _| tenants::insert(tx, &new).await;
-        let ordered = self.db.platform_write::<_, DbError>(Authority::machinery(), order);
-        Ok(Box::pin(ordered).await?.id)
-    }
-
-    /// Puts a tenant into service that was ordered.
-    async fn provision(&self, id: TenantId) -> Result<()> {
-        let at = SystemClock.now();
-        let job = JobId::mint(at);
-        Box::pin(self.owner.write(async |tx| provision_tenant(tx, id, job, at).await)).await?;
-        Ok(())
-    }
-
-    /// Puts one more tenant into service. Returns its id, and how many seconds the building took.
-    async fn tenant(&self, number: usize) -> Result<(TenantId, f64)> {
-        let id = self.order(number, Some(TenantId::mint(SystemClock.now()))).await?;
-        let begun = Instant::now();
-        self.provision(id).await?;
-        Ok((id, begun.elapsed().as_secs_f64()))
-    }
-
-    /// Gives a tenant what it can be asked for, and a key to ask with.
-    async fn furnish(&self, id: TenantId) -> Result<Tenant> {
-        let at = SystemClock.now();
-        let key_id = ApiKeyId::mint(at);
-        let (key, mac) = api_key::issue(&self.keyring, "test", id, key_id)?;
-        let resource = ResourceId::mint(at);
-        let row = Resource {
-            id: resource,
-            name: "A resource".to_owned(),
-            kind: "document".to_owned(),
-            data: JsonText::of(&json!({ "pages": 12 }))?,
-            owner: "bench".to_owned(),
-            version: 1,
-            created_at: at,
-            updated_at: at,
-        };
-        let furnish = async |tx: &mut _| {
-            let new = NewApiKey {
-                id: key_id,
-                name: "bench",
-                hint: key.hint(),
-                mac: &mac,
-                role: RoleName::DEVELOPER,
-                created_by: "bench",
-                at,
-                expires_at: None,
-            };
-            api_keys::insert(tx, &new).await?;
-            store::insert(tx, &row).await
-        };
-        Box::pin(self.db.write::<_, DbError>(Proven::on(Evidence::Fixture, id), furnish)).await?;
-        Ok(Tenant {
-            id,
-            schema: SchemaName::of(id).to_string(),
-            key: key.reveal().to_owned(),
-            path: format!("/v1/resources/{resource}"),
-            resource: resource.uuid().to_string(),
-        })
-    }
-}
-
-/// A process of the product; ended when dropped.
-struct Service {
-    child: Child,
-}
-
-impl Service {
-    fn start(
-        program: &Path,
-        name: &'static str,
-        variables: &[(&'static str, String)],
-        scratch: &Scratch,
-    ) -> Result<Self> {
-        let log = fs::File::create(scratch.path().join(format!("{name}.log")))?;
-        let child = Command::new(program)
-            .args([name, "--stop-with-stdin"])
-            .env_clear()
-            .envs(variables.iter().map(|(name, value)| (*name, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("starting bulkhead {name}"))?;
-        Ok(Self { child })
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(10) && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _gone = self.child.kill();
-        let _status = self.child.wait();
-    }
-}
-
-/// The `bulkhead` that was built with this program, and as it was: figures of a debug build say nothing, which is why only
-/// `--quick` may be run with one.
-pub(crate) fn binary() -> Result<PathBuf> {
-    let binary = env::current_exe()?.with_file_name("bulkhead");
-    if !binary.exists() {
-        bail!("run `make bench`, which builds {} first", binary.display());
-    }
-    Ok(binary)
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// A part as whole percents.

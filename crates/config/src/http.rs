@@ -47,7 +47,7 @@ pub struct Http {
     #[arg(env = "BULKHEAD_CONNECTIONS", default_value = "8192", value_parser = number(64..=1_000_000_usize))]
     pub connections: usize,
     /// Connections that one address (IPv6: one /64) may have; further ones are closed. At most half of
-    /// `BULKHEAD_CONNECTIONS`. Not counted behind trusted proxies, which gather everybody's requests in a few connections.
+    /// `BULKHEAD_CONNECTIONS`. Not counted behind trusted proxies, which gather the requests of all clients in a few connections.
     #[arg(env = "BULKHEAD_CONNECTIONS_PER_ADDRESS", default_value = "512", value_parser = number(1..=500_000_usize))]
     pub connections_per_address: usize,
     /// How long the reader of an answer may make no progress before its connection is cut, in seconds.

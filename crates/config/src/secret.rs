@@ -1,4 +1,4 @@
-//! Values that are shown to nobody.
+//! Values that no message, log line or `Debug` shows.
 
 use std::{fmt, str::FromStr};
 

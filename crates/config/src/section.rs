@@ -9,123 +9,21 @@
 //! names are the core's, and a default that the setting's own check refuses. Rejected: a section as a clap type, as the
 //! core's are. It would make clap part of what extensions are built on, and its own command line could be reached.
 
+mod declaration;
+mod refusal;
+mod spec;
+
 use std::{
     any::{Any, TypeId},
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fmt,
     sync::Arc,
 };
 
-use crate::{error::ConfigError, kubernetes};
-
-/// The longest value that a setting of a section may have, in bytes.
-const LONGEST_VALUE: usize = 4_096;
-/// The longest name of a variable, in bytes.
-const LONGEST_NAME: usize = 80;
-
-/// One setting: its variable, its meaning, the values it may have, and what holds when it is not set.
-#[derive(Clone, Copy, Debug)]
-pub struct Spec {
-    variable: &'static str,
-    help: &'static str,
-    check: fn(&str) -> Result<(), String>,
-    unset: Unset,
-    secret: bool,
-}
-
-/// What holds when a variable is not set.
-#[derive(Clone, Copy, Debug)]
-enum Unset {
-    Text(&'static str),
-    Number(i128),
-    Nothing,
-    Refused,
-}
-
-impl Spec {
-    /// A setting that the application cannot do without: `api` and `worker` do not start until it is set. `help` says its
-    /// meaning and its unit in one or more sentences; `check` refuses a value with the values there are ("not a number
-    /// between 1 and 90"), which is shown after the variable's name.
-    pub const fn required(
-        variable: &'static str,
-        help: &'static str,
-        check: fn(&str) -> Result<(), String>,
-    ) -> Self {
-        Self { variable, help, check, unset: Unset::Refused, secret: false }
-    }
-
-    /// The same setting with a default.
-    #[must_use]
-    pub const fn default_text(mut self, value: &'static str) -> Self {
-        self.unset = Unset::Text(value);
-        self
-    }
-
-    /// The same setting with a number for its default.
-    #[must_use]
-    pub const fn default_number(mut self, value: i128) -> Self {
-        self.unset = Unset::Number(value);
-        self
-    }
-
-    /// The same setting, which may also stay unset.
-    #[must_use]
-    pub const fn optional(mut self) -> Self {
-        self.unset = Unset::Nothing;
-        self
-    }
-
-    /// The same setting as a secret: its value is in no message.
-    #[must_use]
-    pub const fn secret(mut self) -> Self {
-        self.secret = true;
-        self
-    }
-
-    /// The variable that sets it.
-    pub const fn variable(&self) -> &'static str {
-        self.variable
-    }
-
-    /// The value that holds when the variable is not set.
-    fn default(&self) -> Option<String> {
-        match self.unset {
-            Unset::Text(text) => Some(text.to_owned()),
-            Unset::Number(number) => Some(number.to_string()),
-            Unset::Nothing | Unset::Refused => None,
-        }
-    }
-
-    /// Whether the setting may have this value. Empty is what a template with a missing variable leaves behind.
-    fn judge(&self, text: &str) -> Result<(), String> {
-        match text.len() {
-            0 => Err("empty; unset it, or give it a value".to_owned()),
-            length if length > LONGEST_VALUE => Err(format!("longer than {LONGEST_VALUE} bytes")),
-            _ => (self.check)(text).map_err(|reason| self.told(reason)),
-        }
-    }
-
-    /// What is told of a value that code of the extension refuses. Its reason may quote the value, so a secret's is not
-    /// told; what the setting has to be is.
-    fn told(&self, reason: impl fmt::Display) -> String {
-        if self.secret { format!("refused. It has to be: {}", self.help.trim()) } else { reason.to_string() }
-    }
-
-    /// The setting as clap knows those of the core.
-    pub(crate) fn argument(&'static self) -> clap::Arg {
-        let judge = move |text: &str| self.judge(text).map(|()| text.to_owned());
-        let argument = clap::Arg::new(self.variable)
-            .env(self.variable)
-            .help(self.help)
-            .hide_env_values(self.secret)
-            .value_parser(judge);
-        match self.default() {
-            Some(value) => argument.default_value(value),
-            None => argument,
-        }
-    }
-}
-
+#[doc(hidden)]
+pub use self::declaration::upper;
+pub use self::{refusal::SectionError, spec::Spec};
+use crate::error::ConfigError;
 /// Settings of an application, read from the environment once and handed out by their type.
 ///
 /// ```
@@ -200,39 +98,6 @@ impl fmt::Debug for Section {
     }
 }
 
-/// Why the sections of an application cannot stand beside each other and the core.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SectionError {
-    /// Two sections have one variable.
-    #[error("{variable} is declared by {first} and by {second}")]
-    Twice {
-        /// The variable.
-        variable: &'static str,
-        /// Who declared it first.
-        first: &'static str,
-        /// Who declared it again.
-        second: &'static str,
-    },
-    /// The names of an owner's settings are the core's.
-    #[error("{owner} cannot have settings: {variable} is the core's")]
-    Reserved {
-        /// The owner.
-        owner: &'static str,
-        /// A setting of the core that begins like the owner's would.
-        variable: String,
-    },
-    /// A name, a help or a default that no setting may have.
-    #[error("{owner}: {what}: {reason}")]
-    Malformed {
-        /// The owner.
-        owner: &'static str,
-        /// The variable, or the owner's name.
-        what: &'static str,
-        /// What it must be.
-        reason: String,
-    },
-}
-
 /// The sections of an application, which were found to go together. By default there are none: the core alone.
 #[derive(Clone, Debug, Default)]
 pub struct Sections(Vec<Section>);
@@ -240,22 +105,7 @@ pub struct Sections(Vec<Section>);
 impl Sections {
     /// Judges the sections of an application, in the order in which its extensions were registered.
     pub fn new(sections: Vec<Section>) -> Result<Self, SectionError> {
-        let core: Vec<String> =
-            crate::command(&Self::default()).get_arguments().filter_map(name_of).collect();
-        let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-        for section in &sections {
-            judge_owner(section, &core)?;
-            for spec in section.specs {
-                judge_spec(section, spec)?;
-                if let Some(first) = owners.insert(spec.variable, section.owner) {
-                    return Err(SectionError::Twice {
-                        variable: spec.variable,
-                        first,
-                        second: section.owner,
-                    });
-                }
-            }
-        }
+        refusal::judge(&sections)?;
         Ok(Self(sections))
     }
 
@@ -282,49 +132,6 @@ impl Sections {
         }
         extensions.read = Arc::new(read);
         Ok(extensions)
-    }
-}
-
-/// The variable that an argument of [`crate::command`] is named like.
-fn name_of(argument: &clap::Arg) -> Option<String> {
-    argument.get_long().map(ToOwned::to_owned)
-}
-
-fn judge_owner(section: &Section, core: &[String]) -> Result<(), SectionError> {
-    let owner = section.owner;
-    let word = owner.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-    if !(word && owner.starts_with(|first: char| first.is_ascii_lowercase()) && owner.len() <= 31) {
-        let reason = "an owner is 1 to 31 of a-z, 0-9 and _, and begins with a letter".to_owned();
-        return Err(SectionError::Malformed { owner, what: owner, reason });
-    }
-    let prefix = section.prefix();
-    match core.iter().find(|variable| variable.starts_with(&prefix)) {
-        Some(variable) => Err(SectionError::Reserved { owner, variable: variable.clone() }),
-        None => Ok(()),
-    }
-}
-
-fn judge_spec(section: &Section, spec: &Spec) -> Result<(), SectionError> {
-    let prefix = section.prefix();
-    let refuse =
-        |reason: String| Err(SectionError::Malformed { owner: section.owner, what: spec.variable, reason });
-    let rest = spec.variable.strip_prefix(&prefix).unwrap_or_default();
-    let clean = rest.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
-    if !(clean && rest.starts_with(|first: char| first.is_ascii_uppercase())) {
-        return refuse(format!("its name must be {prefix} and then A-Z, 0-9 and _"));
-    }
-    if spec.variable.len() > LONGEST_NAME {
-        return refuse(format!("its name is longer than {LONGEST_NAME} bytes"));
-    }
-    if kubernetes::is_service_link(spec.variable, "") {
-        return refuse("Kubernetes sets variables of that form by itself".to_owned());
-    }
-    if spec.help.trim().is_empty() {
-        return refuse("its help is empty".to_owned());
-    }
-    match spec.default().map(|value| spec.judge(&value)) {
-        Some(Err(reason)) => refuse(format!("its default is refused: {reason}")),
-        Some(Ok(())) | None => Ok(()),
     }
 }
 
@@ -375,7 +182,7 @@ impl Values<'_> {
 
     /// The required variables that are not set.
     fn missing(&self) -> Vec<&'static str> {
-        let required = self.specs.iter().filter(|spec| matches!(spec.unset, Unset::Refused));
+        let required = self.specs.iter().filter(|spec| spec.is_required());
         required.filter(|spec| self.text(spec).is_none()).map(Spec::variable).collect()
     }
 }
@@ -404,118 +211,6 @@ impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Extensions({} sections)", self.read.len())
     }
-}
-
-/// For [`settings!`](crate::settings): the text in upper case. `N` is its length.
-#[doc(hidden)]
-pub const fn upper<const N: usize>(text: &str) -> [u8; N] {
-    let mut bytes = [0; N];
-    let mut rest = text.as_bytes();
-    let mut target = bytes.as_mut_slice();
-    while let (Some((from, from_rest)), Some((to, to_rest))) = (rest.split_first(), target.split_first_mut())
-    {
-        *to = from.to_ascii_uppercase();
-        rest = from_rest;
-        target = to_rest;
-    }
-    bytes
-}
-
-/// Declares the settings of an extension, one line each: a struct that implements [`section::Settings`](crate::section::Settings).
-///
-/// ```
-/// use bulkhead_config::value::{name, seconds};
-///
-/// bulkhead_config::settings! {
-///     /// What can be set for invoices.
-///     #[derive(Debug)]
-///     pub struct InvoiceSettings of "invoices" {
-///         /// Days until a reminder is sent, 1 to 90.
-///         reminder_days: u16 = 14 in 1..=90;
-///         /// How long the mail server may take to answer, in seconds.
-///         mail_secs: std::time::Duration = "10" by seconds(1..=60);
-///         /// The sender's name.
-///         sender: String = required by name;
-///         /// The mail server's password.
-///         password: bulkhead_config::Password = secret by str::parse;
-///         /// Who gets a copy of each invoice; unset, no copy is sent.
-///         copy_to: Option<String> = optional by name;
-///     }
-/// }
-/// assert_eq!(
-///     <InvoiceSettings as bulkhead_config::section::Settings>::SPECS[0].variable(),
-///     "BULKHEAD_INVOICES_REMINDER_DAYS"
-/// );
-/// ```
-///
-/// A line's comment is the setting's help, and names its unit. After `in` stands the range of a number; after `by` a function
-/// from `&str` to `Result<T, E>`. `required` settings must be set for `api` and `worker`, `secret` ones too, and their values
-/// are in no message.
-#[macro_export]
-macro_rules! settings {
-    (
-        $(#[$meta:meta])* $vis:vis struct $name:ident of $owner:literal {
-            $( $(#[doc = $help:literal])+ $field:ident : $type:ty = $unset:tt $how:ident $values:expr ; )+
-        }
-    ) => {
-        $(#[$meta])*
-        $vis struct $name { $( $(#[doc = $help])+ $vis $field: $type, )+ }
-
-        impl $crate::section::Settings for $name {
-            const OWNER: &'static str = $owner;
-            const SPECS: &'static [$crate::section::Spec] = &[$(
-                $crate::settings!(@spec
-                    $crate::settings!(@variable $owner $field), concat!($($help),+), $type, $unset $how $values),
-            )+];
-
-            fn read(values: &$crate::section::Values<'_>) -> ::core::result::Result<Self, ::std::string::String> {
-                ::core::result::Result::Ok(Self { $(
-                    $field: $crate::settings!(@read
-                        values, $crate::settings!(@variable $owner $field), $type, $unset $how $values),
-                )+ })
-            }
-        }
-    };
-    (@variable $owner:literal $field:ident) => {{
-        const TEXT: &str = concat!("BULKHEAD_", $owner, "_", stringify!($field));
-        const BYTES: [u8; TEXT.len()] = $crate::section::upper(TEXT);
-        const NAME: &str = match ::core::str::from_utf8(&BYTES) {
-            ::core::result::Result::Ok(name) => name,
-            ::core::result::Result::Err(_) => "",
-        };
-        NAME
-    }};
-    (@spec $variable:expr, $help:expr, $type:ty, required by $values:expr) => {
-        $crate::section::Spec::required($variable, $help, |text| {
-            let parsed: ::core::result::Result<$type, _> = ($values)(text);
-            parsed.map(drop).map_err(|error| ::std::string::ToString::to_string(&error))
-        })
-    };
-    (@spec $variable:expr, $help:expr, $type:ty, secret by $values:expr) => {
-        $crate::settings!(@spec $variable, $help, $type, required by $values).secret()
-    };
-    (@spec $variable:expr, $help:expr, $type:ty, optional by $values:expr) => {
-        $crate::section::Spec::required($variable, $help, |text| {
-            ($values)(text).map(drop).map_err(|error| ::std::string::ToString::to_string(&error))
-        })
-        .optional()
-    };
-    (@spec $variable:expr, $help:expr, $type:ty, $default:literal by $values:expr) => {
-        $crate::settings!(@spec $variable, $help, $type, required by $values).default_text($default)
-    };
-    (@spec $variable:expr, $help:expr, $type:ty, $default:literal in $values:expr) => {
-        $crate::settings!(@spec $variable, $help, $type, required by $crate::value::number::<$type>($values))
-            .default_number($default)
-    };
-    (@read $from:ident, $variable:expr, $type:ty, optional by $values:expr) => {
-        $from.find($variable, $values)?
-    };
-    (@read $from:ident, $variable:expr, $type:ty, $unset:tt in $values:expr) => {
-        $from.get($variable, $crate::value::number::<$type>($values))?
-    };
-    (@read $from:ident, $variable:expr, $type:ty, $unset:tt by $values:expr) => {
-        $from.get($variable, $values)?
-    };
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl LockId {
     pub(crate) const CLASS: i64 = 0x6964;
 
     /// The lock of the request with this HMAC. Two requests share a lock by chance with a probability of 2^-48; then
-    /// the second is [`Seen::InProgress`] while the first is being answered.
+    /// the second is [`KeyState::InProgress`] while the first is being answered.
     pub const fn of(mac: [u8; 32]) -> Self {
         let [a, b, c, d, e, f, ..] = mac;
         Self(Self::CLASS << 48 | i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
@@ -54,13 +54,13 @@ pub struct StoredAnswer {
 
 /// What is known about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum KeyState {
     /// Nothing: go ahead, and call `store` before the transaction ends.
-    Never,
+    Unused,
     /// Another request with this key is being answered right now.
     InProgress,
     /// It was used for a different request.
-    Differently,
+    Mismatch,
     /// It was answered: this is the answer.
     Answered(StoredAnswer),
 }
@@ -68,14 +68,16 @@ pub enum Seen {
 pub(crate) type Row = (Vec<u8>, i16, Option<String>, Option<String>, DateTime<Utc>);
 
 /// What a stored row says about a request with this fingerprint.
-pub(crate) fn judge(row: Option<Row>, fingerprint: &[u8], now: DateTime<Utc>) -> Seen {
+pub(crate) fn judge(row: Option<Row>, fingerprint: &[u8], now: DateTime<Utc>) -> KeyState {
     match row {
-        Some((_, _, _, _, created_at)) if created_at + KEPT_FOR <= now => Seen::Never,
-        Some((stored, ..)) if stored != fingerprint => Seen::Differently,
-        Some((_, status, location, body, _)) => {
-            Seen::Answered(StoredAnswer { status: u16::try_from(status).unwrap_or_default(), location, body })
-        }
-        None => Seen::Never,
+        Some((_, _, _, _, created_at)) if created_at + KEPT_FOR <= now => KeyState::Unused,
+        Some((stored, ..)) if stored != fingerprint => KeyState::Mismatch,
+        Some((_, status, location, body, _)) => KeyState::Answered(StoredAnswer {
+            status: u16::try_from(status).unwrap_or_default(),
+            location,
+            body,
+        }),
+        None => KeyState::Unused,
     }
 }
 
@@ -89,7 +91,7 @@ macro_rules! idempotency_queries {
 
         use crate::{
             engine::error::DbResult,
-            idempotency::{Key, Row, Seen, StoredAnswer, judge},
+            idempotency::{Key, KeyState, Row, StoredAnswer, judge},
         };
 
         #[derive(QueryableByName)]
@@ -99,7 +101,7 @@ macro_rules! idempotency_queries {
         }
 
         /// Looks whether a key was answered, before work that would be for nothing. Only `claim` tells whether to go ahead.
-        pub async fn look(tx: &mut $tx, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+        pub async fn look(tx: &mut $tx, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
             let found = keys::table.find((key.principal, key.route, key.key)).select((
                 keys::fingerprint,
                 keys::status,
@@ -112,11 +114,11 @@ macro_rules! idempotency_queries {
         }
 
         /// Claims a key for this transaction and tells what is known about it.
-        pub async fn claim(tx: &mut $tx, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+        pub async fn claim(tx: &mut $tx, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
             let lock = diesel::sql_query("SELECT pg_try_advisory_xact_lock($1) AS locked");
             let lock: Locked = tx.tx.one(lock.bind::<BigInt, _>(key.lock.0)).await?;
             if !lock.locked {
-                return Ok(Seen::InProgress);
+                return Ok(KeyState::InProgress);
             }
             look(tx, key, now).await
         }

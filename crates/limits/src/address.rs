@@ -15,7 +15,7 @@ use bulkhead_telemetry::{
 use chrono::{DateTime, Utc};
 
 use crate::{
-    decision::{Ahead, Decision, Demand},
+    decision::{Decision, Demand, Prefetch},
     local::LocalBuckets,
 };
 
@@ -136,8 +136,8 @@ impl FailureBudget {
 }
 
 fn demand(limit: Limit, cost: u32) -> Demand {
-    let nothing = Ahead::default();
-    Demand { bucket: "ip", limit, cost, ahead: nothing }
+    let nothing = Prefetch::default();
+    Demand { bucket: "ip", limit, cost, prefetch: nothing }
 }
 
 #[cfg(test)]

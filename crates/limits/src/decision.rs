@@ -24,12 +24,12 @@ pub struct Demand {
     /// Tokens wanted. With 0 the bucket is looked at and left as it is.
     pub cost: u32,
     /// What is wanted besides, for later requests.
-    pub ahead: Ahead,
+    pub prefetch: Prefetch,
 }
 
 /// Tokens wanted ahead, and what is given back of those that were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ahead {
+pub struct Prefetch {
     /// Tokens wanted: as many as may be had, or none.
     pub wanted: u32,
     /// Tokens that all nodes together may hold ahead.
@@ -47,7 +47,7 @@ pub struct Ahead {
 impl Demand {
     /// The same demand, of one of `nodes` nodes that decide alone.
     pub(crate) fn share(self, nodes: u32) -> Self {
-        Self { limit: self.limit.share(nodes), ahead: Ahead::default(), ..self }
+        Self { limit: self.limit.share(nodes), prefetch: Prefetch::default(), ..self }
     }
 }
 

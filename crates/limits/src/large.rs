@@ -205,10 +205,7 @@ mod tests {
         let first = body(&requests, 1, LARGE_BODY).await.unwrap();
         let second = body(&requests, 1, 1 << 20).await.unwrap();
         assert!(first.is_some() && second.is_some());
-        assert!(
-            body(&requests, 1, LARGE_BODY - 1).await.unwrap().is_none(),
-            "small ones are in nobody's way"
-        );
+        assert!(body(&requests, 1, LARGE_BODY - 1).await.unwrap().is_none(), "small ones hold no request up");
         assert!(body(&requests, 2, LARGE_BODY).await.unwrap().is_some(), "a neighbour has places of its own");
         let mut third = Box::pin(body(&requests, 1, LARGE_BODY));
         assert!(third.as_mut().now_or_never().is_none());

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 
 use crate::{
     bucket::{Assessment, Bucket},
-    decision::{Ahead, Decision, Demand, Source, TENANT},
+    decision::{Decision, Demand, Prefetch, Source, TENANT},
 };
 
 /// How long tokens taken ahead are good: long enough for a tenant with ten requests a minute to save most round trips.
@@ -101,10 +101,11 @@ impl Leases {
         nodes: u32,
         now: Instant,
     ) -> Result<Decision, Demand> {
-        let ahead = Ahead { wanted: wanted(limit, nodes), most: limit.burst / PART, ..Ahead::default() };
-        let demand = Demand { bucket: TENANT, limit, cost, ahead };
+        let prefetch =
+            Prefetch { wanted: wanted(limit, nodes), most: limit.burst / PART, ..Prefetch::default() };
+        let demand = Demand { bucket: TENANT, limit, cost, prefetch };
         if cost == 0 {
-            return Err(Demand { ahead: Ahead::default(), ..demand });
+            return Err(Demand { prefetch: Prefetch::default(), ..demand });
         }
         let Some(shard) = self.shard(tenant) else { return Err(demand) };
         let mut shard = shard.lock();
@@ -128,12 +129,12 @@ impl Leases {
         let (over, counted_until, account) = (held.lent, held.counted_until, held.account);
         let unspent = held.tokens.saturating_add(held.unspent);
         held.forget_lease();
-        Err(Demand { ahead: Ahead { over, counted_until, unspent, account, ..ahead }, ..demand })
+        Err(Demand { prefetch: Prefetch { over, counted_until, unspent, account, ..prefetch }, ..demand })
     }
 
     /// Takes a demand back that Redis was not asked: it has given nothing back, so the next demand is to do that.
     pub(crate) fn keep(&self, tenant: TenantId, demand: Demand) {
-        let Ahead { over, counted_until, unspent, account, .. } = demand.ahead;
+        let Prefetch { over, counted_until, unspent, account, .. } = demand.prefetch;
         let Some(shard) = self.shard(tenant) else { return };
         let mut shard = shard.lock();
         let Some(held) = shard.get_mut(&tenant).filter(|held| over > 0 && held.limit == demand.limit) else {

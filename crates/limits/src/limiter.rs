@@ -81,8 +81,8 @@ impl Limiter {
                 // Boxed, because it is rare and large, and the future of every request would hold it.
                 let ([decision], reply) = Box::pin(self.ask(tenant, [demand], now)).await;
                 match reply {
-                    Reply::Said([said]) => {
-                        self.shared.leases.note(tenant, demand, said, asked, Instant::now());
+                    Reply::Said([assessed]) => {
+                        self.shared.leases.note(tenant, demand, assessed, asked, Instant::now());
                     }
                     Reply::NotAsked => self.shared.leases.keep(tenant, demand),
                     // Redis may have taken back what the demand gives back, so it must not be given back a second
@@ -117,8 +117,8 @@ impl Limiter {
         let take = |mut connection| async move { script.take(&mut connection, tenant, &demands).await };
         let reply = self.link.ask(take).await;
         let decisions = match &reply {
-            Reply::Said(said) => self.together(tenant, demands, *said, nodes, now),
-            Reply::NotAsked | Reply::Lost => self.alone(tenant, demands, nodes, now),
+            Reply::Said(assessed) => self.via_redis(tenant, demands, *assessed, nodes, now),
+            Reply::NotAsked | Reply::Lost => self.locally(tenant, demands, nodes, now),
         };
         let admitted = decisions.iter().all(|decision| decision.allowed);
         let source = decisions.first().map_or(Source::Local, |decision| decision.source);
@@ -127,24 +127,24 @@ impl Limiter {
     }
 
     /// Redis has decided. What it says is left also bounds what this process may grant when it decides alone next.
-    fn together<const N: usize>(
+    fn via_redis<const N: usize>(
         &self,
         tenant: TenantId,
         demands: [Demand; N],
-        said: [Assessment; N],
+        assessed: [Assessment; N],
         nodes: u32,
         now: DateTime<Utc>,
     ) -> [Decision; N] {
-        let mut said = said.into_iter();
+        let mut assessed = assessed.into_iter();
         demands.map(|demand| {
-            let said = said.next().unwrap_or_default();
-            self.shared.local.cap(tenant, demand.share(nodes), said.remaining.div_ceil(nodes), now);
-            Decision::new(demand, said, Source::Redis)
+            let assessed = assessed.next().unwrap_or_default();
+            self.shared.local.cap(tenant, demand.share(nodes), assessed.remaining.div_ceil(nodes), now);
+            Decision::new(demand, assessed, Source::Redis)
         })
     }
 
     /// Redis is away: this process decides about its share.
-    fn alone<const N: usize>(
+    fn locally<const N: usize>(
         &self,
         tenant: TenantId,
         demands: [Demand; N],

@@ -7,7 +7,7 @@ use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, aio::Multi
 
 use crate::{
     bucket::Assessment,
-    decision::{Ahead, Demand, TENANT},
+    decision::{Demand, Prefetch, TENANT},
     lease::LENGTH,
 };
 
@@ -48,7 +48,7 @@ impl Script {
         }
         for demand in demands {
             call.arg(demand.limit.per_minute.max(1)).arg(demand.limit.burst.max(1));
-            let Ahead { wanted, most, over, counted_until, unspent, account } = demand.ahead;
+            let Prefetch { wanted, most, over, counted_until, unspent, account } = demand.prefetch;
             call.arg(demand.cost).arg(wanted).arg(most);
             call.arg(over).arg(counted_until).arg(unspent).arg(account);
         }

@@ -6,10 +6,10 @@
 //! Knows nothing of Bulkhead's schemas or keys, and is synchronous: callers with a runtime use its
 //! blocking threads.
 
+mod account;
 mod binaries;
+mod data_dir;
 mod error;
-mod home;
-mod place;
 mod port;
 mod postgres;
 mod redis;

@@ -7,7 +7,7 @@ use std::{fmt::Write, fs};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::home::{Home, Password};
+use crate::data_dir::{DataDir, Password};
 use crate::supervisor::{Launch, Running};
 use crate::{Binaries, Error, Tls, port};
 
@@ -60,9 +60,9 @@ impl PostgresOptions {
 /// A private PostgreSQL server; stopped when dropped. Its superuser is `postgres`.
 #[derive(Debug)]
 pub struct Postgres {
-    // Before `home`, so that the server is stopped before its directory is let go.
+    // Before `data_dir`, so that the server is stopped before its directory is let go.
     running: Option<Running>,
-    home: Home,
+    data_dir: DataDir,
     options: PostgresOptions,
     program: PathBuf,
     password: Password,
@@ -72,13 +72,13 @@ pub struct Postgres {
 impl Postgres {
     /// Starts a server and returns when it accepts connections. Makes the data directory when it is missing.
     pub fn start(binaries: &Binaries, options: PostgresOptions) -> Result<Self, Error> {
-        let home = Home::open(&options.dir, &["postgres", "nobody"])?;
-        let password = open_data(&home, binaries, options.durability)?;
+        let data_dir = DataDir::open(&options.dir, &["postgres", "nobody"])?;
+        let password = open_data(&data_dir, binaries, options.durability)?;
         if let Some(tls) = &options.tls {
-            home.copy_tls(tls)?;
+            data_dir.copy_tls(tls)?;
         }
         let program = binaries.postgres_dir.join("postgres");
-        let mut postgres = Self { running: None, home, program, password, port: 0, options };
+        let mut postgres = Self { running: None, data_dir, program, password, port: 0, options };
         port::choose(postgres.options.port, |port| {
             postgres.port = port;
             postgres.launch()
@@ -87,12 +87,12 @@ impl Postgres {
     }
 
     fn launch(&mut self) -> Result<(), Error> {
-        self.home
-            .write("postgresql.conf", configuration(&self.home, &self.options, self.port)?.as_bytes())?;
-        self.home.write("pg_hba.conf", access(&self.options).as_bytes())?;
-        let data = self.home.data();
+        self.data_dir
+            .write("postgresql.conf", configuration(&self.data_dir, &self.options, self.port)?.as_bytes())?;
+        self.data_dir.write("pg_hba.conf", access(&self.options).as_bytes())?;
+        let data = self.data_dir.data();
         let pid_file = data.join("postmaster.pid");
-        let config_file = format!("config_file={}", self.home.path("postgresql.conf").display());
+        let config_file = format!("config_file={}", self.data_dir.path("postgresql.conf").display());
         let launch = Launch {
             server: SERVER,
             program: self.program.clone(),
@@ -102,7 +102,7 @@ impl Postgres {
             // Another process may have the process id in this file by now, and then PostgreSQL would not start.
             stale: Some(pid_file.clone()),
         };
-        self.running = Some(Running::start(&self.home, &launch, |pid| accepts(&pid_file, pid))?);
+        self.running = Some(Running::start(&self.data_dir, &launch, |pid| accepts(&pid_file, pid))?);
         Ok(())
     }
 
@@ -162,23 +162,23 @@ impl Postgres {
 }
 
 /// Makes the data directory when there is none, and returns the superuser's password.
-fn open_data(home: &Home, binaries: &Binaries, durability: Durability) -> Result<Password, Error> {
-    let data = home.data();
+fn open_data(data_dir: &DataDir, binaries: &Binaries, durability: Durability) -> Result<Password, Error> {
+    let data = data_dir.data();
     if let Ok(made_by) = fs::read_to_string(data.join("PG_VERSION")) {
         if made_by.trim() != binaries.postgres_major.to_string() {
             let made_by = made_by.trim().to_owned();
             return Err(Error::DataVersion { dir: data, made_by, server: binaries.postgres_major });
         }
-        return home.password().ok_or_else(|| Error::PasswordMissing { path: home.path("password") });
+        return data_dir.password().ok_or_else(|| Error::PasswordMissing { path: data_dir.path("password") });
     }
-    let password = home.new_password()?;
+    let password = data_dir.new_password()?;
     // Under another name until it is whole: an initdb that was cut short leaves nothing to be mistaken for data.
-    let unfinished = home.path("data.new");
-    let log = home.log()?;
+    let unfinished = data_dir.path("data.new");
+    let log = data_dir.log()?;
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).map_err(Error::io("remove", &unfinished))?;
     }
-    let mut initdb = initdb(home, &binaries.postgres_dir, &unfinished, durability);
+    let mut initdb = initdb(data_dir, &binaries.postgres_dir, &unfinished, durability);
     let status = initdb.stdout(log.stdio()?).stderr(log.stdio()?).status();
     let status = status.map_err(Error::io("run", initdb.get_program()))?;
     if !status.success() {
@@ -190,10 +190,10 @@ fn open_data(home: &Home, binaries: &Binaries, durability: Durability) -> Result
 }
 
 /// The C locale sorts the same on every system; text is UTF-8 all the same.
-fn initdb(home: &Home, binaries: &Path, data: &Path, durability: Durability) -> Command {
-    let mut command = home.command(&binaries.join("initdb"));
+fn initdb(data_dir: &DataDir, binaries: &Path, data: &Path, durability: Durability) -> Command {
+    let mut command = data_dir.command(&binaries.join("initdb"));
     command.args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
-    command.arg("--no-instructions").arg("--pwfile").arg(home.path("password")).arg("--pgdata").arg(data);
+    command.arg("--no-instructions").arg("--pwfile").arg(data_dir.path("password")).arg("--pgdata").arg(data);
     if durability == Durability::TestOnly {
         command.arg("--no-sync");
     }
@@ -202,7 +202,7 @@ fn initdb(home: &Home, binaries: &Path, data: &Path, durability: Durability) -> 
 
 /// The whole `postgresql.conf`: later lines win, so the caller's settings stand between ours that may be
 /// changed and ours that may not.
-fn configuration(home: &Home, options: &PostgresOptions, port: u16) -> Result<String, Error> {
+fn configuration(data_dir: &DataDir, options: &PostgresOptions, port: u16) -> Result<String, Error> {
     let max_connections = options.max_connections.to_string();
     let mut settings = vec![
         // A transaction of the migrations or of the schema pool locks every table of many tenants.
@@ -218,7 +218,7 @@ fn configuration(home: &Home, options: &PostgresOptions, port: u16) -> Result<St
     }
     settings.extend(options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let port = port.to_string();
-    let hba_file = home.path("pg_hba.conf").display().to_string();
+    let hba_file = data_dir.path("pg_hba.conf").display().to_string();
     settings.extend([
         ("listen_addresses", "127.0.0.1"),
         ("port", &port),
@@ -227,7 +227,7 @@ fn configuration(home: &Home, options: &PostgresOptions, port: u16) -> Result<St
         ("hba_file", &hba_file),
         ("logging_collector", "off"),
     ]);
-    let tls = Home::TLS_FILES.map(|name| home.path(name).display().to_string());
+    let tls = DataDir::TLS_FILES.map(|name| data_dir.path(name).display().to_string());
     if options.tls.is_some() {
         let names = ["ssl_cert_file", "ssl_key_file", "ssl_ca_file"];
         settings.push(("ssl", "on"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::home::{Home, Password};
+use crate::data_dir::{DataDir, Password};
 use crate::supervisor::{Launch, Running};
 use crate::{Binaries, Error, Tls, port};
 
@@ -39,9 +39,9 @@ impl RedisOptions {
 /// A private Redis server; stopped when dropped. It never evicts a key.
 #[derive(Debug)]
 pub struct Redis {
-    // Before `home`, so that the server is stopped before its directory is let go.
+    // Before `data_dir`, so that the server is stopped before its directory is let go.
     running: Option<Running>,
-    home: Home,
+    data_dir: DataDir,
     options: RedisOptions,
     program: PathBuf,
     password: Password,
@@ -52,14 +52,14 @@ pub struct Redis {
 impl Redis {
     /// Starts a server and returns when it has loaded its data and answers.
     pub fn start(binaries: &Binaries, options: RedisOptions) -> Result<Self, Error> {
-        let home = Home::open(&options.dir, &["redis", "valkey", "nobody"])?;
-        home.make_dir("data")?;
-        let password = home.password().map_or_else(|| home.new_password(), Ok)?;
+        let data_dir = DataDir::open(&options.dir, &["redis", "valkey", "nobody"])?;
+        data_dir.make_dir("data")?;
+        let password = data_dir.password().map_or_else(|| data_dir.new_password(), Ok)?;
         if let Some(tls) = &options.tls {
-            home.copy_tls(tls)?;
+            data_dir.copy_tls(tls)?;
         }
         let program = binaries.redis.clone();
-        let mut redis = Self { running: None, home, program, password, port: 0, tls_port: None, options };
+        let mut redis = Self { running: None, data_dir, program, password, port: 0, tls_port: None, options };
         port::choose(redis.options.port, |port| {
             redis.port = port;
             redis.tls_port = redis.options.tls.as_ref().map(|_| port::free()).transpose()?;
@@ -69,7 +69,7 @@ impl Redis {
     }
 
     fn launch(&mut self) -> Result<(), Error> {
-        let configuration = self.home.write("redis.conf", self.configuration().as_bytes())?;
+        let configuration = self.data_dir.write("redis.conf", self.configuration().as_bytes())?;
         let launch = Launch {
             server: SERVER,
             program: self.program.clone(),
@@ -78,7 +78,7 @@ impl Redis {
             port: self.port,
             stale: None,
         };
-        self.running = Some(Running::start(&self.home, &launch, |_| answers(self.port, &self.password))?);
+        self.running = Some(Running::start(&self.data_dir, &launch, |_| answers(self.port, &self.password))?);
         Ok(())
     }
 
@@ -88,7 +88,7 @@ impl Redis {
             "bind 127.0.0.1".to_owned(),
             format!("port {}", self.port),
             format!("requirepass {}", self.password.expose()),
-            format!("dir {}", quote(&self.home.data())),
+            format!("dir {}", quote(&self.data_dir.data())),
             "daemonize no".to_owned(),
             "maxmemory-policy noeviction".to_owned(),
             // Snapshots would keep some of the writes; the append-only file keeps all or none are kept.
@@ -98,8 +98,8 @@ impl Redis {
         if let Some(port) = self.tls_port {
             lines.push(format!("tls-port {port}\ntls-auth-clients no"));
             let names = ["tls-cert-file", "tls-key-file", "tls-ca-cert-file"];
-            for (name, file) in names.into_iter().zip(Home::TLS_FILES) {
-                lines.push(format!("{name} {}", quote(&self.home.path(file))));
+            for (name, file) in names.into_iter().zip(DataDir::TLS_FILES) {
+                lines.push(format!("{name} {}", quote(&self.data_dir.path(file))));
             }
         }
         lines.join("\n") + "\n"

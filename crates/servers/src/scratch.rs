@@ -9,7 +9,7 @@ use nix::unistd::Uid;
 use tempfile::{Builder, TempDir};
 
 use crate::Error;
-use crate::home::lock_owner;
+use crate::data_dir::lock_owner;
 
 const PREFIX: &str = "bulkhead-servers-";
 /// A directory younger than this may not have been locked by its maker yet.

@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::Error;
-use crate::home::{Home, Log, POLL};
+use crate::data_dir::{DataDir, Log, POLL};
 
 const SCRIPT: &str = include_str!("supervisor.sh");
 /// Recovery after a crash replays the log; a development database does it in far less.
@@ -51,12 +51,16 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts the server and waits until `ready` says so of the given process.
-    pub(crate) fn start(home: &Home, launch: &Launch, ready: impl Fn(Pid) -> bool) -> Result<Self, Error> {
-        let log = home.log()?;
+    pub(crate) fn start(
+        data_dir: &DataDir,
+        launch: &Launch,
+        ready: impl Fn(Pid) -> bool,
+    ) -> Result<Self, Error> {
+        let log = data_dir.log()?;
         if let Some(stale) = launch.stale.as_ref().filter(|stale| stale.exists()) {
             fs::remove_file(stale).map_err(Error::io("remove", stale))?;
         }
-        let mut running = Self::spawn(home, launch, &log)?;
+        let mut running = Self::spawn(data_dir, launch, &log)?;
         let failed = |reason: String| {
             let log = log.tail();
             // PostgreSQL and Redis both pass the system's own words on.
@@ -78,9 +82,9 @@ impl Running {
         Ok(running)
     }
 
-    fn spawn(home: &Home, launch: &Launch, log: &Log) -> Result<Self, Error> {
+    fn spawn(data_dir: &DataDir, launch: &Launch, log: &Log) -> Result<Self, Error> {
         let shell = Path::new("/bin/sh");
-        let mut command = home.command(shell);
+        let mut command = data_dir.command(shell);
         command.args(["-c", SCRIPT, "bulkhead-servers", launch.stop]).arg(&launch.program).args(&launch.args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.stdio()?).process_group(0);
         let mut supervisor = command.spawn().map_err(Error::io("run", shell))?;

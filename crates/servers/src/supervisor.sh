@@ -1,4 +1,4 @@
-# Runs a server for as long as somebody holds the other end of standard input, then stops it.
+# Runs a server for as long as a process holds the other end of standard input, then stops it.
 # Arguments: the steps of an orderly stop, as SIGNAL:TENTHS-OF-A-SECOND, then the server's command line.
 # Standard output gets one line, the server's process id; standard error is the server's log. Ends, with
 # the server's status, when the server does.

@@ -124,7 +124,7 @@ impl<'a> From<&'a (MeterKey, u128)> for WireQuantity<'a> {
 
 /// Writes a batch.
 pub(crate) fn encode(batch: &UsageBatch) -> Result<Vec<u8>, CodecError> {
-    let BatchId { boot, seq } = batch.id;
+    let BatchId { recorder_id: boot, seq } = batch.id;
     let keys = batch.entries.iter().map(WireKey::from).collect();
     let meters =
         (!batch.quantities.is_empty()).then(|| batch.quantities.iter().map(WireQuantity::from).collect());
@@ -150,7 +150,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<UsageBatch, CodecError> {
     possible(wire.keys.len() + meters.len() <= MAX_KEYS, "number of keys")?;
     let entries = wire.keys.into_iter().map(read_key).collect::<Result<_, _>>()?;
     let quantities = meters.into_iter().map(read_quantity).collect::<Result<_, _>>()?;
-    let id = BatchId { boot: wire.boot, seq: wire.seq };
+    let id = BatchId { recorder_id: wire.boot, seq: wire.seq };
     Ok(UsageBatch { id, node: wire.node.into_owned(), entries, quantities })
 }
 
@@ -240,7 +240,7 @@ mod tests {
             let key = UsageKey { tenant, route, status: StatusClass::of(status), minute };
             (key, RequestStats { requests, compute_micros, ingress_bytes, egress_bytes, latency })
         };
-        let id = BatchId { boot: Uuid::from_u128(7), seq: 9 };
+        let id = BatchId { recorder_id: Uuid::from_u128(7), seq: 9 };
         let entries = keys.into_iter().map(entry).collect();
         UsageBatch { id, node: "node-1".to_owned(), entries, quantities: vec![] }
     }

@@ -174,7 +174,7 @@ fn chunks(entries: Vec<Entry>, most_keys: usize, mac: &dyn Mac, now: DateTime<Ut
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
     /// Its tag is missing or is not ours.
-    #[error("its tag is missing or wrong: an older release wrote it, or somebody else")]
+    #[error("its tag is missing or wrong: an older release wrote it, or another program")]
     Foreign,
     /// It may be ours or not: no reader has read it to its end.
     #[error("it is not ours: {0}")]

@@ -139,9 +139,9 @@ impl Flusher {
 
     /// Stores everything of all recorders in PostgreSQL, for at most `limit`, and ends the thread. Returns how many
     /// batches could not be stored. Call it when the last request has been answered: what is recorded later is
-    /// [`Outcome::Unsafe`], and lost.
+    /// [`Outcome::NotDurable`], and lost.
     ///
-    /// [`Outcome::Unsafe`]: crate::Outcome::Unsafe
+    /// [`Outcome::NotDurable`]: crate::Outcome::NotDurable
     pub async fn finish(&self, limit: Duration) -> usize {
         self.order.send_replace(Order::Finish(Instant::now() + limit));
         let mut left = self.left.clone();

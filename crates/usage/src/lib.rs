@@ -9,17 +9,17 @@
 //! *From its answer on, a record is in at least two of {the answering process, Redis, PostgreSQL}, or in PostgreSQL.
 //! After `kill -9` of an API process: answered ≤ billed ≤ answered + in flight. After anything else: equal. Never twice.*
 //! Two kinds of answers are outside of the promise, and counted: those that waited for as long as an answer may
-//! ([`Outcome::Late`]), and those whose record no server took ([`Outcome::Unsafe`]). With Redis or PostgreSQL
+//! ([`Outcome::Late`]), and those whose record no server took ([`Outcome::NotDurable`]). With Redis or PostgreSQL
 //! answering none is unsafe; with Redis answering and room in its stream none is late, unless the process itself
 //! hardly runs.
 //!
 //! | step | what happens | why the promise holds |
 //! |---|---|---|
 //! | record | [`Recorder::record`] folds the request into the open batch, before its answer is sent | Whether the request's future goes on living does not matter: the batch belongs to the process. |
-//! | flush | The flusher, on a thread of its own, takes the open batch, numbers it, keeps it in the ledger, and appends it to the stream; only then [`Ticket::flushed`] resolves | At the answer the record is in this process (ledger) and in Redis (stream). No request runs on that thread, so none can hold up another's record. |
+//! | flush | The flusher, on a thread of its own, takes the open batch, numbers it, keeps it in the ledger, and appends it to the stream; only then [`Ticket::durable`] resolves | At the answer the record is in this process (ledger) and in Redis (stream). No request runs on that thread, so none can hold up another's record. |
 //! | Redis does not answer | The same batch, under the same number, goes into the rollups directly, in transactions that PostgreSQL can finish in time | It is in PostgreSQL. The stream may or may not have it: the number tells. |
 //! | the flusher does not run | A server is silent when the flusher has looked for its answer ten times in a row and found nothing; a look that came late does not count. What PostgreSQL may have done after the flusher stopped waiting is asked of it again | Threads without processor time, of requests or the flusher's own, make no answer unsafe while Redis or PostgreSQL answers. |
-//! | neither server answers | Redis was asked and did not take the batch, PostgreSQL was asked and refused it or did not answer a login, both after the record was put down: the answer goes out as [`Outcome::Unsafe`], which is counted, and the record stays in the process and is tried again | Two faults at once; lost only if this process dies now too. |
+//! | neither server answers | Redis was asked and did not take the batch, PostgreSQL was asked and refused it or did not answer a login, both after the record was put down: the answer goes out as [`Outcome::NotDurable`], which is counted, and the record stays in the process and is tried again | Two faults at once; lost only if this process dies now too. |
 //! | it takes too long | PostgreSQL answers and does not get it done (a lock, no connection left), and Redis is away: after the longest wait the answer goes out as [`Outcome::Late`], which is counted, and the flusher goes on | An answer has a deadline, and that one is kept. Until it is stored the record is in this process alone; lost only if the process dies in that time. |
 //! | the flusher fails | Its thread's end is told by [`Flusher::ended`], and the process ends; nothing is recorded any more | A process that does not bill must not go on answering. What the stream holds of it the worker applies. |
 //! | drain | The worker reads the stream from its start, applies, commits, then deletes what it has read | Dying in between only means that entries are read again. |

@@ -34,7 +34,7 @@ pub enum Outcome {
     Late,
     /// Neither Redis nor PostgreSQL took it, each having been asked. It is kept in this process and will be stored as soon
     /// as one of them does. Or the flusher has ended, and it is kept nowhere.
-    Unsafe,
+    NotDurable,
 }
 
 /// Records what a process serves. Clones record into the same batch, from any thread.
@@ -57,7 +57,7 @@ impl Recorder {
     }
 
     /// Counts a request that is about to be answered. From here on it is counted, whatever becomes of the caller.
-    /// Await [`Ticket::flushed`] before the answer is sent. After the flusher's end nothing is counted: no thread
+    /// Await [`Ticket::durable`] before the answer is sent. After the flusher's end nothing is counted: no thread
     /// would store it.
     ///
     /// `route` must be one of the API's own names (visible ASCII, at most 128 bytes); `started_at` fixes the minute, and
@@ -129,7 +129,7 @@ pub struct Ticket {
 impl Ticket {
     /// Waits until the flusher says what became of the batch that holds the record, or the longest wait is over. That the
     /// flusher has said nothing is no evidence that the record is unsafe: it may be about to be stored.
-    pub async fn flushed(self) -> Outcome {
+    pub async fn durable(self) -> Outcome {
         let told = self.signal.told.notified();
         let mut told = std::pin::pin!(told);
         // The waiter is registered before the outcome is looked at, so that an outcome in between is not missed.
@@ -249,7 +249,7 @@ impl Open {
     fn next_signal(&mut self) -> Arc<Signal> {
         let next = Arc::<Signal>::default();
         if self.closed {
-            next.tell(Outcome::Unsafe);
+            next.tell(Outcome::NotDurable);
         }
         std::mem::replace(&mut self.signal, next)
     }
@@ -269,7 +269,7 @@ fn named((slots, quantities): (Slots, Quantities)) -> Counted {
     }
 }
 
-/// Requests that wait for the same outcome. When this is dropped without one, the outcome is [`Outcome::Unsafe`]: the
+/// Requests that wait for the same outcome. When this is dropped without one, the outcome is [`Outcome::NotDurable`]: the
 /// flusher has ended half-way.
 #[derive(Default)]
 pub(crate) struct Waiting(Vec<Arc<Signal>>);
@@ -292,7 +292,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         for signal in &self.0 {
-            signal.tell(Outcome::Unsafe);
+            signal.tell(Outcome::NotDurable);
         }
     }
 }
@@ -312,7 +312,7 @@ impl Signal {
     fn outcome(&self) -> Option<Outcome> {
         match self.state.load(Ordering::Acquire) {
             Self::STORED => Some(Outcome::Stored),
-            Self::UNSAFE => Some(Outcome::Unsafe),
+            Self::UNSAFE => Some(Outcome::NotDurable),
             _ => None,
         }
     }
@@ -322,7 +322,7 @@ impl Signal {
             // Late is what a ticket concludes by itself after its longest wait; the flusher does not say it.
             Outcome::Late => return,
             Outcome::Stored => Self::STORED,
-            Outcome::Unsafe => Self::UNSAFE,
+            Outcome::NotDurable => Self::UNSAFE,
         };
         if self.state.compare_exchange(Self::OPEN, state, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             self.told.notify_waiters();
@@ -366,10 +366,10 @@ mod tests {
         assert_eq!(counted.quantities.iter().map(|(_, milli)| milli).sum::<u128>(), 2_000);
         let later = record(&recorder);
         waiting.tell(Outcome::Stored);
-        assert_eq!((first.flushed().await, second.flushed().await), (Outcome::Stored, Outcome::Stored));
+        assert_eq!((first.durable().await, second.durable().await), (Outcome::Stored, Outcome::Stored));
         assert!(!desk.is_empty());
         drop(desk.take_waiting());
-        assert_eq!(later.flushed().await, Outcome::Unsafe);
+        assert_eq!(later.durable().await, Outcome::NotDurable);
         assert!(!desk.is_empty(), "who waits was taken, the record was not");
     }
 
@@ -412,10 +412,10 @@ mod tests {
         assert_eq!((counted.entries.len(), counted.quantities.len()), (1, 1));
         drop(waiting);
         assert_eq!(
-            (before.flushed().await, record(&recorder).flushed().await),
-            (Outcome::Unsafe, Outcome::Unsafe)
+            (before.durable().await, record(&recorder).durable().await),
+            (Outcome::NotDurable, Outcome::NotDurable)
         );
-        assert!(desk.is_empty() && desk.take().0.quantities.is_empty(), "nobody will ever take it");
+        assert!(desk.is_empty() && desk.take().0.quantities.is_empty(), "no flusher will ever take it");
     }
 
     #[tokio::test]
@@ -426,14 +426,14 @@ mod tests {
         let after = record(&recorder);
         let (_counted, waiting) = desk.take();
         waiting.and(asked).tell(Outcome::Stored);
-        assert_eq!((before.flushed().await, after.flushed().await), (Outcome::Stored, Outcome::Stored));
+        assert_eq!((before.durable().await, after.durable().await), (Outcome::Stored, Outcome::Stored));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flusher_that_says_nothing_makes_an_answer_late_and_not_unsafe() {
         let (desk, recorder) = desk();
         let began = tokio::time::Instant::now();
-        assert_eq!(record(&recorder).flushed().await, Outcome::Late);
+        assert_eq!(record(&recorder).durable().await, Outcome::Late);
         assert!(began.elapsed() < Duration::from_secs(11), "one deadline, {:?}", began.elapsed());
         assert!(!desk.is_empty(), "the flusher may take it yet");
     }

@@ -23,7 +23,7 @@ pub use context::{Finished, JobCall, JobRun};
 pub use engine::{
     registry::{CoreJobs, JobHandler, Jobs, Registry, RegistryError, TenantJobHandler},
     schedule::Every,
-    worker::{Reaches, WorkerOptions, run},
+    worker::{Dependencies, WorkerOptions, run},
 };
 pub use environment::Environment;
 pub use error::{JobError, WorkerError};

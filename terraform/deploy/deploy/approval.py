@@ -1,7 +1,7 @@
 """Whether an environment of GitHub is protected, before a deployment to it starts.
 
 Owns asking GitHub for the protection of the workflow's environment. Refuses to go on when any branch may use
-the environment, whose secrets it would be given, or when nobody has to approve where somebody should: GitHub
+the environment, whose secrets it would be given, or when no person has to approve where one should: GitHub
 makes a missing environment up, without any protection, when a job names it.
 """
 

@@ -1,7 +1,7 @@
 """The clients of AWS and the words for its refusals.
 
 Owns how long a call may take and how often it is repeated. Refuses to run without being told the region: the
-wrong one would be an empty environment, or somebody else's.
+wrong one would be an empty environment, or another company's.
 """
 
 from collections.abc import Mapping

@@ -29,7 +29,7 @@ class Console:
         self._write(self._out, text)
 
     def quote(self, text: str) -> None:
-        """Repeats what somebody else has said. Set off, so that GitHub obeys no command in it."""
+        """Repeats what another program has said. Set off, so that GitHub obeys no command in it."""
         for line in text.splitlines() or [""]:
             self.say(f"  | {line.replace('##[', '## [')}")
 

@@ -1,6 +1,6 @@
 """GitHub's API, for one repository.
 
-Owns its address, the token and the headers. Refuses to judge answers: whoever asks knows what they mean.
+Owns its address, the token and the headers. Refuses to judge answers: the caller knows what they mean.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Adding an operator: somebody who runs the platform, and makes its tenants.
+"""Adding an operator: a person who runs the platform, and makes its tenants.
 
 Owns one task, of the newest revision that migrates. Refuses to know the password: the task is given it as a
-secret, and whoever may read the secret logs in with it.
+secret, and a person who may read the secret logs in with it.
 """
 
 from deploy import revision

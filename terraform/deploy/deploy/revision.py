@@ -23,7 +23,7 @@ class Revision:
     family: str
     number: int
     container: dict[str, Any]
-    # Whether a service may still be put on it: somebody may have taken it out of use.
+    # Whether a service may still be put on it: a person may have taken it out of use.
     is_active: bool
 
     @property

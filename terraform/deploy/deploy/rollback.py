@@ -74,7 +74,7 @@ class Rollback:
             try:
                 candidate = revision.find(self._aws, service.command, name)
             except DeployError:
-                # Somebody has deleted it.
+                # A person has deleted it.
                 return None
             if not candidate.is_active or candidate.image != image:
                 return None

@@ -46,7 +46,7 @@ class Secrets:
                 self._console.say(f"{name}: made")
 
     def rotate(self, wanted: str, invalidate_keys: bool) -> None:
-        """Gives one secret a new value, and says what it takes until everybody uses it."""
+        """Gives one secret a new value, and says what it takes until every service uses it."""
         name = self._full_name(wanted)
         recipe = self._deployment.secrets[name]
         if isinstance(recipe, KeyRecipe) and not invalidate_keys:

@@ -26,7 +26,7 @@ _METER = "api_requests"
 
 @dataclass(frozen=True)
 class Credentials:
-    """Who walks. A user that may read its tenant's usage, of a tenant that nobody else uses."""
+    """Who walks. A user that may read its tenant's usage, of a tenant that has no other use."""
 
     tenant: str
     email: str

@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(BaseException):
-    """Somebody has asked this process to stop. No `Exception`, so that no handler of errors swallows it."""
+    """The runner has asked this process to stop. No `Exception`, so that no handler of errors swallows it."""
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -22,7 +22,7 @@ from deploy.task_log import TaskLog
 _PLATFORM = "1.4.0"
 # How long the last lines of a log may take after the task has stopped.
 _LAST_LINES = 5.0
-# The task ended by itself. Every other reason means that somebody, or AWS, ended it.
+# The task ended by itself. Every other reason means that a person, or AWS, ended it.
 _ENDED_BY_ITSELF = ("EssentialContainerExited", "")
 
 

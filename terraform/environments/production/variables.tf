@@ -183,7 +183,7 @@ variable "prometheus" {
     error_message = "Set prometheus.workspace_arn to the ARN of one workspace, for example \"arn:aws:aps:eu-central-1:111122223333:workspace/ws-00000000-0000-0000-0000-000000000000\"."
   }
 
-  # Of the same workspace: tasks may write to no other, and would be refused there without anybody being told.
+  # Of the same workspace: tasks may write to no other, and would be refused there without a message to a person.
   validation {
     condition     = var.prometheus == null ? true : can(regex("^https://[A-Za-z0-9.-]+/workspaces/${basename(var.prometheus.workspace_arn)}/api/v1/remote_write$", var.prometheus.remote_write_url))
     error_message = "Set prometheus.remote_write_url to the address of the workspace in workspace_arn with api/v1/remote_write behind it, for example \"https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-00000000-0000-0000-0000-000000000000/api/v1/remote_write\"."

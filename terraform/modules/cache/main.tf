@@ -124,9 +124,9 @@ resource "aws_vpc_security_group_ingress_rule" "this" {
 # Users
 ################################################################################
 
-# There is no user `default`: a group of users for Valkey turns it off, and takes nobody who needs no password.
+# There is no user `default`: a group of users for Valkey turns it off, and takes no user without a password.
 #
-# A user of type `iam` has no password, and nobody is granted elasticache:Connect, so nobody can log in until the
+# A user of type `iam` has no password, and no role is granted elasticache:Connect, so no client can log in until the
 # deployment has given the user a password that Terraform never sees. This type wants the id to be the name.
 resource "aws_elasticache_user" "this" {
   for_each = local.access_strings

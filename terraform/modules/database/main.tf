@@ -65,7 +65,7 @@ resource "aws_db_parameter_group" "this" {
   description = "PostgreSQL 17 of ${var.name}"
   family      = "postgres17"
 
-  # The default, said here so that it stays: nobody reaches the server without TLS.
+  # The default, said here so that it stays: the server takes no connection without TLS.
   parameter {
     name  = "rds.force_ssl"
     value = "1"
@@ -101,7 +101,7 @@ resource "aws_db_parameter_group" "this" {
   }
 
   # Milliseconds. A statement whose client has gone (a task that was killed, a time-out of the driver) would otherwise
-  # run to its end for nobody.
+  # run to its end for nothing.
   parameter {
     name  = "client_connection_check_interval"
     value = "2000"
@@ -142,7 +142,7 @@ resource "aws_db_parameter_group" "this" {
     apply_method = "pending-reboot"
   }
 
-  # PostgreSQL 17 counts the same statement in two schemas as two, and making room in a full table stops everybody. Ten
+  # PostgreSQL 17 counts the same statement in two schemas as two, and making room in a full table stops every statement. Ten
   # times the default: fewer such stops, for the tenants that ask most.
   parameter {
     name         = "pg_stat_statements.max"
@@ -215,7 +215,7 @@ data "aws_iam_policy_document" "monitoring_assume" {
       identifiers = ["monitoring.rds.amazonaws.com"]
     }
 
-    # Only for these instances: the service could otherwise be made to act for somebody else's.
+    # Only for these instances: the service could otherwise be made to act for those of another account.
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
@@ -261,7 +261,7 @@ resource "aws_db_instance" "this" {
   username                      = "master"
   manage_master_user_password   = true
   master_user_secret_kms_key_id = var.kms_key_arn
-  # For people: a login that is granted rds_iam takes tokens of 15 minutes instead of a password that somebody keeps.
+  # For people: a login that is granted rds_iam takes tokens of 15 minutes instead of a password that a person keeps.
   # The product's logins are not granted it; RDS takes fewer than 200 such connections a second.
   iam_database_authentication_enabled = true
 

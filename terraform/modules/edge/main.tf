@@ -3,7 +3,7 @@
 # Owns everything between a client and the tasks of the API. Refuses plain HTTP but for sending it to HTTPS, TLS older
 # than 1.2, and the paths that are meant for machines. Leaves exact limits to the API, which knows tenants and sees
 # whole bodies: the firewall only keeps away what no tenant would send. Leaves the bucket of the access log and its
-# policy to whoever owns it, and the tasks' own rules to them: they admit the security group that is given out here.
+# policy to the module that owns it, and the tasks' own rules to them: they admit the security group that is given out here.
 
 locals {
   # A certificate that is made here is used once it is validated.
@@ -159,7 +159,7 @@ resource "aws_lb_listener" "http" {
       status_code = "HTTP_301"
       protocol    = "HTTPS"
       port        = "443"
-      # Not the host that was asked for: nobody is sent elsewhere from here.
+      # Not the host that was asked for: no client is sent to another host from here.
       host = var.domain_name
     }
   }
@@ -487,7 +487,7 @@ resource "aws_wafv2_web_acl" "this" {
     }
   }
 
-  # Samples of requests are kept for three hours and shown to whoever may read metrics: without credentials, and without
+  # Samples of requests are kept for three hours and shown to people who may read metrics: without credentials, and without
   # the passwords in the bodies of logins.
   data_protection_config {
     data_protection {

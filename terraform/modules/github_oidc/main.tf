@@ -2,7 +2,7 @@
 # three hours as one of two roles.
 #
 # Owns the provider and the roles. `deploy` brings out images and fills secrets; `plan` reads what `terraform plan` reads.
-# Refuses a role that applies Terraform: whoever may change every policy is a person, not a workflow. Leaves to GitHub who
+# Refuses a role that applies Terraform: who may change every policy is a person, not a workflow. Leaves to GitHub who
 # may start a deployment: protect the environment there with reviewers, and the branches from being pushed to.
 
 data "aws_region" "current" {}
@@ -285,7 +285,7 @@ resource "aws_iam_role_policy" "deploy" {
 # Plan role
 ################################################################################
 
-# Whoever may push a branch may open a pull request whose workflow is what the branch says, and take this role in it. So it
+# A person who may push a branch may open a pull request whose workflow is what the branch says, and take this role in it. So it
 # can read how things are set up, and nothing that is kept in them. Workflows of forks get no token unless the repository's
 # settings give them one; leave that off.
 data "aws_iam_policy_document" "plan_assume" {

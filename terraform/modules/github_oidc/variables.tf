@@ -135,7 +135,7 @@ variable "releases_parameter_arn" {
   type        = string
   default     = null
 
-  # Whoever may write the other one decides what a deployment believes of the whole environment.
+  # A workflow that may write the other one decides what a deployment believes of the whole environment.
   validation {
     condition     = var.releases_parameter_arn == null ? true : can(regex("^arn:[^:]+:ssm:[^:]+:[0-9]{12}:parameter/[^*?]+$", var.releases_parameter_arn)) && var.releases_parameter_arn != var.deployment_parameter_arn
     error_message = "Set releases_parameter_arn to the ARN of one parameter that is not deployment_parameter_arn's, for example \"arn:aws:ssm:eu-central-1:111122223333:parameter/bulkhead-production/releases\", or to null."
@@ -250,7 +250,7 @@ variable "state_key_prefix" {
   type        = string
   nullable    = false
 
-  # The whole bucket would be the states of everybody who shares it.
+  # The whole bucket would be the states of all stacks that share it.
   validation {
     condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9/._-]*$", var.state_key_prefix))
     error_message = "Set state_key_prefix to how the state's key begins, without a slash in front and without wildcards, for example \"bulkhead/production\"."

@@ -59,7 +59,7 @@ resource "aws_cognito_user_pool" "this" {
     }
   }
 
-  # Passwords that have leaked are refused, and odd log-ins noticed: a password that somebody uses twice is the
+  # Passwords that have leaked are refused, and odd log-ins noticed: a password that a person uses twice is the
   # likeliest way in. What is done about each risk is Cognito's default until an aws_cognito_risk_configuration says
   # otherwise.
   user_pool_add_ons {
@@ -82,7 +82,7 @@ resource "aws_cognito_user_pool" "this" {
     }
   }
 
-  # A role changes with the work that somebody does, by an administrator's hand.
+  # A role changes with the work that a person does, by an administrator's hand.
   schema {
     name                     = "role"
     attribute_data_type      = "String"
@@ -160,7 +160,7 @@ resource "aws_cognito_user_pool_client" "this" {
 # Domain
 ################################################################################
 
-# Version 1 are the classic pages: those of version 2 are not shown until somebody has given them a style.
+# Version 1 are the classic pages: those of version 2 are not shown until they are given a style.
 resource "aws_cognito_user_pool_domain" "this" {
   domain                = var.domain_prefix
   user_pool_id          = aws_cognito_user_pool.this.id

@@ -27,7 +27,7 @@ locals {
         { test = "ArnLike", variable = "kms:EncryptionContext:aws:logs:arn", value = "${local.logs_arn}:log-group:*" },
       ]
     }
-    # An alarm calls KMS itself when its SNS topic is encrypted. Without this grant it is raised and nobody is told.
+    # An alarm calls KMS itself when its SNS topic is encrypted. Without this grant the alarm is raised and no message is sent.
     cloudwatch = {
       principal = "cloudwatch.amazonaws.com"
       actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]

@@ -1,7 +1,7 @@
 # A VPC over three availability zones, with every way into it and out of it.
 #
 # Owns addresses, subnets, routes, NAT, the endpoints of AWS's services and the record of all traffic. Refuses a route
-# out of the isolated subnets: databases and caches are reached from inside the VPC and reach nobody. Leaves security
+# out of the isolated subnets: databases and caches are reached from inside the VPC and reach no address outside. Leaves security
 # groups to the modules whose members they protect, but for the one of the endpoints.
 
 data "aws_region" "current" {}
@@ -196,7 +196,7 @@ resource "aws_route_table_association" "isolated" {
 
 # What may pass to S3. It is a ceiling and no grant: what a role may do there is said by its own policy.
 data "aws_iam_policy_document" "s3" {
-  # Nobody carries data out to a bucket of another account.
+  # No task carries data out to a bucket of another account.
   statement {
     sid       = "OwnBuckets"
     actions   = ["s3:*"]
@@ -300,7 +300,7 @@ data "aws_iam_policy_document" "assume" {
       identifiers = ["vpc-flow-logs.amazonaws.com"]
     }
 
-    # Only flow logs of this account and region: the service could otherwise be made to act for somebody else's.
+    # Only flow logs of this account and region: the service could otherwise be made to act for those of another account.
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"

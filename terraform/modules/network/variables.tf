@@ -61,7 +61,7 @@ variable "availability_zones" {
 
 # List prices in us-east-1: a NAT gateway is 33 USD a month and 0.045 USD a GB. "per_zone" (99 USD) loses no zone to the
 # fault of another. "single" (33 USD) takes every zone's way out along when its own fails, and traffic between zones
-# costs 0.01 USD a GB in each direction. With "none" tasks reach the services that have an endpoint and nobody else: no
+# costs 0.01 USD a GB in each direction. With "none" tasks reach the services that have an endpoint and no other address: no
 # identity provider outside, no webhook of a customer, no public registry.
 variable "nat" {
   description = "How the private subnets reach the internet: \"none\", by a \"single\" NAT gateway, or by one \"per_zone\"."

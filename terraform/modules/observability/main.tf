@@ -1,23 +1,23 @@
-# What wakes somebody, and where one looks then: alarms, the topic they are told to, and a dashboard.
+# What wakes the person on call, and where that person looks then: alarms, the topic they are told to, and a dashboard.
 #
 # Owns thresholds and their reasons. Each alarm names the place in the runbook that says what to do. Refuses to make log
 # groups and metrics: services write both, and are watched by the names they have. Leaves to people who is woken when: the
-# topic tells everybody everything, and a pager can subscribe to it.
+# topic tells all subscribers everything, and a pager can subscribe to it.
 
 data "aws_region" "current" {}
 data "aws_partition" "current" {}
 data "aws_caller_identity" "current" {}
 
 # How an alarm is written below:
-#   description   what is wrong, for whoever is woken; the place in the runbook is put behind it
+#   description   what is wrong, for the person who is woken; the place in the runbook is put behind it
 #   runbook       the anchor there without "alarm-", where it is not the alarm's own name
 #   metric        what is watched; or `metrics` and an `expression` of them
 #   above, below  the threshold
 #   period        seconds of a datapoint
-#   datapoints    how many of how many must be beyond the threshold, so that a single one wakes nobody
+#   datapoints    how many of how many must be beyond the threshold, so that a single one wakes no person
 #   missing       what no datapoint means: `breaching` where silence is the fault, `notBreaching` where nothing happened
 #
-# Of what falls silent together one alarm is `breaching`: a database that is gone wakes somebody once, not seven times.
+# Of what falls silent together one alarm is `breaching`: a database that is gone wakes the person on call once, not seven times.
 locals {
   gib = pow(1024, 3)
 
@@ -35,14 +35,14 @@ locals {
 }
 
 # The key must admit CloudWatch (kms:Decrypt and kms:GenerateDataKey for cloudwatch.amazonaws.com), or alarms change
-# their state and nobody hears of it.
+# their state and no message is sent.
 resource "aws_sns_topic" "this" {
   name              = local.topic_name
   kms_master_key_id = var.kms_key_arn
 }
 
 data "aws_iam_policy_document" "topic" {
-  # CloudWatch acts for everybody's alarms: without the conditions those of any account could be sent here.
+  # CloudWatch acts for the alarms of every account: without the conditions those of any account could be sent here.
   statement {
     sid       = "TellAlarms"
     actions   = ["sns:Publish"]
@@ -90,7 +90,7 @@ resource "aws_sns_topic_policy" "this" {
   policy = data.aws_iam_policy_document.topic.json
 }
 
-# Nobody is told anything before they have followed the link in the first message.
+# A subscriber gets no alarm before following the link in the first message.
 resource "aws_sns_topic_subscription" "this" {
   for_each = var.alarm_emails
 
@@ -142,7 +142,7 @@ locals {
       above       = var.api_p99_seconds
       period      = 300
       datapoints  = [2, 3]
-      # Nobody waits.
+      # No request waits.
       missing = "notBreaching"
     }
 
@@ -315,7 +315,7 @@ locals {
     ],
     [{
       # One is enough: an entry that was evicted is a job or usage that only PostgreSQL still knows of. With `noeviction`
-      # there can be none, so somebody has changed the policy.
+      # there can be none, so a person has changed the policy.
       cache-evictions-queue = {
         runbook     = "cache-evictions"
         description = "The cache group of the queue has evicted entries, which it must never do: its maxmemory-policy is not noeviction."
@@ -399,7 +399,7 @@ locals {
         above       = 300
         period      = 60
         datapoints  = [3, 5]
-        # Without workers nobody counts, and every job is stuck.
+        # Without workers no process counts, and every job is stuck.
         missing = "breaching"
       }
 
@@ -414,7 +414,7 @@ locals {
         missing     = "notBreaching"
       }
 
-      # One is enough: what it held is on nobody's bill until a person has looked.
+      # One is enough: what it held is on no tenant's bill until a person has looked.
       usage-rejected = {
         description = "A batch of usage could not be read and was set aside: billing is incomplete until a person looks at it."
         metric      = { namespace = "Bulkhead", name = "bulkhead_usage_rejected_total", dimensions = local.product.worker, statistic = "Sum" }
@@ -445,7 +445,7 @@ locals {
       }
 
       # Only failures are published of these. Nothing tries such a job again, so one is enough; the alarm lasts for an hour
-      # after the last, and the next failure in it wakes nobody twice.
+      # after the last, and the next failure in it wakes no person twice.
       jobs-fail = {
         description = "Jobs have failed for good: they were tried as often as they may be, or cannot succeed."
         metric      = { namespace = "Bulkhead", name = "bulkhead_jobs_total", dimensions = local.product.worker, statistic = "Sum" }
@@ -586,7 +586,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
     }
   }
 
-  # Told when it ends as well: whoever was woken may go back to sleep.
+  # Told when it ends as well: the person who was woken may go back to sleep.
   alarm_actions = [aws_sns_topic.this.arn]
   ok_actions    = [aws_sns_topic.this.arn]
 }

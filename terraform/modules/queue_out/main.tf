@@ -56,7 +56,7 @@ resource "aws_sqs_queue_redrive_allow_policy" "this" {
 # Access
 ################################################################################
 
-# Within an account a queue's policy and IAM add up: whoever has sqs:* would get in. What refuses everybody else is
+# Within an account a queue's policy and IAM add up: a principal with sqs:* would get in. What refuses every other one is
 # therefore a denial with exceptions. For a role the key aws:PrincipalArn is the role's ARN and not that of a session.
 data "aws_iam_policy_document" "outbound" {
   statement {
@@ -106,7 +106,7 @@ data "aws_iam_policy_document" "outbound" {
       identifiers = ["*"]
     }
 
-    # Without anybody to except, the denial holds for all.
+    # Without a principal to except, the denial holds for all.
     dynamic "condition" {
       for_each = length(local.readers) > 0 ? [local.readers] : []
 

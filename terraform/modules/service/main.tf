@@ -361,7 +361,7 @@ data "aws_iam_policy_document" "assume" {
       identifiers = ["ecs-tasks.amazonaws.com"]
     }
 
-    # Only tasks of this account: the service could otherwise be made to act for somebody else's.
+    # Only tasks of this account: the service could otherwise be made to act for those of another account.
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"

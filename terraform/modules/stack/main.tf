@@ -18,7 +18,7 @@ locals {
     BULKHEAD_DATABASE_CA_FILE = "/etc/ssl/certs/rds-global-bundle.pem"
   }
 
-  # The load balancer appends the client's address; nobody else stands in front of the API.
+  # The load balancer appends the client's address; no other proxy stands in front of the API.
   api_settings = merge(local.settings, {
     BULKHEAD_TRUSTED_PROXY_HOPS = "1"
   })
@@ -28,7 +28,7 @@ locals {
     cache    = { security_group_id = module.cache.security_group_id, port = module.cache.cache_port }
   }
 
-  # Everybody who reads a secret, and under which variables.
+  # Each reader of a secret, and under which variables.
   serving_secrets = {
     BULKHEAD_MASTER_KEY            = "${aws_secretsmanager_secret.this["master-key"].arn}:key::"
     BULKHEAD_DATABASE_TENANT_URL   = "${aws_secretsmanager_secret.this["database-tenant"].arn}:url::"
@@ -88,7 +88,7 @@ locals {
 
   secret_keys = { secrets = module.secret_key.arn }
 
-  # Why PostgreSQL may refuse although it is there: what somebody has to look at, and no time-out passes by itself.
+  # Why PostgreSQL may refuse although it is there: a person has to look at it, and no time-out mends it.
   refusals = { reason = "read_only|disk_full|out_of_memory|too_many_connections|limit|io_error" }
 
   # Published by each task, for scaling and alarms, with the values of labels that count where not all of them do.

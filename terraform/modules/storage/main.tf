@@ -2,7 +2,7 @@
 # (of the load balancer and of the other two buckets).
 #
 # Owns who may write and how long everything stays. Refuses public access, access control lists, plain HTTP and TLS
-# older than 1.2. Leaves the names of objects to the product, and copies in another region to whoever has to survive the
+# older than 1.2. Leaves the names of objects to the product, and copies in another region to products that have to survive the
 # loss of one: exports can be made again and statements are in the database too.
 
 data "aws_region" "current" {}
@@ -31,7 +31,7 @@ resource "aws_s3_bucket" "this" {
   #checkov:skip=CKV_AWS_18: Only `logs` has no access log, because it would log its own deliveries without end.
   #checkov:skip=CKV_AWS_144: Exports can be made again and statements are in the database too, whose backups are what survives.
   #checkov:skip=CKV_AWS_145: Only `logs` has no customer key, because load balancers deliver to buckets with S3's own key alone.
-  #checkov:skip=CKV2_AWS_62: Nobody waits for events of these buckets: the product knows what it writes.
+  #checkov:skip=CKV2_AWS_62: No program waits for events of these buckets: the product knows what it writes.
   bucket        = "${var.name}-${each.key}-${data.aws_caller_identity.current.account_id}"
   force_destroy = !var.deletion_protection
 

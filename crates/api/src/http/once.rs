@@ -3,7 +3,7 @@
 use bulkhead_auth::{Keyring, Purpose};
 use bulkhead_db::{
     DbResult, PlatformTx, TenantTx,
-    idempotency::{Key, LockId, Seen, StoredAnswer},
+    idempotency::{Key, KeyState, LockId, StoredAnswer},
     platform,
     tenant::{self, audit::Entry},
 };
@@ -14,9 +14,9 @@ use crate::http::{answer::Answer, error::ApiError, extract::Intent};
 /// A transaction that keeps answers and audit entries: a tenant's, or the platform's for operators.
 pub(crate) trait Keeps {
     /// Looks what is known about a key, without claiming it.
-    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen>;
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState>;
     /// Claims a key for this transaction and tells what is known about it.
-    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen>;
+    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState>;
     /// Keeps an answer.
     async fn store(&mut self, key: &Key<'_>, answer: &StoredAnswer, now: DateTime<Utc>) -> DbResult<()>;
     /// Adds an entry to the audit log.
@@ -24,11 +24,11 @@ pub(crate) trait Keeps {
 }
 
 impl Keeps for TenantTx {
-    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         tenant::idempotency::look(self, key, now).await
     }
 
-    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         tenant::idempotency::claim(self, key, now).await
     }
 
@@ -42,11 +42,11 @@ impl Keeps for TenantTx {
 }
 
 impl Keeps for PlatformTx {
-    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+    async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         platform::idempotency::look(self, key, now).await
     }
 
-    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<Seen> {
+    async fn claim(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         platform::idempotency::claim(self, key, now).await
     }
 
@@ -66,12 +66,12 @@ pub(crate) struct Once<'a> {
     operation: &'static str,
     principal: &'a str,
     /// What its key stands for; without a key it happens each time, and its body is not gone through.
-    meant: Option<Meant>,
+    named: Option<Named>,
     now: DateTime<Utc>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Meant {
+struct Named {
     fingerprint: [u8; 32],
     lock: LockId,
 }
@@ -88,14 +88,14 @@ impl<'a> Once<'a> {
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Self {
-        let meant = intent.key.as_deref().map(|key| {
-            let named = [principal, operation, key].map(str::as_bytes);
-            Meant {
+        let named = intent.key.as_deref().map(|key| {
+            let parts = [principal, operation, key].map(str::as_bytes);
+            Named {
                 fingerprint: keyring.mac_of_parts(Purpose::Fingerprint, &[intent.target.as_bytes(), body]),
-                lock: LockId::of(keyring.mac_of_parts(Purpose::IdempotencyLock, &named)),
+                lock: LockId::of(keyring.mac_of_parts(Purpose::IdempotencyLock, &parts)),
             }
         });
-        Self { intent, operation, principal, meant, now }
+        Self { intent, operation, principal, named, now }
     }
 
     /// The answer, if the request was answered before. A handler asks for it ahead of expensive work, which a
@@ -103,7 +103,7 @@ impl<'a> Once<'a> {
     pub(crate) async fn answered<Tx: Keeps>(&self, tx: &mut Tx) -> Result<Option<Answer>, ApiError> {
         let Some(key) = self.key() else { return Ok(None) };
         match tx.look(&key, self.now).await? {
-            Seen::Never => Ok(None),
+            KeyState::Unused => Ok(None),
             seen => replayed(seen).map(Some),
         }
     }
@@ -116,7 +116,7 @@ impl<'a> Once<'a> {
     ) -> Result<Answer, ApiError> {
         let Some(key) = self.key() else { return work(tx).await };
         match tx.claim(&key, self.now).await? {
-            Seen::Never => {
+            KeyState::Unused => {
                 let answer = work(tx).await?;
                 tx.store(&key, &answer.to_stored(), self.now).await?;
                 Ok(answer)
@@ -126,18 +126,18 @@ impl<'a> Once<'a> {
     }
 
     fn key(&self) -> Option<Key<'_>> {
-        let Meant { fingerprint, lock } = self.meant.as_ref()?;
+        let Named { fingerprint, lock } = self.named.as_ref()?;
         let key = self.intent.key.as_deref()?;
         Some(Key { principal: self.principal, route: self.operation, key, fingerprint, lock: *lock })
     }
 }
 
 /// The answer to a request whose key is known.
-fn replayed(seen: Seen) -> Result<Answer, ApiError> {
+fn replayed(seen: KeyState) -> Result<Answer, ApiError> {
     match seen {
-        Seen::InProgress | Seen::Never => Err(ApiError::IdempotencyInProgress),
-        Seen::Differently => Err(ApiError::IdempotencyKeyReused),
-        Seen::Answered(stored) => Answer::replay(stored),
+        KeyState::InProgress | KeyState::Unused => Err(ApiError::IdempotencyInProgress),
+        KeyState::Mismatch => Err(ApiError::IdempotencyKeyReused),
+        KeyState::Answered(stored) => Answer::replay(stored),
     }
 }
 
@@ -148,8 +148,8 @@ mod tests {
 
     use super::*;
 
-    fn meant(keyring: &Keyring, intent: &Intent, body: &[u8]) -> Meant {
-        Once::new(keyring, intent, "rotate_api_key", "usr_1", body, SystemClock.now()).meant.unwrap()
+    fn named(keyring: &Keyring, intent: &Intent, body: &[u8]) -> Named {
+        Once::new(keyring, intent, "rotate_api_key", "usr_1", body, SystemClock.now()).named.unwrap()
     }
 
     fn intent(target: &str) -> Intent {
@@ -160,20 +160,20 @@ mod tests {
     fn the_same_key_on_another_path_or_query_is_another_request_behind_the_same_lock() {
         let keyring = Keyring::new(&STANDARD.encode([1; 32]).parse().unwrap()).unwrap();
         let here = intent("POST /v1/api-keys/key_1/rotate");
-        let first = meant(&keyring, &here, b"{}");
-        assert_eq!(first.fingerprint, meant(&keyring, &here, b"{}").fingerprint);
+        let first = named(&keyring, &here, b"{}");
+        assert_eq!(first.fingerprint, named(&keyring, &here, b"{}").fingerprint);
         for other in [
             "POST /v1/api-keys/key_2/rotate",
             "POST /v1/api-keys/key_1/rotate?at=1",
             "PUT /v1/api-keys/key_1/rotate",
         ] {
             let other = intent(other);
-            let other = meant(&keyring, &other, b"{}");
+            let other = named(&keyring, &other, b"{}");
             assert_ne!(first.fingerprint, other.fingerprint);
             assert_eq!(first.lock, other.lock);
         }
-        assert_ne!(first.fingerprint, meant(&keyring, &here, b"{ }").fingerprint);
+        assert_ne!(first.fingerprint, named(&keyring, &here, b"{ }").fingerprint);
         let elsewhere = Keyring::new(&STANDARD.encode([2; 32]).parse().unwrap()).unwrap();
-        assert_ne!(first.lock, meant(&elsewhere, &here, b"{}").lock);
+        assert_ne!(first.lock, named(&elsewhere, &here, b"{}").lock);
     }
 }

@@ -146,7 +146,7 @@ async fn answer(
         let (class, counted) = (StatusClass::of(status.as_u16()), context.take_counted());
         let (id, at) = (served.operation.id, context.started_at);
         let ticket = state.recorder.record(tenant.id, id, class, at, &stats, &counted);
-        note(ticket.flushed().await, &state.metrics);
+        note(ticket.durable().await, &state.metrics);
     }
     served.series(&state.metrics).finished(status.as_u16(), started.elapsed());
     tracing::info!(
@@ -193,7 +193,7 @@ fn note(outcome: Outcome, metrics: &Metrics) {
             metrics.usage.late_answers.inc();
             tracing::warn!("an answer does not wait any longer for its usage to be stored");
         }
-        Outcome::Unsafe => {
+        Outcome::NotDurable => {
             metrics.usage.unsafe_answers.inc();
             tracing::warn!("usage is kept by this process alone: neither Redis nor PostgreSQL takes it");
         }

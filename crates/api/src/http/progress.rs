@@ -37,7 +37,7 @@ impl OperationResponse {
 
     /// A job as it is now.
     pub(crate) fn of(job: JobRow) -> Self {
-        let done = matches!(job.state, JobState::Succeeded | JobState::Failed);
+        let done = job.state.is_final();
         // Why an attempt failed is for our logs until the job is given up.
         let error = job.error.filter(|_| job.state == JobState::Failed);
         Self {

@@ -200,7 +200,7 @@ async fn end_of(mut stop: watch::Receiver<bool>, usage_ended: impl Future<Output
         // An error means that the sender of the signal is gone: the process could not be asked any more, so it stops.
         _asked = stop.wait_for(|stop| *stop) => End::Asked,
         () = usage_ended => {
-            tracing::error!("what stores usage has ended; this process ends too, for nobody would be billed");
+            tracing::error!("what stores usage has ended; this process ends too, for what it serves would not be billed");
             End::UsageIsLost
         }
     }

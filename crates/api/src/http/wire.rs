@@ -15,207 +15,35 @@
 //! Refuses to parse heads: an empty line ends one, what is in it is the library's business.
 
 mod chunks;
+mod line;
+mod pace;
 
 use std::{
-    cell::{Cell, RefCell},
     io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, Waker, ready},
-    time::{Duration, Instant},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use actix_web::rt::net::TcpStream;
-use bulkhead_limits::{Entered, OpenConnection};
+use bulkhead_limits::OpenConnection;
 use bytes::{Buf as _, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
 };
 
-pub(crate) use self::chunks::Chunks;
-use self::chunks::Found;
-
+pub(crate) use self::line::{Body, Line};
+use self::{line::Stage, pace::Pace};
 /// How long a request's head may take to arrive.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest head that is taken, in bytes. The library takes up to 128 KiB from each connection; this much is what common
 /// proxies pass on.
 const HEAD_LIMIT: usize = 16 << 10;
-
-/// How much of a body is read and dropped after its request was answered, in bytes, and for how long. A client that writes
-/// all before it reads gets its answer; one that never stops writing is cut.
-const REST_LIMIT: usize = 16 << 20;
+/// How long the rest of a body is read and dropped after its request was answered.
 const REST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The slowest that a reader may be, in bytes per second, beyond the time that it may make no progress at all.
-const SLOWEST: u64 = 16 << 10;
-
-/// What may be read of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The next head, once it is whole.
-    Head,
-    /// Nothing: a request is under way.
-    UnderWay,
-    /// The request's body.
-    Body,
-    /// The rest of a body whose request is answered.
-    Rest,
-    /// Nothing, for ever: to the library the client has ended its side.
-    End,
-}
-
-/// What is still to be read of a request's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
-    /// So many bytes.
-    Left(u64),
-    /// Chunks, of which one is the last.
-    Chunks(Chunks),
-}
-
-impl Body {
-    /// No body, or none any more.
-    pub(crate) const NONE: Self = Self::Left(0);
-
-    /// A body in chunks of which nothing has been read.
-    pub(crate) const CHUNKED: Self = Self::Chunks(Chunks::START);
-
-    /// Reads on.
-    fn read(&mut self, bytes: &[u8]) -> Found {
-        let left = match self {
-            Self::Left(left) => left,
-            Self::Chunks(chunks) => return chunks.read(bytes),
-        };
-        let length = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-        *left -= length as u64;
-        if *left == 0 { Found::End(length) } else { Found::More }
-    }
-}
-
-/// What the pipeline tells a connection about its request. Shared by the connection and its requests, of which one at a
-/// time is under way.
-pub(crate) struct Line {
-    stage: Cell<Stage>,
-    body: Cell<Body>,
-    /// Whether no request may follow on this connection.
-    is_last: Cell<bool>,
-    /// How much more of the body is read after the answer.
-    rest: Cell<usize>,
-    /// Wakes the library.
-    waker: RefCell<Option<Waker>>,
-    /// Whether the library is to be woken when there may be something to read again.
-    is_paused: Cell<bool>,
-    /// What the answer holds that is being written.
-    unwritten: RefCell<Option<Entered>>,
-    /// Whether an answer was made of which nothing has been written.
-    is_new_answer: Cell<bool>,
-}
-
-impl Line {
-    fn new() -> Rc<Self> {
-        Rc::new(Self {
-            stage: Cell::new(Stage::Head),
-            body: Cell::new(Body::NONE),
-            is_last: Cell::new(false),
-            rest: Cell::new(0),
-            waker: RefCell::default(),
-            is_paused: Cell::new(false),
-            unwritten: RefCell::default(),
-            is_new_answer: Cell::new(false),
-        })
-    }
-
-    /// A request has begun that has this body. `is_last` says that none may follow.
-    pub(crate) fn begin(&self, body: Body, is_last: bool) {
-        self.stage.set(Stage::UnderWay);
-        self.body.set(body);
-        self.is_last.set(is_last);
-    }
-
-    /// Whether no request may follow the one that is under way.
-    pub(crate) const fn is_last(&self) -> bool {
-        self.is_last.get()
-    }
-
-    /// The request's body is wanted.
-    pub(crate) fn read_body(&self) {
-        if self.body.get() != Body::NONE {
-            self.resume(Stage::Body);
-        }
-    }
-
-    /// The request's body has been read to its end.
-    pub(crate) fn body_is_read(&self) {
-        self.stage.set(Stage::UnderWay);
-        self.body.set(Body::NONE);
-    }
-
-    /// The request has its answer.
-    pub(crate) fn answered(&self) {
-        self.is_new_answer.set(true);
-        if self.stage.get() == Stage::End {
-            return;
-        }
-        self.rest.set(REST_LIMIT);
-        self.resume(match self.body.get() {
-            Body::NONE if self.is_last.get() => Stage::End,
-            Body::NONE => Stage::Head,
-            _ => Stage::Rest,
-        });
-    }
-
-    /// Notes what a body has come to: what is read next, if it is at its end.
-    fn body_has_come_to(&self, found: Found) {
-        let is_answered = self.stage.get() == Stage::Rest;
-        match found {
-            Found::More => {}
-            Found::Malformed(_) => self.stage.set(Stage::End),
-            // The library does not look for a request behind a body of known length that it has dropped.
-            Found::End(_) if is_answered && (self.is_last.get() || self.body.get() == Body::NONE) => {
-                self.stage.set(Stage::End);
-            }
-            Found::End(_) => {
-                self.body.set(Body::NONE);
-                self.stage.set(if is_answered { Stage::Head } else { Stage::UnderWay });
-            }
-        }
-    }
-
-    /// Counts what an answer holds until all of it is written.
-    pub(crate) fn hold(&self, entered: Entered) {
-        self.unwritten.replace(Some(entered));
-    }
-
-    fn resume(&self, stage: Stage) {
-        self.stage.set(stage);
-        // When the answer was made at once, the library has not looked for what is left of the body.
-        if stage == Stage::Rest {
-            self.is_paused.set(true);
-        }
-        self.wake_reader();
-    }
-
-    fn wake_reader(&self) {
-        if self.is_paused.take()
-            && let Some(waker) = &*self.waker.borrow()
-        {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// Nothing is read until [`Self::wake_reader`], or until the socket has something if it is watched.
-    fn pause(&self, cx: &Context<'_>, is_watched: bool) -> Poll<io::Result<()>> {
-        match &mut *self.waker.borrow_mut() {
-            // A waker that wakes the same task is kept.
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        self.is_paused.set(!is_watched);
-        Poll::Pending
-    }
-}
 
 /// A connection's socket.
 pub(crate) struct Wire {
@@ -236,19 +64,9 @@ pub(crate) struct Wire {
     _open: Option<OpenConnection>,
 }
 
-/// How an answer's reader keeps up.
-struct Pace {
-    /// How long the reader may make no progress.
-    patience: Duration,
-    written: u64,
-    blocked: Duration,
-    blocked_since: Option<Instant>,
-}
-
 impl Wire {
     /// `patience` is how long the reader of an answer may make no progress.
     pub(crate) fn new(socket: TcpStream, patience: Duration, open: Option<OpenConnection>) -> Self {
-        let pace = Pace { patience, written: 0, blocked: Duration::ZERO, blocked_since: None };
         Self {
             socket,
             line: Line::new(),
@@ -257,7 +75,7 @@ impl Wire {
             looked: 0,
             due_at: None,
             is_blocked: false,
-            pace,
+            pace: Pace::new(patience),
             _open: open,
         }
     }
@@ -430,33 +248,6 @@ fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-impl Pace {
-    /// Another answer begins.
-    fn restart(&mut self) {
-        (self.written, self.blocked, self.blocked_since) = (0, Duration::ZERO, None);
-    }
-
-    /// Notes an attempt to write. Returns whether the reader keeps up.
-    fn note(&mut self, attempt: &Poll<io::Result<usize>>) -> bool {
-        match attempt {
-            Poll::Pending => {
-                let since = *self.blocked_since.get_or_insert_with(Instant::now);
-                self.allows(self.blocked + since.elapsed())
-            }
-            Poll::Ready(Ok(length)) => {
-                self.blocked += self.blocked_since.take().map_or(Duration::ZERO, |since| since.elapsed());
-                self.written += *length as u64;
-                self.allows(self.blocked)
-            }
-            Poll::Ready(Err(_)) => true,
-        }
-    }
-
-    fn allows(&self, blocked: Duration) -> bool {
-        blocked.is_zero() || blocked <= self.patience + Duration::from_millis(self.written * 1000 / SLOWEST)
-    }
-}
-
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -516,21 +307,6 @@ mod tests {
             let from = end.unwrap_or_default().saturating_sub(3);
             assert_eq!(end_of_head(text.as_bytes(), from), end, "{text:?}, looked at before");
         }
-    }
-
-    #[test]
-    fn a_reader_keeps_up_or_is_cut() {
-        let patience = Duration::from_secs(1);
-        let mut pace = Pace { patience, written: 0, blocked: Duration::ZERO, blocked_since: None };
-        assert!(pace.note(&Poll::Ready(Ok(10))), "one that takes everything at once");
-        pace.blocked = patience;
-        assert!(pace.note(&Poll::Ready(Ok(10))));
-        pace.blocked = patience + Duration::from_secs(1);
-        assert!(!pace.note(&Poll::Pending), "20 bytes in two seconds");
-        pace.written = SLOWEST * 2;
-        assert!(pace.note(&Poll::Pending));
-        pace.restart();
-        assert_eq!((pace.written, pace.blocked, pace.blocked_since), (0, Duration::ZERO, None));
     }
 
     /// A connection, its client, and how many bytes of an answer the kernel has taken, which takes no more.

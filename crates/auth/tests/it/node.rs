@@ -153,9 +153,9 @@ impl Node {
     }
 
     /// Takes back what was never given.
-    pub(crate) async fn revoke_somebody(&self, tenant: &TestTenant) -> Result<()> {
-        let somebody = Revoked::User(UserId::mint(SystemClock.now()));
-        Ok(self.db.write::<_, DbError>(tenant.proven(), async |tx| revoke(tx, somebody).await).await?)
+    pub(crate) async fn revoke_another(&self, tenant: &TestTenant) -> Result<()> {
+        let another = Revoked::User(UserId::mint(SystemClock.now()));
+        Ok(self.db.write::<_, DbError>(tenant.proven(), async |tx| revoke(tx, another).await).await?)
     }
 }
 

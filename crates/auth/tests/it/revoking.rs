@@ -40,7 +40,7 @@ async fn one_tenants_surplus_costs_no_other_tenant_a_refusal_or_a_login() -> Res
         let (_, quiet_key) = node.key(&quiet).await?;
         node.let_in(&loud_key).await?;
         for _ in 0..25 {
-            node.revoke_somebody(&loud).await?;
+            node.revoke_another(&loud).await?;
             node.read().await?;
             assert!(kept(&db, &loud).await? <= 11, "ten, or one for all and up to ten after it");
             node.let_in(&quiet_tokens.access.text).await?;
@@ -75,7 +75,7 @@ async fn what_was_revoked_before_the_surplus_stays_revoked_after_it() -> Result<
         node.let_in(&tokens.access.text).await?;
         node.set_role(&tenant, tenant.owner_id, RoleName::DEVELOPER).await?;
         for _ in 0..10 {
-            node.revoke_somebody(&tenant).await?;
+            node.revoke_another(&tenant).await?;
         }
         node.read().await?;
         assert!(node.let_in(&tokens.access.text).await.is_err());
@@ -163,7 +163,7 @@ async fn a_slow_commit_is_not_passed_over_and_nothing_is_read_twice() -> Result<
         slow.batch_execute(&format!("BEGIN; SELECT platform.revoke('{id}', 'user', '{user}')")).await?;
         let (_, key) = node.key(&tenant).await?;
         for _ in 0..3 {
-            node.revoke_somebody(&tenant).await?;
+            node.revoke_another(&tenant).await?;
             node.read().await?;
             node.let_in(&tokens.access.text).await?;
             node.let_in(&key).await?;

@@ -9,7 +9,7 @@ use bulkhead_config::{PLATFORM_URL, PROVISIONER_CONNECTIONS, PROVISIONER_URL, Se
 use bulkhead_db::Shares;
 use bulkhead_domain::SystemClock;
 use bulkhead_telemetry::{Health, health::probes::Pace};
-use bulkhead_worker::{Reaches, WorkerOptions, run as work};
+use bulkhead_worker::{Dependencies, WorkerOptions, run as work};
 use tokio_util::sync::CancellationToken;
 
 use super::migrate;
@@ -24,7 +24,7 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
         let health = Arc::new(Health::with_probes(&extensions));
         let databases = wiring::databases(settings, &metrics, Shares::Whole)?;
         let keyring = wiring::keyring(settings)?;
-        let reaches = Reaches {
+        let dependencies = Dependencies {
             threads: (0..wiring::threads(settings)).map(|_| databases()).collect(),
             own: databases(),
             owner: wiring::measured_owner(settings, PROVISIONER_CONNECTIONS, &metrics)?,
@@ -44,7 +44,7 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
             (PROVISIONER_URL, database.require_provisioner()?),
         ];
         wiring::try_logins(database, &logins).await?;
-        migrate::require_migrated(&reaches.own, &parts.sets).await?;
+        migrate::require_migrated(&dependencies.own, &parts.sets).await?;
         // Only now, so that a wrong setting is named before any port is taken.
         let address = (settings.http.metrics_bind, settings.http.metrics_port).into();
         let probes = probes(address, metrics, Arc::clone(&health))
@@ -64,7 +64,7 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
         health.mark_started();
         let connections = database.connections_of_worker(wiring::threads(settings));
         tracing::info!(metrics = %address, database_connections_at_most = connections, "working");
-        Box::pin(work(options(settings), reaches, parts.jobs.clone(), shutdown)).await?;
+        Box::pin(work(options(settings), dependencies, parts.jobs.clone(), shutdown)).await?;
         probes_handle.stop(false).await;
         Ok(())
     })

@@ -1,6 +1,6 @@
 //! Limits hold, with Redis and without.
 //!
-//! On a system of its own: its Redis is killed, and its addresses may send little.
+//! On systems of their own, side by side: addresses may send little there, and one system loses its Redis.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
     hostile::credentials::stolen_keys,
+    shares::ADMITTED,
     support::{Answer, Call, Options, Raw, System, Tenant, create_tenant, eventually},
 };
 
@@ -21,6 +22,9 @@ const BY_ADDRESS: u32 = 150;
 
 /// Credentials of one address that may turn out to be no good in a minute here.
 const FAILURES: u32 = 20;
+
+/// The same where each of them is held up for as long as a request may take.
+const FEW_FAILURES: u32 = 4;
 
 /// Requests that one tenant may have in flight here.
 const IN_FLIGHT: usize = 10;
@@ -64,22 +68,38 @@ async fn refused_soon<'a>(call: impl Fn() -> Call<'a>) -> Answer {
     refused.unwrap_or_else(|| panic!("{admitted} were let in")).refused(429, "rate-limited")
 }
 
-#[tokio::test]
-async fn with_redis_and_without() {
+async fn start(database: &str, failures: u32) -> System {
     let api = vec![
         ("BULKHEAD_IP_REQUESTS_PER_MINUTE", BY_ADDRESS.to_string()),
-        ("BULKHEAD_IP_FAILED_CREDENTIALS_PER_MINUTE", FAILURES.to_string()),
+        ("BULKHEAD_IP_FAILED_CREDENTIALS_PER_MINUTE", failures.to_string()),
         ("BULKHEAD_TENANT_CONCURRENCY", IN_FLIGHT.to_string()),
         ("BULKHEAD_REQUEST_TIMEOUT_MS", TIMEOUT.as_millis().to_string()),
     ];
-    let system = System::start("limits", Options { api, ..Options::default() }).await;
+    System::start(database, Options { api, ..Options::default() }).await
+}
+
+#[tokio::test]
+async fn requests_of_an_address_and_of_a_tenant_are_counted() {
+    let system = start("requests", FAILURES).await;
     one_address(&system).await;
+    a_tenants_bucket(&system).await;
+    system.assert_sound();
+}
+
+#[tokio::test]
+async fn credentials_that_turn_out_to_be_no_good_are_counted() {
+    let system = start("credentials", FAILURES).await;
     guesses(&system).await;
     guesses_of_one_who_hangs_up(&system).await;
     what_is_no_guess(&system).await;
+    system.assert_sound();
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_bounded_and_all_of_it_holds_without_redis() {
+    let system = start("limits", FEW_FAILURES).await;
     what_a_plan_allows(&system).await;
     what_is_not_hashed(&system).await;
-    a_tenants_bucket(&system).await;
     requests_in_flight(&system).await;
     system.assert_sound();
     our_own_slowness(&system).await;
@@ -169,13 +189,9 @@ async fn guesses(system: &System) {
 
 /// Guesses whose sender does not wait for the answer are paid for like any other.
 async fn guesses_of_one_who_hangs_up(system: &System) {
+    const REFUSED: &str = r#"bulkhead_auth_total{credential="password",outcome="refused"}"#;
     let (guesser, tenant) = (system.anonymous(), create_tenant(system, "free").await);
-    let refused = async || {
-        let series = "bulkhead_auth_total{credential=\"password\",outcome=\"refused\"} ";
-        let metrics = system.metrics().await;
-        metrics.lines().find_map(|line| line.strip_prefix(series)?.parse::<u32>().ok()).unwrap()
-    };
-    let (before, start) = (refused().await, Instant::now());
+    let (before, start) = (system.metric(REFUSED).await, Instant::now());
     for number in 0..FAILURES {
         let email = format!("{number}@example.com");
         let body = json!({ "tenant": tenant.slug, "email": email, "password": "a guess" }).to_string();
@@ -188,9 +204,7 @@ async fn guesses_of_one_who_hangs_up(system: &System) {
         let mut stream = TcpStream::connect(("127.0.0.1", system.api_port)).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         drop(stream);
-        while refused().await <= before + number {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        system.await_metric(REFUSED, |refused| refused > before + f64::from(number)).await;
     }
     let body = json!({ "refresh_token": "a guess" });
     let (admitted, _) = flood(FAILURES as usize, || guesser.post("/v1/auth/refresh", &body)).await;
@@ -202,21 +216,23 @@ async fn our_own_slowness(system: &System) {
     let (company, tenant) = (system.anonymous(), create_tenant(system, "enterprise").await);
     let table = format!("{}.users", tenant.schema());
     let lock = system.session(&format!("BEGIN; LOCK TABLE {table}"));
-    let look = |number| {
+    let log_in = |number| {
         let body =
             json!({ "tenant": tenant.slug, "email": format!("{number}@example.com"), "password": "a guess" });
         company.post("/v1/auth/login", &body).unchecked().into_future()
     };
-    // As many at a time as an address may have.
-    let mut looks: Vec<_> = (0..FAILURES + 5).map(look).collect();
-    while !looks.is_empty() {
-        let rest = looks.split_off(looks.len().min(IN_FLIGHT));
-        for answer in join_all(std::mem::replace(&mut looks, rest)).await {
-            answer.refused(503, "unavailable");
-        }
+    // As many as an address may have at a time, and more than may fail.
+    assert!(IN_FLIGHT > FEW_FAILURES as usize);
+    for answer in join_all((0..IN_FLIGHT).map(log_in)).await {
+        answer.refused(503, "unavailable");
     }
     drop(lock);
     company.post("/v1/auth/login", &login(&tenant)).await.expect(200);
+    // All of the budget is left.
+    for _ in 0..FEW_FAILURES {
+        let body = json!({ "refresh_token": "a guess" });
+        company.post("/v1/auth/refresh", &body).await.refused(401, "invalid-credentials");
+    }
 }
 
 fn login(tenant: &Tenant<'_>) -> serde_json::Value {
@@ -403,9 +419,10 @@ async fn requests_in_flight(system: &System) {
         tenant.owner.caller.authorization()
     );
     let hang = || Raw::send_and_wait(system, head.as_bytes(), 2 * TIMEOUT);
+    let before = system.metric(ADMITTED).await;
     let look = async || {
         // A request that is sent too early would take the place of one that is to hang.
-        tokio::time::sleep(TIMEOUT / 4).await;
+        system.await_metric(ADMITTED, |admitted| admitted >= before + IN_FLIGHT as f64).await;
         let me = async || tenant.owner.caller.get("/v1/me").await;
         let refused = eventually(me, |answer| answer.status != 200).await;
         insta::assert_snapshot!(refused.show(), @r#"

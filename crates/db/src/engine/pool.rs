@@ -3,7 +3,7 @@
 //! A pool belongs to one runtime thread: its connections are opened and driven there, because waking another thread
 //! costs more than a query. It has a fixed number of slots, each with at most one connection and a queue of the
 //! transactions that wait for it. A tenant prefers one slot, so that few backends learn its tables and statements; its
-//! transactions at the same time use further slots, up to its share. A transaction that has waited [`PATIENCE`] for a
+//! transactions at the same time use further slots, up to its share. A transaction that has waited [`STEAL_AFTER`] for a
 //! slot takes whichever is free first. A connection leaves its slot as a [`Lease`] and comes back only if it is known
 //! to be clean; anything else is cancelled and dropped. Refuses to ask the server whether a connection still lives:
 //! its driver knows when it has ended.
@@ -49,7 +49,7 @@ use crate::engine::{
 /// How long to wait for a certain slot before taking whichever is free first. A little waiting is cheaper than one more
 /// backend that learns the tenant's tables and statements, in memory (each keeps them) as in time (each has to analyse
 /// them). It is longer than a queue of short statements, and much shorter than a statement that holds up a slot may take.
-const PATIENCE: Duration = Duration::from_millis(50);
+const STEAL_AFTER: Duration = Duration::from_millis(50);
 
 /// Pauses after a connection that could not be opened.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -95,7 +95,7 @@ struct Shared {
 
 struct Slot {
     index: usize,
-    turn: Arc<Semaphore>,
+    permit: Arc<Semaphore>,
     waiting: AtomicU32,
     /// On the heap, because a connection is large and changes hands some ten times in a transaction.
     idle: Mutex<Option<Box<Connection>>>,
@@ -103,25 +103,25 @@ struct Slot {
 
 impl Slot {
     fn new(index: usize) -> Self {
-        let turn = Arc::new(Semaphore::new(1));
-        Self { index, turn, waiting: AtomicU32::new(0), idle: Mutex::new(None) }
+        let permit = Arc::new(Semaphore::new(1));
+        Self { index, permit, waiting: AtomicU32::new(0), idle: Mutex::new(None) }
     }
 
     /// How many transactions use its connection or wait for it.
     fn pressure(&self) -> u32 {
-        self.waiting.load(Ordering::Relaxed) + u32::from(self.turn.available_permits() == 0)
+        self.waiting.load(Ordering::Relaxed) + u32::from(self.permit.available_permits() == 0)
     }
 
     /// The slot, if it is free.
     fn try_take(&self) -> Option<(&Self, OwnedSemaphorePermit)> {
-        Some((self, Arc::clone(&self.turn).try_acquire_owned().ok()?))
+        Some((self, Arc::clone(&self.permit).try_acquire_owned().ok()?))
     }
 
     async fn take(&self) -> DbResult<(&Self, OwnedSemaphorePermit)> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
-        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_closed| DbError::Busy)?;
-        Ok((self, turn))
+        let permit = Arc::clone(&self.permit).acquire_owned().await.map_err(|_closed| DbError::Busy)?;
+        Ok((self, permit))
     }
 }
 
@@ -190,7 +190,7 @@ impl Pool {
     pub(crate) async fn lease(&self, claimant: Claimant) -> DbResult<Lease> {
         let started = tokio::time::Instant::now();
         let right = self.shared.right(claimant, started).await?;
-        let (slot, turn) = self.shared.turn(claimant, right.at_once(), started).await?;
+        let (slot, permit) = self.shared.permit(claimant, right.at_once(), started).await?;
         let idle = slot.idle.lock().take();
         let connection = match idle.and_then(|idle| self.shared.reuse(idle)) {
             Some(connection) => connection,
@@ -207,7 +207,7 @@ impl Pool {
             retired: false,
             index: slot.index,
             shared: Arc::clone(&self.shared),
-            _turn: turn,
+            _permit: permit,
             _right: right,
         })
     }
@@ -241,29 +241,29 @@ impl Shared {
     }
 
     /// Waits for a slot, from `started` on. `at_once` is how many connections the claimant has, with the one it waits for.
-    async fn turn(
+    async fn permit(
         &self,
         claimant: Claimant,
         at_once: usize,
         started: tokio::time::Instant,
     ) -> DbResult<(&Slot, OwnedSemaphorePermit)> {
         let chosen = self.choose(claimant, at_once).ok_or(DbError::Busy)?;
-        if let Some(turn) = chosen.try_take() {
-            return Ok(turn);
+        if let Some(permit) = chosen.try_take() {
+            return Ok(permit);
         }
         let last = started + self.options.wait;
-        let patient_until = (tokio::time::Instant::now() + PATIENCE).min(last);
+        let steal_at = (tokio::time::Instant::now() + STEAL_AFTER).min(last);
         // The transaction keeps its place in this queue while it waits for the other slots too.
         let mut own = std::pin::pin!(chosen.take());
-        if let Ok(turn) = tokio::time::timeout_at(patient_until, own.as_mut()).await {
-            return turn;
+        if let Ok(permit) = tokio::time::timeout_at(steal_at, own.as_mut()).await {
+            return permit;
         }
         let others = self.slots.iter().filter(|slot| slot.index != chosen.index).map(Slot::take);
         let mut others: FuturesUnordered<_> = others.collect();
         let any = async {
             tokio::select! {
-                turn = own => turn,
-                Some(turn) = others.next() => turn,
+                permit = own => permit,
+                Some(permit) = others.next() => permit,
             }
         };
         tokio::time::timeout_at(last, any).await.unwrap_or(Err(DbError::Busy))

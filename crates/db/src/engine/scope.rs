@@ -191,7 +191,7 @@ impl Db {
         tenant: Proven<TenantId>,
         work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let tx = self.tenant_tx(tenant.get(), Access::Read).await?.of(Extent::OneStatement);
+        let tx = self.tenant_tx(tenant.get(), Access::Read).await?.of(Extent::SingleStatement);
         let mut scope = TenantTx { tx };
         let result = pin!(work(&mut scope)).await;
         finish_read(scope.tx, result)
@@ -226,7 +226,7 @@ impl Db {
         claimed: TenantId,
         work: impl AsyncFnOnce(&mut CredentialTx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let tx = self.tenant_tx(claimed, Access::Read).await?.of(Extent::OneStatement);
+        let tx = self.tenant_tx(claimed, Access::Read).await?.of(Extent::SingleStatement);
         let mut scope = CredentialTx { tx };
         let result = work(&mut scope).await;
         finish_read(scope.tx, result)
@@ -239,7 +239,7 @@ impl Db {
         claimed: TenantId,
         work: impl AsyncFnOnce(&mut CredentialTx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let tx = self.tx_in(claimed, Claimant::Logins, Access::Read).await?.of(Extent::OneStatement);
+        let tx = self.tx_in(claimed, Claimant::Logins, Access::Read).await?.of(Extent::SingleStatement);
         let mut scope = CredentialTx { tx };
         let result = work(&mut scope).await;
         finish_read(scope.tx, result)
@@ -359,7 +359,7 @@ pub(crate) const LEAVE_SCHEMA: &str = "SET LOCAL search_path = platform;";
 
 /// Ends a reading transaction. The answer does not wait for it: a read has nothing to keep.
 fn finish_read<T, E: From<DbError>>(tx: Tx, result: Result<T, E>) -> Result<T, E> {
-    if !tx.is_over() {
+    if !tx.has_ended() {
         tokio::spawn(tx.rollback());
     }
     result

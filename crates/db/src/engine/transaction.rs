@@ -13,25 +13,21 @@
 //!   transaction.
 //! - A transaction that has seen an error refuses to commit: PostgreSQL would answer COMMIT with success and keep nothing.
 
-use std::{
-    future::{Future as _, poll_fn},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+mod framing;
+
+use std::{pin::pin, time::Duration};
 
 use bulkhead_domain::SchemaName;
 use diesel::{
     pg::Pg,
     query_builder::{AsQuery, QueryFragment, QueryId},
-    result::QueryResult,
 };
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
     methods::{ExecuteDsl, LoadQuery},
 };
-use futures::future::maybe_done;
 
+use self::framing::{Framing, Outcome, run_framed, run_in_turn, with_timeout};
 use crate::engine::{
     error::{DbError, DbResult},
     pool::Lease,
@@ -44,7 +40,7 @@ pub(crate) enum Extent {
     /// As many statements as it likes.
     Open,
     /// One statement, and it ends.
-    OneStatement,
+    SingleStatement,
 }
 
 /// What may be run in a transaction.
@@ -52,15 +48,15 @@ pub(crate) enum Extent {
 enum Kind {
     /// Any statement: all of them are this crate's.
     Own,
-    /// Work on rows and nothing else. `marks` is the schema whose own statements it uses; `None` for shared ones.
-    Tenant { marks: Option<SchemaName> },
+    /// Work on rows and nothing else. `statement_tag` is the schema whose own statements it uses; `None` for shared ones.
+    Tenant { statement_tag: Option<SchemaName> },
 }
 
 impl Kind {
-    const fn marks(self) -> Option<SchemaName> {
+    const fn statement_tag(self) -> Option<SchemaName> {
         match self {
             Self::Own => None,
-            Self::Tenant { marks } => marks,
+            Self::Tenant { statement_tag } => statement_tag,
         }
     }
 }
@@ -76,25 +72,8 @@ pub(crate) struct Tx {
     kind: Kind,
     failed: bool,
     /// Whether there is nothing left to end: the server has ended it, or has not answered in time.
-    over: bool,
+    ended: bool,
     answer: Duration,
-}
-
-/// What is sent with a statement.
-enum Company {
-    /// Nothing: the transaction is open.
-    None,
-    /// BEGIN, ahead of it.
-    Opening(String),
-    /// BEGIN ahead of it and COMMIT behind it.
-    Whole(String),
-}
-
-/// What came back.
-struct Outcome<T> {
-    result: DbResult<T>,
-    /// Whether COMMIT was answered.
-    over: bool,
 }
 
 impl Tx {
@@ -106,7 +85,7 @@ impl Tx {
             extent: Extent::Open,
             kind: Kind::Own,
             failed: false,
-            over: false,
+            ended: false,
             answer,
         }
     }
@@ -121,13 +100,13 @@ impl Tx {
     /// schema's own once the connection has served it often enough.
     pub(crate) fn in_schema(mut self, schema: SchemaName) -> Self {
         self.opening = self.opening.map(bulkhead_ablation::opening);
-        self.kind = Kind::Tenant { marks: self.lease.count_use(schema).then_some(schema) };
+        self.kind = Kind::Tenant { statement_tag: self.lease.count_use(schema).then_some(schema) };
         self
     }
 
     /// Whether there is nothing left to end.
-    pub(crate) const fn is_over(&self) -> bool {
-        self.over || self.opening.is_some()
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended || self.opening.is_some()
     }
 
     /// All rows of a query.
@@ -138,18 +117,18 @@ impl Tx {
         Marked<Q::Query>: for<'conn> LoadQuery<'query, &'conn AsyncPgConnection, U> + 'query,
         U: Send,
     {
-        let mut query = Marked { query: query.as_query(), schema: self.kind.marks(), text: None };
+        let mut query = Marked { query: query.as_query(), schema: self.kind.statement_tag(), text: None };
         let key = self.lease.name(&mut query)?;
         self.check(&query, key.as_ref())?;
-        let company = self.company(key.as_ref())?;
+        let framing = self.framing(key.as_ref())?;
         let outcome = match self.lease.pg() {
             Ok(pg) => {
                 let mut connection = pg;
-                pin!(sent(company, pg, self.answer, query.load(&mut connection))).await
+                pin!(run_framed(framing, pg, self.answer, query.load(&mut connection))).await
             }
-            Err(error) => Outcome { result: Err(error), over: false },
+            Err(error) => Outcome { result: Err(error), ended: false },
         };
-        self.noted(key, outcome)
+        self.record_outcome(key, outcome)
     }
 
     /// All rows of a query that changes nothing and that the transaction can do without: `None` when the server has cancelled it,
@@ -203,45 +182,45 @@ impl Tx {
         Q: QueryFragment<Pg> + QueryId,
         Marked<Q>: for<'conn> ExecuteDsl<&'conn AsyncPgConnection> + 'query,
     {
-        let mut query = Marked { query, schema: self.kind.marks(), text: None };
+        let mut query = Marked { query, schema: self.kind.statement_tag(), text: None };
         let key = self.lease.name(&mut query)?;
         self.check(&query, key.as_ref())?;
-        let company = self.company(key.as_ref())?;
+        let framing = self.framing(key.as_ref())?;
         let outcome = match self.lease.pg() {
             Ok(pg) => {
                 let mut connection = pg;
-                sent(company, pg, self.answer, RunQueryDsl::execute(query, &mut connection)).await
+                run_framed(framing, pg, self.answer, RunQueryDsl::execute(query, &mut connection)).await
             }
-            Err(error) => Outcome { result: Err(error), over: false },
+            Err(error) => Outcome { result: Err(error), ended: false },
         };
-        self.noted(key, outcome)
+        self.record_outcome(key, outcome)
     }
 
     /// Runs statements that bind nothing, in one message. Only for text that this crate has written itself.
     pub(crate) async fn batch(&mut self, sql: &str) -> DbResult<()> {
-        let company = self.company(None)?;
+        let framing = self.framing(None)?;
         let outcome = match self.lease.pg() {
             Ok(pg) => {
                 let mut connection = pg;
-                sent(company, pg, self.answer, connection.batch_execute(sql)).await
+                run_framed(framing, pg, self.answer, connection.batch_execute(sql)).await
             }
-            Err(error) => Outcome { result: Err(error), over: false },
+            Err(error) => Outcome { result: Err(error), ended: false },
         };
-        self.noted(None, outcome)
+        self.record_outcome(None, outcome)
     }
 
     /// The same in several messages, sent one behind the other; each is waited for as long as [`Self::batch`] waits, from the answer
     /// to the one before. The transaction has begun.
     pub(crate) async fn batches(&mut self, messages: &[String]) -> DbResult<()> {
-        let company = self.company(None)?;
-        let result = match (company, self.lease.pg()) {
-            (Company::None, Ok(pg)) => answered_in_turn(pg, messages, self.answer).await,
-            (Company::Opening(_) | Company::Whole(_), _) => {
+        let framing = self.framing(None)?;
+        let result = match (framing, self.lease.pg()) {
+            (Framing::Bare, Ok(pg)) => run_in_turn(pg, messages, self.answer).await,
+            (Framing::Begin(_) | Framing::BeginAndCommit(_), _) => {
                 Err(DbError::Setup("a transaction that has not begun was asked for batches".to_owned()))
             }
             (_, Err(error)) => Err(error),
         };
-        self.noted(None, Outcome { result, over: false })
+        self.record_outcome(None, Outcome { result, ended: false })
     }
 
     /// Refuses a statement that a tenant's transaction does not run. A statement that this connection has prepared was
@@ -260,11 +239,11 @@ impl Tx {
     }
 
     /// What is to be sent with the next statement. From here on the connection is dirty.
-    fn company(&mut self, key: Option<&StatementKey>) -> DbResult<Company> {
+    fn framing(&mut self, key: Option<&StatementKey>) -> DbResult<Framing> {
         let Some(opening) = self.opening.take() else {
             return match self.extent {
-                Extent::Open => Ok(Company::None),
-                Extent::OneStatement => {
+                Extent::Open => Ok(Framing::Bare),
+                Extent::SingleStatement => {
                     self.failed = true;
                     Err(DbError::Setup(
                         "a transaction of one statement was asked for a second one".to_owned(),
@@ -275,13 +254,13 @@ impl Tx {
         self.lease.mark_dirty();
         let is_ready = key.is_some_and(|key| self.lease.is_ready(key));
         match self.extent {
-            Extent::OneStatement if is_ready => Ok(Company::Whole(opening)),
-            Extent::OneStatement | Extent::Open => Ok(Company::Opening(opening)),
+            Extent::SingleStatement if is_ready => Ok(Framing::BeginAndCommit(opening)),
+            Extent::SingleStatement | Extent::Open => Ok(Framing::Begin(opening)),
         }
     }
 
-    fn noted<T>(&mut self, key: Option<StatementKey>, outcome: Outcome<T>) -> DbResult<T> {
-        let Outcome { result, over } = outcome;
+    fn record_outcome<T>(&mut self, key: Option<StatementKey>, outcome: Outcome<T>) -> DbResult<T> {
+        let Outcome { result, ended } = outcome;
         let result = result.map_err(|error| if self.read_only { error.in_read_only() } else { error });
         match &result {
             Ok(_) => {
@@ -293,14 +272,14 @@ impl Tx {
                 self.failed = true;
                 self.lease.failed(error);
                 // After a time-out no ROLLBACK is sent: the connection is dirty, so it is closed with the lease.
-                self.over |= matches!(error, DbError::Timeout);
+                self.ended |= matches!(error, DbError::Timeout);
                 if error.is_about_stale_plans() {
                     self.lease.retire();
                 }
             }
         }
-        if over {
-            self.over = true;
+        if ended {
+            self.ended = true;
             self.lease.mark_clean();
         }
         result
@@ -323,93 +302,16 @@ impl Tx {
     }
 
     async fn end(&mut self, word: &'static str) -> DbResult<()> {
-        if self.is_over() {
+        if self.has_ended() {
             return Ok(());
         }
         let mut connection = self.lease.pg()?;
-        let ended = answered(self.answer, connection.batch_execute(word)).await;
+        let ended = with_timeout(self.answer, connection.batch_execute(word)).await;
         if let Err(error) = &ended {
             self.lease.failed(error);
         } else {
             self.lease.mark_clean();
         }
         ended
-    }
-}
-
-/// Runs a query with what goes out beside it.
-///
-/// What goes out together is pinned where it lies: whatever wraps it would otherwise move a kilobyte.
-///
-/// `join` polls its parts in order and the first poll of each writes its message, so the opening is ahead on the wire and
-/// COMMIT behind. `unconstrained` keeps that true when the task has spent its cooperative budget: otherwise a part that
-/// touches a tokio primitive before writing could be told to wait while the others go ahead.
-async fn sent<T>(
-    company: Company,
-    mut connection: &AsyncPgConnection,
-    answer: Duration,
-    query: impl Future<Output = QueryResult<T>>,
-) -> Outcome<T> {
-    match company {
-        Company::None => Outcome { result: answered(answer, query).await, over: false },
-        Company::Opening(opening) => {
-            let both = pin!(async {
-                let (began, result) = futures::join!(connection.batch_execute(&opening), query);
-                // When BEGIN fails the query fails too, but for a reason that explains nothing.
-                began.and(result)
-            });
-            Outcome { result: answered(answer, tokio::task::coop::unconstrained(both)).await, over: false }
-        }
-        Company::Whole(opening) => {
-            let mut ending = connection;
-            let mut over = false;
-            let result = {
-                let whole = pin!(async {
-                    let (began, result, ended) = futures::join!(
-                        connection.batch_execute(&opening),
-                        query,
-                        ending.batch_execute("COMMIT")
-                    );
-                    over = ended.is_ok();
-                    began.and(result)
-                });
-                answered(answer, tokio::task::coop::unconstrained(whole)).await
-            };
-            Outcome { result, over }
-        }
-    }
-}
-
-/// Sends all messages, in their order, and waits for each answer; the first error is told.
-async fn answered_in_turn(pg: &AsyncPgConnection, messages: &[String], answer: Duration) -> DbResult<()> {
-    let send = async |message: &str| {
-        let mut connection = pg;
-        connection.batch_execute(message).await
-    };
-    let mut sent: Vec<_> = messages.iter().map(|message| Box::pin(maybe_done(send(message)))).collect();
-    // As in `sent`: the first poll of each writes its message.
-    let write = poll_fn(|context| {
-        for message in &mut sent {
-            let _ready = message.as_mut().poll(context);
-        }
-        Poll::Ready(())
-    });
-    tokio::task::coop::unconstrained(write).await;
-    for message in &mut sent {
-        let answer_to_it = async {
-            message.as_mut().await;
-            message.as_mut().take_output().unwrap_or(Ok(()))
-        };
-        answered(answer, answer_to_it).await?;
-    }
-    Ok(())
-}
-
-/// Bounds the wait for an answer. The server's own time-outs come first; this one ends what they cannot: a server that
-/// is frozen or unreachable.
-async fn answered<T>(limit: Duration, answer: impl Future<Output = QueryResult<T>>) -> DbResult<T> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(result) => result.map_err(DbError::from),
-        Err(_elapsed) => Err(DbError::Timeout),
     }
 }

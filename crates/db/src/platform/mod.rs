@@ -2,13 +2,13 @@
 //! A statement of more than eight lines is a SQL file, in a directory named like the module, under its function's name.
 
 pub mod audit;
-pub mod housekeeping;
 pub mod idempotency;
 pub mod lifecycle;
 pub mod nodes;
 pub mod operators;
 pub mod plans;
 pub mod queue;
+pub mod retention;
 pub mod revocations;
 pub mod scaling;
 pub mod signing_keys;

@@ -5,6 +5,7 @@ mod bootstrap;
 mod caps;
 mod change;
 mod faults;
+mod idempotency;
 mod inspect;
 mod ledger;
 mod memory;

@@ -49,6 +49,9 @@ async fn everything_works_over_tls_and_nothing_without_the_right_certificate() -
         "certificate",
     );
     assert!(Tls::verify_full(Some(&dir.path().join("missing.pem"))).is_err());
-    assert!(Tls::verify_full(Some(&others.key)).is_err(), "a bundle without a certificate trusts nobody");
+    assert!(
+        Tls::verify_full(Some(&others.key)).is_err(),
+        "a bundle without a certificate trusts no authority"
+    );
     Ok(())
 }

@@ -117,7 +117,7 @@ async fn somebody_waits(db: &TestDb) -> Result<()> {
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(Duration::from_secs(5), waiting).await.context("nobody waits")?
+    tokio::time::timeout(Duration::from_secs(5), waiting).await.context("no transaction waits")?
 }
 
 /// The second takes what the first has not taken, and adds it when the first has ended, whichever way.
@@ -170,7 +170,7 @@ fn batch(rng: &mut StdRng, a: &TestTenant, b: &TestTenant, minute: u32) -> Usage
         (MeterKey { tenant, meter, minute }, rng.random_range(1..5_000))
     };
     let quantities = (0..rng.random_range(1..6)).map(|_| quantity(rng)).collect::<BTreeMap<_, _>>();
-    let id = BatchId { boot: Uuid::now_v7(), seq: 1 };
+    let id = BatchId { recorder_id: Uuid::now_v7(), seq: 1 };
     UsageBatch { id, node: "n".to_owned(), entries: vec![], quantities: quantities.into_iter().collect() }
 }
 

@@ -54,7 +54,7 @@ pub struct MeterKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BatchId {
     /// The recorder that made the batch: a process, new at every start.
-    pub boot: Uuid,
+    pub recorder_id: Uuid,
     /// The batch's number at that recorder, from 1 without gaps.
     pub seq: u64,
 }

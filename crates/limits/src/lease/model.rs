@@ -3,7 +3,7 @@
 
 use bulkhead_domain::Limit;
 
-use crate::{Ahead, bucket::Assessment};
+use crate::{Prefetch, bucket::Assessment};
 
 const TOKEN: i128 = 60_000;
 
@@ -69,7 +69,7 @@ pub(crate) fn ask(
     stored: &mut Option<Stored>,
     limit: Limit,
     cost: u32,
-    ahead: Ahead,
+    prefetch: Prefetch,
     lease: i64,
     now: i64,
 ) -> Assessment {
@@ -80,11 +80,11 @@ pub(crate) fn ask(
         bucket.change(limit, now);
         is_changed = true;
     }
-    let is_counted = i64::try_from(ahead.account).is_ok_and(|account| account == bucket.account)
-        && now < i64::try_from(ahead.counted_until).unwrap_or(i64::MAX);
-    if ahead.over > 0 && is_counted {
-        bucket.lent = bucket.lent.saturating_sub(ahead.over);
-        let returned = (bucket.level + i128::from(ahead.unspent) * TOKEN).min(bucket.room());
+    let is_counted = i64::try_from(prefetch.account).is_ok_and(|account| account == bucket.account)
+        && now < i64::try_from(prefetch.counted_until).unwrap_or(i64::MAX);
+    if prefetch.over > 0 && is_counted {
+        bucket.lent = bucket.lent.saturating_sub(prefetch.over);
+        let returned = (bucket.level + i128::from(prefetch.unspent) * TOKEN).min(bucket.room());
         bucket.level = bucket.level.max(returned);
         is_changed = true;
     }
@@ -95,7 +95,7 @@ pub(crate) fn ask(
     if enough {
         bucket.level -= needed;
         let sixteenth = u32::try_from(bucket.level / TOKEN / 16).unwrap_or(u32::MAX);
-        extra = ahead.wanted.min(ahead.most.saturating_sub(bucket.lent)).min(sixteenth);
+        extra = prefetch.wanted.min(prefetch.most.saturating_sub(bucket.lent)).min(sixteenth);
         bucket.level -= i128::from(extra) * TOKEN;
         is_changed |= cost > 0 || extra > 0;
     }

@@ -9,7 +9,7 @@ use super::{
 const LIMIT: Limit = Limit { per_minute: 6_000, burst: 1_000 };
 
 fn demand(cost: u32) -> Demand {
-    Demand { bucket: TENANT, limit: LIMIT, cost, ahead: Ahead::default() }
+    Demand { bucket: TENANT, limit: LIMIT, cost, prefetch: Prefetch::default() }
 }
 
 fn tenant() -> TenantId {
@@ -31,13 +31,16 @@ fn tokens_ahead_are_a_hundredth_of_the_burst_over_all_nodes() {
 fn tokens_are_spent_here_and_given_back_when_their_time_is_over() {
     let (leases, asked) = (Leases::new(), Instant::now());
     let decide = |cost, at| leases.decide(tenant(), LIMIT, cost, 1, at);
-    assert_eq!(decide(1, asked).unwrap_err().ahead, Ahead { wanted: 10, most: 10, ..Ahead::default() });
+    assert_eq!(
+        decide(1, asked).unwrap_err().prefetch,
+        Prefetch { wanted: 10, most: 10, ..Prefetch::default() }
+    );
     leases.note(tenant(), demand(1), said(3), asked, asked);
     let left = |at| decide(1, at).map(|decision| decision.remaining);
     assert_eq!((left(asked).unwrap(), left(asked).unwrap()), (502, 501));
-    let over = left(asked + LENGTH).unwrap_err().ahead;
+    let over = left(asked + LENGTH).unwrap_err().prefetch;
     assert_eq!((over.over, over.counted_until, over.unspent, over.account), (3, 77, 1, 5));
-    let again = left(asked + LENGTH).unwrap_err().ahead;
+    let again = left(asked + LENGTH).unwrap_err().prefetch;
     assert_eq!((again.over, again.unspent), (0, 0), "once");
 }
 
@@ -46,7 +49,7 @@ fn a_slow_answer_does_not_make_tokens_last() {
     let (leases, asked) = (Leases::new(), Instant::now());
     let later = asked + LENGTH;
     leases.note(tenant(), demand(1), said(3), asked, later);
-    let back = leases.decide(tenant(), LIMIT, 1, 1, asked).unwrap_err().ahead;
+    let back = leases.decide(tenant(), LIMIT, 1, 1, asked).unwrap_err().prefetch;
     assert_eq!((back.over, back.unspent), (3, 0));
     leases.note(tenant(), demand(1), said(3), asked, asked);
     leases.note(tenant(), demand(1), said(2), asked + LENGTH / 2, later);
@@ -60,7 +63,7 @@ fn another_limit_voids_everything() {
     let other = Limit { burst: 2_000, ..LIMIT };
     let demand = leases.decide(tenant(), other, 1, 1, asked).unwrap_err();
     // Redis has closed that account: there is nothing to give back.
-    assert_eq!((demand.ahead.over, demand.ahead.unspent), (0, 0));
+    assert_eq!((demand.prefetch.over, demand.prefetch.unspent), (0, 0));
     leases.note(tenant(), demand, said(0), asked, asked);
     assert!(leases.decide(tenant(), LIMIT, 1, 1, asked).is_err());
 }
@@ -70,8 +73,8 @@ fn what_a_closed_account_has_lent_is_neither_spent_nor_given_back_with_a_later_l
     let (leases, asked) = (Leases::new(), Instant::now());
     leases.note(tenant(), demand(1), said(3), asked, asked);
     leases.note(tenant(), demand(1), Assessment { account: 6, ..said(2) }, asked, asked);
-    let ahead = leases.decide(tenant(), LIMIT, 4, 1, asked).unwrap_err().ahead;
-    assert_eq!((ahead.over, ahead.unspent, ahead.account), (2, 2, 6));
+    let prefetch = leases.decide(tenant(), LIMIT, 4, 1, asked).unwrap_err().prefetch;
+    assert_eq!((prefetch.over, prefetch.unspent, prefetch.account), (2, 2, 6));
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn what_redis_was_not_asked_to_take_back_is_given_back_later_and_once() {
     let (leases, asked) = (Leases::new(), Instant::now());
     let over = asked + LENGTH;
     let back = |demand: Demand| {
-        let Ahead { over, counted_until, unspent, account, .. } = demand.ahead;
+        let Prefetch { over, counted_until, unspent, account, .. } = demand.prefetch;
         (over, counted_until, unspent, account)
     };
     let decide = |at| leases.decide(tenant(), LIMIT, 1, 1, at);
@@ -116,7 +119,7 @@ fn a_smaller_limit_owes_nothing_for_what_was_lent_under_a_larger_one() {
         let mut check = |node: usize, limit| match nodes[node].decide(tenant(), limit, 1, 2, asked) {
             Ok(decision) => decision.allowed,
             Err(demand) => {
-                let said = model::ask(&mut stored, limit, 1, demand.ahead, length, 1_800_000_000_000);
+                let said = model::ask(&mut stored, limit, 1, demand.prefetch, length, 1_800_000_000_000);
                 nodes[node].note(tenant(), demand, said, asked, asked);
                 said.enough
             }
@@ -252,8 +255,8 @@ fn simulate(limit: Limit, steps: Vec<Step>) -> Result<(), TestCaseError> {
                         }
                         Some(_) => {}
                     }
-                    let said =
-                        model::ask(&mut stored, demand.limit, demand.cost, demand.ahead, length, server(at));
+                    let Demand { limit, cost, prefetch, .. } = demand;
+                    let said = model::ask(&mut stored, limit, cost, prefetch, length, server(at));
                     // The tokens are gone whether or not the answer arrives.
                     prop_assert!(!said.enough || fluid.admit(at, demand.cost));
                     if let Some(back) = back {
@@ -275,7 +278,7 @@ fn simulate(limit: Limit, steps: Vec<Step>) -> Result<(), TestCaseError> {
         let limit = heard[step.node];
         let all = || {
             let none = &mut stored.clone();
-            model::ask(none, limit, 0, Ahead::default(), 0, server(now)).remaining
+            model::ask(none, limit, 0, Prefetch::default(), 0, server(now)).remaining
         };
         let cost = if step.cost == ALL { all().max(1) } else { step.cost };
         match nodes[step.node].decide(tenant(), limit, cost, 3, now) {
@@ -312,13 +315,13 @@ proptest! {
     ) {
         let cost = cost.min(limit.burst);
         let (mut stored, start) = (None, 1_800_000_000_000);
-        let ahead = Ahead { wanted, most: limit.burst / PART, ..Ahead::default() };
-        let mut ask = |cost, ahead, at| model::ask(&mut stored, limit, cost, ahead, 30_000, start + at);
-        ask(limit.burst / 2, ahead, 0);
-        let refused = ask(cost, Ahead::default(), again);
+        let prefetch = Prefetch { wanted, most: limit.burst / PART, ..Prefetch::default() };
+        let mut ask = |cost, prefetch, at| model::ask(&mut stored, limit, cost, prefetch, 30_000, start + at);
+        ask(limit.burst / 2, prefetch, 0);
+        let refused = ask(cost, Prefetch::default(), again);
         prop_assume!(!refused.enough);
         let wait = i64::try_from(refused.wait).unwrap();
-        prop_assert!(!ask(cost, Ahead::default(), again + wait - 1).enough);
-        prop_assert!(ask(cost, Ahead::default(), again + wait).enough);
+        prop_assert!(!ask(cost, Prefetch::default(), again + wait - 1).enough);
+        prop_assert!(ask(cost, Prefetch::default(), again + wait).enough);
     }
 }

@@ -6,11 +6,11 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
-use crate::decision::{Ahead, TENANT};
+use crate::decision::{Prefetch, TENANT};
 
 const LIMIT: Limit = Limit { per_minute: 60, burst: 10 };
 fn want(cost: u32) -> Demand {
-    Demand { bucket: TENANT, limit: LIMIT, cost, ahead: Ahead::default() }
+    Demand { bucket: TENANT, limit: LIMIT, cost, prefetch: Prefetch::default() }
 }
 
 fn start() -> DateTime<Utc> {
@@ -63,7 +63,7 @@ fn a_demand_takes_from_all_buckets_or_from_none() {
         bucket: "writes",
         limit: Limit { per_minute: 1, burst: 1 },
         cost: 1,
-        ahead: Ahead::default(),
+        prefetch: Prefetch::default(),
     };
     let both = || buckets.take(1_u32, [want(1), narrow], start());
     assert_eq!(both().map(|decision| (decision.allowed, decision.remaining)), [(true, 9), (true, 0)]);

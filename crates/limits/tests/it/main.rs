@@ -2,7 +2,7 @@
 
 // What the model, which the unit tests share, finds at its own crate's root.
 #[cfg(test)]
-use bulkhead_limits::{Ahead, bucket};
+use bulkhead_limits::{Prefetch, bucket};
 
 // `cfg(test)` tells clippy that helpers, too, are test code.
 #[cfg(test)]

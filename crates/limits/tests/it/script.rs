@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use bulkhead_domain::Limit;
-use bulkhead_limits::Ahead;
+use bulkhead_limits::Prefetch;
 use proptest::{prelude::*, test_runner::TestRunner};
 use redis::Commands;
 
@@ -35,7 +35,7 @@ fn limits() -> impl Strategy<Value = Limit> {
 
 /// Milliseconds to move the clock (sometimes back), the limit from now on, tokens wanted, and what is wanted ahead and
 /// given back, in any combination.
-fn steps() -> impl Strategy<Value = Vec<(i64, Option<Limit>, u32, Ahead)>> {
+fn steps() -> impl Strategy<Value = Vec<(i64, Option<Limit>, u32, Prefetch)>> {
     let wait =
         prop_oneof![8 => 0..50_i64, 4 => 0..100_000_i64, 1 => -1000..0_i64, 1 => 0..10_000_000_000_i64];
     let cost = prop_oneof![0..5_u32, 0..1000_u32, any::<u32>()];
@@ -43,8 +43,8 @@ fn steps() -> impl Strategy<Value = Vec<(i64, Option<Limit>, u32, Ahead)>> {
     let counted = prop_oneof![Just(0), Just(u64::from(u32::MAX) * 1_000)];
     // The account is the last one that was answered, or another.
     let account = prop_oneof![3 => Just(OWN), 1 => Just(0)];
-    let ahead = (some(), some(), some(), counted, some(), account);
-    let ahead = ahead.prop_map(|(wanted, most, over, counted_until, unspent, account)| Ahead {
+    let prefetch = (some(), some(), some(), counted, some(), account);
+    let prefetch = prefetch.prop_map(|(wanted, most, over, counted_until, unspent, account)| Prefetch {
         wanted,
         most,
         over,
@@ -52,7 +52,7 @@ fn steps() -> impl Strategy<Value = Vec<(i64, Option<Limit>, u32, Ahead)>> {
         unspent,
         account,
     });
-    prop::collection::vec((wait, prop::option::weighted(0.1, limits()), cost, ahead), 1..60)
+    prop::collection::vec((wait, prop::option::weighted(0.1, limits()), cost, prefetch), 1..60)
 }
 
 #[test]
@@ -68,25 +68,25 @@ fn it_does_what_the_model_does() {
             let mut now = 1_800_000_000_000_i64;
             let mut stored: Option<Stored> = None;
             let mut own = 0;
-            for (wait, change, cost, mut ahead) in steps {
+            for (wait, change, cost, mut prefetch) in steps {
                 now += wait;
                 limit = change.unwrap_or(limit);
-                if ahead.account == OWN {
-                    ahead.account = own;
+                if prefetch.account == OWN {
+                    prefetch.account = own;
                 }
-                let said = model::ask(&mut stored, limit, cost, ahead, LEASE, now);
+                let said = model::ask(&mut stored, limit, cost, prefetch, LEASE, now);
                 let (seconds, micros) = (now.div_euclid(1000), now.rem_euclid(1000) * 1000 + 999);
                 let answer: (u64, u64, u64, u64, u64, u64, u64) = script
                     .key("k")
                     .arg(limit.per_minute)
                     .arg(limit.burst)
                     .arg(cost)
-                    .arg(ahead.wanted)
-                    .arg(ahead.most)
-                    .arg(ahead.over)
-                    .arg(ahead.counted_until)
-                    .arg(ahead.unspent)
-                    .arg(ahead.account)
+                    .arg(prefetch.wanted)
+                    .arg(prefetch.most)
+                    .arg(prefetch.over)
+                    .arg(prefetch.counted_until)
+                    .arg(prefetch.unspent)
+                    .arg(prefetch.account)
                     .arg(LEASE)
                     .arg(seconds)
                     .arg(micros)

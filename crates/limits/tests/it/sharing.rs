@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use bulkhead_domain::{Clock, Limit, SystemClock, TenantId};
-use bulkhead_limits::{Ahead, Demand, Limiter, Source, TENANT};
+use bulkhead_limits::{Demand, Limiter, Prefetch, Source, TENANT};
 use futures::future::join_all;
 
 use crate::support::{Server, admitted, ask, at_most, back_to_redis, burst, tenant};
@@ -85,7 +85,7 @@ async fn a_decision_is_one_round_trip() {
     let tenant = tenant();
     assert_eq!(admitted(&limiter, tenant, limit, 100).await, 50);
     let demands =
-        ["tenant", "writes"].map(|bucket| Demand { bucket, limit, cost: 1, ahead: Ahead::default() });
+        ["tenant", "writes"].map(|bucket| Demand { bucket, limit, cost: 1, prefetch: Prefetch::default() });
     limiter.check_all(tenant, demands, SystemClock.now()).await;
     let text: String = redis::cmd("INFO").arg("commandstats").query(&mut connection).unwrap();
     let calls: BTreeMap<&str, u32> = text
@@ -207,8 +207,8 @@ async fn tenants_and_buckets_are_apart_and_a_request_takes_from_all_its_buckets_
     assert_eq!(admitted(&limiter, other, burst(5), 10).await, 5);
     let third = tenant();
     let both = [
-        Demand { bucket: TENANT, limit: burst(5), cost: 1, ahead: Ahead::default() },
-        Demand { bucket: "writes", limit: burst(2), cost: 1, ahead: Ahead::default() },
+        Demand { bucket: TENANT, limit: burst(5), cost: 1, prefetch: Prefetch::default() },
+        Demand { bucket: "writes", limit: burst(2), cost: 1, prefetch: Prefetch::default() },
     ];
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -271,7 +271,7 @@ async fn every_key_belongs_to_a_tenant_and_expires() {
             bucket,
             limit: burst(5),
             cost: 1,
-            ahead: Ahead::default(),
+            prefetch: Prefetch::default(),
         });
         limiter.check_all(tenant(), demands, SystemClock.now()).await;
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bulkhead_domain::{Clock, Limit, SystemClock, TenantId};
-use bulkhead_limits::{Ahead, Decision, Demand, Limiter, TENANT};
+use bulkhead_limits::{Decision, Demand, Limiter, Prefetch, TENANT};
 use bulkhead_link::{RedisServer, client};
 use bulkhead_servers::{Binaries, Redis, RedisOptions, Scratch};
 use bulkhead_telemetry::Metrics;
@@ -57,7 +57,7 @@ pub(crate) const fn burst(burst: u32) -> Limit {
 
 /// One request that asks Redis whatever it has said before.
 pub(crate) async fn ask(limiter: &Limiter, tenant: TenantId, limit: Limit) -> Decision {
-    let demand = Demand { bucket: TENANT, limit, cost: 1, ahead: Ahead::default() };
+    let demand = Demand { bucket: TENANT, limit, cost: 1, prefetch: Prefetch::default() };
     let [decision] = limiter.check_all(tenant, [demand], SystemClock.now()).await;
     decision
 }

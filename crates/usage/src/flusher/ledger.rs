@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn batch(seq: u64) -> Rc<UsageBatch> {
-        let id = BatchId { boot: Uuid::nil(), seq };
+        let id = BatchId { recorder_id: Uuid::nil(), seq };
         Rc::new(UsageBatch { id, node: "n".to_owned(), entries: vec![], quantities: vec![] })
     }
 

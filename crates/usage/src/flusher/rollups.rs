@@ -203,7 +203,7 @@ mod tests {
                 let key = UsageKey { tenant, route: "r".to_owned(), status: StatusClass::of(200), minute };
                 (key, RequestStats::default())
             };
-            let id = BatchId { boot: Uuid::nil(), seq: 1 };
+            let id = BatchId { recorder_id: Uuid::nil(), seq: 1 };
             let quantity = |minute| {
                 let tenant = TenantId::from_uuid(Uuid::nil());
                 (MeterKey { tenant, meter: "m".parse().unwrap(), minute }, 1)

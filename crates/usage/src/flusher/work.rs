@@ -51,7 +51,7 @@ const SPARING: Duration = Duration::from_millis(200);
 pub(super) struct Work {
     desk: Arc<Desk>,
     options: FlusherOptions,
-    boot: Uuid,
+    recorder_id: Uuid,
     last_seq: Cell<u64>,
     /// The lowest number that the flushing loop is busy with; what is below is for the maintenance.
     in_flight: Cell<u64>,
@@ -59,13 +59,13 @@ pub(super) struct Work {
     flushed_at: Cell<Option<Instant>>,
     metrics: Metrics,
     linger: Linger,
-    /// The batches and bytes that the gauges were told last.
-    told: Cell<(i64, i64)>,
+    /// The batches and bytes that the gauges show.
+    reported: Cell<(i64, i64)>,
     ledger: RefCell<Ledger>,
     link: Link,
     rollups: Rollups,
     /// When neither server took anything, how often in a row, and when to ask them again.
-    nobody: RefCell<Backoff>,
+    no_store: RefCell<Backoff>,
 }
 
 impl Work {
@@ -79,16 +79,16 @@ impl Work {
         let Stores { db, postgres, redis } = stores;
         Self {
             desk,
-            boot: Uuid::now_v7(),
+            recorder_id: Uuid::now_v7(),
             last_seq: Cell::new(0),
             in_flight: Cell::new(u64::MAX),
             flushed_at: Cell::default(),
             linger: Linger::default(),
-            told: Cell::default(),
+            reported: Cell::default(),
             ledger: RefCell::default(),
             link: Link::new(redis, mac, metrics.clone()),
             rollups: Rollups::new(db, postgres, options.postgres_silence),
-            nobody: RefCell::new(Backoff::new(Duration::from_millis(50), Duration::from_secs(1))),
+            no_store: RefCell::new(Backoff::new(Duration::from_millis(50), Duration::from_secs(1))),
             metrics,
             options,
         }
@@ -114,7 +114,7 @@ impl Work {
             self.desk.wake.notified().await;
             while !self.desk.is_empty() {
                 self.spare_memory().await;
-                if let Some(asked) = self.find_somebody().await {
+                if let Some(asked) = self.await_store().await {
                     // The thread is the flusher's alone, and the runtime's timers tell no less than a millisecond.
                     self.linger.wait(|| self.desk.has_enough(), |longest| self.desk.gather(longest));
                     self.flush_batch(asked).await;
@@ -140,15 +140,15 @@ impl Work {
     ///
     /// Until then records stay in the open batch, where those of a minute share a place. Batches that were numbered
     /// already must stay as they are, for a server may have taken them without this process hearing of it.
-    async fn find_somebody(&self) -> Option<Waiting> {
-        let Some(until) = self.nobody.borrow().until() else { return Some(Waiting::default()) };
+    async fn await_store(&self) -> Option<Waiting> {
+        let Some(until) = self.no_store.borrow().until() else { return Some(Waiting::default()) };
         sleep_until(until).await;
         let asked = self.desk.take_waiting();
-        if self.is_somebody_back().await {
+        if self.is_a_store_back().await {
             return Some(asked);
         }
-        self.nobody.borrow_mut().failed();
-        asked.tell(Outcome::Unsafe);
+        self.no_store.borrow_mut().failed();
+        asked.tell(Outcome::NotDurable);
         None
     }
 
@@ -164,9 +164,9 @@ impl Work {
         let outcome = self.store(&batches).await;
         self.in_flight.set(u64::MAX);
         if outcome == Outcome::Stored {
-            self.nobody.borrow_mut().succeeded();
+            self.no_store.borrow_mut().succeeded();
         } else {
-            self.nobody.borrow_mut().failed();
+            self.no_store.borrow_mut().failed();
         }
         waiting.tell(outcome);
     }
@@ -180,7 +180,7 @@ impl Work {
             self.last_seq.set(seq);
             let entries: Vec<_> = entries.by_ref().take(MAX_KEYS).collect();
             let quantities = quantities.by_ref().take(MAX_KEYS - entries.len()).collect();
-            let id = BatchId { boot: self.boot, seq };
+            let id = BatchId { recorder_id: self.recorder_id, seq };
             let node = self.options.node.clone();
             batches.push(Rc::new(UsageBatch { id, node, entries, quantities }));
         }
@@ -196,7 +196,7 @@ impl Work {
     }
 
     /// Whether Redis or PostgreSQL takes usage again; asked side by side, after neither did.
-    async fn is_somebody_back(&self) -> bool {
+    async fn is_a_store_back(&self) -> bool {
         let postgres = async {
             // The batches that PostgreSQL was asked to take last show best whether it takes any.
             let pending = self.ledger.borrow().oldest(u64::MAX);
@@ -216,8 +216,8 @@ impl Work {
         let mut rest = batches;
         while !rest.is_empty() {
             let (some, others) = rest.split_at(share(rest, MOST_KEYS));
-            if self.store_some(some).await == Outcome::Unsafe {
-                return Outcome::Unsafe;
+            if self.store_some(some).await == Outcome::NotDurable {
+                return Outcome::NotDurable;
             }
             rest = others;
         }
@@ -236,7 +236,7 @@ impl Work {
                 return Outcome::Stored;
             }
             if matches!(trouble, Trouble::Certain) || !self.rollups.is_there().await {
-                return Outcome::Unsafe;
+                return Outcome::NotDurable;
             }
             sleep(AGAIN).await;
         }
@@ -292,7 +292,7 @@ impl Work {
     /// could be asked.
     async fn confirm(&self, span: Option<(u64, u64)>) -> bool {
         let Some((first, last)) = span else { return true };
-        let first = BatchId { boot: self.boot, seq: first };
+        let first = BatchId { recorder_id: self.recorder_id, seq: first };
         let Some(confirmed) = self.rollups.confirmed(first, last).await else { return false };
         for seqs in confirmed {
             while self.ledger.borrow_mut().forget_some(&seqs, FORGET_AT_ONCE) {
@@ -372,7 +372,7 @@ impl Work {
             let ledger = self.ledger.borrow();
             (count(ledger.len()), count(ledger.bytes()))
         };
-        let before = self.told.replace(now);
+        let before = self.reported.replace(now);
         self.metrics.usage.in_flight.add(now.0 - before.0);
         self.metrics.usage.buffer_bytes.add(now.1 - before.1);
     }

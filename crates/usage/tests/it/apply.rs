@@ -21,10 +21,10 @@ async fn any_interleaving_of_appliers_comes_to_the_same_totals() -> Result<()> {
     for seed in 0..6 {
         let db = TestDb::new().await?;
         let mut rng = StdRng::seed_from_u64(seed);
-        let boots: Vec<Uuid> = (0..4).map(|_| Uuid::now_v7()).collect();
-        let batches: Vec<UsageBatch> = boots
+        let recorders: Vec<Uuid> = (0..4).map(|_| Uuid::now_v7()).collect();
+        let batches: Vec<UsageBatch> = recorders
             .iter()
-            .flat_map(|boot| (1..=25).map(|seq| (*boot, seq)))
+            .flat_map(|recorder| (1..=25).map(|seq| (*recorder, seq)))
             .map(|(b, s)| batch(&mut rng, b, s))
             .collect();
         let applier = |mut rng: StdRng| {
@@ -65,8 +65,8 @@ async fn any_interleaving_of_appliers_comes_to_the_same_totals() -> Result<()> {
 async fn what_is_applied_is_confirmed_and_what_is_not_is_not() -> Result<()> {
     let db = TestDb::new().await?;
     let mut rng = StdRng::seed_from_u64(1);
-    let boot = Uuid::now_v7();
-    let batches: Vec<UsageBatch> = (1..=9).map(|seq| batch(&mut rng, boot, seq)).collect();
+    let recorder = Uuid::now_v7();
+    let batches: Vec<UsageBatch> = (1..=9).map(|seq| batch(&mut rng, recorder, seq)).collect();
     let odd: Vec<&UsageBatch> = batches.iter().step_by(2).collect();
     assert_eq!(apply(&db.db()?, &odd).await?, usage::Applied { fresh: 5, duplicate: 0 });
     assert_eq!(

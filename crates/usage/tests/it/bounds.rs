@@ -58,8 +58,8 @@ async fn too_much_is_applied_in_halves(timeouts: Timeouts, answer: Duration) -> 
             recorder.record(tenant(u128::from(n % 100)), ROUTES[0], StatusClass::of(200), at, &stats, &[])
         })
         .collect();
-    let outcomes = join_all(tickets.into_iter().map(bulkhead_usage::Ticket::flushed)).await;
-    let left_unsafe = outcomes.iter().filter(|outcome| **outcome == Outcome::Unsafe).count();
+    let outcomes = join_all(tickets.into_iter().map(bulkhead_usage::Ticket::durable)).await;
+    let left_unsafe = outcomes.iter().filter(|outcome| **outcome == Outcome::NotDurable).count();
     assert_eq!(left_unsafe, 0, "PostgreSQL answered");
     until("all of it is in the rollups", async || {
         let stored = "SELECT coalesce(sum(requests), 0) FROM platform.request_minutes";
@@ -84,7 +84,7 @@ async fn what_we_end_as_too_much_is_applied_in_halves() -> Result<()> {
 
 /// With no server there to take anything the end takes its limit, and the thread is gone then.
 #[tokio::test]
-async fn finishing_keeps_its_deadline_when_nobody_takes_anything() -> Result<()> {
+async fn finishing_keeps_its_deadline_when_no_store_takes_anything() -> Result<()> {
     let db = TestDb::on(Cluster::start(|_| (), None).await?).await?;
     let mut redis = TestRedis::start().await?;
     let mut node = Node::start(&db, &redis, options())?;
@@ -106,7 +106,7 @@ async fn finishing_keeps_its_deadline_when_nobody_takes_anything() -> Result<()>
         anyhow::Ok(left)
     };
     let left = tokio::time::timeout(limit * 3, ending).await??;
-    assert!(left > 0, "nobody could have taken it");
+    assert!(left > 0, "no store could have taken it");
     Ok(())
 }
 
@@ -146,13 +146,13 @@ impl Mac for Broken {
 
 /// A flusher that fails says so: to those who wait, and to the process, which must not go on answering.
 #[tokio::test]
-async fn a_flusher_that_fails_ends_and_nobody_waits_for_it() -> Result<()> {
+async fn a_flusher_that_fails_ends_and_no_request_waits_for_it() -> Result<()> {
     let (db, redis) = (TestDb::new().await?, TestRedis::start().await?);
     let flusher = Flusher::start(options(), stores(&db, &redis)?, Arc::new(Broken), metrics())?;
     let mut ended = std::pin::pin!(flusher.ended());
     let stats = RequestStats { requests: 1, ..RequestStats::default() };
     let record = || {
-        flusher.recorder().record(tenant(1), ROUTES[0], StatusClass::of(200), noon(), &stats, &[]).flushed()
+        flusher.recorder().record(tenant(1), ROUTES[0], StatusClass::of(200), noon(), &stats, &[]).durable()
     };
     // The first ones may go to PostgreSQL, while Redis is not connected yet.
     let recording = async {
@@ -165,8 +165,8 @@ async fn a_flusher_that_fails_ends_and_nobody_waits_for_it() -> Result<()> {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), recording).await?;
-    assert_eq!(record().await, Outcome::Unsafe);
-    assert_eq!(format!("{:?}", flusher.recorder()), "Recorder(0 open keys)", "nobody would ever take it");
+    assert_eq!(record().await, Outcome::NotDurable);
+    assert_eq!(format!("{:?}", flusher.recorder()), "Recorder(0 open keys)", "no flusher would ever take it");
     assert_eq!(flusher.finish(Duration::from_secs(10)).await, 1, "the end is not in order");
     Ok(())
 }
@@ -186,7 +186,7 @@ async fn more_keys_than_an_entry_has_are_several_entries() -> Result<()> {
             recorder.record(tenant(9), ROUTES[0], StatusClass::of(200), at, &stats, &meters)
         })
         .collect();
-    let outcomes = join_all(tickets.into_iter().map(bulkhead_usage::Ticket::flushed)).await;
+    let outcomes = join_all(tickets.into_iter().map(bulkhead_usage::Ticket::durable)).await;
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Stored));
     let drained = drain_all(&db, &redis).await?;
     assert_eq!((drained.rejected, drained.left), (0, 0));

@@ -130,13 +130,13 @@ async fn serve(recorder: Recorder, load: Arc<Mutex<Load>>, seed: u64) {
         load.recorded.add(key.clone(), &stats, &counted);
         recorder.record(tenant, route, status, at, &stats, &counted)
     };
-    let outcome = ticket.flushed().await;
+    let outcome = ticket.durable().await;
     let mut load = load.lock();
     load.answered.add(key, &stats, &counted);
     match outcome {
         Outcome::Stored => load.stored_answers += 1,
         Outcome::Late => load.late_answers += 1,
-        Outcome::Unsafe => load.unsafe_answers += 1,
+        Outcome::NotDurable => load.unsafe_answers += 1,
     }
 }
 

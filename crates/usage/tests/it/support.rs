@@ -61,13 +61,13 @@ pub(crate) fn key(rng: &mut StdRng) -> UsageKey {
     }
 }
 
-pub(crate) fn batch(rng: &mut StdRng, boot: Uuid, seq: u64) -> UsageBatch {
+pub(crate) fn batch(rng: &mut StdRng, recorder_id: Uuid, seq: u64) -> UsageBatch {
     let entries: BTreeMap<UsageKey, RequestStats> =
         (0..rng.random_range(1..12)).map(|_| (key(rng), stats(rng))).collect();
     let quantities: BTreeMap<MeterKey, u128> =
         (0..rng.random_range(0..4)).map(|_| (meter_key(rng), rng.random_range(1..5_000_000))).collect();
     let (entries, quantities) = (entries.into_iter().collect(), quantities.into_iter().collect());
-    UsageBatch { id: BatchId { boot, seq }, node: "test".to_owned(), entries, quantities }
+    UsageBatch { id: BatchId { recorder_id, seq }, node: "test".to_owned(), entries, quantities }
 }
 
 /// Of the same tenants and minutes, and of meters that no program has declared.

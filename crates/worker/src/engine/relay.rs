@@ -27,12 +27,12 @@ pub(crate) struct RelayOptions {
     pub(crate) per_lane: u16,
     /// How long Redis may be away before jobs are run without it.
     pub(crate) grace: Duration,
-    /// The pause between two looks while there is work, and while there is none.
+    /// The pause between two polls while there is work, and while there is none.
     pub(crate) busy: Duration,
     pub(crate) idle: Duration,
 }
 
-/// Jobs taken in one look.
+/// Jobs taken in one poll.
 const LIMIT: u16 = 256;
 
 pub(crate) struct Relay {
@@ -52,7 +52,7 @@ pub(crate) struct Relay {
 }
 
 /// Where the relay can hand jobs to now.
-enum Way {
+enum Route {
     Redis(MultiplexedConnection, u16),
     Executor,
     Nowhere,
@@ -87,7 +87,7 @@ impl Relay {
     /// Hands jobs over for as long as the process lives.
     pub(crate) async fn run(mut self) {
         loop {
-            match self.look().await {
+            match self.poll().await {
                 Ok(0) => {
                     self.postgres_pause.succeeded();
                     // A job that leaves makes room for another of its lane.
@@ -107,11 +107,11 @@ impl Relay {
         }
     }
 
-    /// Hands over what is due; how many jobs it was.
-    async fn look(&mut self) -> Result<usize, DbError> {
+    /// Hands over what is due. Returns the number of jobs.
+    async fn poll(&mut self) -> Result<usize, DbError> {
         self.forget_what_a_worker_has_lost().await?;
-        match self.way().await {
-            Way::Redis(connection, room) => {
+        match self.route().await {
+            Route::Redis(connection, room) => {
                 let jobs = self.take(room).await?;
                 if !jobs.is_empty()
                     && let Err(error) = self.queue.push(&connection, &jobs).await
@@ -124,7 +124,7 @@ impl Relay {
                 self.failing_since = None;
                 Ok(jobs.len())
             }
-            Way::Executor => {
+            Route::Executor => {
                 let jobs = self.take(LIMIT).await?;
                 let count = jobs.len();
                 for job in jobs {
@@ -133,7 +133,7 @@ impl Relay {
                 }
                 Ok(count)
             }
-            Way::Nowhere => Ok(0),
+            Route::Nowhere => Ok(0),
         }
     }
 
@@ -151,19 +151,19 @@ impl Relay {
         Ok(())
     }
 
-    async fn way(&mut self) -> Way {
+    async fn route(&mut self) -> Route {
         let worker_down_for = self.queue.down_for();
         if worker_down_for.is_none() && self.redis_pause.is_over() {
             match self.ask_for_room().await {
-                Ok((connection, room)) => return Way::Redis(connection, room),
+                Ok((connection, room)) => return Route::Redis(connection, room),
                 Err(error) => self.redis_failed(&error),
             }
         }
         let failing_for = self.failing_since.map(|since| since.elapsed());
         if worker_down_for.max(failing_for).is_some_and(|away| away >= self.options.grace) {
-            Way::Executor
+            Route::Executor
         } else {
-            Way::Nowhere
+            Route::Nowhere
         }
     }
 

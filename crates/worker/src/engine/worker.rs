@@ -89,7 +89,7 @@ impl Default for WorkerOptions {
 }
 
 /// What a worker works with. Pools are driven by the runtime that uses them, so every thread has its own.
-pub struct Reaches {
+pub struct Dependencies {
     /// One for each thread that jobs run on; at least one.
     pub threads: Vec<Db>,
     /// For the worker itself.
@@ -114,33 +114,33 @@ pub struct Reaches {
     pub extensions: Extensions,
 }
 
-impl std::fmt::Debug for Reaches {
+impl std::fmt::Debug for Dependencies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reaches({} threads)", self.threads.len())
+        write!(f, "Dependencies({} threads)", self.threads.len())
     }
 }
 
 /// How long the transaction may take in which a process that ends hands its jobs back.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs jobs until `shutdown` is cancelled; then takes no more, waits for those that run, hands back what is left and
 /// returns, within [`WorkerOptions::drain`] and about 2 seconds. To be awaited where it was called (`block_on`): it is
 /// not `Send`.
 pub async fn run(
     options: WorkerOptions,
-    mut reaches: Reaches,
+    mut dependencies: Dependencies,
     registry: Registry,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
-    if reaches.threads.is_empty() {
+    if dependencies.threads.is_empty() {
         return Err(WorkerError::NoThreads);
     }
     for kind in registry.names() {
-        reaches.metrics.jobs.expect(kind);
+        dependencies.metrics.jobs.expect(kind);
     }
     let recurring = registry.recurring().to_vec();
-    let environments = environments(&options, &mut reaches, &registry);
-    let Reaches { own: db, redis, queue_mac, metrics, health, clock, .. } = reaches;
+    let environments = environments(&options, &mut dependencies, &registry);
+    let Dependencies { own: db, redis, queue_mac, metrics, health, clock, .. } = dependencies;
     let outstanding = options.outstanding.clamp(1, 1_000);
     let executor = Executor::new(executor_options(&options), registry, environments);
     let queue = Arc::new(Queue::new(redis, queue_mac, options.poll, outstanding.into(), metrics.clone()));
@@ -165,8 +165,8 @@ pub async fn run(
             relay.run(),
             sweeper::sweep_for_ever(&db, options.sweep, options.patience, &metrics),
             sweeper::renew_for_ever(&db, &executor, options.lease),
-            live(&db, &node, &health),
-            arrange(&db, recurring, &*clock),
+            heartbeat(&db, &node, &health),
+            ensure_schedules(&db, recurring, &*clock),
         )
     };
     tokio::select! {
@@ -179,19 +179,23 @@ pub async fn run(
 }
 
 /// What the jobs of each thread reach. Takes the threads' ways to the database.
-fn environments(options: &WorkerOptions, reaches: &mut Reaches, registry: &Registry) -> Vec<Environment> {
-    let threads = std::mem::take(&mut reaches.threads);
+fn environments(
+    options: &WorkerOptions,
+    dependencies: &mut Dependencies,
+    registry: &Registry,
+) -> Vec<Environment> {
+    let threads = std::mem::take(&mut dependencies.threads);
     let each_tenant = registry.each_tenant().into();
     let counts = Arc::new(Bound::new(crate::jobs::MOST_COUNTS));
     let environment = |db| Environment {
         db,
-        owner: reaches.owner.clone(),
-        purger: reaches.purger.clone(),
-        redis: reaches.redis.clone(),
-        usage_mac: Arc::clone(&reaches.usage_mac),
-        metrics: reaches.metrics.clone(),
-        clock: Arc::clone(&reaches.clock),
-        extensions: reaches.extensions.clone(),
+        owner: dependencies.owner.clone(),
+        purger: dependencies.purger.clone(),
+        redis: dependencies.redis.clone(),
+        usage_mac: Arc::clone(&dependencies.usage_mac),
+        metrics: dependencies.metrics.clone(),
+        clock: Arc::clone(&dependencies.clock),
+        extensions: dependencies.extensions.clone(),
         schema_pool: options.schema_pool,
         counts: Arc::clone(&counts),
         each_tenant: Arc::clone(&each_tenant),
@@ -223,8 +227,8 @@ fn supervised(queue: Arc<Queue>, node: String, executor: Executor) -> AbortOnDro
     }))
 }
 
-/// Says that this process lives, and learns whether the database does.
-async fn live(db: &Db, node: &Node, health: &Health) {
+/// Writes that this process runs, every [`HEARTBEAT`], and learns by it whether the database answers.
+async fn heartbeat(db: &Db, node: &Node, health: &Health) {
     loop {
         let beat = async |tx: &mut _| nodes::heartbeat(tx, node).await;
         let written = db.platform_write::<_, DbError>(Authority::machinery(), beat).await;
@@ -238,7 +242,7 @@ async fn live(db: &Db, node: &Node, health: &Health) {
 
 /// Puts each recurring job into the queue, and tries until it is there. Each is tried by itself, so that a job does
 /// not wait for another one whose kind is not declared yet because `migrate` of this release is still to run.
-async fn arrange(db: &Db, recurring: Vec<Recurring>, clock: &dyn Clock) {
+async fn ensure_schedules(db: &Db, recurring: Vec<Recurring>, clock: &dyn Clock) {
     let mut left = recurring;
     while !left.is_empty() {
         let mut failed = Vec::new();
@@ -246,7 +250,7 @@ async fn arrange(db: &Db, recurring: Vec<Recurring>, clock: &dyn Clock) {
             let ensure = async |tx: &mut _| job.ensure(tx, clock.now()).await;
             let ensured = db.platform_write::<_, DbError>(Authority::machinery(), ensure).await;
             if let Err(error) = ensured {
-                tracing::warn!(job.kind = job.kind, %error, "a recurring job could not be arranged");
+                tracing::warn!(job.kind = job.kind, %error, "a recurring job could not be scheduled");
                 failed.push(job);
             }
         }
@@ -269,7 +273,7 @@ async fn end(options: &WorkerOptions, db: &Db, executor: &Executor, node: Uuid) 
     let left = executor.leases();
     executor.stop(left.iter().copied());
     // Nothing here is needed for the jobs' sake: leases run out, and the sweeper finds the rest.
-    if timeout(LAST_WORDS, hand_back(db, &waiting, &left, node)).await.is_err() {
+    if timeout(SHUTDOWN_GRACE, hand_back(db, &waiting, &left, node)).await.is_err() {
         tracing::warn!(jobs = left.len(), "jobs could not be handed back; their leases will run out");
     }
 }

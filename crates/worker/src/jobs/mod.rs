@@ -1,6 +1,6 @@
 //! What the core's jobs do, in a file for each subject, under the names that their payloads have in `bulkhead-jobs`.
 
-mod housekeeping;
+mod retention;
 mod scaling;
 mod schema_pool;
 mod tenants;
@@ -9,8 +9,8 @@ mod usage;
 use std::time::Duration;
 
 use bulkhead_jobs::{
-    AggregateUsage, AskTenants, DecideScaling, FillSchemaPool, KeepHouse, ProvisionTenant, PurgeExpired,
-    PurgeTenant, SweepTenants,
+    AggregateUsage, ApplyRetention, DecideScaling, EnqueuePerTenant, FillSchemaPool, ProvisionTenant,
+    PurgeExpired, PurgeTenant, SweepTenants,
 };
 
 pub(crate) use usage::MOST_COUNTS;
@@ -26,9 +26,9 @@ pub(crate) fn core() -> CoreJobs {
         // A decision is made once per tenant and minute; looking three times a minute catches usage that came late.
         .recurring::<DecideScaling>(Duration::from_secs(20))
         .recurring::<FillSchemaPool>(Duration::from_secs(5))
-        .recurring::<KeepHouse>(Duration::from_hours(1))
+        .recurring::<ApplyRetention>(Duration::from_hours(1))
         .recurring::<SweepTenants>(Duration::from_secs(30))
-        // Several times in the shortest period, so that a tenant's job of that period is asked for soon after it begins.
-        .recurring::<AskTenants>(Duration::from_mins(10))
+        // Several times in the shortest period, so that a tenant's job of that period is there soon after it begins.
+        .recurring::<EnqueuePerTenant>(Duration::from_mins(10))
         .each_tenant::<PurgeExpired>(Every::Day)
 }

@@ -1,16 +1,19 @@
 //! Runs that fail, and what becomes of their jobs.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Result;
 use bulkhead_db::platform::queue::JobState;
 use bulkhead_fixtures::TestRedis;
+use bulkhead_worker::WorkerOptions;
 use tokio::{
     task::LocalSet,
     time::{sleep, timeout},
 };
 
-use crate::support::{EFFECTS, Probe, Worker, database, enqueue, job, jobs_in, tenant, until};
+use crate::support::{
+    EFFECTS, Gate, Probe, Worker, core, database, enqueue, job, jobs_in, options, registry, tenant, until,
+};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -91,14 +94,25 @@ async fn a_job_that_was_lost_once_too_often_counts_as_a_failure() -> Result<()> 
     LocalSet::new().run_until(timeout(5 * PATIENCE, test)).await?
 }
 
-/// Longer than [`bulkhead_worker::JobHandler::TIMEOUT`] of the probe, and longer than the lease: it is renewed meanwhile.
+/// One run is longer than its lease, which is renewed meanwhile; the other never ends, and is stopped after
+/// [`bulkhead_worker::JobHandler::TIMEOUT`] of the probe.
 #[tokio::test]
 async fn a_run_that_takes_too_long_is_stopped_and_one_that_takes_long_is_not() -> Result<()> {
     let (db, redis) = (database().await?, TestRedis::start().await?);
     let test = async {
         let worker = Worker::start(&db, &redis)?;
-        let long = enqueue(&db, None, &Probe { millis: 4_000, ..Probe::default() }).await?;
-        let too_long = enqueue(&db, None, &Probe { millis: 60_000, ..Probe::default() }).await?;
+        let (opens, stays) = (Gate::closed(), Gate::closed());
+        let long = enqueue(&db, None, &opens.probe()).await?;
+        let too_long = enqueue(&db, None, &stays.probe()).await?;
+        until(&db, &jobs_in("running"), "2", PATIENCE).await?;
+        // Twice: by then the lease that the run began with is over.
+        let lease = format!("SELECT leased_until FROM platform.jobs WHERE id = '{}'", long.uuid());
+        let mut leases = BTreeSet::new();
+        while leases.len() < 4 {
+            leases.insert(db.value(&lease).await?);
+            sleep(Duration::from_millis(20)).await;
+        }
+        opens.open();
         until(&db, &jobs_in("succeeded"), "1", PATIENCE).await?;
         let long = job(&db, long).await?;
         assert_eq!((long.state, long.attempts), (JobState::Succeeded, 1));
@@ -109,7 +123,7 @@ async fn a_run_that_takes_too_long_is_stopped_and_one_that_takes_long_is_not() -
         worker.stop().await?;
         anyhow::Ok(())
     };
-    LocalSet::new().run_until(test).await
+    LocalSet::new().run_until(timeout(5 * PATIENCE, test)).await?
 }
 
 /// While a new version is rolled out, jobs of new kinds meet workers of the old one.
@@ -118,9 +132,16 @@ async fn a_job_of_an_unknown_kind_waits_for_a_worker_that_knows_it() -> Result<(
     let (db, redis) = (database().await?, TestRedis::start().await?);
     let test = async {
         let id = enqueue(&db, None, &Probe::default()).await?;
-        let registry = crate::support::core();
-        let old = Worker::start_with(&db, &redis.url(), crate::support::options(), registry)?;
-        sleep(Duration::from_secs(3)).await;
+        let registry = core();
+        let options = WorkerOptions { patience: Duration::from_millis(300), ..options() };
+        let old = Worker::start_with(&db, &redis.url(), options, registry)?;
+        // It is handed out and taken back, again and again.
+        let handed_out = format!("SELECT pushed_at FROM platform.jobs WHERE id = '{}'", id.uuid());
+        let mut times = BTreeSet::new();
+        while times.len() < 4 {
+            times.insert(db.value(&handed_out).await?);
+            sleep(Duration::from_millis(20)).await;
+        }
         let row = job(&db, id).await?;
         assert_eq!((row.state, row.attempts), (JobState::Queued, 0));
         let new = Worker::start(&db, &redis)?;
@@ -129,7 +150,7 @@ async fn a_job_of_an_unknown_kind_waits_for_a_worker_that_knows_it() -> Result<(
         new.stop().await?;
         anyhow::Ok(())
     };
-    LocalSet::new().run_until(test).await
+    LocalSet::new().run_until(timeout(5 * PATIENCE, test)).await?
 }
 
 #[tokio::test]
@@ -156,16 +177,18 @@ async fn a_payload_that_cannot_be_read_is_given_up() -> Result<()> {
 async fn a_run_whose_lease_was_lost_leaves_nothing() -> Result<()> {
     let (db, redis) = (database().await?, TestRedis::start().await?);
     let test = async {
-        let mut options = crate::support::options();
-        options.lease = Duration::from_secs(30);
-        let worker = Worker::start_with(&db, &redis.url(), options, crate::support::registry())?;
-        let id = enqueue(&db, None, &Probe { millis: 1_000, ..Probe::default() }).await?;
+        // No renewal notices the loss before the run ends by itself.
+        let options = WorkerOptions { lease: Duration::from_mins(1), ..options() };
+        let worker = Worker::start_with(&db, &redis.url(), options, registry())?;
+        let gate = Gate::closed();
+        let id = enqueue(&db, None, &gate.probe()).await?;
         until(&db, &jobs_in("running"), "1", PATIENCE).await?;
         db.sql("UPDATE platform.jobs SET lease_token = gen_random_uuid() WHERE kind = 'probe'").await?;
-        sleep(Duration::from_millis(1_500)).await;
+        gate.open();
+        // It waits for the run.
+        worker.stop().await?;
         assert_eq!(db.value(EFFECTS).await?, "0 0");
         assert_eq!(job(&db, id).await?.state, JobState::Running);
-        worker.stop().await?;
         anyhow::Ok(())
     };
     LocalSet::new().run_until(test).await

@@ -19,7 +19,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{Login, TestDb, TestRedis};
-use bulkhead_jobs::{AskTenants, ProvisionTenant};
+use bulkhead_jobs::{EnqueuePerTenant, ProvisionTenant};
 use chrono::TimeDelta;
 use tokio::{
     task::LocalSet,
@@ -187,7 +187,7 @@ async fn tenants_that_are_not_in_service_are_housekept() -> Result<()> {
         assert_eq!(
             db.value(&format!(
                 "SELECT count(*) FROM platform.jobs WHERE kind = '{}'",
-                <AskTenants as bulkhead_jobs::Job>::KIND
+                <EnqueuePerTenant as bulkhead_jobs::Job>::KIND
             ))
             .await?,
             "1"
@@ -346,7 +346,7 @@ async fn purges_survive_any_number_of_killed_workers() -> Result<()> {
         }
         hit += 1;
     }
-    assert!(hit > 2, "the purges were over before anybody was killed");
+    assert!(hit > 2, "the purges were over before any worker was killed");
     // No attempt is lost to the kills: each job could be hit more often than it has attempts.
     db.sql("UPDATE platform.jobs SET max_attempts = 100 WHERE kind = 'purge_tenant'").await?;
     let last = Process::start_product(&db, &redis)?;

@@ -14,7 +14,7 @@ use bulkhead_domain::{
 };
 use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_jobs::{
-    AskTenants, DecideScaling, FillSchemaPool, Job as _, KeepHouse, ProvisionTenant, PurgeExpired,
+    ApplyRetention, DecideScaling, EnqueuePerTenant, FillSchemaPool, Job as _, ProvisionTenant, PurgeExpired,
 };
 use bulkhead_worker::WorkerOptions;
 use tokio::task::LocalSet;
@@ -239,7 +239,7 @@ async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
         );
         until(&db, &asked, "1", PATIENCE).await?;
         // Both recurring jobs have had their first run.
-        until(&db, &rests(KeepHouse::KIND), "1", PATIENCE).await?;
+        until(&db, &rests(ApplyRetention::KIND), "1", PATIENCE).await?;
         let rows = format!(
             "SELECT concat_ws(' ', (SELECT count(*) FROM platform.request_minutes), \
              (SELECT count(*) FROM platform.jobs WHERE tenant_id IS NULL AND kind = 'purge_expired'), \
@@ -249,9 +249,9 @@ async fn the_house_is_kept_on_the_platform_and_in_every_tenant() -> Result<()> {
         );
         assert_eq!(db.value(&rows).await?, "1 1 1 1 foreign,ours 1 new 1 just revoked,works");
         // The next run of the same day does not ask again.
-        db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", AskTenants::KIND))
+        db.sql(&format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", EnqueuePerTenant::KIND))
             .await?;
-        until(&db, &rests(AskTenants::KIND), "1", PATIENCE).await?;
+        until(&db, &rests(EnqueuePerTenant::KIND), "1", PATIENCE).await?;
         assert_eq!(db.value(&asked).await?, "1");
         worker.stop().await?;
         anyhow::Ok(())

@@ -13,7 +13,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock as _, SystemClock};
 use bulkhead_fixtures::TestDb;
-use bulkhead_jobs::KeepHouse;
+use bulkhead_jobs::ApplyRetention;
 
 use crate::support::{Probe, database, enqueue, enqueue_many, job, tenant};
 
@@ -211,7 +211,7 @@ async fn a_recurring_job_is_one_row_that_never_ends() -> Result<()> {
     let machinery = db.db()?;
     let ensure = async |every| {
         let ensure =
-            async |tx: &mut _| queue::ensure_recurring::<KeepHouse>(tx, every, SystemClock.now()).await;
+            async |tx: &mut _| queue::ensure_recurring::<ApplyRetention>(tx, every, SystemClock.now()).await;
         machinery.platform_write::<_, DbError>(Authority::machinery(), ensure).await
     };
     ensure(Duration::from_hours(1)).await?;

@@ -1,6 +1,10 @@
 //! A job that does as it is told, and a worker to run it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use bulkhead_config::Extensions;
@@ -12,29 +16,67 @@ use bulkhead_db::{
     },
     tenant::audit::Entry,
 };
-use bulkhead_domain::{Clock as _, JobId, SystemClock, TenantId};
+use bulkhead_domain::{Clock, JobId, SystemClock, TenantId};
 use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_jobs::{Job, TenantJob};
 use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
 use bulkhead_worker::{
-    CoreJobs, Finished, JobError, JobHandler, JobRun, Jobs, Reaches, Registry, WorkerError, WorkerOptions,
-    run,
+    CoreJobs, Dependencies, Finished, JobError, JobHandler, JobRun, Jobs, Registry, WorkerError,
+    WorkerOptions, run,
 };
+use redis::aio::MultiplexedConnection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{
+    sync::Semaphore,
     task::{JoinHandle, spawn_local},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+/// Holds the probes' runs that pass it, in this process, until the test opens it.
+#[derive(Debug)]
+pub(crate) struct Gate(Uuid);
+
+static GATES: LazyLock<Mutex<HashMap<Uuid, Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
+
+impl Gate {
+    pub(crate) fn closed() -> Self {
+        let id = Uuid::now_v7();
+        GATES.lock().unwrap().insert(id, Arc::new(Semaphore::new(0)));
+        Self(id)
+    }
+
+    /// A probe whose run waits here.
+    pub(crate) fn probe(&self) -> Probe {
+        Probe { gate: Some(self.0), ..Probe::default() }
+    }
+
+    /// Lets all runs pass, those that come later too.
+    pub(crate) fn open(&self) {
+        semaphore(self.0).close();
+    }
+
+    /// How many runs wait here.
+    pub(crate) fn waiting(&self) -> usize {
+        // One is the map's, one is the count's own.
+        Arc::strong_count(&semaphore(self.0)) - 2
+    }
+}
+
+fn semaphore(gate: Uuid) -> Arc<Semaphore> {
+    Arc::clone(&GATES.lock().unwrap()[&gate])
+}
 
 /// Waits, fails, panics or gives up as told; otherwise leaves one row in the audit log for every time that it has taken
 /// effect.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Probe {
-    /// How long a run takes.
+    /// What a run waits for.
+    pub(crate) gate: Option<Uuid>,
+    /// How long a run takes besides.
     pub(crate) millis: u64,
     /// How many attempts fail before one succeeds.
     pub(crate) failures: i32,
@@ -55,6 +97,11 @@ impl JobHandler for Probe {
     const TIMEOUT: Duration = Duration::from_secs(5);
 
     async fn run(self, run: &JobRun) -> Result<Finished, JobError> {
+        if let Some(gate) = self.gate {
+            let gate = semaphore(gate);
+            // An error says that it is open.
+            let _open = gate.acquire().await;
+        }
         sleep(Duration::from_millis(self.millis)).await;
         if self.aborts {
             return Err(JobError::abort("the probe gives up"));
@@ -143,8 +190,8 @@ pub(crate) fn core() -> Registry {
     Registry::new([Jobs::core()]).unwrap()
 }
 
-pub(crate) fn reaches(db: &TestDb, redis_url: &str) -> Result<Reaches> {
-    Ok(Reaches {
+pub(crate) fn dependencies(db: &TestDb, redis_url: &str) -> Result<Dependencies> {
+    Ok(Dependencies {
         threads: vec![db.db()?, db.db()?],
         own: db.db()?,
         // As the product has them.
@@ -178,18 +225,29 @@ impl Worker {
         options: WorkerOptions,
         registry: Registry,
     ) -> Result<Self> {
-        let reaches = reaches(db, redis_url)?;
-        let (metrics, shutdown) = (reaches.metrics.clone(), CancellationToken::new());
-        let task = spawn_local(run(options, reaches, registry, shutdown.clone()));
-        Ok(Self { metrics, shutdown, task })
+        Ok(Self::run(dependencies(db, redis_url)?, options, registry))
     }
 
-    /// Ends in order; how long it took.
-    pub(crate) async fn stop(self) -> Result<Duration> {
-        let began = Instant::now();
+    /// One whose time is that of this clock.
+    pub(crate) fn start_by(
+        clock: Arc<dyn Clock>,
+        db: &TestDb,
+        redis: &TestRedis,
+        registry: Registry,
+    ) -> Result<Self> {
+        Ok(Self::run(Dependencies { clock, ..dependencies(db, &redis.url())? }, options(), registry))
+    }
+
+    fn run(dependencies: Dependencies, options: WorkerOptions, registry: Registry) -> Self {
+        let (metrics, shutdown) = (dependencies.metrics.clone(), CancellationToken::new());
+        let task = spawn_local(run(options, dependencies, registry, shutdown.clone()));
+        Self { metrics, shutdown, task }
+    }
+
+    /// Ends in order.
+    pub(crate) async fn stop(self) -> Result<()> {
         self.shutdown.cancel();
-        self.task.await??;
-        Ok(began.elapsed())
+        Ok(self.task.await??)
     }
 }
 
@@ -209,6 +267,26 @@ pub(crate) async fn until(db: &TestDb, sql: &str, wanted: &str, usually: Duratio
         }
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// How often Redis was asked for work, or told of it: apalis does both by scripts.
+pub(crate) async fn scripts_run(connection: &mut MultiplexedConnection) -> Result<u64> {
+    let stats: String = redis::cmd("INFO").arg("commandstats").query_async(connection).await?;
+    let calls = |line: &str| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok();
+    Ok(stats.lines().find_map(calls).unwrap_or_default())
+}
+
+/// Waits until Redis was asked for work that many times more: 20 times a second it should be, and where only the heartbeat of
+/// apalis asks, once in 5 s.
+pub(crate) async fn asked_again(connection: &mut MultiplexedConnection, times: u64) -> Result<()> {
+    let before = scripts_run(connection).await?;
+    let asked = async {
+        while scripts_run(connection).await? < before + times {
+            sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(Duration::from_secs(60), asked).await.context("Redis is asked for work too seldom")?
 }
 
 /// How many jobs there are in a state.

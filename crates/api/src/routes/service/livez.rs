@@ -1,4 +1,4 @@
-//! Is the process alive. Asks nobody: a dependency that is away is no reason to restart.
+//! Is the process alive. Asks no dependency: one that is away is no reason to restart.
 
 use actix_web::HttpResponse;
 use serde::Serialize;

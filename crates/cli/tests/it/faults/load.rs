@@ -12,7 +12,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::world::World;
+use super::world::{SETTLING, World};
 
 /// Clients at the same time, spread over the tenants.
 const CLIENTS: usize = 6;
@@ -30,7 +30,17 @@ pub(super) struct Counted {
 struct Counters {
     answered: AtomicU64,
     unknown: AtomicU64,
+    /// Requests that were refused, or could not be sent.
+    refused: AtomicU64,
     stop: AtomicBool,
+}
+
+impl Counters {
+    /// Notes it, and does not ask again at once.
+    async fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 pub(super) struct Load {
@@ -48,6 +58,19 @@ impl Load {
         Self { counters, clients }
     }
 
+    /// Waits for so many more billable answers.
+    pub(super) async fn answers(&self, more: u64) {
+        let answered = || self.counters.answered.load(Ordering::Relaxed);
+        at_least(answered() + more, answered).await;
+    }
+
+    /// Waits until so many more requests have ended, however they did.
+    pub(super) async fn ends(&self, more: u64) {
+        let Counters { answered, unknown, refused, .. } = &*self.counters;
+        let ended = || [answered, unknown, refused].iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        at_least(ended() + more, ended).await;
+    }
+
     pub(super) async fn stop(mut self) -> Counted {
         self.counters.stop.store(true, Ordering::Relaxed);
         while self.clients.join_next().await.is_some() {}
@@ -56,6 +79,15 @@ impl Load {
             unknown: self.counters.unknown.load(Ordering::Relaxed),
         }
     }
+}
+
+async fn at_least(wanted: u64, count: impl Fn() -> u64) {
+    let reached = async {
+        while count() < wanted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SETTLING, reached).await.expect("the load goes on");
 }
 
 async fn ask_for_ever(counters: Arc<Counters>, api: String, key: String, client: usize) {
@@ -76,9 +108,9 @@ async fn ask_for_ever(counters: Arc<Counters>, api: String, key: String, client:
                 // The head is the answer; a body that breaks off after it changes nothing.
                 let _body = answer.bytes().await;
             }
-            Ok(_refused) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Ok(_refused) => counters.refused().await,
             // Never reached the server: not in flight.
-            Err(error) if error.is_connect() => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(error) if error.is_connect() => counters.refused().await,
             Err(_broken_off) => {
                 counters.unknown.fetch_add(1, Ordering::Relaxed);
             }

@@ -15,7 +15,7 @@ const DATABASE: &str = "bulkhead";
 const PASSWORD: &str = "correct-horse-battery-staple";
 const OPERATOR: &str = "operator@bulkhead.example";
 /// How long the system may take to settle after a fault: reconnections, leases and re-sends included.
-const SETTLING: Duration = Duration::from_secs(60);
+pub(super) const SETTLING: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     api: Option<Service>,
@@ -71,13 +71,13 @@ impl World {
         let operations = world.order_tenants(3).await;
         world.await_built("the start", operations).await;
         for tenant in 1..=3 {
-            world.furnish(tenant).await;
+            world.seed(tenant).await;
         }
         world
     }
 
     /// The tenant's owner logs in and makes a key; the making is the first request that counts.
-    async fn furnish(&mut self, tenant: u32) {
+    async fn seed(&mut self, tenant: u32) {
         let login = json!({ "tenant": slug(tenant), "email": owner(tenant), "password": PASSWORD });
         let token = self.log_in(&login).await;
         let key = json!({ "name": "load", "role": "developer" });

@@ -12,7 +12,7 @@ mod wire;
 use crate::support::{System, Tenant};
 
 /// Requests that are admitted: every one is counted before it waits for anything.
-const ADMITTED: &str =
+pub(crate) const ADMITTED: &str =
     r#"bulkhead_limiter_decisions_total{kind="concurrency",outcome="admitted",source="local"}"#;
 
 /// How many statements that name this table wait for a lock.

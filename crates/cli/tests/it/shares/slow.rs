@@ -12,7 +12,7 @@ use super::{request, waiting};
 use crate::support::{Options, System, Tenant, eventually};
 
 /// How long a request may take here.
-const DEADLINE: Duration = Duration::from_millis(2_000);
+const DEADLINE: Duration = Duration::from_secs(4);
 
 /// A connection on which a write to the tenant's `resources` has begun.
 async fn begin(system: &System, tenant: &Tenant<'_>, length: &str) -> TcpStream {

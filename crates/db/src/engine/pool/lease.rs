@@ -27,7 +27,7 @@ pub(crate) struct Lease {
     pub(super) index: usize,
     pub(super) shared: Arc<Shared>,
     /// Held until the drop is over, so that no other transaction opens a second connection for the slot.
-    pub(super) _turn: OwnedSemaphorePermit,
+    pub(super) _permit: OwnedSemaphorePermit,
     /// Given back after the slot, so that the transaction that takes the right over finds a free slot.
     pub(super) _right: Right,
 }

@@ -124,7 +124,7 @@ async fn acquire_either(own: &Arc<Semaphore>, shared: &Arc<Semaphore>) -> DbResu
 /// The right to have one connection, given back when dropped.
 pub(super) enum Right {
     Whole,
-    Tenant(Present),
+    Tenant(TenantRight),
     Side(#[expect(dead_code, reason = "held, and given back by being dropped")] OwnedSemaphorePermit),
 }
 
@@ -148,28 +148,33 @@ pub(super) struct Tenants {
 #[derive(Default)]
 struct Account {
     count: usize,
-    waiting: VecDeque<oneshot::Sender<Present>>,
+    waiting: VecDeque<oneshot::Sender<TenantRight>>,
 }
 
 impl Tenants {
-    async fn enter(self: &Arc<Self>, tenant: Option<u64>) -> DbResult<Present> {
-        let turn = {
+    async fn enter(self: &Arc<Self>, tenant: Option<u64>) -> DbResult<TenantRight> {
+        let right = {
             let mut present = self.present.lock();
             let account = present.entry(tenant).or_default();
             if account.count < self.share {
                 account.count += 1;
-                return Ok(Present { tenants: Arc::clone(self), tenant, count: account.count, left: false });
+                return Ok(TenantRight {
+                    tenants: Arc::clone(self),
+                    tenant,
+                    count: account.count,
+                    left: false,
+                });
             }
-            let (sender, turn) = oneshot::channel();
+            let (sender, right) = oneshot::channel();
             account.waiting.retain(|other| !other.is_closed());
             account.waiting.push_back(sender);
-            turn
+            right
         };
-        turn.await.map_err(|_never_told| DbError::Busy)
+        right.await.map_err(|_never_told| DbError::Busy)
     }
 
     /// Takes one right back, or passes it on: to the first transaction in the claimant's queue, when one waits.
-    fn leave(&self, tenant: Option<u64>) -> Option<(oneshot::Sender<Present>, usize)> {
+    fn leave(&self, tenant: Option<u64>) -> Option<(oneshot::Sender<TenantRight>, usize)> {
         let mut present = self.present.lock();
         let Entry::Occupied(mut entry) = present.entry(tenant) else { return None };
         let account = entry.get_mut();
@@ -185,14 +190,14 @@ impl Tenants {
 }
 
 /// A tenant's right to have one connection.
-pub(super) struct Present {
+pub(super) struct TenantRight {
     tenants: Arc<Tenants>,
     tenant: Option<u64>,
     count: usize,
     left: bool,
 }
 
-impl Drop for Present {
+impl Drop for TenantRight {
     fn drop(&mut self) {
         if self.left {
             return;

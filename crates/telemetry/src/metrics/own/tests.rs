@@ -4,7 +4,7 @@ use std::panic::catch_unwind;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{family::known, names::CORE, *};
 use crate::Metrics;
 
 fn line(metrics: &Metrics, series: &str) -> Option<String> {

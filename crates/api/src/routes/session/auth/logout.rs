@@ -22,7 +22,7 @@ pub(crate) async fn logout(
     let token = &body.refresh_token;
     let result = state.authenticator.logout(&state.db, token, state.clock.now()).await;
     match presented.settle(result) {
-        // Whoever logs out is not told whether they were logged in.
+        // A client that logs out is not told whether it was logged in.
         Ok(()) | Err(ApiError::LoginFailed) => Ok(Answer::no_content()),
         Err(error) => Err(error),
     }

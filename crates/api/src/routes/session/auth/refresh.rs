@@ -24,7 +24,7 @@ pub(crate) async fn refresh(
     let result = state.authenticator.refresh(&state.db, &body.refresh_token, admit, now).await;
     state.count(Credential::RefreshToken, &result);
     let tokens = presented.settle(result).map_err(|error| match error {
-        // Nobody has sent a password that could be wrong.
+        // The request carries no password that could be wrong.
         ApiError::LoginFailed => ApiError::InvalidCredentials,
         other => other,
     })?;

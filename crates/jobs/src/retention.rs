@@ -1,4 +1,4 @@
-//! What has outlived its use, and the jobs that every tenant is asked for again and again.
+//! What has outlived its use, and the jobs that every tenant gets again and again.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,18 +6,18 @@ use crate::{Job, TenantJob};
 
 /// Delete expired rows of the platform's tables.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct KeepHouse {}
+pub struct ApplyRetention {}
 
-impl Job for KeepHouse {
+impl Job for ApplyRetention {
     const KIND: &'static str = "keep_house";
     const MAX_ATTEMPTS: i32 = 1;
 }
 
 /// Enqueue, for every tenant that has a schema, the jobs that each tenant has once a day or once an hour.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct AskTenants {}
+pub struct EnqueuePerTenant {}
 
-impl Job for AskTenants {
+impl Job for EnqueuePerTenant {
     const KIND: &'static str = "ask_tenants";
     const MAX_ATTEMPTS: i32 = 1;
 }

@@ -1,4 +1,4 @@
-//! Deletes what has outlived its use, from the platform's tables and from each tenant's, and asks every tenant for the jobs
+//! Deletes what has outlived its use, from the platform's tables and from each tenant's, and gives every tenant the jobs
 //! that each has once a day or once an hour.
 
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use bulkhead_db::{
     Authority, DbError, gate,
     platform::{
-        housekeeping::{self, Expired},
+        retention::{self, Expired},
         tenants,
     },
 };
-use bulkhead_jobs::{AskTenants, KeepHouse, PurgeExpired};
+use bulkhead_jobs::{ApplyRetention, EnqueuePerTenant, PurgeExpired};
 use serde_json::json;
 
 use crate::{
@@ -24,7 +24,7 @@ const BATCH: u16 = 2_000;
 const TENANTS: u16 = 1_000;
 
 /// Retry: everything. What is deleted twice is deleted.
-impl JobHandler for KeepHouse {
+impl JobHandler for ApplyRetention {
     const TIMEOUT: Duration = Duration::from_mins(15);
 
     async fn run(self, run: &JobRun) -> Result<Finished, JobError> {
@@ -33,7 +33,7 @@ impl JobHandler for KeepHouse {
         for what in Expired::ALL {
             let mut rows = 0;
             loop {
-                let delete = async |tx: &mut _| housekeeping::delete(tx, what, BATCH).await;
+                let delete = async |tx: &mut _| retention::delete(tx, what, BATCH).await;
                 let batch = db.platform_write::<_, DbError>(Authority::machinery(), delete).await?;
                 rows += batch;
                 if batch < usize::from(BATCH) {
@@ -48,34 +48,34 @@ impl JobHandler for KeepHouse {
     }
 }
 
-/// Retry: everything. The period is the job's key, so a tenant is asked once a period, by whichever run comes first.
-impl JobHandler for AskTenants {
+/// Retry: everything. The period is the job's key, so a tenant gets a job once a period, from the run that comes first.
+impl JobHandler for EnqueuePerTenant {
     const TIMEOUT: Duration = Duration::from_mins(15);
 
     async fn run(self, run: &JobRun) -> Result<Finished, JobError> {
-        let mut asked = serde_json::Map::new();
+        let mut enqueued = serde_json::Map::new();
         for schedule in &*run.environment().each_tenant {
-            let added = ask(run, schedule).await?;
+            let added = enqueue(run, schedule).await?;
             if added > 0 {
-                asked.insert(schedule.kind.to_owned(), json!(added));
+                enqueued.insert(schedule.kind.to_owned(), json!(added));
             }
         }
-        run.done(json!({ "asked": asked })).await
+        run.done(json!({ "asked": enqueued })).await
     }
 }
 
 /// One job per period and tenant that has a schema, in service or not; how many were added.
-async fn ask(run: &JobRun, schedule: &EachTenant) -> Result<usize, DbError> {
+async fn enqueue(run: &JobRun, schedule: &EachTenant) -> Result<usize, DbError> {
     let now = run.now();
     let key = schedule.every.key(now);
     let (mut after, mut added) = (None, 0);
     loop {
-        let ask = async |tx: &mut _| {
+        let enqueue = async |tx: &mut _| {
             let found = tenants::with_schema(tx, after, TENANTS).await?;
             let new = (schedule.enqueue)(tx, &key, &found, now).await?;
             Ok::<_, DbError>((found, new))
         };
-        let (found, new) = run.environment().db.platform_write(Authority::machinery(), ask).await?;
+        let (found, new) = run.environment().db.platform_write(Authority::machinery(), enqueue).await?;
         added += new;
         if found.len() < usize::from(TENANTS) {
             return Ok(added);

@@ -15,7 +15,7 @@ use std::{env, fmt, thread};
 
 use nix::fcntl::OFlag;
 
-use crate::place::{Account, settle};
+use crate::account::{Account, prepare};
 use crate::{Error, Tls};
 
 /// A log longer than this (bytes) begins anew at the next start.
@@ -43,19 +43,19 @@ impl fmt::Debug for Password {
 
 /// A server's directory, held by this process for as long as the value lives.
 #[derive(Debug)]
-pub(crate) struct Home {
+pub(crate) struct DataDir {
     dir: PathBuf,
     account: Option<Account>,
     _owner: File,
 }
 
-impl Home {
+impl DataDir {
     /// Where [`Self::copy_tls`] puts the certificate, its key and the authority.
     pub(crate) const TLS_FILES: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];
 
     /// Prepares `dir` and takes it; for root, the first of `accounts` that exists is to run the server.
     pub(crate) fn open(dir: &Path, accounts: &[&str]) -> Result<Self, Error> {
-        let (dir, account) = settle(dir, accounts)?;
+        let (dir, account) = prepare(dir, accounts)?;
         let owner = lock_owner(&dir)?;
         give(&owner, account.as_ref()).map_err(Error::io("change the owner of", &dir))?;
         Ok(Self { dir, account, _owner: owner })

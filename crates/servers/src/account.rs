@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use nix::unistd::{Uid, User};
 
 use crate::Error;
-use crate::home::lock_owner;
+use crate::data_dir::lock_owner;
 
 /// Where directories go that the account cannot reach; the second when the first cannot be made.
 const ELSEWHERE: [&str; 2] = ["/var/lib/bulkhead", "/var/tmp/bulkhead"];
@@ -51,20 +51,20 @@ impl Account {
 
 /// Makes `dir` ready for a server and returns where it really is and, for root, the account that runs the server
 /// there.
-pub(crate) fn settle(dir: &Path, accounts: &[&str]) -> Result<(PathBuf, Option<Account>), Error> {
+pub(crate) fn prepare(dir: &Path, accounts: &[&str]) -> Result<(PathBuf, Option<Account>), Error> {
     let dir = std::path::absolute(dir).map_err(Error::io("resolve", dir))?;
     if Uid::effective().is_root() {
-        let (dir, account) = settle_as_root(&dir, accounts)?;
+        let (dir, account) = prepare_as_root(&dir, accounts)?;
         return Ok((dir, Some(account)));
     }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(Error::io("create", &dir))?;
     Ok((fs::canonicalize(&dir).map_err(Error::io("resolve", &dir))?, None))
 }
 
-fn settle_as_root(dir: &Path, accounts: &[&str]) -> Result<(PathBuf, Account), Error> {
+fn prepare_as_root(dir: &Path, accounts: &[&str]) -> Result<(PathBuf, Account), Error> {
     let parent = dir.parent().unwrap_or(dir);
     fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-    discard_husk(dir);
+    remove_stale(dir);
     match fs::metadata(dir) {
         Ok(found) => adopt(dir, &found, accounts),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -83,7 +83,7 @@ fn settle_as_root(dir: &Path, accounts: &[&str]) -> Result<(PathBuf, Account), E
 
 /// Removes what holds no data: a link that leads nowhere, or an empty directory of root's, which is better
 /// made again where the account can reach it.
-fn discard_husk(dir: &Path) {
+fn remove_stale(dir: &Path) {
     let Ok(found) = fs::symlink_metadata(dir) else { return };
     if found.is_symlink() && !dir.exists() {
         // A failure shows when the directory is made.
