@@ -20,8 +20,11 @@ const ENDINGS: [&str; 15] = [
 ];
 
 /// What is named on purpose and is not in the repository, with the reason. One that ends with `*` stands for any ending.
-const ABSENT: [(&str, &str); 9] = [
+const ABSENT: [(&str, &str); 12] = [
     (".bulkhead/*", "`bulkhead dev` makes it"),
+    ("call.lock", "a method, and no file"),
+    ("down.sql", "a migration may have it beside its up.sql"),
+    ("up.sql", "each migration has it"),
     ("latest.*", "`make bench` writes it"),
     ("migrations/2026-12-01-000001_invoices/*", "the shop of the guide has it"),
     ("owner.lock", "a server's owner makes it in the server's directory"),
