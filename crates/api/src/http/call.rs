@@ -34,8 +34,8 @@ use crate::http::{
     answer::Answer,
     context::{self, Context},
     error::ApiError,
-    extract::{Intent, PageResponse, next_link},
-    once::{Keeps, Once},
+    extract::{IdempotencyKey, PageResponse, next_link},
+    idempotency::{IdempotencyStore, IdempotentWrite},
     state::AppState,
 };
 
@@ -71,7 +71,7 @@ struct Call {
     state: Data<AppState>,
     request: HttpRequest,
     context: Rc<Context>,
-    intent: Intent,
+    key: IdempotencyKey,
     principal: Principal,
     subject: OnceCell<String>,
     at: OnceCell<DateTime<Utc>>,
@@ -88,7 +88,7 @@ impl Call {
             state: state.clone(),
             request: request.clone(),
             context,
-            intent: Intent::of(request)?,
+            key: IdempotencyKey::of(request)?,
             principal,
             subject: OnceCell::new(),
             at: OnceCell::new(),
@@ -104,13 +104,20 @@ impl Call {
         *self.at.get_or_init(|| self.state.clock.now())
     }
 
-    fn once(&self) -> Once<'_> {
+    fn once(&self) -> IdempotentWrite<'_> {
         let body = self.context.body.borrow();
-        Once::new(&self.state.keyring, &self.intent, self.context.operation, self.subject(), &body, self.at())
+        IdempotentWrite::new(
+            &self.state.keyring,
+            &self.key,
+            self.context.operation,
+            self.subject(),
+            &body,
+            self.at(),
+        )
     }
 
     /// The one write of the request, named ahead of its transaction: that reads the whole body.
-    fn begin_write(&self) -> Result<Once<'_>, ApiError> {
+    fn begin_write(&self) -> Result<IdempotentWrite<'_>, ApiError> {
         if self.has_written.replace(true) {
             let operation = self.context.operation;
             return Err(ApiError::internal(format!("{operation} writes twice in one request")));
@@ -119,9 +126,9 @@ impl Call {
     }
 
     /// Does the work once, and keeps its audit entry and its answer with it.
-    async fn keep<Tx: Keeps>(
+    async fn keep<Tx: IdempotencyStore>(
         &self,
-        once: &Once<'_>,
+        once: &IdempotentWrite<'_>,
         tx: &mut Tx,
         work: impl AsyncFnOnce(&mut Tx) -> Result<Written, ApiError>,
     ) -> Result<Answer, ApiError> {

@@ -117,6 +117,7 @@ impl Group {
 
     /// The same as operations of an extension, whose name they stand under in the document. `about` is what is said of it
     /// there.
+    #[doc(hidden)]
     #[must_use]
     pub fn of(mut self, owner: &'static str, about: &'static str) -> Self {
         for item in self.docs.paths.paths.values_mut() {

@@ -273,6 +273,7 @@ impl Presented<'_> {
 }
 
 /// What a failed login is told; a failed credential of any other request is [`ApiError::InvalidCredentials`].
+#[doc(hidden)]
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
@@ -288,6 +289,7 @@ impl From<AuthError> for ApiError {
 
 /// A caller whose own share is full is told that it has too much in flight. When the bytes of the whole process are
 /// used up, that is no fault of the caller's.
+#[doc(hidden)]
 impl From<Crowded> for ApiError {
     fn from(crowded: Crowded) -> Self {
         match crowded {
@@ -297,6 +299,7 @@ impl From<Crowded> for ApiError {
     }
 }
 
+#[doc(hidden)]
 impl From<NotDone> for ApiError {
     fn from(not_done: NotDone) -> Self {
         match not_done {

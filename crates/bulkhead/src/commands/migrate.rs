@@ -171,10 +171,10 @@ pub(crate) async fn require_migrated(db: &Db, sets: &Sets) -> Result<()> {
     let ask = async |tx: &mut _| status(tx, sets).await;
     let status = db.platform_read::<_, DbError>(Authority::machinery(), ask).await?;
     if !status.missing.is_empty() {
-        bail!("run bulkhead migrate first: tenants are built without {}", names(&status.missing));
+        bail!("run `migrate` first: tenants are built without {}", names(&status.missing));
     }
     if status.unfinished {
-        bail!("run bulkhead migrate first: no run of this program has come to its end");
+        bail!("run `migrate` first: no run of this program has come to its end");
     }
     if !status.foreign.is_empty() {
         tracing::warn!(

@@ -135,7 +135,8 @@ enum OperatorCommand {
 
 /// Parses the command line, puts the application together, and runs the command.
 pub(crate) fn run(about: About, assemble: impl FnOnce() -> Result<Parts>) -> ExitCode {
-    let mut cli = Cli::command().name(about.name).version(about.version);
+    let name = about.name;
+    let mut cli = Cli::command().name(name).version(about.version);
     let parsed =
         cli.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| Cli::from_arg_matches(&matches));
     let command = parsed.unwrap_or_else(|error| error.format(&mut cli).exit()).command;
@@ -143,7 +144,7 @@ pub(crate) fn run(about: About, assemble: impl FnOnce() -> Result<Parts>) -> Exi
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line: the causes in order, outermost first.
-            out::note(format_args!("bulkhead: {error:#}"));
+            out::note(format_args!("{name}: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -17,8 +17,7 @@ async fn a_process_serves_only_a_database_that_was_migrated_for_it() {
     system.sql("UPDATE platform.fleet_target SET wanted = wanted - '{[2,3)}'");
     for command in ["api", "worker"] {
         let refused = bulkhead(&[command], &system.migrator(), "");
-        let told =
-            format!("bulkhead: run bulkhead migrate first: tenants are built without resources/{name}\n");
+        let told = format!("bulkhead: run `migrate` first: tenants are built without resources/{name}\n");
         assert!(!refused.success && refused.err == told, "{refused:?}");
     }
     assert_eq!(plan(), format!("pending   resources  {name}  tenants: 0\npending   core  nothing\n"));
@@ -34,7 +33,7 @@ async fn a_process_serves_only_a_database_that_was_migrated_for_it() {
     system.sql("DELETE FROM platform.migration_runs");
     for command in ["api", "worker"] {
         let refused = bulkhead(&[command], &system.migrator(), "");
-        let told = "bulkhead: run bulkhead migrate first: no run of this program has come to its end\n";
+        let told = "bulkhead: run `migrate` first: no run of this program has come to its end\n";
         assert!(!refused.success && refused.err == told, "{refused:?}");
     }
     assert!(bulkhead(&["migrate"], &system.migrator(), "").success);

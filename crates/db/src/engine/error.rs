@@ -72,7 +72,7 @@ pub enum DbError {
     Outdated,
 
     /// The database does not say yet at which version tenants are built: `bulkhead migrate` writes it down.
-    #[error("the database was never migrated to the end: run bulkhead migrate")]
+    #[error("the database was never migrated to the end: run `migrate`")]
     NotMigrated,
 
     /// A migration was changed after the database had recorded it under its name; a person has to take the change back.
@@ -83,7 +83,7 @@ pub enum DbError {
     },
 
     /// While a run of `migrate` was going on, another one has changed what tenants are to get. Worth running again.
-    #[error("another run of bulkhead migrate has changed what tenants are to get: run this again")]
+    #[error("another run of `migrate` has changed what tenants are to get: run this again")]
     Outrun,
 
     /// The server, its roles or its schemas are not as they must be; a person has to act.

@@ -62,7 +62,7 @@ async fn a_migration_that_no_tenant_has_can_be_put_right() -> Result<()> {
     let waiting = db.sign_up("waiting", PlanName::FREE).await?;
 
     let seen = unwell(&db, &right).await?;
-    let told = format!("migrations: core/{NAME} was put right since it was met: run bulkhead migrate");
+    let told = format!("migrations: core/{NAME} was put right since it was met: run `migrate`");
     assert!(seen.contains(&told), "{seen:?}");
     let pending = vec![Pending { set: "core".to_owned(), name: NAME.to_owned(), tenants: 1 }];
     assert_eq!(plan(&owner, &right).await?, Plan { pending, tenants: 1, ..Plan::default() });
@@ -293,7 +293,7 @@ async fn a_look_at_a_database_that_lacks_tables_says_so_in_one_line() -> Result<
         let seen = unwell(&db, &Sets::core()).await?;
         let [seen] = &seen[..] else { anyhow::bail!("{seen:?}") };
         assert!(seen.starts_with("migrations: the platform lacks 2026-11-2"), "{seen}");
-        assert!(seen.contains("run bulkhead migrate"), "{seen}");
+        assert!(seen.contains("run `migrate`"), "{seen}");
     }
     Ok(())
 }

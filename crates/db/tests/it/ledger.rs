@@ -114,7 +114,7 @@ async fn a_migration_that_is_dated_before_a_deployed_one_is_applied_everywhere()
     // It is seen before it is done.
     let seen = unwell(&db, &next).await?;
     let [seen] = &seen[..] else { anyhow::bail!("{seen:?}") };
-    assert!(seen.contains("without core/2999-01-01-000000_early: run bulkhead migrate"), "{seen}");
+    assert!(seen.contains("without core/2999-01-01-000000_early: run `migrate`"), "{seen}");
     let pending = Pending { set: "core".to_owned(), name: "2999-01-01-000000_early".to_owned(), tenants: 1 };
     let expected = Plan { pending: vec![pending], tenants: 1, ..Plan::default() };
     assert_eq!(plan(&owner, &next).await?, expected);
@@ -387,7 +387,7 @@ async fn the_ledger_stays_while_tenants_have_what_only_it_knows() -> Result<()> 
     );
     db.sql(&hole).await?;
     let refused = before_the_ledger(&owner).await.err().context("it has a hole")?.to_string();
-    assert!(refused.contains("run bulkhead migrate first"), "{refused}");
+    assert!(refused.contains("run `migrate` first"), "{refused}");
     db.sql("UPDATE platform.tenant_schema_versions SET applied = wanted FROM platform.fleet_target").await?;
     migrate(&owner, &sets()?).await?;
     let refused = before_the_ledger(&owner).await.err().context("it has an extension's")?.to_string();

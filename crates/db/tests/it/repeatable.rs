@@ -122,7 +122,7 @@ async fn an_older_program_leaves_the_texts_of_a_newer_one() -> Result<()> {
                 UPDATE platform.repeatables SET digest = 'newer' WHERE name = 'meters'").await?;
         let pending = plan(&db.owner()?, &Sets::core()).await?;
         assert_eq!((pending.newer_gate, pending.repeatables), (false, vec!["meters".to_owned()]));
-        let lacks = "gate has not this program's meters: run bulkhead migrate";
+        let lacks = "gate has not this program's meters: run `migrate`";
         assert_eq!(told(&db).await?, (Level::Broken, lacks.to_owned()));
         db.sql(newer).await?;
         let (before, ran_before) = (gate(&db).await?, ran(&db).await?);

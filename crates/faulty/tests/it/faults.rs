@@ -86,7 +86,7 @@ fn a_misspelt_setting_of_an_extension_stops_the_start_with_one_line() {
         refusal(&run(env!("CARGO_BIN_EXE_faulty"), &["api"], &[("BULKHEAD_FAULTY_STAMPS", "seen")]));
     assert_eq!(
         refused,
-        "bulkhead: BULKHEAD_FAULTY_STAMPS: no such setting; did you mean BULKHEAD_FAULTY_STAMP?"
+        "faulty: BULKHEAD_FAULTY_STAMPS: no such setting; did you mean BULKHEAD_FAULTY_STAMP?"
     );
 }
 

@@ -40,7 +40,7 @@ pub struct IfMatchHeader {
 /// How the header is documented.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "describes the header that `Intent` reads")]
+#[expect(dead_code, reason = "describes the header that `IdempotencyKey` reads")]
 pub struct IdempotencyKeyHeader {
     /// Names what you mean to do, 1 to 255 characters: sent again with the same method, path, query, `If-Match` and body within
     /// 24 hours, it is answered again and not done again.
@@ -85,13 +85,13 @@ fn read_version(text: &str) -> Option<IfMatch> {
 
 /// What the caller means to do once: the `Idempotency-Key`, if one was sent, and what it was sent to.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Intent {
+pub(crate) struct IdempotencyKey {
     pub(crate) key: Option<String>,
     /// The method, the path, the query and what `If-Match` asks for; empty without a key.
     pub(crate) target: String,
 }
 
-impl Intent {
+impl IdempotencyKey {
     /// The longest key taken.
     const MAX: usize = 255;
 
@@ -125,11 +125,11 @@ pub(crate) fn writes(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
 }
 
-/// Reads a key with or without the quotes of a structured field string (RFC 9651); both name the same intention.
+/// Reads a key with or without the quotes of a structured field string (RFC 9651); both are the same key.
 fn read_key(value: &[u8]) -> Result<String, &'static str> {
     let text = std::str::from_utf8(value).map_err(|_not_utf8| "must be printable ASCII")?.trim();
     let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    if !(1..=Intent::MAX).contains(&bare.len())
+    if !(1..=IdempotencyKey::MAX).contains(&bare.len())
         || !bare.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"')
     {
         return Err("must be 1 to 255 printable ASCII characters without quotes");
@@ -147,7 +147,7 @@ mod tests {
     fn what_is_meant_is_told_apart_by_method_path_query_and_version() {
         let target = |request: TestRequest, key: &str| {
             let request = request.insert_header(("idempotency-key", key)).to_http_request();
-            Intent::of(&request).unwrap().target
+            IdempotencyKey::of(&request).unwrap().target
         };
         let post = |uri| target(TestRequest::post().uri(uri), "once");
         let all = [
@@ -169,10 +169,11 @@ mod tests {
             assert!(!all[at + 1..].contains(one), "{one}");
         }
         assert_eq!(post("/v1/users?a=b"), target(TestRequest::post().uri("/v1/users?a=b"), "another"));
-        let none = Intent::of(&TestRequest::post().to_http_request()).unwrap();
+        let none = IdempotencyKey::of(&TestRequest::post().to_http_request()).unwrap();
         assert_eq!((none.key, none.target.as_str()), (None, ""));
-        let read =
-            Intent::of(&TestRequest::get().insert_header(("idempotency-key", "once")).to_http_request());
+        let read = IdempotencyKey::of(
+            &TestRequest::get().insert_header(("idempotency-key", "once")).to_http_request(),
+        );
         assert_eq!(read.unwrap().key, None);
     }
 

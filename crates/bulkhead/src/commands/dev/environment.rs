@@ -96,7 +96,7 @@ fn refuse(set: &BTreeSet<String>) -> Result<()> {
         Some(name) => {
             let choices = CHOICES.join(", ");
             bail!(
-                "{name}: `bulkhead dev` runs its own servers on this host and sets this itself; unset it. \
+                "{name}: `dev` runs its own servers on this host and sets this itself; unset it. \
                    Of what it sets, {choices} can be chosen"
             )
         }

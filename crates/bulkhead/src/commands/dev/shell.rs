@@ -30,11 +30,10 @@ pub(crate) fn remove(home: &Path) -> io::Result<()> {
 pub(crate) fn settings() -> Result<Settings> {
     let path = std::env::current_dir()?.join(HOME).join(NAME);
     if !path.exists() {
-        bail!("`bulkhead dev` does not run here: there is no {}", path.display());
+        bail!("`dev` does not run here: there is no {}", path.display());
     }
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let variables =
-        read(&text).with_context(|| format!("{} is not as `bulkhead dev` writes it", path.display()))?;
+    let variables = read(&text).with_context(|| format!("{} is not as `dev` writes it", path.display()))?;
     let variables = variables.into_iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     Ok(Settings::from_vars(variables, &Sections::default())?)
 }

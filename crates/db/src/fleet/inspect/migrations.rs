@@ -29,9 +29,8 @@ struct Behind {
 pub(super) async fn lacks_tables(tx: &mut OwnerTx) -> DbResult<Option<Finding>> {
     let pending = pending_platform(tx).await?;
     let named = names(pending.iter().map(|name| (*name).to_owned()));
-    let detail = format!(
-        "the platform lacks {named}: run bulkhead migrate; what else there is to see is seen afterwards"
-    );
+    let detail =
+        format!("the platform lacks {named}: run `migrate`; what else there is to see is seen afterwards");
     Ok((!pending.is_empty()).then_some(Finding { check: "migrations", level: Level::Broken, detail }))
 }
 
@@ -70,7 +69,7 @@ fn judge_gate(texts: Texts) -> Finding {
         }
         Texts::Pending(pending) => {
             let named = names(pending.into_iter());
-            found(Level::Broken, format!("gate has not this program's {named}: run bulkhead migrate"))
+            found(Level::Broken, format!("gate has not this program's {named}: run `migrate`"))
         }
     }
 }
@@ -78,7 +77,7 @@ fn judge_gate(texts: Texts) -> Finding {
 fn judge_program(ledger: &Ledger, sets: &Sets, changes: DbResult<Vec<Correction>>) -> DbResult<Finding> {
     let found = |level, detail| Ok(Finding { check: "migrations", level, detail });
     let Some(_target) = &ledger.target else {
-        let what = "no tenant can be built: bulkhead migrate has never come to its end";
+        let what = "no tenant can be built: `migrate` has never come to its end";
         return found(Level::Broken, what.to_owned());
     };
     let corrections = match changes {
@@ -87,11 +86,11 @@ fn judge_program(ledger: &Ledger, sets: &Sets, changes: DbResult<Vec<Correction>
     };
     if !corrections.is_empty() {
         let wrong = names(corrections.iter().map(Correction::title));
-        return found(Level::Broken, format!("{wrong} was put right since it was met: run bulkhead migrate"));
+        return found(Level::Broken, format!("{wrong} was put right since it was met: run `migrate`"));
     }
     let missing: Vec<String> = ledger.missing(sets).collect();
     if !missing.is_empty() {
-        let what = format!("tenants are built without {}: run bulkhead migrate", names(missing.into_iter()));
+        let what = format!("tenants are built without {}: run `migrate`", names(missing.into_iter()));
         return found(Level::Broken, what);
     }
     let own: Vec<&str> = sets.names().collect();

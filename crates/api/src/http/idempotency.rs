@@ -9,10 +9,10 @@ use bulkhead_db::{
 };
 use chrono::{DateTime, Utc};
 
-use crate::http::{answer::Answer, error::ApiError, extract::Intent};
+use crate::http::{answer::Answer, error::ApiError, extract::IdempotencyKey};
 
 /// A transaction that keeps answers and audit entries: a tenant's, or the platform's for operators.
-pub(crate) trait Keeps {
+pub(crate) trait IdempotencyStore {
     /// Looks what is known about a key, without claiming it.
     async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState>;
     /// Claims a key for this transaction and tells what is known about it.
@@ -23,7 +23,7 @@ pub(crate) trait Keeps {
     async fn audit(&mut self, entry: &Entry<'_>) -> DbResult<()>;
 }
 
-impl Keeps for TenantTx {
+impl IdempotencyStore for TenantTx {
     async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         tenant::idempotency::look(self, key, now).await
     }
@@ -41,7 +41,7 @@ impl Keeps for TenantTx {
     }
 }
 
-impl Keeps for PlatformTx {
+impl IdempotencyStore for PlatformTx {
     async fn look(&mut self, key: &Key<'_>, now: DateTime<Utc>) -> DbResult<KeyState> {
         platform::idempotency::look(self, key, now).await
     }
@@ -61,8 +61,8 @@ impl Keeps for PlatformTx {
 
 /// One request that is to happen once.
 #[derive(Debug)]
-pub(crate) struct Once<'a> {
-    intent: &'a Intent,
+pub(crate) struct IdempotentWrite<'a> {
+    sent: &'a IdempotencyKey,
     operation: &'static str,
     principal: &'a str,
     /// What its key stands for; without a key it happens each time, and its body is not gone through.
@@ -76,40 +76,43 @@ struct Named {
     lock: LockId,
 }
 
-impl<'a> Once<'a> {
+impl<'a> IdempotentWrite<'a> {
     /// Names the request: who asks for what. Only an HMAC of its method, path, query, `If-Match` and body is kept, so a password
     /// in it stays unknown; and only an HMAC decides which lock is taken, so no client can choose one. A principal's id is its own
     /// in all tenants.
     pub(crate) fn new(
         keyring: &Keyring,
-        intent: &'a Intent,
+        sent: &'a IdempotencyKey,
         operation: &'static str,
         principal: &'a str,
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Self {
-        let named = intent.key.as_deref().map(|key| {
+        let named = sent.key.as_deref().map(|key| {
             let parts = [principal, operation, key].map(str::as_bytes);
             Named {
-                fingerprint: keyring.mac_of_parts(Purpose::Fingerprint, &[intent.target.as_bytes(), body]),
+                fingerprint: keyring.mac_of_parts(Purpose::Fingerprint, &[sent.target.as_bytes(), body]),
                 lock: LockId::of(keyring.mac_of_parts(Purpose::IdempotencyLock, &parts)),
             }
         });
-        Self { intent, operation, principal, named, now }
+        Self { sent, operation, principal, named, now }
     }
 
     /// The answer, if the request was answered before. A handler asks for it ahead of expensive work, which a
     /// repeated request does not need. Whether the request is to be answered now is still for [`Self::run`] to say.
-    pub(crate) async fn answered<Tx: Keeps>(&self, tx: &mut Tx) -> Result<Option<Answer>, ApiError> {
+    pub(crate) async fn answered<Tx: IdempotencyStore>(
+        &self,
+        tx: &mut Tx,
+    ) -> Result<Option<Answer>, ApiError> {
         let Some(key) = self.key() else { return Ok(None) };
         match tx.look(&key, self.now).await? {
             KeyState::Unused => Ok(None),
-            seen => replayed(seen).map(Some),
+            known => replayed(known).map(Some),
         }
     }
 
     /// Runs the work, unless it was done before.
-    pub(crate) async fn run<Tx: Keeps>(
+    pub(crate) async fn run<Tx: IdempotencyStore>(
         &self,
         tx: &mut Tx,
         work: impl AsyncFnOnce(&mut Tx) -> Result<Answer, ApiError>,
@@ -121,20 +124,20 @@ impl<'a> Once<'a> {
                 tx.store(&key, &answer.to_stored(), self.now).await?;
                 Ok(answer)
             }
-            seen => replayed(seen),
+            known => replayed(known),
         }
     }
 
     fn key(&self) -> Option<Key<'_>> {
         let Named { fingerprint, lock } = self.named.as_ref()?;
-        let key = self.intent.key.as_deref()?;
+        let key = self.sent.key.as_deref()?;
         Some(Key { principal: self.principal, route: self.operation, key, fingerprint, lock: *lock })
     }
 }
 
 /// The answer to a request whose key is known.
-fn replayed(seen: KeyState) -> Result<Answer, ApiError> {
-    match seen {
+fn replayed(known: KeyState) -> Result<Answer, ApiError> {
+    match known {
         KeyState::InProgress | KeyState::Unused => Err(ApiError::IdempotencyInProgress),
         KeyState::Mismatch => Err(ApiError::IdempotencyKeyReused),
         KeyState::Answered(stored) => Answer::replay(stored),
@@ -148,18 +151,18 @@ mod tests {
 
     use super::*;
 
-    fn named(keyring: &Keyring, intent: &Intent, body: &[u8]) -> Named {
-        Once::new(keyring, intent, "rotate_api_key", "usr_1", body, SystemClock.now()).named.unwrap()
+    fn named(keyring: &Keyring, sent: &IdempotencyKey, body: &[u8]) -> Named {
+        IdempotentWrite::new(keyring, sent, "rotate_api_key", "usr_1", body, SystemClock.now()).named.unwrap()
     }
 
-    fn intent(target: &str) -> Intent {
-        Intent { key: Some("key".to_owned()), target: target.to_owned() }
+    fn sent(target: &str) -> IdempotencyKey {
+        IdempotencyKey { key: Some("key".to_owned()), target: target.to_owned() }
     }
 
     #[test]
     fn the_same_key_on_another_path_or_query_is_another_request_behind_the_same_lock() {
         let keyring = Keyring::new(&STANDARD.encode([1; 32]).parse().unwrap()).unwrap();
-        let here = intent("POST /v1/api-keys/key_1/rotate");
+        let here = sent("POST /v1/api-keys/key_1/rotate");
         let first = named(&keyring, &here, b"{}");
         assert_eq!(first.fingerprint, named(&keyring, &here, b"{}").fingerprint);
         for other in [
@@ -167,7 +170,7 @@ mod tests {
             "POST /v1/api-keys/key_1/rotate?at=1",
             "PUT /v1/api-keys/key_1/rotate",
         ] {
-            let other = intent(other);
+            let other = sent(other);
             let other = named(&keyring, &other, b"{}");
             assert_ne!(first.fingerprint, other.fingerprint);
             assert_eq!(first.lock, other.lock);
