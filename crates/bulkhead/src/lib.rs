@@ -61,7 +61,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What nearly every file of an extension needs, for `use bulkhead::prelude::*`.
 pub mod prelude {
-    pub use chrono::{DateTime, Utc};
+    pub use chrono::{DateTime, NaiveDate, Utc};
+    pub use diesel::{
+        BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl, SelectableHelper,
+        TextExpressionMethods,
+    };
     pub use serde_json::json;
 
     pub use crate::{

@@ -43,10 +43,19 @@ pub fn alternatives(words: &[impl fmt::Display]) -> String {
 
 /// Whether a text has `least` to `most` characters, no control characters and no blanks around it.
 pub fn check(text: &str, least: usize, most: usize) -> Result<(), TextError> {
+    bounded(text, least, most, false)
+}
+
+/// The same for a text that may have line breaks (U+000A).
+pub fn check_lines(text: &str, least: usize, most: usize) -> Result<(), TextError> {
+    bounded(text, least, most, true)
+}
+
+fn bounded(text: &str, least: usize, most: usize, has_lines: bool) -> Result<(), TextError> {
     if text.trim() != text || (text.is_empty() && least > 0) {
         return Err(TextError::new("must not be empty, nor begin or end with a blank"));
     }
-    if text.chars().any(char::is_control) {
+    if text.chars().any(|c| c.is_control() && !(has_lines && c == '\n')) {
         return Err(TextError::new("must not contain control characters"));
     }
     let length = text.chars().count();
@@ -148,6 +157,10 @@ mod tests {
         assert_eq!(check("", 0, 5), Ok(()));
         assert_eq!(check("ab", 3, 5).unwrap_err().to_string(), "must be at least 3 characters long");
         assert_eq!(check("äöü", 3, 5), Ok(()));
+        assert_eq!((check_lines("a\nb", 1, 5), check("a\nb", 1, 5).is_err()), (Ok(()), true));
+        for bad in ["a\n", "a\r\nb", "a\0b"] {
+            assert!(check_lines(bad, 1, 5).is_err(), "{bad:?} was accepted");
+        }
     }
 
     #[test]

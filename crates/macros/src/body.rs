@@ -1,6 +1,6 @@
 //! `#[body]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::{Expr, Field, ItemStruct, Type, parse::Nothing, spanned::Spanned};
 
@@ -13,7 +13,9 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
     for one in field::named(&mut item)? {
         let inner = field::optional(&one.ty).cloned();
         let value = inner.clone().unwrap_or_else(|| one.ty.clone());
-        checks.extend(check(one, &value, inner.is_some())?);
+        let attributes = one.attrs.len();
+        one.attrs.retain(|attribute| !attribute.path().is_ident("lines"));
+        checks.extend(check(one, &value, inner.is_some(), one.attrs.len() < attributes)?);
         if field::word(&value) == "JsonContent" {
             let name = field::name(one)?;
             let found =
@@ -62,13 +64,14 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
 }
 
 /// The check of one field, if it has bounds.
-fn check(one: &Field, value: &Type, is_optional: bool) -> syn::Result<Option<TokenStream>> {
+fn check(one: &Field, value: &Type, is_optional: bool, has_lines: bool) -> syn::Result<Option<TokenStream>> {
     let name = field::name(one)?;
     let pointer = format!("/{}", field::shown(one)?);
     let check = match field::word(value).as_str() {
         "String" => {
             let (least, most) = field::lengths(one, "schema")?;
-            quote!(fields.text(#pointer, value, #least, #most);)
+            let check = Ident::new(if has_lines { "lines" } else { "text" }, Span::call_site());
+            quote!(fields.#check(#pointer, value, #least, #most);)
         }
         "JsonContent" => quote! {
             if let Some(fault) = value.fault() {

@@ -4,6 +4,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Fields, Ident, ItemEnum, parse::Nothing, spanned::Spanned};
 
+use crate::field;
+
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     let Nothing = syn::parse2(arguments)?;
     let item: ItemEnum = syn::parse2(item)?;
@@ -14,7 +16,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
             return Err(syn::Error::new(variant.span(), "a choice is a word and has no values"));
         }
         variants.push(&variant.ident);
-        words.push(snake(&variant.ident.to_string()));
+        words.push(field::renamed(&variant.attrs).unwrap_or_else(|| snake(&variant.ident.to_string())));
     }
     let (expected, column) = (alternatives(&words), column(choice, &variants, &words));
     Ok(quote! {

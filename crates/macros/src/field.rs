@@ -48,9 +48,17 @@ pub(crate) fn name(field: &Field) -> syn::Result<&Ident> {
 
 /// The field's name as clients write it.
 pub(crate) fn shown(field: &Field) -> syn::Result<String> {
-    match bound(&field.attrs, "serde", "rename") {
-        Some(Expr::Lit(ExprLit { lit: Lit::Str(renamed), .. })) => Ok(renamed.value()),
-        _ => Ok(name(field)?.unraw().to_string()),
+    match renamed(&field.attrs) {
+        Some(renamed) => Ok(renamed),
+        None => Ok(name(field)?.unraw().to_string()),
+    }
+}
+
+/// The name that `#[serde(rename = "…")]` gives.
+pub(crate) fn renamed(attributes: &[Attribute]) -> Option<String> {
+    match bound(attributes, "serde", "rename")? {
+        Expr::Lit(ExprLit { lit: Lit::Str(renamed), .. }) => Some(renamed.value()),
+        _ => None,
     }
 }
 

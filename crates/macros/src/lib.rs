@@ -45,7 +45,8 @@ pub fn row(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// Reads the type from JSON without unknown fields, documents it, and checks it before the handler runs: the bounds of
 /// `#[schema(min_length, max_length, minimum, maximum, min_items, max_items)]` hold, and everything that is outside of them is told at once (422
-/// `validation-failed`). A text without its longest length does not compile. A text has no control characters and no blanks around it.
+/// `validation-failed`). A text without its longest length does not compile. A text has no
+/// control characters and no blanks around it; one with `#[lines]` may have line breaks.
 ///
 /// A field whose type is a `#[body]`, or a list of them, is checked with it; a list has its longest length (`max_items`). Where the type
 /// is a struct, add `#[serde(deserialize_with = "bulkhead::object")]`, for serde would also take a list of its values.
@@ -72,7 +73,7 @@ pub fn filter(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// One of several words: `#[choice]` on an enum without values.
 ///
 /// Kept in a column of type `text`, and written in bodies, queries and answers, as the variant's name in lower case with `_` between
-/// its words. Rows keep the words, so a word never changes, and one that is gone makes its rows unreadable.
+/// its words, or as `#[serde(rename = "EUR")]` has it. Rows keep the words, so a word never changes, and one that is gone makes its rows unreadable.
 #[proc_macro_attribute]
 pub fn choice(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expanded(choice::expand(arguments.into(), item.into()))

@@ -20,6 +20,10 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
         if name == "version" {
             version = quote!(Some(self.version));
         }
+        if field::optional(&one.ty).is_some() {
+            // An answer always has it.
+            field::attribute(one, quote!(#[schema(required)]))?;
+        }
     }
     let id = id.ok_or_else(|| syn::Error::new(item.span(), "a row has a field `id`, its primary key"))?;
     let is_row = implementation(&item.ident, &table, &id, &names, &version);

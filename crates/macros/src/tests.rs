@@ -117,6 +117,15 @@ fn a_bound_is_read_beside_words_of_others() {
     let written = written(body::expand(quote!(), thing));
     assert!(written.contains("fields.range(\"/size\",*value,Some(3),None);"), "{written}");
     assert!(written.contains("fields.text(\"/x\",value,0,9);"), "{written}");
+    let prose = quote!(
+        struct Thing {
+            #[lines]
+            #[schema(max_length = 9)]
+            text: String,
+        }
+    );
+    let lines = super::tests::written(body::expand(quote!(), prose));
+    assert!(lines.contains("fields.lines(\"/text\",value,0,9);") && !lines.contains("#[lines]"), "{lines}");
     assert!(!written.contains("present"), "a field that may be null is read as it is: {written}");
 }
 

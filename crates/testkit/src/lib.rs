@@ -91,7 +91,8 @@ pub fn unique() -> String {
     (0..14).map(|place| char::from(DIGITS[usize::try_from((bits >> (5 * place)) & 31).unwrap()])).collect()
 }
 
-/// Asks until the answer is as wanted; fails with the last answer when that takes more than 40 seconds.
+/// Asks until the answer is as wanted; fails with the last answer when that takes more than 40 seconds:
+/// `eventually(async || tenant.count("letters"), |count| *count == 1).await`.
 pub async fn eventually<T: Debug>(ask: impl AsyncFn() -> T, wanted: impl Fn(&T) -> bool) -> T {
     let start = Instant::now();
     loop {

@@ -137,6 +137,17 @@ impl<'a> Tenant<'a> {
         eventually(async || self.app.sql(&going), |going| going == "0").await;
     }
 
+    /// Waits until it has used so much of a meter: usage is billed some seconds after what was done.
+    pub async fn used(&self, meter: &str, quantity: u64) {
+        let path = format!("/v1/usage?meter={meter}");
+        let used = async || {
+            let usage = self.owner.caller.get(&path).await.expect(200).json();
+            let hours = usage["data"].as_array().cloned().unwrap_or_default();
+            hours.iter().filter_map(|hour| hour["quantity"].as_str()?.parse::<u64>().ok()).sum::<u64>()
+        };
+        eventually(used, |used| *used == quantity).await;
+    }
+
     /// How many rows a table of it has.
     pub fn count(&self, table: &str) -> usize {
         self.app.sql(&format!("SELECT count(*) FROM {}.{table}", self.schema)).parse().unwrap()

@@ -7,8 +7,14 @@ use std::{fmt::Display, future::Future};
 
 use bulkhead_db::{DbResult, Page, PageRequest, TenantTx};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::http::{answer::Answer, call::TenantCall, error::ApiError, validation::refused};
+use crate::http::{
+    answer::Answer,
+    call::{TenantCall, Written},
+    error::ApiError,
+    validation::refused,
+};
 
 /// A row of a tenant's table that clients see as it is. Its ids are in the order of lists.
 pub trait Row: Serialize + Sized {
@@ -54,10 +60,14 @@ impl Answer {
     pub fn row<R: Row>(row: &R) -> Result<Self, ApiError> {
         Ok(Self::ok(row)?.maybe_version(row.version()))
     }
+}
 
-    /// 201 with a row that was made, its version as the `ETag`, and where it is: `path`, a slash and its id.
-    pub fn made<R: Row>(path: &str, row: &R) -> Result<Self, ApiError> {
-        Ok(Self::created(format!("{path}/{}", row.id()), row)?.maybe_version(row.version()))
+impl Written {
+    /// The write has made a row: 201 with the row, its version as the `ETag`, and where it is, which is `path`, a slash and its id.
+    /// `changes` tells the audit log what it is; never put a secret into it.
+    pub fn made<R: Row>(path: &str, row: &R, changes: Value) -> Result<Self, ApiError> {
+        let answer = Answer::created(format!("{path}/{}", row.id()), row)?.maybe_version(row.version());
+        Ok(Self::changed(row.id(), changes, answer))
     }
 }
 

@@ -45,6 +45,11 @@ impl Fields {
         self.take(pointer, bulkhead_domain::text::check(text, least, most));
     }
 
+    /// The same for a text that may have line breaks.
+    pub fn lines(&mut self, pointer: &str, text: &str, least: usize, most: usize) {
+        self.take(pointer, bulkhead_domain::text::check_lines(text, least, most));
+    }
+
     /// Checks that a number is not below `least` and not above `most`.
     pub fn range<N: PartialOrd + Display>(
         &mut self,

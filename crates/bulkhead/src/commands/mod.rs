@@ -19,7 +19,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{app::Parts, out, wiring};
 
-/// The backend of a multi-tenant service. Settings are environment variables; crates/config/README.md lists them.
+/// The backend of a multi-tenant service. Settings are environment variables; `settings --markdown` prints them.
 #[derive(Parser)]
 #[command(name = "bulkhead", version)]
 struct Cli {
@@ -74,7 +74,6 @@ enum Command {
     /// Print the OpenAPI document.
     Openapi,
     /// Print every setting with its default and its meaning.
-    #[command(hide = true)]
     Settings {
         /// As a table in Markdown.
         #[arg(long, required = true)]

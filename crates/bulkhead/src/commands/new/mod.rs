@@ -2,7 +2,7 @@
 //!
 //! Owns the list of the template's files (`template/`), and what stands in them for the program's name and for where the library
 //! comes from. Refuses a directory that has something in it, a name that cargo takes for no program, and a checkout that is
-//! none; then nothing has been written.
+//! none; then nothing has been written. Asks no network.
 
 mod name;
 
@@ -10,6 +10,7 @@ use std::{
     fs::{self, File},
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -102,7 +103,21 @@ pub(crate) fn run(directory: &Path, source: &Source) -> Result<()> {
     }
     let (path, lock) = LOCK;
     write(&directory.join(path), lock)?;
+    settle_lock(&directory);
     Ok(out::line(next_steps(&directory, name))?)
+}
+
+/// Lets cargo drop from the lock what the product does not need, and enter the product itself. It asks no network. Where it cannot, because
+/// the library was never fetched on this machine or there is no cargo yet, the first build does it.
+fn settle_lock(directory: &Path) {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["metadata", "--offline", "--quiet", "--format-version=1"]).current_dir(directory);
+    let settled = cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !settled.is_ok_and(|status| status.success()) {
+        out::note(
+            "Cargo.lock has more than the product needs: the first build puts it right, before the first commit.",
+        );
+    }
 }
 
 /// A directory that does not exist, or is empty, is free.

@@ -40,8 +40,7 @@ async fn create_customer(call: TenantCall, Json(body): Json<CreateCustomer>) -> 
     let customer = Customer { id: CustomerId::mint(call.at()), name: body.name, created_at: call.at() };
     call.write(async |tx| {
         call.insert(tx, &customer).await?;
-        let changes = json!({ "name": customer.name });
-        Ok(Written::changed(customer.id, changes, Answer::made("/v1/customers", &customer)?))
+        Written::made("/v1/customers", &customer, json!({ "name": customer.name }))
     })
     .await
 }

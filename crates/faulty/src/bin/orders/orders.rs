@@ -98,8 +98,7 @@ async fn create_order(call: TenantCall, Json(body): Json<CreateOrder>) -> Result
     let order = Order { id, number, customer, recipient, replaces, speed, paid, created_at };
     call.write(async |tx| {
         order.insert(tx).await.map_err(refused)?;
-        let changes = json!({ "number": order.number, "label": delivery.label });
-        Ok(Written::changed(id, changes, Answer::made("/v1/orders", &order)?))
+        Written::made("/v1/orders", &order, json!({ "number": order.number, "label": delivery.label }))
     })
     .await
 }

@@ -1,7 +1,6 @@
 //! Invoices: written once, sent in the background, counted when they are sent.
 
 use bulkhead::prelude::*;
-use diesel::prelude::*;
 
 pub(crate) fn extension() -> Extension {
     Extension::new("invoices")
@@ -118,8 +117,7 @@ async fn create_invoice(call: TenantCall, Json(body): Json<CreateInvoice>) -> Re
     let invoice = Invoice { id, number, terms, cents, sent_at: None, created_at };
     call.write(async |tx| {
         call.insert(tx, &invoice).await?;
-        let changes = json!({ "number": invoice.number });
-        Ok(Written::changed(id, changes, Answer::made("/v1/invoices", &invoice)?))
+        Written::made("/v1/invoices", &invoice, json!({ "number": invoice.number }))
     })
     .await
 }
@@ -132,7 +130,8 @@ async fn send_invoice(call: TenantCall, Id(id): Id<InvoiceId>) -> Result<Answer>
         if invoice.sent_at.is_some() {
             return Err(ALREADY_SENT.error());
         }
-        let job = call.enqueue_once(tx, &SendInvoice { invoice: id }, &id.to_string()).await?;
+        // A job for each request: one that failed can be asked for again, and of two the second finds nothing to do.
+        let job = call.enqueue(tx, &SendInvoice { invoice: id }).await?;
         Ok(Written::changed(id, json!({ "job": job }), Answer::accepted(job)?))
     })
     .await
