@@ -71,7 +71,8 @@ const BY_ITSELF: &str = "xtask";
 /// Libraries that only some product crates may name; a star stands for any ending, and the first row that fits holds.
 const RESERVED: [(&str, &[&str]); 7] = [
     // Extensions write queries and have no connections.
-    ("diesel", &["db", "resources"]),
+    // `bulkhead` hands the names that queries need on to extensions.
+    ("diesel", &["db", "bulkhead", "resources"]),
     ("diesel*", &["db"]),
     ("tokio-postgres*", &["db"]),
     ("redis", &["link", "limits", "usage", "worker"]),
