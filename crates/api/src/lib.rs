@@ -36,6 +36,7 @@ pub mod __private {
     pub use utoipa;
 
     pub use crate::http::{
+        extract::{optional_date, optional_time, present_date, present_time, read_date, read_time},
         handler::{Handler, invoke},
         operation::{Group, Operation, Weight},
         validation::{HasBounds, HasNone},

@@ -84,7 +84,9 @@ pub mod prelude {
 /// What the expansions of this crate's macros name.
 #[doc(hidden)]
 pub mod __private {
-    pub use bulkhead_api::__private::{HasBounds, HasNone};
+    pub use bulkhead_api::__private::{
+        HasBounds, HasNone, optional_date, optional_time, present_date, present_time, read_date, read_time,
+    };
     pub use bulkhead_domain::{id::__private::Uuid, ids};
 
     pub use crate::ids::schema as id_schema;

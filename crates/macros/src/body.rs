@@ -25,15 +25,14 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
             }
             field::attribute(one, quote!(#[schema(value_type = Object)]))?;
         }
-        if inner.is_some() && !field::says(&one.attrs, "schema", "nullable") {
-            field::attribute(
-                one,
-                quote! {
-                    #[serde(default, deserialize_with = "::bulkhead::present")]
-                    #[schema(nullable = false)]
-                },
-            )?;
+        if let Some(reading) = reading(&value, inner.is_some(), field::says(&one.attrs, "schema", "nullable"))
+        {
+            field::attribute(one, reading)?;
         }
+        if inner.is_some() && !field::says(&one.attrs, "schema", "nullable") {
+            field::attribute(one, quote!(#[schema(nullable = false)]))?;
+        }
+        field::typed_bounds(one, &value)?;
     }
     let body = &item.ident;
     let content = content.map(|content| {
@@ -60,6 +59,30 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
             #content
             #check
         }
+    })
+}
+
+/// How a field is read, where its type does not say it: what may be left out, and times and dates, of which chrono reads more spellings and
+/// years than can be kept and written.
+fn reading(value: &Type, is_optional: bool, may_be_null: bool) -> Option<TokenStream> {
+    let kind = match field::word(value).as_str() {
+        "DateTime" => "time",
+        "NaiveDate" => "date",
+        _ if is_optional && !may_be_null => {
+            return Some(quote!(#[serde(default, deserialize_with = "::bulkhead::present")]));
+        }
+        _ => return None,
+    };
+    let how = match (is_optional, may_be_null) {
+        (false, _) => "read",
+        (true, false) => "present",
+        (true, true) => "optional",
+    };
+    let reader = format!("::bulkhead::__private::{how}_{kind}");
+    Some(if is_optional {
+        quote!(#[serde(default, deserialize_with = #reader)])
+    } else {
+        quote!(#[serde(deserialize_with = #reader)])
     })
 }
 

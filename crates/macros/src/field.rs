@@ -3,8 +3,8 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
-    Attribute, Expr, ExprLit, Field, Fields, GenericArgument, Ident, ItemStruct, Lit, Meta, PathArguments,
-    Token, Type, ext::IdentExt, parse::Parser, punctuated::Punctuated, spanned::Spanned,
+    Attribute, Expr, ExprLit, Field, Fields, GenericArgument, Ident, ItemStruct, Lit, LitInt, Meta,
+    PathArguments, Token, Type, ext::IdentExt, parse::Parser, punctuated::Punctuated, spanned::Spanned,
 };
 
 /// The fields of a struct that has names for them.
@@ -98,6 +98,39 @@ fn split(tokens: TokenStream) -> Vec<TokenStream> {
         }
     }
     parts
+}
+
+/// Gives the bounds of a wide integer its type, so that they may be as wide.
+pub(crate) fn typed_bounds(field: &mut Field, value: &Type) -> syn::Result<()> {
+    let ty = word(value);
+    if !["i64", "u32", "u64"].contains(&ty.as_str()) {
+        return Ok(());
+    }
+    for attribute in &mut field.attrs {
+        if !attribute.path().is_ident("schema") {
+            continue;
+        }
+        let parts = split(attribute.meta.require_list()?.tokens.clone()).into_iter().map(|part| {
+            let pair = match syn::parse2::<Meta>(part.clone()) {
+                Ok(Meta::NameValue(pair))
+                    if pair.path.is_ident("minimum") || pair.path.is_ident("maximum") =>
+                {
+                    pair
+                }
+                _ => return part,
+            };
+            match &pair.value {
+                Expr::Lit(ExprLit { lit: Lit::Int(bound), .. }) if bound.suffix().is_empty() => {
+                    let (path, bound) = (&pair.path, LitInt::new(&format!("{bound}{ty}"), bound.span()));
+                    quote!(#path = #bound)
+                }
+                _ => part,
+            }
+        });
+        let parts: Vec<TokenStream> = parts.collect();
+        *attribute = syn::parse_quote!(#[schema(#(#parts),*)]);
+    }
+    Ok(())
 }
 
 /// The lengths that a text may have, which it has to say.

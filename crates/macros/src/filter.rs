@@ -48,6 +48,15 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
         } else {
             field::attribute(one, quote!(#[param(inline)]))?;
         }
+        let kind = match field::word(&value).as_str() {
+            "DateTime" => Some("time"),
+            "NaiveDate" => Some("date"),
+            _ => None,
+        };
+        if let Some(kind) = kind {
+            let reader = format!("::bulkhead::__private::present_{kind}");
+            field::attribute(one, quote!(#[serde(default, deserialize_with = #reader)]))?;
+        }
         columns.push(name);
     }
     let limit = quote! {

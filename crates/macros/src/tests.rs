@@ -130,6 +130,38 @@ fn a_bound_is_read_beside_words_of_others() {
 }
 
 #[test]
+fn times_and_dates_are_read_in_the_form_that_is_written() {
+    let thing = quote! {
+        struct Thing {
+            at: DateTime<Utc>,
+            due: Option<NaiveDate>,
+            #[schema(nullable)]
+            sent: Option<DateTime<Utc>>,
+            #[schema(maximum = 100_000_000_000, example = 4)]
+            size: i64,
+        }
+    };
+    let body = written(body::expand(quote!(), thing));
+    for part in [
+        "#[serde(deserialize_with=\"::bulkhead::__private::read_time\")]at:",
+        "#[serde(default,deserialize_with=\"::bulkhead::__private::present_date\")]",
+        "#[serde(default,deserialize_with=\"::bulkhead::__private::optional_time\")]sent:",
+        "#[schema(maximum=100_000_000_000i64,example=4)]size:",
+    ] {
+        assert!(body.contains(part), "{part} is not in {body}");
+    }
+    let list = written(filter::expand(
+        quote!(ThingId),
+        quote!(
+            struct List {
+                due: Option<NaiveDate>,
+            }
+        ),
+    ));
+    assert!(list.contains("present_date"), "{list}");
+}
+
+#[test]
 fn an_operation_is_documented_by_what_it_takes() {
     let handler = quote! {
         async fn change(call: TenantCall, Id(id): Id<ThingId>, on: IfMatch, Json(body): Json<Change>) -> Result<Answer> {}

@@ -206,6 +206,14 @@ impl Contract {
             .map_or(value, |target| target.unwrap_or_else(|| panic!("the document has no {}", value["$ref"])))
     }
 
+    /// Where a body has dates and times.
+    pub(crate) fn moments(&self, schema: &Value) -> Vec<String> {
+        let leaves = crate::body::leaves(self.document(), schema).into_iter();
+        let moments =
+            leaves.filter(|leaf| leaf.schema["format"] == "date" || leaf.schema["format"] == "date-time");
+        moments.map(|leaf| leaf.pointer).collect()
+    }
+
     /// Whether a body may have any JSON at this pointer; none where the document does not describe what is there.
     pub(crate) fn is_any_json(&self, schema: &Value, pointer: &str) -> Option<bool> {
         let mut schema = self.resolved(schema);

@@ -141,7 +141,11 @@ impl Fixtures {
     pub(crate) fn of(&self, operation: &Operation) -> &dyn Fixture {
         let found = self.find(operation);
         found.unwrap_or_else(|| {
-            panic!("no fixture has the path of {}: give App::start one", operation.shown())
+            panic!(
+                "no fixture has the path of {}: give App::start one; where the operation is Bulkhead's own, take the kit of the \
+                 version that the program is built on",
+                operation.shown()
+            )
         })
     }
 

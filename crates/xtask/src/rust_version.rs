@@ -12,7 +12,7 @@ const MARKERS: [&str; 4] = ["RUST_VERSION", "rust-version", "toolchain", "FROM r
 /// What names a version beside our workflows: the image, and what `bulkhead new` writes.
 const FILES: [&str; 4] = [
     "Dockerfile",
-    "crates/bulkhead/template/Cargo.toml",
+    "crates/bulkhead/template/Cargo.toml.in",
     "crates/bulkhead/template/Dockerfile",
     "crates/bulkhead/template/.github/workflows/ci.yml",
 ];

@@ -123,7 +123,10 @@ async fn a_migration_that_no_tenant_has_can_be_withdrawn() -> Result<()> {
     assert_eq!(catalog(&db, &[&fresh.schema()]).await?, before);
     // Its number is another migration's now, and no schema counts as having that.
     assert_eq!(migrate(&owner, &release_with(&[RIGHT])).await?.migrated, 2);
+    ahead(&owner).await?;
+    let built = ready(&owner).await?;
     assert_eq!(withdraw(&owner, &without, "core", NAME).await?, Withdrawn::Had(2));
+    assert!(built > 0 && ready(&owner).await? == built, "a refusal costs no schema");
     Ok(())
 }
 

@@ -6,6 +6,8 @@ CREATE TABLE orders (
     replaces uuid REFERENCES orders (id),
     speed text NOT NULL CHECK (speed IN ('slow', 'fast')),
     paid boolean NOT NULL,
+    send_on date NOT NULL,
+    promised_at timestamptz,
     created_at timestamptz NOT NULL
 );
 CREATE INDEX orders_by_customer ON orders (customer, id);

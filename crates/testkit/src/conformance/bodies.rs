@@ -196,6 +196,18 @@ fn surprises() -> Vec<Value> {
     ]
 }
 
+/// Dates and times that a library may read, and that cannot be kept or written.
+const MOMENTS: [&str; 8] = [
+    "-5000-01-01",
+    "+12000-01-01",
+    "2026-1-1",
+    "-5000-01-01T00:00:00Z",
+    "+12000-01-01T00:00:00Z",
+    "9999-12-31T23:59:59-05:00",
+    "2026-12-31T10:00:00.123456789Z",
+    "2026-06-30T23:59:60Z",
+];
+
 /// Whatever stands in the place of a field is refused by a documented problem, or taken and then shown as it was sent.
 pub async fn what_is_sent_is_kept_or_refused(app: &App) {
     let aim = Aim::take(app).await;
@@ -217,6 +229,15 @@ pub async fn what_is_sent_is_kept_or_refused(app: &App) {
                     let expected = [400, 401, 403, 404, 409, 413, 422].contains(&answer.status);
                     assert!(expected, "{}: {body}: {}", operation.shown(), answer.show());
                 }
+            }
+        }
+        for pointer in app.contract.moments(operation.body_schema()) {
+            for moment in MOMENTS {
+                let mut body = aim.tenant.body(operation).await;
+                let Some(place) = body.pointer_mut(&pointer) else { continue };
+                *place = json!(moment);
+                let answer = aim.call(operation, &path).json(&body).await;
+                assert_eq!(answer.status, 422, "{}: {body}: {}", operation.shown(), answer.show());
             }
         }
     }

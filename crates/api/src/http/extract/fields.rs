@@ -1,7 +1,9 @@
 //! How the fields of bodies and queries are read: absent is not null, times have one form, and a client that sends
 //! something else is told which field it was and what it must look like.
 
-use chrono::{DateTime, Timelike, Utc};
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, IgnoredAny},
@@ -96,6 +98,46 @@ pub fn optional_text<'de, D: Deserializer<'de>, const LEAST: usize, const MOST: 
     Ok(Some(text))
 }
 
+/// A time, as `#[body]` reads it.
+#[doc(hidden)]
+pub fn read_time<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
+    time(&String::deserialize(from)?).map_err(D::Error::custom)
+}
+
+/// A time that may be left out, but not null.
+#[doc(hidden)]
+pub fn present_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    read_time(from).map(Some)
+}
+
+/// A date, as `#[body]` reads it.
+#[doc(hidden)]
+pub fn read_date<'de, D: Deserializer<'de>>(from: D) -> Result<NaiveDate, D::Error> {
+    date(&String::deserialize(from)?).map_err(D::Error::custom)
+}
+
+/// A date that may be left out, but not null.
+#[doc(hidden)]
+pub fn present_date<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NaiveDate>, D::Error> {
+    read_date(from).map(Some)
+}
+
+/// A date that may be left out or be null.
+#[doc(hidden)]
+pub fn optional_date<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NaiveDate>, D::Error> {
+    Option::<String>::deserialize(from)?.map(|text| date(&text).map_err(D::Error::custom)).transpose()
+}
+
+/// The years that RFC 3339 can write, but for the year 0, which PostgreSQL has not.
+const YEARS: RangeInclusive<i32> = 1..=9999;
+
+/// Reads a date as RFC 3339 writes it, in its one spelling.
+fn date(text: &str) -> Result<NaiveDate, &'static str> {
+    let read = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    let read = read.filter(|date| YEARS.contains(&date.year()) && date.to_string() == text);
+    read.ok_or("must be a date like 2026-12-31, of the years 0001 to 9999")
+}
+
 /// A time that may be left out or be null, in a body or a query.
 pub fn optional_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     Option::<String>::deserialize(from)?.map(|text| time(&text).map_err(D::Error::custom)).transpose()
@@ -120,7 +162,8 @@ fn time(text: &str) -> Result<DateTime<Utc>, &'static str> {
     if !nanos.is_multiple_of(1_000) {
         return Err("must have at most six digits behind its seconds");
     }
-    Ok(read.with_timezone(&Utc))
+    let read = read.with_timezone(&Utc);
+    if YEARS.contains(&read.year()) { Ok(read) } else { Err("must be of the years 0001 to 9999") }
 }
 
 #[cfg(test)]
@@ -259,6 +302,32 @@ mod tests {
         }
         for broken in ["NaN", "", "5,", "[1"] {
             assert_eq!(fits(broken).unwrap_err().0, "malformed-json", "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_date_and_a_time_have_years_that_can_be_kept_and_written() {
+        for good in ["0001-01-01", "2026-12-31", "2028-02-29", "9999-12-31"] {
+            assert_eq!(date(good).unwrap().to_string(), good);
+        }
+        for bad in [
+            "",
+            "-5000-01-01",
+            "+12000-01-01",
+            "0000-01-01",
+            "2026-1-1",
+            " 2026-12-31",
+            "2026-02-30",
+            "2026-12-31T00:00:00Z",
+        ] {
+            assert_eq!(date(bad), Err("must be a date like 2026-12-31, of the years 0001 to 9999"), "{bad}");
+        }
+        assert!(time("0001-01-01T00:00:00Z").is_ok() && time("9999-12-31T23:59:59Z").is_ok());
+        for bad in ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00", "0000-06-01T00:00:00Z"] {
+            assert_eq!(time(bad), Err("must be of the years 0001 to 9999"), "{bad}");
+        }
+        for bad in ["-5000-01-01T00:00:00Z", "+12000-01-01T00:00:00Z"] {
+            assert!(time(bad).is_err(), "{bad}");
         }
     }
 

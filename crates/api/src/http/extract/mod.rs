@@ -12,7 +12,9 @@ mod query;
 pub(crate) use accept::preferred;
 pub use body::{Json, RequestBody, object};
 pub(crate) use fields::no_parameters;
-pub use fields::{optional_text, optional_time, present};
+pub use fields::{
+    optional_date, optional_text, optional_time, present, present_date, present_time, read_date, read_time,
+};
 pub(crate) use headers::{IdempotencyKey, etag, writes};
 pub use headers::{IdempotencyKeyHeader, IfMatch, IfMatchHeader};
 pub(crate) use page::next_link;

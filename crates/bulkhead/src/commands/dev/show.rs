@@ -1,4 +1,4 @@
-//! What `bulkhead dev` tells: to people as a table, to scripts as `.bulkhead/dev.json`.
+//! What `dev` tells: to people as a table, to scripts as `.bulkhead/dev.json`.
 
 use std::io::{self, Write};
 
@@ -11,14 +11,14 @@ use crate::out;
 
 /// Says what is going on.
 pub(crate) fn step(what: &str) {
-    out::note(format_args!("bulkhead dev: {what}"));
+    out::note(format_args!("dev: {what}"));
 }
 
 /// Says what has been migrated, after each migration that was pending has been named.
 pub(crate) fn migrated(report: &MigrationReport) {
     let applied = report.platform_applied.len();
     out::note(format_args!(
-        "bulkhead dev: {applied} migrations of the platform applied; tenants: {} migrated, {} up to date",
+        "dev: {applied} migrations of the platform applied; tenants: {} migrated, {} up to date",
         report.migrated, report.already
     ));
 }
@@ -66,10 +66,7 @@ fn write_table(
     row("docs", &format!("{api}/docs"))?;
     row("metrics", &addresses.metrics())?;
     row("database", &format!("psql '{}'", addresses.database))?;
-    row(
-        "settings",
-        "set -a; . .bulkhead/env; set +a, for commands of your own; bulkhead doctor --dev has them",
-    )?;
+    row("settings", "set -a; . .bulkhead/env; set +a, for commands of your own; `doctor --dev` has them")?;
     row("operator", &format!("{} / {}", credentials.operator.email, credentials.operator.password))?;
     for tenant in &credentials.tenants {
         row(

@@ -32,7 +32,6 @@ const FILES: &[(&str, &str)] = files![
     ".gitignore",
     ".rustfmt.toml",
     "AGENTS.md",
-    "Cargo.toml",
     "Dockerfile",
     "Makefile",
     "README.md",
@@ -41,6 +40,11 @@ const FILES: &[(&str, &str)] = files![
     "src/main.rs",
     "tests/it.rs",
 ];
+
+/// The manifest. In the template it has another name: cargo looks at each Cargo.toml of a repository that it fetches a library from, and
+/// reports one that is none yet.
+const MANIFEST: (&str, &str) =
+    ("Cargo.toml", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/template/Cargo.toml.in")));
 
 /// The versions of libraries that this version was tested with. cargo drops those that the product does not need.
 const LOCK: (&str, &str) =
@@ -98,7 +102,7 @@ pub(crate) fn run(directory: &Path, source: &Source) -> Result<()> {
         let text = text.replace("{{name}}", name);
         text.replace("{{bulkhead}}", &bulkhead).replace("{{testkit}}", &testkit)
     };
-    for (path, text) in FILES {
+    for (path, text) in FILES.iter().chain([&MANIFEST]) {
         write(&directory.join(path), &filled(text))?;
     }
     let (path, lock) = LOCK;

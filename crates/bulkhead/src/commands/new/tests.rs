@@ -33,7 +33,8 @@ fn below(root: &Path) -> Vec<String> {
 
 #[test]
 fn every_file_of_the_template_is_embedded() {
-    let named: Vec<&str> = FILES.iter().map(|(path, _)| *path).collect();
+    let mut named: Vec<&str> = FILES.iter().map(|(path, _)| *path).chain(["Cargo.toml.in"]).collect();
+    named.sort_unstable();
     assert_eq!(below(&checkout().join("crates/bulkhead/template")), named);
 }
 
@@ -43,7 +44,7 @@ fn a_repository_is_written_and_nothing_is_left_open_in_it() {
     for (name, source) in [("shop", from_checkout()), ("shop-2", from_git())] {
         let root = scratch.path().join(name);
         run(&root, &source).unwrap();
-        let mut wanted: Vec<&str> = FILES.iter().chain([&LOCK]).map(|(path, _)| *path).collect();
+        let mut wanted: Vec<&str> = FILES.iter().chain([&LOCK, &MANIFEST]).map(|(path, _)| *path).collect();
         wanted.sort_unstable();
         assert_eq!(below(&root), wanted);
         for path in wanted {
@@ -138,7 +139,7 @@ fn the_template_names_the_versions_of_this_repository() {
     for action in actions("crates/bulkhead/template/.github/workflows/ci.yml") {
         assert!(ours.contains(&action), "our own workflow of tests has no {action}");
     }
-    let (ours, theirs) = (text("Cargo.toml"), text("crates/bulkhead/template/Cargo.toml"));
+    let (ours, theirs) = (text("Cargo.toml"), text("crates/bulkhead/template/Cargo.toml.in"));
     for library in ["diesel = ", "serde = "] {
         let version = |text: &str| line(text, library).split('"').nth(1).unwrap().to_owned();
         assert_eq!(version(&ours), version(&theirs), "{library}");

@@ -83,6 +83,7 @@ pub(super) async fn correct(tx: &mut OwnerTx, ledger: &Ledger, sets: &Sets) -> D
     }
     let ids: Vec<i32> = wrong.iter().map(|one| one.id).collect();
     hold(tx, &ids).await?;
+    build_pool_anew(tx, &ids).await?;
     // Again: a batch that has just ended may have given it to a tenant.
     for one in corrections(tx, ledger, sets).await? {
         let update =
@@ -96,13 +97,18 @@ pub(super) async fn correct(tx: &mut OwnerTx, ledger: &Ledger, sets: &Sets) -> D
     Ok(())
 }
 
-/// Waits for the batches that run these migrations, keeps further ones out, and lets the pool's schemas that have one be built anew.
+/// Waits for the batches that run these migrations, and keeps further ones out.
 async fn hold(tx: &mut OwnerTx, ids: &[i32]) -> DbResult<()> {
     // A release from before the ledger's rows were held by batches takes none of them; every batch has rows of this table.
     tx.tx.batch("LOCK TABLE tenant_schema_versions IN EXCLUSIVE MODE").await?;
     let lock =
         diesel::sql_query("SELECT id FROM fleet_migrations WHERE id = ANY ($1) ORDER BY id FOR UPDATE");
     let _held: Vec<Id> = tx.tx.load(lock.bind::<Array<Integer>, _>(ids)).await?;
+    Ok(())
+}
+
+/// Lets the schemas of the pool that have one of these migrations be built again.
+async fn build_pool_anew(tx: &mut OwnerTx, ids: &[i32]) -> DbResult<()> {
     let pool = diesel::sql_query(
         "UPDATE schema_pool SET applied = '{}' WHERE EXISTS (SELECT FROM unnest($1) AS id WHERE applied @> id)",
     );
@@ -173,6 +179,7 @@ pub async fn withdraw(owner: &Owner, sets: &Sets, set: &str, name: &str) -> DbRe
         if tenants > 0 {
             return Ok(Withdrawn::Had(tenants));
         }
+        build_pool_anew(tx, &[step.id]).await?;
         let id = step.id;
         let lower = format!(
             "DELETE FROM fleet_migrations WHERE id = {id}; \

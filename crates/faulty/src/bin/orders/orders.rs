@@ -34,6 +34,10 @@ struct Order {
     speed: Speed,
     /// Whether it is paid.
     paid: bool,
+    /// The day on which it is sent.
+    send_on: NaiveDate,
+    /// When it was promised to be there.
+    promised_at: Option<DateTime<Utc>>,
     /// When it was written.
     created_at: DateTime<Utc>,
 }
@@ -47,6 +51,8 @@ struct ListOrders {
     speed: Option<Speed>,
     /// Only those that are paid, or are not.
     paid: Option<bool>,
+    /// Only those that are sent on this day.
+    send_on: Option<NaiveDate>,
 }
 
 /// List orders
@@ -88,14 +94,20 @@ struct CreateOrder {
     speed: Speed,
     /// Whether it is paid.
     paid: bool,
+    /// The day on which it is sent.
+    send_on: NaiveDate,
+    /// When it was promised to be there.
+    #[schema(nullable)]
+    promised_at: Option<DateTime<Utc>>,
 }
 
 /// Write an order
 #[post("/v1/orders", Order)]
 async fn create_order(call: TenantCall, Json(body): Json<CreateOrder>) -> Result<Answer> {
-    let CreateOrder { number, customer, delivery, replaces, speed, paid } = body;
+    let CreateOrder { number, customer, delivery, replaces, speed, paid, send_on, promised_at } = body;
     let (id, recipient, created_at) = (OrderId::mint(call.at()), delivery.to, call.at());
-    let order = Order { id, number, customer, recipient, replaces, speed, paid, created_at };
+    let order =
+        Order { id, number, customer, recipient, replaces, speed, paid, send_on, promised_at, created_at };
     call.write(async |tx| {
         order.insert(tx).await.map_err(refused)?;
         Written::made("/v1/orders", &order, json!({ "number": order.number, "label": delivery.label }))

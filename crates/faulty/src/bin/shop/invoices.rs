@@ -131,8 +131,7 @@ async fn send_invoice(call: TenantCall, Id(id): Id<InvoiceId>) -> Result<Answer>
             return Err(ALREADY_SENT.error());
         }
         // A job for each request: one that failed can be asked for again, and of two the second finds nothing to do.
-        let job = call.enqueue(tx, &SendInvoice { invoice: id }).await?;
-        Ok(Written::changed(id, json!({ "job": job }), Answer::accepted(job)?))
+        call.start(tx, id, &SendInvoice { invoice: id }).await
     })
     .await
 }
