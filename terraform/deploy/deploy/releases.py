@@ -132,7 +132,7 @@ class Releases:
         self._console.say(f"{image.digest} is a release, to which `rollback` may come back.")
 
     def settle(self) -> None:
-        """After a rollback: the releases after what runs now are none any more; the environment has left them.
+        """After a rollback: the releases after what runs now are none; the environment has left them.
 
         From the next deployment one would otherwise come back to them.
         """
