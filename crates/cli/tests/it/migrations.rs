@@ -14,7 +14,10 @@ async fn a_process_serves_only_a_database_that_was_migrated_for_it() {
     assert_eq!(plan(), "pending   core  nothing\npending   resources  nothing\n");
     // As a release finds it whose newest migration is new to the database.
     let name = "2026-11-21-000001_resources";
-    system.sql("UPDATE platform.fleet_target SET wanted = wanted - '{[2,3)}'");
+    system.sql(
+        "UPDATE platform.fleet_target SET wanted = wanted - int4multirange(int4range(id, id + 1)) \
+         FROM platform.fleet_migrations WHERE set_name = 'resources'",
+    );
     for command in ["api", "worker"] {
         let refused = bulkhead(&[command], &system.migrator(), "");
         let told = format!("bulkhead: run `migrate` first: tenants are built without resources/{name}\n");

@@ -1,6 +1,6 @@
 //! Which migrations tenants are built with and have, when programs of several releases and with several sets are there.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
@@ -86,7 +86,10 @@ async fn target(db: &TestDb) -> Result<String> {
 }
 
 /// The core's alone, in the words of [`has`].
-const PRODUCT: &str = "core/foundation";
+static PRODUCT: LazyLock<String> = LazyLock::new(|| {
+    let names = CORE.tenant().iter().filter_map(|migration| migration.name().split_once('_'));
+    names.map(|(_date, topic)| format!("core/{topic}")).collect::<Vec<_>>().join(" ")
+});
 
 /// What a look finds that is not well, as a program with these sets.
 async fn unwell(db: &TestDb, sets: &Sets) -> Result<Vec<String>> {
@@ -109,7 +112,7 @@ async fn a_migration_that_is_dated_before_a_deployed_one_is_applied_everywhere()
     let (deployed, next) = (release_with(&[NOTES]), release_with(&[EARLY, NOTES]));
     let old = db.create_tenant_with(&deployed, "old", PlanName::FREE).await?;
     let pooled = ahead(&owner).await?;
-    assert_eq!(has(&db, old.id).await?, format!("{PRODUCT} core/notes"));
+    assert_eq!(has(&db, old.id).await?, format!("{} core/notes", *PRODUCT));
 
     // It is seen before it is done.
     let seen = unwell(&db, &next).await?;
@@ -121,7 +124,7 @@ async fn a_migration_that_is_dated_before_a_deployed_one_is_applied_everywhere()
 
     let report = migrate(&owner, &next).await?;
     assert_eq!((report.migrated, report.failed.len()), (1, 0));
-    assert_eq!(has(&db, old.id).await?, format!("{PRODUCT} core/early core/notes"));
+    assert_eq!(has(&db, old.id).await?, format!("{} core/early core/notes", *PRODUCT));
     assert_eq!(ready(&owner).await?, 0, "what was built ahead has a hole");
     let moved = db.sign_up("moved", PlanName::FREE).await?;
     assert_eq!(moved.id, pooled);
@@ -146,7 +149,7 @@ async fn two_sets_live_in_one_tenant_whatever_their_dates() -> Result<()> {
     let old = db.create_tenant("old", PlanName::FREE).await?;
     let sets = sets()?;
     assert_eq!(migrate(&owner, &sets).await?.migrated, 1);
-    let with_both = format!("{PRODUCT} probe/things probe/colours");
+    let with_both = format!("{} probe/things probe/colours", *PRODUCT);
     assert_eq!((has(&db, old.id).await?, target(&db).await?), (with_both.clone(), with_both));
     let middle = db.create_tenant_with(&sets, "middle", PlanName::FREE).await?;
 
@@ -161,7 +164,7 @@ async fn two_sets_live_in_one_tenant_whatever_their_dates() -> Result<()> {
     assert_eq!(plan(&owner, &next).await?, expected);
     assert_eq!(migrate(&owner, &next).await?.migrated, 2);
     let fresh = db.create_tenant_with(&next, "fresh", PlanName::FREE).await?;
-    assert_eq!(has(&db, fresh.id).await?, format!("{PRODUCT} core/notes probe/things probe/colours"));
+    assert_eq!(has(&db, fresh.id).await?, format!("{} core/notes probe/things probe/colours", *PRODUCT));
     let expected = catalog(&db, &[&fresh.schema()]).await?;
     assert!(expected.contains("column §0.things.colour"), "{expected}");
     for tenant in [old, middle] {
@@ -186,8 +189,8 @@ async fn a_tenant_gets_all_sets_or_none() -> Result<()> {
     assert_eq!(*failed, bad.id);
     assert!(error.starts_with("probe/2000-01-01-000000_things: "), "{error}");
     assert_eq!(catalog(&db, &[&bad.schema()]).await?, before, "nothing of the core's either");
-    assert_eq!(has(&db, bad.id).await?, PRODUCT);
-    assert_eq!(has(&db, good.id).await?, format!("{PRODUCT} core/notes probe/things probe/colours"));
+    assert_eq!(has(&db, bad.id).await?, *PRODUCT);
+    assert_eq!(has(&db, good.id).await?, format!("{} core/notes probe/things probe/colours", *PRODUCT));
     let seen = unwell(&db, &sets).await?;
     let lacks = "tenant migrations: bad lacks core/2999-01-02-000000_notes, probe/2000-01-01-000000_things, \
                  probe/2999-12-31-000000_colours";
@@ -243,8 +246,8 @@ async fn a_set_that_a_program_no_longer_has_is_built_and_told() -> Result<()> {
     let next = db.sign_up("next", PlanName::FREE).await?;
     assert_eq!(next.id, pooled);
     assert_eq!(provision(&owner, next.id).await?, Provisioned::Built);
-    assert_eq!(has(&db, next.id).await?, format!("{PRODUCT} core/notes"));
-    assert_eq!(has(&db, old.id).await?, format!("{PRODUCT} core/notes probe/things probe/colours"));
+    assert_eq!(has(&db, next.id).await?, format!("{} core/notes", *PRODUCT));
+    assert_eq!(has(&db, old.id).await?, format!("{} core/notes probe/things probe/colours", *PRODUCT));
     assert_eq!(unwell(&db, &without).await?, Vec::<String>::new());
     // And is there again.
     let again = Sets::new([core_with(&[NOTES]), SET])?;
@@ -316,7 +319,7 @@ async fn what_a_program_of_before_the_ledger_has_recorded_is_taken_over() -> Res
     assert_eq!(ready(&owner).await?, 1, "what was built ahead is as good as it was");
     assert_eq!(migrate(&owner, &next).await?.migrated, 2);
     for tenant in [&old, &behind] {
-        assert_eq!(has(&db, tenant.id).await?, format!("{PRODUCT} core/early core/notes"));
+        assert_eq!(has(&db, tenant.id).await?, format!("{} core/early core/notes", *PRODUCT));
     }
     assert_eq!(catalog(&db, &[&old.schema()]).await?, catalog(&db, &[&behind.schema()]).await?);
     Ok(())
@@ -341,7 +344,7 @@ async fn a_tenant_that_a_program_of_before_the_ledger_is_building_is_taken_over(
     });
     let report = Box::pin(waiting).await??;
     assert_eq!(report.migrated, 1);
-    assert_eq!(has(&db, tenant.id).await?, format!("{PRODUCT} core/notes core/labels"));
+    assert_eq!(has(&db, tenant.id).await?, format!("{} core/notes core/labels", *PRODUCT));
     Ok(())
 }
 
@@ -387,7 +390,7 @@ async fn the_ledger_stays_while_tenants_have_what_only_it_knows() -> Result<()> 
     );
     db.sql(&hole).await?;
     let refused = before_the_ledger(&owner).await.err().context("it has a hole")?.to_string();
-    assert!(refused.contains("run `migrate` first"), "{refused}");
+    assert!(refused.contains("run bulkhead migrate first"), "{refused}");
     db.sql("UPDATE platform.tenant_schema_versions SET applied = wanted FROM platform.fleet_target").await?;
     migrate(&owner, &sets()?).await?;
     let refused = before_the_ledger(&owner).await.err().context("it has an extension's")?.to_string();
@@ -436,7 +439,7 @@ async fn an_older_program_builds_the_first_tenant_as_the_newer_one_would() -> Re
     let owner = db.owner()?;
     let report = migrate(&owner, &newer()).await?;
     assert_eq!((report.migrated, report.already), (0, 0), "there is no tenant yet");
-    let wanted = format!("{PRODUCT} core/notes core/labels");
+    let wanted = format!("{} core/notes core/labels", *PRODUCT);
     assert_eq!(target(&db).await?, wanted);
     // The older release is deployed again, and migrates as every deployment does.
     migrate(&owner, &Sets::core()).await?;
@@ -474,7 +477,7 @@ async fn the_pool_is_kept_with_what_tenants_are_built_with() -> Result<()> {
     assert_ne!(tenant.id, behind);
     assert_eq!(provision(&owner, tenant.id).await?, Provisioned::Built);
     assert_eq!(db.value(&number).await?, before, "it moves in, and nothing is built again");
-    assert_eq!(has(&db, tenant.id).await?, format!("{PRODUCT} core/notes core/labels"));
+    assert_eq!(has(&db, tenant.id).await?, format!("{} core/notes core/labels", *PRODUCT));
     Ok(())
 }
 
@@ -492,13 +495,13 @@ async fn a_migration_waits_for_a_tenant_that_is_being_built_and_migrates_it() ->
     build_by_hand(&builder, &tenant.schema(), &record).await?;
     let sets = newer();
     let waiting = until_it_waits(&db, migrate(&owner, &sets), async {
-        assert_eq!(target(&db).await?, PRODUCT, "not before the builder has finished");
+        assert_eq!(target(&db).await?, *PRODUCT, "not before the builder has finished");
         builder.batch_execute("COMMIT").await?;
         anyhow::Ok(())
     });
     let report = Box::pin(waiting).await??;
     assert_eq!(report.migrated, 1);
-    assert_eq!(has(&db, tenant.id).await?, format!("{PRODUCT} core/notes core/labels"));
+    assert_eq!(has(&db, tenant.id).await?, format!("{} core/notes core/labels", *PRODUCT));
     Ok(())
 }
 
@@ -514,7 +517,7 @@ async fn what_tenants_are_built_with_never_becomes_less() -> Result<()> {
     // The older release is deployed again, and migrates as every deployment does.
     let report = migrate(&owner, &Sets::core()).await?;
     assert_eq!((report.migrated, report.already), (0, 1));
-    assert_eq!(target(&db).await?, format!("{PRODUCT} core/notes core/labels"));
+    assert_eq!(target(&db).await?, format!("{} core/notes core/labels", *PRODUCT));
     assert_ne!(db.value(set_at).await?, before);
     // A program with nothing new finds nothing to do, and waits for no process that builds.
     let builder = db.session(Login::Admin).await?;
@@ -545,7 +548,7 @@ async fn a_run_asks_again_for_the_fleets_lock() -> Result<()> {
     };
     let (report, ()) = timeout(Duration::from_secs(60), async { tokio::try_join!(run, two_tries) }).await??;
     assert!(report.failed.is_empty());
-    assert_eq!(target(&db).await?, format!("{PRODUCT} core/notes core/labels"));
+    assert_eq!(target(&db).await?, format!("{} core/notes core/labels", *PRODUCT));
     Ok(())
 }
 
@@ -559,7 +562,7 @@ async fn a_set_that_builds_no_empty_schema_changes_nothing() -> Result<()> {
         SELECT FROM pg_namespace WHERE nspname = rolname)";
     let refused = migrate(&owner, &release_with(&[NOTES, LABELS, WRONG])).await;
     assert!(matches!(&refused, Err(DbError::Query(_))), "{refused:?}");
-    assert_eq!(target(&db).await?, PRODUCT);
+    assert_eq!(target(&db).await?, *PRODUCT);
     let entered = "SELECT count(*) FROM platform.fleet_migrations WHERE starts_with(name, '2999')";
     assert_eq!(db.value(entered).await?, "0");
     let tenant = db.sign_up("acme", PlanName::FREE).await?;

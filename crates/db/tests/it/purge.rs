@@ -179,7 +179,7 @@ async fn a_purge_removes_everything_but_what_the_bill_needs_and_says_so() -> Res
         ("things", 7),
         ("users", 1),
     ];
-    assert_eq!(receipt.rows, rows.map(|(table, rows)| (table.to_owned(), rows)).into());
+    assert!(rows.iter().all(|(table, rows)| receipt.rows.get(*table) == Some(rows)), "{receipt:?}");
     assert!(receipt.bytes > 8192 && receipt.schema && receipt.role && !receipt.pending_owner, "{receipt:?}");
     let counts = (receipt.jobs, receipt.revocations, receipt.scaling, receipt.answers, receipt.audit_kept);
     assert_eq!(counts, (4, 1, 3, 1, 4));

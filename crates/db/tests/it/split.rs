@@ -20,7 +20,10 @@ use bulkhead_db::{
 use bulkhead_domain::{Clock as _, JobId, PlanName, SystemClock, TenantId};
 use bulkhead_fixtures::{TestDb, TestTenant};
 
-use crate::{probe, support::catalog};
+use crate::{
+    probe,
+    support::{catalog, core_with},
+};
 
 /// The core's set of that time, to the letter.
 const OLD: MigrationSet = MigrationSet::new(
@@ -32,10 +35,19 @@ const OLD: MigrationSet = MigrationSet::new(
     ],
 );
 
+/// The core's set of the release that took the table out of it.
+const THEN: MigrationSet = MigrationSet::new(
+    "core",
+    match CORE.tenant().first_chunk::<1>() {
+        Some(first) => first,
+        None => panic!("the core has a migration"),
+    },
+);
+
 const NAME: &str = "2026-11-21-000001_resources";
 
 fn new() -> Result<Sets> {
-    Ok(Sets::new([CORE, RESOURCES])?)
+    Ok(Sets::new([THEN, RESOURCES])?)
 }
 
 async fn run(owner: &Owner, sets: &Sets) -> Result<MigrationReport, DbError> {
@@ -159,7 +171,7 @@ async fn ledger(db: &TestDb) -> Result<BTreeMap<&'static str, Vec<Vec<Option<Str
 #[tokio::test]
 async fn a_ledger_with_the_old_core_becomes_as_a_fresh_one() -> Result<()> {
     let old = Old::new(Some(probe::SET)).await?;
-    let sets = Sets::new([CORE, RESOURCES, probe::SET])?;
+    let sets = Sets::new([THEN, RESOURCES, probe::SET])?;
     let expected = Plan {
         pending: pending(1),
         idle: vec!["core", "probe"],
@@ -187,9 +199,26 @@ const NOTES: MigrationSet = MigrationSet::new(
 #[tokio::test]
 async fn tables_that_refer_to_the_one_that_moved_are_built_after_it() -> Result<()> {
     let old = Old::new(Some(NOTES)).await?;
-    let sets = Sets::new([CORE, RESOURCES, NOTES])?;
+    let sets = Sets::new([THEN, RESOURCES, NOTES])?;
     run(&old.owner, &sets).await?;
     old.is_as_fresh(&sets).await
+}
+
+/// The releases between were never run.
+#[tokio::test]
+async fn what_the_core_has_got_since_is_given_with_the_conversion() -> Result<()> {
+    const LATER: Migration = Migration::new(
+        "2999-01-01-000000_later",
+        "CREATE TABLE later (id int); GRANT SELECT ON later TO :\"tenant\"",
+    );
+    for before_the_ledger in [false, true] {
+        let old = if before_the_ledger { Old::before_the_ledger().await? } else { Old::new(None).await? };
+        let sets = Sets::new([core_with(&[LATER]), RESOURCES])?;
+        let report = run(&old.owner, &sets).await?;
+        assert_eq!((report.migrated, report.already, report.failed.len()), (2, 0, 0));
+        old.is_as_fresh(&sets).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -321,7 +350,7 @@ async fn a_mark_on_a_tenant_that_lacks_nothing_is_cleared() -> Result<()> {
         old.db.sql(&format!("ALTER TABLE {}.resources ADD COLUMN later int", tenant.schema())).await?;
     }
     let set = MigrationSet::new("later", LATER);
-    assert_eq!(run(&old.owner, &Sets::new([CORE, RESOURCES, set])?).await?.failed.len(), 2);
+    assert_eq!(run(&old.owner, &Sets::new([THEN, RESOURCES, set])?).await?.failed.len(), 2);
     let marked = "SELECT count(*) FROM platform.tenant_schema_versions WHERE error IS NOT NULL";
     assert_eq!(old.db.value(marked).await?, "2");
     Ok(())
