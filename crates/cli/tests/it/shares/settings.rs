@@ -288,9 +288,9 @@ async fn connections_of_clients(system: &System) {
         socket.write_all(ALIVE).await.unwrap();
         sockets.push(socket);
     }
-    let (accepted, waiting) =
-        eventually(async || clients(system), |(accepted, _)| *accepted >= CLIENTS).await;
-    assert!(accepted == CLIENTS && waiting >= 16, "{accepted} are accepted, {waiting} wait");
+    // One that is being closed has given its place away a moment before the kernel shows it as closed.
+    let is_full = |(accepted, waiting): &(usize, usize)| *accepted == CLIENTS && *waiting >= 16;
+    eventually(async || clients(system), is_full).await;
     let mut last = sockets.pop().unwrap();
     drop(sockets);
     let mut answer = [0; 12];
