@@ -114,8 +114,9 @@ fn check(one: &Field, value: &Type, is_optional: bool, has_lines: bool) -> syn::
         }
         "Vec" => {
             let item = field::argument(value).map(field::word).unwrap_or_default();
-            if item == "String" {
-                let said = "texts of a list have no bounds of their own: make it a list of a `#[body]`";
+            if ["String", "DateTime", "NaiveDate", "JsonContent", "Vec", "Option"].contains(&item.as_str()) {
+                let said =
+                    "items of this type have no bounds of their own in a list: make it a list of a `#[body]`";
                 return Err(syn::Error::new(value.span(), said));
             }
             let most = field::bound(&one.attrs, "schema", "max_items").ok_or_else(|| {
@@ -124,9 +125,10 @@ fn check(one: &Field, value: &Type, is_optional: bool, has_lines: bool) -> syn::
             let least =
                 field::bound(&one.attrs, "schema", "min_items").unwrap_or_else(|| syn::parse_quote!(0));
             quote! {
-                fields.items(#pointer, value.len(), #least, #most);
-                for (index, item) in value.iter().enumerate() {
-                    fields.inside(&format!("{}/{index}", #pointer), |fields| item.check_inside(fields));
+                if fields.items(#pointer, value.len(), #least, #most) {
+                    for (index, item) in value.iter().enumerate() {
+                        fields.inside(&format!("{}/{index}", #pointer), |fields| item.check_inside(fields));
+                    }
                 }
             }
         }

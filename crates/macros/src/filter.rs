@@ -40,23 +40,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
         let Some(value) = field::optional(&one.ty).cloned() else {
             return Err(syn::Error::new(one.ty.span(), "a filter may be left out: an `Option`"));
         };
-        if field::word(&value) == "String" {
-            let (least, most) = field::lengths(one, "param")?;
-            let reader =
-                format!("::bulkhead::optional_text::<_, {{ {} }}, {{ {} }}>", quote!(#least), quote!(#most));
-            field::attribute(one, quote!(#[serde(default, deserialize_with = #reader)]))?;
-        } else {
-            field::attribute(one, quote!(#[param(inline)]))?;
-        }
-        let kind = match field::word(&value).as_str() {
-            "DateTime" => Some("time"),
-            "NaiveDate" => Some("date"),
-            _ => None,
-        };
-        if let Some(kind) = kind {
-            let reader = format!("::bulkhead::__private::present_{kind}");
-            field::attribute(one, quote!(#[serde(default, deserialize_with = #reader)]))?;
-        }
+        field::attribute(one, reading(one, &value)?)?;
         columns.push(name);
     }
     let limit = quote! {
@@ -95,6 +79,31 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
             #rows
         }
     })
+}
+
+/// How a field is read and documented.
+fn reading(one: &Field, value: &Type) -> syn::Result<TokenStream> {
+    let kind = match field::word(value).as_str() {
+        "String" => {
+            let (least, most) = field::lengths(one, "param")?;
+            let reader =
+                format!("::bulkhead::optional_text::<_, {{ {} }}, {{ {} }}>", quote!(#least), quote!(#most));
+            return Ok(quote!(#[serde(default, deserialize_with = #reader)]));
+        }
+        "DateTime" => "time",
+        "NaiveDate" => "date",
+        _ => {
+            // They would be shown and not hold.
+            let has = |bound| field::bound(&one.attrs, "param", bound).is_some();
+            if has("minimum") || has("maximum") {
+                let said = "a number of a filter has no bounds: one that is outside finds nothing";
+                return Err(syn::Error::new(one.ty.span(), said));
+            }
+            return Ok(quote!(#[param(inline)]));
+        }
+    };
+    let reader = format!("::bulkhead::__private::present_{kind}");
+    Ok(quote!(#[param(inline)] #[serde(default, deserialize_with = #reader)]))
 }
 
 /// The method that makes the query.

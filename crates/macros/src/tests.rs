@@ -56,7 +56,47 @@ fn what_could_not_be_checked_is_refused() {
 }
 
 #[test]
+fn a_list_is_bounded_and_looked_into() {
+    let endless = quote!(
+        struct Body {
+            lines: Vec<Line>,
+        }
+    );
+    assert_eq!(
+        refused(body::expand(quote!(), endless)),
+        "a list has its longest length: #[schema(max_items = 100)]"
+    );
+    for item in
+        [quote!(String), quote!(DateTime<Utc>), quote!(NaiveDate), quote!(Vec<Line>), quote!(JsonContent)]
+    {
+        let bare = quote!(struct Body { #[schema(max_items = 9)] lines: Vec<#item> });
+        assert!(
+            refused(body::expand(quote!(), bare)).starts_with("items of this type have no bounds"),
+            "{item}"
+        );
+    }
+    let lines = quote!(
+        struct Body {
+            #[schema(max_items = 9)]
+            lines: Vec<Line>,
+        }
+    );
+    let written = written(body::expand(quote!(), lines));
+    assert!(written.contains("iffields.items(\"/lines\",value.len(),0,9){for(index,item)in"), "{written}");
+}
+
+#[test]
 fn what_could_not_be_kept_or_documented_is_refused() {
+    let number = quote!(
+        struct List {
+            #[param(maximum = 9)]
+            size: Option<i64>,
+        }
+    );
+    assert_eq!(
+        refused(filter::expand(quote!(ThingId), number)),
+        "a number of a filter has no bounds: one that is outside finds nothing"
+    );
     let valued = quote!(
         enum Kind {
             One(u8),

@@ -28,6 +28,10 @@ pub struct Fields {
     inside: String,
 }
 
+/// How many things that are wrong are told: a small body may have one for each few of its bytes, and its answer would be many
+/// times as large.
+const TOLD: usize = 100;
+
 impl Fields {
     /// Takes a value, or what is wrong with the field at `pointer`, a JSON Pointer (RFC 6901) into the body. The error is a
     /// phrase that follows the field's name ("must be …").
@@ -71,11 +75,13 @@ impl Fields {
         }
     }
 
-    /// Checks that a list has `least` to `most` items.
-    pub fn items(&mut self, pointer: &str, count: usize, least: usize, most: usize) {
-        if !(least..=most).contains(&count) {
+    /// Checks that a list has `least` to `most` items. Whether it has: what lies in one that has not is not worth a look.
+    pub fn items(&mut self, pointer: &str, count: usize, least: usize, most: usize) -> bool {
+        let fits = (least..=most).contains(&count);
+        if !fits {
             self.refuse(pointer, format!("must have {least} to {most} items"));
         }
+        fits
     }
 
     /// Checks what lies in the field at `pointer`: the pointers that `check` names begin there.
@@ -86,8 +92,11 @@ impl Fields {
         self.inside.truncate(length);
     }
 
-    /// Notes what is wrong with a field.
+    /// Notes what is wrong with a field. The first hundred are told.
     pub fn refuse(&mut self, pointer: &str, detail: impl Display) {
+        if self.errors.len() >= TOLD {
+            return;
+        }
         self.errors.push(FieldError::new(&format!("{}{pointer}", self.inside), detail));
     }
 
@@ -97,8 +106,9 @@ impl Fields {
     }
 }
 
-/// How `#[body]` checks what lies in a field: with these two in scope, `value.check_inside(fields)` of a reference is the check of a body, and does
-/// nothing with a value of another type, because the compiler looks for a method of a type before one of a reference to it.
+/// How `#[body]` checks what lies in a field: with these two in scope, `value.check_inside(fields)` of a reference is the check
+/// of a body, and does nothing with a value of another type, because the compiler looks for a method of a type before one of a
+/// reference to it.
 #[doc(hidden)]
 pub trait HasBounds {
     fn check_inside(&self, fields: &mut Fields);
@@ -120,8 +130,8 @@ impl<T> HasNone for &T {
     fn check_inside(&self, _: &mut Fields) {}
 }
 
-/// For `map_err` of a statement on a row's table: what the client is told when the row was refused: that what a unique column holds is taken (409 `already-taken`), or
-/// that a reference leads nowhere (422 `validation-failed`). The column is taken from the name that PostgreSQL gives to a constraint of
+/// For `map_err` of a statement on a row's table. The client is told that what a unique column holds is taken (409 `already-taken`),
+/// or that a reference leads nowhere (422 `validation-failed`). The column is taken from the name that PostgreSQL gives to a constraint of
 /// one column, `invoices_number_key` or `invoices_customer_fkey`; a constraint with another name is an internal error.
 pub fn refused<R: Row>(error: DbError) -> ApiError {
     let column = |constraint: &str, ending: &str| {
@@ -191,7 +201,7 @@ mod tests {
         });
         fields.range("/cents", 10, None, Some(9));
         fields.range("/cents", 0.5, Some(1.0), None);
-        fields.items("/lines", 3, 0, 2);
+        assert!(!fields.items("/lines", 3, 0, 2) && fields.items("/lines", 2, 0, 2));
         let Err(ApiError::Validation(errors)) = fields.finish() else { panic!("nothing was refused") };
         let told: Vec<(&str, &str)> =
             errors.iter().map(|error| (error.pointer.as_str(), error.detail.as_str())).collect();
@@ -205,5 +215,14 @@ mod tests {
                 ("/lines", "must have 0 to 2 items"),
             ]
         );
+    }
+
+    #[test]
+    fn an_answer_tells_a_bounded_number_of_faults() {
+        let mut fields = Fields::default();
+        for index in 0..100_000 {
+            fields.text(&format!("/lines/{index}"), "", 1, 9);
+        }
+        assert!(matches!(fields.finish(), Err(ApiError::Validation(errors)) if errors.len() == TOLD));
     }
 }

@@ -39,7 +39,7 @@ impl TenantCall {
         Ok(Written::changed(target, json!({ "job": id }), Answer::accepted(id)?))
     }
 
-    /// The same, once for each `key` in this tenant: where a job of this kind was asked for with the key before, whatever has
+    /// What [`Self::enqueue`] does, once for each `key` in this tenant: where a job of this kind was asked for with the key before, whatever has
     /// become of it, nothing is added, and that job's id is returned. The key names what the job is about, in at most 255 bytes;
     /// one that a client has chosen lets the client decide what is not done.
     pub async fn enqueue_once<J: TenantJob>(
