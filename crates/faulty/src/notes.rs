@@ -28,7 +28,7 @@ operations! {
 
 /// A note.
 #[derive(Clone, Debug, Insertable, Queryable, Selectable, Serialize, ToSchema)]
-#[diesel(table_name = notes, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = notes, check_for_backend(diesel::pg::Pg), treat_none_as_default_value = false)]
 pub(crate) struct Note {
     /// Its id.
     #[schema(value_type = String, example = "not_01jd3e2x6m7k9v4q8t5b2n0c1c")]

@@ -43,7 +43,9 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
             ::serde::Serialize,
             ::bulkhead::utoipa::ToSchema
         )]
-        #[diesel(table_name = #table, check_for_backend(::diesel::pg::Pg))]
+        // Otherwise diesel writes `DEFAULT` for what is absent: another text for each choice, which it prepares for each use, and
+        // another row than the one that is answered with.
+        #[diesel(table_name = #table, check_for_backend(::diesel::pg::Pg), treat_none_as_default_value = false)]
         #item
 
         #is_row

@@ -1,8 +1,8 @@
 //! Business objects of a tenant: anything with a name, a kind and JSON content.
 //!
 //! An extension like any other, and the one to copy: it is built on `bulkhead` alone, as a product's own are
-//! (`crates/bulkhead/README.md`). `store` owns the rows and their queries, `handlers` what can be asked over HTTP. Refuses to look
-//! into the content, which is carried as it was sent.
+//! (`crates/bulkhead/README.md`). `store` owns the rows and their queries, `handlers` what can be asked over HTTP. Refuses to
+//! look into the content, which is carried as it was sent.
 
 mod handlers;
 mod schema;

@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::{ResourceId, schema::resources};
 
 /// A business object.
+// Without the last argument diesel prepares the insert for each use.
 #[derive(Clone, Debug, Insertable, Queryable, Selectable, Serialize, ToSchema)]
-#[diesel(table_name = resources, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = resources, check_for_backend(diesel::pg::Pg), treat_none_as_default_value = false)]
 pub struct Resource {
     /// Its id.
     pub id: ResourceId,
@@ -155,4 +156,30 @@ pub(crate) async fn demo(tx: &mut TenantTx, demo: &Demo) -> DbResult<()> {
         insert(tx, &resource).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead::prelude::*;
+    use diesel::{pg::Pg, query_builder::QueryFragment};
+
+    use super::*;
+
+    /// diesel prepares a statement of which it is not sure for each use: a message more for each write.
+    #[test]
+    fn an_insert_is_prepared_once_for_all_its_uses() {
+        let at = DateTime::UNIX_EPOCH;
+        let resource = Resource {
+            id: ResourceId::mint(at),
+            name: "n".to_owned(),
+            kind: "k".to_owned(),
+            data: JsonText::default(),
+            owner: "o".to_owned(),
+            version: 1,
+            created_at: at,
+            updated_at: at,
+        };
+        let insert = diesel::insert_into(resources::table).values(&resource);
+        assert!(QueryFragment::<Pg>::is_safe_to_cache_prepared(&insert, &Pg).unwrap());
+    }
 }
