@@ -82,6 +82,15 @@ pub enum DbError {
         file: String,
     },
 
+    /// No tenant can be built: a migration fails in an empty schema; a person has to mend it.
+    #[error("{migration} fails in an empty schema: {why}")]
+    Unbuildable {
+        /// Its set and its name.
+        migration: String,
+        /// What the server said.
+        why: String,
+    },
+
     /// While a run of `migrate` was going on, another one has changed what tenants are to get. Worth running again.
     #[error("another run of `migrate` has changed what tenants are to get: run this again")]
     Outrun,
@@ -92,7 +101,15 @@ pub enum DbError {
 
     /// Anything else the server or the driver reported.
     #[error("database error: {0}")]
-    Query(#[source] DieselError),
+    Query(DieselError),
+}
+
+/// One of several messages that failed.
+#[derive(Debug)]
+pub(crate) struct BatchError {
+    /// Its place among them, from zero.
+    pub(crate) place: usize,
+    pub(crate) error: DbError,
 }
 
 /// The first words of a cancelled statement's error (postgres.c).
@@ -244,8 +261,8 @@ mod tests {
         DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned())).into()
     }
 
-    /// The texts of PostgreSQL 15 to 18 for the conditions that a test cannot bring about, by their SQLSTATE; `tests/it/refusals.rs`
-    /// has the others.
+    /// The texts of PostgreSQL 15 to 18 for the conditions that a test cannot bring about, by their SQLSTATE;
+    /// `tests/it/refusals.rs` has the others.
     #[test]
     fn a_server_that_refuses_is_told_from_a_request_that_is_wrong() {
         for (message, why) in [

@@ -29,7 +29,7 @@ use diesel_async::{
 
 use self::framing::{Framing, Outcome, run_framed, run_in_turn, with_timeout};
 use crate::engine::{
-    error::{DbError, DbResult},
+    error::{BatchError, DbError, DbResult},
     pool::Lease,
     statement::{Marked, StatementKey},
 };
@@ -209,18 +209,22 @@ impl Tx {
         self.record_outcome(None, outcome)
     }
 
-    /// The same in several messages, sent one behind the other; each is waited for as long as [`Self::batch`] waits, from the answer
-    /// to the one before. The transaction has begun.
-    pub(crate) async fn batches(&mut self, messages: &[String]) -> DbResult<()> {
-        let framing = self.framing(None)?;
-        let result = match (framing, self.lease.pg()) {
-            (Framing::Bare, Ok(pg)) => run_in_turn(pg, messages, self.answer).await,
-            (Framing::Begin(_) | Framing::BeginAndCommit(_), _) => {
+    /// The same in several messages, sent one behind the other; each is waited for as long as [`Self::batch`] waits, from the
+    /// answer to the one before. The transaction has begun.
+    pub(crate) async fn batches(&mut self, messages: &[String]) -> Result<(), BatchError> {
+        let mut place = 0;
+        let result = match self.framing(None).and_then(|framing| Ok((framing, self.lease.pg()?))) {
+            Ok((Framing::Bare, pg)) => run_in_turn(pg, messages, self.answer).await.map_err(|failed| {
+                place = failed.place;
+                failed.error
+            }),
+            Ok((Framing::Begin(_) | Framing::BeginAndCommit(_), _)) => {
                 Err(DbError::Setup("a transaction that has not begun was asked for batches".to_owned()))
             }
-            (_, Err(error)) => Err(error),
+            Err(error) => Err(error),
         };
-        self.record_outcome(None, Outcome { result, ended: false })
+        let outcome = self.record_outcome(None, Outcome { result, ended: false });
+        outcome.map_err(|error| BatchError { place, error })
     }
 
     /// Refuses a statement that a tenant's transaction does not run. A statement that this connection has prepared was

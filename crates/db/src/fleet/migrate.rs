@@ -1,11 +1,11 @@
 //! Brings the platform's schemas, and then every tenant's, to the newest version.
 //!
 //! The platform's migrations run through diesel's harness. A tenant's run as text, of all sets and each in a message of its
-//! own, up to [`MigrateOptions::batch`] tenants in one transaction, several transactions side by side. Which migrations a tenant has
-//! is recorded in the transaction that changes its schema, one by one and not as the newest of them: one that is dated before
-//! others that a tenant has is applied all the same, and a run that is killed anywhere leaves a state from which the next run
-//! goes on. Tenants are claimed with `FOR UPDATE SKIP LOCKED`, so two runs share the work. One bad tenant does not stop the
-//! others: the tenants of a failing batch are tried one by one, and those that still fail are marked and reported.
+//! own, up to [`MigrateOptions::batch`] tenants in one transaction, several transactions side by side. Which migrations a
+//! tenant has is recorded in the transaction that changes its schema, one by one and not as the newest of them: one that is
+//! dated before others that a tenant has is applied all the same, and a run that is killed anywhere leaves a state from which
+//! the next run goes on. Tenants are claimed with `FOR UPDATE SKIP LOCKED`, so two runs share the work. One bad tenant does not
+//! stop the others: the tenants of a failing batch are tried one by one, and those that still fail are marked and reported.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -20,8 +20,8 @@
 //! | `repeatable.rs` | the functions and views of gate, whose texts are run again when they change |
 //!
 //! Rejected: a row for each migration of each tenant (ten thousand tenants and sixty migrations are 600,000 rows that a run
-//! with nothing to do would have to join), the names as an array (a value of kilobytes for each tenant), one version for each set (it
-//! hides what was slipped in below, as one version for all did).
+//! with nothing to do would have to join), the names as an array (a value of kilobytes for each tenant), one version for each
+//! set (it hides what was slipped in below, as one version for all did).
 
 use std::time::{Duration, Instant};
 

@@ -90,19 +90,18 @@ pub async fn provision_tenant(
         .ok_or_else(|| DbError::Unreadable(format!("tenant {tenant} has no pending owner")))?;
     let wanted = order.wanted.ok_or(DbError::NotMigrated)?;
     let name = SchemaName::of(tenant);
-    let schema = match order.ahead {
-        Some(applied) if applied == wanted => enter_schema(name),
-        Some(_behind) => drop_script(tenant) + &build_script(name, &Blueprint::read(tx).await?)?,
-        None => build_script(name, &Blueprint::read(tx).await?)?,
-    };
-    let sql = schema + &owner_script(tenant, owner, job, at) + &record_script(tenant, &wanted, at);
+    match order.ahead {
+        Some(applied) if applied == wanted => {}
+        Some(_behind) => {
+            tx.tx.batch(&drop_script(tenant)).await?;
+            Blueprint::read(tx).await?.build(tx, name).await?;
+        }
+        None => Blueprint::read(tx).await?.build(tx, name).await?,
+    }
+    let sql =
+        enter_schema(name) + &owner_script(tenant, owner, job, at) + &record_script(tenant, &wanted, at);
     tx.tx.batch(&sql).await?;
     Ok(Provisioned::Built)
-}
-
-/// Role and schema with every migration of the blueprint; stays inside the schema.
-fn build_script(name: SchemaName, blueprint: &Blueprint) -> DbResult<String> {
-    Ok(role_script(name) + &blueprint.script(name)?)
 }
 
 /// Takes back what was built ahead: schema, role, and the row of the pool.

@@ -1,13 +1,12 @@
 //! Removes a deleted tenant, step by step, for good.
 //!
-//! The state is a row of `tenant_purges`: [`advance`] does the step that it names and writes the next one down in the
-//! same transaction, so a process that dies anywhere leaves a purge that goes on from there, and two that advance the
-//! same one wait for each other. What goes, in this order: the tenant's jobs; schema and role with everything in them,
-//! people, sessions, keys, resources, kept answers; its rows in the tables across tenants that extensions have, in portions; what the
-//! platform knows of it beside its name. What stays, under
-//! the tenant's id: usage, for the bill, and what was counted and is not yet in it; the operators' audit log; the
-//! entries of the tenant's audit log, without what was changed; the row in `tenants`, without its slug, which is free
-//! from then on; and the receipt, which says what was removed.
+//! The state is a row of `tenant_purges`: [`advance`] does the step that it names and writes the next one down in the same
+//! transaction, so a process that dies anywhere leaves a purge that goes on from there, and two that advance the same one wait
+//! for each other. What goes, in this order: the tenant's jobs; schema and role with everything in them, people, sessions,
+//! keys, resources, kept answers; its rows in the tables across tenants that extensions have, in portions; what the platform
+//! knows of it beside its name. What stays, under the tenant's id: usage, for the bill, and what was counted and is not yet in
+//! it; the operators' audit log; the entries of the tenant's audit log, without what was changed; the row in `tenants`, without
+//! its slug, which is free from then on; and the receipt, which says what was removed.
 //!
 //! What is in Redis goes by itself: a bucket expires when it is full, within a minute of the last request or so. Refuses a
 //! tenant that is not deleted.

@@ -120,8 +120,9 @@ impl Old {
     async fn is_as_fresh(&self, sets: &Sets) -> Result<()> {
         let moved = build(&self.db, "moved").await?;
         let late = build(&self.db, "late").await?;
-        let fresh = TestDb::with(sets).await?;
-        let tenant = fresh.create_tenant("fresh", PlanName::FREE).await?;
+        let fresh = TestDb::unmigrated().await?;
+        run(&fresh.owner()?, sets).await?;
+        let tenant = build(&fresh, "fresh").await?;
         let expected = catalog(&fresh, &[&tenant.schema()]).await?;
         assert!(expected.contains("column §0.resources.data_bytes"), "{expected}");
         for tenant in [&self.whole, &self.behind, &moved, &late] {
@@ -360,20 +361,18 @@ async fn a_mark_on_a_tenant_that_lacks_nothing_is_cleared() -> Result<()> {
 #[tokio::test]
 async fn a_program_without_the_set_keeps_the_tables_as_those_of_a_removed_one() -> Result<()> {
     let old = Old::new(None).await?;
-    assert_eq!(plan(&old.owner, &Sets::core()).await?.pending, pending(1));
-    run(&old.owner, &Sets::core()).await?;
-    let seen = unwell(&old.db, &Sets::core()).await?;
+    let without = Sets::new([THEN])?;
+    assert_eq!(plan(&old.owner, &without).await?.pending, pending(1));
+    run(&old.owner, &without).await?;
+    let seen = unwell(&old.db, &without).await?;
     let [seen] = &seen[..] else { anyhow::bail!("{seen:?}") };
     assert!(seen.starts_with("removed sets: the set resources is not part of this program"), "{seen}");
     assert!(forget(&old.owner, "resources").await?);
-    let without = build(&old.db, "moved").await?;
-    let has = format!("SELECT to_regclass('{}.resources') IS NULL", without.schema());
+    let moved = build(&old.db, "moved").await?;
+    let has = format!("SELECT to_regclass('{}.resources') IS NULL", moved.schema());
     assert_eq!(old.db.value(&has).await?, "t", "the pool's schema is built anew");
     // A program with the set puts it back.
     assert_eq!(run(&old.owner, &new()?).await?.migrated, 1);
-    assert_eq!(
-        catalog(&old.db, &[&without.schema()]).await?,
-        catalog(&old.db, &[&old.whole.schema()]).await?
-    );
+    assert_eq!(catalog(&old.db, &[&moved.schema()]).await?, catalog(&old.db, &[&old.whole.schema()]).await?);
     Ok(())
 }

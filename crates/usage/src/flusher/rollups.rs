@@ -178,6 +178,7 @@ const fn trouble(error: &DbError) -> Trouble {
         | DbError::Outdated
         | DbError::NotMigrated
         | DbError::MigrationChanged { .. }
+        | DbError::Unbuildable { .. }
         | DbError::Outrun
         | DbError::Refused { .. }
         | DbError::Setup(_)

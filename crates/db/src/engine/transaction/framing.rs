@@ -13,7 +13,7 @@ use diesel::result::QueryResult;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures::future::maybe_done;
 
-use crate::engine::error::{DbError, DbResult};
+use crate::engine::error::{BatchError, DbError, DbResult};
 
 /// What is sent with a statement.
 pub(super) enum Framing {
@@ -78,12 +78,12 @@ pub(super) async fn run_framed<T>(
     }
 }
 
-/// Sends all messages, in their order, and waits for each answer; the first error is told.
+/// Sends all messages, in their order, and waits for each answer; the first error is told, with the place of its message.
 pub(super) async fn run_in_turn(
     pg: &AsyncPgConnection,
     messages: &[String],
     answer: Duration,
-) -> DbResult<()> {
+) -> Result<(), BatchError> {
     let send = async |message: &str| {
         let mut connection = pg;
         connection.batch_execute(message).await
@@ -97,12 +97,12 @@ pub(super) async fn run_in_turn(
         Poll::Ready(())
     });
     tokio::task::coop::unconstrained(write).await;
-    for message in &mut sent {
+    for (place, message) in sent.iter_mut().enumerate() {
         let answer_to_it = async {
             message.as_mut().await;
             message.as_mut().take_output().unwrap_or(Ok(()))
         };
-        with_timeout(answer, answer_to_it).await?;
+        with_timeout(answer, answer_to_it).await.map_err(|error| BatchError { place, error })?;
     }
     Ok(())
 }

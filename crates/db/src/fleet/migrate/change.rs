@@ -1,10 +1,10 @@
 //! Migrations that are put right or taken back after the database has met them.
 //!
-//! A migration that every tenant refuses, or that must not go on, would otherwise stay for ever: its text is compared with what the
-//! database has met. So a text may change, and a migration may be withdrawn, for as long as no tenant has it. Both happen under the
-//! fleet's lock, which keeps tenants from being built meanwhile, and after locking the migration's row, which a run over the tenants
-//! holds until its batch has ended: neither can follow an old text afterwards. Schemas of the pool that have it are built anew. Refuses
-//! both as soon as one tenant has it: its schema says what was run.
+//! A migration that every tenant refuses, or that must not go on, would otherwise stay for ever: its text is compared with what
+//! the database has met. So a text may change, and a migration may be withdrawn, for as long as no tenant has it. Both happen
+//! under the fleet's lock, which keeps tenants from being built meanwhile, and after locking the migration's row, which a run
+//! over the tenants holds until its batch has ended: neither can follow an old text afterwards. Schemas of the pool that have
+//! it are built anew. Refuses both as soon as one tenant has it: its schema says what was run.
 
 use std::collections::BTreeSet;
 
@@ -161,8 +161,8 @@ pub enum Withdrawn {
     Had(i64),
 }
 
-/// Takes a migration that no tenant has out of what tenants are built with, by its set and its name, and forgets that it was met. Fails,
-/// and changes nothing, when what is left builds no empty schema.
+/// Takes a migration that no tenant has out of what tenants are built with, by its set and its name, and forgets that it was
+/// met. Fails, and changes nothing, when what is left builds no empty schema.
 pub async fn withdraw(owner: &Owner, sets: &Sets, set: &str, name: &str) -> DbResult<Withdrawn> {
     under_lock(owner, async |tx| {
         let ledger = Ledger::read(tx).await?;
@@ -194,8 +194,8 @@ pub async fn withdraw(owner: &Owner, sets: &Sets, set: &str, name: &str) -> DbRe
     .await
 }
 
-/// A tenant that lacks nothing has no failure: it has failed at what it need not have any more, or an older program's run has failed at
-/// what this one has given it meanwhile. No run touches it again, so the mark would stay for ever.
+/// A tenant that lacks nothing has no failure: it has failed at what it need not have any more, or an older program's run has
+/// failed at what this one has given it meanwhile. No run touches it again, so the mark would stay for ever.
 pub(super) async fn clear_marks(tx: &mut OwnerTx) -> DbResult<()> {
     tx.tx
         .batch(

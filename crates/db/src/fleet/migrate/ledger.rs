@@ -2,9 +2,9 @@
 //!
 //! Owns `fleet_migrations`, each migration of each set that the database has met, with its SQL, and `fleet_target`, one row:
 //! those that every tenant is to have. A run of `migrate` writes both under the fleet's lock before it looks at any tenant
-//! ([`register`](super::register)). A process that builds a schema holds the same lock, shared, from before it reads the row until
-//! its schema is there. So every schema that was begun before the row was written is seen by the run, and every later one is
-//! built with the new migrations, whether or not there was a tenant to migrate.
+//! ([`register`](super::register)). A process that builds a schema holds the same lock, shared, from before it reads the row
+//! until its schema is there. So every schema that was begun before the row was written is seen by the run, and every later one
+//! is built with the new migrations, whether or not there was a tenant to migrate.
 //!
 //! Tenants are built and migrated with the SQL of the ledger and never with a program's own, which differs from it only by
 //! what the program does not know: an older release builds what the newer one has registered, a program without some extension
@@ -18,9 +18,12 @@ use diesel::{
 };
 
 use super::{ids::Ids, set::Sets};
-use crate::engine::{
-    error::{DbError, DbResult},
-    scope::{OwnerTx, enter_schema},
+use crate::{
+    engine::{
+        error::{BatchError, DbError, DbResult},
+        scope::{OwnerTx, enter_schema},
+    },
+    fleet::provision::role_script,
 };
 
 /// How the SQL of a migration is to be read: as it stands, save that `:"tenant"` is replaced by the tenant's role.
@@ -61,9 +64,15 @@ impl Step {
         (1..=FORMAT).contains(&self.format)
     }
 
-    /// SQL that takes the step in a tenant's schema, which it enters.
+    /// SQL that takes the step in a tenant's schema, which it enters. [`DbError::Outdated`] when this program cannot read the
+    /// step.
     pub(super) fn script(&self, schema: SchemaName) -> DbResult<String> {
-        script(schema, &[self])
+        if !self.is_readable() {
+            return Err(DbError::Outdated);
+        }
+        let up = self.up.replace(":\"tenant\"", schema.as_str());
+        // Ends a last statement without a semicolon, and a last line that is a comment.
+        Ok(format!("{}\n{up}\n;\n", enter_schema(schema)))
     }
 }
 
@@ -142,9 +151,9 @@ impl Ledger {
         })
     }
 
-    /// SQL that enters an empty schema and gives it all that a tenant is to have.
-    pub(super) fn script(&self, schema: SchemaName) -> DbResult<String> {
-        script(schema, &self.wanted().collect::<Vec<_>>())
+    /// As [`Blueprint::build`].
+    pub(super) async fn build(&self, tx: &mut OwnerTx, schema: SchemaName) -> DbResult<()> {
+        build(tx, schema, &self.wanted().collect::<Vec<_>>()).await
     }
 }
 
@@ -177,23 +186,24 @@ impl Blueprint {
         &self.target
     }
 
-    /// SQL that enters an empty schema and builds it.
-    pub(crate) fn script(&self, schema: SchemaName) -> DbResult<String> {
-        script(schema, &self.steps.iter().collect::<Vec<_>>())
+    /// Makes role and schema with all that a tenant is to have, and stays inside the schema. [`DbError::Unbuildable`] names the
+    /// migration that fails for another reason than one that passes.
+    pub(crate) async fn build(&self, tx: &mut OwnerTx, schema: SchemaName) -> DbResult<()> {
+        build(tx, schema, &self.steps.iter().collect::<Vec<_>>()).await
     }
 }
 
-/// Steps as SQL that enters the schema first. Refuses one that it cannot read.
-fn script(schema: SchemaName, steps: &[&Step]) -> DbResult<String> {
-    let mut sql = enter_schema(schema);
+/// Each step is a message of its own, so that it is known which of them fails; they are sent together.
+async fn build(tx: &mut OwnerTx, schema: SchemaName, steps: &[&Step]) -> DbResult<()> {
+    let mut messages = vec![role_script(schema) + &enter_schema(schema)];
     for step in steps {
-        if !step.is_readable() {
-            return Err(DbError::Outdated);
-        }
-        sql.push('\n');
-        sql += &step.up.replace(":\"tenant\"", schema.as_str());
-        // Ends a last statement without a semicolon, and a last line that is a comment.
-        sql += "\n;\n";
+        messages.push(step.script(schema)?);
     }
-    Ok(sql)
+    tx.tx.batches(&messages).await.map_err(|BatchError { place, error }| {
+        let step = place.checked_sub(1).and_then(|place| steps.get(place));
+        match step.filter(|_| !error.is_transient()) {
+            Some(step) => DbError::Unbuildable { migration: step.title(), why: error.to_string() },
+            None => error,
+        }
+    })
 }

@@ -26,11 +26,11 @@ pub struct Plan {
     pub platform: Vec<&'static str>,
     /// The migrations of tables across tenants of further sets that would be applied, as set and name.
     pub extensions: Vec<String>,
-    /// The functions and views of gate whose texts would be run, or that would be dropped. Unknown where the platform's migrations
-    /// are pending.
+    /// The functions and views of gate whose texts would be run, or that would be dropped. Unknown where the platform's
+    /// migrations are pending.
     pub repeatables: Vec<String>,
-    /// Whether a newer program has run its texts of gate: a run leaves them as they are. Unknown where the platform's migrations are
-    /// pending.
+    /// Whether a newer program has run its texts of gate: a run leaves them as they are. Unknown where the platform's
+    /// migrations are pending.
     pub newer_gate: bool,
     /// The migrations of tenants that are new to the database, or that tenants lack; in the order in which a tenant gets them.
     pub pending: Vec<Pending>,

@@ -38,8 +38,8 @@ pub(crate) const PLATFORM_LOCK: i64 = 0x6275_6c6b_6d69_6772;
 /// How long a run waits for another one that has the platform's lock.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// Applies what is pending of the platform's set, and then runs the texts of functions and views that have changed; the names of the
-/// migrations that were applied.
+/// Applies what is pending of the platform's set, and then runs the texts of functions and views that have changed; the names
+/// of the migrations that were applied.
 pub async fn migrate_platform(
     owner: &Owner,
     options: &MigrateOptions,
@@ -55,8 +55,8 @@ pub(super) fn schema_of(set: &MigrationSet) -> String {
     format!("x_{}", set.name())
 }
 
-/// Applies what is pending of the tables across tenants that sets have; what was applied, as set and name. Each set has its own record
-/// of what was, in its schema.
+/// Applies what is pending of the tables across tenants that sets have; what was applied, as set and name. Each set has its own
+/// record of what was, in its schema.
 pub(super) async fn migrate_extensions(
     owner: &Owner,
     sets: &Sets,
@@ -155,7 +155,8 @@ impl DieselMigration<Pg> for Step {
 
     fn revert(&self, harness: &mut dyn BoxableConnection<Pg>) -> MigrationResult<()> {
         // In one transaction with what drops the functions and views that may stand on what goes, and what keeps programs from
-        // serving without them. Only the platform's own list is ever reverted. The text is put together from constants of this program.
+        // serving without them. Only the platform's own list is ever reverted. The text is put together from constants of this
+        // program.
         Ok(harness.batch_execute(&format!("{}{UNFINISHED}{}", repeatable::DROP, self.0.down()))?)
     }
 
@@ -224,7 +225,8 @@ async fn with_harness<T: Send + 'static>(
     let blocking = move || {
         let mut harness = Harness::from(pg);
         let done = work(&mut harness);
-        // The server sees some time later that the connection is closed, and until then the next step of this run would wait for this one.
+        // The server sees some time later that the connection is closed, and until then the next step of this run would wait
+        // for this one.
         let freed = SimpleConnection::batch_execute(&mut harness, "SELECT pg_advisory_unlock_all()");
         if let Err(error) = freed {
             tracing::debug!(%error, "the platform's lock goes with its connection");

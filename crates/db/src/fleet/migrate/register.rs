@@ -1,8 +1,8 @@
 //! Enters a program's migrations into the ledger, and raises what tenants are built with.
 //!
-//! Takes the fleet's lock alone, so each tenant that is being built is there to be seen when this is done. Refuses migrations that
-//! were changed after a tenant got them ([`super::change`]), and sets that cannot build an empty schema; then nothing is changed, and sign-ups
-//! go on as before.
+//! Takes the fleet's lock alone, so each tenant that is being built is there to be seen when this is done. Refuses migrations
+//! that were changed after a tenant got them ([`super::change`]), and sets that cannot build an empty schema; then nothing is
+//! changed, and sign-ups go on as before.
 //!
 //! Programs of before the ledger know only `tenant_schema_target` and `tenant_migrations`, and the newest version of each
 //! tenant. The first run puts a version there that they do not know, in a format that they do not know: they leave the building
@@ -24,12 +24,9 @@ use super::{
     set::{CORE, Sets},
     split,
 };
-use crate::{
-    engine::{
-        error::{DbError, DbResult},
-        scope::{Owner, OwnerTx},
-    },
-    fleet::provision::role_script,
+use crate::engine::{
+    error::{DbError, DbResult},
+    scope::{Owner, OwnerTx},
 };
 
 /// The version that programs of before the ledger read: newer than any of theirs.
@@ -196,8 +193,9 @@ async fn take_over(tx: &mut OwnerTx) -> DbResult<()> {
 pub(super) async fn rehearse(tx: &mut OwnerTx, ledger: &Ledger) -> DbResult<()> {
     // Roles are the server's: the rehearsals of two databases have different ones.
     let schema = SchemaName::of(TenantId::from_uuid(Uuid::now_v7()));
-    let build = role_script(schema) + &ledger.script(schema)?;
-    tx.tx.batch(&format!("SAVEPOINT rehearsal; {build} ROLLBACK TO SAVEPOINT rehearsal")).await
+    tx.tx.batch("SAVEPOINT rehearsal").await?;
+    ledger.build(tx, schema).await?;
+    tx.tx.batch("ROLLBACK TO SAVEPOINT rehearsal").await
 }
 
 /// Takes a set out of what tenants are built with: one that no program has any more. Tenants that have its tables keep them, new

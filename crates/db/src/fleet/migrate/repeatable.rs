@@ -1,18 +1,19 @@
 //! Functions and views of the platform's door, each as one text that is run again when it changes.
 //!
-//! A dated migration that changes a function copies all of it, and then it has to be found out which copy is in force. Here the text
-//! in force is the file of its name. `migrate` runs the texts, all of them in one transaction, when the digest of one differs from
-//! the one that was run last, or when one was removed.
+//! A dated migration that changes a function copies all of it, and then it has to be found out which copy is in force. Here the
+//! text in force is the file of its name. `migrate` runs the texts, all of them in one transaction, when the digest of one
+//! differs from the one that was run last, or when one was removed.
 //!
-//! A program that is older than the one that has migrated leaves the texts as they are, and says so. It is older when it does not know the
-//! newest of the platform's migrations, or when the database has a later generation of the texts: the length of `repeatable/generations.txt`, which
-//! has the digest of all texts for each release of them, and to which a line is added when a text changes. Within one generation the
-//! program's own texts are right, so that a text may be written in many steps.
+//! A program that is older than the one that has migrated leaves the texts as they are, and says so. It is older when it does
+//! not know the newest of the platform's migrations, or when the database has a later generation of the texts: the length of
+//! `repeatable/generations.txt`, which has the digest of all texts for each release of them, and to which a line is added when
+//! a text changes. Within one generation the program's own texts are right, so that a text may be written in many steps.
 //!
-//! A dated migration neither makes nor calls what is here. One that takes away a column that a view shows drops the view first. Going
-//! back a migration drops everything here in the same transaction; the next `migrate` puts it back. Rejected: the digest in a
-//! comment on each object (a dump that leaves comments out forgets it), applying a text alone (a view that others stand on), the digests of
-//! `repeatable/generations.txt` instead of its length (texts of between two releases are in no list, and the next ones would leave them alone).
+//! A dated migration neither makes nor calls what is here. One that takes away a column that a view shows drops the view first.
+//! Going back a migration drops everything here in the same transaction; the next `migrate` puts it back. Rejected: the digest
+//! in a comment on each object (a dump that leaves comments out forgets it), applying a text alone (a view that others stand
+//! on), the digests of `repeatable/generations.txt` instead of its length (texts of between two releases are in no list, and
+//! the next ones would leave them alone).
 
 use diesel::{
     QueryableByName,
@@ -113,8 +114,8 @@ pub(super) enum Applied {
     Busy,
 }
 
-/// Runs all texts when one of them is pending. The platform's lock is not waited for: a statement that waits has a time-out, and a
-/// run of another program may take longer.
+/// Runs all texts when one of them is pending. The platform's lock is not waited for: a statement that waits has a time-out,
+/// and a run of another program may take longer.
 pub(super) async fn apply(tx: &mut OwnerTx) -> DbResult<Applied> {
     let lock = format!("SELECT pg_try_advisory_xact_lock({PLATFORM_LOCK}) AS answer");
     let Answer { answer: is_ours } = tx.tx.one(diesel::sql_query(lock)).await?;
@@ -142,8 +143,8 @@ pub(super) async fn apply(tx: &mut OwnerTx) -> DbResult<Applied> {
     Ok(Applied::Done)
 }
 
-/// Drops what the removed ones among these texts have made. Without CASCADE: what stands on one, of an extension's for instance, is told
-/// by PostgreSQL, and the run fails.
+/// Drops what the removed ones among these texts have made. Without CASCADE: what stands on one, of an extension's for
+/// instance, is told by PostgreSQL, and the run fails.
 async fn drop_removed(tx: &mut OwnerTx, pending: &[String]) -> DbResult<()> {
     let is_removed = |name: &&String| GATE.iter().all(|one| one.name != **name);
     let removed: Vec<&String> = pending.iter().filter(is_removed).collect();

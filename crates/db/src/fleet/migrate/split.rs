@@ -1,7 +1,8 @@
 //! The way of the table `resources` from the core's set into a set of its own, once in each database that was made before.
 //!
-//! Owns what the core's set was until then: three migrations, of which two were about the table. A database of that time has them in
-//! its ledger or, when it is from before the ledger, as the newest version of each tenant. The conversion changes no schema:
+//! Owns what the core's set was until then: three migrations, of which two were about the table. A database of that time has
+//! them in its ledger or, when it is from before the ledger, as the newest version of each tenant. The conversion changes no
+//! schema:
 //!
 //! 1. A database without a ledger gets one, as a program of that time would have made it.
 //! 2. Tenants that lack one of the three get it, as in every run. When one cannot, the conversion ends here, and the next run goes on.
@@ -9,8 +10,9 @@
 //!    that had all three has the migration of the set `resources` instead.
 //!
 //! The ids of the two are given to no other migration, and tenants keep them, so that a program of that time that is still
-//! migrating finds nothing to do for the tenants of that time. For a tenant that was built after the conversion it runs one of the two,
-//! which fails and changes nothing; the next run of a program of now clears the mark that this leaves. A program that does not have the set `resources` enters it all the same, as one that was removed.
+//! migrating finds nothing to do for the tenants of that time. For a tenant that was built after the conversion it runs one of
+//! the two, which fails and changes nothing; the next run of a program of now clears the mark that this leaves. A program that
+//! does not have the set `resources` enters it all the same, as one that was removed.
 
 use diesel::{
     QueryableByName,
@@ -92,7 +94,8 @@ pub(super) struct Due {
 }
 
 impl Due {
-    /// Whether a database with this ledger is to be converted. Reads tables that platform migrations of before the ledger have made.
+    /// Whether a database with this ledger is to be converted. Reads tables that platform migrations of before the ledger have
+    /// made.
     pub(super) async fn find(tx: &mut OwnerTx, ledger: &Ledger) -> DbResult<Option<Self>> {
         let id = ledger.next_id();
         if ledger.target.is_some() {
@@ -161,8 +164,8 @@ impl Due {
     }
 }
 
-/// Converts the database when it is to be; how many tenants got what they lacked of the old core. `owner` has the time-outs of a run.
-/// [`DbError::Setup`] when a tenant could not get it: then nothing is converted.
+/// Converts the database when it is to be; how many tenants got what they lacked of the old core. `owner` has the time-outs of
+/// a run. [`DbError::Setup`] when a tenant could not get it: then nothing is converted.
 pub(super) async fn convert(
     owner: &Owner,
     sets: &Sets,
@@ -195,8 +198,8 @@ pub(super) async fn convert(
     Ok(done.migrated)
 }
 
-/// Makes the ledger that a program of that time would have made. Another run may have made it since this one has looked, and may have
-/// rewritten it: then it stays as it is.
+/// Makes the ledger that a program of that time would have made. Another run may have made it since this one has looked, and
+/// may have rewritten it: then it stays as it is.
 async fn found(tx: &mut OwnerTx, old: &Sets) -> DbResult<Ledger> {
     let ledger = Ledger::read(tx).await?;
     if ledger.target.is_some() { Ok(ledger) } else { write(tx, old).await }
@@ -260,8 +263,8 @@ async fn rewrite(tx: &mut OwnerTx) -> DbResult<()> {
     rehearse(tx, &ledger).await
 }
 
-/// The place of the set `resources`: the core's own, from which its table comes. So it is built before the tables of every other set,
-/// which may refer to it.
+/// The place of the set `resources`: the core's own, from which its table comes. So it is built before the tables of every
+/// other set, which may refer to it.
 fn place(ledger: &Ledger) -> i32 {
     ledger
         .steps

@@ -58,8 +58,8 @@ async fn is_finished(tx: &mut PlatformTx, sets: &Sets) -> DbResult<bool> {
     Ok(there.there)
 }
 
-/// Writes down that a run has come to its end for a program with these sets: what its tables are and what its processes look up is
-/// there. Tenants that have failed by themselves are no reason not to.
+/// Writes down that a run has come to its end for a program with these sets: what its tables are and what its processes look up
+/// is there. Tenants that have failed by themselves are no reason not to.
 pub async fn finish(owner: &Owner, sets: &Sets) -> DbResult<()> {
     let done = diesel::sql_query(
         "INSERT INTO migration_runs (program, finished_at) VALUES (encode(sha256(convert_to($1, 'UTF8')), 'hex'), now()) \

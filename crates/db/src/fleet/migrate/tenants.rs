@@ -22,7 +22,7 @@ use super::{
     split,
 };
 use crate::engine::{
-    error::{DbError, DbResult},
+    error::{BatchError, DbError, DbResult},
     scope::{LEAVE_SCHEMA, Owner, OwnerTx},
 };
 
@@ -75,8 +75,8 @@ struct Message {
 #[derive(Default)]
 struct Attempt {
     claimed: Vec<Claimed>,
-    /// The migration that was being applied last, where that is known.
-    at: Option<String>,
+    /// The migration that failed, where it was one that did.
+    failed_at: Option<String>,
 }
 
 /// One run over the tenants.
@@ -93,8 +93,8 @@ struct Run<'a> {
 
 /// Enters what is new of `sets` into the ledger, and gives each tenant what it lacks of all that is wanted there, whichever
 /// program has registered it. Does not return before every tenant that needed it was migrated or has failed, by this run or
-/// another one. [`DbError::MigrationChanged`] when a migration is not the one that the database has met, [`DbError::Outdated`] when
-/// tenants lack something that only a newer program can read; then no tenant is changed.
+/// another one. [`DbError::MigrationChanged`] when a migration is not the one that the database has met, [`DbError::Outdated`]
+/// when tenants lack something that only a newer program can read; then no tenant is changed.
 pub async fn migrate_tenants(
     owner: &Owner,
     sets: &Sets,
@@ -235,16 +235,16 @@ impl Run<'_> {
                 if attempt.claimed.is_empty() {
                     return Ok(());
                 }
-                // The client waits as long for the answer to a message as the server lets a statement go on, so no message has more than
-                // one migration of one tenant: a batch may take as long as its tenants need.
+                // The client waits as long for the answer to a message as the server lets a statement go on, so no message has
+                // more than one migration of one tenant: a batch may take as long as its tenants need.
                 let messages = self.messages(&attempt.claimed)?;
                 self.hold(tx, &attempt.claimed).await?;
-                if limit == 1 {
-                    one_by_one(tx, messages, attempt).await
-                } else {
-                    let sql: Vec<String> = messages.into_iter().map(|message| message.sql).collect();
-                    tx.tx.batches(&sql).await
-                }
+                let (titles, sql): (Vec<_>, Vec<_>) =
+                    messages.into_iter().map(|Message { title, sql }| (title, sql)).unzip();
+                tx.tx.batches(&sql).await.map_err(|BatchError { place, error }| {
+                    attempt.failed_at = titles.into_iter().nth(place).flatten();
+                    error
+                })
             })
             .await
     }
@@ -262,7 +262,7 @@ impl Run<'_> {
             let mut attempt = Attempt::default();
             let before = Uuid::from_u128(tenant.tenant_id.as_u128().saturating_sub(1));
             let outcome = self.apply(before, tenant.tenant_id, 1, &mut attempt).await;
-            let told = |error: &DbError| match &attempt.at {
+            let told = |error: &DbError| match &attempt.failed_at {
                 Some(migration) => format!("{migration}: {error}"),
                 None => error.to_string(),
             };
@@ -344,13 +344,4 @@ impl Run<'_> {
         messages.push(Message { title: None, sql });
         Ok(messages)
     }
-}
-
-/// Sends a message when the one before it was answered, so that it is known which of them fails.
-async fn one_by_one(tx: &mut OwnerTx, messages: Vec<Message>, attempt: &mut Attempt) -> DbResult<()> {
-    for message in messages {
-        attempt.at = message.title;
-        tx.tx.batch(&message.sql).await?;
-    }
-    Ok(())
 }

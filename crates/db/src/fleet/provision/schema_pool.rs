@@ -13,7 +13,7 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::{build_script, drop_script, timestamp};
+use super::{drop_script, timestamp};
 use crate::{
     engine::{
         error::DbResult,
@@ -41,14 +41,14 @@ pub async fn build_ahead(tx: &mut OwnerTx, tenant: TenantId, at: DateTime<Utc>) 
     tx.tx.batch(&format!("SELECT pg_advisory_xact_lock_shared({FLEET_LOCK})")).await?;
     let blueprint = Blueprint::read(tx).await?;
     let name = SchemaName::of(tenant);
-    let sql = build_script(name, &blueprint)?
-        + &format!(
-            "{LEAVE_SCHEMA} INSERT INTO schema_pool (tenant_id, role_name, version, applied, built_at) \
+    blueprint.build(tx, name).await?;
+    let sql = format!(
+        "{LEAVE_SCHEMA} INSERT INTO schema_pool (tenant_id, role_name, version, applied, built_at) \
              VALUES ('{}', '{name}', '{LEDGER_VERSION}', '{}', {})",
-            tenant.uuid(),
-            blueprint.target(),
-            timestamp(at)
-        );
+        tenant.uuid(),
+        blueprint.target(),
+        timestamp(at)
+    );
     tx.tx.batch(&sql).await
 }
 

@@ -1,8 +1,9 @@
 //! Rows of a tenant in the tables across tenants that extensions have.
 //!
-//! Each set removes its own, through the function `forget(uuid, integer)` of its schema: up to so many rows, and how many it has removed. It is
-//! called until it returns 0, each time in another transaction, so no statement takes longer because a tenant has many rows.
-//! `crates/sqlcheck/src/platform.rs` holds migrations to that. Refuses to go on past a function of another form.
+//! Each set removes its own, through the function `forget(uuid, integer)` of its schema: up to so many rows, and how many it
+//! has removed. It is called until it returns 0, each time in another transaction, so no statement takes longer because a
+//! tenant has many rows. `crates/sqlcheck/src/platform.rs` holds migrations to that. Refuses to go on past a function of
+//! another form.
 
 use bulkhead_domain::TenantId;
 use diesel::{
@@ -33,9 +34,9 @@ struct Removed {
     rows: i64,
 }
 
-/// Lets the tables across tenants that extensions have forget up to [`PORTION`] rows of the tenant, each set through its own function.
-/// Whether one has: then it is asked again, in another transaction.
-/// [`DbError::Setup`] when a set has a function of another form, with which rows would stay that nothing else removes.
+/// Lets the tables across tenants that extensions have forget up to [`PORTION`] rows of the tenant, each set through its own
+/// function. Whether one has: then it is asked again, in another transaction. [`DbError::Setup`] when a set has a function of
+/// another form, with which rows would stay that nothing else removes.
 pub(super) async fn forget(tx: &mut OwnerTx, tenant: TenantId) -> DbResult<bool> {
     let query = diesel::sql_query(
         "SELECT quote_ident(nspname) AS schema, bool_or( \

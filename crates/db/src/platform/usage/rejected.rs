@@ -1,6 +1,7 @@
 //! What was sent and cannot be applied, set aside for people to look at.
 //!
-//! Bounded: an entry without our tag may come from any process that writes to Redis, so few of those are kept, and little of each.
+//! Bounded: an entry without our tag may come from any process that writes to Redis, so few of those are kept, and little of
+//! each.
 
 use diesel::{
     prelude::*,
