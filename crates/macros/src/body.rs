@@ -62,8 +62,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<T
     })
 }
 
-/// How a field is read, where its type does not say it: what may be left out, and times and dates, of which chrono reads more spellings and
-/// years than can be kept and written.
+/// How a field is read, where its type does not say it: what may be left out, and times and dates, of which chrono reads more
+/// spellings and years than can be kept and written.
 fn reading(value: &Type, is_optional: bool, may_be_null: bool) -> Option<TokenStream> {
     let kind = match field::word(value).as_str() {
         "DateTime" => "time",

@@ -46,6 +46,7 @@ pub(crate) fn expand(verb: &str, arguments: TokenStream, item: TokenStream) -> s
     let inside =
         |wrapper: &str| taken.iter().find(|ty| field::word(ty) == wrapper).and_then(|ty| field::argument(ty));
     let mut params = Vec::new();
+    params.extend(inside("Id").map(|id| quote!(("id" = #id, Path, description = "Its id."))));
     params.extend(inside("Query").map(|query| quote!(#query)));
     if taken.iter().any(|ty| field::word(ty) == "IfMatch") {
         params.push(quote!(::bulkhead::IfMatchHeader));
