@@ -1,13 +1,15 @@
 //! Logs, metrics and health.
 //!
-//! Owns how a log line looks, what may be filtered, and every metric family with its labels. Refuses tenants as metric
-//! labels (they are on log lines and spans, as `tenant.id`: thousands of tenants would be thousands of series), global
-//! registries, and any knowledge of what is being measured.
+//! Owns how a log line looks, how an error is told with its causes, what may be filtered, and every metric family with its
+//! labels. Refuses tenants as metric labels (they are on log lines and spans, as `tenant.id`: thousands of tenants would be
+//! thousands of series), global registries, and any knowledge of what is being measured.
 
+mod chain;
 pub mod health;
 mod line;
 pub mod metrics;
 
+pub use chain::chain;
 pub use health::{Health, Phase};
 pub use line::LogFormat;
 pub use metrics::Metrics;

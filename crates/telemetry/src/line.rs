@@ -4,7 +4,7 @@
 //! fields of all spans around an event are merged (the inner span wins), so that `request_id`, `trace_id` and
 //! `tenant.id` are found in one place however deep the event happened.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde_json::{Map, Value};
 use tracing::{
@@ -19,6 +19,8 @@ use tracing_subscriber::{
     },
     registry::{LookupSpan, Scope},
 };
+
+use crate::chain;
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,12 +187,6 @@ impl Visit for Fields {
 
     /// The error with its causes, since the log is the one place that is told them.
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
-        let causes = std::iter::successors(value.source(), |error| error.source());
-        for cause in causes {
-            // Writing to a `String` does not fail.
-            let _ = write!(text, ": {cause}");
-        }
-        self.put(field, Value::String(text));
+        self.put(field, Value::String(chain(value)));
     }
 }

@@ -6,6 +6,7 @@ use actix_web::{
     HttpResponse,
     http::header::{self, HeaderValue},
 };
+use bulkhead_telemetry::chain;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -120,15 +121,7 @@ pub(crate) fn render(response: HttpResponse, request_id: &str) -> HttpResponse {
 }
 
 fn log(error: &ApiError) {
-    let mut causes = String::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if !causes.is_empty() {
-            causes.push_str(": ");
-        }
-        causes.push_str(&cause.to_string());
-        source = cause.source();
-    }
+    let causes = error.source().map(chain).unwrap_or_default();
     match error {
         ApiError::Internal(_) => tracing::error!(code = error.code(), cause = %causes, "request failed"),
         ApiError::Unavailable(_) => tracing::warn!(code = error.code(), cause = %causes, "request refused"),

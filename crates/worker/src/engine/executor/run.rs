@@ -1,13 +1,13 @@
 //! One run of one job: claim, run, settle.
 
-use std::{any::Any, error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bulkhead_db::{
     Authority, DbError,
     platform::queue::lease::{self, ClaimedJob},
 };
 use bulkhead_domain::JobId;
-use bulkhead_telemetry::metrics::JobOutcome;
+use bulkhead_telemetry::{chain, metrics::JobOutcome};
 use futures::FutureExt as _;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -134,10 +134,4 @@ async fn write(environment: &Environment, job: &ClaimedJob, verdict: Verdict<'_>
         Ok(false) => tracing::warn!("the lease was lost before the failure could be written down"),
         Err(error) => tracing::warn!(%error, "the failure could not be written down; the lease will run out"),
     }
-}
-
-/// An error with its causes.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
