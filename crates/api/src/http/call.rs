@@ -9,6 +9,10 @@
 //! The pipeline has verified the credential and the permission before a call can be had.
 
 mod background;
+mod operator;
+
+pub(crate) use operator::AnyCall;
+pub use operator::OperatorCall;
 
 use std::{
     cell::{Cell, OnceCell},
@@ -19,11 +23,9 @@ use std::{
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
 use bulkhead_auth::Principal;
-use bulkhead_db::{
-    Authority, DbError, JsonText, Page, PlatformTx, TenantTx, gate::usage, tenant::audit::Entry,
-};
+use bulkhead_db::{DbError, JsonText, Page, TenantTx, gate::usage, tenant::audit::Entry};
 use bulkhead_domain::{
-    JsonContent, OperatorId, Proven, Role, TenantId,
+    JsonContent, Proven, Role, TenantId,
     metering::{MeterKind, MeterName, Quantity},
 };
 use chrono::{DateTime, Utc};
@@ -210,6 +212,7 @@ macro_rules! common {
         }
     };
 }
+use common;
 
 /// A call by a tenant's principal.
 #[derive(Debug)]
@@ -236,8 +239,8 @@ impl TenantCall {
         self.tenant.get()
     }
 
-    /// A body's field of any JSON, to be kept to the letter: an object of at most as many bytes as the settings allow. It was checked
-    /// where the body was read; one that was refused there is refused here (422 `validation-failed`).
+    /// A body's field of any JSON, to be kept to the letter: an object of at most as many bytes as the settings allow. It was
+    /// checked where the body was read; one that was refused there is refused here (422 `validation-failed`).
     pub fn content(&self, content: JsonContent) -> Result<JsonText, ApiError> {
         let kept = content.within(self.call.state.options.data_limit);
         kept.map(JsonText::from).map_err(|fault| ApiError::field(&fault.pointer, fault.to_string()))
@@ -318,93 +321,6 @@ impl FromRequest for TenantCall {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Call::of(request).and_then(Self::from_call))
-    }
-}
-
-/// A call by an operator.
-#[derive(Debug)]
-pub struct OperatorCall {
-    call: Call,
-    id: Proven<OperatorId>,
-}
-
-impl OperatorCall {
-    common!(PlatformTx);
-
-    /// The operator, whose credential has proven it.
-    pub(crate) fn id(&self) -> OperatorId {
-        self.id.get()
-    }
-
-    /// The right to work on the platform's tables.
-    pub(crate) const fn authority(&self) -> Authority {
-        Authority::operator(self.id)
-    }
-
-    /// What this process works with beside the database.
-    pub(crate) fn state(&self) -> &AppState {
-        &self.call.state
-    }
-
-    /// Reads the platform's tables, with statements that see the same moment.
-    pub(crate) async fn read<T, E>(
-        &self,
-        work: impl AsyncFnOnce(&mut PlatformTx) -> Result<T, E>,
-    ) -> Result<T, ApiError>
-    where
-        E: From<DbError>,
-        ApiError: From<E>,
-    {
-        Ok(self.call.state.db.platform_read(self.authority(), work).await?)
-    }
-
-    /// Writes to the platform's tables; otherwise as [`TenantCall::write`].
-    pub(crate) async fn write(
-        &self,
-        work: impl AsyncFnOnce(&mut PlatformTx) -> Result<Written, ApiError>,
-    ) -> Result<Answer, ApiError> {
-        let once = self.call.begin_write()?;
-        let keep = async |tx: &mut PlatformTx| self.call.keep(&once, tx, work).await;
-        self.call.state.db.platform_write(self.authority(), keep).await
-    }
-
-    fn from_call(call: Call) -> Result<Self, ApiError> {
-        match call.principal {
-            Principal::Operator { id, .. } => Ok(Self { call, id }),
-            Principal::User { .. } | Principal::ApiKey { .. } => Err(wrong_caller()),
-        }
-    }
-}
-
-impl FromRequest for OperatorCall {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Call::of(request).and_then(Self::from_call))
-    }
-}
-
-/// A call of an operation that tenants' principals and operators may use.
-#[derive(Debug)]
-pub(crate) enum AnyCall {
-    /// By a tenant's principal.
-    Tenant(TenantCall),
-    /// By an operator.
-    Operator(OperatorCall),
-}
-
-impl FromRequest for AnyCall {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Call::of(request).and_then(|call| match call.principal {
-            Principal::Operator { .. } => OperatorCall::from_call(call).map(Self::Operator),
-            Principal::User { .. } | Principal::ApiKey { .. } => {
-                TenantCall::from_call(call).map(Self::Tenant)
-            }
-        }))
     }
 }
 

@@ -39,9 +39,9 @@ impl TenantCall {
         Ok(Written::changed(target, json!({ "job": id }), Answer::accepted(id)?))
     }
 
-    /// What [`Self::enqueue`] does, once for each `key` in this tenant: where a job of this kind was asked for with the key before, whatever has
-    /// become of it, nothing is added, and that job's id is returned. The key names what the job is about, in at most 255 bytes;
-    /// one that a client has chosen lets the client decide what is not done.
+    /// What [`Self::enqueue`] does, once for each `key` in this tenant: where a job of this kind was asked for with the key
+    /// before, whatever has become of it, nothing is added, and that job's id is returned. The key names what the job is about,
+    /// in at most 255 bytes; one that a client has chosen lets the client decide what is not done.
     pub async fn enqueue_once<J: TenantJob>(
         &self,
         tx: &mut TenantTx,
