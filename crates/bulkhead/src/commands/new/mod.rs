@@ -41,8 +41,8 @@ const FILES: &[(&str, &str)] = files![
     "tests/it.rs",
 ];
 
-/// The manifest. In the template it has another name: cargo looks at each Cargo.toml of a repository that it fetches a library from, and
-/// reports one that is none yet.
+/// The manifest. In the template it has another name: cargo looks at each Cargo.toml of a repository that it fetches a library
+/// from, and reports one that is none yet.
 const MANIFEST: (&str, &str) =
     ("Cargo.toml", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/template/Cargo.toml.in")));
 
@@ -50,7 +50,12 @@ const MANIFEST: (&str, &str) =
 const LOCK: (&str, &str) =
     ("Cargo.lock", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock")));
 
-/// Where a product takes the library from.
+/// Where our two crates that a product depends on lie in a checkout.
+const LIBRARY: &str = "crates/bulkhead";
+const TEST_KIT: &str = "crates/testkit";
+
+/// Where a product takes the library from. When nothing is said: from the repository that the package names, or else from the
+/// checkout in which the program was built or is called.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Source {
     /// Take the library from a checkout on this machine, for trying things out.
@@ -64,14 +69,24 @@ pub(crate) struct Source {
 impl Source {
     /// What stands in Cargo.toml behind the name of one of our crates, which lies at `place` in a checkout.
     fn dependency(&self, place: &str) -> Result<String> {
-        let Some(checkout) = &self.path else {
-            let repository = self.git.as_deref().unwrap_or(env!("CARGO_PKG_REPOSITORY"));
-            ensure!(
-                !repository.is_empty(),
-                "this build does not know which repository it came from: say --git URL, or --path CHECKOUT"
-            );
-            return Ok(format!("git = {}, tag = \"v{}\"", quoted(repository)?, env!("CARGO_PKG_VERSION")));
-        };
+        const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+        let git = self.git.as_deref().or_else(|| (!REPOSITORY.is_empty()).then_some(REPOSITORY));
+        match (&self.path, git) {
+            (Some(checkout), _) => Self::within(checkout, place),
+            (None, Some(url)) => {
+                Ok(format!("git = {}, tag = \"v{}\"", quoted(url)?, env!("CARGO_PKG_VERSION")))
+            }
+            (None, None) => {
+                let mut places = [std::env::current_exe(), std::env::current_dir()].into_iter().flatten();
+                let found = places.find_map(|place| checkout_around(&place)).context(
+                    "neither this program nor this directory lies in a checkout of Bulkhead: say --git URL, or --path CHECKOUT",
+                )?;
+                Self::within(&found, place)
+            }
+        }
+    }
+
+    fn within(checkout: &Path, place: &str) -> Result<String> {
         let path = checkout.join(place);
         let found = path.canonicalize().ok().filter(|path| path.join("Cargo.toml").is_file());
         let found = found.with_context(|| {
@@ -80,6 +95,13 @@ impl Source {
         let text = found.to_str().with_context(|| format!("{} is no UTF-8", found.display()))?;
         Ok(format!("path = {}", quoted(text)?))
     }
+}
+
+/// The nearest directory above, or this one, that has the library and its test kit.
+fn checkout_around(path: &Path) -> Option<PathBuf> {
+    let has =
+        |root: &&Path| [LIBRARY, TEST_KIT].iter().all(|place| root.join(place).join("Cargo.toml").is_file());
+    path.ancestors().find(has).map(Path::to_owned)
 }
 
 /// A text as TOML has it.
@@ -96,7 +118,7 @@ pub(crate) fn run(directory: &Path, source: &Source) -> Result<()> {
     if let Some(fault) = name::fault(name) {
         bail!("{name} cannot be the program's name: {fault}");
     }
-    let (bulkhead, testkit) = (source.dependency("crates/bulkhead")?, source.dependency("crates/testkit")?);
+    let (bulkhead, testkit) = (source.dependency(LIBRARY)?, source.dependency(TEST_KIT)?);
     refuse_occupied(&directory)?;
     let filled = |text: &str| {
         let text = text.replace("{{name}}", name);
@@ -108,11 +130,11 @@ pub(crate) fn run(directory: &Path, source: &Source) -> Result<()> {
     let (path, lock) = LOCK;
     write(&directory.join(path), lock)?;
     settle_lock(&directory);
-    Ok(out::line(next_steps(&directory, name))?)
+    Ok(out::line(next_steps(&directory, name, &bulkhead))?)
 }
 
-/// Lets cargo drop from the lock what the product does not need, and enter the product itself. It asks no network. Where it cannot, because
-/// the library was never fetched on this machine or there is no cargo yet, the first build does it.
+/// Lets cargo drop from the lock what the product does not need, and enter the product itself. It asks no network. Where it
+/// cannot, because the library was never fetched on this machine or there is no cargo yet, the first build does it.
 fn settle_lock(directory: &Path) {
     let mut cargo = Command::new("cargo");
     cargo.args(["metadata", "--offline", "--quiet", "--format-version=1"]).current_dir(directory);
@@ -144,9 +166,10 @@ fn write(path: &Path, text: &str) -> Result<()> {
     written.with_context(|| format!("writing {}; remove what is there, then run this again", path.display()))
 }
 
-fn next_steps(directory: &Path, name: &str) -> String {
+fn next_steps(directory: &Path, name: &str, library: &str) -> String {
     format!(
-        "{name} is written: a service with one extension of its own, src/customers.rs.\n\n  \
+        "{name} is written: a service with one extension of its own, src/customers.rs.\n\
+         Its library: {library}.\n\n  \
          cd {}\n  \
          make run     # then open the page that it names, /docs\n  \
          make test    # in the meantime, or afterwards\n\n\

@@ -64,6 +64,17 @@ fn a_repository_is_written_and_nothing_is_left_open_in_it() {
 }
 
 #[test]
+fn a_program_that_lies_in_a_checkout_takes_the_library_from_there() {
+    let scratch = Scratch::new().unwrap();
+    assert_eq!(checkout_around(&checkout().join("target/debug/bulkhead")), Some(checkout()));
+    assert_eq!(checkout_around(&checkout()), Some(checkout()));
+    assert_eq!(checkout_around(scratch.path()), None);
+    fs::create_dir_all(scratch.path().join(LIBRARY)).unwrap();
+    fs::write(scratch.path().join(LIBRARY).join("Cargo.toml"), "").unwrap();
+    assert_eq!(checkout_around(scratch.path()), None, "without the test kit it is none");
+}
+
+#[test]
 fn an_empty_directory_is_taken_and_another_is_left_as_it_is() {
     let scratch = Scratch::new().unwrap();
     let root = scratch.path().join("shop");
