@@ -4,9 +4,9 @@
 //! (`bulkhead-auth`'s) and everything that outlives a request. A handler extracts, makes one call, and responds; who may
 //! call it stands in the route table.
 //!
-//! `http` is what every request passes through, from the socket to the answer. `routes` holds the handlers, in a folder for each
-//! kind of caller: callers without a credential (`service`), callers who log in and ask who they are (`session`), a tenant's users
-//! and API keys (`tenant`), operators (`operator`).
+//! `http` is what every request passes through, from the socket to the answer. `routes` holds the handlers, in a folder for
+//! each kind of caller: callers without a credential (`service`), callers who log in and ask who they are (`session`), a
+//! tenant's users and API keys (`tenant`), operators (`operator`).
 
 mod http;
 pub mod routes;

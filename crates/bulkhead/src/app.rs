@@ -45,8 +45,8 @@ impl App {
         self
     }
 
-    /// The program's version: `env!("CARGO_PKG_VERSION")`. `GET /`, `--version` and the documentation show it; by default it is the
-    /// library's.
+    /// The program's version: `env!("CARGO_PKG_VERSION")`. `GET /`, `--version` and the documentation show it; by default it is
+    /// the library's.
     pub fn version(mut self, version: &'static str) -> Self {
         self.about.version = version;
         self

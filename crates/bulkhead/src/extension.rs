@@ -103,13 +103,14 @@ impl Extension {
         self
     }
 
-    /// Its migrations of tables across tenants, which lie in a schema of the extension's own, `x_` and its name. A tenant's transaction
-    /// reaches it through functions alone, which take the tenant from `gate.tenant()` and from no parameter.
+    /// Its migrations of tables across tenants, which lie in a schema of the extension's own, `x_` and its name. A tenant's
+    /// transaction reaches it through functions alone, which take the tenant from `gate.tenant()` and from no parameter.
     ///
-    /// When a table has rows of tenants, a column `tenant_id`, the extension has the function
-    /// `forget(whose uuid, up_to integer) RETURNS bigint`. It removes at most `up_to` rows of the tenant and returns how many it has removed. The
-    /// purge of a deleted tenant calls it until it returns 0, each time in a transaction of its own with at most a minute. Give the
-    /// column an index. A program with migrations that do not keep to this does not start; `crates/sqlcheck/src/platform.rs` has the rules.
+    /// When a table has rows of tenants, a column `tenant_id`, the extension has the function `forget(whose uuid, up_to
+    /// integer) RETURNS bigint`. It removes at most `up_to` rows of the tenant and returns how many it has removed. The purge
+    /// of a deleted tenant calls it until it returns 0, each time in a transaction of its own with at most a minute. Give the
+    /// column an index. A program with migrations that do not keep to this does not start; `crates/sqlcheck/src/platform.rs`
+    /// has the rules.
     pub const fn platform_migrations(mut self, migrations: &'static [Migration]) -> Self {
         let tenant = match self.migrations {
             Some(set) => set.tenant(),

@@ -2,9 +2,9 @@
 //!
 //! Owns the names that are the core's, now and later, so that a newer release never takes one that an application has given
 //! away; the form of an extension's name; and what begins with it. Refuses an application in one line that names both sides.
-//! Names with a registry of their own are judged there: tables, with the migrations that make them (`Sets`), permissions and meters of one name (`bulkhead-domain`), routes,
-//! operations and problem codes (`Catalog`), jobs (`bulkhead-worker`), settings (`bulkhead-config`), metrics and probes
-//! (`bulkhead-telemetry`).
+//! Names with a registry of their own are judged there: tables, with the migrations that make them (`Sets`), permissions and
+//! meters of one name (`bulkhead-domain`), routes, operations and problem codes (`Catalog`), jobs (`bulkhead-worker`), settings
+//! (`bulkhead-config`), metrics and probes (`bulkhead-telemetry`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

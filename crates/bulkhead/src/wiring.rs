@@ -20,7 +20,8 @@ const MARGIN: Duration = Duration::from_secs(2);
 
 /// How long to wait for a connection to Redis.
 const REDIS_CONNECT: Duration = Duration::from_secs(1);
-/// How long to wait for an answer of the Redis of the stream and the queue. Longer than a limiter waits: that this is sent matters more than when.
+/// How long to wait for an answer of the Redis of the stream and the queue. Longer than a limiter waits: that this is sent
+/// matters more than when.
 const REDIS_ANSWER: Duration = Duration::from_millis(500);
 
 /// The keys that are derived from the master key.

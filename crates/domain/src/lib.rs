@@ -1,8 +1,8 @@
 //! What exists in Bulkhead, as plain types.
 //!
-//! Owns the vocabulary that every other crate speaks: ids, tenants, roles and permissions, API keys, plans and
-//! limits, networks, meters, scaling decisions, the clock, the pause between two attempts. Values are parsed once, at the edge, into types that cannot hold
-//! anything invalid. Refuses all I/O: nothing here knows of tokio, PostgreSQL, Redis or HTTP.
+//! Owns the vocabulary that every other crate speaks: ids, tenants, roles and permissions, API keys, plans and limits,
+//! networks, meters, scaling decisions, the clock, the pause between two attempts. Values are parsed once, at the edge, into
+//! types that cannot hold anything invalid. Refuses all I/O: nothing here knows of tokio, PostgreSQL, Redis or HTTP.
 
 pub mod access;
 pub mod api_key;

@@ -32,8 +32,8 @@ pub trait Purpose: Send + Sync + 'static {
     /// What the log says when Redis is there.
     const BACK: &'static str;
 
-    /// Makes a new connection ready. It is used only once this has succeeded, so that a Redis which answers and does not serve (while
-    /// it loads its data) counts as away.
+    /// Makes a new connection ready. It is used only once this has succeeded, so that a Redis which answers and does not serve
+    /// (while it loads its data) counts as away.
     fn prepare(&self, connection: &mut MultiplexedConnection)
     -> impl Future<Output = RedisResult<()>> + Send;
 }

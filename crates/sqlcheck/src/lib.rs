@@ -1,8 +1,8 @@
 //! What the SQL of a migration does, as far as its text tells.
 //!
-//! Owns a tokenizer for PostgreSQL's SQL, the rules for migrations of a tenant's schema, and those for tables across tenants. A rule looks at tokens and never at
-//! text, so a word in a comment, in a string or inside another word is none (`committed_at` commits nothing). Is no parser:
-//! what it does not understand it refuses, and says why.
+//! Owns a tokenizer for PostgreSQL's SQL, the rules for migrations of a tenant's schema, and those for tables across tenants. A
+//! rule looks at tokens and never at text, so a word in a comment, in a string or inside another word is none (`committed_at`
+//! commits nothing). Is no parser: what it does not understand it refuses, and says why.
 //!
 //! Guards against mistakes and not against malice: a migration runs as the owner of every schema.
 //!

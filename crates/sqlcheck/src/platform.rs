@@ -1,13 +1,13 @@
 //! The rules for tables across tenants that a set other than the core's has.
 //!
-//! They lie in a schema of the set's own, which is the only one in the path while its migrations run. A tenant's transaction calls
-//! functions there and reaches nothing else: so a function runs as its owner with a pinned path, names what it uses with its schema, and
-//! takes the tenant from `gate.tenant()` (`platform/granted.rs`).
+//! They lie in a schema of the set's own, which is the only one in the path while its migrations run. A tenant's transaction
+//! calls functions there and reaches nothing else: so a function runs as its owner with a pinned path, names what it uses with
+//! its schema, and takes the tenant from `gate.tenant()` (`platform/granted.rs`).
 //!
-//! Where a table has a tenant's rows, the function `forget(whose uuid, up_to integer) RETURNS bigint` removes them when the tenant is purged:
-//! at most `up_to` of them, and it returns how many it has removed. The purge calls it again and again, each time in a transaction of its own that
-//! has the time of one statement, until it returns 0. So a tenant with many rows is removed in portions, and a purge that is killed
-//! goes on where it was.
+//! Where a table has a tenant's rows, the function `forget(whose uuid, up_to integer) RETURNS bigint` removes them when the
+//! tenant is purged: at most `up_to` of them, and it returns how many it has removed. The purge calls it again and again, each
+//! time in a transaction of its own that has the time of one statement, until it returns 0. So a tenant with many rows is
+//! removed in portions, and a purge that is killed goes on where it was.
 
 use std::collections::{BTreeMap, BTreeSet};
 

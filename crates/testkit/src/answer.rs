@@ -46,8 +46,8 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}:\n{}", self.show()))
     }
 
-    /// What the JSON Pointer leads to in the body, as text: a string as it is, anything else as JSON writes it (`null`, `7`). Fails when
-    /// there is nothing.
+    /// What the JSON Pointer leads to in the body, as text: a string as it is, anything else as JSON writes it (`null`, `7`).
+    /// Fails when there is nothing.
     #[track_caller]
     pub fn at(&self, pointer: &str) -> String {
         let json = self.json();

@@ -91,9 +91,9 @@ pub struct App {
 
 impl App {
     /// The application that the tests of this process share: `program`, which is the path of the binary under test
-    /// (`env!("CARGO_BIN_EXE_…")`), with one of `fixtures` for each resource of its own that a `POST` of what the document describes
-    /// does not make. The first call starts it; it has then applied its migrations, has an operator of each role that its
-    /// document knows, and serves.
+    /// (`env!("CARGO_BIN_EXE_…")`), with one of `fixtures` for each resource of its own that a `POST` of what the document
+    /// describes does not make. The first call starts it; it has then applied its migrations, has an operator of each role that
+    /// its document knows, and serves.
     ///
     /// Fails when another program was started before, or when this one does not come up within a minute.
     pub async fn start(program: &'static str, fixtures: &[&'static dyn Fixture]) -> &'static Self {

@@ -1,9 +1,9 @@
 //! Tests of an application that is built on bulkhead, as its users meet it: the real program, real servers, HTTP.
 //!
-//! [`App::start`] runs the `migrate`, `api` and `worker` of a program on a PostgreSQL and a Redis of their own, once for all tests of a
-//! process. [`conformance!`](crate::conformance!) makes tests that hold every operation of the application's OpenAPI document to what
-//! bulkhead promises. What a `POST` makes is deduced from the document; of the rest it has to be told how a tenant comes to have
-//! one ([`Fixture`]).
+//! [`App::start`] runs the `migrate`, `api` and `worker` of a program on a PostgreSQL and a Redis of their own, once for all
+//! tests of a process. [`conformance!`](crate::conformance!) makes tests that hold every operation of the application's OpenAPI
+//! document to what bulkhead promises. What a `POST` makes is deduced from the document; of the rest it has to be told how a
+//! tenant comes to have one ([`Fixture`]).
 //!
 //! ```no_run
 //! use bulkhead_testkit::App;

@@ -77,9 +77,9 @@ struct Named {
 }
 
 impl<'a> IdempotentWrite<'a> {
-    /// Names the request: who asks for what. Only an HMAC of its method, path, query, `If-Match` and body is kept, so a password
-    /// in it stays unknown; and only an HMAC decides which lock is taken, so no client can choose one. A principal's id is its own
-    /// in all tenants.
+    /// Names the request: who asks for what. Only an HMAC of its method, path, query, `If-Match` and body is kept, so a
+    /// password in it stays unknown; and only an HMAC decides which lock is taken, so no client can choose one. A principal's
+    /// id is its own in all tenants.
     pub(crate) fn new(
         keyring: &Keyring,
         sent: &'a IdempotencyKey,

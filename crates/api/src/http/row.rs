@@ -1,7 +1,7 @@
 //! Rows that are their own views, and what a call does with one: `#[row]` of `bulkhead` makes a type one.
 //!
-//! Owns the ways that nearly every resource needs: a page, one by its id, one that is about to be changed, a new one. Refuses SQL: the
-//! statements are in the type's own crate. What is beyond these is a query of diesel in `read`, `snapshot` or `write`.
+//! Owns the ways that nearly every resource needs: a page, one by its id, one that is about to be changed, a new one. Refuses
+//! SQL: the statements are in the type's own crate. What is beyond these is a query of diesel in `read`, `snapshot` or `write`.
 
 use std::{fmt::Display, future::Future};
 
@@ -40,8 +40,8 @@ pub trait Row: Serialize + Sized {
     /// The row with this id.
     fn find(tx: &mut TenantTx, id: Self::Id) -> impl Future<Output = DbResult<Option<Self>>>;
 
-    /// The row with this id, locked until the transaction ends. A transaction that wants to change it at the same time waits, and then
-    /// sees what this one has left.
+    /// The row with this id, locked until the transaction ends. A transaction that wants to change it at the same time waits,
+    /// and then sees what this one has left.
     fn lock(tx: &mut TenantTx, id: Self::Id) -> impl Future<Output = DbResult<Option<Self>>>;
 
     /// A page of rows, in the order of their ids.
@@ -63,8 +63,8 @@ impl Answer {
 }
 
 impl Written {
-    /// The write has made a row: 201 with the row, its version as the `ETag`, and where it is, which is `path`, a slash and its id.
-    /// `changes` tells the audit log what it is; never put a secret into it.
+    /// The write has made a row: 201 with the row, its version as the `ETag`, and where it is, which is `path`, a slash and its
+    /// id. `changes` tells the audit log what it is; never put a secret into it.
     pub fn made<R: Row>(path: &str, row: &R, changes: Value) -> Result<Self, ApiError> {
         let answer = Answer::created(format!("{path}/{}", row.id()), row)?.maybe_version(row.version());
         Ok(Self::changed(row.id(), changes, answer))
@@ -89,8 +89,9 @@ impl TenantCall {
         R::lock(tx, id).await?.ok_or(ApiError::NotFound)
     }
 
-    /// Adds a row. Where a unique column refuses it, the client is told that this is taken (409 `already-taken`), and where a reference
-    /// leads nowhere, which one (422 `validation-failed`): by the name that PostgreSQL gives to a constraint of one column.
+    /// Adds a row. Where a unique column refuses it, the client is told that this is taken (409 `already-taken`), and where a
+    /// reference leads nowhere, which one (422 `validation-failed`): by the name that PostgreSQL gives to a constraint of one
+    /// column.
     pub async fn insert<R: Row>(&self, tx: &mut TenantTx, row: &R) -> Result<(), ApiError> {
         row.insert(tx).await.map_err(refused::<R>)
     }

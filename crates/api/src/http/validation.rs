@@ -130,9 +130,10 @@ impl<T> HasNone for &T {
     fn check_inside(&self, _: &mut Fields) {}
 }
 
-/// For `map_err` of a statement on a row's table. The client is told that what a unique column holds is taken (409 `already-taken`),
-/// or that a reference leads nowhere (422 `validation-failed`). The column is taken from the name that PostgreSQL gives to a constraint of
-/// one column, `invoices_number_key` or `invoices_customer_fkey`; a constraint with another name is an internal error.
+/// For `map_err` of a statement on a row's table. The client is told that what a unique column holds is taken (409
+/// `already-taken`), or that a reference leads nowhere (422 `validation-failed`). The column is taken from the name that
+/// PostgreSQL gives to a constraint of one column, `invoices_number_key` or `invoices_customer_fkey`; a constraint with another
+/// name is an internal error.
 pub fn refused<R: Row>(error: DbError) -> ApiError {
     let column = |constraint: &str, ending: &str| {
         let column = constraint.strip_prefix(R::TABLE)?.strip_prefix('_')?.strip_suffix(ending)?;

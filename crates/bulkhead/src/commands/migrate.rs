@@ -165,8 +165,8 @@ fn lines(plan: &Plan) -> Vec<String> {
     lines
 }
 
-/// Refuses to serve a database for which no run of `migrate` of this program has come to its end, and warns of one that was migrated
-/// for another program, too.
+/// Refuses to serve a database for which no run of `migrate` of this program has come to its end, and warns of one that was
+/// migrated for another program, too.
 pub(crate) async fn require_migrated(db: &Db, sets: &Sets) -> Result<()> {
     let ask = async |tx: &mut _| status(tx, sets).await;
     let status = db.platform_read::<_, DbError>(Authority::machinery(), ask).await?;

@@ -15,7 +15,8 @@ pub const fn upper<const N: usize>(text: &str) -> [u8; N] {
     bytes
 }
 
-/// Declares the settings of an extension, one line each: a struct that implements [`section::Settings`](crate::section::Settings).
+/// Declares the settings of an extension, one line each: a struct that implements
+/// [`section::Settings`](crate::section::Settings).
 ///
 /// ```
 /// use bulkhead_config::value::{name, seconds};

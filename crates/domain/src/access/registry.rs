@@ -107,8 +107,9 @@ impl AccessRegistry {
         self.operators.bit(permission.as_str())
     }
 
-    /// Whether a tenant's principal that has `own` may give `role` to a person or a key, or take it away: never one that holds more
-    /// than `own` does. What a role holds that this program does not know cannot be said, so it takes an owner to take it away.
+    /// Whether a tenant's principal that has `own` may give `role` to a person or a key, or take it away: never one that holds
+    /// more than `own` does. What a role holds that this program does not know cannot be said, so it takes an owner to take it
+    /// away.
     pub fn may_grant(&self, own: Role, role: RoleName) -> bool {
         match self.tenants.known(role) {
             Some(role) => own.permissions().is_superset(role.permissions()),

@@ -1,5 +1,5 @@
-//! Applications with extensions of their own, and the faults of these: the real commands on real servers, through `dev` or with the
-//! public test kit.
+//! Applications with extensions of their own, and the faults of these: the real commands on real servers, through `dev` or with
+//! the public test kit.
 
 #[cfg(test)]
 mod faults;

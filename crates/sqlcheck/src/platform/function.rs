@@ -1,7 +1,7 @@
 //! A function as the statement that makes it says: its name, its parameters, what it returns, its body.
 //!
-//! Owns the reading of `CREATE FUNCTION`. Knows bodies that are strings; the other form (`RETURN …`, `BEGIN ATOMIC … END`) has none here,
-//! and the rules refuse it.
+//! Owns the reading of `CREATE FUNCTION`. Knows bodies that are strings; the other form (`RETURN …`, `BEGIN ATOMIC … END`) has
+//! none here, and the rules refuse it.
 
 use crate::{
     Complaint,

@@ -1,12 +1,14 @@
 //! The rules for functions that a tenant's transaction may call.
 //!
-//! Such a function runs as the owner of every tenant's rows, so that it is the function that keeps tenants apart: it asks `gate.tenant()`
-//! which tenant calls, and takes the answer from nothing that the caller gives. Its text shows that in three ways. No parameter is called
-//! `tenant…`. A column `tenant_id` is compared with `gate.tenant()`, or with such a column, and with nothing else. Each statement that names a
-//! table with such a column calls `gate.tenant()` itself. The same holds for the functions that it calls in turn.
+//! Such a function runs as the owner of every tenant's rows, so that it is the function that keeps tenants apart: it asks
+//! `gate.tenant()` which tenant calls, and takes the answer from nothing that the caller gives. Its text shows that in three
+//! ways. No parameter is called `tenant…`. A column `tenant_id` is compared with `gate.tenant()`, or with such a column, and
+//! with nothing else. Each statement that names a table with such a column calls `gate.tenant()` itself. The same holds for the
+//! functions that it calls in turn.
 //!
-//! Refuses what hides names from a reader of the text: SQL that is put together (`EXECUTE`) and a body that is no string. Chosen over a
-//! proof by the grammar of SQL: what is written to get round these rules is malice, which a migration has easier ways for.
+//! Refuses what hides names from a reader of the text: SQL that is put together (`EXECUTE`) and a body that is no string.
+//! Chosen over a proof by the grammar of SQL: what is written to get round these rules is malice, which a migration has easier
+//! ways for.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -148,8 +148,8 @@ async fn at_their_place_in_the_order(
     assert!(shows_ours, "{} shows nothing of the tenant's own from a foreign cursor", operation.shown());
 }
 
-/// What an operation without an id makes or changes is in the tenant's own rows, and in no other tenant's, also when its body names
-/// what another tenant has. A reference to another tenant's thing is answered like one to a thing that exists nowhere.
+/// What an operation without an id makes or changes is in the tenant's own rows, and in no other tenant's, also when its body
+/// names what another tenant has. A reference to another tenant's thing is answered like one to a thing that exists nowhere.
 pub async fn whatever_a_tenant_makes_is_its_own(app: &App) {
     let (ours, theirs) = (furnished(app).await, furnished(app).await);
     let is_maker =

@@ -18,8 +18,8 @@ struct Step {
     down: String,
 }
 
-/// The `down.sql` of a migration, which no program has: of those in the directory `migrations` of the package under test. Empty where
-/// there is none.
+/// The `down.sql` of a migration, which no program has: of those in the directory `migrations` of the package under test. Empty
+/// where there is none.
 fn way_back(name: &str) -> String {
     // cargo runs the tests of a package in its directory.
     let path = Path::new("migrations").join(name).join("down.sql");

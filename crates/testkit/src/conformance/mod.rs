@@ -1,8 +1,8 @@
 //! What bulkhead promises of every operation and every migration, held against the application that runs.
 //!
-//! Each function here is one promise, and one test of [`conformance!`](crate::conformance!). It goes through all operations of the
-//! OpenAPI document that the promise is about, or through all migrations of tenants' schemas, and fails when there is none, with
-//! the name of the one that breaks it.
+//! Each function here is one promise, and one test of [`conformance!`](crate::conformance!). It goes through all operations of
+//! the OpenAPI document that the promise is about, or through all migrations of tenants' schemas, and fails when there is none,
+//! with the name of the one that breaks it.
 
 mod aim;
 mod bodies;

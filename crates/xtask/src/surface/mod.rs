@@ -1,11 +1,11 @@
 //! The listing of everything that `crates/bulkhead` promises, and whether the code still has it.
 //!
 //! `crates/bulkhead/public-api.txt` has one line for each public item, method, variant and trait implementation, with its
-//! signature. Lines are taken from the pages that rustdoc writes (`pages.rs`): they show what the compiler has resolved, with what macros
-//! have made and with what is taken over from the crates below, and a stable compiler writes them. Rejected: rustdoc's JSON (an unstable
-//! compiler, and it has of another crate's items the names alone), reading the source (it does not see through macros, which make
-//! half of the surface). What is `doc(hidden)` is not promised. How lines are broken makes no difference; another release of
-//! rustdoc may word something differently, and then the listing is written again.
+//! signature. Lines are taken from the pages that rustdoc writes (`pages.rs`): they show what the compiler has resolved, with
+//! what macros have made and with what is taken over from the crates below, and a stable compiler writes them. Rejected:
+//! rustdoc's JSON (an unstable compiler, and it has of another crate's items the names alone), reading the source (it does not
+//! see through macros, which make half of the surface). What is `doc(hidden)` is not promised. How lines are broken makes no
+//! difference; another release of rustdoc may word something differently, and then the listing is written again.
 
 mod pages;
 

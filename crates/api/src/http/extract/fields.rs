@@ -89,7 +89,8 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Resul
     T::deserialize(from).map(Some)
 }
 
-/// A text of `LEAST` to `MOST` characters that may be left out, without control characters and blanks around it: for the field of a query.
+/// A text of `LEAST` to `MOST` characters that may be left out, without control characters and blanks around it: for the field
+/// of a query.
 pub fn optional_text<'de, D: Deserializer<'de>, const LEAST: usize, const MOST: usize>(
     from: D,
 ) -> Result<Option<String>, D::Error> {
