@@ -54,7 +54,7 @@ pub use bulkhead_macros::{body, choice, delete, filter, get, job, patch, post, p
 #[doc(inline)]
 pub use bulkhead_telemetry::metrics::own::{Collects, Counter, Gauge, Histogram};
 #[doc(inline)]
-pub use bulkhead_worker::{Every, Finished, JobCall, JobError, TenantJobHandler};
+pub use bulkhead_worker::{Every, Finished, JobCall, JobError, TenantJobHandler, TransactionalJob};
 
 /// The result of a handler, and of what it calls on its way to an answer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -66,16 +66,16 @@ pub mod prelude {
         BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl, SelectableHelper,
         TextExpressionMethods,
     };
-    pub use serde_json::json;
+    pub use serde_json::{Value, json};
 
     pub use crate::{
         Access, Answer, DbError, DbResult, Error, Every, Extension, Fields, Finished, Id,
         IdempotencyKeyHeader, IfMatch, IfMatchHeader, Job, JobCall, JobError, JobId, Json, JsonContent,
         JsonText, Migration, OperationResponse, Page, PageQuery, PageRequest, PageResponse, ProblemDef,
         Quantity, Query, RequestBody, Result, Row, TenantCall, TenantJob, TenantJobHandler, TenantTx, Text,
-        Written, body, choice, delete, filter, get, id, job, meters, migrations, operations, optional_text,
-        page_limit, page_request, patch, permissions, post, present, put, row, settings, taken,
-        unknown_reference, utoipa,
+        TransactionalJob, Written, body, choice, delete, filter, get, id, job, meters, migrations,
+        operations, optional_text, page_limit, page_request, patch, permissions, post, present, put, row,
+        settings, taken, unknown_reference, utoipa,
         utoipa::{IntoParams, ToSchema},
         within_page,
     };

@@ -81,7 +81,8 @@ pub fn choice(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expanded(choice::expand(arguments.into(), item.into()))
 }
 
-/// The payload of a tenant's job: `#[job("invoices.send")]`. What it does is its `TenantJobHandler`.
+/// The payload of a tenant's job: `#[job("invoices.send")]`. What it does is its `TransactionalJob`, or its
+/// `TenantJobHandler` where that is more than one transaction.
 ///
 /// The kind is the extension's name, a dot and a word. `attempts = 3` behind it says how often it may be run, 1 to 25;
 /// otherwise 10.

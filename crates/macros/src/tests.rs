@@ -208,7 +208,7 @@ fn an_operation_is_documented_by_what_it_takes() {
     };
     let documented = written(verb::expand("patch", quote!("/v1/things/{id}", Thing), handler));
     for part in [
-        "patch,path=\"/v1/things/{id}\",params(::bulkhead::IfMatchHeader),request_body=Change,",
+        "patch,path=\"/v1/things/{id}\",params((\"id\"=ThingId,Path,description=\"Itsid.\"),::bulkhead::IfMatchHeader),request_body=Change,",
         "(status=200,description=\"Asitisnow.\",body=Thing)",
     ] {
         assert!(documented.contains(part), "{documented}");

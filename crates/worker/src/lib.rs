@@ -21,7 +21,7 @@ mod jobs;
 
 pub use context::{Finished, JobCall, JobRun};
 pub use engine::{
-    registry::{CoreJobs, JobHandler, Jobs, Registry, RegistryError, TenantJobHandler},
+    registry::{CoreJobs, JobHandler, Jobs, Registry, RegistryError, TenantJobHandler, TransactionalJob},
     schedule::Every,
     worker::{Dependencies, WorkerOptions, run},
 };

@@ -38,7 +38,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
     (
         "Authority::",
         &[
-            ("operator(", &["api/src/http/call.rs"]),
+            ("operator(", &["api/src/http/call/operator.rs"]),
             (
                 "credentials(",
                 &[

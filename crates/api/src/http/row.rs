@@ -89,6 +89,15 @@ impl TenantCall {
         R::lock(tx, id).await?.ok_or(ApiError::NotFound)
     }
 
+    /// The write that makes a row and nothing else, with its answer: [`Self::insert`] and [`Written::made`] in one.
+    pub async fn create<R: Row>(&self, path: &str, row: &R, changes: Value) -> Result<Answer, ApiError> {
+        let create = async |tx: &mut TenantTx| {
+            self.insert(tx, row).await?;
+            Written::made(path, row, changes)
+        };
+        self.write(create).await
+    }
+
     /// Adds a row. Where a unique column refuses it, the client is told that this is taken (409 `already-taken`), and where a
     /// reference leads nowhere, which one (422 `validation-failed`): by the name that PostgreSQL gives to a constraint of one
     /// column.

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, fmt, time::Duration};
 
-use bulkhead_db::platform::queue::kinds::JobKind;
+use bulkhead_db::{TenantTx, platform::queue::kinds::JobKind};
 use bulkhead_jobs::{Job, TenantJob};
 use futures::future::LocalBoxFuture;
 use serde_json::Value;
@@ -36,6 +36,25 @@ pub trait TenantJobHandler: TenantJob {
     /// belongs into the transaction that finishes the job ([`JobCall::finish`]); what cannot be there must not mind being
     /// repeated.
     fn run(self, call: &JobCall) -> impl Future<Output = Result<Finished, JobError>>;
+}
+
+/// The behaviour of a tenant's job that is one transaction and nothing else, as most are.
+pub trait TransactionalJob: TenantJob {
+    /// How long a run may take. One that takes longer is stopped, and counts as failed.
+    const TIMEOUT: Duration = Duration::from_mins(1);
+
+    /// Does the job's work in the transaction that finishes the job: both are kept or neither, so that the work is done once
+    /// however often the job is run. Its value is what the job's owner is shown. What cannot be undone (mail, a payment) does not
+    /// belong here, but into a [`TenantJobHandler`].
+    fn run(self, call: &JobCall, tx: &mut TenantTx) -> impl Future<Output = Result<Option<Value>, JobError>>;
+}
+
+impl<J: TransactionalJob> TenantJobHandler for J {
+    const TIMEOUT: Duration = <J as TransactionalJob>::TIMEOUT;
+
+    async fn run(self, call: &JobCall) -> Result<Finished, JobError> {
+        call.finish(async |tx| TransactionalJob::run(self, call, tx).await).await
+    }
 }
 
 type Run = fn(JobRun, Value) -> LocalBoxFuture<'static, Result<Finished, JobError>>;

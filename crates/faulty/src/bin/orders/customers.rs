@@ -38,9 +38,5 @@ struct CreateCustomer {
 #[post("/v1/customers", Customer)]
 async fn create_customer(call: TenantCall, Json(body): Json<CreateCustomer>) -> Result<Answer> {
     let customer = Customer { id: CustomerId::mint(call.at()), name: body.name, created_at: call.at() };
-    call.write(async |tx| {
-        call.insert(tx, &customer).await?;
-        Written::made("/v1/customers", &customer, json!({ "name": customer.name }))
-    })
-    .await
+    call.create("/v1/customers", &customer, json!({ "name": customer.name })).await
 }

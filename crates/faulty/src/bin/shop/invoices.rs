@@ -115,11 +115,7 @@ async fn create_invoice(call: TenantCall, Json(body): Json<CreateInvoice>) -> Re
     fields.finish()?;
     let (id, created_at) = (InvoiceId::mint(call.at()), call.at());
     let invoice = Invoice { id, number, terms, cents, sent_at: None, created_at };
-    call.write(async |tx| {
-        call.insert(tx, &invoice).await?;
-        Written::made("/v1/invoices", &invoice, json!({ "number": invoice.number }))
-    })
-    .await
+    call.create("/v1/invoices", &invoice, json!({ "number": invoice.number })).await
 }
 
 /// Send an invoice
@@ -142,16 +138,13 @@ struct SendInvoice {
     invoice: InvoiceId,
 }
 
-impl TenantJobHandler for SendInvoice {
-    async fn run(self, call: &JobCall) -> Result<Finished, JobError> {
-        call.finish(async |tx| {
-            let unsent = invoices::table.find(self.invoice).filter(invoices::sent_at.is_null());
-            let sent = diesel::update(unsent).set(invoices::sent_at.eq(call.at()));
-            if tx.execute(sent).await? > 0 {
-                call.count(tx, INVOICES_SENT, Quantity::ONE).await?;
-            }
-            Ok(Some(json!({ "invoice": self.invoice })))
-        })
-        .await
+impl TransactionalJob for SendInvoice {
+    async fn run(self, call: &JobCall, tx: &mut TenantTx) -> Result<Option<Value>, JobError> {
+        let unsent = invoices::table.find(self.invoice).filter(invoices::sent_at.is_null());
+        let sent = diesel::update(unsent).set(invoices::sent_at.eq(call.at()));
+        if tx.execute(sent).await? > 0 {
+            call.count(tx, INVOICES_SENT, Quantity::ONE).await?;
+        }
+        Ok(Some(json!({ "invoice": self.invoice })))
     }
 }
