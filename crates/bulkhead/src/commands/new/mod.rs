@@ -171,6 +171,7 @@ fn next_steps(directory: &Path, name: &str, library: &str) -> String {
         "{name} is written: a service with one extension of its own, src/customers.rs.\n\
          Its library: {library}.\n\n  \
          cd {}\n  \
+         git init && git add . && git commit --message begun\n  \
          make run     # then open the page that it names, /docs\n  \
          make test    # in the meantime, or afterwards\n\n\
          README.md says what is where, AGENTS.md how to add tables, routes, jobs, meters and settings.",
