@@ -30,8 +30,9 @@ const CURSOR: &str = "The `next_cursor` of the page before. Every row that is th
 /// What every client begins with; the extensions' tags follow.
 const SESSION_TAGS: [(&str, &str); 2] = [("auth", "Log in, stay logged in, log out."), ("me", "Who am I.")];
 /// What stands behind the extensions' tags.
-const CORE_TAGS: [(&str, &str); 8] = [
+const CORE_TAGS: [(&str, &str); 9] = [
     ("users", "A tenant's people."),
+    ("roles", "What a tenant's people and programs may do."),
     ("api-keys", "A tenant's credentials for programs."),
     ("usage", "What was used, for dashboards and for billing."),
     ("scaling", "What a tenant's load calls for."),

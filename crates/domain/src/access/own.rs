@@ -91,6 +91,11 @@ fn told(near: &[String]) -> String {
 }
 
 impl AccessRegistry {
+    /// Whether every tenant has a role of this name.
+    pub fn is_built_in(&self, name: RoleName) -> bool {
+        self.tenants().known(name).is_some()
+    }
+
     /// A tenant's own role, which says that it holds `entries`: what exists of that. What is no permission of tenants, and what
     /// cannot be read, holds nothing. The name of a built-in role stays that role.
     pub fn own_role(&self, name: RoleName, entries: &[impl AsRef<str>]) -> Role {
@@ -121,9 +126,10 @@ impl AccessRegistry {
     /// known cannot be said, so that takes an owner.
     pub fn may_grant(&self, own: &RoleContent, other: &RoleContent) -> Result<(), Lacking> {
         let (holds, needs) = (own.role.permissions(), other.role.permissions());
-        let mut missing = self.tenants().names(needs).filter(|name| {
-            self.tenants().bit(name).is_none_or(|bit| !holds.contains(bit))
-        });
+        let mut missing = self
+            .tenants()
+            .names(needs)
+            .filter(|name| self.tenants().bit(name).is_none_or(|bit| !holds.contains(bit)));
         if let Some(name) = missing.next() {
             return Err(Lacking(name.to_owned()));
         }
@@ -134,9 +140,9 @@ impl AccessRegistry {
                     entry.is_wildcard() || self.tenants().bit(entry.as_str()).is_none()
                 };
                 let mut later = entries.iter().filter(is_later);
-                later.find(|entry| !own.is_owner() && !own.covers(entry)).map_or(Ok(()), |entry| {
-                    Err(Lacking(entry.to_string()))
-                })
+                later
+                    .find(|entry| !own.is_owner() && !own.covers(entry))
+                    .map_or(Ok(()), |entry| Err(Lacking(entry.to_string())))
             }
             Kind::Unknown => {
                 let owners = self.bit(permission::WRITE_OWNERS);
@@ -157,7 +163,10 @@ impl AccessRegistry {
     /// The name of a role that a tenant is going to have of its own.
     pub fn read_own_role(&self, text: &str) -> Result<RoleName, TextError> {
         let name: RoleName = text.parse()?;
-        let built_in = BuiltIn::ALL.map(BuiltIn::name).into_iter().chain(BuiltInOperator::ALL.map(BuiltInOperator::name));
+        let built_in = BuiltIn::ALL
+            .map(BuiltIn::name)
+            .into_iter()
+            .chain(BuiltInOperator::ALL.map(BuiltInOperator::name));
         if text.starts_with(LATER) || built_in.into_iter().any(|taken| taken == name) {
             return Err(TextError::new("must not be the name of a built-in role, nor begin with bulkhead_"));
         }
@@ -198,7 +207,9 @@ impl Side {
             let (own_action, own_resource) = name.split_once(':').unwrap_or_default();
             let alike = if action == "*" { "*" } else { own_action };
             let like = if resource == "*" { "*" } else { own_resource };
-            let (Some(one), Some(other)) = (distance(action, alike), distance(resource, like)) else { continue };
+            let (Some(one), Some(other)) = (distance(action, alike), distance(resource, like)) else {
+                continue;
+            };
             let candidate = format!("{alike}:{like}");
             if one + other <= NEAR && near.iter().all(|(_, known)| *known != candidate) {
                 near.push((one + other, candidate));

@@ -30,19 +30,40 @@ fn an_entry_is_a_permission_or_stands_for_all_of_either_part() {
         assert_eq!(good.parse::<PermissionPattern>().unwrap().as_str(), good);
     }
     for bad in [
-        "", "*", ":", "*:", ":*", "read", "read:", ":users", "read:re*", "re*:users", "**:users", "read:**", "*:*:*",
-        "read:users:all", "READ:users", "read: users", " read:users", "read:users\n", "read:üsers", "read:_x",
-        "operator read:tenants", &format!("r:{}", "x".repeat(63)),
+        "",
+        "*",
+        ":",
+        "*:",
+        ":*",
+        "read",
+        "read:",
+        ":users",
+        "read:re*",
+        "re*:users",
+        "**:users",
+        "read:**",
+        "*:*:*",
+        "read:users:all",
+        "READ:users",
+        "read: users",
+        " read:users",
+        "read:users\n",
+        "read:üsers",
+        "read:_x",
+        "operator read:tenants",
+        &format!("r:{}", "x".repeat(63)),
     ] {
         assert!(bad.parse::<PermissionPattern>().is_err(), "{bad:?} was accepted");
     }
-    let covers = |one: &str, other: &str| {
-        PermissionPattern::stored(one).covers(&PermissionPattern::stored(other))
-    };
-    for (one, other) in [("*:*", "read:*"), ("read:*", "read:users"), ("*:users", "*:users"), ("a:b", "a:b")] {
+    let covers =
+        |one: &str, other: &str| PermissionPattern::stored(one).covers(&PermissionPattern::stored(other));
+    for (one, other) in [("*:*", "read:*"), ("read:*", "read:users"), ("*:users", "*:users"), ("a:b", "a:b")]
+    {
         assert!(covers(one, other), "{one} {other}");
     }
-    for (one, other) in [("read:*", "*:users"), ("read:*", "write:users"), ("read:users", "read:*"), ("*:users", "*:*")] {
+    for (one, other) in
+        [("read:*", "*:users"), ("read:*", "write:users"), ("read:users", "read:*"), ("*:users", "*:*")]
+    {
         assert!(!covers(one, other), "{one} {other}");
     }
 }
@@ -56,7 +77,10 @@ fn an_own_role_holds_what_exists_of_its_entries() {
     assert_eq!(held(&access, &["*:*"]), all);
     assert!(held(&access, &["read:*"]).iter().all(|name| name.starts_with("read:")));
     // What is gone, not yet there, an operators' permission or no entry at all holds nothing.
-    assert_eq!(held(&access, &["read:invoices", "read:tenants", "*", "", "read:", "*:", "read:users:x"]), [""; 0]);
+    assert_eq!(
+        held(&access, &["read:invoices", "read:tenants", "*", "", "read:", "*:", "read:users:x"]),
+        [""; 0]
+    );
     assert_eq!(held(&access, &[]), [""; 0]);
     // What another part of a program declares is covered from then on.
     let newer = AccessRegistry::assemble(&[one("read:invoices", &[BuiltIn::Owner])]).unwrap();
@@ -66,7 +90,10 @@ fn an_own_role_holds_what_exists_of_its_entries() {
     // The name of a built-in role is that role, whatever a row says.
     let admin = access.own_role(RoleName::ADMIN, &["*:*"]);
     assert_eq!(admin, access.tenants().role(RoleName::ADMIN));
-    assert_eq!(access.content(RoleName::READ_ONLY, Some(&entries(&["*:*"]))).role(), access.tenants().role(RoleName::READ_ONLY));
+    assert_eq!(
+        access.content(RoleName::READ_ONLY, Some(&entries(&["*:*"]))).role(),
+        access.tenants().role(RoleName::READ_ONLY)
+    );
 }
 
 #[test]
@@ -145,7 +172,8 @@ fn a_tenants_own_role_is_not_called_like_a_built_in_one() {
         assert_eq!(access.read_own_role(good).unwrap().as_str(), good);
         assert_eq!(access.read_role(good).unwrap().as_str(), good);
     }
-    for taken in ["owner", "admin", "developer", "read_only", "support", "billing", "bulkhead_x", "bulkhead_"] {
+    for taken in ["owner", "admin", "developer", "read_only", "support", "billing", "bulkhead_x", "bulkhead_"]
+    {
         let told = access.read_own_role(taken).unwrap_err().to_string();
         assert_eq!(told, "must not be the name of a built-in role, nor begin with bulkhead_", "{taken}");
     }
