@@ -16,6 +16,7 @@ use utoipa::{IntoParams, PartialSchema};
 use crate::http::{
     error::{ApiError, FieldError},
     extract::{IdempotencyKeyHeader, writes},
+    matrix::matrix,
     operation::{Access, Catalog, Operation},
     problem::Problem,
 };
@@ -78,7 +79,7 @@ fn describe_service(document: &mut Value, catalog: &Catalog) -> Result<(), serde
     let mut info = json!({
         "title": about.title,
         "version": about.version,
-        "description": include_str!("openapi.md"),
+        "description": format!("{}\n{}", include_str!("openapi.md"), matrix(catalog)),
         "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
     });
     if let (Some(svg), Some(info)) = (about.logo, info.as_object_mut()) {
