@@ -58,6 +58,11 @@ fn halves(app: &App) -> [Vec<String>; 2] {
 pub async fn an_operation_is_refused_exactly_when_the_role_lacks_its_permission(app: &App) {
     let tenant = app.tenant().await;
     let mut callers = Vec::new();
+    for role in app.contract.tenants_roles() {
+        let person = if role == "owner" { tenant.owner.clone() } else { tenant.person(role).await };
+        callers.push((role.to_owned(), person.caller));
+        callers.push((role.to_owned(), tenant.key(role).await.caller));
+    }
     let [some, to_read] = halves(app);
     let mut own_roles = BTreeMap::new();
     for (written, holds) in [(json!(some), &some), (json!(["read:*"]), &to_read)] {
@@ -67,11 +72,6 @@ pub async fn an_operation_is_refused_exactly_when_the_role_lacks_its_permission(
         callers.push((name.clone(), tenant.person(&name).await.caller));
         callers.push((name.clone(), tenant.key(&name).await.caller));
         own_roles.insert(name, holds);
-    }
-    for role in app.contract.tenants_roles() {
-        let person = if role == "owner" { tenant.owner.clone() } else { tenant.person(role).await };
-        callers.push((role.to_owned(), person.caller));
-        callers.push((role.to_owned(), tenant.key(role).await.caller));
     }
     for role in app.contract.operators_roles() {
         callers.push((format!("operator {role}"), app.operator_with(role).await));
