@@ -6,6 +6,16 @@ use serde_json::{Value, json};
 
 use crate::support::{System, bulkhead, eventually, unique};
 
+/// The transaction that has last told every node that the tenant has changed.
+fn announced(tenant: &Tenant<'_>) -> u64 {
+    let newest = format!(
+        "SELECT coalesce(max(r.xid), 0) FROM platform.revocations r JOIN platform.tenants t ON t.id = r.tenant_id \
+         WHERE t.slug = '{}' AND r.subject = 'tenant'",
+        tenant.slug
+    );
+    tenant.app.sql(&newest).parse().unwrap()
+}
+
 /// Makes a role as the owner.
 async fn role(tenant: &Tenant<'_>, name: &str, permissions: &[&str]) {
     let body = json!({ "name": name, "permissions": permissions });
@@ -101,7 +111,9 @@ async fn from_definition_to_removal() {
     owner.delete("/v1/roles/clerk").await.refused(409, "wrong-state");
     owner.delete(&format!("/v1/api-keys/{}", key.id)).await.expect(204);
     owner.delete("/v1/roles/clerk").header("if-match", "\"v2\"").await.refused(412, "precondition-failed");
+    let before = announced(&tenant);
     owner.delete("/v1/roles/clerk").header("if-match", "\"v1\"").await.expect(204);
+    assert!(announced(&tenant) > before, "no node is told that the role is gone");
     owner.get("/v1/roles/clerk").await.refused(404, "not-found");
     owner.patch("/v1/roles/clerk", &json!({})).await.refused(404, "not-found");
     let refused = owner.patch(&user, &json!({ "role": "clerk" })).await.refused(422, "validation-failed");
@@ -121,7 +133,10 @@ async fn a_change_of_a_role_counts_within_seconds_for_those_who_have_it() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
     let owner = &tenant.owner.caller;
+    let at_first = announced(&tenant);
     role(&tenant, "clerk", &["read:users"]).await;
+    let made = announced(&tenant);
+    assert!(made > at_first, "nodes may remember that there is no such role");
     let (person, key) = (tenant.person("clerk").await.caller, tenant.key("clerk").await.caller);
     for caller in [&person, &key] {
         caller.get("/v1/users").await.expect(200);
@@ -129,6 +144,8 @@ async fn a_change_of_a_role_counts_within_seconds_for_those_who_have_it() {
     let change = json!({ "permissions": ["read:usage"] });
     let changed = owner.patch("/v1/roles/clerk", &change).header("if-match", "\"v1\"").await.expect(200);
     assert_eq!((changed.at("/version"), changed.header("etag")), ("2".to_owned(), "\"v2\""));
+    let change_is_known = announced(&tenant);
+    assert!(change_is_known > made, "no node is told that the role has changed");
     owner
         .patch("/v1/roles/clerk", &change)
         .header("if-match", "\"v1\"")
@@ -145,6 +162,7 @@ async fn a_change_of_a_role_counts_within_seconds_for_those_who_have_it() {
     assert_eq!(same.header("etag"), "\"v2\"");
     let empty = owner.patch("/v1/roles/clerk", &json!({})).await.expect(200);
     assert_eq!(empty.header("etag"), "\"v2\"");
+    assert_eq!(announced(&tenant), change_is_known);
     let description = owner.patch("/v1/roles/clerk", &json!({ "description": "New." })).await.expect(200);
     assert_eq!(
         (description.at("/permissions"), description.header("etag")),
