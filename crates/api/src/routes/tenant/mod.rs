@@ -34,7 +34,7 @@ async fn grants<'a>(
     named: &[RoleName],
     hold: Hold,
 ) -> Result<Grants<'a>, ApiError> {
-    Ok(Grants::read(tx, call.state().access(), own, needs, named, hold).await?)
+    Grants::read(tx, call.state().access(), own, needs, named, hold).await.map_err(refused)
 }
 
 /// What is wrong with the field `role` of a body that is refused anyway: there is no role of this name.
@@ -52,16 +52,15 @@ fn not_grantable() -> ApiError {
     ApiError::RoleNotGrantable { role: RoleName::OWNER, lacking: "write:owners".to_owned() }
 }
 
-impl From<GrantError> for ApiError {
-    fn from(error: GrantError) -> Self {
-        match error {
-            GrantError::Gone => Self::InvalidCredentials,
-            GrantError::Forbidden(permission) => Self::Forbidden { needs: permission.as_str() },
-            GrantError::Beyond { role, lacking } => {
-                Self::RoleNotGrantable { role, lacking: lacking.to_string() }
-            }
-            GrantError::Unknown(unknown) => Self::field("/role", unknown),
-            GrantError::Database(error) => error.into(),
+/// What a caller is told who may not do with a role what they want. A conversion would be one that every extension sees.
+fn refused(error: GrantError) -> ApiError {
+    match error {
+        GrantError::Gone => ApiError::InvalidCredentials,
+        GrantError::Forbidden(permission) => ApiError::Forbidden { needs: permission.as_str() },
+        GrantError::Beyond { role, lacking } => {
+            ApiError::RoleNotGrantable { role, lacking: lacking.to_string() }
         }
+        GrantError::Unknown(unknown) => ApiError::field("/role", unknown),
+        GrantError::Database(error) => error.into(),
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         error::{ApiError, FieldError},
         extract::{IdempotencyKeyHeader, Json, RequestBody, optional_time},
     },
-    routes::tenant::{grants, lock_caller, wrong_role},
+    routes::tenant::{grants, lock_caller, refused, wrong_role},
 };
 
 /// A key to make.
@@ -77,7 +77,7 @@ pub(crate) async fn create_api_key(
     };
     let create = async |tx: &mut _| {
         let own = lock_caller(tx, &call).await?;
-        grants(tx, &call, own, WRITE_API_KEYS, &[role], Hold::Give).await?.may_give(role)?;
+        grants(tx, &call, own, WRITE_API_KEYS, &[role], Hold::Give).await?.may_give(role).map_err(refused)?;
         let cap = caps::claim(tx, Capped::ApiKeys).await?;
         if cap.is_reached() {
             return Err(ApiError::PlanLimitReached { what: "API keys that work", most: cap.most });

@@ -15,7 +15,7 @@ use crate::{
         error::ApiError,
         extract::Id,
     },
-    routes::tenant::{grants, lock_caller},
+    routes::tenant::{grants, lock_caller, refused},
 };
 
 /// Revoke an API key
@@ -33,7 +33,7 @@ pub(crate) async fn delete_api_key(call: TenantCall, Id(id): Id<ApiKeyId>) -> Re
         let person = if caller.user().is_some() { lock_caller(tx, &call).await? } else { None };
         let Locked { key, by } = api_keys::lock(tx, id, caller.api_key()).await?.ok_or(ApiError::NotFound)?;
         let grants = grants(tx, &call, person.or(by), WRITE_API_KEYS, &[key.role], Hold::Give).await?;
-        grants.may_take(key.role)?;
+        grants.may_take(key.role).map_err(refused)?;
         if api_keys::revoke(tx, id, call.at()).await?.is_none() {
             return Ok(Written::unchanged(Answer::no_content()));
         }

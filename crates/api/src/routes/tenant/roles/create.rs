@@ -19,7 +19,7 @@ use crate::{
         extract::{IdempotencyKeyHeader, Json, RequestBody},
         validation::{Fields, taken},
     },
-    routes::tenant::{grants, lock_caller},
+    routes::tenant::{grants, lock_caller, refused},
 };
 
 /// A role to make.
@@ -64,7 +64,7 @@ pub(crate) async fn create_role(
     let create = async |tx: &mut _| {
         let own = lock_caller(tx, &call).await?;
         let grants = grants(tx, &call, own, WRITE_ROLES, &[], Hold::Give).await?;
-        grants.may_hold(name, &body.permissions)?;
+        grants.may_hold(name, &body.permissions).map_err(refused)?;
         if caps::claim(tx, Capped::Roles).await?.is_reached() {
             return Err(TOO_MANY);
         }

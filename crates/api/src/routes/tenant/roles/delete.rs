@@ -13,7 +13,7 @@ use crate::{
         error::ApiError,
         extract::{Id, IfMatch, IfMatchHeader},
     },
-    routes::tenant::{grants, lock_caller},
+    routes::tenant::{grants, lock_caller, refused},
 };
 
 /// Remove a role
@@ -36,7 +36,7 @@ pub(crate) async fn delete_role(
         let own = lock_caller(tx, &call).await?;
         let grants = grants(tx, &call, own, WRITE_ROLES, &[name], Hold::Change).await?;
         let current = grants.row(name).cloned().ok_or(ApiError::NotFound)?;
-        grants.may_take(name)?;
+        grants.may_take(name).map_err(refused)?;
         if_match.check(current.version)?;
         if roles::holders(tx, name).await?.is_any() {
             return Err(IN_USE);

@@ -19,7 +19,7 @@ use crate::{
         extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody, present},
         validation::Fields,
     },
-    routes::tenant::{grants, lock_caller},
+    routes::tenant::{grants, lock_caller, refused},
 };
 
 /// The fields to change; those left out stay as they are.
@@ -65,7 +65,7 @@ pub(crate) async fn update_role(
         let own = lock_caller(tx, &call).await?;
         let grants = grants(tx, &call, own, WRITE_ROLES, &[name], Hold::Change).await?;
         let current = grants.row(name).cloned().ok_or(ApiError::NotFound)?;
-        grants.may_take(name)?;
+        grants.may_take(name).map_err(refused)?;
         if_match.check(current.version)?;
         let description = body.description.as_ref().unwrap_or(&current.description);
         let permissions = body.permissions.as_ref().unwrap_or(&current.permissions);
@@ -73,7 +73,7 @@ pub(crate) async fn update_role(
         fields.text("/description", description, 0, DESCRIPTION);
         check_entries(&mut fields, access, permissions, &current.permissions);
         fields.finish()?;
-        grants.may_hold(name, permissions)?;
+        grants.may_hold(name, permissions).map_err(refused)?;
         if (description, permissions) == (&current.description, &current.permissions) {
             return Ok(Written::unchanged(shown(current)?));
         }

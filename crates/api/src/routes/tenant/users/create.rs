@@ -22,7 +22,7 @@ use crate::{
         extract::{IdempotencyKeyHeader, Json, RequestBody},
         validation::taken,
     },
-    routes::tenant::{grants, lock_caller, wrong_role},
+    routes::tenant::{grants, lock_caller, refused, wrong_role},
 };
 
 /// A person to add.
@@ -61,7 +61,7 @@ pub(crate) async fn create_user(
             return Ok(Some(answer));
         }
         let own = Some(call.role().name());
-        grants(tx, &call, own, WRITE_USERS, &[role], Hold::Look).await?.may_give(role)?;
+        grants(tx, &call, own, WRITE_USERS, &[role], Hold::Look).await?.may_give(role).map_err(refused)?;
         if users::is_taken(tx, email.as_str()).await? {
             return Err(ApiError::Taken { what: "e-mail address" });
         }
@@ -73,7 +73,7 @@ pub(crate) async fn create_user(
     let hash = call.state().hash(call.tenant().uuid(), password).await?;
     let create = async |tx: &mut _| {
         let own = lock_caller(tx, &call).await?;
-        grants(tx, &call, own, WRITE_USERS, &[role], Hold::Give).await?.may_give(role)?;
+        grants(tx, &call, own, WRITE_USERS, &[role], Hold::Give).await?.may_give(role).map_err(refused)?;
         has_room(&caps::claim(tx, Capped::Users).await?)?;
         let user = users::insert(tx, UserId::mint(at), email.as_str(), &hash, role, at)
             .await

@@ -19,7 +19,7 @@ use crate::{
         error::ApiError,
         extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody},
     },
-    routes::tenant::{grants, lock_caller},
+    routes::tenant::{grants, lock_caller, refused},
 };
 
 /// What to change.
@@ -52,7 +52,7 @@ pub(crate) async fn update_user(
         call.state().access().read_role(&body.role).map_err(|error| ApiError::field("/role", error))?;
     call.write(async |tx| {
         let (current, grants) = changeable(tx, &call, id, Some(role)).await?;
-        grants.may_give(role)?;
+        grants.may_give(role).map_err(refused)?;
         if_match.check(current.version)?;
         if current.role == role {
             return Ok(Written::unchanged(shown(current)?));
@@ -84,7 +84,7 @@ pub(super) async fn changeable<'a>(
     let own = if caller.user().is_some() { by } else { lock_caller(tx, call).await? };
     let named: Vec<RoleName> = [user.role].into_iter().chain(next).collect();
     let grants = grants(tx, call, own, WRITE_USERS, &named, Hold::Give).await?;
-    grants.may_take(user.role)?;
+    grants.may_take(user.role).map_err(refused)?;
     if user.role == RoleName::OWNER && next != Some(RoleName::OWNER) && !has_other_owners {
         return Err(ApiError::LastOwner);
     }
