@@ -20,6 +20,7 @@ pub use http::{
         Id, IdempotencyKeyHeader, IfMatch, IfMatchHeader, Json, PageQuery, PageResponse, Query, RequestBody,
         object, optional_text, optional_time, page_limit, page_request, present,
     },
+    matrix::matrix,
     openapi,
     operation::{Access, Catalog, CatalogError, Group, Operation, Weight},
     progress::OperationResponse,

@@ -1,7 +1,7 @@
 //! From the text of a credential to a principal, and what a node must know to judge one.
 //!
 //! Owns the order of the steps: what was verified lately, then the checksum, then the signature or the stored HMAC, then
-//! revocations, then the tenant's state. A cached credential is never judged by a view of the revocations that is too old:
+//! revocations, then the tenant's state, then what the role holds, if it is one of the tenant's own. A cached credential is never judged by a view of the revocations that is too old:
 //! the view is read anew first, once for all who wait; if that fails, or the view lacks what would decide, each credential
 //! is looked up by itself. No lock is held while the database is asked, and every wait here may be broken off.
 
@@ -177,11 +177,17 @@ impl Authenticator {
                 verified.principal
             }
         };
-        let tenant = match principal.tenant() {
-            Some(tenant) => Some(self.in_service(db, tenant.get(), is_fresh, now).await?),
-            None => None,
+        let Some(tenant) = principal.tenant() else { return Ok(Authenticated { principal, tenant: None }) };
+        let entry = self.in_service(db, tenant.get(), is_fresh, now).await?;
+        let role = principal.role();
+        // A role that the registry knows holds something. Any other one is the tenant's own, or none.
+        let principal = if role.permissions().is_empty() {
+            let find = self.view.own_roles.find(db, &self.access, tenant, role.name(), is_fresh, now);
+            principal.with_role(Box::pin(find).await?)
+        } else {
+            principal
         };
-        Ok(Authenticated { principal, tenant })
+        Ok(Authenticated { principal, tenant: Some(entry) })
     }
 
     /// The tenant of a credential that was verified, if its principals may be let in.

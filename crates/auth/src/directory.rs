@@ -1,10 +1,10 @@
 //! What a node remembers of tenants: state, limit.
 //!
 //! Owns a bounded copy of the platform's directory. An entry is believed for a minute at most, and only until a change
-//! is announced (`platform::revocations::announce_tenant_change`). Every node reads announcements within seconds; a
+//! of the tenant is announced (`platform::revocations::announce_tenant_change`, `tenant::roles::announce`). Every node reads announcements within seconds; a
 //! node that has not read them for a while believes no entry.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use bulkhead_db::{
     Authority, Db, DbResult,
@@ -14,18 +14,17 @@ use bulkhead_domain::TenantId;
 use chrono::{DateTime, TimeDelta, Utc};
 use quick_cache::sync::Cache;
 
-use crate::flight::Flights;
+use crate::{flight::Flights, generations::Generations};
 
 /// How long an entry is believed at most.
-const MAX_AGE: TimeDelta = TimeDelta::seconds(60);
+pub(crate) const MAX_AGE: TimeDelta = TimeDelta::seconds(60);
 
 /// The tenants that this node has met lately.
 #[derive(Debug)]
 pub struct Directory {
     entries: Cache<TenantId, Remembered>,
-    /// Grows with every announced change: what was read before one is not believed after it.
-    generation: AtomicU64,
-    /// By the generation, too: a caller that knows of a change does not share a read that began before it.
+    generations: Arc<Generations>,
+    /// By the tenant's generation, too: a caller that knows of a change does not share a read that began before it.
     reading: Flights<(TenantId, u64), Option<DirectoryEntry>>,
 }
 
@@ -37,9 +36,9 @@ struct Remembered {
 }
 
 impl Directory {
-    /// Remembers up to `capacity` tenants.
-    pub fn new(capacity: usize) -> Self {
-        Self { entries: Cache::new(capacity), generation: AtomicU64::new(0), reading: Flights::default() }
+    /// Remembers up to `capacity` tenants, each until its generation is another one.
+    pub(crate) fn new(capacity: usize, generations: Arc<Generations>) -> Self {
+        Self { entries: Cache::new(capacity), generations, reading: Flights::default() }
     }
 
     /// The tenant with this id: remembered, if the node `is_fresh`, that is, has read announcements lately; or read.
@@ -50,7 +49,7 @@ impl Directory {
         is_fresh: bool,
         now: DateTime<Utc>,
     ) -> DbResult<Option<DirectoryEntry>> {
-        let generation = self.generation.load(Ordering::Acquire);
+        let generation = self.generations.of(id);
         if let Some(Remembered { entry, at, generation: then }) = self.entries.get(&id)
             && is_fresh
             && then == generation
@@ -75,11 +74,5 @@ impl Directory {
     pub async fn find_for_login(&self, db: &Db, slug: &str, decoy: &str) -> DbResult<Option<LoginTenant>> {
         let read = async |tx: &mut _| tenants::login_tenant(tx, slug, decoy).await;
         db.platform_read(Authority::logins(), read).await
-    }
-
-    /// Believes nothing that was read before now: a tenant has changed. Changes are rare, so all are read anew rather
-    /// than one tracked; what is being read this moment is covered too.
-    pub(crate) fn forget_all(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 }

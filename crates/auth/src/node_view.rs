@@ -1,4 +1,4 @@
-//! What a node has read of the platform's state: what was revoked, and how its tenants stand.
+//! What a node has read: what was revoked, how tenants stand, and what the roles hold that they have defined.
 //!
 //! Owns the reading. Each read begins where the last one ended, one read serves all callers that wait for it, and no
 //! lock is held while the database is asked.
@@ -9,12 +9,15 @@ use bulkhead_db::{
     Authority, Db, DbError, DbResult,
     platform::revocations::{self, Horizon, RevocationRow},
 };
+use bulkhead_domain::TenantId;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
 use crate::{
     directory::Directory,
     flight::Flights,
+    generations::Generations,
+    own_roles::OwnRoles,
     revocation::{Batch, Bounds, Revocation, Revocations},
 };
 
@@ -29,6 +32,8 @@ const TENANTS: usize = 100_000;
 pub(crate) struct NodeView {
     pub(crate) revocations: Revocations,
     pub(crate) directory: Directory,
+    pub(crate) own_roles: OwnRoles,
+    generations: Arc<Generations>,
     /// Where the last read has got to.
     horizon: Mutex<Option<Horizon>>,
     reading: Flights<(), ()>,
@@ -37,9 +42,12 @@ pub(crate) struct NodeView {
 impl NodeView {
     /// Has read nothing yet.
     pub(crate) fn new(bounds: Bounds) -> Self {
+        let generations = Arc::<Generations>::default();
         Self {
             revocations: Revocations::new(bounds),
-            directory: Directory::new(TENANTS),
+            directory: Directory::new(TENANTS, Arc::clone(&generations)),
+            own_roles: OwnRoles::new(Arc::clone(&generations)),
+            generations,
             horizon: Mutex::new(None),
             reading: Flights::default(),
         }
@@ -79,8 +87,11 @@ impl NodeView {
         let (changes, rows): (Vec<_>, Vec<_>) =
             read.rows.into_iter().partition(|row| row.subject == "tenant");
         // A read of everything leaves changes of tenants out.
-        if read.is_whole || !changes.is_empty() {
-            self.directory.forget_all();
+        if read.is_whole {
+            self.generations.forget_all();
+        }
+        for change in changes {
+            self.generations.forget(TenantId::from_uuid(change.subject_id));
         }
         let rows = rows.into_iter().map(understood).collect::<Result<Vec<_>, DbError>>()?;
         let batch = Batch { rows, left_out: read.left_out, now: read.now, read_at: now };

@@ -1,7 +1,8 @@
 //! The caller of a request, once its credential has been verified.
 //!
-//! Owns the shape of a caller and the one question asked of it: does it hold this permission? What a caller's role holds was
-//! read from the registry when the caller was verified; the answer is one bit. Refuses by default: an operator holds no
+//! Owns the shape of a caller and the one question asked of it: does it hold this permission? What a built-in role holds was read
+//! from the registry when the caller was verified, what a tenant's own role holds is looked up for each request; the answer is one
+//! bit. Refuses by default: an operator holds no
 //! tenants' permission, a tenant's principal none of the operators', and a role that this program does not know holds
 //! nothing.
 
@@ -59,6 +60,32 @@ impl Principal {
         self.role().permissions().contains(permission)
     }
 
+    /// The same caller with what their role was found to hold.
+    #[must_use]
+    pub(crate) const fn with_role(self, role: Role) -> Self {
+        match self {
+            Self::User { tenant, id, session, .. } => Self::User { tenant, id, role, session },
+            Self::ApiKey { tenant, id, .. } => Self::ApiKey { tenant, id, role },
+            Self::Operator { id, session, .. } => Self::Operator { id, role, session },
+        }
+    }
+
+    /// The person; `None` for keys and operators.
+    pub const fn user(&self) -> Option<UserId> {
+        match self {
+            Self::User { id, .. } => Some(*id),
+            Self::ApiKey { .. } | Self::Operator { .. } => None,
+        }
+    }
+
+    /// The API key; `None` for people.
+    pub const fn api_key(&self) -> Option<ApiKeyId> {
+        match self {
+            Self::ApiKey { id, .. } => Some(*id),
+            Self::User { .. } | Self::Operator { .. } => None,
+        }
+    }
+
     /// The tenant; `None` for operators.
     pub const fn tenant(&self) -> Option<Proven<TenantId>> {
         match self {
@@ -98,7 +125,7 @@ impl fmt::Display for Subject<'_> {
 /// What the verification of a credential has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// The caller.
+    /// The caller. A tenant's own role holds nothing here, so that what it holds is never remembered with a credential.
     pub principal: Principal,
     /// From when on the credential was known to be good: a later revocation ends it.
     pub since: Since,

@@ -9,8 +9,8 @@ use crate::{Fixture, Made, Making, Operation, Tenant, redact::SLUG, unique};
 /// A month before any tenant existed, so that nothing but what is written here was used in it.
 const PERIOD: &str = "2026-03";
 
-pub(crate) const FIXTURES: [&dyn Fixture; 10] =
-    [&Me, &Users, &ApiKeys, &Operations, &Jobs, &Decisions, &Usage, &Tenants, &AllUsage, &Logins];
+pub(crate) const FIXTURES: [&dyn Fixture; 11] =
+    [&Me, &Users, &Roles, &ApiKeys, &Operations, &Jobs, &Decisions, &Usage, &Tenants, &AllUsage, &Logins];
 
 /// What a tenant has from its first day on.
 fn there<'a>(id: &str, mark: &str) -> Making<'a> {
@@ -57,6 +57,38 @@ impl Fixture for Users {
         }
         body
     }
+}
+
+/// A role is known by its name, which stands in the place of an id.
+struct Roles;
+
+impl Fixture for Roles {
+    fn path(&self) -> &'static str {
+        "/v1/roles"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let body = json!({ "name": role_name(), "description": "", "permissions": ["read:jobs"] });
+            let made = tenant.owner.caller.post(self.path(), &body).await.expect(201);
+            let name = made.at("/name");
+            Made { mark: name.clone(), id: name }
+        })
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        if body.get("name").is_some() {
+            body["name"] = json!(role_name());
+        }
+        // Not any text: what exists.
+        body["permissions"] = json!(["read:users", "read:usage"]);
+        body
+    }
+}
+
+/// Another one each time.
+fn role_name() -> String {
+    format!("r{}", unique())
 }
 
 struct ApiKeys;

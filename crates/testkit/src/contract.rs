@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{Answer, Operation, fixture::Fixtures, schema, secrets};
 
 /// What the names of operators' roles begin with in the document.
-const OPERATOR: &str = "operator ";
+pub(crate) const OPERATOR: &str = "operator ";
 
 pub(crate) const PROBLEM: &str = "application/problem+json";
 

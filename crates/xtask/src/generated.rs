@@ -1,4 +1,4 @@
-//! Files, or parts of files, that are written from the code: `openapi/v1.json` and the table of settings.
+//! Files, or parts of files, that are written from the code: `openapi/v1.json`, `openapi/roles.md` and the table of settings.
 //!
 //! `bulkhead` itself prints them, so this crate links nothing of ours and is built in seconds; the program is there already
 //! where it has been run or tested.
@@ -18,9 +18,14 @@ const SETTINGS: &str = "crates/config/README.md";
 const BEGIN: &str = "<!-- settings: written by `cargo xtask settings` -->";
 const END: &str = "<!-- /settings -->";
 
-/// Writes `openapi/v1.json`, or checks that it is what would be written.
+/// Writes `openapi/v1.json` and `openapi/roles.md`, who may do what, in which a change of that is a line. Or checks that they are
+/// what would be written.
 pub(crate) fn openapi(check: bool) -> Result<ExitCode> {
-    settle(&root().join("openapi/v1.json"), &printed(&["openapi"])?, check, "cargo xtask openapi")
+    let command = "cargo xtask openapi";
+    let document = settle(&root().join("openapi/v1.json"), &printed(&["openapi"])?, check, command)?;
+    let roles = printed(&["roles", "--markdown"])?;
+    let roles = settle(&root().join("openapi/roles.md"), &roles, check, command)?;
+    Ok(if document == ExitCode::SUCCESS { roles } else { document })
 }
 
 /// Writes the table of settings, or checks it.

@@ -22,7 +22,7 @@ enum Task {
     /// Check which crate depends on what and with which features, that it uses what it names, who may say that something is
     /// proven, and that every file names the same Rust.
     Graph,
-    /// Write `openapi/v1.json` from the code.
+    /// Write `openapi/v1.json` and `openapi/roles.md` from the code.
     Openapi {
         /// Only check that it is up to date.
         #[arg(long)]

@@ -246,6 +246,11 @@ impl TenantCall {
         kept.map(JsonText::from).map_err(|fault| ApiError::field(&fault.pointer, fault.to_string()))
     }
 
+    /// The caller, whose credential was verified.
+    pub(crate) const fn principal(&self) -> &Principal {
+        &self.call.principal
+    }
+
     /// What this process works with beside the database.
     pub(crate) fn state(&self) -> &AppState {
         &self.call.state

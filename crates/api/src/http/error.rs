@@ -134,11 +134,15 @@ pub enum ApiError {
         /// The permission.
         needs: &'static str,
     },
-    /// The principal's role may not grant this role to a user or an API key, or take it from one.
-    #[error("Your role may not grant or remove the role {role}.")]
+    /// The principal's role may not grant this role to a user or an API key, or take it from one, nor make or change it.
+    #[error(
+        "Your role may not grant, remove or change the role {role}, as it does not hold {lacking} itself."
+    )]
     RoleNotGrantable {
         /// The role.
         role: RoleName,
+        /// What of it the principal's role does not hold.
+        lacking: String,
     },
     /// The principal's tenant is closed.
     #[error("This tenant is suspended. Contact the operator of the platform.")]

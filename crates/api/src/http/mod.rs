@@ -14,6 +14,7 @@ pub(crate) mod extract;
 pub(crate) mod handler;
 pub(crate) mod health;
 pub(crate) mod idempotency;
+pub(crate) mod matrix;
 pub(crate) mod needs;
 pub mod openapi;
 pub(crate) mod operation;

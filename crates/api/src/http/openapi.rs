@@ -16,6 +16,7 @@ use utoipa::{IntoParams, PartialSchema};
 use crate::http::{
     error::{ApiError, FieldError},
     extract::{IdempotencyKeyHeader, writes},
+    matrix::matrix,
     operation::{Access, Catalog, Operation},
     problem::Problem,
 };
@@ -30,8 +31,9 @@ const CURSOR: &str = "The `next_cursor` of the page before. Every row that is th
 /// What every client begins with; the extensions' tags follow.
 const SESSION_TAGS: [(&str, &str); 2] = [("auth", "Log in, stay logged in, log out."), ("me", "Who am I.")];
 /// What stands behind the extensions' tags.
-const CORE_TAGS: [(&str, &str); 8] = [
+const CORE_TAGS: [(&str, &str); 9] = [
     ("users", "A tenant's people."),
+    ("roles", "What a tenant's people and programs may do."),
     ("api-keys", "A tenant's credentials for programs."),
     ("usage", "What was used, for dashboards and for billing."),
     ("scaling", "What a tenant's load calls for."),
@@ -77,7 +79,7 @@ fn describe_service(document: &mut Value, catalog: &Catalog) -> Result<(), serde
     let mut info = json!({
         "title": about.title,
         "version": about.version,
-        "description": include_str!("openapi.md"),
+        "description": format!("{}\n{}", include_str!("openapi.md"), matrix(catalog)),
         "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
     });
     if let (Some(svg), Some(info)) = (about.logo, info.as_object_mut()) {

@@ -14,6 +14,7 @@ pub fn core() -> Vec<Group> {
         session::auth::group(),
         session::me::group(),
         tenant::users::group(),
+        tenant::roles::group(),
         tenant::api_keys::group(),
         tenant::jobs::group(),
         tenant::operations::group(),

@@ -7,11 +7,15 @@ mod forged_tokens;
 #[cfg(test)]
 mod forger;
 #[cfg(test)]
+mod grants;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
 mod ordering;
+#[cfg(test)]
+mod own_roles;
 #[cfg(test)]
 mod revoking;
 #[cfg(test)]

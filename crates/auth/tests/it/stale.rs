@@ -62,7 +62,7 @@ async fn each_credential_is_looked_up_by_itself_and_refused_when_it_was_revoked(
 }
 
 /// How many transactions a pool has begun.
-fn transactions(metrics: &Metrics, pool: &str) -> u64 {
+pub(crate) fn transactions(metrics: &Metrics, pool: &str) -> u64 {
     let text = metrics.render();
     let line = format!("bulkhead_db_wait_seconds_count{{pool=\"{pool}\"}} ");
     text.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap()

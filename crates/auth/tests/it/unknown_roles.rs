@@ -19,9 +19,7 @@ async fn who_has_one_is_let_in_under_its_name_and_holds_nothing() -> Result<()> 
         let mut node = Node::on(&db).await?;
         let (_, key) = node.key(&tenant).await?;
         db.sql(&format!(
-            "ALTER TABLE {schema}.users DROP CONSTRAINT users_role_check; \
-             ALTER TABLE {schema}.api_keys DROP CONSTRAINT api_keys_role_check; \
-             ALTER TABLE platform.operators DROP CONSTRAINT operators_role_check; \
+            "ALTER TABLE platform.operators DROP CONSTRAINT operators_role_check; \
              UPDATE {schema}.users SET role = 'auditor'; UPDATE {schema}.api_keys SET role = 'auditor'; \
              INSERT INTO platform.operators VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'auditor', now())"
         ))

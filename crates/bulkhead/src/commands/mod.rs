@@ -73,6 +73,12 @@ enum Command {
     },
     /// Print the OpenAPI document.
     Openapi,
+    /// Print every operation with the built-in roles that are admitted to it.
+    Roles {
+        /// As tables in Markdown.
+        #[arg(long, required = true)]
+        markdown: bool,
+    },
     /// Print every setting with its default and its meaning.
     Settings {
         /// As a table in Markdown.
@@ -114,6 +120,7 @@ impl Command {
             | Self::Dev
             | Self::New { .. }
             | Self::Openapi
+            | Self::Roles { .. }
             | Self::Settings { .. }
             | Self::Schema { .. } => &[],
         }
@@ -155,6 +162,7 @@ fn run_with(command: Command, parts: &Parts) -> Result<()> {
             let document = bulkhead_api::openapi::document(&parts.catalog)?;
             Ok(out::line(serde_json::to_string_pretty(&document)?)?)
         }
+        Command::Roles { .. } => Ok(out::line(bulkhead_api::matrix(&parts.catalog).trim_end())?),
         Command::Settings { .. } => Ok(out::line(bulkhead_config::table(&parts.sections).trim_end())?),
         Command::Schema { .. } => schema::print(&parts.sets),
         Command::Dev => dev::run(parts),
@@ -201,6 +209,7 @@ fn run_as_set(command: Command, parts: &Parts, settings: &Settings) -> Result<()
                     | Command::Dev
                     | Command::New { .. }
                     | Command::Openapi
+                    | Command::Roles { .. }
                     | Command::Settings { .. }
                     | Command::Schema { .. } => Ok(()),
                 }

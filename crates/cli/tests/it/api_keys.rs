@@ -147,7 +147,7 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
           "pointer": "/name"
         },
         {
-          "detail": "must be owner, admin, developer or read_only",
+          "detail": "must be owner, admin, developer or read_only, or another one that /v1/roles lists",
           "pointer": "/role"
         },
         {
@@ -180,7 +180,7 @@ async fn nobody_makes_or_revokes_a_key_beyond_their_own_role() {
     content-type: application/problem+json
     {
       "code": "role-not-grantable",
-      "detail": "Your role may not grant or remove the role admin.",
+      "detail": "Your role may not grant, remove or change the role admin, as it does not hold write:users itself.",
       "request_id": "req_…",
       "status": 403,
       "title": "Forbidden",

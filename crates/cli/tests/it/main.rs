@@ -25,6 +25,8 @@ mod me;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod own_roles;
+#[cfg(test)]
 mod resources;
 #[cfg(test)]
 mod root;

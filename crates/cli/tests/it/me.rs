@@ -16,6 +16,8 @@ async fn a_person_and_a_program_see_themselves_and_their_tenant() {
         "read:users",
         "write:users",
         "write:owners",
+        "read:roles",
+        "write:roles",
         "read:api_keys",
         "write:api_keys",
         "read:jobs",

@@ -134,7 +134,7 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
           "pointer": "/password"
         },
         {
-          "detail": "must be owner, admin, developer or read_only",
+          "detail": "must be owner, admin, developer or read_only, or another one that /v1/roles lists",
           "pointer": "/role"
         }
       ],
@@ -153,7 +153,7 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
       "detail": "Some fields hold values that are not allowed.",
       "errors": [
         {
-          "detail": "must be owner, admin, developer or read_only",
+          "detail": "must be owner, admin, developer or read_only, or another one that /v1/roles lists",
           "pointer": "/role"
         }
       ],
@@ -189,7 +189,7 @@ async fn nobody_grants_or_takes_a_role_beyond_their_own() {
     content-type: application/problem+json
     {
       "code": "role-not-grantable",
-      "detail": "Your role may not grant or remove the role owner.",
+      "detail": "Your role may not grant, remove or change the role owner, as it does not hold write:owners itself.",
       "request_id": "req_…",
       "status": 403,
       "title": "Forbidden",

@@ -78,6 +78,41 @@ pub async fn find(tx: &mut TenantTx, id: ApiKeyId) -> DbResult<Option<ApiKeyRow>
     tx.tx.first(api_keys::table.find(id.uuid()).select(ApiKeyRow::as_select())).await
 }
 
+/// The role of a key that is not revoked, which does not change until the transaction ends; `None` when there is no such key.
+/// Others may give roles in its name at the same time.
+pub async fn lock_role(tx: &mut TenantTx, id: ApiKeyId) -> DbResult<Option<RoleName>> {
+    let row = api_keys::table.find(id.uuid()).filter(api_keys::revoked_at.is_null());
+    let role: Option<String> = tx.tx.first(row.select(api_keys::role).for_share()).await?;
+    let read = |role: String| {
+        role.parse().map_err(|error| crate::DbError::Unreadable(format!("role of an API key: {error}")))
+    };
+    role.map(read).transpose()
+}
+
+/// A key that is about to be revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// Which one.
+    pub key: ApiKeyRow,
+    /// The role of the key that revokes it; `None` when that is no key, or it is revoked itself.
+    pub by: Option<RoleName>,
+}
+
+/// The key with this id and the key that revokes it, locked until the transaction ends, by one statement in the order of their
+/// ids.
+pub async fn lock(tx: &mut TenantTx, id: ApiKeyId, by: Option<ApiKeyId>) -> DbResult<Option<Locked>> {
+    let both = [id.uuid(), by.unwrap_or(id).uuid()];
+    let query = api_keys::table
+        .filter(api_keys::id.eq_any(both))
+        .order(api_keys::id.asc())
+        .select(ApiKeyRow::as_select())
+        .for_update();
+    let locked: Vec<ApiKeyRow> = tx.tx.load(query).await?;
+    let is_by = |key: &&ApiKeyRow| Some(key.id) == by && key.revoked_at.is_none();
+    let by = locked.iter().find(is_by).map(|key| key.role);
+    Ok(locked.into_iter().find(|key| key.id == id).map(|key| Locked { key, by }))
+}
+
 /// Keys in the order in which their rows were begun, revoked ones too.
 pub async fn list(tx: &mut TenantTx, page: PageRequest) -> DbResult<Page<ApiKeyRow>> {
     let mut query = api_keys::table

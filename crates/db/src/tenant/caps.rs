@@ -1,4 +1,4 @@
-//! How much of something the tenant's plan allows.
+//! How much of something a tenant may have.
 //!
 //! Owns the counting: two transactions that add at the same moment are counted one after the other, so the cap cannot
 //! be passed. Refuses to say what a caller is told: that is the API's.
@@ -18,13 +18,15 @@ const LOCKS: i32 = 0x626b_6370;
 /// How many API keys that no longer work are kept at least; older ones make room when a new key is made.
 const DEAD_KEYS_KEPT: i64 = 1_000;
 
-/// What a plan caps.
+/// What is capped, most of it by the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capped {
     /// People.
     Users,
     /// API keys that work: neither revoked nor expired.
     ApiKeys,
+    /// Roles of the tenant's own: 50, whatever its plan, as they are listed whole.
+    Roles,
 }
 
 impl Capped {
@@ -33,6 +35,7 @@ impl Capped {
         match self {
             Self::Users => "users",
             Self::ApiKeys => "api_keys",
+            Self::Roles => "roles",
         }
     }
 
@@ -48,6 +51,7 @@ impl Capped {
                  count(*) FILTER (WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())) AS used, \
                  count(*) FILTER (WHERE revoked_at IS NOT NULL OR expires_at <= now()) AS dead FROM api_keys"
             }
+            Self::Roles => "SELECT 50::bigint AS most, count(*) AS used, 0::bigint AS dead FROM roles",
         }
     }
 }

@@ -6,5 +6,6 @@ pub mod audit;
 pub mod caps;
 pub mod credentials;
 pub mod idempotency;
+pub mod roles;
 pub mod sessions;
 pub mod users;

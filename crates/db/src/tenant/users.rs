@@ -122,6 +122,12 @@ pub async fn lock_for_proof(
     role.map(read).transpose()
 }
 
+/// The role that a person has, which does not change until the transaction ends; `None` when they are gone. Others may give
+/// roles in their name at the same time.
+pub async fn lock_role(tx: &mut TenantTx, id: UserId) -> DbResult<Option<RoleName>> {
+    lock_for_proof(tx, id, None).await
+}
+
 /// A person who is about to be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Locked {
@@ -129,19 +135,24 @@ pub struct Locked {
     pub user: User,
     /// Whether the tenant has an owner besides.
     pub has_other_owners: bool,
+    /// The role of the person who changes them; `None` when that is no person, or they are gone.
+    pub by: Option<RoleName>,
 }
 
-/// The person with this id and every owner, locked until the transaction ends. A transaction that wants to change one
-/// of them at the same time waits, so no change is lost, and two requests cannot remove the last two owners at once.
-/// One statement locks them all, in the order of their ids, so that two such requests cannot deadlock.
-pub async fn lock(tx: &mut TenantTx, id: UserId) -> DbResult<Option<Locked>> {
+/// The person with this id, the person who changes them and every owner, locked until the transaction ends. A transaction that
+/// wants to change one of them at the same time waits, so no change is lost, two requests cannot remove the last two owners at
+/// once, and a person who is being demoted changes nobody as what they were. One statement locks them all, in the order of their
+/// ids, so that two such requests cannot deadlock.
+pub async fn lock(tx: &mut TenantTx, id: UserId, by: Option<UserId>) -> DbResult<Option<Locked>> {
     let owner = RoleName::OWNER;
+    let both = [id.uuid(), by.unwrap_or(id).uuid()];
     let query = users::table
-        .filter(users::id.eq(id.uuid()).or(users::role.eq(owner.as_str())))
+        .filter(users::id.eq_any(both).or(users::role.eq(owner.as_str())))
         .order(users::id.asc())
         .select(User::as_select())
         .for_update();
     let locked: Vec<User> = tx.tx.load(query).await?;
     let has_other_owners = locked.iter().any(|user| user.role == owner && user.id != id);
-    Ok(locked.into_iter().find(|user| user.id == id).map(|user| Locked { user, has_other_owners }))
+    let by = locked.iter().find(|user| Some(user.id) == by).map(|user| user.role);
+    Ok(locked.into_iter().find(|user| user.id == id).map(|user| Locked { user, has_other_owners, by }))
 }

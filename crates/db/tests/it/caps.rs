@@ -8,6 +8,7 @@ use bulkhead_db::{
     tenant::{
         api_keys::{self, NewApiKey},
         caps::{self, Capped},
+        roles::{self, NewRole},
         users,
     },
 };
@@ -50,6 +51,18 @@ async fn add(db: &Db, tenant: &TestTenant, what: Capped, open: Option<Open>) -> 
                     };
                     api_keys::insert(tx, &new).await?;
                 }
+                Capped::Roles => {
+                    let name = format!("role_{}", UserId::mint(at).uuid().simple());
+                    let name = name[name.len() - 31..].trim_start_matches(|c: char| !c.is_ascii_lowercase());
+                    let new = NewRole {
+                        name: name.parse().map_err(|_form| DbError::Busy)?,
+                        description: "",
+                        permissions: &[],
+                        created_by: "usr_",
+                        at,
+                    };
+                    roles::insert(tx, &new).await?;
+                }
             }
             if let Some(Open { added, go }) = open {
                 added.send(()).map_err(|()| DbError::Busy)?;
@@ -68,8 +81,15 @@ async fn two_at_once_do_not_pass_the_cap() -> Result<()> {
     let other = db.create_tenant("other", PlanName::FREE).await?;
     // The owner is there already.
     db.sql("UPDATE platform.plans SET max_users = 2, max_api_keys = 1 WHERE name = 'free'").await?;
+    for tenant in [&tenant, &other] {
+        let schema = tenant.schema();
+        db.sql(&format!(
+            "INSERT INTO {schema}.roles SELECT 'r' || n, '', '{{}}', 1, now(), now(), '' FROM generate_series(1, 49) n"
+        ))
+        .await?;
+    }
     let pool = db.db()?;
-    for what in [Capped::Users, Capped::ApiKeys] {
+    for what in [Capped::Users, Capped::ApiKeys, Capped::Roles] {
         let ((added, is_added), (tell, go)) = (oneshot::channel(), oneshot::channel());
         let second = async {
             is_added.await?;
@@ -106,7 +126,9 @@ async fn no_two_tenants_share_a_lock() -> Result<()> {
     for tenant in
         [db.create_tenant("acme", PlanName::FREE).await?, db.create_tenant("other", PlanName::FREE).await?]
     {
-        for (what, table) in [(Capped::Users, "users"), (Capped::ApiKeys, "api_keys")] {
+        for (what, table) in
+            [(Capped::Users, "users"), (Capped::ApiKeys, "api_keys"), (Capped::Roles, "roles")]
+        {
             let locked = pool
                 .write::<_, DbError>(tenant.proven(), async |tx| {
                     caps::claim(tx, what).await?;

@@ -15,6 +15,10 @@ pub mod permission {
         WRITE_USERS = "write:users", held by [Owner, Admin];
         /// Give and take away the role of an owner.
         WRITE_OWNERS = "write:owners", held by [Owner];
+        /// See the tenant's roles, with what they hold.
+        READ_ROLES = "read:roles", held by [Owner, Admin, Developer];
+        /// Make, change and remove the tenant's own roles.
+        WRITE_ROLES = "write:roles", held by [Owner, Admin];
         /// See the tenant's API keys (never their secrets).
         READ_API_KEYS = "read:api_keys", held by [Owner, Admin, Developer];
         /// Make and revoke API keys.

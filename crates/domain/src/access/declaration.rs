@@ -5,7 +5,17 @@ use std::fmt;
 use super::role::{BuiltIn, BuiltInOperator};
 
 /// The longest name of a permission, in bytes.
-const MAX: usize = 64;
+pub(super) const MAX: usize = 64;
+
+/// Whether this is an action or a resource: a lower-case letter, then lower-case letters, digits and underscores.
+pub(super) const fn is_word(bytes: &[u8]) -> bool {
+    let [b'a'..=b'z', rest @ ..] = bytes else { return false };
+    let mut rest = rest;
+    while let [b'a'..=b'z' | b'0'..=b'9' | b'_', tail @ ..] = rest {
+        rest = tail;
+    }
+    rest.is_empty()
+}
 
 /// The name that `text` is. It panics, in a constant while it is compiled, unless `text` is `action:resource`, each of the two a
 /// lower-case letter and then lower-case letters, digits and underscores, 64 bytes at most.

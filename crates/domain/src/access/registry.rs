@@ -1,7 +1,7 @@
 //! The permissions that exist in a process, and what each role holds of them.
 
 use super::{
-    core_list::{CORE, permission},
+    core_list::CORE,
     declaration::{OperatorPermission, Permission, PermissionList},
     role::{BuiltIn, BuiltInOperator, Known, Role, RoleName},
     set::{PermissionBit, PermissionSet},
@@ -58,9 +58,18 @@ pub enum AccessError {
 
 /// A text names no role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be {}", text::alternatives(.known))]
+#[error("must be {}{}", text::alternatives(.known), if *.or_own { ", or another one that /v1/roles lists" } else { "" })]
 pub struct UnknownRole {
     known: Vec<RoleName>,
+    /// Whether there may be others than those that are known.
+    or_own: bool,
+}
+
+impl UnknownRole {
+    /// The same where tenants have roles of their own besides.
+    pub(super) fn or_own(self) -> Self {
+        Self { or_own: true, ..self }
+    }
 }
 
 /// The permissions that exist in a process, and what each role holds of them.
@@ -105,16 +114,6 @@ impl AccessRegistry {
     /// The number of an operators' permission; `None` if no list declares it.
     pub fn operator_bit(&self, permission: OperatorPermission) -> Option<PermissionBit> {
         self.operators.bit(permission.as_str())
-    }
-
-    /// Whether a tenant's principal that has `own` may give `role` to a person or a key, or take it away: never one that holds
-    /// more than `own` does. What a role holds that this program does not know cannot be said, so it takes an owner to take it
-    /// away.
-    pub fn may_grant(&self, own: Role, role: RoleName) -> bool {
-        match self.tenants.known(role) {
-            Some(role) => own.permissions().is_superset(role.permissions()),
-            None => self.bit(permission::WRITE_OWNERS).is_some_and(|bit| own.permissions().contains(bit)),
-        }
     }
 }
 
@@ -172,28 +171,38 @@ impl Side {
         Ok(())
     }
 
-    fn bit(&self, name: &str) -> Option<PermissionBit> {
+    pub(super) fn bit(&self, name: &str) -> Option<PermissionBit> {
         self.permissions.iter().find(|declared| declared.name == name).map(|declared| declared.bit)
     }
 
-    fn known(&self, name: RoleName) -> Option<Role> {
+    /// The built-in role of this name.
+    pub(super) fn known(&self, name: RoleName) -> Option<Role> {
         self.roles.iter().copied().find(|role| role.name() == name)
     }
 
-    /// The role of this name with what it holds; a role that this program does not know holds nothing.
+    /// The built-in role of this name with what it holds; any other role holds nothing here.
     pub fn role(&self, name: RoleName) -> Role {
         self.known(name).unwrap_or(Role::new(name, PermissionSet::EMPTY))
     }
 
-    /// Every role, the highest first.
+    /// Every built-in role, the highest first.
     pub fn roles(&self) -> &[Role] {
         &self.roles
     }
 
-    /// The name of a role that a person has written; it has to be one that this program knows.
+    /// The name of a built-in role that a person has written.
     pub fn parse(&self, text: &str) -> Result<RoleName, UnknownRole> {
-        let names = || self.roles.iter().map(Role::name);
-        names().find(|name| name.as_str() == text).ok_or_else(|| UnknownRole { known: names().collect() })
+        let mut names = self.roles.iter().map(Role::name);
+        names.find(|name| name.as_str() == text).ok_or_else(|| self.unknown())
+    }
+
+    pub(super) fn unknown(&self) -> UnknownRole {
+        UnknownRole { known: self.roles.iter().map(Role::name).collect(), or_own: false }
+    }
+
+    /// The names of all permissions, in the order of their declaration.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'static str> {
+        self.permissions.iter().map(|declared| declared.name)
     }
 
     /// The names of the permissions in a set, as `action:resource`, in the order of their declaration.

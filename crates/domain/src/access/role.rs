@@ -9,8 +9,8 @@ use crate::text::TextError;
 
 /// The name of a role: a lower-case letter, then at most 30 lower-case letters, digits and underscores.
 ///
-/// It need not be one that this program knows: rows and tokens may carry a role that a newer version has made. Such a role
-/// has its name here and holds nothing ([`Side::role`](super::Side::role)).
+/// It need not be one that this program knows: rows and tokens may carry a role that the tenant has defined, or that a newer
+/// version has made. Such a role has its name here and holds nothing by itself ([`Side::role`](super::Side::role)).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RoleName {
     /// Its bytes, and zeros behind them.
@@ -119,7 +119,8 @@ impl Role {
         self.name
     }
 
-    /// What it holds; nothing, if the registry does not know it.
+    /// What it holds; nothing, if the registry does not know it and it was not looked up among a tenant's own. A role that the
+    /// registry knows holds something.
     pub const fn permissions(&self) -> PermissionSet {
         self.permissions
     }

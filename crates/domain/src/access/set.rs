@@ -49,6 +49,12 @@ impl PermissionSet {
         })
     }
 
+    /// Whether nothing is in it.
+    pub const fn is_empty(self) -> bool {
+        let Self([a, b, c, d]) = self;
+        a | b | c | d == 0
+    }
+
     /// Whether everything in `other` is in this set.
     pub const fn is_superset(self, other: Self) -> bool {
         let (Self([a, b, c, d]), Self([e, f, g, h])) = (self, other);

@@ -3,19 +3,64 @@
 pub(crate) mod api_keys;
 pub(crate) mod jobs;
 pub(crate) mod operations;
+pub(crate) mod roles;
 pub(crate) mod scaling;
 pub(crate) mod usage;
 pub(crate) mod users;
 
-use bulkhead_domain::RoleName;
+use bulkhead_auth::{
+    GrantError, Grants,
+    grants::{self, Hold},
+};
+use bulkhead_db::{DbResult, TenantTx};
+use bulkhead_domain::{Permission, RoleName};
 
-use crate::http::{call::TenantCall, error::ApiError};
+use crate::http::{
+    call::TenantCall,
+    error::{ApiError, FieldError},
+};
 
-/// Refuses a caller who may not give this role to a person or a key, nor take it away.
-fn check_grant(call: &TenantCall, role: RoleName) -> Result<(), ApiError> {
-    if call.state().access().may_grant(*call.role(), role) {
-        Ok(())
-    } else {
-        Err(ApiError::RoleNotGrantable { role })
+/// The role that the caller has now, their row locked until the transaction ends.
+async fn lock_caller(tx: &mut TenantTx, call: &TenantCall) -> DbResult<Option<RoleName>> {
+    grants::lock_caller(tx, call.principal()).await
+}
+
+/// The roles that a request is about, for a caller who has the role `own` now.
+async fn grants<'a>(
+    tx: &mut TenantTx,
+    call: &'a TenantCall,
+    own: Option<RoleName>,
+    needs: Permission,
+    named: &[RoleName],
+    hold: Hold,
+) -> Result<Grants<'a>, ApiError> {
+    Grants::read(tx, call.state().access(), own, needs, named, hold).await.map_err(refused)
+}
+
+/// What is wrong with the field `role` of a body that is refused anyway: there is no role of this name.
+async fn wrong_role(call: &TenantCall, role: RoleName) -> Result<Option<FieldError>, ApiError> {
+    let access = call.state().access();
+    if access.is_built_in(role) {
+        return Ok(None);
+    }
+    let found = call.read(async |tx| bulkhead_db::tenant::roles::permissions(tx, role).await).await?;
+    Ok(found.is_none().then(|| FieldError::new("/role", access.unknown_role())))
+}
+
+/// The error of a caller who may not hand a role on, as the document shows it.
+fn not_grantable() -> ApiError {
+    ApiError::RoleNotGrantable { role: RoleName::OWNER, lacking: "write:owners".to_owned() }
+}
+
+/// What a caller is told who may not do with a role what they want. A conversion would be one that every extension sees.
+fn refused(error: GrantError) -> ApiError {
+    match error {
+        GrantError::Gone => ApiError::InvalidCredentials,
+        GrantError::Forbidden(permission) => ApiError::Forbidden { needs: permission.as_str() },
+        GrantError::Beyond { role, lacking } => {
+            ApiError::RoleNotGrantable { role, lacking: lacking.to_string() }
+        }
+        GrantError::Unknown(unknown) => ApiError::field("/role", unknown),
+        GrantError::Database(error) => error.into(),
     }
 }

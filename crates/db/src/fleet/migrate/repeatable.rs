@@ -47,6 +47,7 @@ pub(crate) const GATE: &[Repeatable] = repeatables![
     "enqueue_job",
     "finish_job",
     "revoke",
+    "announce_change",
     "count_usage",
     "jobs",
     "usage_hours",

@@ -204,6 +204,7 @@ pub const CORE: MigrationSet = MigrationSet::new(
     migrations![
         in "../../migrations/tenant";
         "2026-11-21-000001_foundation",
+        "2026-11-29-000002_roles",
     ],
 );
 

@@ -68,6 +68,34 @@ async fn a_tenant_enqueues_for_itself_and_only_what_it_may() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_tenant_announces_its_own_change_and_one_announcement_stands_for_all_before_it() -> Result<()> {
+    let db = crate::probe::database().await?;
+    let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
+    let (client, other) = (tenant_session(&db, a).await?, tenant_session(&db, b).await?);
+    client.batch_execute(&format!("SELECT gate.revoke('user', '{}')", a.owner_id.uuid())).await?;
+    other.batch_execute("SELECT gate.announce_change()").await?;
+    let kept = |tenant: &TestTenant| {
+        format!(
+            "SELECT string_agg(subject || (subject_id = tenant_id), ' ' ORDER BY subject) FROM platform.revocations \
+             WHERE tenant_id = '{}'",
+            tenant.id.uuid()
+        )
+    };
+    let newest = "SELECT max(xid) FROM platform.revocations";
+    for _ in 0..3 {
+        let before: u64 = db.value(newest).await?.parse()?;
+        client.batch_execute("SELECT gate.announce_change()").await?;
+        assert_eq!(db.value(&kept(a)).await?, "tenanttrue userfalse");
+        assert!(
+            db.value(newest).await?.parse::<u64>()? > before,
+            "a node that has read the one before sees it"
+        );
+    }
+    assert_eq!(db.value(&kept(b)).await?, "tenanttrue", "another tenant's announcement is gone");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_tenant_finishes_only_its_own_leased_job() -> Result<()> {
     let db = crate::probe::database().await?;
     let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
@@ -105,6 +133,7 @@ async fn the_gate_raises_when_no_tenant_role_is_in_force() -> Result<()> {
             "gate.enqueue_job(gen_random_uuid(), 'purge_expired', '{}', 3, NULL, NULL)",
             "gate.finish_job(gen_random_uuid(), gen_random_uuid(), NULL)",
             "gate.revoke('user', gen_random_uuid())",
+            "gate.announce_change()",
             "gate.count_usage('invoices_sent', 1)",
         ] {
             assert_eq!(

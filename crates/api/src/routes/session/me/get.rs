@@ -16,7 +16,7 @@ pub(crate) struct MeResponse {
     /// Your role.
     #[schema(value_type = String, example = "owner")]
     role: RoleName,
-    /// What your role allows.
+    /// What your role allows now: the permissions that exist of what it holds.
     #[schema(example = json!(["read:resources", "write:resources"]))]
     permissions: Vec<&'static str>,
     /// Your tenant; `null` for an operator, who belongs to none.

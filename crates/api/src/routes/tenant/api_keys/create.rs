@@ -1,10 +1,11 @@
 //! Make an API key. The only answer that shows it.
 
+use bulkhead_auth::grants::Hold;
 use bulkhead_db::tenant::{
     api_keys::{self, NewApiKey},
     caps::{self, Capped},
 };
-use bulkhead_domain::{ApiKeyId, RoleName, Text, access::Side};
+use bulkhead_domain::{ApiKeyId, RoleName, Text, permission::WRITE_API_KEYS};
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,7 +19,7 @@ use crate::{
         error::{ApiError, FieldError},
         extract::{IdempotencyKeyHeader, Json, RequestBody, optional_time},
     },
-    routes::tenant::check_grant,
+    routes::tenant::{grants, lock_caller, refused, wrong_role},
 };
 
 /// A key to make.
@@ -28,7 +29,7 @@ pub(crate) struct CreateApiKeyRequest {
     /// What people call it.
     #[schema(min_length = 1, max_length = 100, example = "nightly import")]
     name: String,
-    /// What it may do: `owner`, `admin`, `developer` or `read_only`.
+    /// What it may do: `owner`, `admin`, `developer`, `read_only` or one of the tenant's own roles.
     #[schema(example = "developer")]
     role: String,
     /// When it stops working by itself, to the microsecond; never, if left out or null.
@@ -61,8 +62,7 @@ pub(crate) async fn create_api_key(
     Json(body): Json<CreateApiKeyRequest>,
 ) -> Result<Answer, ApiError> {
     let at = call.at();
-    let role = parse(&body, call.state().access().tenants(), at)?;
-    check_grant(&call, role)?;
+    let role = parse(&call, &body, at).await?;
     let id = ApiKeyId::mint(at);
     let (key, mac) = call.state().issue_api_key(call.tenant(), id)?;
     let new = NewApiKey {
@@ -76,6 +76,8 @@ pub(crate) async fn create_api_key(
         expires_at: body.expires_at,
     };
     let create = async |tx: &mut _| {
+        let own = lock_caller(tx, &call).await?;
+        grants(tx, &call, own, WRITE_API_KEYS, &[role], Hold::Give).await?.may_give(role).map_err(refused)?;
         let cap = caps::claim(tx, Capped::ApiKeys).await?;
         if cap.is_reached() {
             return Err(ApiError::PlanLimitReached { what: "API keys that work", most: cap.most });
@@ -89,17 +91,25 @@ pub(crate) async fn create_api_key(
     call.write(create).await
 }
 
-fn parse(request: &CreateApiKeyRequest, roles: &Side, now: DateTime<Utc>) -> Result<RoleName, ApiError> {
+async fn parse(
+    call: &TenantCall,
+    request: &CreateApiKeyRequest,
+    now: DateTime<Utc>,
+) -> Result<RoleName, ApiError> {
     let name = request.name.parse::<Text<100>>();
-    let role = roles.parse(&request.role);
+    let role = call.state().access().read_role(&request.role);
     // RFC 3339 writes years of four digits.
     let untimely = request.expires_at.filter(|at| *at <= now || at.year() > 9999);
     match (name, role, untimely) {
         (Ok(_), Ok(role), None) => Ok(role),
         (name, role, untimely) => {
+            let wrong_role = match role {
+                Ok(role) => wrong_role(call, role).await?,
+                Err(error) => Some(FieldError::new("/role", error)),
+            };
             let errors = [
                 name.err().map(|error| FieldError::new("/name", error)),
-                role.err().map(|error| FieldError::new("/role", error)),
+                wrong_role,
                 untimely
                     .map(|_| FieldError::new("/expires_at", "must be in the future, before the year 10000")),
             ];

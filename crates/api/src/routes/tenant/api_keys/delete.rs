@@ -1,10 +1,11 @@
 //! Revoke an API key.
 
+use bulkhead_auth::grants::Hold;
 use bulkhead_db::{
     gate::revocations::{Revoked, revoke},
-    tenant::api_keys,
+    tenant::api_keys::{self, Locked},
 };
-use bulkhead_domain::ApiKeyId;
+use bulkhead_domain::{ApiKeyId, permission::WRITE_API_KEYS};
 use serde_json::json;
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
         error::ApiError,
         extract::Id,
     },
-    routes::tenant::check_grant,
+    routes::tenant::{grants, lock_caller, refused},
 };
 
 /// Revoke an API key
@@ -27,8 +28,12 @@ use crate::{
 )]
 pub(crate) async fn delete_api_key(call: TenantCall, Id(id): Id<ApiKeyId>) -> Result<Answer, ApiError> {
     call.write(async |tx| {
-        let key = api_keys::find(tx, id).await?.ok_or(ApiError::NotFound)?;
-        check_grant(&call, key.role)?;
+        let caller = call.principal();
+        // People before keys, and both keys at once: db/src/tenant/roles.rs says why.
+        let person = if caller.user().is_some() { lock_caller(tx, &call).await? } else { None };
+        let Locked { key, by } = api_keys::lock(tx, id, caller.api_key()).await?.ok_or(ApiError::NotFound)?;
+        let grants = grants(tx, &call, person.or(by), WRITE_API_KEYS, &[key.role], Hold::Give).await?;
+        grants.may_take(key.role).map_err(refused)?;
         if api_keys::revoke(tx, id, call.at()).await?.is_none() {
             return Ok(Written::unchanged(Answer::no_content()));
         }

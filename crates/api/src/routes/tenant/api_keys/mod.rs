@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::not_grantable;
 use crate::http::{
     error::ApiError,
     operation::{Access, operations},
@@ -19,12 +20,12 @@ use crate::http::{
 operations! {
     list::list_api_keys => Access::Tenant(permission::READ_API_KEYS), [], List;
     create::create_api_key => Access::Tenant(permission::WRITE_API_KEYS), [
-        ApiError::RoleNotGrantable { role: RoleName::OWNER },
+        not_grantable(),
         ApiError::PlanLimitReached { what: "API keys that work", most: 50 },
     ];
     get::get_api_key => Access::Tenant(permission::READ_API_KEYS), [];
     delete::delete_api_key => Access::Tenant(permission::WRITE_API_KEYS), [
-        ApiError::RoleNotGrantable { role: RoleName::OWNER },
+        not_grantable(),
     ];
 }
 
@@ -40,7 +41,7 @@ pub(crate) struct ApiKeyResponse {
     /// How the key begins.
     #[schema(example = "bh_live_0dK7xIv2VZ3bqkPbq0ZlfVxH0h1cUrXh8sQnq3FJ5Wm")]
     hint: String,
-    /// What it may do: `owner`, `admin`, `developer` or `read_only`.
+    /// What it may do: `owner`, `admin`, `developer`, `read_only` or one of the tenant's own roles.
     #[schema(value_type = String, example = "developer")]
     role: RoleName,
     /// Who made it.

@@ -1,6 +1,6 @@
 //! Add a person to the caller's tenant.
 
-use bulkhead_auth::Password;
+use bulkhead_auth::{Password, grants::Hold};
 use bulkhead_db::{
     TenantTx,
     tenant::{
@@ -8,7 +8,7 @@ use bulkhead_db::{
         users,
     },
 };
-use bulkhead_domain::{Email, RoleName, UserId, access::Side};
+use bulkhead_domain::{Email, RoleName, UserId, permission::WRITE_USERS};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -22,7 +22,7 @@ use crate::{
         extract::{IdempotencyKeyHeader, Json, RequestBody},
         validation::taken,
     },
-    routes::tenant::check_grant,
+    routes::tenant::{grants, lock_caller, refused, wrong_role},
 };
 
 /// A person to add.
@@ -35,7 +35,7 @@ pub(crate) struct CreateUserRequest {
     /// Their first password, 8 to 256 characters.
     #[schema(min_length = 8, max_length = 256, format = Password, example = "correct horse battery staple")]
     password: String,
-    /// What they may do: `owner`, `admin`, `developer` or `read_only`.
+    /// What they may do: `owner`, `admin`, `developer`, `read_only` or one of the tenant's own roles.
     #[schema(example = "developer")]
     role: String,
 }
@@ -53,14 +53,15 @@ pub(crate) async fn create_user(
     call: TenantCall,
     Json(body): Json<CreateUserRequest>,
 ) -> Result<Answer, ApiError> {
-    let (email, password, role) = parse(body, call.state().access().tenants())?;
-    check_grant(&call, role)?;
+    let (email, password, role) = parse(&call, body).await?;
     let at = call.at();
     // A hash is dear: not for an answer that is known without it.
     let look = async |tx: &mut TenantTx| {
         if let Some(answer) = call.answered(tx).await? {
             return Ok(Some(answer));
         }
+        let own = Some(call.role().name());
+        grants(tx, &call, own, WRITE_USERS, &[role], Hold::Look).await?.may_give(role).map_err(refused)?;
         if users::is_taken(tx, email.as_str()).await? {
             return Err(ApiError::Taken { what: "e-mail address" });
         }
@@ -71,6 +72,8 @@ pub(crate) async fn create_user(
     }
     let hash = call.state().hash(call.tenant().uuid(), password).await?;
     let create = async |tx: &mut _| {
+        let own = lock_caller(tx, &call).await?;
+        grants(tx, &call, own, WRITE_USERS, &[role], Hold::Give).await?.may_give(role).map_err(refused)?;
         has_room(&caps::claim(tx, Capped::Users).await?)?;
         let user = users::insert(tx, UserId::mint(at), email.as_str(), &hash, role, at)
             .await
@@ -91,17 +94,24 @@ const fn has_room(users: &Cap) -> Result<(), ApiError> {
     }
 }
 
-fn parse(request: CreateUserRequest, roles: &Side) -> Result<(Email, Password, RoleName), ApiError> {
+async fn parse(
+    call: &TenantCall,
+    request: CreateUserRequest,
+) -> Result<(Email, Password, RoleName), ApiError> {
     let email = request.email.parse::<Email>();
     let password = Password::try_from(request.password);
-    let role = roles.parse(&request.role);
+    let role = call.state().access().read_role(&request.role);
     match (email, password, role) {
         (Ok(email), Ok(password), Ok(role)) => Ok((email, password, role)),
         (email, password, role) => {
+            let wrong_role = match role {
+                Ok(role) => wrong_role(call, role).await?,
+                Err(error) => Some(FieldError::new("/role", error)),
+            };
             let errors = [
                 email.err().map(|error| FieldError::new("/email", error)),
                 password.err().map(|error| FieldError::new("/password", error)),
-                role.err().map(|error| FieldError::new("/role", error)),
+                wrong_role,
             ];
             Err(ApiError::Validation(errors.into_iter().flatten().collect()))
         }

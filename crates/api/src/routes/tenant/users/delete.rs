@@ -29,7 +29,7 @@ pub(crate) async fn delete_user(
     if_match: IfMatch,
 ) -> Result<Answer, ApiError> {
     call.write(async |tx| {
-        let current = changeable(tx, &call, id, false).await?;
+        let (current, _) = changeable(tx, &call, id, None).await?;
         if_match.check(current.version)?;
         users::delete(tx, id).await?;
         revoke(tx, Revoked::User(id)).await?;

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::not_grantable;
 use crate::http::{
     error::ApiError,
     operation::{Access, operations},
@@ -20,17 +21,17 @@ use crate::http::{
 operations! {
     list::list_users => Access::Tenant(permission::READ_USERS), [], List;
     create::create_user => Access::Tenant(permission::WRITE_USERS), [
-        ApiError::RoleNotGrantable { role: RoleName::OWNER },
+        not_grantable(),
         ApiError::Taken { what: "e-mail address" },
         ApiError::PlanLimitReached { what: "users", most: 100 },
     ];
     get::get_user => Access::Tenant(permission::READ_USERS), [];
     update::update_user => Access::Tenant(permission::WRITE_USERS), [
-        ApiError::RoleNotGrantable { role: RoleName::OWNER },
+        not_grantable(),
         ApiError::LastOwner,
     ];
     delete::delete_user => Access::Tenant(permission::WRITE_USERS), [
-        ApiError::RoleNotGrantable { role: RoleName::OWNER },
+        not_grantable(),
         ApiError::LastOwner,
     ];
 }
@@ -44,7 +45,7 @@ pub(crate) struct UserResponse {
     /// Their address.
     #[schema(example = "grace@example.com")]
     email: String,
-    /// What they may do: `owner`, `admin`, `developer` or `read_only`.
+    /// What they may do: `owner`, `admin`, `developer`, `read_only` or one of the tenant's own roles.
     #[schema(value_type = String, example = "developer")]
     role: RoleName,
     /// Grows by one with every change; the ETag says the same.

@@ -1,11 +1,12 @@
 //! Give a person another role.
 
+use bulkhead_auth::{Grants, grants::Hold};
 use bulkhead_db::{
     TenantTx,
     gate::revocations::{Revoked, revoke},
     tenant::users::{self, Locked, User},
 };
-use bulkhead_domain::{RoleName, UserId};
+use bulkhead_domain::{RoleName, UserId, permission::WRITE_USERS};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -18,14 +19,14 @@ use crate::{
         error::ApiError,
         extract::{Id, IfMatch, IfMatchHeader, Json, RequestBody},
     },
-    routes::tenant::check_grant,
+    routes::tenant::{grants, lock_caller, refused},
 };
 
 /// What to change.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateUserRequest {
-    /// The new role: `owner`, `admin`, `developer` or `read_only`.
+    /// The new role: `owner`, `admin`, `developer`, `read_only` or one of the tenant's own roles.
     #[schema(example = "admin")]
     role: String,
 }
@@ -47,11 +48,11 @@ pub(crate) async fn update_user(
     if_match: IfMatch,
     Json(body): Json<UpdateUserRequest>,
 ) -> Result<Answer, ApiError> {
-    let roles = call.state().access().tenants();
-    let role = roles.parse(&body.role).map_err(|error| ApiError::field("/role", error))?;
+    let role =
+        call.state().access().read_role(&body.role).map_err(|error| ApiError::field("/role", error))?;
     call.write(async |tx| {
-        let current = changeable(tx, &call, id, role == RoleName::OWNER).await?;
-        check_grant(&call, role)?;
+        let (current, grants) = changeable(tx, &call, id, Some(role)).await?;
+        grants.may_give(role).map_err(refused)?;
         if_match.check(current.version)?;
         if current.role == role {
             return Ok(Written::unchanged(shown(current)?));
@@ -69,17 +70,23 @@ fn shown(user: User) -> Result<Answer, ApiError> {
     Ok(Answer::ok(&UserResponse::from(user))?.version(version))
 }
 
-/// The person, locked, if the caller may take their role away and an owner is left afterwards.
-pub(super) async fn changeable(
+/// The person, locked, if the caller may take their role away and an owner is left afterwards; and what the caller may give. `next`
+/// is the role that the person is to have, if they stay.
+pub(super) async fn changeable<'a>(
     tx: &mut TenantTx,
-    call: &TenantCall,
+    call: &'a TenantCall,
     id: UserId,
-    stays_owner: bool,
-) -> Result<User, ApiError> {
-    let Locked { user, has_other_owners } = users::lock(tx, id).await?.ok_or(ApiError::NotFound)?;
-    check_grant(call, user.role)?;
-    if user.role == RoleName::OWNER && !stays_owner && !has_other_owners {
+    next: Option<RoleName>,
+) -> Result<(User, Grants<'a>), ApiError> {
+    let caller = call.principal();
+    let Locked { user, has_other_owners, by } =
+        users::lock(tx, id, caller.user()).await?.ok_or(ApiError::NotFound)?;
+    let own = if caller.user().is_some() { by } else { lock_caller(tx, call).await? };
+    let named: Vec<RoleName> = [user.role].into_iter().chain(next).collect();
+    let grants = grants(tx, call, own, WRITE_USERS, &named, Hold::Give).await?;
+    grants.may_take(user.role).map_err(refused)?;
+    if user.role == RoleName::OWNER && next != Some(RoleName::OWNER) && !has_other_owners {
         return Err(ApiError::LastOwner);
     }
-    Ok(user)
+    Ok((user, grants))
 }

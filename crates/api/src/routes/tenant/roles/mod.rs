@@ -1,0 +1,129 @@
+//! A tenant's roles: the built-in ones, which it sees, and its own, which it makes.
+
+mod create;
+mod delete;
+mod get;
+mod list;
+mod update;
+
+use std::collections::BTreeSet;
+
+use bulkhead_db::tenant::roles::RoleRow;
+use bulkhead_domain::{AccessRegistry, Role, RoleName, permission};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::not_grantable;
+use crate::http::{
+    error::ApiError,
+    operation::{Access, operations},
+    validation::Fields,
+};
+
+operations! {
+    list::list_roles => Access::Tenant(permission::READ_ROLES), [], List;
+    create::create_role => Access::Tenant(permission::WRITE_ROLES), [
+        not_grantable(),
+        ApiError::Taken { what: "role name" },
+        TOO_MANY,
+    ];
+    get::get_role => Access::Tenant(permission::READ_ROLES), [];
+    update::update_role => Access::Tenant(permission::WRITE_ROLES), [not_grantable(), BUILT_IN];
+    delete::delete_role => Access::Tenant(permission::WRITE_ROLES), [not_grantable(), BUILT_IN];
+}
+
+/// How many entries a role has at most.
+const ENTRIES: usize = 100;
+/// How many characters its description has at most.
+const DESCRIPTION: usize = 500;
+
+const BUILT_IN: ApiError =
+    ApiError::WrongState("A built-in role cannot be changed or removed. Make a role of your own.");
+const TOO_MANY: ApiError =
+    ApiError::WrongState("A tenant has at most 50 roles of its own. Remove one that is not used.");
+const IN_USE: ApiError =
+    ApiError::WrongState("People or API keys that work have this role. Give them another one first.");
+const HAD_BEFORE: ApiError = ApiError::WrongState(
+    "People or API keys have a role of this name, which does not exist. Give them another one first.",
+);
+
+/// A role.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RoleResponse {
+    /// Its name.
+    #[schema(value_type = String, example = "clerk")]
+    name: RoleName,
+    /// What people say of it; empty for a built-in one.
+    #[schema(example = "Sees people, sends invoices.")]
+    description: String,
+    /// Whether every tenant has it. Such a role cannot be changed.
+    #[schema(example = false)]
+    built_in: bool,
+    /// What it holds, as it was written: `*` stands for all of an action or of a resource. A permission that does not exist
+    /// any more stays, and holds nothing.
+    #[schema(example = json!(["read:users", "*:invoices"]))]
+    permissions: Vec<String>,
+    /// What it holds now: the permissions that exist of these.
+    #[schema(example = json!(["read:users"]))]
+    effective_permissions: Vec<&'static str>,
+    /// Grows by one with every change; the ETag says the same. A built-in role has one version.
+    #[schema(example = 1)]
+    version: i64,
+    /// When it was made; null for a built-in one.
+    created_at: Option<DateTime<Utc>>,
+    /// When it was last changed; null for a built-in one.
+    updated_at: Option<DateTime<Utc>>,
+    /// Who made it; null for a built-in one.
+    #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
+    created_by: Option<String>,
+}
+
+impl RoleResponse {
+    fn built_in(access: &AccessRegistry, role: &Role) -> Self {
+        let held: Vec<_> = access.tenants().names(role.permissions()).collect();
+        Self {
+            name: role.name(),
+            description: String::new(),
+            built_in: true,
+            permissions: held.iter().map(|name| (*name).to_owned()).collect(),
+            effective_permissions: held,
+            version: 1,
+            created_at: None,
+            updated_at: None,
+            created_by: None,
+        }
+    }
+
+    fn own(access: &AccessRegistry, row: RoleRow) -> Self {
+        let RoleRow { name, description, permissions, version, created_at, updated_at, created_by } = row;
+        let held = access.own_role(name, &permissions).permissions();
+        Self {
+            name,
+            description,
+            built_in: false,
+            effective_permissions: access.tenants().names(held).collect(),
+            permissions,
+            version,
+            created_at: Some(created_at),
+            updated_at: Some(updated_at),
+            created_by: Some(created_by),
+        }
+    }
+}
+
+/// Checks what a role is to hold. Entries among `kept`, which it has already, may be such that do not exist any more.
+fn check_entries(fields: &mut Fields, access: &AccessRegistry, entries: &[String], kept: &[String]) {
+    if !fields.items("/permissions", entries.len(), 0, ENTRIES) {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let pointer = format!("/permissions/{index}");
+        if !seen.insert(entry) {
+            fields.refuse(&pointer, "is in the list already");
+        } else if !kept.contains(entry) {
+            fields.take(&pointer, access.read_entry(entry));
+        }
+    }
+}
