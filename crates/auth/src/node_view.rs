@@ -1,4 +1,4 @@
-//! What a node has read of the platform's state: what was revoked, and how its tenants stand.
+//! What a node has read of the platform's state: what was revoked, which keys sign tokens, and how its tenants stand.
 //!
 //! Owns the reading. Each read begins where the last one ended, one read serves all callers that wait for it, and no
 //! lock is held while the database is asked.
@@ -7,15 +7,22 @@ use std::{sync::Arc, time::Duration};
 
 use bulkhead_db::{
     Authority, Db, DbError, DbResult,
-    platform::revocations::{self, Horizon, RevocationRow},
+    platform::{
+        revocations::{self, Horizon, RevocationRow},
+        signing_keys,
+    },
 };
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
 use crate::{
+    cache::CredentialCache,
     directory::Directory,
     flight::Flights,
+    keyring::Keyring,
+    node_keys::NodeKeys,
     revocation::{Batch, Bounds, Revocation, Revocations},
+    rotation::PUBLISHED_BEHIND,
 };
 
 /// How long a request waits for the view to be read anew, before it asks the database about its own credential.
@@ -29,6 +36,9 @@ const TENANTS: usize = 100_000;
 pub(crate) struct NodeView {
     pub(crate) revocations: Revocations,
     pub(crate) directory: Directory,
+    pub(crate) keys: NodeKeys,
+    /// What was verified with all of this.
+    cache: Arc<CredentialCache>,
     /// Where the last read has got to.
     horizon: Mutex<Option<Horizon>>,
     reading: Flights<(), ()>,
@@ -36,10 +46,12 @@ pub(crate) struct NodeView {
 
 impl NodeView {
     /// Has read nothing yet.
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds, keyring: Arc<Keyring>, cache: Arc<CredentialCache>) -> Self {
         Self {
             revocations: Revocations::new(bounds),
             directory: Directory::new(TENANTS),
+            keys: NodeKeys::new(keyring),
+            cache,
             horizon: Mutex::new(None),
             reading: Flights::default(),
         }
@@ -73,9 +85,13 @@ impl NodeView {
     async fn read_now(&self, db: &Db, now: DateTime<Utc>) -> DbResult<()> {
         let from = self.horizon.lock().clone();
         let most = u32::try_from(self.revocations.capacity()).unwrap_or(u32::MAX);
-        let read =
-            async |tx: &mut _| revocations::read(tx, from.as_ref(), Revocations::horizon(), most).await;
-        let read = db.platform_read(Authority::credentials(), read).await?;
+        let read = async |tx: &mut _| {
+            let read = revocations::read(tx, from.as_ref(), Revocations::horizon(), most).await?;
+            Ok::<_, DbError>((read, signing_keys::published(tx, PUBLISHED_BEHIND).await?))
+        };
+        let (read, keys) = db.platform_read(Authority::credentials(), read).await?;
+        // Before the view counts as fresh: what is good by it is good by these keys.
+        self.take_keys(keys);
         let (changes, rows): (Vec<_>, Vec<_>) =
             read.rows.into_iter().partition(|row| row.subject == "tenant");
         // A read of everything leaves changes of tenants out.
@@ -87,6 +103,13 @@ impl NodeView {
         self.revocations.apply(batch);
         *self.horizon.lock() = Some(read.next);
         Ok(())
+    }
+
+    /// Takes in the stored signing keys; a key that is gone takes the tokens with it that it has signed.
+    pub(crate) fn take_keys(&self, rows: Vec<signing_keys::StoredSigningKey>) {
+        if self.keys.update(rows) {
+            self.cache.invalidate_all();
+        }
     }
 }
 

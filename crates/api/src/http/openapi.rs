@@ -30,7 +30,7 @@ const CURSOR: &str = "The `next_cursor` of the page before. Every row that is th
 /// What every client begins with; the extensions' tags follow.
 const SESSION_TAGS: [(&str, &str); 2] = [("auth", "Log in, stay logged in, log out."), ("me", "Who am I.")];
 /// What stands behind the extensions' tags.
-const CORE_TAGS: [(&str, &str); 8] = [
+const CORE_TAGS: [(&str, &str); 9] = [
     ("users", "A tenant's people."),
     ("api-keys", "A tenant's credentials for programs."),
     ("usage", "What was used, for dashboards and for billing."),
@@ -39,6 +39,7 @@ const CORE_TAGS: [(&str, &str); 8] = [
     ("service", "What the service says about itself."),
     ("operators: tenants", "For operators: the platform's customers."),
     ("operators: usage", "For operators: what all tenants have used."),
+    ("operators: signing keys", "For operators: the keys that sign access tokens."),
 ];
 
 /// The finished document of a catalog.

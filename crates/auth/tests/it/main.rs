@@ -15,6 +15,10 @@ mod ordering;
 #[cfg(test)]
 mod revoking;
 #[cfg(test)]
+mod root_key;
+#[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod signing_keys;
 #[cfg(test)]
 mod stale;
