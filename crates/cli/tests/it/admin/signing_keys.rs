@@ -19,14 +19,49 @@ async fn signing_keys_are_listed_and_replaced() {
     let shown = |body: &str| body.replace(&first, "[first]").replace(&second, "[second]");
     let mut listed = list().await;
     listed.body = shown(&listed.body);
-    insta::assert_snapshot!(listed.show(), @"");
+    insta::assert_snapshot!(listed.show(), @r#"
+    200
+    {
+      "data": [
+        {
+          "activated_at": "[time]",
+          "created_at": "[time]",
+          "gone_after": null,
+          "kid": "[first]",
+          "retired_at": null,
+          "state": "active",
+          "usable_from": null
+        },
+        {
+          "activated_at": null,
+          "created_at": "[time]",
+          "gone_after": null,
+          "kid": "[second]",
+          "retired_at": null,
+          "state": "standby",
+          "usable_from": "[time]"
+        }
+      ]
+    }
+    "#);
     assert!(!listed.body.contains("sealed") && !listed.body.contains("PRIVATE"));
     let jwks = async || system.anonymous().get("/.well-known/jwks.json").await.expect(200);
     eventually(jwks, |answer| answer.body.contains(&second)).await;
 
     let rotate = |kid: &str| operator.post("/v1/admin/keys/rotate", &json!({ "kid": kid }));
     let early = rotate(&first).await;
-    insta::assert_snapshot!(early.show(), @"");
+    insta::assert_snapshot!(early.show(), @r#"
+    409
+    content-type: application/problem+json
+    {
+      "code": "wrong-state",
+      "detail": "The standby key is not known to all who verify tokens yet: it can take over after its usable_from. List the keys.",
+      "request_id": "req_…",
+      "status": 409,
+      "title": "Conflict",
+      "type": "urn:bulkhead:problem:wrong-state"
+    }
+    "#);
     for (kid, code) in [(second.as_str(), "wrong-state"), (&"x".repeat(43), "wrong-state")] {
         rotate(kid).await.refused(409, code);
     }
@@ -45,7 +80,31 @@ async fn signing_keys_are_listed_and_replaced() {
     assert_eq!(kid(&done.json(), "active").unwrap(), second);
     assert_eq!(kid(&done.json(), "retired").unwrap(), first);
     done.body = shown(&done.body);
-    insta::assert_snapshot!(done.show(), @"");
+    insta::assert_snapshot!(done.show(), @r#"
+    200
+    {
+      "data": [
+        {
+          "activated_at": "[time]",
+          "created_at": "[time]",
+          "gone_after": null,
+          "kid": "[second]",
+          "retired_at": null,
+          "state": "active",
+          "usable_from": null
+        },
+        {
+          "activated_at": "[time]",
+          "created_at": "[time]",
+          "gone_after": "[time]",
+          "kid": "[first]",
+          "retired_at": "[time]",
+          "state": "retired",
+          "usable_from": null
+        }
+      ]
+    }
+    "#);
     rotate(&first).await.refused(409, "wrong-state");
     let audited = format!(
         "SELECT action, changes->>'state', changes->>'active' FROM platform.audit_log WHERE target = '{first}'"
