@@ -49,7 +49,7 @@ pub struct Auth {
     #[arg(env = MASTER_KEY, hide_env_values = true)]
     master_key: Option<MasterKey>,
     /// The master key before this one, while it is being changed: what it has sealed is opened with it and sealed with the new one,
-    /// too. Unset, there was none.
+    /// too. Unset, or the same as it, there is none.
     #[arg(env = MASTER_KEY_PREVIOUS, hide_env_values = true)]
     master_key_previous: Option<MasterKey>,
     /// Issuer in access tokens; unset, `BULKHEAD_PUBLIC_URL`. Who verifies tokens looks for
@@ -91,16 +91,5 @@ impl Auth {
     /// The master key before, while it is being changed.
     pub const fn previous_master_key(&self) -> Option<&MasterKey> {
         self.master_key_previous.as_ref()
-    }
-
-    /// A change of the master key is from one key to another.
-    pub(crate) fn refuse_one_master_key_twice(&self) -> Result<(), ConfigError> {
-        match (&self.master_key, &self.master_key_previous) {
-            (Some(key), Some(previous)) if key == previous => Err(ConfigError::Inconsistent {
-                variable: MASTER_KEY_PREVIOUS,
-                reason: "must be another key than BULKHEAD_MASTER_KEY",
-            }),
-            _ => Ok(()),
-        }
     }
 }

@@ -120,7 +120,6 @@ impl Settings {
         settings.extensions = sections.read(&matches)?;
         settings.refuse_plaintext()?;
         settings.refuse_whole_shares()?;
-        settings.auth.refuse_one_master_key_twice()?;
         Ok(settings)
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bulkhead_auth::{Keyring, MasterKey, MasterKeys, Purpose, RootKey, RootKeyError};
 use bulkhead_db::{
     Authority, DbError,
@@ -121,8 +122,7 @@ async fn a_database_of_an_older_release_keeps_what_its_master_key_has_derived() 
         // The older program goes on beside it: it reads the key that is there.
         let active = forger::keys().active()?;
         let sealed = db.value("SELECT encode(sealed_private, 'base64') FROM platform.signing_keys").await?;
-        let sealed =
-            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, sealed.replace('\n', ""))?;
+        let sealed = STANDARD.decode(sealed.replace('\n', ""))?;
         assert!(of_older_programs(7).open(&sealed, active.public().kid()).is_ok());
         Ok(())
     })
@@ -149,10 +149,10 @@ async fn an_older_program_that_starts_at_the_same_moment_is_followed() -> Result
         let db = TestDb::new().await?;
         let key = forger::keys().active()?;
         let sealed = key.sealed(&of_older_programs(7))?;
-        let sealed: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sealed = STANDARD.encode(sealed);
         let insert = format!(
             "INSERT INTO platform.signing_keys (kid, state, public_jwk, sealed_private, created_at) \
-             VALUES ('{}', 'active', '{}', '\\x{sealed}', now())",
+             VALUES ('{}', 'active', '{}', decode('{sealed}', 'base64'), now())",
             key.public().kid(),
             key.public().to_jwk()
         );
@@ -240,8 +240,12 @@ async fn a_row_that_its_master_key_did_not_seal_is_refused() -> Result<()> {
         assert_eq!(mark(&*open(&db, &only(7)).await?), before);
         // A root key of an attacker's choice, sealed with what they have: another master key.
         let forged = master(9).seal(&RootKey::from([3; 32]))?;
-        let forged: String = forged.iter().map(|byte| format!("{byte:02x}")).collect();
-        db.sql(&format!("UPDATE platform.root_keys SET sealed = '\\x{forged}' WHERE {}", row(7))).await?;
+        let forged = STANDARD.encode(forged);
+        db.sql(&format!(
+            "UPDATE platform.root_keys SET sealed = decode('{forged}', 'base64') WHERE {}",
+            row(7)
+        ))
+        .await?;
         assert!(matches!(open(&db, &only(7)).await, Err(RootKeyError::Damaged)));
         Ok(())
     })

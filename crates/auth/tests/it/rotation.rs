@@ -381,13 +381,12 @@ async fn private_keys_that_were_swapped_sign_nothing() -> Result<()> {
 async fn an_older_program_goes_on_beside_newer_ones() -> Result<()> {
     run(async {
         let db = TestDb::new().await?;
-        let sealed: String =
-            stored(forger::keys().active()?).sealed_private.iter().map(|b| format!("{b:02x}")).collect();
+        let sealed = STANDARD.encode(stored(forger::keys().active()?).sealed_private);
         let jwk = forger::keys().active()?.public().to_jwk();
         db.sql(&format!(
             "SET ROLE bulkhead_platform_rw; \
              INSERT INTO platform.signing_keys (kid, state, public_jwk, sealed_private, created_at) \
-             VALUES ('{}', 'active', '{jwk}', '\\x{sealed}', now()) ON CONFLICT DO NOTHING",
+             VALUES ('{}', 'active', '{jwk}', decode('{sealed}', 'base64'), now()) ON CONFLICT DO NOTHING",
             active()
         ))
         .await?;
