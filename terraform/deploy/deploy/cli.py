@@ -190,10 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_image(migrate)
     _add_timeout(migrate, 30)
     _add_timeout(add("doctor", _doctor, "Examine the databases, as a task of its own."), 10)
-    keys = add("keys", _keys, "List or rotate signing keys, or end a change of the master key, as a task of its own.")
-    keys.add_argument("action", choices=["list", "rotate", "drop-masters"], help="what `bulkhead keys` is to do")
-    keys.add_argument("--withdraw", metavar="KID", help="with rotate: delete this key, which others know, at once")
-    _add_timeout(keys, 10)
+    _add_keys(add("keys", _keys, "Look after signing keys and master keys, as a task of its own."))
     _add_operator(add("operator", _operator, "Add an operator, as a task of its own."))
     roll = add("roll", _roll, "Put every service on an image, or none of them.")
     _add_image(roll)
@@ -218,6 +215,16 @@ def _add_secrets(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="allow a new master key, with which nothing starts that is not given the old one, too",
     )
+
+
+def _add_keys(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "action", choices=["list", "rotate", "drop-masters"], help="what `bulkhead keys` is to do"
+    )
+    command.add_argument(
+        "--withdraw", metavar="KID", help="with rotate: delete this key, which others know, at once"
+    )
+    _add_timeout(command, 10)
 
 
 def _add_check_approval(command: argparse.ArgumentParser) -> None:

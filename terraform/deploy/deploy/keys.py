@@ -1,7 +1,7 @@
 """The keys that sign access tokens, and the end of a change of the master key.
 
-Owns one task, of the newest revision that migrates: no machine outside the network has to reach the database. Refuses
-to make or to know a key; `bulkhead keys` does.
+Owns one task, of the newest revision that migrates: no machine outside the network has to reach the database.
+Refuses to make or to know a key; `bulkhead keys` does.
 """
 
 from deploy import revision
