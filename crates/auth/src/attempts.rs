@@ -240,12 +240,12 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
-    use crate::keyring::MasterKey;
+    use crate::root_key::RootKey;
 
     const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_800_000_000_000).unwrap();
 
     fn keyring() -> Keyring {
-        Keyring::new(&MasterKey::from([1; 32])).unwrap()
+        Keyring::new(&RootKey::from([1; 32])).unwrap()
     }
 
     fn network(number: u32) -> Network {

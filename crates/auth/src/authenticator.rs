@@ -18,13 +18,12 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{AccessRegistry, Evidence, Proven, TenantId, TenantStatus, api_key::ApiKey};
 use chrono::{DateTime, TimeDelta, Utc};
-use parking_lot::RwLock;
 
 use crate::{
     api_key,
     attempts::Attempts,
     cache::CredentialCache,
-    jwt::{AccessTokens, IssueError, MAX_LIFETIME},
+    jwt::{self, AccessTokens, IssueError, MAX_LIFETIME, TokenError},
     keyring::Keyring,
     login::LookUps,
     node_view::NodeView,
@@ -32,7 +31,8 @@ use crate::{
     principal::{Principal, Verified},
     random::NoEntropy,
     revocation::{Bounds, Since, Standing},
-    signing_keys::{KeySet, SigningKey, SigningKeyError, VerifyingKey},
+    rotation::{PUBLISHED_BEHIND, SigningKeyMaker},
+    signing_keys::{KeySet, SigningKeyError},
 };
 
 /// How many credentials a node remembers.
@@ -108,8 +108,7 @@ pub struct Authenticator {
     pub(crate) attempts: Attempts,
     pub(crate) lookups: LookUps,
     pub(crate) view: Arc<NodeView>,
-    pub(crate) cache: CredentialCache,
-    keys: RwLock<Option<Arc<KeySet>>>,
+    pub(crate) cache: Arc<CredentialCache>,
 }
 
 impl Authenticator {
@@ -123,7 +122,9 @@ impl Authenticator {
         session_life: TimeDelta,
         bounds: Bounds,
     ) -> Self {
+        let cache = Arc::new(CredentialCache::new(REMEMBERED));
         Self {
+            view: Arc::new(NodeView::new(bounds, Arc::clone(&keyring), Arc::clone(&cache))),
             keyring,
             lookups: LookUps::beside(passwords.slots()),
             passwords,
@@ -131,9 +132,7 @@ impl Authenticator {
             access,
             session_life,
             attempts: Attempts::default(),
-            view: Arc::new(NodeView::new(bounds)),
-            keys: RwLock::new(None),
-            cache: CredentialCache::new(REMEMBERED),
+            cache,
         }
     }
 
@@ -210,8 +209,7 @@ impl Authenticator {
         is_fresh: bool,
         now: DateTime<Utc>,
     ) -> Result<Verified, AuthError> {
-        let keys = self.keys()?;
-        let verified = self.tokens.verify(&keys, &self.access, text, now).map_err(|error| {
+        let verified = self.verify_signature(db, text, now).await?.map_err(|error| {
             tracing::debug!(%error, "an access token was refused");
             if error.is_genuine() { AuthError::Lapsed } else { AuthError::Invalid }
         })?;
@@ -223,10 +221,30 @@ impl Authenticator {
                 if let Some(tenant) = verified.principal.tenant() {
                     self.in_service(db, tenant.get(), is_fresh, now).await?;
                 }
-                still_stands(db, &verified.principal).await?
+                (is_fresh || key_stands(db, text).await?) && still_stands(db, &verified.principal).await?
             }
         };
         is_good.then_some(verified).ok_or(AuthError::Lapsed)
+    }
+
+    /// What a token says, if it is signed with a key that this node trusts. A key that does not sign yet as far as the node knows
+    /// may do so since a moment ago: the keys are read anew, which only a token that is really signed with it can bring about. A
+    /// read that was under way already may have begun before.
+    async fn verify_signature(
+        &self,
+        db: &Db,
+        text: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Result<Verified, TokenError>, AuthError> {
+        let mut verified = self.tokens.verify(&*self.keys()?, &self.access, text, now);
+        for _ in 0..2 {
+            if verified != Err(TokenError::NotActive) {
+                break;
+            }
+            self.view.read(db, now).await?;
+            verified = self.tokens.verify(&*self.keys()?, &self.access, text, now);
+        }
+        Ok(verified)
     }
 
     async fn verify_api_key(
@@ -269,53 +287,43 @@ impl Authenticator {
 
     /// The keys that are trusted now.
     pub(crate) fn keys(&self) -> Result<Arc<KeySet>, AuthError> {
-        self.keys.read().clone().ok_or_else(|| AuthError::Internal("no signing key is loaded".to_owned()))
+        self.view.keys.current().ok_or_else(|| AuthError::Internal("no signing key is loaded".to_owned()))
     }
 
     /// The document of `/.well-known/jwks.json`; without keys, an empty set.
     pub fn jwks(&self) -> String {
-        self.keys.read().as_ref().map_or_else(|| r#"{"keys":[]}"#.to_owned(), |keys| keys.jwks().to_owned())
+        let keys = self.view.keys.current();
+        keys.map_or_else(|| r#"{"keys":[]}"#.to_owned(), |keys| keys.jwks().to_owned())
     }
 
-    /// Reads the signing keys, making the first one if there is none. Called at start and every half minute.
+    /// Makes the first signing key if there is none, and reads the keys. Fails when there is none to sign with. Called at start;
+    /// from then on keys are read with the revocations.
     pub async fn load_keys(&self, db: &Db, now: DateTime<Utc>) -> Result<(), AuthError> {
-        let read = || db.platform_read(Authority::credentials(), async |tx| signing_keys::list(tx).await);
-        let mut stored: Vec<signing_keys::StoredSigningKey> = read().await?;
+        let read = async || {
+            let read = async |tx: &mut _| signing_keys::published(tx, PUBLISHED_BEHIND).await;
+            db.platform_read::<_, DbError>(Authority::credentials(), read).await
+        };
+        let mut stored = read().await?;
         if stored.is_empty() {
-            let made = tokio::task::spawn_blocking(SigningKey::generate)
-                .await
-                .map_err(|error| AuthError::Internal(error.to_string()))??;
-            let sealed = made.sealed(&self.keyring)?;
-            let (kid, jwk) = (made.public().kid().to_owned(), made.public().to_jwk());
-            db.platform_write(Authority::credentials(), async |tx| {
-                signing_keys::insert_first(tx, &kid, &jwk, &sealed, now).await
-            })
-            .await?;
+            let made = self.signing_key_maker().make().await?;
+            let first = async |tx: &mut _| {
+                signing_keys::insert_first(tx, &made.kid, &made.public_jwk, &made.sealed_private, now).await
+            };
+            db.platform_write::<_, DbError>(Authority::credentials(), first).await?;
             stored = read().await?;
         }
-        let keys = self.assemble(&stored)?;
-        let before = self.keys.write().replace(Arc::new(keys));
-        // Any change counts: a key that was withdrawn must take the tokens it has signed with it.
-        if before.is_none_or(|before| before.jwks() != self.jwks()) {
-            self.cache.invalidate_all();
-        }
+        self.view.take_keys(stored);
+        self.keys()?.active()?;
         Ok(())
     }
 
-    fn assemble(&self, stored: &[signing_keys::StoredSigningKey]) -> Result<KeySet, AuthError> {
-        let active = stored.iter().find(|key| key.state == "active");
-        let active = active.ok_or_else(|| AuthError::Internal("no signing key is active".to_owned()))?;
-        let public = VerifyingKey::from_jwk(&active.public_jwk)?;
-        let active_key = SigningKey::unseal(public, &active.sealed_private, &self.keyring)?;
-        let others = stored
-            .iter()
-            .filter(|key| key.kid != active.kid)
-            .map(|key| VerifyingKey::from_jwk(&key.public_jwk));
-        Ok(KeySet::new(active_key, others.collect::<Result<Vec<_>, _>>()?))
+    /// Makes signing keys for this platform.
+    pub fn signing_key_maker(&self) -> SigningKeyMaker {
+        SigningKeyMaker::new(Arc::clone(&self.keyring))
     }
 
-    /// Reads what was revoked since the last time, or waits for the request that is doing so. Called often enough that a
-    /// revocation is known within [`KNOWN_WITHIN`](crate::revocation::KNOWN_WITHIN).
+    /// Reads what was revoked since the last time, and the signing keys, or waits for the request that is doing so. Called often
+    /// enough that a revocation is known within [`KNOWN_WITHIN`](crate::revocation::KNOWN_WITHIN).
     pub async fn read_revocations(&self, db: &Db, now: DateTime<Utc>) -> Result<(), DbError> {
         self.view.read(db, now).await
     }
@@ -328,6 +336,13 @@ pub(crate) const fn may_be_let_in(tenant: &DirectoryEntry) -> Result<(), AuthErr
         TenantStatus::Suspended => Err(AuthError::Suspended(*tenant)),
         TenantStatus::Provisioning | TenantStatus::Deleted => Err(AuthError::Lapsed),
     }
+}
+
+/// Asks the database whether the key that a token is signed with is still trusted, for a node whose view is too old.
+async fn key_stands(db: &Db, text: &str) -> Result<bool, DbError> {
+    let Some(kid) = jwt::kid(text) else { return Ok(false) };
+    let look = async |tx: &mut _| signing_keys::is_trusted(tx, &kid, PUBLISHED_BEHIND).await;
+    db.platform_read(Authority::credentials(), look).await
 }
 
 /// Asks the database whether what a token of ours says still holds: that its session or key is alive and its holder has the

@@ -53,6 +53,9 @@ pub enum TokenError {
     /// The signature is not the key's.
     #[error("the signature does not match")]
     Signature,
+    /// Signed with a key that is published and does not sign yet, as far as is known.
+    #[error("signed with a key that is not active yet")]
+    NotActive,
     /// Issued by another issuer.
     #[error("another issuer")]
     Issuer,
@@ -74,9 +77,12 @@ impl TokenError {
     /// Whether one of our keys has signed the token: then it is no guess, whatever is wrong with it.
     pub const fn is_genuine(self) -> bool {
         match self {
-            Self::Issuer | Self::Audience | Self::Expired | Self::NotYetValid | Self::Contradiction(_) => {
-                true
-            }
+            Self::NotActive
+            | Self::Issuer
+            | Self::Audience
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::Contradiction(_) => true,
             Self::TooLong
             | Self::Malformed(_)
             | Self::Algorithm
@@ -203,7 +209,7 @@ impl AccessTokens {
             tenant: principal.tenant().map(|tenant| tenant.get()),
             sid: principal.session(),
         };
-        let key = keys.active();
+        let key = keys.active()?;
         let header =
             Header { typ: TYPE.to_owned(), alg: "RS256".to_owned(), kid: key.public().kid().to_owned() };
         let message = format!("{}.{}", encode(&header)?, encode(&claims)?);
@@ -238,9 +244,13 @@ impl AccessTokens {
         if typ.strip_prefix("application/").unwrap_or(&typ) != TYPE {
             return Err(TokenError::Type);
         }
-        let key = keys.find(&header.kid).ok_or(TokenError::UnknownKey)?;
+        let trusted = keys.find(&header.kid);
+        let key = trusted.or_else(|| keys.announced(&header.kid)).ok_or(TokenError::UnknownKey)?;
         if !key.verifies(message.as_bytes(), signature) {
             return Err(TokenError::Signature);
+        }
+        if trusted.is_none() {
+            return Err(TokenError::NotActive);
         }
         let claims: Claims = decode(claims).ok_or(TokenError::Malformed("claims"))?;
         self.check(&claims, access, now)
@@ -278,6 +288,12 @@ impl AccessTokens {
         let principal = principal(claims, access).ok_or(TokenError::Contradiction("subject"))?;
         Ok(Verified { principal, since: Since::Proven(issued_at), expires_at: exp })
     }
+}
+
+/// The name of the key that a token says it is signed with.
+pub(crate) fn kid(text: &str) -> Option<String> {
+    let header: Header = decode(text.split('.').next()?)?;
+    Some(header.kid)
 }
 
 /// The principal that the claims name; `None` unless exactly the claims of its kind are there.

@@ -1,9 +1,9 @@
-//! The node's symmetric keys, all derived from one master key.
+//! The node's symmetric keys, all derived from the root key.
 //!
 //! Owns sealing (AES-256-GCM) and keyed hashing (HMAC-SHA-256). Each purpose has a key of its own (HKDF-SHA-256, RFC
 //! 5869), so what is made for one purpose is worthless for another. Refuses to give any key away.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey},
@@ -11,12 +11,11 @@ use aws_lc_rs::{
     hkdf::{HKDF_SHA256, Prk, Salt},
     hmac,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bulkhead_domain::Mac;
 
-use crate::random::{self, NoEntropy};
+use crate::root_key::RootKey;
 
-/// Separates these keys from any other use of the same master key; changing it makes every stored secret unreadable.
+/// Separates these keys from any other use of the same bytes; changing it makes every stored secret unreadable.
 const SALT: &[u8] = b"bulkhead keyring v1";
 const NONCE_LENGTH: usize = 12;
 
@@ -30,51 +29,13 @@ pub enum KeyringError {
     #[error("the cryptographic library refused an operation")]
     Refused,
     /// The sealed bytes were not sealed by this keyring for this context, or were changed.
-    #[error("cannot be opened: sealed under another BULKHEAD_MASTER_KEY, for another context, or damaged")]
+    #[error("cannot be opened: sealed with another key, for another context, or damaged")]
     Unopenable,
 }
 
 impl From<Unspecified> for KeyringError {
     fn from(_: Unspecified) -> Self {
         Self::Refused
-    }
-}
-
-/// The secret that every other symmetric key comes from: 32 random bytes.
-#[derive(Clone)]
-pub struct MasterKey([u8; 32]);
-
-impl FromStr for MasterKey {
-    type Err = KeyringError;
-
-    /// Reads 32 bytes in padded base64 (RFC 4648 section 4) and nothing else, not even a final newline.
-    fn from_str(text: &str) -> Result<Self, KeyringError> {
-        let bytes = STANDARD.decode(text).map_err(|_not_base64| KeyringError::MasterKey)?;
-        bytes.try_into().map(Self).map_err(|_wrong_length| KeyringError::MasterKey)
-    }
-}
-
-impl MasterKey {
-    /// A new key.
-    pub fn generate() -> Result<Self, NoEntropy> {
-        random::bytes().map(Self)
-    }
-
-    /// The key as it is configured, in base64.
-    pub fn reveal(&self) -> String {
-        STANDARD.encode(self.0)
-    }
-}
-
-impl From<[u8; 32]> for MasterKey {
-    fn from(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MasterKey(..)")
     }
 }
 
@@ -120,9 +81,33 @@ impl Purpose {
     }
 }
 
+/// One key that seals: AES-256-GCM, with a nonce of its own each time.
+pub(crate) struct Sealer(RandomizedNonceKey);
+
+impl Sealer {
+    pub(crate) fn new(key: &[u8; 32]) -> Result<Self, KeyringError> {
+        Ok(Self(RandomizedNonceKey::new(&AES_256_GCM, key)?))
+    }
+
+    pub(crate) fn seal(&self, plaintext: &[u8], context: &str) -> Result<Vec<u8>, KeyringError> {
+        let mut body = plaintext.to_vec();
+        let nonce = self.0.seal_in_place_append_tag(Aad::from(context), &mut body)?;
+        Ok([nonce.as_ref().as_slice(), &body].concat())
+    }
+
+    pub(crate) fn open(&self, sealed: &[u8], context: &str) -> Result<Vec<u8>, KeyringError> {
+        let unopenable = |_: Unspecified| KeyringError::Unopenable;
+        let (nonce, body) = sealed.split_at_checked(NONCE_LENGTH).ok_or(KeyringError::Unopenable)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(unopenable)?;
+        let mut body = body.to_vec();
+        let plaintext = self.0.open_in_place(nonce, Aad::from(context), &mut body).map_err(unopenable)?;
+        Ok(plaintext.to_vec())
+    }
+}
+
 /// The derived keys, ready for use.
 pub struct Keyring {
-    seal: RandomizedNonceKey,
+    sealer: Sealer,
     api_key: hmac::Key,
     refresh_token: hmac::Key,
     refresh_successor: hmac::Key,
@@ -137,13 +122,13 @@ pub struct Keyring {
 
 impl Keyring {
     /// Derives every key.
-    pub fn new(master: &MasterKey) -> Result<Self, KeyringError> {
-        let prk = Salt::new(HKDF_SHA256, SALT).extract(&master.0);
+    pub fn new(root: &RootKey) -> Result<Self, KeyringError> {
+        let prk = Salt::new(HKDF_SHA256, SALT).extract(&root.0);
         let mac = |purpose: Purpose| {
             Ok::<_, KeyringError>(hmac::Key::new(hmac::HMAC_SHA256, &derive(&prk, purpose.label())?))
         };
         Ok(Self {
-            seal: RandomizedNonceKey::new(&AES_256_GCM, &derive(&prk, "signing_key_seal")?)?,
+            sealer: Sealer::new(&derive(&prk, "signing_key_seal")?)?,
             api_key: mac(Purpose::ApiKey)?,
             refresh_token: mac(Purpose::RefreshToken)?,
             refresh_successor: mac(Purpose::RefreshSuccessor)?,
@@ -160,19 +145,12 @@ impl Keyring {
     /// Encrypts `plaintext` so that only [`Self::open`] with the same `context` gives it back. The context says what
     /// the bytes are (a key's id, say), so that a sealed value cannot be passed off as another one.
     pub fn seal(&self, plaintext: &[u8], context: &str) -> Result<Vec<u8>, KeyringError> {
-        let mut body = plaintext.to_vec();
-        let nonce = self.seal.seal_in_place_append_tag(Aad::from(context), &mut body)?;
-        Ok([nonce.as_ref().as_slice(), &body].concat())
+        self.sealer.seal(plaintext, context)
     }
 
     /// Decrypts what [`Self::seal`] made for the same context.
     pub fn open(&self, sealed: &[u8], context: &str) -> Result<Vec<u8>, KeyringError> {
-        let unopenable = |_: Unspecified| KeyringError::Unopenable;
-        let (nonce, body) = sealed.split_at_checked(NONCE_LENGTH).ok_or(KeyringError::Unopenable)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(unopenable)?;
-        let mut body = body.to_vec();
-        let plaintext = self.seal.open_in_place(nonce, Aad::from(context), &mut body).map_err(unopenable)?;
-        Ok(plaintext.to_vec())
+        self.sealer.open(sealed, context)
     }
 
     /// HMAC-SHA-256 of `bytes` under the key of `purpose`.
@@ -246,7 +224,7 @@ impl Mac for PurposeMac {
     }
 }
 
-fn derive(prk: &Prk, label: &str) -> Result<[u8; 32], KeyringError> {
+pub(crate) fn derive(prk: &Prk, label: &str) -> Result<[u8; 32], KeyringError> {
     let mut key = [0; 32];
     prk.expand(&[label.as_bytes()], HKDF_SHA256)?.fill(&mut key)?;
     Ok(key)
@@ -254,6 +232,7 @@ fn derive(prk: &Prk, label: &str) -> Result<[u8; 32], KeyringError> {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
     use proptest::prelude::*;
 
     use super::*;
@@ -272,26 +251,7 @@ mod tests {
     ];
 
     fn keyring(byte: u8) -> Keyring {
-        Keyring::new(&MasterKey([byte; 32])).unwrap()
-    }
-
-    #[test]
-    fn a_master_key_is_32_bytes_of_padded_base64_and_nothing_else() {
-        assert!(STANDARD.encode([7; 32]).parse::<MasterKey>().is_ok());
-        let padded = STANDARD.encode([7; 32]);
-        for bad in [
-            String::new(),
-            STANDARD.encode([7; 31]),
-            STANDARD.encode([7; 33]),
-            STANDARD.encode([7; 64]),
-            padded.trim_end_matches('=').to_owned(),
-            format!("{padded}\n"),
-            format!(" {padded}"),
-            "07".repeat(32),
-            "correct horse battery staple".to_owned(),
-        ] {
-            assert_eq!(bad.parse::<MasterKey>().err(), Some(KeyringError::MasterKey), "{bad:?} was accepted");
-        }
+        Keyring::new(&RootKey::from([byte; 32])).unwrap()
     }
 
     /// Computed with an independent implementation (Python's `hmac`, HKDF written from RFC 5869). A change here means
@@ -303,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn purposes_and_master_keys_have_nothing_in_common() {
+    fn purposes_and_root_keys_have_nothing_in_common() {
         let macs: Vec<_> =
             [1, 2].into_iter().flat_map(|key| PURPOSES.map(|p| keyring(key).mac(p, b"same bytes"))).collect();
         for (at, mac) in macs.iter().enumerate() {
@@ -354,7 +314,7 @@ mod tests {
 
     #[test]
     fn nothing_secret_is_shown() {
-        assert_eq!(format!("{:?} {:?}", MasterKey([65; 32]), keyring(65)), "MasterKey(..) Keyring(..)");
+        assert_eq!(format!("{:?}", keyring(65)), "Keyring(..)");
     }
 
     proptest! {

@@ -400,12 +400,12 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
-    use crate::{attempts::Attempts, keyring::MasterKey};
+    use crate::{attempts::Attempts, root_key::RootKey};
 
     const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_800_000_000_000).unwrap();
 
     fn keyring() -> Keyring {
-        Keyring::new(&MasterKey::from([1; 32])).unwrap()
+        Keyring::new(&RootKey::from([1; 32])).unwrap()
     }
 
     /// More logins than may fail are broken off while they wait for others. The reason is the server's slowness, so

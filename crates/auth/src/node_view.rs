@@ -1,4 +1,5 @@
-//! What a node has read: what was revoked, how tenants stand, and what the roles hold that they have defined.
+//! What a node has read of the platform's state: what was revoked, which keys sign tokens, how its tenants stand, and what the roles
+//! hold that they have defined.
 //!
 //! Owns the reading. Each read begins where the last one ended, one read serves all callers that wait for it, and no
 //! lock is held while the database is asked.
@@ -7,18 +8,25 @@ use std::{sync::Arc, time::Duration};
 
 use bulkhead_db::{
     Authority, Db, DbError, DbResult,
-    platform::revocations::{self, Horizon, RevocationRow},
+    platform::{
+        revocations::{self, Horizon, RevocationRow},
+        signing_keys,
+    },
 };
 use bulkhead_domain::TenantId;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
 use crate::{
+    cache::CredentialCache,
     directory::Directory,
     flight::Flights,
     generations::Generations,
     own_roles::OwnRoles,
+    keyring::Keyring,
+    node_keys::NodeKeys,
     revocation::{Batch, Bounds, Revocation, Revocations},
+    rotation::PUBLISHED_BEHIND,
 };
 
 /// How long a request waits for the view to be read anew, before it asks the database about its own credential.
@@ -34,6 +42,9 @@ pub(crate) struct NodeView {
     pub(crate) directory: Directory,
     pub(crate) own_roles: OwnRoles,
     generations: Arc<Generations>,
+    pub(crate) keys: NodeKeys,
+    /// What was verified with all of this.
+    cache: Arc<CredentialCache>,
     /// Where the last read has got to.
     horizon: Mutex<Option<Horizon>>,
     reading: Flights<(), ()>,
@@ -41,13 +52,15 @@ pub(crate) struct NodeView {
 
 impl NodeView {
     /// Has read nothing yet.
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds, keyring: Arc<Keyring>, cache: Arc<CredentialCache>) -> Self {
         let generations = Arc::<Generations>::default();
         Self {
             revocations: Revocations::new(bounds),
             directory: Directory::new(TENANTS, Arc::clone(&generations)),
             own_roles: OwnRoles::new(Arc::clone(&generations)),
             generations,
+            keys: NodeKeys::new(keyring),
+            cache,
             horizon: Mutex::new(None),
             reading: Flights::default(),
         }
@@ -81,9 +94,13 @@ impl NodeView {
     async fn read_now(&self, db: &Db, now: DateTime<Utc>) -> DbResult<()> {
         let from = self.horizon.lock().clone();
         let most = u32::try_from(self.revocations.capacity()).unwrap_or(u32::MAX);
-        let read =
-            async |tx: &mut _| revocations::read(tx, from.as_ref(), Revocations::horizon(), most).await;
-        let read = db.platform_read(Authority::credentials(), read).await?;
+        let read = async |tx: &mut _| {
+            let read = revocations::read(tx, from.as_ref(), Revocations::horizon(), most).await?;
+            Ok::<_, DbError>((read, signing_keys::published(tx, PUBLISHED_BEHIND).await?))
+        };
+        let (read, keys) = db.platform_read(Authority::credentials(), read).await?;
+        // Before the view counts as fresh: what is good by it is good by these keys.
+        self.take_keys(keys);
         let (changes, rows): (Vec<_>, Vec<_>) =
             read.rows.into_iter().partition(|row| row.subject == "tenant");
         // A read of everything leaves changes of tenants out.
@@ -98,6 +115,13 @@ impl NodeView {
         self.revocations.apply(batch);
         *self.horizon.lock() = Some(read.next);
         Ok(())
+    }
+
+    /// Takes in the stored signing keys; a key that is gone takes the tokens with it that it has signed.
+    pub(crate) fn take_keys(&self, rows: Vec<signing_keys::StoredSigningKey>) {
+        if self.keys.update(rows) {
+            self.cache.invalidate_all();
+        }
     }
 }
 

@@ -146,10 +146,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::root_key::RootKey;
 
     fn keyring(byte: u8) -> Keyring {
-        let text = base64::engine::general_purpose::STANDARD.encode([byte; 32]);
-        Keyring::new(&text.parse().unwrap()).unwrap()
+        Keyring::new(&RootKey::from([byte; 32])).unwrap()
     }
 
     fn owner(tenant: Option<[u8; 16]>) -> SessionOwner {

@@ -4,7 +4,7 @@
 //! node trusts at a time. Signing and verifying is aws-lc's work; the `rsa` crate makes keys and writes PEM, never more.
 //! Refuses to give the private part away unsealed, and to use a private key that does not belong to its public half.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aws_lc_rs::{
     digest,
@@ -46,6 +46,9 @@ pub enum SigningKeyError {
     /// The private key signs what the public key does not verify.
     #[error("a stored private key does not belong to its public key")]
     Mismatch,
+    /// There is no key to sign with.
+    #[error("no signing key can be used")]
+    NoneActive,
     /// The stored private part could not be sealed or opened.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -192,24 +195,36 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The keys a node trusts at a time: one that signs, and every key whose tokens may still be around or may appear soon.
+/// The keys that a node knows at a time: one that signs, those whose tokens may still be around, and those that will sign.
 #[derive(Debug)]
 pub struct KeySet {
-    active: SigningKey,
+    active: Option<Arc<SigningKey>>,
     trusted: BTreeMap<String, VerifyingKey>,
+    announced: BTreeMap<String, VerifyingKey>,
     jwks: String,
 }
 
 impl KeySet {
-    /// A set that signs with `active` and also trusts `others`: keys that are announced before they sign, so that
-    /// every copy of the set knows them, and keys that no longer sign but whose tokens live.
+    /// A set that signs with `active` and also trusts `others`, which sign no more and whose tokens live.
     pub fn new(active: SigningKey, others: impl IntoIterator<Item = VerifyingKey>) -> Self {
+        let public = active.public.clone();
+        Self::of(Some(Arc::new(active)), others.into_iter().chain([public]), [])
+    }
+
+    /// A set that signs with `active`, if with anything, and trusts these keys. Those that are `announced` are published, so that
+    /// all who verify tokens know them before they sign, and no token of theirs is good.
+    pub fn of(
+        active: Option<Arc<SigningKey>>,
+        trusted: impl IntoIterator<Item = VerifyingKey>,
+        announced: impl IntoIterator<Item = VerifyingKey>,
+    ) -> Self {
         let named = |key: VerifyingKey| (key.kid().to_owned(), key);
-        let mut trusted: BTreeMap<_, _> = others.into_iter().map(named).collect();
-        trusted.extend([named(active.public.clone())]);
-        let keys: Vec<_> = trusted.values().map(VerifyingKey::to_jwk).collect();
+        let trusted: BTreeMap<_, _> = trusted.into_iter().map(named).collect();
+        let announced: BTreeMap<_, _> =
+            announced.into_iter().map(named).filter(|(kid, _)| !trusted.contains_key(kid)).collect();
+        let keys: Vec<_> = trusted.values().chain(announced.values()).map(VerifyingKey::to_jwk).collect();
         let jwks = serde_json::json!({ "keys": keys }).to_string();
-        Self { active, trusted, jwks }
+        Self { active, trusted, announced, jwks }
     }
 
     /// The JSON document of `/.well-known/jwks.json` (RFC 7517 section 5): public parts only.
@@ -218,13 +233,27 @@ impl KeySet {
     }
 
     /// The key that signs now.
-    pub const fn active(&self) -> &SigningKey {
-        &self.active
+    pub fn active(&self) -> Result<&SigningKey, SigningKeyError> {
+        self.active.as_deref().ok_or(SigningKeyError::NoneActive)
+    }
+
+    pub(crate) fn signer(&self) -> Option<Arc<SigningKey>> {
+        self.active.clone()
     }
 
     /// The trusted key of exactly this name.
     pub fn find(&self, kid: &str) -> Option<&VerifyingKey> {
         self.trusted.get(kid)
+    }
+
+    /// The key of exactly this name that is published and does not sign yet.
+    pub fn announced(&self, kid: &str) -> Option<&VerifyingKey> {
+        self.announced.get(kid)
+    }
+
+    /// The names of the trusted keys.
+    pub(crate) fn trusted(&self) -> impl Iterator<Item = &str> {
+        self.trusted.keys().map(String::as_str)
     }
 }
 

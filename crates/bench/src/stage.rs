@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use bulkhead_auth::{Keyring, MasterKey};
+use bulkhead_auth::{MasterKey, MasterKeys};
 use bulkhead_db::fleet::{
     migrate::{CORE, RESOURCES, Sets},
     provision::schema_pool::build_ahead,
@@ -112,7 +112,7 @@ impl Stage {
             .sql(&format!("UPDATE platform.plans SET requests_per_minute = {LIMIT}, burst = {LIMIT}"))
             .await?;
         let bar = progress("building tenants", wanted);
-        let builder = self.builder()?;
+        let builder = self.builder().await?;
         // All are built before the first is entered: after each new role, every connection looks through all of them.
         let mut built = Vec::with_capacity(wanted);
         for number in 0..wanted {
@@ -132,7 +132,7 @@ impl Stage {
 
     /// Builds some tenants that no load will ask for. Returns how many seconds the building took.
     pub(crate) async fn build_more(&self, tenants: usize) -> Result<f64> {
-        let builder = self.builder()?;
+        let builder = self.builder().await?;
         let mut seconds = 0.0;
         for _ in 0..tenants {
             seconds += builder.tenant(self.one_more()).await?.1;
@@ -143,7 +143,7 @@ impl Stage {
     /// Signs tenants up for schemas that were built ahead. Returns how many seconds each sign-up took: the order, and
     /// moving in.
     pub(crate) async fn sign_up(&self, tenants: usize) -> Result<Vec<f64>> {
-        let builder = self.builder()?;
+        let builder = self.builder().await?;
         for _ in 0..tenants {
             let at = SystemClock.now();
             let build = async |tx: &mut _| build_ahead(tx, TenantId::mint(at), at).await;
@@ -159,8 +159,10 @@ impl Stage {
         Ok(seconds)
     }
 
-    fn builder(&self) -> Result<Builder> {
-        Ok(Builder { db: self.db.db()?, owner: self.db.owner()?, keyring: Keyring::new(&self.master_key)? })
+    async fn builder(&self) -> Result<Builder> {
+        let db = self.db.db()?;
+        let keyring = MasterKeys::only(self.master_key.clone()).open(&db, SystemClock.now()).await?;
+        Ok(Builder { db, owner: self.db.owner()?, keyring })
     }
 
     /// The number of a tenant that is not on the stage.

@@ -17,7 +17,7 @@ use crate::Extension;
 const EXTENSIONS: [&str; 5] = ["core", "platform", "gate", "bulkhead", "operator"];
 
 /// First segments of paths below `/v1/`, and nouns of permissions.
-const NOUNS: [&str; 36] = [
+const NOUNS: [&str; 37] = [
     "admin",
     "analytics",
     "api_keys",
@@ -47,6 +47,7 @@ const NOUNS: [&str; 36] = [
     "scaling",
     "scim",
     "settings",
+    "signing_keys",
     "statements",
     "tenants",
     "tokens",

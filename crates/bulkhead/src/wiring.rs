@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use bulkhead_api::ServeError;
-use bulkhead_auth::{Keyring, MasterKey};
+use bulkhead_auth::{Keyring, MasterKey, MasterKeys};
 use bulkhead_config::{Database, DatabaseTls, ServerUrl, Settings, USAGE_CONNECTIONS};
 use bulkhead_db::{
     Connector, Db, Owner, Pool, PoolOptions, Shares, Timeouts, Tls,
@@ -24,10 +24,17 @@ const REDIS_CONNECT: Duration = Duration::from_secs(1);
 /// matters more than when.
 const REDIS_ANSWER: Duration = Duration::from_millis(500);
 
-/// The keys that are derived from the master key.
-pub(crate) fn keyring(settings: &Settings) -> Result<Arc<Keyring>> {
-    let master = settings.auth.require_master_key()?;
-    Ok(Arc::new(Keyring::new(&MasterKey::from(*master.expose()))?))
+/// The keys that are derived from the database's root key, which a configured master key opens. Before anything is served: a wrong
+/// master key is named like any other setting.
+pub(crate) async fn keyring(settings: &Settings, db: &Db) -> Result<Arc<Keyring>> {
+    Ok(master_keys(settings)?.open(db, SystemClock.now()).await?)
+}
+
+/// The configured master keys.
+pub(crate) fn master_keys(settings: &Settings) -> Result<MasterKeys> {
+    let key = |key: &bulkhead_config::MasterKey| MasterKey::from(*key.expose());
+    let auth = &settings.auth;
+    Ok(MasterKeys { current: key(auth.require_master_key()?), previous: auth.previous_master_key().map(key) })
 }
 
 /// How to reach the database as one login role.

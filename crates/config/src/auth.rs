@@ -12,6 +12,7 @@ use crate::{
 };
 
 const MASTER_KEY: &str = "BULKHEAD_MASTER_KEY";
+const MASTER_KEY_PREVIOUS: &str = "BULKHEAD_MASTER_KEY_PREVIOUS";
 
 /// Which of a company's environments this is; part of every API key, so that a key of one is refused in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,9 +45,13 @@ impl fmt::Display for Environment {
 /// What signs, seals and hashes, and how long tokens are good.
 #[derive(Clone, Debug, Args)]
 pub struct Auth {
-    /// The key that seals signing keys and keys the digests of API keys: the base64 of 32 random bytes.
+    /// The key that seals the key from which all others are derived: the base64 of 32 random bytes.
     #[arg(env = MASTER_KEY, hide_env_values = true)]
     master_key: Option<MasterKey>,
+    /// The master key before this one, while it is being changed: what it has sealed is opened with it and sealed with the new one,
+    /// too. Unset, or the same as it, there is none.
+    #[arg(env = MASTER_KEY_PREVIOUS, hide_env_values = true)]
+    master_key_previous: Option<MasterKey>,
     /// Issuer in access tokens; unset, `BULKHEAD_PUBLIC_URL`. Who verifies tokens looks for
     /// `/.well-known/openid-configuration` below it: it leads here, or a copy of ours is served there.
     #[arg(env = "BULKHEAD_ISSUER")]
@@ -73,8 +78,18 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// The key that seals signing keys and keys the digests of API keys.
+    /// The key that seals the key from which all others are derived.
     pub fn require_master_key(&self) -> Result<&MasterKey, ConfigError> {
         required(MASTER_KEY, self.master_key.as_ref())
+    }
+
+    /// The same, for a command that can do without.
+    pub const fn master_key(&self) -> Option<&MasterKey> {
+        self.master_key.as_ref()
+    }
+
+    /// The master key before, while it is being changed.
+    pub const fn previous_master_key(&self) -> Option<&MasterKey> {
+        self.master_key_previous.as_ref()
     }
 }

@@ -7,6 +7,7 @@
 mod retention;
 mod scaling;
 mod schema_pool;
+mod signing_keys;
 mod tenants;
 mod usage;
 
@@ -15,6 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use retention::{ApplyRetention, EnqueuePerTenant, PurgeExpired};
 pub use scaling::DecideScaling;
 pub use schema_pool::FillSchemaPool;
+pub use signing_keys::TendSigningKeys;
 pub use tenants::{ProvisionTenant, PurgeTenant, SweepTenants};
 pub use usage::AggregateUsage;
 

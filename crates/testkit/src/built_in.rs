@@ -9,8 +9,20 @@ use crate::{Fixture, Made, Making, Operation, Tenant, redact::SLUG, unique};
 /// A month before any tenant existed, so that nothing but what is written here was used in it.
 const PERIOD: &str = "2026-03";
 
-pub(crate) const FIXTURES: [&dyn Fixture; 11] =
-    [&Me, &Users, &Roles, &ApiKeys, &Operations, &Jobs, &Decisions, &Usage, &Tenants, &AllUsage, &Logins];
+pub(crate) const FIXTURES: [&dyn Fixture; 12] = [
+    &Me,
+    &Users,
+    &Roles,
+    &ApiKeys,
+    &Operations,
+    &Jobs,
+    &Decisions,
+    &Usage,
+    &Tenants,
+    &AllUsage,
+    &SigningKeys,
+    &Logins,
+];
 
 /// What a tenant has from its first day on.
 fn there<'a>(id: &str, mark: &str) -> Making<'a> {
@@ -233,6 +245,19 @@ impl Fixture for AllUsage {
 
     fn query(&self, _: &Operation) -> String {
         format!("period={PERIOD}")
+    }
+}
+
+/// The keys that sign access tokens. The kit replaces none: the document's example of a name is no key's.
+struct SigningKeys;
+
+impl Fixture for SigningKeys {
+    fn path(&self) -> &'static str {
+        "/v1/admin/keys"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        there(&tenant.id, &tenant.slug)
     }
 }
 

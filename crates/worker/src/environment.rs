@@ -6,6 +6,7 @@
 
 use std::{fmt, sync::Arc};
 
+use bulkhead_auth::SigningKeyMaker;
 use bulkhead_config::Extensions;
 use bulkhead_db::{Db, Owner};
 use bulkhead_domain::{Clock, Mac};
@@ -28,6 +29,8 @@ pub struct Environment {
     pub redis: RedisServer,
     /// Recognises the entries of the usage stream.
     pub usage_mac: Arc<dyn Mac>,
+    /// Makes the keys that sign access tokens.
+    pub signing_key_maker: SigningKeyMaker,
     /// The metrics of the process.
     pub metrics: Metrics,
     /// The clock.

@@ -56,6 +56,8 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                 "machinery(",
                 &[
                     "api/src/http/background.rs",
+                    "auth/src/root_key.rs",
+                    "bulkhead/src/commands/keys.rs",
                     "bulkhead/src/commands/migrate.rs",
                     "bulkhead/src/commands/operator.rs",
                     "bulkhead/src/commands/dev/seed.rs",

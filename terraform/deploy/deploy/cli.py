@@ -20,6 +20,7 @@ from deploy.doctor import Doctor
 from deploy.errors import DeployError
 from deploy.github import GitHub
 from deploy.image import parse_image
+from deploy.keys import Keys
 from deploy.migrate import Migration
 from deploy.operator import Operators
 from deploy.publish import publish
@@ -115,6 +116,14 @@ def _doctor(parsed: argparse.Namespace, tools: Tools) -> None:
     Doctor(aws, deployment, tasks).examine(parsed.timeout * 60)
 
 
+def _keys(parsed: argparse.Namespace, tools: Tools) -> None:
+    if parsed.withdraw is not None and parsed.action != "rotate":
+        raise DeployError("--withdraw goes with rotate: say `keys rotate --withdraw=KID`.")
+    aws, deployment = tools.find(parsed.deployment)
+    tasks = Tasks(aws, deployment, tools.console, tools.clock)
+    Keys(aws, deployment, tasks).run(parsed.action, parsed.withdraw, parsed.timeout * 60)
+
+
 def _roll(parsed: argparse.Namespace, tools: Tools) -> None:
     image = parse_image(parsed.image)
     aws, deployment = tools.find(parsed.deployment)
@@ -181,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_image(migrate)
     _add_timeout(migrate, 30)
     _add_timeout(add("doctor", _doctor, "Examine the databases, as a task of its own."), 10)
+    _add_keys(add("keys", _keys, "Look after signing keys and master keys, as a task of its own."))
     _add_operator(add("operator", _operator, "Add an operator, as a task of its own."))
     roll = add("roll", _roll, "Put every service on an image, or none of them.")
     _add_image(roll)
@@ -203,8 +213,18 @@ def _add_secrets(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--dangerously-invalidate-keys",
         action="store_true",
-        help="allow a new master key, which loses every API key and signing key",
+        help="allow a new master key, with which nothing starts that is not given the old one, too",
     )
+
+
+def _add_keys(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "action", choices=["list", "rotate", "drop-masters"], help="what `bulkhead keys` is to do"
+    )
+    command.add_argument(
+        "--withdraw", metavar="KID", help="with rotate: delete this key, which others know, at once"
+    )
+    _add_timeout(command, 10)
 
 
 def _add_check_approval(command: argparse.ArgumentParser) -> None:

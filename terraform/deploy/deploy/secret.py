@@ -51,8 +51,9 @@ class Secrets:
         recipe = self._deployment.secrets[name]
         if isinstance(recipe, KeyRecipe) and not invalidate_keys:
             raise DeployError(
-                f"{name} seals what is stored: with a new value every API key and every signing key is lost."
-                " If that is what you want, say --dangerously-invalidate-keys."
+                f"{name} seals what is stored: with a new value no task starts that is not given the old one."
+                " Apply previous_master_key = true first (terraform/README.md, Change the master key);"
+                " then say --dangerously-invalidate-keys."
             )
         self._make(name, recipe, f"run `secrets --rotate {wanted}` again")
         self._console.say(f"{name}: made anew")

@@ -119,6 +119,13 @@ variable "github_provider_arn" {
   }
 }
 
+variable "previous_master_key" {
+  description = "Whether tasks are given the master key before the current one, too: true while it is being changed (terraform/README.md)."
+  type        = bool
+  nullable    = false
+  default     = false
+}
+
 variable "state_bucket" {
   description = "The bucket that holds this state."
   type        = string

@@ -53,6 +53,7 @@ module "bulkhead" {
   alarm_emails           = var.alarm_emails
   event_reader_role_arns = var.event_reader_role_arns
   identity               = var.identity
+  previous_master_key    = var.previous_master_key
   prometheus             = var.prometheus
   runbook_url            = "https://github.com/${var.github_repository}/blob/develop/terraform/README.md"
 

@@ -28,12 +28,17 @@ locals {
     cache    = { security_group_id = module.cache.security_group_id, port = module.cache.cache_port }
   }
 
+  # While the master key is changed, what it was before: the value that Secrets Manager has kept.
+  master_keys = merge(
+    { BULKHEAD_MASTER_KEY = "${aws_secretsmanager_secret.this["master-key"].arn}:key::" },
+    var.previous_master_key ? { BULKHEAD_MASTER_KEY_PREVIOUS = "${aws_secretsmanager_secret.this["master-key"].arn}:key:AWSPREVIOUS:" } : {},
+  )
+
   # Each reader of a secret, and under which variables.
-  serving_secrets = {
-    BULKHEAD_MASTER_KEY            = "${aws_secretsmanager_secret.this["master-key"].arn}:key::"
+  serving_secrets = merge(local.master_keys, {
     BULKHEAD_DATABASE_TENANT_URL   = "${aws_secretsmanager_secret.this["database-tenant"].arn}:url::"
     BULKHEAD_DATABASE_PLATFORM_URL = "${aws_secretsmanager_secret.this["database-platform"].arn}:url::"
-  }
+  })
 
   api_secrets = merge(local.serving_secrets, {
     BULKHEAD_REDIS_CACHE_URL = "${aws_secretsmanager_secret.this["redis-api"].arn}:cache_url::"
@@ -46,19 +51,18 @@ locals {
   })
 
   # The only task that ever sees the master user's password, and only while it runs. It also adds operators.
-  migrate_secrets = {
+  migrate_secrets = merge(local.master_keys, {
     BULKHEAD_OPERATOR_PASSWORD        = "${aws_secretsmanager_secret.this["operator"].arn}:password::"
-    BULKHEAD_MASTER_KEY               = "${aws_secretsmanager_secret.this["master-key"].arn}:key::"
     BULKHEAD_DATABASE_ADMIN_PASSWORD  = "${module.database.master_user_secret_arn}:password::"
     BULKHEAD_DATABASE_TENANT_URL      = "${aws_secretsmanager_secret.this["database-tenant"].arn}:url::"
     BULKHEAD_DATABASE_PLATFORM_URL    = "${aws_secretsmanager_secret.this["database-platform"].arn}:url::"
     BULKHEAD_DATABASE_PROVISIONER_URL = "${aws_secretsmanager_secret.this["database-provisioner"].arn}:url::"
-  }
+  })
 
   # What the deployment fills each secret with, once.
   secrets = merge(
     { operator = { description = "The password of the operator that the deployment adds: read it once, log in, and keep it in your password manager", recipe = { kind = "password" } } },
-    { master-key = { description = "Seals signing keys, and keys the digests of API keys: lost, every key has to be made anew", recipe = { kind = "key", bytes = 32 } } },
+    { master-key = { description = "Seals the key that all others are derived from: lost, every key has to be made anew", recipe = { kind = "key", bytes = 32 } } },
     {
       for login in ["tenant", "platform", "provisioner"] : "database-${login}" => {
         description = "How bulkhead_${login} logs in to PostgreSQL"

@@ -32,6 +32,13 @@ variable "image_digest" {
   }
 }
 
+variable "previous_master_key" {
+  description = "Whether tasks are given the master key before the current one, too: while it is being changed."
+  type        = bool
+  nullable    = false
+  default     = false
+}
+
 variable "deletion_protection" {
   description = "Whether the database and the load balancer refuse to be destroyed."
   type        = bool

@@ -1,4 +1,4 @@
-//! What a node does beside answering: it keeps its view of revocations and keys fresh, tells the other nodes that it is
+//! What a node does beside answering: it keeps its view of revocations and signing keys fresh, tells the other nodes that it is
 //! there, and knows how many they are.
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::http::state::Shared;
 
-/// How often revocations are read; the database is known to be there when they could be.
+/// How often revocations and signing keys are read; the database is known to be there when they could be.
 const REVOCATIONS_EVERY: Duration = Duration::from_millis(1_500);
 /// How long a read of the revocations may take for the promise to be kept.
 const READ_TAKES: Duration = Duration::from_millis(500);
@@ -29,8 +29,6 @@ const _: () = {
     // Otherwise a node would look up each credential by itself whenever a single read fails.
     assert!(2 * every + takes <= fresh.unsigned_abs() as u128, "one read that fails makes the view too old");
 };
-/// How often the signing keys are read.
-const KEYS_EVERY: Duration = Duration::from_secs(30);
 
 /// Reads what must be known before the first request is answered.
 pub(crate) async fn prepare(shared: &Shared, db: &Db, node: &Node) -> Result<(), AuthError> {
@@ -46,7 +44,6 @@ pub(crate) async fn prepare(shared: &Shared, db: &Db, node: &Node) -> Result<(),
 pub(crate) fn spawn(shared: &Shared, db: &Db, node: &Node) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn_local(read_revocations(shared.clone(), db.clone()));
-    tasks.spawn_local(read_keys(shared.clone(), db.clone()));
     tasks.spawn_local(say_alive(shared.clone(), db.clone(), node.clone()));
     tasks.spawn_local(watch_redis(shared.clone()));
     tasks
@@ -59,17 +56,7 @@ async fn read_revocations(shared: Shared, db: Db) {
         let result = shared.authenticator.read_revocations(&db, shared.clock.now()).await;
         shared.health.set_database(result.is_ok());
         if let Err(error) = result {
-            tracing::warn!(%error, "revocations could not be read");
-        }
-    }
-}
-
-async fn read_keys(shared: Shared, db: Db) {
-    let mut ticks = ticks(KEYS_EVERY);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = shared.authenticator.load_keys(&db, shared.clock.now()).await {
-            tracing::warn!(%error, "signing keys could not be read");
+            tracing::warn!(%error, "revocations and signing keys could not be read");
         }
     }
 }

@@ -146,7 +146,7 @@ fn replayed(known: KeyState) -> Result<Answer, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use base64::{Engine, engine::general_purpose::STANDARD};
+    use bulkhead_auth::RootKey;
     use bulkhead_domain::{Clock, SystemClock};
 
     use super::*;
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_same_key_on_another_path_or_query_is_another_request_behind_the_same_lock() {
-        let keyring = Keyring::new(&STANDARD.encode([1; 32]).parse().unwrap()).unwrap();
+        let keyring = Keyring::new(&RootKey::from([1; 32])).unwrap();
         let here = sent("POST /v1/api-keys/key_1/rotate");
         let first = named(&keyring, &here, b"{}");
         assert_eq!(first.fingerprint, named(&keyring, &here, b"{}").fingerprint);
@@ -176,7 +176,7 @@ mod tests {
             assert_eq!(first.lock, other.lock);
         }
         assert_ne!(first.fingerprint, named(&keyring, &here, b"{ }").fingerprint);
-        let elsewhere = Keyring::new(&STANDARD.encode([2; 32]).parse().unwrap()).unwrap();
+        let elsewhere = Keyring::new(&RootKey::from([2; 32])).unwrap();
         assert_ne!(first.lock, named(&elsewhere, &here, b"{}").lock);
     }
 }

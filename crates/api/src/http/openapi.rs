@@ -41,6 +41,7 @@ const CORE_TAGS: [(&str, &str); 9] = [
     ("service", "What the service says about itself."),
     ("operators: tenants", "For operators: the platform's customers."),
     ("operators: usage", "For operators: what all tenants have used."),
+    ("operators: signing keys", "For operators: the keys that sign access tokens."),
 ];
 
 /// The finished document of a catalog.

@@ -22,5 +22,6 @@ pub fn core() -> Vec<Group> {
         tenant::scaling::group(),
         operator::tenants::group(),
         operator::usage::group(),
+        operator::signing_keys::group(),
     ]
 }

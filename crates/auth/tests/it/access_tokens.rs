@@ -116,21 +116,28 @@ fn a_token_is_good_from_its_issue_to_its_expiry_with_five_seconds_leeway() {
 }
 
 #[test]
-fn an_announced_key_verifies_and_a_withdrawn_one_does_not() {
+fn a_retired_key_verifies_and_an_announced_or_a_withdrawn_one_does_not() {
     let token = tokens().issue(keys(), &issue(owner())).unwrap().text;
     let next = SigningKey::generate().unwrap();
     let sealed = next.sealed(&keyring()).unwrap();
     let reopen = || SigningKey::unseal(next.public().clone(), &sealed, &keyring()).unwrap();
-    let rotated = KeySet::new(reopen(), [keys().active().public().clone()]);
+    let rotated = KeySet::new(reopen(), [keys().active().unwrap().public().clone()]);
     assert!(verify(&rotated, &token, NOW).is_ok());
     let by_next = tokens().issue(&rotated, &issue(owner())).unwrap().text;
     assert_eq!(verify(keys(), &by_next, NOW), Err(TokenError::UnknownKey));
+    let active = keys().active().unwrap().public().clone();
+    let announced = KeySet::of(None, [active], [next.public().clone()]);
+    assert_eq!(verify(&announced, &by_next, NOW), Err(TokenError::NotActive));
+    assert!(verify(&announced, &token, NOW).is_ok());
+    let unsigned = format!("{}x", &by_next[..by_next.len() - 1]);
+    assert_eq!(verify(&announced, &unsigned, NOW), Err(TokenError::Signature));
+    assert!(tokens().issue(&announced, &issue(owner())).is_err(), "a key signs that is only announced");
     let withdrawn = KeySet::new(reopen(), []);
     assert_eq!(verify(&withdrawn, &token, NOW), Err(TokenError::UnknownKey));
     assert!(verify(&withdrawn, &by_next, NOW).is_ok());
 
     // A stored public key works like the one it was written from.
-    let stored = VerifyingKey::from_jwk(&keys().active().public().to_jwk()).unwrap();
+    let stored = VerifyingKey::from_jwk(&keys().active().unwrap().public().to_jwk()).unwrap();
     assert!(verify(&KeySet::new(reopen(), [stored]), &token, NOW).is_ok());
 }
 

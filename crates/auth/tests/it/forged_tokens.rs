@@ -11,15 +11,16 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use bulkhead_auth::{Issue, Principal, TokenError};
+use bulkhead_auth::{Issue, Principal, SigningKey, TokenError};
 use bulkhead_domain::{ApiKeyId, Evidence, Proven, RoleName, TenantId, UserId};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::forger::{
-    AUDIENCE, ISSUER, NOW, NOW_SECONDS, claims, header, keys, operator, private, role, segment, session,
-    signed, signed_with, tenant, tokens, user, verify, with, with_claims, with_header,
+    AUDIENCE, ISSUER, NOW, NOW_SECONDS, claims, gone, header, keys, operator, private, role, segment,
+    session, signed, signed_with, standby, stolen, tenant, tokens, user, verify, with, with_claims,
+    with_header,
 };
 
 type Forgery = (String, String);
@@ -44,7 +45,7 @@ fn good() -> String {
 }
 
 fn modulus() -> String {
-    keys().active().public().to_jwk()["n"].as_str().unwrap().to_owned()
+    keys().active().unwrap().public().to_jwk()["n"].as_str().unwrap().to_owned()
 }
 
 /// The node's public key as the DER of `SubjectPublicKeyInfo`, written by hand: the prefix is the same for every RSA key
@@ -177,6 +178,30 @@ fn other_keys() -> Vec<Forgery> {
             format!("kid {name:?}, foreign key"),
             signed_with(&own, &claims, &foreign(), Algorithm::RS256),
         ));
+    }
+    forged
+}
+
+/// Keys that were the node's, or will be: each private part, under every name that the node knows or knew.
+fn keys_of_another_time() -> Vec<Forgery> {
+    let (header, claims) = (header(), claims().to_string());
+    let active = keys().active().unwrap();
+    let all = [("the active key", active), ("the standby key", standby()), ("a key that is gone", gone())];
+    let mut forged = Vec::new();
+    for (by, signer) in all {
+        for (under, name) in all {
+            // What the active key signs under its own name is good.
+            if std::ptr::eq(signer, active) && std::ptr::eq(name, active) {
+                continue;
+            }
+            let header = with(header.clone(), "kid", json!(name.public().kid())).to_string();
+            for (what, claims) in
+                [("", claims.clone()), (", with a claim more", appended(&claims, "\"x\":1"))]
+            {
+                let token = signed_with(&header, &claims, &stolen(signer), Algorithm::RS256);
+                forged.push((format!("{by} under the name of {under}{what}"), token));
+            }
+        }
     }
     forged
 }
@@ -496,6 +521,7 @@ fn no_forgery_is_accepted_and_none_panics() {
         ("unsigned", unsigned()),
         ("other algorithms", other_algorithms()),
         ("other keys", other_keys()),
+        ("keys of another time", keys_of_another_time()),
         ("headers", headers()),
         ("times", wrong_times()),
         ("names", wrong_names()),
@@ -527,6 +553,11 @@ fn no_forgery_is_accepted_and_none_panics() {
 fn each_wall_refuses_for_its_own_reason() {
     let claim = |member: &str, value| with_claims(&with(claims(), member, value));
     let in_header = |member: &str, value| with_header(&with(header(), member, value));
+    let active = keys().active().unwrap();
+    let by = |signer, name: &SigningKey| {
+        let header = with(header(), "kid", json!(name.public().kid())).to_string();
+        signed_with(&header, &claims().to_string(), &stolen(signer), Algorithm::RS256)
+    };
     let foreign = signed_with(&header().to_string(), &claims().to_string(), &foreign(), Algorithm::RS256);
     for (text, expected) in [
         ("A".repeat(9_000), TokenError::TooLong),
@@ -536,6 +567,10 @@ fn each_wall_refuses_for_its_own_reason() {
         (in_header("typ", json!("JWT")), TokenError::Type),
         (in_header("kid", json!("x")), TokenError::UnknownKey),
         (foreign, TokenError::Signature),
+        (by(standby(), standby()), TokenError::NotActive),
+        (by(standby(), active), TokenError::Signature),
+        (by(active, standby()), TokenError::Signature),
+        (by(gone(), gone()), TokenError::UnknownKey),
         (claim("exp", json!("1800000600")), TokenError::Malformed("claims")),
         (claim("iss", json!("https://evil.example")), TokenError::Issuer),
         (claim("aud", json!("https://evil.example")), TokenError::Audience),

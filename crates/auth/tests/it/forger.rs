@@ -2,11 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
-use bulkhead_auth::{AccessTokens, KeySet, Keyring, SigningKey, TokenError, Verified};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bulkhead_auth::{AccessTokens, KeySet, Keyring, RootKey, SigningKey, TokenError, Verified};
 use bulkhead_domain::{AccessRegistry, OperatorId, Role, RoleName, SessionId, TenantId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
@@ -21,22 +18,42 @@ pub(crate) const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_800_000_
 pub(crate) const NOW_SECONDS: i64 = 1_800_000_000;
 
 pub(crate) fn keyring() -> Keyring {
-    Keyring::new(&STANDARD.encode([1; 32]).parse().unwrap()).unwrap()
+    Keyring::new(&RootKey::from([1; 32])).unwrap()
 }
 
 /// Making an RSA key takes seconds in a debug build, so the tests share one.
-static KEYS: LazyLock<KeySet> = LazyLock::new(|| KeySet::new(SigningKey::generate().unwrap(), []));
+static KEYS: LazyLock<KeySet> = LazyLock::new(|| {
+    let active = Arc::new(SigningKey::generate().unwrap());
+    let public = active.public().clone();
+    KeySet::of(Some(active), [public], [standby().public().clone()])
+});
+
+/// A key of the node's that is published and does not sign yet.
+static STANDBY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
+
+pub(crate) fn standby() -> &'static SigningKey {
+    &STANDBY
+}
+
+/// A key that was the node's, until it was withdrawn, or the last of its tokens had expired.
+static GONE: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
+
+pub(crate) fn gone() -> &'static SigningKey {
+    &GONE
+}
 
 pub(crate) fn keys() -> &'static KeySet {
     &KEYS
 }
 
 /// The node's private key, as an attacker would love to have it.
-static PRIVATE: LazyLock<EncodingKey> = LazyLock::new(|| {
-    let active = keys().active();
-    let pem = keyring().open(&active.sealed(&keyring()).unwrap(), active.public().kid()).unwrap();
+static PRIVATE: LazyLock<EncodingKey> = LazyLock::new(|| stolen(keys().active().unwrap()));
+
+/// The private part of a key of the node's.
+pub(crate) fn stolen(key: &SigningKey) -> EncodingKey {
+    let pem = keyring().open(&key.sealed(&keyring()).unwrap(), key.public().kid()).unwrap();
     EncodingKey::from_rsa_pem(&pem).unwrap()
-});
+}
 
 pub(crate) fn private() -> &'static EncodingKey {
     &PRIVATE
@@ -87,7 +104,7 @@ pub(crate) fn session() -> SessionId {
 
 /// The header of a good token.
 pub(crate) fn header() -> Value {
-    json!({ "typ": "at+jwt", "alg": "RS256", "kid": keys().active().public().kid() })
+    json!({ "typ": "at+jwt", "alg": "RS256", "kid": keys().active().unwrap().public().kid() })
 }
 
 /// The claims of a good token of the tenant's owner.

@@ -19,6 +19,10 @@ mod own_roles;
 #[cfg(test)]
 mod revoking;
 #[cfg(test)]
+mod root_key;
+#[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod signing_keys;
 #[cfg(test)]
 mod stale;

@@ -64,7 +64,7 @@ impl Node {
 
     async fn start(&self) -> Result<()> {
         // Making a key takes a while, so all tests have the same.
-        let key = forger::keys().active();
+        let key = forger::keys().active()?;
         let (kid, jwk) = (key.public().kid().to_owned(), key.public().to_jwk());
         let sealed = key.sealed(&forger::keyring())?;
         let insert = async |tx: &mut _| signing_keys::insert_first(tx, &kid, &jwk, &sealed, self.now()).await;

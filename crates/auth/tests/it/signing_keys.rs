@@ -1,11 +1,8 @@
 //! Keys: their names, their storage, the sets they form.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
-use bulkhead_auth::{KeySet, Keyring, KeyringError, SigningKey, SigningKeyError, VerifyingKey};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bulkhead_auth::{KeySet, Keyring, KeyringError, RootKey, SigningKey, SigningKeyError, VerifyingKey};
 use serde_json::{Value, json};
 
 use crate::forger::{keyring, keys, with};
@@ -59,12 +56,12 @@ fn a_key_of_another_size_is_refused_under_its_own_thumbprint_too() {
 
 #[test]
 fn a_private_key_survives_its_storage_and_opens_for_nobody_else() {
-    let active = keys().active();
+    let active = keys().active().unwrap();
     let (public, sealed) = (active.public().clone(), active.sealed(&keyring()).unwrap());
     assert!(SigningKey::unseal(public.clone(), &sealed, &keyring()).is_ok());
     assert!(!sealed.windows(7).any(|bytes| bytes == b"PRIVATE"));
 
-    let other_keyring = Keyring::new(&STANDARD.encode([2; 32]).parse().unwrap()).unwrap();
+    let other_keyring = Keyring::new(&RootKey::from([2; 32])).unwrap();
     let unopenable = Some(SigningKeyError::Keyring(KeyringError::Unopenable));
     assert_eq!(SigningKey::unseal(public, &sealed, &other_keyring).err(), unopenable);
     let another = VerifyingKey::from_jwk(&rfc_jwk()).unwrap();
@@ -73,7 +70,7 @@ fn a_private_key_survives_its_storage_and_opens_for_nobody_else() {
 
 #[test]
 fn a_private_key_under_a_foreign_public_key_is_refused_even_when_it_opens() {
-    let active = keys().active();
+    let active = keys().active().unwrap();
     let pem = keyring().open(&active.sealed(&keyring()).unwrap(), active.public().kid()).unwrap();
     assert!(pem.starts_with(b"-----BEGIN PRIVATE KEY-----\n"));
     let another = VerifyingKey::from_jwk(&rfc_jwk()).unwrap();
@@ -88,7 +85,7 @@ fn a_private_key_under_a_foreign_public_key_is_refused_even_when_it_opens() {
 
 #[test]
 fn the_published_set_holds_every_trusted_key_once_and_nothing_private() {
-    let active = keys().active();
+    let active = keys().active().unwrap();
     let again =
         SigningKey::unseal(active.public().clone(), &active.sealed(&keyring()).unwrap(), &keyring()).unwrap();
     let announced = VerifyingKey::from_jwk(&rfc_jwk()).unwrap();
@@ -109,6 +106,6 @@ fn the_published_set_holds_every_trusted_key_once_and_nothing_private() {
 
 #[test]
 fn debug_names_keys_and_shows_nothing_else() {
-    let active = keys().active();
+    let active = keys().active().unwrap();
     assert_eq!(format!("{active:?}"), format!("SigningKey({})", active.public().kid()));
 }

@@ -1,6 +1,6 @@
 //! Tenants, built as the product builds them, each with a key and a resource to be asked for.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use anyhow::Result;
 use bulkhead_auth::{Keyring, api_key};
@@ -37,7 +37,7 @@ pub(crate) struct Tenant {
 pub(super) struct Builder {
     pub(super) db: Db,
     pub(super) owner: Owner,
-    pub(super) keyring: Keyring,
+    pub(super) keyring: Arc<Keyring>,
 }
 
 impl Builder {

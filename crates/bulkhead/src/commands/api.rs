@@ -24,11 +24,10 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
     block_on(async {
         let stop = stop::signal_of(stop_with_stdin)?;
         let probes = parts.probes(&settings.extensions)?;
-        let shared = shared(parts, settings, &probes)?;
-        let databases = wiring::databases(settings, &shared.metrics, Shares::PerSide)?;
+        let metrics = parts.metrics()?;
+        let databases = wiring::databases(settings, &metrics, Shares::PerSide)?;
         let node = wiring::node(settings, NodeKind::Api);
         let threads = wiring::threads(settings);
-        let state = thread_state(&shared, databases.clone());
         let options = ServerOptions {
             api: (settings.http.bind, settings.http.port).into(),
             metrics: (settings.http.metrics_bind, settings.http.metrics_port).into(),
@@ -45,9 +44,13 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
         let database = &settings.database;
         let logins = [(TENANT_URL, database.require_tenant()?), (PLATFORM_URL, database.require_platform()?)];
         wiring::try_logins(database, &logins).await?;
-        migrate::require_migrated(&databases(), &parts.sets).await?;
+        let db = databases();
+        migrate::require_migrated(&db, &parts.sets).await?;
+        let keyring = wiring::keyring(settings, &db).await?;
+        let shared = shared(parts, settings, &probes, keyring, metrics)?;
+        let state = thread_state(&shared, databases);
         let _watching = probes.watch(&shared.health, Pace::default())?;
-        let served = serve(options, shared, Arc::clone(&parts.catalog), state, databases(), node, stop).await;
+        let served = serve(options, shared, Arc::clone(&parts.catalog), state, db, node, stop).await;
         served.map_err(|error| wiring::name_port(error, settings))
     })
 }
@@ -72,9 +75,14 @@ fn hash_threads(settings: &Settings) -> usize {
 }
 
 /// What all threads share.
-fn shared(parts: &Parts, settings: &Settings, probes: &Probes) -> Result<Shared> {
+fn shared(
+    parts: &Parts,
+    settings: &Settings,
+    probes: &Probes,
+    keyring: Arc<Keyring>,
+    metrics: Metrics,
+) -> Result<Shared> {
     let (http, auth) = (&settings.http, &settings.auth);
-    let keyring = wiring::keyring(settings)?;
     let passwords = PasswordHasher::new(hash_threads(settings));
     let tokens = AccessTokens::new(
         settings.issuer().to_owned(),
@@ -82,7 +90,6 @@ fn shared(parts: &Parts, settings: &Settings, probes: &Probes) -> Result<Shared>
         TimeDelta::from_std(auth.access_token_life)?,
     )?;
     let session_life = TimeDelta::from_std(auth.refresh_token_life)?;
-    let metrics = parts.metrics()?;
     Ok(Shared {
         options: Arc::new(ApiOptions {
             about: parts.about,

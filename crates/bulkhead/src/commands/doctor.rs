@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 use bulkhead_config::{PROVISIONER_URL, Settings};
 use bulkhead_db::fleet::{
-    inspect::{Level, connections, inspect},
+    inspect::{Level, connections, inspect, master_keys},
     migrate::Sets,
 };
 
@@ -21,6 +21,11 @@ pub(crate) async fn run(settings: &Settings, sets: &Sets) -> Result<()> {
     wiring::try_logins(database, &[(PROVISIONER_URL, database.require_provisioner()?)]).await?;
     let owner = wiring::owner(settings, 1)?;
     let mut findings = inspect(&owner, sets).await?;
+    let configured = match settings.auth.master_key() {
+        Some(_) => wiring::master_keys(settings)?.fingerprints()?,
+        None => Vec::new(),
+    };
+    findings.push(master_keys(&owner, &configured).await?);
     let threads = wiring::threads(settings);
     let (api, worker) = (database.connections_of_api(threads), database.connections_of_worker(threads));
     findings.push(connections(&owner, api, worker).await?);

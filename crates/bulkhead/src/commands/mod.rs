@@ -3,6 +3,7 @@
 mod api;
 mod dev;
 mod doctor;
+mod keys;
 mod migrate;
 mod new;
 mod operator;
@@ -64,6 +65,9 @@ enum Command {
     /// Manage the people who run the platform.
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Manage the keys that sign access tokens, and end a change of the master key.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Write the repository of a product that is built on this version: one extension to copy, tests, an image, CI.
     New {
         /// Where: a directory that is empty or does not exist. Its name becomes the program's.
@@ -116,6 +120,7 @@ impl Command {
             }
             Self::Migrate { .. } | Self::Doctor { live: false, .. } => &[ProvisionerLogin],
             Self::Operator(_) => &[TenantLogin, PlatformLogin],
+            Self::Keys(_) => &[TenantLogin, PlatformLogin, MasterKey],
             Self::Doctor { live: true, .. }
             | Self::Dev
             | Self::New { .. }
@@ -203,6 +208,7 @@ fn run_as_set(command: Command, parts: &Parts, settings: &Settings) -> Result<()
                     Command::Operator(OperatorCommand::Create { email, role }) => {
                         operator::create(settings, &email, role).await
                     }
+                    Command::Keys(command) => keys::run(&command, parts, settings).await,
                     Command::Doctor { .. } => doctor::run(settings, &parts.sets).await,
                     Command::Api { .. }
                     | Command::Worker { .. }

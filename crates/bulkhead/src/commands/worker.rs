@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bulkhead_api::{block_on, probes};
-use bulkhead_auth::Purpose;
+use bulkhead_auth::{Purpose, SigningKeyMaker};
 use bulkhead_config::{PLATFORM_URL, PROVISIONER_CONNECTIONS, PROVISIONER_URL, Settings, TENANT_URL};
 use bulkhead_db::Shares;
 use bulkhead_domain::SystemClock;
@@ -23,20 +23,7 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
         let extensions = parts.probes(&settings.extensions)?;
         let health = Arc::new(Health::with_probes(&extensions));
         let databases = wiring::databases(settings, &metrics, Shares::Whole)?;
-        let keyring = wiring::keyring(settings)?;
-        let dependencies = Dependencies {
-            threads: (0..wiring::threads(settings)).map(|_| databases()).collect(),
-            own: databases(),
-            owner: wiring::measured_owner(settings, PROVISIONER_CONNECTIONS, &metrics)?,
-            purger: wiring::measured_owner(settings, PROVISIONER_CONNECTIONS, &metrics)?,
-            redis: wiring::queue_redis(settings)?,
-            usage_mac: keyring.for_purpose(Purpose::UsageEntry),
-            queue_mac: keyring.for_purpose(Purpose::QueuedJob),
-            metrics: metrics.clone(),
-            health: Arc::clone(&health),
-            clock: Arc::new(SystemClock),
-            extensions: settings.extensions.clone(),
-        };
+        let own = databases();
         let database = &settings.database;
         let logins = [
             (TENANT_URL, database.require_tenant()?),
@@ -44,7 +31,22 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
             (PROVISIONER_URL, database.require_provisioner()?),
         ];
         wiring::try_logins(database, &logins).await?;
-        migrate::require_migrated(&dependencies.own, &parts.sets).await?;
+        migrate::require_migrated(&own, &parts.sets).await?;
+        let keyring = wiring::keyring(settings, &own).await?;
+        let dependencies = Dependencies {
+            threads: (0..wiring::threads(settings)).map(|_| databases()).collect(),
+            own,
+            owner: wiring::measured_owner(settings, PROVISIONER_CONNECTIONS, &metrics)?,
+            purger: wiring::measured_owner(settings, PROVISIONER_CONNECTIONS, &metrics)?,
+            redis: wiring::queue_redis(settings)?,
+            usage_mac: keyring.for_purpose(Purpose::UsageEntry),
+            queue_mac: keyring.for_purpose(Purpose::QueuedJob),
+            signing_key_maker: SigningKeyMaker::new(keyring),
+            metrics: metrics.clone(),
+            health: Arc::clone(&health),
+            clock: Arc::new(SystemClock),
+            extensions: settings.extensions.clone(),
+        };
         // Only now, so that a wrong setting is named before any port is taken.
         let address = (settings.http.metrics_bind, settings.http.metrics_port).into();
         let probes = probes(address, metrics, Arc::clone(&health))

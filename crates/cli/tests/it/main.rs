@@ -56,6 +56,8 @@ mod limits;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod master_key;
+#[cfg(test)]
 mod migrations;
 #[cfg(test)]
 mod pages;

@@ -21,8 +21,8 @@ fn holders(permission: &str) -> &'static [&'static str] {
         "operator of any role" | "operator read:tenants" | "operator read:all_usage" => {
             &["operator admin", "operator support", "operator billing"]
         }
-        "operator read:operations" => &["operator admin", "operator support"],
-        "operator write:tenants" => &["operator admin"],
+        "operator read:operations" | "operator read:signing_keys" => &["operator admin", "operator support"],
+        "operator write:tenants" | "operator write:signing_keys" => &["operator admin"],
         other => panic!("nobody has said who holds {other}"),
     }
 }

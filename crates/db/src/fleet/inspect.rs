@@ -11,11 +11,13 @@ use crate::{
     fleet::migrate::Sets,
 };
 
+mod keys;
 mod migrations;
 mod room;
 mod server;
 mod tenants;
 
+pub use keys::master_keys;
 pub use room::connections;
 
 /// How bad a finding is.
@@ -259,6 +261,20 @@ const CHECKS: &[Check] = &[
         sql: "SELECT format('%s counts wait, the oldest since %s', count(*),
                             to_char(min(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')) AS offender
             FROM usage_counts HAVING min(at) < now() - interval '15 minutes'",
+    },
+    Check {
+        name: "signing keys",
+        level: Level::Warning,
+        well: "one key signs, one is published ahead, and none that was retired is kept too long",
+        sql: "SELECT 'no key signs' AS offender
+            WHERE EXISTS (SELECT FROM signing_keys) AND NOT EXISTS (SELECT FROM signing_keys WHERE state = 'active')
+            UNION ALL
+            SELECT 'no key is published ahead' FROM signing_keys
+            WHERE state = 'active' AND coalesce(activated_at, created_at) < now() - interval '1 hour'
+              AND NOT EXISTS (SELECT FROM signing_keys WHERE state = 'standby')
+            UNION ALL
+            SELECT kid || ' was retired at ' || to_char(retired_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' and is still there'
+            FROM signing_keys WHERE retired_at < now() - interval '3 hours'",
     },
     Check {
         name: "transaction ids",

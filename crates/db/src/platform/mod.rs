@@ -10,6 +10,7 @@ pub mod plans;
 pub mod queue;
 pub mod retention;
 pub mod revocations;
+pub mod root_keys;
 pub mod scaling;
 pub mod signing_keys;
 pub mod tenants;

@@ -92,6 +92,16 @@ diesel::table! {
         public_jwk -> Jsonb,
         sealed_private -> Bytea,
         created_at -> Timestamptz,
+        activated_at -> Nullable<Timestamptz>,
+        retired_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    platform.root_keys (fingerprint) {
+        fingerprint -> Text,
+        sealed -> Bytea,
+        created_at -> Timestamptz,
     }
 }
 

@@ -400,3 +400,33 @@ async fn creators_of_roles_that_somebody_else_could_use_are_noticed() -> Result<
     ];
     noticed(&db, &cases).await
 }
+
+#[tokio::test]
+async fn signing_keys_that_nobody_tends_are_reported() -> Result<()> {
+    let db = TestDb::new().await?;
+    let key = |kid: &str, state: &str, times: &str| {
+        format!(
+            "INSERT INTO platform.signing_keys (kid, state, public_jwk, sealed_private, created_at, activated_at, retired_at) \
+             VALUES ('{kid}', '{state}', '{{}}', '', {times})"
+        )
+    };
+    let detail = async || -> Result<(Level, String)> {
+        let found = findings(&db).await?.into_iter().find(|finding| finding.check == "signing keys");
+        Ok(found.map(|finding| (finding.level, finding.detail)).unwrap())
+    };
+    db.sql(&key("a", "active", "now(), now(), NULL")).await?;
+    assert_eq!(detail().await?.0, Level::Ok, "the worker has not run yet");
+    db.sql("UPDATE platform.signing_keys SET activated_at = now() - interval '2 hours'").await?;
+    assert_eq!(detail().await?, (Level::Warning, "no key is published ahead".to_owned()));
+    db.sql(&key("s", "standby", "now(), NULL, NULL")).await?;
+    assert_eq!(detail().await?.0, Level::Ok);
+    db.sql(&key("r", "retired", "now(), now(), now() - interval '1 hour'")).await?;
+    assert_eq!(detail().await?.0, Level::Ok);
+    db.sql("UPDATE platform.signing_keys SET retired_at = now() - interval '4 hours' WHERE kid = 'r'")
+        .await?;
+    let (level, found) = detail().await?;
+    assert!(level == Level::Warning && found.starts_with("r was retired at "), "{found}");
+    db.sql("DELETE FROM platform.signing_keys WHERE kid <> 's'").await?;
+    assert_eq!(detail().await?, (Level::Warning, "no key signs".to_owned()));
+    Ok(())
+}

@@ -233,7 +233,14 @@ async fn going_back_drops_them_and_going_on_puts_them_back() -> Result<()> {
     run(&db).await?;
     assert_eq!(gate(&db).await?, fresh);
     // A way back that is refused leaves them as they are.
-    db.sql("CREATE VIEW platform.stands_on_it AS SELECT generation FROM platform.repeatables").await?;
+    // Whichever migration is the newest, its way back changes or drops a table.
+    db.sql(
+        "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS \
+         'BEGIN RAISE EXCEPTION ''other objects depend on it''; END'; \
+         CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('ALTER TABLE', 'DROP TABLE') \
+         EXECUTE FUNCTION public.refuse()",
+    )
+    .await?;
     let refused = revert_platform_once(&owner).await.err().context("it stands in the way")?.to_string();
     assert!(refused.contains("depend on it"), "{refused}");
     assert_eq!(gate(&db).await?, fresh);

@@ -45,5 +45,9 @@ pub mod operator_permission {
         READ_OPERATIONS = "read:operations", held by [Admin, Support];
         /// See every tenant's usage.
         READ_ALL_USAGE = "read:all_usage", held by [Admin, Support, Billing];
+        /// See the keys that sign access tokens (never their private parts).
+        READ_SIGNING_KEYS = "read:signing_keys", held by [Admin, Support];
+        /// Replace and withdraw the keys that sign access tokens.
+        WRITE_SIGNING_KEYS = "write:signing_keys", held by [Admin];
     }
 }

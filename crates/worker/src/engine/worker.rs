@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bulkhead_auth::SigningKeyMaker;
 use bulkhead_config::Extensions;
 use bulkhead_db::{
     Authority, Db, DbError, Owner,
@@ -104,6 +105,8 @@ pub struct Dependencies {
     pub usage_mac: Arc<dyn Mac>,
     /// Signs what is put into the queue, and recognises it.
     pub queue_mac: Arc<dyn Mac>,
+    /// Makes the keys that sign access tokens.
+    pub signing_key_maker: SigningKeyMaker,
     /// The metrics of the process.
     pub metrics: Metrics,
     /// Kept up to date: whether PostgreSQL and Redis answer.
@@ -193,6 +196,7 @@ fn environments(
         purger: dependencies.purger.clone(),
         redis: dependencies.redis.clone(),
         usage_mac: Arc::clone(&dependencies.usage_mac),
+        signing_key_maker: dependencies.signing_key_maker.clone(),
         metrics: dependencies.metrics.clone(),
         clock: Arc::clone(&dependencies.clock),
         extensions: dependencies.extensions.clone(),

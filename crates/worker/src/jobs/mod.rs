@@ -3,6 +3,7 @@
 mod retention;
 mod scaling;
 mod schema_pool;
+mod signing_keys;
 mod tenants;
 mod usage;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use bulkhead_jobs::{
     AggregateUsage, ApplyRetention, DecideScaling, EnqueuePerTenant, FillSchemaPool, ProvisionTenant,
-    PurgeExpired, PurgeTenant, SweepTenants,
+    PurgeExpired, PurgeTenant, SweepTenants, TendSigningKeys,
 };
 
 pub(crate) use usage::MOST_COUNTS;
@@ -28,6 +29,7 @@ pub(crate) fn core() -> CoreJobs {
         .recurring::<FillSchemaPool>(Duration::from_secs(5))
         .recurring::<ApplyRetention>(Duration::from_hours(1))
         .recurring::<SweepTenants>(Duration::from_secs(30))
+        .recurring::<TendSigningKeys>(Duration::from_secs(30))
         // Several times in the shortest period, so that a tenant's job of that period is there soon after it begins.
         .recurring::<EnqueuePerTenant>(Duration::from_mins(10))
         .each_tenant::<PurgeExpired>(Every::Day)

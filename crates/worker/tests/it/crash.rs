@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use bulkhead_db::{Connector, Db, Owner, Pool};
 use bulkhead_domain::SystemClock;
-use bulkhead_fixtures::{TestDb, TestRedis, mac, timeouts};
+use bulkhead_fixtures::{TestDb, TestRedis, mac, signing_key_maker, timeouts};
 use bulkhead_telemetry::Metrics;
 use bulkhead_worker::{Dependencies, run};
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,7 @@ async fn worker_process() -> Result<()> {
         redis: server(&addresses.redis),
         usage_mac: mac(),
         queue_mac: mac(),
+        signing_key_maker: signing_key_maker(),
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: std::sync::Arc::new(SystemClock),

@@ -15,6 +15,7 @@ use bulkhead_domain::{
 use bulkhead_fixtures::{TestDb, TestRedis, mac};
 use bulkhead_jobs::{
     ApplyRetention, DecideScaling, EnqueuePerTenant, FillSchemaPool, Job as _, ProvisionTenant, PurgeExpired,
+    TendSigningKeys,
 };
 use bulkhead_worker::WorkerOptions;
 use tokio::task::LocalSet;
@@ -329,4 +330,47 @@ async fn a_tenant_asks_for_its_own_jobs_and_sees_no_others() -> Result<()> {
     let find = async |tx: &mut _| gate::jobs::find(tx, others).await;
     assert!(db.db()?.read::<_, DbError>(a.proven(), find).await?.is_none());
     Ok(())
+}
+
+/// A key is published ahead of its time, those whose tokens have all expired go, and where a person has deleted all keys one
+/// signs again. Two workers do no more than one.
+#[tokio::test]
+async fn signing_keys_take_the_steps_that_time_decides() -> Result<()> {
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
+    let test = async {
+        let (one, two) = (start(&db, &redis)?, start(&db, &redis)?);
+        let states = "SELECT string_agg(state, ' ' ORDER BY state) FROM platform.signing_keys";
+        until(&db, states, "active", PATIENCE).await?;
+        let again =
+            format!("UPDATE platform.jobs SET run_at = now() WHERE kind = '{}'", TendSigningKeys::KIND);
+        let rests = rests(TendSigningKeys::KIND);
+        until(&db, &rests, "1", PATIENCE).await?;
+        db.sql(&again).await?;
+        until(&db, states, "active standby", PATIENCE).await?;
+        // One that was retired by hand, without its time, and one whose time is over.
+        let retired = |kid: &str, at: &str| {
+            format!(
+                "INSERT INTO platform.signing_keys (kid, state, public_jwk, sealed_private, created_at, retired_at) \
+                 VALUES ('{kid}', 'retired', '{{}}', '', now(), {at})"
+            )
+        };
+        until(&db, &rests, "1", PATIENCE).await?;
+        db.sql(&format!("{}; {}", retired("hand", "NULL"), retired("over", "now() - interval '2 hours'")))
+            .await?;
+        db.sql(&again).await?;
+        let left =
+            "SELECT string_agg(kid, ' ' ORDER BY kid) FROM platform.signing_keys WHERE state = 'retired'";
+        until(&db, left, "hand", PATIENCE).await?;
+        assert_eq!(
+            db.value("SELECT retired_at IS NULL FROM platform.signing_keys WHERE kid = 'hand'").await?,
+            "f"
+        );
+        // What is there already is enough.
+        until(&db, &rests, "1", PATIENCE).await?;
+        assert_eq!(db.value(states).await?, "active retired standby");
+        one.stop().await?;
+        two.stop().await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
 }

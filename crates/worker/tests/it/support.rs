@@ -17,7 +17,7 @@ use bulkhead_db::{
     tenant::audit::Entry,
 };
 use bulkhead_domain::{Clock, JobId, SystemClock, TenantId};
-use bulkhead_fixtures::{TestDb, TestRedis, mac};
+use bulkhead_fixtures::{TestDb, TestRedis, mac, signing_key_maker};
 use bulkhead_jobs::{Job, TenantJob};
 use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
@@ -200,6 +200,7 @@ pub(crate) fn dependencies(db: &TestDb, redis_url: &str) -> Result<Dependencies>
         redis: server(redis_url),
         usage_mac: mac(),
         queue_mac: mac(),
+        signing_key_maker: signing_key_maker(),
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: Arc::new(SystemClock),

@@ -421,3 +421,13 @@ run "refuses_metrics_in_plain_text" {
   }
   expect_failures = [var.prometheus]
 }
+
+# The master key before, while it is changed, from where Secrets Manager keeps it; and never otherwise.
+run "gives_the_master_key_before_while_it_is_changed" {
+  variables { previous_master_key = true }
+
+  assert {
+    condition     = alltrue([for secrets in [local.api_secrets, local.worker_secrets, local.migrate_secrets] : endswith(secrets["BULKHEAD_MASTER_KEY_PREVIOUS"], ":key:AWSPREVIOUS:")])
+    error_message = "Whatever opens the root key must be given the master key before, while it is changed."
+  }
+}

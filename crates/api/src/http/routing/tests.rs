@@ -8,7 +8,7 @@ use actix_web::{
     test::{TestRequest, call_service, init_service},
 };
 use anyhow::Result;
-use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, MasterKey, PasswordHasher};
+use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, RootKey};
 use bulkhead_config::Extensions;
 use bulkhead_db::{DbError, tenant::api_keys};
 use bulkhead_domain::{
@@ -54,7 +54,7 @@ fn paths_are_grouped_by_their_first_two_segments_unless_one_begins_with_a_parame
 /// What a process shares that answers from these servers.
 fn shared(db: &TestDb, redis: &TestRedis) -> Result<Shared> {
     let metrics = Metrics::new()?;
-    let keyring = Arc::new(Keyring::new(&MasterKey::from([1; 32]))?);
+    let keyring = Arc::new(Keyring::new(&RootKey::from([1; 32]))?);
     let passwords = PasswordHasher::new(1);
     let tokens = AccessTokens::new("test".to_owned(), "test".to_owned(), TimeDelta::minutes(1))?;
     let stores = Stores {

@@ -1,4 +1,5 @@
 //! What operators do.
 
+pub(crate) mod signing_keys;
 pub(crate) mod tenants;
 pub(crate) mod usage;

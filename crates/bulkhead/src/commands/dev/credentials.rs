@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use bulkhead_auth::{Keyring, MasterKey};
+use bulkhead_auth::MasterKey;
 use bulkhead_domain::{ApiKeyId, Clock, SystemClock, TenantId};
 use serde::{Deserialize, Serialize};
 
@@ -59,13 +59,12 @@ impl Credentials {
 
     fn make() -> Result<Self> {
         let master_key = MasterKey::generate()?;
-        let keyring = Keyring::new(&master_key)?;
         let tenants = [("acme", "Acme Corporation", "free"), ("globex", "Globex Industries", "pro")]
             .into_iter()
             .map(|(slug, name, plan)| {
                 let now = SystemClock.now();
                 let (id, api_key_id) = (TenantId::mint(now), ApiKeyId::mint(now));
-                let (key, _mac) = bulkhead_auth::api_key::issue(&keyring, "dev", id, api_key_id)?;
+                let key = bulkhead_auth::api_key::generate("dev", id, api_key_id)?;
                 Ok(DemoTenant {
                     slug: slug.to_owned(),
                     name: name.to_owned(),

@@ -17,7 +17,7 @@ const METRICS_PORT: &str = "BULKHEAD_METRICS_PORT";
 const PUBLIC_URL: &str = "BULKHEAD_PUBLIC_URL";
 
 /// Settings that would be without effect here: `dev` reaches nothing but its own servers, on this host alone.
-const REFUSED: [&str; 16] = [
+const REFUSED: [&str; 17] = [
     "BULKHEAD_BIND",
     "BULKHEAD_METRICS_BIND",
     "BULKHEAD_DATABASE_TENANT_URL",
@@ -32,6 +32,7 @@ const REFUSED: [&str; 16] = [
     "BULKHEAD_REDIS_CA_FILE",
     "BULKHEAD_DANGEROUSLY_ALLOW_PLAINTEXT",
     "BULKHEAD_MASTER_KEY",
+    "BULKHEAD_MASTER_KEY_PREVIOUS",
     "BULKHEAD_ENVIRONMENT",
     "BULKHEAD_OPERATOR_PASSWORD",
 ];

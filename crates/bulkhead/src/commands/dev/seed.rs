@@ -1,9 +1,9 @@
 //! Migrations and demo data. Every step looks first, so a start after a crash, or on old data, does what is missing.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, sync::Arc};
 
 use anyhow::{Context, Result};
-use bulkhead_auth::{Keyring, Lane, MasterKey, PasswordHasher, Turn, api_key};
+use bulkhead_auth::{Keyring, Lane, PasswordHasher, Turn, api_key};
 use bulkhead_config::{Sections, Settings};
 use bulkhead_db::{
     Authority, Db, DbError, Owner, Shares,
@@ -43,11 +43,12 @@ pub(crate) async fn run(
         anyhow::bail!("tenant {tenant} could not be migrated: {error}");
     }
     show::migrated(&report);
+    let db = wiring::databases(&settings, &Metrics::new()?, Shares::Whole)?();
     let seed = Seed {
-        db: wiring::databases(&settings, &Metrics::new()?, Shares::Whole)?(),
+        keyring: wiring::keyring(&settings, &db).await?,
+        db,
         owner: wiring::owner(&settings, 1)?,
         hasher: PasswordHasher::new(2),
-        keyring: Keyring::new(&credentials.master_key.parse::<MasterKey>()?)?,
         extensions: parts.demo().cloned().collect(),
     };
     seed.operator(&credentials.operator).await.context("the operator")?;
@@ -64,7 +65,7 @@ struct Seed {
     db: Db,
     owner: Owner,
     hasher: PasswordHasher,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     extensions: Vec<demo::Seed>,
 }
 

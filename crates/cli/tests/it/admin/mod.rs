@@ -1,5 +1,6 @@
 //! What operators do.
 
 mod lifecycle;
+mod signing_keys;
 mod tenants;
 mod usage;

@@ -153,9 +153,17 @@ pub(crate) fn stolen_keys(system: &System) -> KeySet {
         "SELECT public_jwk, encode(sealed_private, 'hex') FROM platform.signing_keys WHERE state = 'active'",
     );
     let (jwk, sealed) = row.split_once('|').unwrap();
-    let byte = |at: usize| u8::from_str_radix(&sealed[at..at + 2], 16).unwrap();
-    let sealed: Vec<u8> = (0..sealed.len()).step_by(2).map(byte).collect();
-    let keyring = Keyring::new(&system.master_key.parse::<MasterKey>().unwrap()).unwrap();
+    let bytes = |hex: &str| -> Vec<u8> {
+        let hex = hex.trim();
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    };
+    let sealed = bytes(sealed);
+    let master: MasterKey = system.master_key.parse().unwrap();
+    let root = system.sql(&format!(
+        "SELECT encode(sealed, 'hex') FROM platform.root_keys WHERE fingerprint = '{}'",
+        master.fingerprint().unwrap()
+    ));
+    let keyring = Keyring::new(&master.open(&bytes(&root)).unwrap()).unwrap();
     let public = VerifyingKey::from_jwk(&serde_json::from_str(jwk).unwrap()).unwrap();
     KeySet::new(SigningKey::unseal(public, &sealed, &keyring).unwrap(), [])
 }

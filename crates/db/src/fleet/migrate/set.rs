@@ -196,6 +196,7 @@ pub(super) const PLATFORM_MIGRATIONS: &[Migration] = both_ways![
     "2026-11-28-000006_migration_runs",
     "2026-11-28-000007_repeatables",
     "2026-11-28-000008_generation",
+    "2026-11-29-000002_signing_key_rotation",
 ];
 
 /// The migrations of a tenant's schema that every program has.
