@@ -1,6 +1,6 @@
 //! Add a person to the caller's tenant.
 
-use bulkhead_auth::Password;
+use bulkhead_auth::{Password, PasswordOwner, PasswordRules};
 use bulkhead_db::{
     TenantTx,
     tenant::{
@@ -22,17 +22,19 @@ use crate::{
         extract::{IdempotencyKeyHeader, Json, RequestBody},
         validation::taken,
     },
-    routes::tenant::check_grant,
+    routes::tenant::{check_grant, refuse_own_slug},
 };
 
 /// A person to add.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateUserRequest {
-    /// Their address; they log in with it.
+    /// Their address; they log in with it, in any spelling. It is shown in lower case, an internationalized domain as its
+    /// DNS name (`xn--…`).
     #[schema(max_length = 254, example = "grace@example.com")]
     email: String,
-    /// Their first password, 8 to 256 characters.
+    /// Their first password, 8 to 256 characters; the platform may ask for more than 8. Refused are passwords that many people
+    /// use, the address itself, what stands before its @, and the tenant's slug.
     #[schema(min_length = 8, max_length = 256, format = Password, example = "correct horse battery staple")]
     password: String,
     /// What they may do: `owner`, `admin`, `developer` or `read_only`.
@@ -53,7 +55,8 @@ pub(crate) async fn create_user(
     call: TenantCall,
     Json(body): Json<CreateUserRequest>,
 ) -> Result<Answer, ApiError> {
-    let (email, password, role) = parse(body, call.state().access().tenants())?;
+    let state = call.state();
+    let (email, password, role) = parse(body, state.access().tenants(), state.options.password_rules)?;
     check_grant(&call, role)?;
     let at = call.at();
     // A hash is dear: not for an answer that is known without it.
@@ -61,6 +64,7 @@ pub(crate) async fn create_user(
         if let Some(answer) = call.answered(tx).await? {
             return Ok(Some(answer));
         }
+        refuse_own_slug(tx, "/password", &password).await?;
         if users::is_taken(tx, email.as_str()).await? {
             return Err(ApiError::Taken { what: "e-mail address" });
         }
@@ -91,10 +95,16 @@ const fn has_room(users: &Cap) -> Result<(), ApiError> {
     }
 }
 
-fn parse(request: CreateUserRequest, roles: &Side) -> Result<(Email, Password, RoleName), ApiError> {
-    let email = request.email.parse::<Email>();
-    let password = Password::try_from(request.password);
-    let role = roles.parse(&request.role);
+fn parse(
+    request: CreateUserRequest,
+    roles: &Side,
+    rules: PasswordRules,
+) -> Result<(Email, Password, RoleName), ApiError> {
+    let CreateUserRequest { email, password, role } = request;
+    let email = email.parse::<Email>();
+    let owner = PasswordOwner { email: email.as_ref().ok(), tenant: None };
+    let password = rules.admit(&password, &owner);
+    let role = roles.parse(&role);
     match (email, password, role) {
         (Ok(email), Ok(password), Ok(role)) => Ok((email, password, role)),
         (email, password, role) => {
