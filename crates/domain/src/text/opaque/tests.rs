@@ -135,7 +135,7 @@ fn every_code_point_has_one_verdict() {
 }
 
 /// The work of a text that is all marks, each behind one of another class, is bounded by its length: sorting them does not take
-/// the square of it. A square would be a thousand times as many steps and end this test by its time.
+/// the square of it, with which this test would take minutes.
 #[test]
 fn a_flood_of_marks_is_put_in_order() {
     let flood = format!("a{}", "\u{301}\u{323}".repeat(50_000));
