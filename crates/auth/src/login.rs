@@ -6,7 +6,7 @@
 //! row: a change or removal of the account either comes before, and is seen, or comes after, and its revocation covers
 //! the token.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bulkhead_db::{
     Authority, Db, DbError,
@@ -21,9 +21,7 @@ use bulkhead_db::{
         users,
     },
 };
-use bulkhead_domain::{
-    Email, Evidence, Network, OperatorId, Proven, SessionId, Slug, TenantId, TextError, UserId,
-};
+use bulkhead_domain::{Email, Evidence, Network, OperatorId, Proven, SessionId, Slug, TenantId, UserId};
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -32,13 +30,10 @@ use crate::{
     hash_queue::{HashQueue, Lane, Slot, Turn},
     jwt::{AccessToken, Issue},
     keyring::{Keyring, Purpose},
-    password::{Password, PasswordError, PasswordHasher, needs_rehash},
+    password::{Match, PasswordError, PasswordHasher, Presented, needs_rehash},
     principal::Principal,
     session::{RefreshToken, SessionOwner},
 };
-
-/// The password that is checked in place of a text that cannot be a password.
-const STAND_IN: &str = "not a password";
 
 /// How often a login is checked in all when its account changes at the same moment.
 const TRIES: usize = 3;
@@ -71,7 +66,8 @@ enum Account {
     Operator { id: Proven<OperatorId> },
 }
 
-/// A stored hash that is good but was made with other parameters than new ones, and the hash that takes its place.
+/// A stored hash that is good but was made with other parameters than new ones, or of another form of the password, and the
+/// hash that takes its place.
 struct Renewal {
     stored: String,
     renewed: String,
@@ -84,7 +80,7 @@ struct Checked {
     /// `None` for operators.
     slug: Option<String>,
     email: String,
-    password: Password,
+    password: Arc<Presented>,
     /// Whether what was sent can be a password at all.
     is_password: bool,
     /// The place among the slugs where another tenant is found, which is asked when none has the slug that was sent.
@@ -143,7 +139,7 @@ impl Authenticator {
         if !counted.is_returning() {
             ask().map_err(|retry_after| AuthError::Limited { retry_after })?;
         }
-        let checked = self.checked(attempt, network, &counted)?;
+        let checked = self.checked(attempt, network, &counted);
         let result = self.check_and_open(db, &checked, &counted, admit, now).await;
         match &result {
             // The password was right, whatever came then.
@@ -157,29 +153,23 @@ impl Authenticator {
         result
     }
 
-    fn checked(
-        &self,
-        attempt: &LoginAttempt<'_>,
-        network: Network,
-        counted: &Attempt<'_>,
-    ) -> Result<Checked, AuthError> {
-        let parsed = attempt.password.parse::<Password>();
-        let is_password = parsed.is_ok();
-        let password = parsed.or_else(|_not_one| STAND_IN.parse());
-        let password = password.map_err(|error: TextError| AuthError::Internal(error.to_string()))?;
+    fn checked(&self, attempt: &LoginAttempt<'_>, network: Network, counted: &Attempt<'_>) -> Checked {
+        let presented = Presented::read(attempt.password);
+        let is_password = presented.is_some();
+        let password = Arc::new(presented.unwrap_or_else(Presented::stand_in));
         let named = attempt.tenant.unwrap_or_default().as_bytes();
         let decoy =
             self.keyring.mac_of_parts(Purpose::LoginAttempt, &[b"decoy", named, attempt.email.as_bytes()]);
-        Ok(Checked {
+        Checked {
             slug: attempt
                 .tenant
                 .map(|slug| slug.parse::<Slug>().map_or_else(|_| String::new(), |s| s.to_string())),
-            email: attempt.email.parse::<Email>().map_or_else(|_| String::new(), |email| email.to_string()),
+            email: Email::for_login(attempt.email).map_or_else(String::new, |email| email.to_string()),
             password,
             is_password,
             decoy: letters(&decoy),
             turn: turn(&self.keyring, attempt.tenant, counted.is_returning(), network),
-        })
+        }
     }
 
     async fn check_and_open(
@@ -192,14 +182,14 @@ impl Authenticator {
     ) -> Result<Tokens, AuthError> {
         let mut admit = Some(admit);
         for _ in 0..TRIES {
-            let (account, stored) = self.verify_password(db, checked, counted).await?;
+            let (account, stored, form) = self.verify_password(db, checked, counted).await?;
             if let Account::User { entry, .. } = &account {
                 may_be_let_in(entry)?;
                 if let Some(admit) = admit.take() {
                     admit(entry).await.map_err(|retry_after| AuthError::Limited { retry_after })?;
                 }
             }
-            let renewal = self.renewal(checked, &stored).await?;
+            let renewal = self.renewal(checked, &stored, form).await?;
             if let Some(tokens) = self.open_session(db, account, &stored, renewal, now).await? {
                 return Ok(tokens);
             }
@@ -208,13 +198,13 @@ impl Authenticator {
         Err(AuthError::Invalid)
     }
 
-    /// The account whose password this is, and the stored hash that it matches.
+    /// The account whose password this is, and the stored hash that it matches, in which form.
     async fn verify_password(
         &self,
         db: &Db,
         checked: &Checked,
         counted: &Attempt<'_>,
-    ) -> Result<(Account, String), AuthError> {
+    ) -> Result<(Account, String, Match), AuthError> {
         if self.passwords.is_full(checked.turn) {
             return Err(AuthError::Busy);
         }
@@ -227,7 +217,8 @@ impl Authenticator {
         };
         let stored = found.as_ref().map(|(_, stored)| stored.clone());
         let matches = matches(&self.passwords, counted, checked.turn, &checked.password, stored).await?;
-        found.filter(|_| matches && checked.is_password).ok_or(AuthError::Invalid)
+        let found = found.zip(matches.filter(|_| checked.is_password));
+        found.map(|((account, stored), form)| (account, stored, form)).ok_or(AuthError::Invalid)
     }
 
     /// Asks the directory once and one tenant's schema once, whether tenant and account exist or not.
@@ -256,13 +247,19 @@ impl Authenticator {
         })
     }
 
-    /// The hash of a password that has matched, with today's parameters, if the stored one was made with others: only
-    /// now is the password at hand. When many passwords are being checked it is `None`: a later login renews the hash.
-    async fn renewal(&self, checked: &Checked, stored: &str) -> Result<Option<Renewal>, AuthError> {
-        if !needs_rehash(stored) {
+    /// The hash of a password that has matched, with today's parameters and of today's form, if the stored one was made
+    /// otherwise: only now is the password at hand. When many passwords are being checked it is `None`: a later login
+    /// renews the hash.
+    async fn renewal(
+        &self,
+        checked: &Checked,
+        stored: &str,
+        form: Match,
+    ) -> Result<Option<Renewal>, AuthError> {
+        if form == Match::First && !needs_rehash(stored) {
             return Ok(None);
         }
-        match self.passwords.hash(checked.turn, checked.password.clone()).await {
+        match self.passwords.hash(checked.turn, checked.password.to_store().clone()).await {
             Ok(renewed) => Ok(Some(Renewal { stored: stored.to_owned(), renewed })),
             Err(PasswordError::Busy) => Ok(None),
             Err(error) => Err(error.into()),
@@ -340,17 +337,17 @@ impl Authenticator {
     }
 }
 
-/// Whether the password is the stored one. An attempt that is broken off counts as a failure only while the password
+/// In which form the password is the stored one, if it is. An attempt that is broken off counts as a failure only while the password
 /// is hashed, not while it waits for its turn.
 async fn matches(
     passwords: &PasswordHasher,
     counted: &Attempt<'_>,
     turn: Turn,
-    password: &Password,
+    password: &Arc<Presented>,
     stored: Option<String>,
-) -> Result<bool, PasswordError> {
+) -> Result<Option<Match>, PasswordError> {
     let slot = passwords.wait(turn).await?;
-    counted.check(PasswordHasher::verify(slot, password.clone(), stored)).await
+    counted.check(PasswordHasher::verify(slot, Arc::clone(password), stored)).await
 }
 
 /// The lane in which a login waits, and the group that takes turns there. Operators are few and have one lane;
@@ -381,7 +378,7 @@ async fn operator_credential(db: &Db, email: &str) -> Result<Option<(Account, St
 
 /// The account that a login names, with the address as it is stored, if it can be.
 fn account_key(authenticator: &Authenticator, attempt: &LoginAttempt<'_>) -> AccountKey {
-    let email = attempt.email.parse::<Email>();
+    let email = Email::for_login(attempt.email);
     let email = email.as_ref().map_or(attempt.email, Email::as_str);
     AccountKey::of(&authenticator.keyring, attempt.tenant, email)
 }
@@ -416,7 +413,7 @@ mod tests {
         let here = Network::of([192, 0, 2, 1].into());
         let account = AccountKey::of(&keyring, Some("acme"), "a@example.com");
         let turn = turn(&keyring, Some("acme"), false, here);
-        let password: Password = "a password".parse().unwrap();
+        let password = Arc::new(Presented::read("a password").unwrap());
         let begin = || attempts.begin(&keyring, account, here, NOW);
         let others = passwords.wait(turn).await.unwrap();
         for number in 0..12 {

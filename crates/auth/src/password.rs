@@ -6,15 +6,14 @@
 //! is refused instead of taking the node's memory and processors. Refuses to tell, by answer or by time, whether there
 //! was a stored hash at all.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, sync::Arc};
 
 use argon2::{
     Argon2, Params,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
-use bulkhead_domain::TextError;
+use bulkhead_domain::{Slug, TextError, text::opaque::opaque_string};
 use bulkhead_limits::aside;
-use serde::Deserialize;
 
 use crate::hash_queue::{Full, HashQueue, Slot, Turn};
 
@@ -30,31 +29,87 @@ const MOST_MEMORY_KIB: u32 = 64 * 1024;
 const MOST_PASSES: u32 = 10;
 const MOST_LANES: u32 = 4;
 
-/// A password as a person typed it: 8 to 256 characters.
-///
-/// The lower bound is NIST SP 800-63B's (section 5.1.1.1), the upper one keeps requests and hashing small.
-#[derive(Clone, Deserialize)]
-#[serde(try_from = "String")]
+/// The most characters of a password.
+pub(crate) const MOST_CHARS: usize = 256;
+
+/// The fewest characters that any password has had.
+pub(crate) const LEAST_CHARS: usize = 8;
+
+/// The most characters of a password as it is sent: in its form, no character stands for more than four.
+const MOST_CHARS_SENT: usize = 4 * MOST_CHARS;
+
+/// A text that is hashed, or that a hash is checked against. A password that is to be stored is made by
+/// [`PasswordRules`](crate::PasswordRules) alone.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
-impl FromStr for Password {
-    type Err = TextError;
+impl Password {
+    /// The form of a password ([`opaque_string`]), of at most 256 characters.
+    pub(crate) fn normalised(text: &str) -> Result<Self, TextError> {
+        const TOO_LONG: TextError = TextError::TooLong { most: MOST_CHARS };
+        // Counting stops where it is known to be too long.
+        if text.chars().take(MOST_CHARS_SENT + 1).count() > MOST_CHARS_SENT {
+            return Err(TOO_LONG);
+        }
+        let form = opaque_string(text)?;
+        if form.chars().count() > MOST_CHARS { Err(TOO_LONG) } else { Ok(Self(form.into_owned())) }
+    }
 
-    fn from_str(text: &str) -> Result<Self, TextError> {
-        text.to_owned().try_into()
+    /// The text itself.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The slug that the password spells, in whatever case, if it could be one.
+    pub fn as_slug(&self) -> Option<Slug> {
+        self.0.to_lowercase().parse().ok()
     }
 }
 
-impl TryFrom<String> for Password {
-    type Error = TextError;
+/// A password that is logged in with, in the forms of it that a stored hash can have been made of. Hashes are made of the
+/// form in which every spelling of a password is the same text. Those of before 2026-11-29 were made of the text as it was sent.
+/// Where that is another text, both are checked; ordinary passwords are one.
+pub(crate) struct Presented {
+    first: Password,
+    as_sent: Option<Password>,
+}
 
-    fn try_from(text: String) -> Result<Self, TextError> {
-        // Counting stops where it is known to be too long.
-        match text.chars().take(257).count() {
-            ..8 => Err(TextError::new("must be at least 8 characters long")),
-            8..=256 => Ok(Self(text)),
-            _ => Err(TextError::new("must be at most 256 characters long")),
+/// Which form of a password has matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Match {
+    /// The one that new hashes are made of, if the password has it.
+    First,
+    /// The text as it was sent, which new hashes are not made of.
+    AsSent,
+}
+
+impl Presented {
+    /// The forms of a text; `None` when no hash was ever made of it.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let fits = |length| (LEAST_CHARS..=MOST_CHARS).contains(&length);
+        let form = Password::normalised(text).ok().filter(|form| fits(form.0.chars().count()));
+        let as_sent = || fits(text.chars().take(MOST_CHARS + 1).count()).then(|| Password(text.to_owned()));
+        match form {
+            Some(first) if first.0 == text => Some(Self { first, as_sent: None }),
+            Some(first) => Some(Self { first, as_sent: as_sent() }),
+            // It has no form, so it stays as it was sent.
+            None => as_sent().map(|first| Self { first, as_sent: None }),
         }
+    }
+
+    /// What is checked in place of a text that cannot be a password.
+    pub(crate) fn stand_in() -> Self {
+        Self { first: Password("not a password".to_owned()), as_sent: None }
+    }
+
+    /// What a new hash is made of.
+    pub(crate) const fn to_store(&self) -> &Password {
+        &self.first
+    }
+
+    fn forms(&self) -> impl Iterator<Item = (Match, &Password)> {
+        let as_sent = self.as_sent.as_ref().map(|form| (Match::AsSent, form));
+        std::iter::once((Match::First, &self.first)).chain(as_sent)
     }
 }
 
@@ -121,21 +176,17 @@ impl PasswordHasher {
         Ok(self.queue.wait(turn).await?)
     }
 
-    /// Whether a password is the stored one. Without a usable stored hash the answer is no. Whatever is stored, the
-    /// check is no less work than for an account that does not exist.
+    /// In which form a password is the stored one. Without a usable stored hash in none. Whatever is stored, the check
+    /// of a password that does not match is no less work than for an account that does not exist.
     pub(crate) async fn verify(
         slot: Slot,
-        password: Password,
+        password: Arc<Presented>,
         stored: Option<String>,
-    ) -> Result<bool, PasswordError> {
-        Self::run(slot, move || {
-            let (own, decoy) = hashes(stored.as_deref());
-            let matches =
-                |hash: PasswordHash| Argon2::default().verify_password(password.0.as_bytes(), &hash).is_ok();
-            let _decoy_has_it = decoy.is_some_and(matches);
-            Ok(own.is_some_and(matches))
-        })
-        .await
+    ) -> Result<Option<Match>, PasswordError> {
+        let verify = |form: &Password, hash: &PasswordHash| {
+            Argon2::default().verify_password(form.0.as_bytes(), hash).is_ok()
+        };
+        Self::run(slot, move || Ok(matching(&password, stored.as_deref(), verify))).await
     }
 
     async fn run<T: Send + 'static>(
@@ -162,6 +213,20 @@ pub fn needs_rehash(stored: &str) -> bool {
                 == (today.m_cost(), today.t_cost(), today.p_cost())
         });
         !(same_kind && same_cost)
+    })
+}
+
+/// The form of a password that matches the stored hash, as `verify` finds. How many hashes that takes without a match
+/// follows from the password alone.
+fn matching(
+    password: &Presented,
+    stored: Option<&str>,
+    mut verify: impl FnMut(&Password, &PasswordHash) -> bool,
+) -> Option<Match> {
+    let (own, decoy) = hashes(stored);
+    password.forms().find_map(|(form, text)| {
+        let _decoy_has_it = decoy.as_ref().is_some_and(|hash| verify(text, hash));
+        own.as_ref().is_some_and(|hash| verify(text, hash)).then_some(form)
     })
 }
 
@@ -208,24 +273,85 @@ mod tests {
         text: &str,
         stored: Option<String>,
     ) -> Result<bool, PasswordError> {
-        PasswordHasher::verify(hasher.wait(turn).await?, password(text), stored).await
+        let presented = Arc::new(Presented::read(text).unwrap());
+        Ok(PasswordHasher::verify(hasher.wait(turn).await?, presented, stored).await?.is_some())
     }
 
     fn password(text: &str) -> Password {
-        text.parse().unwrap()
+        Password::normalised(text).unwrap()
+    }
+
+    /// The forms in which a text is checked.
+    fn forms(text: &str) -> Vec<String> {
+        let forms = |presented: Presented| presented.forms().map(|(_, form)| form.0.clone()).collect();
+        Presented::read(text).map(forms).unwrap_or_default()
     }
 
     #[test]
-    fn a_password_has_8_to_256_characters_whatever_they_are() {
-        for good in ["12345678", "ääääääää", &"x".repeat(256), &"ä".repeat(256), "with blanks and \u{1F511}"]
+    fn an_ordinary_password_is_checked_once_and_one_with_another_spelling_as_it_was_sent_too() {
+        for ordinary in ["12345678", "ääääääää", &"x".repeat(256), &"ä".repeat(256), "blanks and \u{1F511}"]
         {
-            assert!(good.parse::<Password>().is_ok(), "{good:?}");
+            assert_eq!(forms(ordinary), [ordinary]);
         }
-        for bad in ["", "1234567", "äääääää", &"x".repeat(257), &"ä".repeat(257)] {
-            assert!(bad.parse::<Password>().is_err(), "{bad:?}");
+        let (decomposed, composed) = ("pa\u{308}sswo\u{308}rd", "pässwörd");
+        assert_eq!(forms(decomposed), [composed, decomposed]);
+        assert_eq!(forms("eight\u{3000}chars"), ["eight chars", "eight\u{3000}chars"]);
+        // What was a password once is one for those who have it.
+        for disallowed in ["love \u{2764}\u{fe0f} love", "a tab \t in it", "zero\u{200b}width"] {
+            assert_eq!(forms(disallowed), [disallowed]);
         }
-        assert!(serde_json::from_str::<Password>("\"short\"").is_err());
+        // Eight characters were counted as they were sent.
+        assert_eq!(forms("e\u{301}1234567"), ["é1234567", "e\u{301}1234567"]);
+        assert_eq!(forms("e\u{301}123456"), ["e\u{301}123456"]);
+        assert_eq!(forms(&"e\u{301}".repeat(256)), ["é".repeat(256)]);
+        for none in ["", "1234567", "äääääää", "e\u{301}12345", &"x".repeat(257), &"e\u{301}".repeat(257)]
+        {
+            assert_eq!(forms(none), [""; 0], "{none:?}");
+        }
+        assert_eq!(forms(&format!("a{}", "\u{301}".repeat(100_000))), [""; 0]);
         assert_eq!(format!("{:?}", password("12345678")), "Password(..)");
+    }
+
+    /// Ordinary passwords take one hash, others two, and an account that does not exist takes as many as one that does.
+    #[test]
+    fn a_failed_check_takes_as_many_hashes_whatever_is_stored() {
+        let tail = "$bm9ib2R5IGF0IGFsbC4uLg$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let (dear, cheap) =
+            (format!("$argon2id$v=19$m=19456,t=2,p=1{tail}"), format!("$argon2id$v=19$m=8192,t=1,p=1{tail}"));
+        for (text, hashes) in
+            [("12345678", 1), ("love \u{2764}\u{fe0f} love", 1), ("pa\u{308}sswo\u{308}rd", 2)]
+        {
+            let presented = Presented::read(text).unwrap();
+            for stored in [None, Some("unusable"), Some(dear.as_str()), Some(cheap.as_str())] {
+                let (mut at_full_cost, mut at_less) = (0, 0);
+                let found = matching(&presented, stored, |_, hash| {
+                    let is_full = Params::try_from(hash).unwrap().m_cost() == 19_456;
+                    *if is_full { &mut at_full_cost } else { &mut at_less } += 1;
+                    false
+                });
+                let is_cheap = stored == Some(cheap.as_str());
+                assert_eq!((found, at_full_cost), (None, hashes), "{text:?} {stored:?}");
+                assert_eq!(at_less, if is_cheap { hashes } else { 0 }, "{text:?} {stored:?}");
+            }
+        }
+        assert_eq!(Presented::stand_in().forms().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_either_form_is_matched_and_told_apart() {
+        let hasher = PasswordHasher::new(2);
+        let (decomposed, composed) = ("pa\u{308}sswo\u{308}rd", "pässwörd");
+        let found = async |text, stored: &str| {
+            let presented = Arc::new(Presented::read(text).unwrap());
+            let slot = hasher.wait(LOGIN).await.unwrap();
+            PasswordHasher::verify(slot, presented, Some(stored.to_owned())).await.unwrap()
+        };
+        let today = hasher.hash(LOGIN, password(decomposed)).await.unwrap();
+        let before = hasher.hash(LOGIN, Password(decomposed.to_owned())).await.unwrap();
+        assert_eq!(found(composed, &today).await, Some(Match::First));
+        assert_eq!(found(decomposed, &today).await, Some(Match::First));
+        assert_eq!(found(decomposed, &before).await, Some(Match::AsSent));
+        assert_eq!(found(composed, &before).await, None);
     }
 
     #[test]

@@ -72,6 +72,9 @@ pub struct Auth {
     /// it. 0 means half as many as there are threads that serve requests.
     #[arg(env = "BULKHEAD_PASSWORD_HASH_THREADS", default_value = "0", value_parser = number(0..=64_u16))]
     pub password_hash_threads: u16,
+    /// The fewest characters of a password that is set. Those that were set before stay good.
+    #[arg(env = "BULKHEAD_PASSWORD_MIN_LENGTH", default_value = "8", value_parser = number(8..=64_u16))]
+    pub password_min_length: u16,
     /// Password of the operator that `operator create` adds, for a task that has no standard input to read it from.
     #[arg(env = "BULKHEAD_OPERATOR_PASSWORD", hide_env_values = true)]
     pub operator_password: Option<Password>,

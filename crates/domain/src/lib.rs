@@ -8,6 +8,7 @@ pub mod access;
 pub mod api_key;
 pub mod backoff;
 pub mod clock;
+pub mod email;
 pub mod id;
 pub mod json;
 pub mod limit;
@@ -24,6 +25,7 @@ pub use access::{
     operator_permission, permission,
 };
 pub use clock::{Clock, SystemClock};
+pub use email::Email;
 pub use id::{ApiKeyId, IdError, JobId, OperatorId, SessionId, TenantId, UserId};
 pub use json::{JsonContent, JsonFault, JsonObject};
 pub use limit::{Limit, PlanName};
@@ -31,4 +33,4 @@ pub use mac::Mac;
 pub use network::{Network, Site};
 pub use proven::{Evidence, Proven};
 pub use tenant::{SchemaName, Slug, TenantStatus};
-pub use text::{Email, Text, TextError};
+pub use text::{Text, TextError};

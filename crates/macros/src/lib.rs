@@ -46,7 +46,8 @@ pub fn row(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Reads the type from JSON without unknown fields, documents it, and checks it before the handler runs: the bounds of
 /// `#[schema(min_length, max_length, minimum, maximum, min_items, max_items)]` hold, and everything that is outside of them is
 /// told at once (422 `validation-failed`). A text without its longest length does not compile. A text has no control characters
-/// and no blanks around it; one with `#[lines]` may have line breaks.
+/// and no blanks around it, is in Unicode's normalization form C and shows something; one with `#[lines]` may have line breaks,
+/// one without has nothing in it that turns the direction of the text around it.
 ///
 /// A field whose type is a `#[body]`, or a list of them, is checked with it; a list has its longest length (`max_items`). Where
 /// the type is a struct, add `#[serde(deserialize_with = "bulkhead::object")]`, for serde would also take a list of its values.

@@ -19,7 +19,8 @@ use chrono::{DateTime, Utc};
 
 use crate::http::operation::Operation;
 
-/// A request's id: the caller's `X-Request-Id` when it is harmless, otherwise one of ours.
+/// A request's id: the caller's `X-Request-Id` when it is harmless; otherwise its `X-Correlation-ID`, under which other
+/// systems send the same; otherwise one of ours. Answers name it `X-Request-Id` alone, whichever it came as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestId(String);
 
@@ -32,7 +33,8 @@ impl RequestId {
             (1..=Self::MAX).contains(&id.len())
                 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
         };
-        let sent = headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(harmless);
+        let sent = |name| headers.get(name).and_then(|value| value.to_str().ok()).filter(harmless);
+        let sent = sent("x-request-id").or_else(|| sent("x-correlation-id"));
         sent.map_or_else(|| Self(mint(now)), |id| Self(id.to_owned()))
     }
 

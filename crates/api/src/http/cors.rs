@@ -13,7 +13,8 @@ use actix_web::{
 };
 
 /// What a page may send besides what every page may.
-const REQUEST_HEADERS: &str = "authorization, x-api-key, content-type, if-match, idempotency-key, x-tenant-id, x-request-id, traceparent";
+const REQUEST_HEADERS: &str = "authorization, x-api-key, content-type, if-match, idempotency-key, x-tenant-id, x-request-id, \
+                               x-correlation-id, traceparent";
 
 /// What a page may read besides what every page may.
 const RESPONSE_HEADERS: &str = "etag, location, link, ratelimit, ratelimit-policy, retry-after, x-request-id, \

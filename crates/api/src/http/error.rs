@@ -18,7 +18,7 @@ pub struct FieldError {
     #[schema(example = "/email")]
     pub pointer: String,
     /// What is wrong with it.
-    #[schema(example = "must be an e-mail address of at most 254 characters")]
+    #[schema(example = "must be at most 200 characters long")]
     pub detail: String,
 }
 

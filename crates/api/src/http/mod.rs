@@ -8,6 +8,7 @@ pub(crate) mod call;
 pub(crate) mod connections;
 pub(crate) mod context;
 pub(crate) mod cors;
+pub(crate) mod discovery;
 pub(crate) mod docs;
 pub(crate) mod error;
 pub(crate) mod extract;

@@ -53,7 +53,7 @@ use tracing::Instrument;
 use crate::http::{
     address::ClientAddress,
     context::{self, Context},
-    cors,
+    cors, discovery,
     error::ApiError,
     extract,
     operation::Access,
@@ -173,6 +173,7 @@ fn finish_head(
 ) {
     describe(response.headers_mut(), state, admitted, context.id.as_str());
     place_below(&state.options.public_path, response.headers_mut());
+    discovery::describe_challenge(&state.options.public_url, response.headers_mut());
     cors::describe(&state.options.cors_origins, request.headers(), response.headers_mut());
     let is_last = request.conn_data::<Rc<Line>>().is_some_and(|line| line.is_last());
     if is_last || state.health.phase() == Phase::Draining {

@@ -88,6 +88,11 @@ pub(crate) fn respond(error: &ApiError, request_id: &str) -> HttpResponse {
             let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
+        // RFC 6750 section 3.1. A permission's name is made of what a scope may be made of.
+        ApiError::Forbidden { needs } => {
+            let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{needs}\"");
+            response.insert_header((header::WWW_AUTHENTICATE, challenge));
+        }
         ApiError::AlreadyCompleted { location: Some(location) } => {
             response.insert_header((header::LOCATION, location.as_str()));
         }

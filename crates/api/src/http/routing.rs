@@ -38,6 +38,14 @@ impl Catalog {
             }
         }
     }
+
+    /// Serves the operations of `path` at `place`, too. Ahead of [`Self::configure`]: what it serves takes all that begins
+    /// like its paths.
+    pub(crate) fn serve_also(&self, path: &str, place: &str, config: &mut web::ServiceConfig) {
+        if let Some(operations) = self.paths.get(path) {
+            config.service(resource(place, operations));
+        }
+    }
 }
 
 /// Paths by their first two segments; under an empty prefix those that stand alone. The router tries path after path, each with a

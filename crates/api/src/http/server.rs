@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::http::{
     background,
     connections::Arrivals,
+    discovery,
     docs::{self, Pages},
     health, openapi,
     operation::Catalog,
@@ -119,9 +120,13 @@ pub async fn serve(
     let mut document = openapi::document(&catalog)?;
     openapi::place_below(public_path, &mut document);
     let pages = web::Data::new(Pages::new(&document, public_path));
+    let places = discovery::other_places(&shared.options);
     let arrivals = Arrivals::new(options.connections_per_address, options.write_timeout);
     let app = move || {
         let configure = |config: &mut web::ServiceConfig| {
+            for (path, place) in &places {
+                catalog.serve_also(path, place, config);
+            }
             catalog.configure(config);
             docs::configure(pages.clone(), config);
         };

@@ -4,7 +4,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::HttpRequest;
 use bulkhead_auth::{
-    AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher, Turn,
+    AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher,
+    PasswordRules, Turn,
 };
 use bulkhead_config::Extensions;
 use bulkhead_db::{Db, platform::tenants::DirectoryEntry};
@@ -49,6 +50,8 @@ pub struct ApiOptions {
     pub cors_origins: Vec<String>,
     /// The word in our API keys.
     pub environment: &'static str,
+    /// What may be set as a password.
+    pub password_rules: PasswordRules,
     /// How long a deleted tenant is kept.
     pub tenant_grace: TimeDelta,
 }

@@ -44,7 +44,8 @@ impl Fields {
         self.take(pointer, text.parse::<T>());
     }
 
-    /// Checks that a text has `least` to `most` characters, no control characters and no blanks around it.
+    /// Checks that a text of one line has `least` to `most` characters, no control characters and no blanks around it, is in
+    /// Unicode's normalization form C and shows something.
     pub fn text(&mut self, pointer: &str, text: &str, least: usize, most: usize) {
         self.take(pointer, bulkhead_domain::text::check(text, least, most));
     }

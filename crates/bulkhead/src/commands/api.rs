@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, block_on, serve};
-use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, Purpose};
+use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, PasswordRules, Purpose};
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
@@ -102,6 +102,7 @@ fn shared(
             public_path: http.public_url.path().to_owned(),
             cors_origins: http.cors_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
             environment: auth.environment.as_str(),
+            password_rules: PasswordRules::new(auth.password_min_length),
             tenant_grace: TimeDelta::from_std(settings.tenants.tenant_grace)?,
         }),
         clock: Arc::new(SystemClock),

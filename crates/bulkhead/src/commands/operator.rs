@@ -3,7 +3,7 @@
 use std::io::{self, BufRead};
 
 use anyhow::{Context, Result, bail};
-use bulkhead_auth::{Lane, Password, PasswordHasher, Turn};
+use bulkhead_auth::{Lane, PasswordHasher, PasswordOwner, PasswordRules, Turn};
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Authority, DbError, Shares, platform::operators};
 use bulkhead_domain::{AccessRegistry, Clock, Email, OperatorId, RoleName, SystemClock};
@@ -22,7 +22,9 @@ pub(crate) async fn create(settings: &Settings, email: &Email, role: RoleName) -
         Some(password) => password.expose().to_owned(),
         None => first_line()?,
     };
-    let password: Password = password.parse().context("the password")?;
+    let rules = PasswordRules::new(settings.auth.password_min_length);
+    let owner = PasswordOwner { email: Some(email), tenant: None };
+    let password = rules.admit(&password, &owner).context("the password")?;
     let turn = Turn { lane: Lane::Creations, group: 0, network: None };
     let hash = PasswordHasher::new(1).hash(turn, password).await?;
     let db = wiring::databases(settings, &Metrics::new()?, Shares::Whole)?();

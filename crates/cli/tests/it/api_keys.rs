@@ -82,7 +82,7 @@ async fn from_making_to_revoking() {
     insta::assert_snapshot!(gone.show(), @r#"
     401
     content-type: application/problem+json
-    www-authenticate: Bearer error="invalid_token"
+    www-authenticate: Bearer error="invalid_token", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"
     {
       "code": "invalid-credentials",
       "detail": "The credential is not valid, has expired or was revoked.",

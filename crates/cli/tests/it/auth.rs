@@ -57,7 +57,7 @@ async fn whatever_is_wrong_is_answered_alike() {
     insta::assert_snapshot!(wrong.show(), @r#"
     401
     content-type: application/problem+json
-    www-authenticate: Bearer
+    www-authenticate: Bearer resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"
     {
       "code": "login-failed",
       "detail": "The tenant, the e-mail address or the password is wrong.",
@@ -133,7 +133,7 @@ async fn a_refresh_token_works_once_and_a_repetition_gets_the_same_successor() {
     insta::assert_snapshot!(refresh(&first).await.show(), @r#"
     401
     content-type: application/problem+json
-    www-authenticate: Bearer error="invalid_token"
+    www-authenticate: Bearer error="invalid_token", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"
     {
       "code": "invalid-credentials",
       "detail": "The credential is not valid, has expired or was revoked.",

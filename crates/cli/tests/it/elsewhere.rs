@@ -24,6 +24,26 @@ async fn addresses(system: &System) {
     assert_eq!(metadata.at("/issuer"), "https://id.example.com/x");
     assert_eq!(metadata.at("/jwks_uri"), "https://example.com/p/.well-known/jwks.json");
     assert_eq!(metadata.at("/token_endpoint"), "https://example.com/p/v1/auth/refresh");
+    // Clients make the address of metadata by putting its name between host and path, and a proxy may pass on the rest alone.
+    for path in ["/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/x"] {
+        assert_eq!(anybody.get(path).unchecked().await.expect(200).json(), metadata.json(), "{path}");
+    }
+    let refused = anybody.get("/v1/me").await.refused(401, "missing-credentials");
+    assert_eq!(
+        refused.header("www-authenticate"),
+        "Bearer resource_metadata=\"https://example.com/.well-known/oauth-protected-resource/p\""
+    );
+    for path in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/p"] {
+        let resource = anybody.get(path).unchecked().await.expect(200);
+        assert_eq!(resource.at("/resource"), "https://example.com/p", "{path}");
+        assert_eq!(resource.at("/resource_documentation"), "https://example.com/p/docs", "{path}");
+        assert_eq!(resource.at("/authorization_servers"), "[\"https://id.example.com/x\"]", "{path}");
+        let asked = anybody.call("POST", path).unchecked().await.refused(405, "method-not-allowed");
+        assert_eq!(asked.header("allow"), "GET, HEAD", "{path}");
+    }
+    for other in ["/.well-known/oauth-protected-resource/q", "/.well-known/oauth-authorization-server/p"] {
+        anybody.get(other).unchecked().await.refused(404, "unknown-route");
+    }
     let info = anybody.get("/").await.expect(200);
     assert_eq!((info.at("/docs"), info.at("/openapi")), ("/p/docs".to_owned(), "/p/openapi.json".to_owned()));
 
@@ -81,21 +101,33 @@ async fn pages_of_other_origins(system: &System) {
     for origin in ["https://app.example.com", "http://localhost:3000"] {
         let allowed = preflight(system, &path, origin).unchecked().await.expect(204);
         assert_eq!(told(&allowed), ["origin", origin, "GET, HEAD, DELETE, PATCH", ""].map(ToOwned::to_owned));
-        for header in ["authorization", "content-type", "if-match", "idempotency-key", "x-api-key"] {
-            assert!(allowed.header("access-control-allow-headers").contains(header), "{header}");
+        // Every header that the API reads, by name: an asterisk would not stand for `Authorization` (Fetch, CORS protocol).
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(allowed.header("access-control-allow-headers"), @"authorization, x-api-key, content-type, if-match, idempotency-key, x-tenant-id, x-request-id, x-correlation-id, traceparent");
         }
+        assert_eq!((allowed.header("access-control-max-age"), allowed.body.as_str()), ("600", ""));
         let read = tenant.owner.caller.get(&path).header("origin", origin).await.expect(200);
         assert_eq!(told(&read), ["origin", origin, "", ""].map(ToOwned::to_owned));
-        for header in
-            ["etag", "location", "link", "ratelimit", "retry-after", "x-request-id", "idempotent-replayed"]
-        {
-            assert!(read.header("access-control-expose-headers").contains(header), "{header}");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(read.header("access-control-expose-headers"), @"etag, location, link, ratelimit, ratelimit-policy, retry-after, x-request-id, idempotent-replayed, www-authenticate, content-disposition");
         }
         // A page has to see why it was refused, too.
         let refused =
             system.anonymous().get(&path).header("origin", origin).await.refused(401, "missing-credentials");
-        assert_eq!(refused.header("access-control-allow-origin"), origin);
+        assert_eq!(told(&refused), ["origin", origin, "", ""].map(ToOwned::to_owned));
+        assert!(refused.header("access-control-expose-headers").contains("www-authenticate"));
     }
+    // What a page may not send is not in the answer, whatever it asks for; and cookies are never asked for.
+    let curious = preflight(system, &path, "https://app.example.com")
+        .another("access-control-request-headers", "cookie,x-evil");
+    let answer = curious.unchecked().await.expect(204);
+    let headers: Vec<(&str, &str)> =
+        answer.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    assert!(
+        !headers.iter().any(|(name, value)| value.contains('*') || name.ends_with("allow-credentials")),
+        "{headers:?}"
+    );
+    assert!(!answer.header("access-control-allow-headers").contains("cookie"), "{headers:?}");
     let others = [
         "https://evil.example.com",
         "https://app.example.com.evil.example",

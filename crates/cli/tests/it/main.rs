@@ -33,6 +33,8 @@ mod root;
 #[cfg(test)]
 mod scaling;
 #[cfg(test)]
+mod texts;
+#[cfg(test)]
 mod usage;
 #[cfg(test)]
 mod users;

@@ -61,6 +61,9 @@ async fn keys_and_issuer() {
     insta::assert_snapshot!(anybody.get("/.well-known/openid-configuration").await.show(), @r#"
     200
     {
+      "grant_types_supported": [
+        "refresh_token"
+      ],
       "id_token_signing_alg_values_supported": [
         "RS256"
       ],
@@ -75,6 +78,68 @@ async fn keys_and_issuer() {
       "token_endpoint": "https://api.example.com/v1/auth/refresh"
     }
     "#);
+    let oauth = anybody.get("/.well-known/oauth-authorization-server").await.expect(200);
+    assert_eq!(oauth.json(), anybody.get("/.well-known/openid-configuration").await.json());
+}
+
+/// A client that knows nothing but an operation's address finds what it needs, step by step.
+#[tokio::test]
+async fn a_client_that_is_refused_finds_the_way_to_the_keys() {
+    let system = System::shared().await;
+    let anybody = system.anonymous();
+    let below = |url: &str| url.strip_prefix("https://api.example.com").unwrap().to_owned();
+    let refused = anybody.get("/v1/me").await.refused(401, "missing-credentials");
+    insta::assert_snapshot!(refused.header("www-authenticate"), @r#"Bearer resource_metadata="https://api.example.com/.well-known/oauth-protected-resource""#);
+    let challenge = refused.header("www-authenticate");
+    let metadata = challenge.split_once("resource_metadata=\"").unwrap().1.trim_end_matches('"');
+    let metadata = anybody.get(&below(metadata)).await.expect(200);
+    assert_eq!(metadata.header("cache-control"), "public, max-age=300");
+    let mut told = metadata.json();
+    // Permissions of extensions are among them.
+    let scopes = told["scopes_supported"].take();
+    for scope in ["read:users", "write:tenants", "read:resources"] {
+        assert!(scopes.as_array().unwrap().contains(&json!(scope)), "{scopes}");
+    }
+    insta::assert_snapshot!(serde_json::to_string_pretty(&told).unwrap(), @r#"
+    {
+      "authorization_servers": [
+        "https://api.example.com"
+      ],
+      "bearer_methods_supported": [
+        "header"
+      ],
+      "resource": "https://api.example.com",
+      "resource_documentation": "https://api.example.com/docs",
+      "resource_name": "bulkhead",
+      "scopes_supported": null
+    }
+    "#);
+    let issuer = metadata.at("/authorization_servers/0");
+    let openid = anybody.get(&below(&format!("{issuer}/.well-known/openid-configuration"))).await.expect(200);
+    assert_eq!(openid.at("/issuer"), issuer);
+    anybody.get(&below(&openid.at("/jwks_uri"))).await.expect(200);
+    anybody.get(&below(&metadata.at("/resource_documentation"))).unchecked().await.expect(308);
+
+    let wrong = anybody.with_token("a.b.c").get("/v1/me").await.refused(401, "invalid-credentials");
+    insta::assert_snapshot!(wrong.header("www-authenticate"), @r#"Bearer error="invalid_token", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource""#);
+    // What is lacking is one of the scopes that the metadata lists.
+    let tenant = system.tenant().await;
+    let reader = tenant.person(RoleName::READ_ONLY).await.caller;
+    let lacking = reader
+        .post(
+            "/v1/users",
+            &json!({ "email": "a@example.com", "password": "correct horse", "role": "read_only" }),
+        )
+        .await
+        .refused(403, "insufficient-permission");
+    insta::assert_snapshot!(lacking.header("www-authenticate"), @r#"Bearer error="insufficient_scope", scope="write:users", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource""#);
+    assert!(scopes.as_array().unwrap().contains(&json!("write:users")));
+    // What a token cannot help with is no challenge.
+    let admin = tenant.person(RoleName::ADMIN).await.caller;
+    let owner = json!({ "email": "a@example.com", "password": "correct horse", "role": "owner" });
+    let refused = admin.post("/v1/users", &owner).await.refused(403, "role-not-grantable");
+    assert_eq!(refused.header("www-authenticate"), "");
+    assert_eq!(anybody.get("/v1/nothing").await.header("www-authenticate"), "");
 }
 
 #[tokio::test]
@@ -218,7 +283,19 @@ async fn a_request_keeps_its_callers_id_when_it_is_harmless() {
     for bad in ["", "with blank", "\u{e4}", "<script>", &"a".repeat(65)] {
         let answer = anybody.get("/livez").header("x-request-id", bad).await;
         assert!(answer.header("x-request-id").starts_with("req_"), "{bad:?}");
+        // The other name of it is as good, and is looked at where this one is no use.
+        let both =
+            anybody.get("/livez").header("x-request-id", bad).header("x-correlation-id", "other-1").await;
+        assert_eq!(both.header("x-request-id"), "other-1", "{bad:?}");
+        let alone = anybody.get("/livez").header("x-correlation-id", bad).await;
+        assert!(alone.header("x-request-id").starts_with("req_"), "{bad:?}");
     }
+    let alone = anybody.get("/v1/me").header("X-Correlation-ID", "from-a.proxy:7").await;
+    assert_eq!((alone.header("x-request-id"), alone.header("x-correlation-id")), ("from-a.proxy:7", ""));
+    assert_eq!(alone.at("/request_id"), "from-a.proxy:7");
+    let both =
+        anybody.get("/livez").header("x-correlation-id", "theirs").header("x-request-id", "ours").await;
+    assert_eq!(both.header("x-request-id"), "ours");
 }
 
 #[tokio::test]

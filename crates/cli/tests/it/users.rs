@@ -126,7 +126,7 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
       "detail": "Some fields hold values that are not allowed.",
       "errors": [
         {
-          "detail": "must be an e-mail address of at most 254 characters",
+          "detail": "must be an e-mail address: a name, an @ and a domain, like grace@example.com",
           "pointer": "/email"
         },
         {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use crate::{
-    App, Caller, Operation,
+    Answer, App, Caller, Operation,
     contract::{Contract, OPERATOR},
     unique,
 };
@@ -29,14 +29,14 @@ pub async fn every_operation_but_the_public_ones_wants_a_credential(app: &App) {
 }
 
 /// Asks for an operation on something that does not exist, with a body that does not fit: nothing can come of it, but
-/// a caller that may not even ask is told so first.
-async fn is_admitted(caller: &Caller<'_>, operation: &Operation) -> bool {
+/// a caller that may not even ask is told so first. What it is told, if it may not ask.
+async fn refusal(caller: &Caller<'_>, operation: &Operation) -> Option<Answer> {
     let call = caller.call(&operation.method, &operation.path_of(NOTHING));
     let answer = if operation.takes_body() { call.json(&json!({})).await } else { call.await };
     match (answer.status, answer.code().as_str()) {
-        (403, "insufficient-permission") => false,
+        (403, "insufficient-permission") => Some(answer),
         (401 | 403 | 429, _) => panic!("{}: {}", operation.shown(), answer.show()),
-        _ => true,
+        _ => None,
     }
 }
 
@@ -84,9 +84,12 @@ pub async fn an_operation_is_refused_exactly_when_the_role_lacks_its_permission(
                 Some(holds) => operation.permissions.iter().any(|name| name == ANY || holds.contains(name)),
                 None => operation.roles.contains(role),
             };
-            let is_admitted = is_admitted(caller, operation).await;
-            assert_eq!(is_admitted, expected, "{role} is admitted to {}", operation.shown());
-            *if is_admitted { &mut admitted } else { &mut refused } += 1;
+            let refusal = refusal(caller, operation).await;
+            assert_eq!(refusal.is_none(), expected, "{role} is admitted to {}", operation.shown());
+            *if expected { &mut admitted } else { &mut refused } += 1;
+            if let Some(refusal) = refusal {
+                assert_names_a_scope(&refusal, operation);
+            }
         }
     }
     assert!(admitted > 0 && refused > 0, "{admitted} admitted, {refused} refused");
@@ -171,4 +174,12 @@ mod tests {
         }
         assert_eq!(untrue(&document("A text.")).len(), 2);
     }
+/// The challenge of a refusal names a permission of the operation as the scope that is wanted (RFC 6750).
+fn assert_names_a_scope(refusal: &Answer, operation: &Operation) {
+    let challenge = refusal.header("www-authenticate");
+    let wanted = |permission: &String| {
+        format!("error=\"insufficient_scope\", scope=\"{}\"", permission.trim_start_matches("operator "))
+    };
+    let is_named = operation.permissions.iter().map(wanted).any(|scope| challenge.contains(&scope));
+    assert!(is_named, "{}: {challenge:?} names no scope of it", operation.shown());
 }

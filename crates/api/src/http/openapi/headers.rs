@@ -74,10 +74,24 @@ const FILE: Header = header(
 );
 const RETRY_AFTER: Header =
     header("RetryAfter", "Retry-After", false, "When it makes sense to come back, in seconds.", "1");
-const CHALLENGE: Header =
-    header("Challenge", "WWW-Authenticate", true, "What credential is wanted (RFC 6750).", "Bearer");
+const CHALLENGE: Header = header(
+    "Challenge",
+    "WWW-Authenticate",
+    true,
+    CHALLENGE_SAYS,
+    "Bearer resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\"",
+);
+const CHALLENGE_SAYS: &str =
+    "What credential is wanted (RFC 6750), and where the metadata of this API is (RFC 9728).";
+const SCOPE: Header = header(
+    "ScopeChallenge",
+    "WWW-Authenticate",
+    false,
+    "The permission that is wanted, as `scope` (RFC 6750), when the code is `insufficient-permission`.",
+    "Bearer error=\"insufficient_scope\", scope=\"read:users\", resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\"",
+);
 
-const ALL: [&Header; 12] = [
+const ALL: [&Header; 13] = [
     &REQUEST_ID,
     &POLICY,
     &LIMIT,
@@ -90,6 +104,7 @@ const ALL: [&Header; 12] = [
     &FILE,
     &RETRY_AFTER,
     &CHALLENGE,
+    &SCOPE,
 ];
 
 /// What `#/components/headers` holds.
@@ -184,6 +199,7 @@ pub(super) fn of_problem(status: StatusCode, errors: &[ApiError], access: Access
     for (is_sent, header) in [
         (is_there(|error| error.retry_after().is_some()), &RETRY_AFTER),
         (status == StatusCode::UNAUTHORIZED, &CHALLENGE),
+        (is_there(|error| matches!(error, ApiError::Forbidden { .. })), &SCOPE),
         (is_there(|error| matches!(error, ApiError::AlreadyCompleted { .. })), &MADE_EARLIER),
     ] {
         if is_sent {

@@ -8,7 +8,7 @@ use actix_web::{
     test::{TestRequest, call_service, init_service},
 };
 use anyhow::Result;
-use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, RootKey};
+use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, PasswordRules, RootKey};
 use bulkhead_config::Extensions;
 use bulkhead_db::{DbError, tenant::api_keys};
 use bulkhead_domain::{
@@ -75,6 +75,7 @@ fn shared(db: &TestDb, redis: &TestRedis) -> Result<Shared> {
             public_path: String::new(),
             cors_origins: vec![],
             environment: "test",
+            password_rules: PasswordRules::default(),
             tenant_grace: TimeDelta::days(1),
         }),
         clock: Arc::new(SystemClock),

@@ -6,6 +6,7 @@ mod jwks;
 mod livez;
 mod openid;
 mod readyz;
+mod resource;
 
 use crate::http::operation::{Access, operations};
 
@@ -16,4 +17,6 @@ operations! {
     readyz::get_readyz => Access::Public, [];
     jwks::get_jwks => Access::Public, [];
     openid::get_openid_configuration => Access::Public, [];
+    openid::get_authorization_server => Access::Public, [];
+    resource::get_protected_resource => Access::Public, [];
 }

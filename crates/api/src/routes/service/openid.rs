@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::http::state::AppState;
 
-/// What this issuer offers (RFC 8414).
+/// What this issuer offers (`OpenID` Connect Discovery 1.0, RFC 8414).
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OpenidConfiguration {
     /// The `iss` of every token.
@@ -21,6 +21,9 @@ pub(crate) struct OpenidConfiguration {
     /// How tokens are signed.
     #[schema(example = json!(["RS256"]))]
     id_token_signing_alg_values_supported: [&'static str; 1],
+    /// What a token is given for at the token endpoint.
+    #[schema(example = json!(["refresh_token"]))]
+    grant_types_supported: [&'static str; 1],
     /// What may be asked for: nothing interactive.
     response_types_supported: [&'static str; 1],
     /// One subject for every audience.
@@ -33,6 +36,22 @@ pub(crate) struct OpenidConfiguration {
     responses((status = 200, description = "The metadata.", body = OpenidConfiguration)),
 )]
 pub(crate) async fn get_openid_configuration(state: Data<AppState>) -> HttpResponse {
+    metadata(&state)
+}
+
+/// Issuer metadata for OAuth
+///
+/// The same as `/.well-known/openid-configuration`, for clients that look where RFC 8414 has it. Where the issuer has a path, it
+/// is served at the path that RFC 8414 makes of it, too.
+#[utoipa::path(
+    get, path = "/.well-known/oauth-authorization-server", tag = "service",
+    responses((status = 200, description = "The metadata.", body = OpenidConfiguration)),
+)]
+pub(crate) async fn get_authorization_server(state: Data<AppState>) -> HttpResponse {
+    metadata(&state)
+}
+
+fn metadata(state: &AppState) -> HttpResponse {
     // The issuer may be a name under which nothing of this is served.
     let (issuer, served_at) = (&state.options.issuer, &state.options.public_url);
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(
@@ -41,6 +60,7 @@ pub(crate) async fn get_openid_configuration(state: Data<AppState>) -> HttpRespo
             jwks_uri: format!("{served_at}/.well-known/jwks.json"),
             token_endpoint: format!("{served_at}/v1/auth/refresh"),
             id_token_signing_alg_values_supported: ["RS256"],
+            grant_types_supported: ["refresh_token"],
             response_types_supported: ["token"],
             subject_types_supported: ["public"],
         },

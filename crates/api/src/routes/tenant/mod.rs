@@ -9,10 +9,10 @@ pub(crate) mod usage;
 pub(crate) mod users;
 
 use bulkhead_auth::{
-    GrantError, Grants,
+    GrantError, Grants, Password, PasswordRules,
     grants::{self, Hold},
 };
-use bulkhead_db::{DbResult, TenantTx};
+use bulkhead_db::{DbResult, TenantTx, gate::profile};
 use bulkhead_domain::{Permission, RoleName};
 
 use crate::http::{
@@ -63,4 +63,15 @@ fn refused(error: GrantError) -> ApiError {
         GrantError::Unknown(unknown) => ApiError::field("/role", unknown),
         GrantError::Database(error) => error.into(),
     }
+}
+
+/// Refuses the tenant's slug as the password in the field at `pointer`. Which slug that is, is looked up only when the password
+/// could be one.
+async fn refuse_own_slug(tx: &mut TenantTx, pointer: &str, password: &Password) -> Result<(), ApiError> {
+    let Some(spelt) = password.as_slug() else { return Ok(()) };
+    let tenant = profile::find(tx).await?;
+    if tenant.is_some_and(|tenant| tenant.slug == spelt.as_str()) {
+        return Err(ApiError::field(pointer, PasswordRules::IS_SLUG));
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, sync::Arc};
 
 use anyhow::{Context, Result};
-use bulkhead_auth::{Keyring, Lane, PasswordHasher, Turn, api_key};
+use bulkhead_auth::{Keyring, Lane, PasswordHasher, PasswordOwner, PasswordRules, Turn, api_key};
 use bulkhead_config::{Sections, Settings};
 use bulkhead_db::{
     Authority, Db, DbError, Owner, Shares,
@@ -70,12 +70,18 @@ struct Seed {
 }
 
 impl Seed {
+    /// The hash of a login's password, which was made by chance.
+    async fn hash(&self, login: &Login) -> Result<String> {
+        let password = PasswordRules::default().admit(&login.password, &PasswordOwner::default())?;
+        Ok(self.hasher.hash(TURN, password).await?)
+    }
+
     async fn operator(&self, login: &Login) -> Result<()> {
         let find = async |tx: &mut _| operators::find_credential(tx, &login.email).await;
         if self.db.platform_read(Authority::machinery(), find).await?.is_some() {
             return Ok(());
         }
-        let hash = self.hasher.hash(TURN, login.password.parse()?).await?;
+        let hash = self.hash(login).await?;
         let now = SystemClock.now();
         let id = OperatorId::mint(now);
         let role = RoleName::ADMIN;
@@ -99,7 +105,7 @@ impl Seed {
     }
 
     async fn announce(&self, demo: &DemoTenant) -> Result<()> {
-        let hash = self.hasher.hash(TURN, demo.owner.password.parse()?).await?;
+        let hash = self.hash(&demo.owner).await?;
         let now = SystemClock.now();
         let slug = demo.slug.parse()?;
         let find = async |tx: &mut _| plans::find(tx, &demo.plan).await;
@@ -131,7 +137,7 @@ impl Seed {
         }
         let key = ApiKey::parse(&demo.api_key)?;
         let mac = api_key::mac(&self.keyring, &key);
-        let hash = self.hasher.hash(TURN, demo.owner.password.parse()?).await?;
+        let hash = self.hash(&demo.owner).await?;
         let now = SystemClock.now();
         let email = format!("developer@{}.example", demo.slug);
         let demo = Demo { at: now, subject: key_id.to_string() };

@@ -124,7 +124,7 @@ async fn fields_that_do_not_hold_are_named_all_at_once() {
           "pointer": "/plan"
         },
         {
-          "detail": "must be an e-mail address of at most 254 characters",
+          "detail": "must be an e-mail address: a name, an @ and a domain, like grace@example.com",
           "pointer": "/owner/email"
         },
         {

@@ -41,6 +41,9 @@ fn change(answer: &mut Answer, how: impl FnOnce(&mut Value)) {
 /// Makes one problem into another.
 fn become_problem(answer: &mut Answer, status: u16, code: &str) {
     answer.status = status;
+    if ![401, 403].contains(&status) {
+        answer.headers.remove("www-authenticate");
+    }
     change(answer, |body| {
         body["status"] = json!(status);
         body["code"] = json!(code);
@@ -110,6 +113,9 @@ faults! {
     a_role_that_may_less: an_operation_is_refused_exactly_when_the_role_lacks_its_permission
         says "is admitted to get_resource"
         when "get_resource" |_, answer| if answer.status == 404 { become_problem(answer, 403, "insufficient-permission") };
+    a_refusal_that_names_no_scope: an_operation_is_refused_exactly_when_the_role_lacks_its_permission
+        says "names no scope of it"
+        when "list_users" |_, answer| drop(answer.headers.remove("www-authenticate"));
     a_row_that_is_skipped: a_list_is_the_same_in_many_pages_and_in_one says "list_resources"
         when "list_resources" |asked, answer| if asked.path.contains("limit=2") {
             change(answer, |body| drop(body["data"].as_array_mut().unwrap().pop()));

@@ -37,7 +37,7 @@ async fn a_header_that_is_no_credential_is_refused() {
     insta::assert_snapshot!(first.show(), @r#"
     401
     content-type: application/problem+json
-    www-authenticate: Bearer error="invalid_token"
+    www-authenticate: Bearer error="invalid_token", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"
     {
       "code": "invalid-credentials",
       "detail": "The credential is not valid, has expired or was revoked.",

@@ -1,6 +1,6 @@
 //! Create a tenant: accept it, and leave the building to a job.
 
-use bulkhead_auth::Password;
+use bulkhead_auth::{Password, PasswordOwner, PasswordRules};
 use bulkhead_db::{
     PlatformTx,
     platform::{
@@ -49,10 +49,11 @@ impl RequestBody for CreateTenantRequest {}
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateTenantOwner {
-    /// Their address.
+    /// Their address. It is kept in lower case, an internationalized domain as its DNS name (`xn--…`).
     #[schema(max_length = 254, example = "owner@acme.example")]
     email: String,
-    /// Their first password, 8 to 256 characters.
+    /// Their first password, 8 to 256 characters; the platform may ask for more than 8. Refused are passwords that many people
+    /// use, the address itself, what stands before its @, and the tenant's slug.
     #[schema(min_length = 8, max_length = 256, format = Password, example = "correct horse battery staple")]
     password: String,
 }
@@ -69,7 +70,7 @@ pub(crate) async fn create_tenant(
     call: OperatorCall,
     Json(body): Json<CreateTenantRequest>,
 ) -> Result<Answer, ApiError> {
-    let fields = Fields::parse(body);
+    let fields = Fields::parse(body, call.state().options.password_rules);
     let at = call.at();
     // A hash is dear: not for an answer that is known without it.
     let look = async |tx: &mut PlatformTx| {
@@ -134,14 +135,12 @@ struct Fields {
 }
 
 impl Fields {
-    fn parse(request: CreateTenantRequest) -> Self {
-        Self {
-            slug: Slug::for_new_tenant(&request.slug),
-            name: request.name.parse(),
-            plan: request.plan,
-            email: request.owner.email.parse(),
-            password: Password::try_from(request.owner.password),
-        }
+    fn parse(request: CreateTenantRequest, rules: PasswordRules) -> Self {
+        let slug = Slug::for_new_tenant(&request.slug);
+        let email: Result<Email, TextError> = request.owner.email.parse();
+        let owner = PasswordOwner { email: email.as_ref().ok(), tenant: slug.as_ref().ok() };
+        let password = rules.admit(&request.owner.password, &owner);
+        Self { slug, name: request.name.parse(), plan: request.plan, email, password }
     }
 
     /// All of them, the plan as it was found; otherwise every field that does not hold.

@@ -1,6 +1,6 @@
 //! Add a person to the caller's tenant.
 
-use bulkhead_auth::{Password, grants::Hold};
+use bulkhead_auth::{Password, PasswordOwner, grants::Hold};
 use bulkhead_db::{
     TenantTx,
     tenant::{
@@ -22,17 +22,19 @@ use crate::{
         extract::{IdempotencyKeyHeader, Json, RequestBody},
         validation::taken,
     },
-    routes::tenant::{grants, lock_caller, refused, wrong_role},
+    routes::tenant::{grants, lock_caller, refuse_own_slug, refused, wrong_role},
 };
 
 /// A person to add.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateUserRequest {
-    /// Their address; they log in with it.
+    /// Their address; they log in with it, in any spelling. It is shown in lower case, an internationalized domain as its
+    /// DNS name (`xn--…`).
     #[schema(max_length = 254, example = "grace@example.com")]
     email: String,
-    /// Their first password, 8 to 256 characters.
+    /// Their first password, 8 to 256 characters; the platform may ask for more than 8. Refused are passwords that many people
+    /// use, the address itself, what stands before its @, and the tenant's slug.
     #[schema(min_length = 8, max_length = 256, format = Password, example = "correct horse battery staple")]
     password: String,
     /// What they may do: `owner`, `admin`, `developer`, `read_only` or one of the tenant's own roles.
@@ -62,6 +64,7 @@ pub(crate) async fn create_user(
         }
         let own = Some(call.role().name());
         grants(tx, &call, own, WRITE_USERS, &[role], Hold::Look).await?.may_give(role).map_err(refused)?;
+        refuse_own_slug(tx, "/password", &password).await?;
         if users::is_taken(tx, email.as_str()).await? {
             return Err(ApiError::Taken { what: "e-mail address" });
         }
@@ -98,9 +101,11 @@ async fn parse(
     call: &TenantCall,
     request: CreateUserRequest,
 ) -> Result<(Email, Password, RoleName), ApiError> {
-    let email = request.email.parse::<Email>();
-    let password = Password::try_from(request.password);
-    let role = call.state().access().read_role(&request.role);
+    let CreateUserRequest { email, password, role } = request;
+    let email = email.parse::<Email>();
+    let owner = PasswordOwner { email: email.as_ref().ok(), tenant: None };
+    let password = call.state().options.password_rules.admit(&password, &owner);
+    let role = call.state().access().read_role(&role);
     match (email, password, role) {
         (Ok(email), Ok(password), Ok(role)) => Ok((email, password, role)),
         (email, password, role) => {
