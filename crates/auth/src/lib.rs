@@ -1,6 +1,6 @@
 //! Authentication: who the caller of a request is, and what proves it.
 //!
-//! Owns passwords, signing keys, access tokens, refresh tokens, the secrets of API keys, and what a node remembers of
+//! Owns passwords, signing keys, access tokens, refresh tokens, one-time tokens, the secrets of API keys, and what a node remembers of
 //! credentials that it has verified and of revocations. Refuses SQL (that is `bulkhead-db`'s), HTTP, and any secret in
 //! a log: a type that holds one has a `Debug` that hides it. `README.md` records the decisions.
 
@@ -15,6 +15,9 @@ pub mod jwt;
 pub mod keyring;
 pub mod login;
 mod node_view;
+pub mod one_time;
+mod opaque;
+pub mod own_password;
 pub mod password;
 pub mod principal;
 mod random;
@@ -22,6 +25,7 @@ pub mod refresh;
 pub mod revocation;
 pub mod self_test;
 pub mod session;
+pub mod session_tx;
 pub mod signing_keys;
 
 pub use authenticator::{AuthError, Authenticated, Authenticator};
@@ -31,10 +35,13 @@ pub use hash_queue::{Lane, Turn};
 pub use jwt::{AccessToken, AccessTokens, Issue, TokenError};
 pub use keyring::{Keyring, KeyringError, MasterKey, Purpose};
 pub use login::{LoginAttempt, Tokens};
+pub use one_time::{ForeignToken, ResetToken};
+pub use own_password::Reset;
 pub use password::{Password, PasswordError, PasswordHasher};
 pub use principal::{Principal, Subject, Verified};
 pub use random::{NoEntropy, word as random_word};
 pub use revocation::{Batch, Bounds, Revocation, Revocations, Since, Standing};
 pub use self_test::self_test;
 pub use session::{RefreshToken, SessionOwner};
+pub use session_tx::SessionTx;
 pub use signing_keys::{KeySet, SigningKey, SigningKeyError, VerifyingKey};

@@ -30,6 +30,7 @@ mod resources;
 mod root;
 #[cfg(test)]
 mod scaling;
+mod sessions;
 #[cfg(test)]
 mod usage;
 #[cfg(test)]

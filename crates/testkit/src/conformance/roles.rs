@@ -60,3 +60,28 @@ pub async fn an_operation_is_refused_exactly_when_the_role_lacks_its_permission(
     assert!(admitted > 0 && refused > 0, "{admitted} admitted, {refused} refused");
     assert_eq!(tenant.rows(), rows, "a request for nothing has changed a row");
 }
+
+/// What is about the caller's own log-in is for people who have logged in, of every role: not for a key, and not without a
+/// credential.
+pub async fn what_is_a_persons_own_is_for_people_alone(app: &App) {
+    let tenant = app.tenant().await;
+    let key = tenant.key("owner").await.caller;
+    let person = tenant.person("read_only").await.caller;
+    let personal: Vec<_> =
+        app.contract.operations().iter().filter(|operation| operation.is_personal()).collect();
+    assert!(!personal.is_empty(), "the document has no such operation");
+    for operation in personal {
+        let ask = async |caller: &Caller<'_>, path: &str| {
+            let call = caller.call(&operation.method, path);
+            if operation.takes_body() { call.json(&json!({})).await } else { call.await }
+        };
+        let path = operation.path_of(NOTHING);
+        let told = |answer: &crate::Answer| (answer.status, answer.code());
+        let of_nobody = ask(&app.anonymous(), &path).await;
+        assert_eq!(told(&of_nobody), (401, "missing-credentials".to_owned()), "{}", operation.shown());
+        let of_key = ask(&key, &path).await;
+        assert_eq!(told(&of_key), (403, "person-required".to_owned()), "{}", operation.shown());
+        let unknown = ask(&person, &format!("{path}?colour=red")).await;
+        assert_eq!(unknown.status, 400, "{}: {}", operation.shown(), unknown.show());
+    }
+}

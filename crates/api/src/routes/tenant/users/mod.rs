@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod get;
 mod list;
+mod reset_password;
 mod update;
 
 use bulkhead_db::tenant::users::User;
@@ -28,6 +29,9 @@ operations! {
     update::update_user => Access::Tenant(permission::WRITE_USERS), [
         ApiError::RoleNotGrantable { role: RoleName::OWNER },
         ApiError::LastOwner,
+    ];
+    reset_password::reset_user_password => Access::Tenant(permission::WRITE_USERS), [
+        ApiError::RoleNotGrantable { role: RoleName::OWNER },
     ];
     delete::delete_user => Access::Tenant(permission::WRITE_USERS), [
         ApiError::RoleNotGrantable { role: RoleName::OWNER },
