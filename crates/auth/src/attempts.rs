@@ -57,6 +57,12 @@ impl AccountKey {
         }
     }
 
+    /// The person, or operator, who is logged in and shows their password once more: counted apart from log-ins, which need no
+    /// token.
+    pub(crate) fn of_subject(keyring: &Keyring, subject: &str) -> Self {
+        Self::mac(keyring, &[b"subject", subject.as_bytes()])
+    }
+
     /// The account, counted for one address alone.
     fn from(self, keyring: &Keyring, network: Network) -> Self {
         Self::mac(keyring, &[b"address", &self.0, &network.bytes()])

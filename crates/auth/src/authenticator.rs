@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use bulkhead_db::{
     Authority, Db, DbError,
     platform::{
-        operators::{self, OperatorSession},
+        operator_sessions::{self, OperatorSession},
         signing_keys,
         tenants::DirectoryEntry,
     },
@@ -360,7 +360,7 @@ async fn still_stands(db: &Db, principal: &Principal) -> Result<bool, DbError> {
             found.is_some_and(|row| row.revoked_at.is_none() && row.role == role.name())
         }
         Principal::Operator { id, role, session } => {
-            let look = async |tx: &mut _| operators::find_session(tx, session).await;
+            let look = async |tx: &mut _| operator_sessions::find(tx, session).await;
             let found: Option<OperatorSession> = db.platform_read(Authority::credentials(), look).await?;
             found.is_some_and(|row| {
                 row.revoked_at.is_none() && row.operator == id.get() && row.role == role.name()

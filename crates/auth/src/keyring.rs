@@ -54,6 +54,10 @@ pub enum Purpose {
     Fingerprint,
     /// Which lock a transaction takes for its idempotency key.
     IdempotencyLock,
+    /// What is stored of a one-time token.
+    OneTimeToken,
+    /// The tag that shows that we have issued a one-time token, and which one.
+    OneTimeTag,
     /// The signature in a pagination cursor.
     Cursor,
     /// The hashes by which logins are counted and queued, and decoy tenants chosen; a label in front says which.
@@ -73,6 +77,8 @@ impl Purpose {
             Self::RefreshTag => "refresh_token_tag",
             Self::Fingerprint => "fingerprint",
             Self::IdempotencyLock => "idempotency_lock",
+            Self::OneTimeToken => "one_time_token_mac",
+            Self::OneTimeTag => "one_time_token_tag",
             Self::Cursor => "cursor",
             Self::LoginAttempt => "login_attempt",
             Self::UsageEntry => "usage_entry",
@@ -114,6 +120,8 @@ pub struct Keyring {
     refresh_tag: hmac::Key,
     fingerprint: hmac::Key,
     idempotency_lock: hmac::Key,
+    one_time_token: hmac::Key,
+    one_time_tag: hmac::Key,
     cursor: hmac::Key,
     login_attempt: hmac::Key,
     usage_entry: hmac::Key,
@@ -135,6 +143,8 @@ impl Keyring {
             refresh_tag: mac(Purpose::RefreshTag)?,
             fingerprint: mac(Purpose::Fingerprint)?,
             idempotency_lock: mac(Purpose::IdempotencyLock)?,
+            one_time_token: mac(Purpose::OneTimeToken)?,
+            one_time_tag: mac(Purpose::OneTimeTag)?,
             cursor: mac(Purpose::Cursor)?,
             login_attempt: mac(Purpose::LoginAttempt)?,
             usage_entry: mac(Purpose::UsageEntry)?,
@@ -187,6 +197,8 @@ impl Keyring {
             Purpose::RefreshTag => &self.refresh_tag,
             Purpose::Fingerprint => &self.fingerprint,
             Purpose::IdempotencyLock => &self.idempotency_lock,
+            Purpose::OneTimeToken => &self.one_time_token,
+            Purpose::OneTimeTag => &self.one_time_tag,
             Purpose::Cursor => &self.cursor,
             Purpose::LoginAttempt => &self.login_attempt,
             Purpose::UsageEntry => &self.usage_entry,

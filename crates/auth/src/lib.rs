@@ -1,6 +1,6 @@
 //! Authentication: who the caller of a request is, and what proves it.
 //!
-//! Owns passwords, signing keys, access tokens, refresh tokens, the secrets of API keys, and what a node remembers of
+//! Owns passwords, signing keys, access tokens, refresh tokens, one-time tokens, the secrets of API keys, and what a node remembers of
 //! credentials that it has verified and of revocations. Refuses SQL (that is `bulkhead-db`'s), HTTP, and any secret in
 //! a log: a type that holds one has a `Debug` that hides it. `README.md` records the decisions.
 
@@ -18,6 +18,9 @@ pub mod keyring;
 pub mod login;
 mod node_keys;
 mod node_view;
+pub mod one_time;
+mod opaque;
+pub mod own_password;
 mod own_roles;
 pub mod password;
 mod password_rules;
@@ -29,6 +32,7 @@ pub mod root_key;
 pub mod rotation;
 pub mod self_test;
 pub mod session;
+pub mod session_tx;
 pub mod signing_keys;
 
 pub use authenticator::{AuthError, Authenticated, Authenticator};
@@ -39,6 +43,8 @@ pub use hash_queue::{Lane, Turn};
 pub use jwt::{AccessToken, AccessTokens, Issue, TokenError};
 pub use keyring::{Keyring, KeyringError, Purpose};
 pub use login::{LoginAttempt, Tokens};
+pub use one_time::{ForeignToken, ResetToken};
+pub use own_password::Reset;
 pub use password::{Password, PasswordError, PasswordHasher};
 pub use password_rules::{PasswordOwner, PasswordRules};
 pub use principal::{Principal, Subject, Verified};
@@ -48,4 +54,5 @@ pub use root_key::{MasterKey, MasterKeys, RootKey, RootKeyError};
 pub use rotation::SigningKeyMaker;
 pub use self_test::self_test;
 pub use session::{RefreshToken, SessionOwner};
+pub use session_tx::SessionTx;
 pub use signing_keys::{KeySet, SigningKey, SigningKeyError, VerifyingKey};

@@ -12,12 +12,12 @@ use bulkhead_db::{
     Authority, Db, DbError,
     gate::revocations::{Revoked, revoke},
     platform::{
-        operators, revocations,
+        operator_sessions, operators, revocations,
         tenants::{DirectoryEntry, LoginTenant},
     },
     tenant::{
         credentials,
-        sessions::{self, Opened},
+        sessions::{self, Device, Opened},
         users,
     },
 };
@@ -48,6 +48,8 @@ pub struct LoginAttempt<'a> {
     pub password: &'a str,
     /// The address that it was sent from.
     pub from: IpAddr,
+    /// The `User-Agent` that came with it, for the person's list of sessions.
+    pub user_agent: Option<&'a str>,
 }
 
 /// The tokens of a session.
@@ -140,7 +142,7 @@ impl Authenticator {
             ask().map_err(|retry_after| AuthError::Limited { retry_after })?;
         }
         let checked = self.checked(attempt, network, &counted);
-        let result = self.check_and_open(db, &checked, &counted, admit, now).await;
+        let result = self.check_and_open(db, attempt, &checked, &counted, admit, now).await;
         match &result {
             // The password was right, whatever came then.
             Ok(_) | Err(AuthError::Suspended(_) | AuthError::Lapsed | AuthError::Limited { .. }) => {
@@ -175,11 +177,14 @@ impl Authenticator {
     async fn check_and_open(
         &self,
         db: &Db,
+        attempt: &LoginAttempt<'_>,
         checked: &Checked,
         counted: &Attempt<'_>,
         admit: impl AsyncFnOnce(&DirectoryEntry) -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Tokens, AuthError> {
+        let address = attempt.from.to_string();
+        let device = Device { user_agent: attempt.user_agent, address: &address };
         let mut admit = Some(admit);
         for _ in 0..TRIES {
             let (account, stored, form) = self.verify_password(db, checked, counted).await?;
@@ -190,7 +195,7 @@ impl Authenticator {
                 }
             }
             let renewal = self.renewal(checked, &stored, form).await?;
-            if let Some(tokens) = self.open_session(db, account, &stored, renewal, now).await? {
+            if let Some(tokens) = self.open_session(db, account, (&stored, renewal), &device, now).await? {
                 return Ok(tokens);
             }
             // The account was changed while its password was checked.
@@ -271,8 +276,8 @@ impl Authenticator {
         &self,
         db: &Db,
         account: Account,
-        stored: &str,
-        renewal: Option<Renewal>,
+        (stored, renewal): (&str, Option<Renewal>),
+        device: &Device<'_>,
         now: DateTime<Utc>,
     ) -> Result<Option<Tokens>, AuthError> {
         let session = SessionId::mint(now);
@@ -292,7 +297,7 @@ impl Authenticator {
                     if let Some(Renewal { stored, renewed }) = &renewal {
                         users::renew_password_hash(tx, id, stored, renewed).await?;
                     }
-                    let opened = sessions::insert(tx, session, id, &mac, seconds).await?;
+                    let opened = sessions::insert(tx, session, id, &mac, seconds, device).await?;
                     for ended in sessions::make_room(tx, id).await? {
                         revoke(tx, Revoked::Session(ended)).await?;
                     }
@@ -309,8 +314,9 @@ impl Authenticator {
                     if let Some(Renewal { stored, renewed }) = &renewal {
                         operators::renew_password_hash(tx, id.get(), stored, renewed).await?;
                     }
-                    let opened = operators::insert_session(tx, session, id.get(), &mac, seconds).await?;
-                    for ended in operators::make_room(tx, id.get()).await? {
+                    let opened =
+                        operator_sessions::insert(tx, session, id.get(), &mac, seconds, device).await?;
+                    for ended in operator_sessions::make_room(tx, id.get()).await? {
                         revocations::revoke_operator_session(tx, ended).await?;
                     }
                     let role = self.access.operators().role(role);
@@ -339,7 +345,7 @@ impl Authenticator {
 
 /// In which form the password is the stored one, if it is. An attempt that is broken off counts as a failure only while the password
 /// is hashed, not while it waits for its turn.
-async fn matches(
+pub(crate) async fn matches(
     passwords: &PasswordHasher,
     counted: &Attempt<'_>,
     turn: Turn,

@@ -22,9 +22,9 @@ use crate::{
     directory::Directory,
     flight::Flights,
     generations::Generations,
-    own_roles::OwnRoles,
     keyring::Keyring,
     node_keys::NodeKeys,
+    own_roles::OwnRoles,
     revocation::{Batch, Bounds, Revocation, Revocations},
     rotation::PUBLISHED_BEHIND,
 };

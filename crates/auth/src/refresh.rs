@@ -1,7 +1,8 @@
 //! Staying logged in, and logging out.
 //!
-//! A refresh token works once. A client that uses one again either lost the answer a moment ago, and gets the same
-//! successor, or holds a stolen token, and the session is ended. Everything that is said about a session is read from
+//! A refresh token works once. A client that uses one again, while its successor was never used, has lost the answer and gets the
+//! same successor, however late it asks. Once the successor was used, the one before is a thief's or was stolen: the session is
+//! ended, and the audit log says why. Everything that is said about a session is read from
 //! its row under lock, after its person's row was locked: a refresh that meets a revocation, a demotion or a logout
 //! half-way waits for it and says what is true then. Times are the database's, so it does not matter what a node's
 //! clock says.
@@ -10,16 +11,12 @@ use std::time::Duration;
 
 use bulkhead_db::{
     Authority, Db, DbError, DbResult, PlatformTx, TenantTx,
-    gate::revocations::{Revoked, revoke},
-    platform::{operators, revocations, tenants::DirectoryEntry},
-    tenant::{
-        credentials,
-        sessions::{self, Locked, Rotated},
-        users,
-    },
+    platform::{operator_sessions, tenants::DirectoryEntry},
+    tenant::{audit::Entry, credentials, sessions::Rotated},
 };
-use bulkhead_domain::{Evidence, OperatorId, Proven, RoleName, SessionId, TenantId, TenantStatus, UserId};
-use chrono::{DateTime, TimeDelta, Utc};
+use bulkhead_domain::{Evidence, OperatorId, Proven, RoleName, TenantId, TenantStatus, UserId};
+use chrono::{DateTime, Utc};
+use serde_json::json;
 
 use crate::{
     authenticator::{AuthError, Authenticator, may_be_let_in},
@@ -27,10 +24,8 @@ use crate::{
     login::Tokens,
     principal::Principal,
     session::{RefreshToken, SessionOwner},
+    session_tx::SessionTx,
 };
-
-/// How long after its replacement a refresh token is taken for a client's repetition rather than a thief's use.
-const GRACE: TimeDelta = TimeDelta::seconds(10);
 
 /// The holder of a genuine refresh token whose session is alive.
 #[derive(Clone, Copy)]
@@ -58,75 +53,19 @@ enum Outcome {
     Over,
 }
 
-/// A transaction in which a session's row can be changed: a tenant's, or the platform's for operators.
-trait SessionTx {
-    type Holder: Copy;
-
-    /// Locks the holder's row; their present role.
-    async fn lock_holder(&mut self, holder: Self::Holder) -> DbResult<Option<RoleName>>;
-    async fn rotate(&mut self, id: SessionId, current: &[u8], next: &[u8]) -> DbResult<Option<Rotated>>;
-    async fn lock(&mut self, id: SessionId) -> DbResult<Option<Locked>>;
-    /// Ends a session and revokes its tokens, if it was alive.
-    async fn end(&mut self, id: SessionId) -> DbResult<()>;
-}
-
-impl SessionTx for TenantTx {
-    type Holder = UserId;
-
-    async fn lock_holder(&mut self, holder: UserId) -> DbResult<Option<RoleName>> {
-        users::lock_for_proof(self, holder, None).await
-    }
-
-    async fn rotate(&mut self, id: SessionId, current: &[u8], next: &[u8]) -> DbResult<Option<Rotated>> {
-        sessions::rotate(self, id, current, next).await
-    }
-
-    async fn lock(&mut self, id: SessionId) -> DbResult<Option<Locked>> {
-        sessions::lock(self, id).await
-    }
-
-    async fn end(&mut self, id: SessionId) -> DbResult<()> {
-        if sessions::revoke(self, id).await? {
-            revoke(self, Revoked::Session(id)).await?;
-        }
-        Ok(())
-    }
-}
-
-impl SessionTx for PlatformTx {
-    type Holder = OperatorId;
-
-    async fn lock_holder(&mut self, holder: OperatorId) -> DbResult<Option<RoleName>> {
-        operators::lock_for_proof(self, holder, None).await
-    }
-
-    async fn rotate(&mut self, id: SessionId, current: &[u8], next: &[u8]) -> DbResult<Option<Rotated>> {
-        operators::rotate_session(self, id, current, next).await
-    }
-
-    async fn lock(&mut self, id: SessionId) -> DbResult<Option<Locked>> {
-        operators::lock_session(self, id).await
-    }
-
-    async fn end(&mut self, id: SessionId) -> DbResult<()> {
-        if operators::revoke_session(self, id).await? {
-            revocations::revoke_operator_session(self, id).await?;
-        }
-        Ok(())
-    }
-}
-
 /// A token that is being exchanged.
 struct Exchange<'a> {
     keyring: &'a Keyring,
     token: &'a RefreshToken,
     successor: &'a RefreshToken,
+    /// The id of the request, for the audit log.
+    request_id: &'a str,
 }
 
 impl Exchange<'_> {
-    async fn run<Tx: SessionTx>(&self, tx: &mut Tx, holder: Tx::Holder) -> DbResult<Outcome> {
+    async fn run<Tx: SessionTx>(&self, tx: &mut Tx, holder: Tx::Person) -> DbResult<Outcome> {
         let session = self.token.session;
-        let Some(role) = tx.lock_holder(holder).await? else { return Ok(Outcome::Over) };
+        let Some(role) = tx.lock_person(holder).await? else { return Ok(Outcome::Over) };
         let (current, next) = (self.token.mac(self.keyring), self.successor.mac(self.keyring));
         if let Some(Rotated { at, expires_at }) = tx.rotate(session, &current, &next).await? {
             return Ok(Outcome::GoesOn { role, expires_at, proven_at: at });
@@ -137,14 +76,23 @@ impl Exchange<'_> {
             return Ok(Outcome::Over);
         }
         let previous = row.previous_mac.as_deref();
-        if previous.is_some_and(|mac| self.token.matches(self.keyring, mac))
-            && row.now - row.rotated_at < GRACE
-        {
+        if previous.is_some_and(|mac| self.token.matches(self.keyring, mac)) {
             // A client that lost the race for this rotation, or its answer, holds the same token and gets the same
-            // successor.
+            // successor. Nobody has used that one yet: it is the one in force.
             return Ok(Outcome::GoesOn { role, expires_at: row.expires_at, proven_at: row.now });
         }
-        tx.end(session).await?;
+        if tx.end(session).await? {
+            let (actor, target) = (holder.to_string(), session.to_string());
+            let entry = Entry {
+                at: row.now,
+                actor: &actor,
+                action: "end_session",
+                target: &target,
+                request_id: self.request_id,
+                changes: json!({ "because": "a refresh token was used again after its successor" }),
+            };
+            tx.audit(&entry).await?;
+        }
         Ok(Outcome::Ended)
     }
 }
@@ -154,11 +102,13 @@ impl Authenticator {
     ///
     /// [`AuthError::Invalid`] for a text that we have not issued, before anything is looked up; a token of ours that is good
     /// no more is [`AuthError::Lapsed`]. `admit` is called once the session is known to be alive, before anything is
-    /// written, and may refuse by saying when to come back: from here on it is the tenant's own limit that counts.
+    /// written, and may refuse by saying when to come back: from here on it is the tenant's own limit that counts. The audit log
+    /// names the request by `request_id` where a session is ended.
     pub async fn refresh(
         &self,
         db: &Db,
         text: &str,
+        request_id: &str,
         admit: impl AsyncFnOnce(&DirectoryEntry) -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Tokens, AuthError> {
@@ -169,7 +119,7 @@ impl Authenticator {
             admit(entry).await.map_err(|retry_after| AuthError::Limited { retry_after })?;
         }
         let successor = token.successor(&self.keyring);
-        let exchange = Exchange { keyring: &self.keyring, token: &token, successor: &successor };
+        let exchange = Exchange { keyring: &self.keyring, token: &token, successor: &successor, request_id };
         let session = token.session;
         let (goes_on, ended) = match holder {
             Holder::User { tenant, id, .. } => {
@@ -255,7 +205,7 @@ impl Authenticator {
 
     async fn operator(&self, db: &Db, token: &RefreshToken) -> Result<Option<(Holder, Relation)>, DbError> {
         let session = token.session;
-        let read = async |tx: &mut _| operators::find_session(tx, session).await;
+        let read = async |tx: &mut _| operator_sessions::find(tx, session).await;
         let found = db.platform_read(Authority::credentials(), read).await?;
         let Some(row) = found.filter(|row| row.revoked_at.is_none()) else { return Ok(None) };
         let relation = self.relation(token, &row.token_mac, row.previous_mac.as_deref());

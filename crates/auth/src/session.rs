@@ -1,43 +1,26 @@
-//! Refresh tokens: opaque texts that keep a login alive.
+//! Refresh tokens: opaque texts that keep a login alive, in the form of [`opaque`](crate::opaque).
 //!
-//! `bh_rt_<locator>_<secret and tag>`. The locator says whose session it is: `t`, the tenant's and the session's ids for a
-//! tenant's person, `o` and the session's id for an operator; so a server goes straight to one row of one schema. The
-//! secret has 256 bits, and the tag is an HMAC of locator and secret, cut to 128 bits; both are written together in
-//! base64url. A text that is read here without an error was issued by us, for that session: a made-up text is told
-//! from an issued one without a look-up, and a token that was replaced long ago is still recognised as one of that
-//! session. Only an HMAC of the whole text is stored. Replacing a token is one SQL statement, written elsewhere; what
-//! replaces it is computed from it here, so a client that lost the answer and asks again within the grace period gets
-//! the same successor instead of a second one.
+//! Each carries a tag, so a token that was replaced long ago is still recognised as one of its session. Only an HMAC of the whole
+//! text is stored. Replacing a token is one SQL statement, written elsewhere; what replaces it is computed from it here, so a
+//! client that lost the answer and asks again gets the same successor instead of a second one.
 //!
 //! Refuses to say whether a genuine token is still in force: that is in the session's row.
 
 use std::fmt;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bulkhead_domain::{SessionId, TenantId};
+use bulkhead_domain::SessionId;
 
+pub use crate::opaque::SessionOwner;
 use crate::{
     keyring::{Keyring, Purpose},
+    opaque::{Form, SECRET_LENGTH},
     random::{self, NoEntropy},
 };
 
 /// The word that tells a refresh token from an API key.
 pub(crate) const MARK: &str = "rt";
-/// How many characters an id has without its type prefix.
-const ID_LENGTH: usize = 26;
-/// How many bytes a secret has. With the tag they are a multiple of three, so that each character of their base64 counts.
-const SECRET_LENGTH: usize = 32;
-const TAG_LENGTH: usize = 16;
 
-/// Where a session's row is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionOwner {
-    /// In this tenant's schema: the session of one of its people.
-    Tenant(TenantId),
-    /// On the platform: an operator's session.
-    Operator,
-}
+const FORM: Form = Form { mark: MARK, tag: Purpose::RefreshTag, prefix: SessionId::PREFIX };
 
 /// A refresh token that we have issued. Its `Debug` shows which session it belongs to and never the secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,17 +46,9 @@ impl RefreshToken {
     /// Reads a token that we have issued, in constant time where its secret and tag are concerned. Says nothing about
     /// whether its session still exists, nor whether the token is still in force.
     pub fn parse(keyring: &Keyring, text: &str) -> Result<Self, ForeignRefreshToken> {
-        let read = || {
-            let (locator, secret) =
-                text.strip_prefix("bh_")?.strip_prefix(MARK)?.strip_prefix('_')?.split_once('_')?;
-            let (owner, session) = read_locator(locator)?;
-            let bytes = URL_SAFE_NO_PAD.decode(secret).ok()?;
-            let (secret, _tag) = bytes.split_first_chunk::<SECRET_LENGTH>()?;
-            let genuine = Self::write(keyring, owner, session, secret);
-            verify_slices_are_equal(genuine.text.as_bytes(), text.as_bytes()).ok()?;
-            Some(genuine)
-        };
-        read().ok_or(ForeignRefreshToken)
+        let (owner, session) = FORM.read(keyring, text).ok_or(ForeignRefreshToken)?;
+        let session = session.parse().map_err(|_not_an_id| ForeignRefreshToken)?;
+        Ok(Self { owner, session, text: text.to_owned() })
     }
 
     /// The token that replaces this one. Always the same: only the server can compute it, and only from the whole of
@@ -105,19 +80,7 @@ impl RefreshToken {
         session: SessionId,
         secret: &[u8; SECRET_LENGTH],
     ) -> Self {
-        let session_text = session.to_string();
-        let session_digits = session_text.trim_start_matches(SessionId::PREFIX);
-        let locator = match owner {
-            SessionOwner::Tenant(tenant) => {
-                let tenant = tenant.to_string();
-                let tenant_digits = tenant.trim_start_matches(TenantId::PREFIX);
-                format!("t{tenant_digits}{session_digits}")
-            }
-            SessionOwner::Operator => format!("o{session_digits}"),
-        };
-        let tag = keyring.mac_of_parts(Purpose::RefreshTag, &[locator.as_bytes(), secret]);
-        let secret_and_tag: Vec<u8> = secret.iter().chain(tag.iter().take(TAG_LENGTH)).copied().collect();
-        let text = format!("bh_{MARK}_{locator}_{}", URL_SAFE_NO_PAD.encode(secret_and_tag));
+        let text = FORM.write(keyring, owner, &session.to_string(), secret);
         Self { owner, session, text }
     }
 }
@@ -128,25 +91,15 @@ impl fmt::Debug for RefreshToken {
     }
 }
 
-fn read_locator(locator: &str) -> Option<(SessionOwner, SessionId)> {
-    let session = |digits: &str| format!("{}{digits}", SessionId::PREFIX).parse().ok();
-    if let Some(ids) = locator.strip_prefix('t') {
-        let (tenant, digits) = ids.split_at_checked(ID_LENGTH)?;
-        let tenant = format!("{}{tenant}", TenantId::PREFIX).parse().ok()?;
-        Some((SessionOwner::Tenant(tenant), session(digits)?))
-    } else {
-        Some((SessionOwner::Operator, session(locator.strip_prefix('o')?)?))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use bulkhead_domain::api_key::ApiKey;
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use bulkhead_domain::{TenantId, api_key::ApiKey};
     use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
-    use crate::root_key::RootKey;
+    use crate::{opaque::TAG_LENGTH, root_key::RootKey};
 
     fn keyring(byte: u8) -> Keyring {
         Keyring::new(&RootKey::from([byte; 32])).unwrap()

@@ -103,7 +103,7 @@ impl Stage {
             master_key: MasterKey::generate()?,
             scratch: Scratch::new()?,
         };
-        stage.build_tenants(tenants).await?;
+        Box::pin(stage.build_tenants(tenants)).await?;
         Ok(stage)
     }
 

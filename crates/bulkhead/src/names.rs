@@ -58,7 +58,7 @@ const NOUNS: [&str; 37] = [
 ];
 
 /// Tables of a tenant's schema; what begins with `bulkhead_` or `x_` is the core's, too.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "api_keys",
     "audit_log",
     "credentials",
@@ -66,14 +66,15 @@ const TABLES: [&str; 10] = [
     "events",
     "idempotency_keys",
     "invitations",
+    "one_time_tokens",
     "roles",
     "sessions",
     "webhooks",
 ];
 
 /// Prefixes of ids.
-const IDS: [&str; 12] =
-    ["ten_", "usr_", "key_", "opr_", "ses_", "job_", "evt_", "whk_", "rol_", "dec_", "req_", "flg_"];
+const IDS: [&str; 13] =
+    ["ten_", "usr_", "key_", "opr_", "ses_", "job_", "ott_", "evt_", "whk_", "rol_", "dec_", "req_", "flg_"];
 
 /// Why an application's extensions cannot have the names that they have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

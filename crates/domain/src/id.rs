@@ -170,6 +170,8 @@ ids! {
     pub OperatorId = "opr_";
     /// A refresh-token family: one login of one person.
     pub SessionId = "ses_";
+    /// A secret that works once: a link with which a person sets a new password.
+    pub OneTimeTokenId = "ott_";
     /// A background job; also the id of the operation that a client watches.
     pub JobId = "job_";
 }

@@ -17,6 +17,8 @@ pub enum Evidence {
     Password,
     /// The HMAC of a refresh token matched its session.
     RefreshToken,
+    /// The tag of a one-time token shows that we have issued it for a person of this tenant.
+    OneTimeToken,
     /// The row of `platform.jobs` being run names this tenant.
     JobRow,
     /// None: the caller made the tenant itself a moment ago, to try something out or to show it. Only `bulkhead dev`, the

@@ -26,6 +26,12 @@ impl Operation {
         self.permissions.is_empty()
     }
 
+    /// Whether it is about the person who calls it, whatever their role: their sessions, their password. No key may call it, and
+    /// it has nothing that another person could name.
+    pub fn is_personal(&self) -> bool {
+        self.permissions.iter().any(|permission| permission == "any person of a tenant")
+    }
+
     /// Whether only operators may call it.
     pub fn is_for_operators(&self) -> bool {
         !self.is_public() && self.permissions.iter().all(|permission| permission.starts_with("operator "))

@@ -52,6 +52,9 @@ fn redact_word(word: &str) -> String {
     if word.starts_with("bh_rt_") && word.len() > 60 {
         return "[refresh token]".to_owned();
     }
+    if word.starts_with("bh_pr_") && word.len() > 60 {
+        return "[reset token]".to_owned();
+    }
     if word.starts_with("bh_test_") && word.len() > 50 {
         return if word.matches('_').count() == 3 { "[api key]" } else { "[hint]" }.to_owned();
     }

@@ -22,6 +22,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
             ("Evidence::ApiKey", &["auth/src/authenticator.rs"]),
             ("Evidence::Password", &["auth/src/login.rs"]),
             ("Evidence::RefreshToken", &["auth/src/refresh.rs"]),
+            ("Evidence::OneTimeToken", &["auth/src/own_password.rs"]),
             ("Evidence::JobRow", &["worker/src/context.rs"]),
             // The second is inside the unit tests of that file.
             (

@@ -25,7 +25,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
 use bulkhead_auth::Principal;
 use bulkhead_db::{DbError, JsonText, Page, TenantTx, gate::usage, tenant::audit::Entry};
 use bulkhead_domain::{
-    JsonContent, Proven, Role, TenantId,
+    JsonContent, Proven, Role, SessionId, TenantId, UserId,
     metering::{MeterKind, MeterName, Quantity},
 };
 use chrono::{DateTime, Utc};
@@ -249,6 +249,14 @@ impl TenantCall {
     /// The caller, whose credential was verified.
     pub(crate) const fn principal(&self) -> &Principal {
         &self.call.principal
+    }
+
+    /// The person who calls, and their log-in. `Access::Person` keeps API keys out, for which this is an error of ours.
+    pub(crate) fn person(&self) -> Result<(UserId, SessionId), ApiError> {
+        match self.call.principal {
+            Principal::User { id, session, .. } => Ok((id, session)),
+            Principal::ApiKey { .. } | Principal::Operator { .. } => Err(wrong_caller()),
+        }
     }
 
     /// What this process works with beside the database.

@@ -134,6 +134,9 @@ pub enum ApiError {
         /// The permission.
         needs: &'static str,
     },
+    /// The caller is an API key, and the operation is about what only people have.
+    #[error("An API key has no sessions and no password. Log in for this.")]
+    PersonRequired,
     /// The principal's role may not grant this role to a user or an API key, or take it from one, nor make or change it.
     #[error(
         "Your role may not grant, remove or change the role {role}, as it does not hold {lacking} itself."
@@ -236,6 +239,7 @@ impl ApiError {
             Self::InvalidCredentials => codes::INVALID_CREDENTIALS,
             Self::LoginFailed => codes::LOGIN_FAILED,
             Self::Forbidden { .. } => codes::INSUFFICIENT_PERMISSION,
+            Self::PersonRequired => codes::PERSON_REQUIRED,
             Self::RoleNotGrantable { .. } => codes::ROLE_NOT_GRANTABLE,
             Self::TenantSuspended => codes::TENANT_SUSPENDED,
             Self::TenantMismatch => codes::TENANT_MISMATCH,
@@ -273,9 +277,10 @@ impl ApiError {
             Self::MissingCredentials | Self::InvalidCredentials | Self::LoginFailed => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::Forbidden { .. } | Self::RoleNotGrantable { .. } | Self::TenantSuspended => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Forbidden { .. }
+            | Self::PersonRequired
+            | Self::RoleNotGrantable { .. }
+            | Self::TenantSuspended => StatusCode::FORBIDDEN,
             Self::NotFound | Self::UnknownRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,

@@ -38,7 +38,7 @@ impl Needs {
             Ok(Some(Needed { name: permission.as_str(), bit }))
         };
         match access {
-            Access::Public | Access::Session | Access::AnyPrincipal => Ok(Self::NOTHING),
+            Access::Public | Access::Session | Access::AnyPrincipal | Access::Person => Ok(Self::NOTHING),
             Access::Tenant(needed) => Ok(Self { tenant: tenant(needed)?, ..Self::NOTHING }),
             Access::Operator(needed) => Ok(Self { operator: operator(needed)?, ..Self::NOTHING }),
             Access::Either(of_tenant, of_operator) => {
@@ -75,6 +75,7 @@ mod tests {
             (Access::Public, [None; 4]),
             (Access::Session, [None; 4]),
             (Access::AnyPrincipal, [None; 4]),
+            (Access::Person, [None; 4]),
             (
                 Access::Tenant(WRITE_USERS),
                 [None, Some("write:users"), Some("write:users"), Some("write:users")],

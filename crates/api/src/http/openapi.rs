@@ -124,6 +124,7 @@ fn describe_operation(
         Access::AnyPrincipal => {
             vec!["any principal of a tenant".to_owned(), "operator of any role".to_owned()]
         }
+        Access::Person => vec!["any person of a tenant".to_owned(), "operator of any role".to_owned()],
         Access::Tenant(permission) => vec![permission.to_string()],
         Access::Operator(permission) => vec![format!("operator {permission}")],
         Access::Either(tenant, operator) => vec![tenant.to_string(), format!("operator {operator}")],
@@ -131,7 +132,7 @@ fn describe_operation(
     let security = match operation.access {
         Access::Public | Access::Session => json!([]),
         // An operator has no API keys.
-        Access::Operator(_) => json!([{ "bearer": [] }]),
+        Access::Operator(_) | Access::Person => json!([{ "bearer": [] }]),
         Access::AnyPrincipal | Access::Tenant(_) | Access::Either(..) => {
             json!([{ "bearer": [] }, { "api_key": [] }])
         }
@@ -178,14 +179,14 @@ fn take_idempotency_key(documented: &mut Map<String, Value>) {
 fn roles(access: Access, registry: &AccessRegistry) -> Vec<String> {
     let of_tenants = |role: &&Role| match access {
         Access::Public | Access::Session | Access::Operator(_) => false,
-        Access::AnyPrincipal => true,
+        Access::AnyPrincipal | Access::Person => true,
         Access::Tenant(permission) | Access::Either(permission, _) => {
             registry.bit(permission).is_some_and(|bit| role.permissions().contains(bit))
         }
     };
     let of_operators = |role: &&Role| match access {
         Access::Public | Access::Session | Access::Tenant(_) => false,
-        Access::AnyPrincipal => true,
+        Access::AnyPrincipal | Access::Person => true,
         Access::Operator(permission) | Access::Either(_, permission) => {
             registry.operator_bit(permission).is_some_and(|bit| role.permissions().contains(bit))
         }
@@ -255,6 +256,9 @@ fn errors_of(documented: &Map<String, Value>, operation: &Operation, path: &str)
             ApiError::TenantMismatch,
             ApiError::TooManyInFlight,
         ]);
+    }
+    if operation.access == Access::Person {
+        errors.push(ApiError::PersonRequired);
     }
     if path.contains("{id}") {
         errors.push(ApiError::NotFound);

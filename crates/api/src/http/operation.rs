@@ -34,6 +34,8 @@ pub enum Access {
     Session,
     /// Any tenant principal and any operator, whatever their role.
     AnyPrincipal,
+    /// A person who has logged in, of any tenant or an operator, whatever their role: no API key.
+    Person,
     /// A tenant principal with this permission.
     Tenant(Permission),
     /// An operator with this permission.

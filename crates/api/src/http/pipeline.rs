@@ -293,6 +293,9 @@ async fn admit(
     if let Some(permission) = served.needs.missing(&principal) {
         return Err(ApiError::Forbidden { needs: permission });
     }
+    if operation.access == Access::Person && principal.session().is_none() {
+        return Err(ApiError::PersonRequired);
+    }
     if !served.takes_query && !request.query_string().is_empty() {
         return Err(extract::no_parameters(request.query_string()));
     }

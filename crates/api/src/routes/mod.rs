@@ -12,6 +12,7 @@ pub fn core() -> Vec<Group> {
     vec![
         service::group(),
         session::auth::group(),
+        session::sessions::group(),
         session::me::group(),
         tenant::users::group(),
         tenant::roles::group(),

@@ -224,6 +224,7 @@ async fn who_may_not_guess_any_more_is_refused_before_the_look_up_and_not_when_n
                 email,
                 password: OWNER_PASSWORD,
                 from: [192, 0, 2, number].into(),
+                user_agent: None,
             };
             let admit = async |_: &DirectoryEntry| Ok(());
             node.authenticator.login(&node.db, &attempt, || Err(wait), admit, node.now()).await
@@ -279,7 +280,7 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
         let from = async |slug: &str, email: &str, password: &str, number: u8, now| {
             // The owner has number 1.
             let from = [192, 0, 2, number].into();
-            let attempt = LoginAttempt { tenant: Some(slug), email, password, from };
+            let attempt = LoginAttempt { tenant: Some(slug), email, password, from, user_agent: None };
             let admit = async |_: &DirectoryEntry| Ok(());
             node.authenticator.login(&node.db, &attempt, || Ok(()), admit, now).await
         };
@@ -392,7 +393,13 @@ async fn look_ups_of_strangers_hold_up_neither_a_tenant_nor_those_who_are_known(
             let guesses = join_all((0..strangers).map(async |number| {
                 let email = format!("{number}@example.com");
                 let from = [198, 51, 100, number].into();
-                let attempt = LoginAttempt { tenant: Some("acme"), email: &email, password: "a guess", from };
+                let attempt = LoginAttempt {
+                    tenant: Some("acme"),
+                    email: &email,
+                    password: "a guess",
+                    from,
+                    user_agent: None,
+                };
                 let admit = async |_: &DirectoryEntry| Ok(());
                 node.authenticator.login(&node.db, &attempt, || Ok(()), admit, node.now()).await
             }));
@@ -492,9 +499,13 @@ async fn a_tenant_at_its_limit_is_told_after_the_password_and_before_a_session()
             email: &tenant.owner_email,
             password: OWNER_PASSWORD,
             from: [192, 0, 2, 1].into(),
+            user_agent: None,
         };
         let login = node.authenticator.login(&node.db, &attempt, || Ok(()), limit, node.now()).await;
-        let refresh = node.authenticator.refresh(&node.db, tokens.refresh.reveal(), limit, node.now()).await;
+        let refresh = node
+            .authenticator
+            .refresh(&node.db, tokens.refresh.reveal(), "req_test", limit, node.now())
+            .await;
         for refused in [login, refresh] {
             assert!(
                 matches!(refused, Err(AuthError::Limited { retry_after }) if retry_after == wait),

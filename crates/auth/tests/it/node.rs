@@ -93,7 +93,7 @@ impl Node {
         email: &str,
         password: &str,
     ) -> Result<Tokens, AuthError> {
-        let attempt = LoginAttempt { tenant, email, password, from: [192, 0, 2, 1].into() };
+        let attempt = LoginAttempt { tenant, email, password, from: [192, 0, 2, 1].into(), user_agent: None };
         self.authenticator.login(&self.db, &attempt, || Ok(()), admit, self.now()).await
     }
 
@@ -103,7 +103,7 @@ impl Node {
     }
 
     pub(crate) async fn refresh(&self, token: &str) -> Result<Tokens, AuthError> {
-        self.authenticator.refresh(&self.db, token, admit, self.now()).await
+        self.authenticator.refresh(&self.db, token, "req_test", admit, self.now()).await
     }
 
     pub(crate) async fn log_out(&self, token: &str) -> Result<(), AuthError> {

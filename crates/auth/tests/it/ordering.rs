@@ -65,7 +65,7 @@ async fn a_repeated_refresh_inside_an_open_demotion_gets_the_new_role_too() -> R
     let test = async {
         let (db, tenant, node, tokens) = given().await?;
         node.refresh(tokens.refresh.reveal()).await?;
-        // The token is spent; within its grace it gets the successor, and rotates nothing.
+        // The token is spent; as its successor was never used, it gets that one, and rotates nothing.
         let repeated =
             meanwhile(&db, &tenant, &demote(&tenant), node.refresh(tokens.refresh.reveal())).await??;
         node.read().await?;
@@ -230,7 +230,7 @@ async fn a_clock_that_goes_wrong_by_five_seconds_lets_no_old_token_in_and_keeps_
                 node.read().await?;
                 new.push(node.log_in(&tenant).await?);
                 new.push(node.refresh(tokens.refresh.reveal()).await?);
-                // In its grace, by the database's clock.
+                // Its successor was not used yet.
                 new.push(node.refresh(tokens.refresh.reveal()).await?);
             }
             for node in nodes {

@@ -211,7 +211,7 @@ async fn an_operator_is_added_with_a_password_that_nobody_types() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_is_used_again_later_ends_the_session() {
+async fn a_lost_answer_is_had_again_however_late_until_it_was_used() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
     let anybody = system.anonymous();
@@ -219,15 +219,23 @@ async fn a_refresh_token_that_is_used_again_later_ends_the_session() {
         async |token: &str| anybody.post("/v1/auth/refresh", &json!({ "refresh_token": token })).await;
     let first = &tenant.owner.refresh_token;
     let second = refresh(first).await.expect(200);
-    let caller = anybody.with_token(&second.at("/access_token"));
-    caller.get("/v1/me").await.expect(200);
-    // A client that sends its former token a minute later has not just lost an answer.
     let schema = tenant.schema();
-    system.sql(&format!("UPDATE {schema}.sessions SET rotated_at = rotated_at - interval '1 minute'"));
+    // The client was away for a day with the answer that it never got.
+    system.sql(&format!("UPDATE {schema}.sessions SET rotated_at = rotated_at - interval '1 day'"));
+    let again = refresh(first).await.expect(200);
+    assert_eq!(again.at("/refresh_token"), second.at("/refresh_token"));
+
+    let third = refresh(&second.at("/refresh_token")).await.expect(200);
+    let caller = anybody.with_token(&third.at("/access_token"));
+    caller.get("/v1/me").await.expect(200);
     refresh(first).await.refused(401, "invalid-credentials");
-    refresh(&second.at("/refresh_token")).await.refused(401, "invalid-credentials");
+    refresh(&third.at("/refresh_token")).await.refused(401, "invalid-credentials");
     let gone = eventually(async || caller.get("/v1/me").await, |answer| answer.status != 200).await;
     gone.refused(401, "invalid-credentials");
+    let told =
+        format!("SELECT actor, changes->>'because' FROM {schema}.audit_log WHERE action = 'end_session'");
+    let because = "a refresh token was used again after its successor";
+    assert_eq!(system.sql(&told), format!("{}|{because}", tenant.owner.id));
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod resources;
 mod root;
 #[cfg(test)]
 mod scaling;
+mod sessions;
 #[cfg(test)]
 mod texts;
 #[cfg(test)]

@@ -11,9 +11,12 @@ use crate::support::System;
 /// promise that it is held to.
 fn holders(permission: &str) -> &'static [&'static str] {
     match permission {
-        "any principal of a tenant" | "read:resources" | "read:jobs" | "read:usage" | "read:scaling" => {
-            &["owner", "admin", "developer", "read_only"]
-        }
+        "any principal of a tenant"
+        | "any person of a tenant"
+        | "read:resources"
+        | "read:jobs"
+        | "read:usage"
+        | "read:scaling" => &["owner", "admin", "developer", "read_only"],
         "read:users" | "read:roles" | "read:api_keys" | "write:api_keys" | "write:resources" => {
             &["owner", "admin", "developer"]
         }

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod idempotency;
 pub mod lifecycle;
 pub mod nodes;
+pub mod operator_sessions;
 pub mod operators;
 pub mod plans;
 pub mod queue;

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod caps;
 pub mod credentials;
 pub mod idempotency;
+pub mod one_time_tokens;
 pub mod roles;
 pub mod sessions;
 pub mod users;

@@ -8,12 +8,16 @@ use bulkhead_domain::{SessionId, UserId};
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Binary, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Binary, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use std::fmt;
 
 use crate::{
-    engine::{error::DbResult, scope::TenantTx},
+    engine::{
+        error::DbResult,
+        page::{Page, PageRequest},
+        scope::TenantTx,
+    },
     schema::{clock_timestamp, tenant::sessions},
 };
 
@@ -72,6 +76,42 @@ pub(crate) struct Ended {
     pub(crate) id: uuid::Uuid,
 }
 
+/// From where a person has logged in.
+#[derive(Clone, Copy, Debug)]
+pub struct Device<'a> {
+    /// The `User-Agent` that the client has sent, if it has sent one.
+    pub user_agent: Option<&'a str>,
+    /// The client's address.
+    pub address: &'a str,
+}
+
+/// A living session, as its person sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LivingSession {
+    /// Its id.
+    pub id: SessionId,
+    /// The `User-Agent` of the log-in.
+    pub user_agent: Option<String>,
+    /// The address of the log-in.
+    pub address: Option<String>,
+    /// When the person has logged in.
+    pub created_at: DateTime<Utc>,
+    /// When its tokens were last exchanged.
+    pub used_at: DateTime<Utc>,
+    /// When it ends by itself.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// The columns of a [`LivingSession`].
+pub(crate) type LivingRow =
+    (uuid::Uuid, Option<String>, Option<String>, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
+
+impl From<LivingRow> for LivingSession {
+    fn from((id, user_agent, address, created_at, used_at, expires_at): LivingRow) -> Self {
+        Self { id: SessionId::from_uuid(id), user_agent, address, created_at, used_at, expires_at }
+    }
+}
+
 /// Opens a session of this many seconds with its first refresh token.
 pub async fn insert(
     tx: &mut TenantTx,
@@ -79,14 +119,69 @@ pub async fn insert(
     user: UserId,
     token_mac: &[u8],
     seconds: i64,
+    from: &Device<'_>,
 ) -> DbResult<Opened> {
     let query = diesel::sql_query(
-        "INSERT INTO sessions (id, user_id, token_mac, rotated_at, created_at, expires_at) \
-         SELECT $1, $2, $3, at, at, at + $4 * interval '1 second' FROM (SELECT clock_timestamp()) AS clock (at) \
-         RETURNING created_at AS at, expires_at",
+        "INSERT INTO sessions (id, user_id, token_mac, rotated_at, created_at, expires_at, user_agent, address) \
+         SELECT $1, $2, $3, at, at, at + $4 * interval '1 second', $5, $6 \
+         FROM (SELECT clock_timestamp()) AS clock (at) RETURNING created_at AS at, expires_at",
     );
     let query = query.bind::<SqlUuid, _>(id.uuid()).bind::<SqlUuid, _>(user.uuid());
-    tx.tx.one(query.bind::<Binary, _>(token_mac).bind::<BigInt, _>(seconds)).await
+    let query = query.bind::<Binary, _>(token_mac).bind::<BigInt, _>(seconds);
+    tx.tx.one(query.bind::<Nullable<Text>, _>(from.user_agent).bind::<Text, _>(from.address)).await
+}
+
+/// A person's living sessions, in the order in which they were opened.
+pub async fn list(tx: &mut TenantTx, user: UserId, page: PageRequest) -> DbResult<Page<LivingSession>> {
+    let columns = (
+        sessions::id,
+        sessions::user_agent,
+        sessions::address,
+        sessions::created_at,
+        sessions::rotated_at,
+        sessions::expires_at,
+    );
+    let mut query = sessions::table
+        .filter(sessions::user_id.eq(user.uuid()))
+        .filter(sessions::revoked_at.is_null())
+        .filter(sessions::expires_at.gt(clock_timestamp()))
+        .select(columns)
+        .order(sessions::id.asc())
+        .limit(page.probe())
+        .into_boxed();
+    if let Some(after) = page.after {
+        query = query.filter(sessions::id.gt(after));
+    }
+    let rows: Vec<LivingRow> = tx.tx.load(query).await?;
+    Ok(Page::cut(rows.into_iter().map(LivingSession::from).collect(), page))
+}
+
+/// Ends a person's living sessions but the one to be kept. Which were ended: call `revocations::revoke` for each in the same
+/// transaction. Lock the person before.
+pub async fn end_others(
+    tx: &mut TenantTx,
+    user: UserId,
+    kept: Option<SessionId>,
+) -> DbResult<Vec<SessionId>> {
+    let query = diesel::sql_query(
+        "UPDATE sessions SET revoked_at = clock_timestamp() \
+         WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND revoked_at IS NULL RETURNING id",
+    );
+    let kept = kept.map(SessionId::uuid);
+    let query = query.bind::<SqlUuid, _>(user.uuid()).bind::<Nullable<SqlUuid>, _>(kept);
+    let ended: Vec<Ended> = tx.tx.load(query).await?;
+    Ok(ended.into_iter().map(|row| SessionId::from_uuid(row.id)).collect())
+}
+
+/// Whether a session is this person's and alive.
+pub async fn is_living(tx: &mut TenantTx, user: UserId, id: SessionId) -> DbResult<bool> {
+    let row = sessions::table
+        .find(id.uuid())
+        .filter(sessions::user_id.eq(user.uuid()))
+        .filter(sessions::revoked_at.is_null())
+        .filter(sessions::expires_at.gt(clock_timestamp()));
+    let found: Option<uuid::Uuid> = tx.tx.first(row.select(sessions::id)).await?;
+    Ok(found.is_some())
 }
 
 /// Ends the oldest living sessions of a person beyond [`MOST`], and removes what is left of those that are over: expired, or

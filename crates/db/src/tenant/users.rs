@@ -11,6 +11,7 @@ use crate::{
         scope::TenantTx,
     },
     schema::tenant::users,
+    tenant::one_time_tokens,
 };
 
 /// A person, without the password hash: that never leaves `tenant::credentials`.
@@ -78,6 +79,8 @@ pub async fn set_role(
     let statement = diesel::update(users::table.find(id.uuid()))
         .set((users::role.eq(role.as_str()), users::version.eq(users::version + 1), users::updated_at.eq(at)))
         .returning(User::as_returning());
+    // A link for a new password was given to reach a person with less or other rights.
+    one_time_tokens::forget(tx, id).await?;
     tx.tx.first(statement).await
 }
 
@@ -87,6 +90,35 @@ pub async fn renew_password_hash(tx: &mut TenantTx, id: UserId, stored: &str, re
     let row = users::table.filter(users::id.eq(id.uuid())).filter(users::password_hash.eq(stored));
     tx.tx.execute(diesel::update(row).set(users::password_hash.eq(renewed))).await?;
     Ok(())
+}
+
+/// A person's address and the stored hash of their password; `None` when they are gone.
+pub async fn own_credential(tx: &mut TenantTx, id: UserId) -> DbResult<Option<(String, String)>> {
+    tx.tx.first(users::table.find(id.uuid()).select((users::email, users::password_hash))).await
+}
+
+/// Gives a person another password; whether it was done. With `stored` only while that is the stored hash, so that of two changes
+/// at once exactly one is made. The tokens with which a password can be reset stop working. Call `revocations::revoke` for the
+/// sessions that are to end.
+pub async fn set_password_hash(
+    tx: &mut TenantTx,
+    id: UserId,
+    stored: Option<&str>,
+    hash: &str,
+    at: DateTime<Utc>,
+) -> DbResult<bool> {
+    let change =
+        (users::password_hash.eq(hash), users::version.eq(users::version + 1), users::updated_at.eq(at));
+    let row = users::table.filter(users::id.eq(id.uuid()));
+    let changed = match stored {
+        Some(stored) => {
+            let row = row.filter(users::password_hash.eq(stored));
+            tx.tx.execute(diesel::update(row).set(change)).await?
+        }
+        None => tx.tx.execute(diesel::update(row).set(change)).await?,
+    };
+    one_time_tokens::forget(tx, id).await?;
+    Ok(changed > 0)
 }
 
 /// Removes a person, with their sessions; whether they were there.

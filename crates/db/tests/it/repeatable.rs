@@ -233,16 +233,15 @@ async fn going_back_drops_them_and_going_on_puts_them_back() -> Result<()> {
     run(&db).await?;
     assert_eq!(gate(&db).await?, fresh);
     // A way back that is refused leaves them as they are.
-    // Whichever migration is the newest, its way back changes or drops a table.
     db.sql(
-        "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS \
-         'BEGIN RAISE EXCEPTION ''other objects depend on it''; END'; \
-         CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('ALTER TABLE', 'DROP TABLE') \
-         EXECUTE FUNCTION public.refuse()",
+        "CREATE FUNCTION platform.refuse() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN RAISE EXCEPTION 'it stands in the way'; END $$;
+         CREATE TRIGGER refuse BEFORE DELETE ON platform.__diesel_schema_migrations
+             FOR EACH ROW EXECUTE FUNCTION platform.refuse()",
     )
     .await?;
-    let refused = revert_platform_once(&owner).await.err().context("it stands in the way")?.to_string();
-    assert!(refused.contains("depend on it"), "{refused}");
+    let refused = revert_platform_once(&owner).await.err().context("it is refused")?.to_string();
+    assert!(refused.contains("it stands in the way"), "{refused}");
     assert_eq!(gate(&db).await?, fresh);
     Ok(())
 }

@@ -49,6 +49,7 @@ pub use queries::{
 pub use roles::{
     an_operation_is_refused_exactly_when_the_role_lacks_its_permission,
     every_operation_but_the_public_ones_wants_a_credential, the_document_shows_who_may_do_what,
+    what_is_a_persons_own_is_for_people_alone,
 };
 pub use secrets::no_secret_is_found_in_tables_redis_logs_or_metrics;
 
@@ -66,6 +67,7 @@ macro_rules! conformance {
             whatever_a_tenant_makes_is_its_own
             an_operation_is_refused_exactly_when_the_role_lacks_its_permission
             the_document_shows_who_may_do_what
+            what_is_a_persons_own_is_for_people_alone
             what_stands_as_an_example_fits
             every_list_says_what_its_cursor_promises
             a_list_is_the_same_in_many_pages_and_in_one

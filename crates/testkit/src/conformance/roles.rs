@@ -138,6 +138,41 @@ fn table<'a>(about: &'a str, head: &str) -> (Vec<&'a str>, Vec<&'a str>) {
     (roles.unwrap_or_default(), lines.skip(1).take_while(|line| line.starts_with('|')).collect())
 }
 
+/// The challenge of a refusal names a permission of the operation as the scope that is wanted (RFC 6750).
+fn assert_names_a_scope(refusal: &Answer, operation: &Operation) {
+    let challenge = refusal.header("www-authenticate");
+    let wanted = |permission: &String| {
+        format!("error=\"insufficient_scope\", scope=\"{}\"", permission.trim_start_matches("operator "))
+    };
+    let is_named = operation.permissions.iter().map(wanted).any(|scope| challenge.contains(&scope));
+    assert!(is_named, "{}: {challenge:?} names no scope of it", operation.shown());
+}
+
+/// What is about the caller's own log-in is for people who have logged in, of every role: not for a key, and not without a
+/// credential.
+pub async fn what_is_a_persons_own_is_for_people_alone(app: &App) {
+    let tenant = app.tenant().await;
+    let key = tenant.key("owner").await.caller;
+    let person = tenant.person("read_only").await.caller;
+    let personal: Vec<_> =
+        app.contract.operations().iter().filter(|operation| operation.is_personal()).collect();
+    assert!(!personal.is_empty(), "the document has no such operation");
+    for operation in personal {
+        let ask = async |caller: &Caller<'_>, path: &str| {
+            let call = caller.call(&operation.method, path);
+            if operation.takes_body() { call.json(&json!({})).await } else { call.await }
+        };
+        let path = operation.path_of(NOTHING);
+        let told = |answer: &crate::Answer| (answer.status, answer.code());
+        let of_nobody = ask(&app.anonymous(), &path).await;
+        assert_eq!(told(&of_nobody), (401, "missing-credentials".to_owned()), "{}", operation.shown());
+        let of_key = ask(&key, &path).await;
+        assert_eq!(told(&of_key), (403, "person-required".to_owned()), "{}", operation.shown());
+        let unknown = ask(&person, &format!("{path}?colour=red")).await;
+        assert_eq!(unknown.status, 400, "{}: {}", operation.shown(), unknown.show());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,12 +209,4 @@ mod tests {
         }
         assert_eq!(untrue(&document("A text.")).len(), 2);
     }
-/// The challenge of a refusal names a permission of the operation as the scope that is wanted (RFC 6750).
-fn assert_names_a_scope(refusal: &Answer, operation: &Operation) {
-    let challenge = refusal.header("www-authenticate");
-    let wanted = |permission: &String| {
-        format!("error=\"insufficient_scope\", scope=\"{}\"", permission.trim_start_matches("operator "))
-    };
-    let is_named = operation.permissions.iter().map(wanted).any(|scope| challenge.contains(&scope));
-    assert!(is_named, "{}: {challenge:?} names no scope of it", operation.shown());
 }

@@ -25,6 +25,7 @@ async fn exercise(app: &App) -> (Vec<Secret>, Tenant<'_>) {
     ];
     exercise_users(&tenant, &mut secrets).await;
     exercise_keys(&tenant, &mut secrets).await;
+    exercise_passwords(&tenant, &mut secrets).await;
     exercise_logins(&tenant, &mut secrets).await;
     exercise_sign_ups(app, &mut secrets).await;
     (secrets, tenant)
@@ -46,6 +47,32 @@ async fn exercise_users(tenant: &Tenant<'_>, secrets: &mut Vec<Secret>) {
     let cut = format!("{{\"email\":\"c@example.com\",\"password\":\"{password}");
     owner.call("POST", "/v1/users").body("application/json", cut).await.refused(400, "malformed-json");
     secrets.push(("person's password", password));
+}
+
+/// A new password by a token, and one by the person.
+async fn exercise_passwords(tenant: &Tenant<'_>, secrets: &mut Vec<Secret>) {
+    let person = tenant.person("developer").await;
+    let path = format!("/v1/users/{}/password-reset", person.id);
+    let make = || tenant.owner.caller.post_nothing(&path).header("idempotency-key", "once");
+    let token = make().await.expect(201).at("/token");
+    make().await.refused(409, "already-completed");
+    let (reset, changed) = (format!("reset-{}", unique()), format!("changed-{}", unique()));
+    let anybody = tenant.app.anonymous();
+    let with = |token: &str| json!({ "token": token, "new_password": reset });
+    anybody
+        .post("/v1/auth/password/reset", &with(&format!("{token}x")))
+        .await
+        .refused(422, "validation-failed");
+    anybody.post("/v1/auth/password/reset", &with(&token)).await.expect(204);
+    let person = tenant.log_in(&person.email, &reset).await;
+    let guess = json!({ "current_password": changed, "new_password": reset });
+    person.caller.post("/v1/auth/password", &guess).await.refused(422, "validation-failed");
+    let change = json!({ "current_password": reset, "new_password": changed });
+    for _ in 0..2 {
+        let call = person.caller.post("/v1/auth/password", &change).header("idempotency-key", "once");
+        call.await.expect(204);
+    }
+    secrets.extend([("reset token", token), ("reset password", reset), ("changed password", changed)]);
 }
 
 async fn exercise_keys(tenant: &Tenant<'_>, secrets: &mut Vec<Secret>) {
@@ -103,13 +130,17 @@ async fn exercise_sign_ups(app: &App, secrets: &mut Vec<Secret>) {
 /// Uses the operations of the application's own that take or give a secret.
 async fn exercise_others(app: &App, tenant: &Tenant<'_>) {
     let places = app.contract.places_of_secrets(&app.fixtures);
+    // The owner has logged out.
+    let owner = tenant.log_in(&tenant.owner.email, &tenant.owner.password).await;
+    let mut tenant = tenant.clone();
+    tenant.owner = owner;
     for operation in app.contract.those(|operation| !operation.is_public()) {
         let has_secret = places.iter().any(|(id, _)| *id == operation.id);
         if !has_secret || operation.is_for_operators() {
             continue;
         }
         let made = if operation.takes_id() {
-            app.fixtures.of(operation).make(tenant).await.id
+            app.fixtures.of(operation).make(&tenant).await.id
         } else {
             String::new()
         };

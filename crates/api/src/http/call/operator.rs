@@ -8,7 +8,7 @@ use std::{
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use bulkhead_auth::Principal;
 use bulkhead_db::{Authority, DbError, Page, PlatformTx};
-use bulkhead_domain::{OperatorId, Proven, Role};
+use bulkhead_domain::{OperatorId, Proven, Role, SessionId};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -28,6 +28,12 @@ impl OperatorCall {
     /// The operator, whose credential has proven it.
     pub(crate) fn id(&self) -> OperatorId {
         self.id.get()
+    }
+
+    /// The operator, and their log-in.
+    pub(crate) fn person(&self) -> Result<(OperatorId, SessionId), ApiError> {
+        let session = self.call.principal.session().ok_or_else(wrong_caller)?;
+        Ok((self.id.get(), session))
     }
 
     /// The right to work on the platform's tables.

@@ -18,6 +18,7 @@ codes! {
     INVALID_CREDENTIALS = "invalid-credentials";
     LOGIN_FAILED = "login-failed";
     INSUFFICIENT_PERMISSION = "insufficient-permission";
+    PERSON_REQUIRED = "person-required";
     ROLE_NOT_GRANTABLE = "role-not-grantable";
     TENANT_SUSPENDED = "tenant-suspended";
     TENANT_MISMATCH = "tenant-mismatch";

@@ -159,7 +159,9 @@ impl Takes {
 fn of_every(access: Access) -> Vec<&'static Header> {
     match access {
         Access::Public | Access::Session | Access::Operator(_) => vec![&REQUEST_ID],
-        Access::AnyPrincipal | Access::Tenant(_) | Access::Either(..) => vec![&REQUEST_ID, &POLICY, &LIMIT],
+        Access::AnyPrincipal | Access::Person | Access::Tenant(_) | Access::Either(..) => {
+            vec![&REQUEST_ID, &POLICY, &LIMIT]
+        }
     }
 }
 

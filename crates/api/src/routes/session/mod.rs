@@ -2,3 +2,5 @@
 
 pub(crate) mod auth;
 pub(crate) mod me;
+mod person;
+pub(crate) mod sessions;

@@ -67,7 +67,11 @@ fn refused(error: GrantError) -> ApiError {
 
 /// Refuses the tenant's slug as the password in the field at `pointer`. Which slug that is, is looked up only when the password
 /// could be one.
-async fn refuse_own_slug(tx: &mut TenantTx, pointer: &str, password: &Password) -> Result<(), ApiError> {
+pub(super) async fn refuse_own_slug(
+    tx: &mut TenantTx,
+    pointer: &str,
+    password: &Password,
+) -> Result<(), ApiError> {
     let Some(spelt) = password.as_slug() else { return Ok(()) };
     let tenant = profile::find(tx).await?;
     if tenant.is_some_and(|tenant| tenant.slug == spelt.as_str()) {

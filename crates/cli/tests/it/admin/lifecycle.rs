@@ -194,6 +194,7 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
           "api_keys": 1,
           "audit_log": 3,
           "idempotency_keys": 0,
+          "one_time_tokens": 0,
           "resources": 1,
           "sessions": 1,
           "users": 1

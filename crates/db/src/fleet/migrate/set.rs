@@ -196,6 +196,7 @@ pub(super) const PLATFORM_MIGRATIONS: &[Migration] = both_ways![
     "2026-11-28-000006_migration_runs",
     "2026-11-28-000007_repeatables",
     "2026-11-28-000008_generation",
+    "2026-11-29-000001_operator_sessions",
     "2026-11-29-000002_signing_key_rotation",
 ];
 
@@ -205,6 +206,7 @@ pub const CORE: MigrationSet = MigrationSet::new(
     migrations![
         in "../../migrations/tenant";
         "2026-11-21-000001_foundation",
+        "2026-11-29-000001_sessions",
         "2026-11-29-000002_roles",
     ],
 );

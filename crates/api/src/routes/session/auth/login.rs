@@ -1,6 +1,6 @@
 //! Log in with a password.
 
-use actix_web::{HttpRequest, web::Data};
+use actix_web::{HttpRequest, http::header, web::Data};
 use bulkhead_auth::LoginAttempt;
 use bulkhead_telemetry::metrics::Credential;
 use serde::Deserialize;
@@ -13,6 +13,9 @@ use crate::http::{
     extract::{Json, RequestBody, present},
     state::AppState,
 };
+
+/// How much of a `User-Agent` is kept, in characters.
+const LONGEST_AGENT: usize = 256;
 
 /// Who logs in.
 #[derive(Deserialize, ToSchema)]
@@ -53,10 +56,18 @@ pub(crate) async fn login(
         email: &email,
         password: &password,
         from: presented.address(),
+        user_agent: user_agent(&request),
     };
     let admit = async |tenant: &_| state.admit_session(tenant).await;
     let result =
         state.authenticator.login(&state.db, &attempt, || presented.ask(), admit, state.clock.now()).await;
     state.count(Credential::Password, &result);
     Answer::ok(&TokenResponse::from(presented.settle(result)?))
+}
+
+/// What the client says it is, as far as a list of sessions shows it.
+fn user_agent(request: &HttpRequest) -> Option<&str> {
+    let text = request.headers().get(header::USER_AGENT)?.to_str().ok()?;
+    // Header values that are text have one byte for each character.
+    Some(text.get(..LONGEST_AGENT).unwrap_or(text)).filter(|text| !text.is_empty())
 }

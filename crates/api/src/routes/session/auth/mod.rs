@@ -2,7 +2,9 @@
 
 mod login;
 mod logout;
+mod password;
 mod refresh;
+mod reset_password;
 
 use bulkhead_auth::Tokens;
 use serde::Serialize;
@@ -18,6 +20,8 @@ operations! {
     login::login => Access::Session, [ApiError::LoginFailed, ApiError::TenantSuspended];
     refresh::refresh => Access::Session, [ApiError::InvalidCredentials, ApiError::TenantSuspended];
     logout::logout => Access::Session, [];
+    password::change_password => Access::Person, [ApiError::WrongState("The password was changed meanwhile.")];
+    reset_password::reset_password => Access::Session, [ApiError::TenantSuspended];
 }
 
 /// Tokens of a session.

@@ -4,11 +4,12 @@ use actix_web::{HttpRequest, web::Data};
 use bulkhead_telemetry::metrics::Credential;
 
 use super::{RefreshRequest, TokenResponse};
-use crate::http::{answer::Answer, error::ApiError, extract::Json, state::AppState};
+use crate::http::{answer::Answer, context, error::ApiError, extract::Json, state::AppState};
 
 /// Refresh a session
 ///
-/// Each refresh token works once. Using one again ends its session: it has been stolen, or its thief has used it.
+/// Each refresh token works once. One whose answer was lost may be sent again, and is answered with the same next one as long as
+/// that was never used. Using it after that ends its session: it has been stolen, or its thief has used it.
 #[utoipa::path(
     post, path = "/v1/auth/refresh", tag = "auth", request_body = RefreshRequest,
     responses((status = 200, description = "The next pair of tokens.", body = TokenResponse)),
@@ -21,7 +22,9 @@ pub(crate) async fn refresh(
     let presented = state.presented(&request);
     let admit = async |tenant: &_| state.admit_session(tenant).await;
     let now = state.clock.now();
-    let result = state.authenticator.refresh(&state.db, &body.refresh_token, admit, now).await;
+    let context = context::of(&request).ok_or_else(|| ApiError::internal("no context"))?;
+    let (db, id) = (&state.db, context.id.as_str());
+    let result = state.authenticator.refresh(db, &body.refresh_token, id, admit, now).await;
     state.count(Credential::RefreshToken, &result);
     let tokens = presented.settle(result).map_err(|error| match error {
         // The request carries no password that could be wrong.

@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod get;
 mod list;
+mod reset_password;
 mod update;
 
 use bulkhead_db::tenant::users::User;
@@ -29,6 +30,9 @@ operations! {
     update::update_user => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),
         ApiError::LastOwner,
+    ];
+    reset_password::reset_user_password => Access::Tenant(permission::WRITE_USERS), [
+        not_grantable(),
     ];
     delete::delete_user => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),

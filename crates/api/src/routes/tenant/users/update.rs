@@ -78,15 +78,25 @@ pub(super) async fn changeable<'a>(
     id: UserId,
     next: Option<RoleName>,
 ) -> Result<(User, Grants<'a>), ApiError> {
-    let caller = call.principal();
-    let Locked { user, has_other_owners, by } =
-        users::lock(tx, id, caller.user()).await?.ok_or(ApiError::NotFound)?;
-    let own = if caller.user().is_some() { by } else { lock_caller(tx, call).await? };
-    let named: Vec<RoleName> = [user.role].into_iter().chain(next).collect();
-    let grants = grants(tx, call, own, WRITE_USERS, &named, Hold::Give).await?;
-    grants.may_take(user.role).map_err(refused)?;
+    let (Locked { user, has_other_owners, .. }, grants) = within_reach(tx, call, id, next).await?;
     if user.role == RoleName::OWNER && next != Some(RoleName::OWNER) && !has_other_owners {
         return Err(ApiError::LastOwner);
     }
     Ok((user, grants))
+}
+
+/// The person, locked, if the caller may take their role away; and what the caller may give.
+pub(super) async fn within_reach<'a>(
+    tx: &mut TenantTx,
+    call: &'a TenantCall,
+    id: UserId,
+    next: Option<RoleName>,
+) -> Result<(Locked, Grants<'a>), ApiError> {
+    let caller = call.principal();
+    let locked = users::lock(tx, id, caller.user()).await?.ok_or(ApiError::NotFound)?;
+    let own = if caller.user().is_some() { locked.by } else { lock_caller(tx, call).await? };
+    let named: Vec<RoleName> = [locked.user.role].into_iter().chain(next).collect();
+    let grants = grants(tx, call, own, WRITE_USERS, &named, Hold::Give).await?;
+    grants.may_take(locked.user.role).map_err(refused)?;
+    Ok((locked, grants))
 }

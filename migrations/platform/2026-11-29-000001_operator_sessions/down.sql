@@ -1,0 +1,3 @@
+ALTER TABLE operator_sessions
+    DROP COLUMN address,
+    DROP COLUMN user_agent;
