@@ -21,12 +21,12 @@ pub fn matrix(catalog: &Catalog) -> String {
     let mut text = format!("{ABOUT}\n");
     let of_tenants = |of: Access| match of {
         Access::Public | Access::Session | Access::Operator(_) => None,
-        Access::AnyPrincipal => Some(Row::AnyRole),
+        Access::AnyPrincipal | Access::Person => Some(Row::AnyRole),
         Access::Tenant(permission) | Access::Either(permission, _) => Some(Row::Needs(permission.as_str())),
     };
     let of_operators = |of: Access| match of {
         Access::Public | Access::Session | Access::Tenant(_) => None,
-        Access::AnyPrincipal => Some(Row::AnyRole),
+        Access::AnyPrincipal | Access::Person => Some(Row::AnyRole),
         Access::Operator(permission) | Access::Either(_, permission) => Some(Row::Needs(permission.as_str())),
     };
     let tenants = access.tenants();

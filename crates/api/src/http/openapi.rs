@@ -31,7 +31,7 @@ const CURSOR: &str = "The `next_cursor` of the page before. Every row that is th
 /// What every client begins with; the extensions' tags follow.
 const SESSION_TAGS: [(&str, &str); 2] = [("auth", "Log in, stay logged in, log out."), ("me", "Who am I.")];
 /// What stands behind the extensions' tags.
-const CORE_TAGS: [(&str, &str); 9] = [
+const CORE_TAGS: [(&str, &str); 10] = [
     ("users", "A tenant's people."),
     ("roles", "What a tenant's people and programs may do."),
     ("api-keys", "A tenant's credentials for programs."),
