@@ -76,7 +76,8 @@ async fn an_operator_belongs_to_no_tenant() {
       "permissions": [
         "read:tenants",
         "read:operations",
-        "read:all_usage"
+        "read:all_usage",
+        "read:signing_keys"
       ],
       "role": "support",
       "subject": "opr_…",

@@ -45,7 +45,11 @@ const ANY: &str = "any principal of a tenant";
 
 /// Permissions of tenants that the document names: every other one, and those to read.
 fn halves(app: &App) -> [Vec<String>; 2] {
-    let all = app.operations().iter().flat_map(|operation| &operation.permissions);
+    let all = app
+        .operations()
+        .iter()
+        .filter(|operation| !operation.is_personal())
+        .flat_map(|operation| &operation.permissions);
     let all = all.filter(|name| !name.starts_with("operator ") && *name != ANY);
     let all: BTreeSet<&String> = all.collect();
     let each_other = all.iter().step_by(2).map(|name| (*name).clone()).collect();
