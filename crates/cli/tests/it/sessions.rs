@@ -291,3 +291,47 @@ async fn a_token_is_made_for_nobody_above_and_ends_with_a_new_role() {
     let body = json!({ "token": token, "new_password": NEW });
     system.anonymous().post("/v1/auth/password/reset", &body).await.refused(422, "validation-failed");
 }
+
+/// Who has made a token may do so no more, or what roles hold has changed: it is good no more.
+#[tokio::test]
+async fn a_token_ends_with_the_rights_of_its_maker() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let owner = &tenant.owner.caller;
+    let person = tenant.person(RoleName::DEVELOPER).await;
+    let path = format!("/v1/users/{}/password-reset", person.id);
+    let made_by = async |caller: &bulkhead_testkit::Caller<'_>| {
+        caller.post_nothing(&path).await.expect(201).at("/token")
+    };
+    let refused = async |token: String| {
+        let body = json!({ "token": token, "new_password": NEW });
+        system.anonymous().post("/v1/auth/password/reset", &body).await.refused(422, "validation-failed");
+    };
+
+    let admin = tenant.person(RoleName::ADMIN).await;
+    let token = made_by(&admin.caller).await;
+    owner.delete(&format!("/v1/users/{}", admin.id)).await.expect(204);
+    refused(token).await;
+
+    let admin = tenant.person(RoleName::ADMIN).await;
+    let token = made_by(&admin.caller).await;
+    let role = json!({ "role": "read_only" });
+    owner.patch(&format!("/v1/users/{}", admin.id), &role).await.expect(200);
+    refused(token).await;
+
+    let key = tenant.key(RoleName::ADMIN).await;
+    let token = made_by(&key.caller).await;
+    owner.delete(&format!("/v1/api-keys/{}", key.id)).await.expect(204);
+    refused(token).await;
+
+    let role = json!({ "name": "clerk", "permissions": ["read:users"] });
+    owner.post("/v1/roles", &role).await.expect(201);
+    let token = made_by(owner).await;
+    let more = json!({ "permissions": ["read:users", "read:usage"] });
+    owner.patch("/v1/roles/clerk", &more).await.expect(200);
+    refused(token).await;
+
+    let token = made_by(owner).await;
+    let body = json!({ "token": token, "new_password": NEW });
+    system.anonymous().post("/v1/auth/password/reset", &body).await.expect(204);
+}

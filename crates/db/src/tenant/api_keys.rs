@@ -11,6 +11,7 @@ use crate::{
         scope::TenantTx,
     },
     schema::tenant::api_keys,
+    tenant::one_time_tokens,
 };
 
 /// An API key, without what could verify it.
@@ -130,7 +131,8 @@ pub async fn list(tx: &mut TenantTx, page: PageRequest) -> DbResult<Page<ApiKeyR
 /// so that nodes that have cached it hear of it.
 pub async fn revoke(tx: &mut TenantTx, id: ApiKeyId, at: DateTime<Utc>) -> DbResult<Option<ApiKeyRow>> {
     let row = api_keys::table.filter(api_keys::id.eq(id.uuid())).filter(api_keys::revoked_at.is_null());
-    tx.tx
-        .first(diesel::update(row).set(api_keys::revoked_at.eq(at)).returning(ApiKeyRow::as_returning()))
-        .await
+    let revoke = diesel::update(row).set(api_keys::revoked_at.eq(at)).returning(ApiKeyRow::as_returning());
+    let revoked = tx.tx.first(revoke).await?;
+    one_time_tokens::take_back_made_by(tx, &id.to_string()).await?;
+    Ok(revoked)
 }

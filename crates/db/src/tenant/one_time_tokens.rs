@@ -42,15 +42,13 @@ struct Made {
 
 /// Adds a token for a new password, and says when it stops working. The person's earlier ones stop working now.
 pub async fn insert_reset(tx: &mut TenantTx, new: &NewReset<'_>) -> DbResult<DateTime<Utc>> {
-    forget(tx, new.user).await?;
-    let expired = one_time_tokens::table
-        .filter(one_time_tokens::expires_at.le(clock_timestamp()))
-        .order(one_time_tokens::id)
-        .limit(SWEPT)
-        .select(one_time_tokens::id);
-    let expired: Vec<uuid::Uuid> = tx.tx.load(expired).await?;
-    let swept = one_time_tokens::table.filter(one_time_tokens::id.eq_any(expired));
-    tx.tx.execute(diesel::delete(swept)).await?;
+    let earlier = one_time_tokens::table.filter(one_time_tokens::user_id.eq(new.user.uuid()));
+    tx.tx.execute(diesel::delete(earlier)).await?;
+    let sweep = diesel::sql_query(
+        "DELETE FROM one_time_tokens WHERE id IN (SELECT id FROM one_time_tokens \
+         WHERE expires_at <= now() LIMIT $1 FOR UPDATE SKIP LOCKED)",
+    );
+    tx.tx.execute(sweep.bind::<BigInt, _>(SWEPT)).await?;
     let query = diesel::sql_query(
         "INSERT INTO one_time_tokens (id, purpose, user_id, mac, created_by, created_at, expires_at) \
          SELECT $1, $2, $3, $4, $5, at, at + $6 * interval '1 second' \
@@ -85,9 +83,23 @@ pub async fn spend_reset(tx: &mut TenantTx, id: OneTimeTokenId, mac: &[u8]) -> D
     Ok(user.flatten().map(UserId::from_uuid))
 }
 
-/// Takes every token of a person back: what they were given for has changed.
-pub async fn forget(tx: &mut TenantTx, user: UserId) -> DbResult<()> {
+/// Takes back every token for a person and every one that they have made: what they may do, or who knows their password, is about to
+/// change. Lock the person before.
+pub async fn take_back(tx: &mut TenantTx, user: UserId) -> DbResult<()> {
     let row = one_time_tokens::table.filter(one_time_tokens::user_id.eq(user.uuid()));
     tx.tx.execute(diesel::delete(row)).await?;
+    take_back_made_by(tx, &user.to_string()).await
+}
+
+/// Takes back every token that the subject of a credential has made: it may not make any more.
+pub async fn take_back_made_by(tx: &mut TenantTx, subject: &str) -> DbResult<()> {
+    let row = one_time_tokens::table.filter(one_time_tokens::created_by.eq(subject));
+    tx.tx.execute(diesel::delete(row)).await?;
+    Ok(())
+}
+
+/// Takes back every token of the tenant: what a role holds is about to change, and with it who may reset whom.
+pub async fn take_back_all(tx: &mut TenantTx) -> DbResult<()> {
+    tx.tx.execute(diesel::delete(one_time_tokens::table)).await?;
     Ok(())
 }

@@ -99,7 +99,8 @@ pub async fn find_all(tx: &mut TenantTx, names: &[RoleName]) -> DbResult<Vec<Rol
     tx.tx.load(named!(names)).await
 }
 
-/// Those of the named roles that there are, locked until the transaction ends: no other transaction changes or removes one of them meanwhile.
+/// Those of the named roles that there are, locked until the transaction ends: no other transaction changes or removes one of
+/// them meanwhile.
 pub async fn lock(tx: &mut TenantTx, names: &[RoleName]) -> DbResult<Vec<RoleRow>> {
     tx.tx.load(named!(names).for_update()).await
 }

@@ -79,8 +79,8 @@ pub async fn set_role(
     let statement = diesel::update(users::table.find(id.uuid()))
         .set((users::role.eq(role.as_str()), users::version.eq(users::version + 1), users::updated_at.eq(at)))
         .returning(User::as_returning());
-    // A link for a new password was given to reach a person with less or other rights.
-    one_time_tokens::forget(tx, id).await?;
+    // A token for a new password was given by, or for, a person with other rights.
+    one_time_tokens::take_back(tx, id).await?;
     tx.tx.first(statement).await
 }
 
@@ -117,12 +117,13 @@ pub async fn set_password_hash(
         }
         None => tx.tx.execute(diesel::update(row).set(change)).await?,
     };
-    one_time_tokens::forget(tx, id).await?;
+    one_time_tokens::take_back(tx, id).await?;
     Ok(changed > 0)
 }
 
-/// Removes a person, with their sessions; whether they were there.
+/// Removes a person, with their sessions and the tokens that they have made; whether they were there.
 pub async fn delete(tx: &mut TenantTx, id: UserId) -> DbResult<bool> {
+    one_time_tokens::take_back(tx, id).await?;
     Ok(tx.tx.execute(diesel::delete(users::table.find(id.uuid()))).await? > 0)
 }
 

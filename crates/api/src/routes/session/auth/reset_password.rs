@@ -79,12 +79,15 @@ pub(crate) async fn reset_password(
     let mac = token.mac(&state.keyring);
     let context = context::of(&request).ok_or_else(|| ApiError::internal("no context"))?;
     let set = async |tx: &mut _| {
-        let user = one_time_tokens::spend_reset(tx, token.id, &mac).await?.ok_or_else(no_good)?;
+        // The person's row first, as every transaction that changes a person locks it before their tokens.
+        revoke(tx, Revoked::User(user)).await?;
+        if one_time_tokens::spend_reset(tx, token.id, &mac).await? != Some(user) {
+            return Err(no_good());
+        }
         if !users::set_password_hash(tx, user, None, &hash, at).await? {
             return Err(no_good());
         }
         let ended = sessions::end_others(tx, user, None).await?;
-        revoke(tx, Revoked::User(user)).await?;
         let subject = user.to_string();
         let entry = Entry {
             at,

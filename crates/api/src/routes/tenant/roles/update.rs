@@ -3,7 +3,10 @@
 use bulkhead_auth::grants::Hold;
 use bulkhead_db::{
     TenantTx,
-    tenant::roles::{self, RoleRow},
+    tenant::{
+        one_time_tokens,
+        roles::{self, RoleRow},
+    },
 };
 use bulkhead_domain::{RoleName, permission::WRITE_ROLES};
 use serde::Deserialize;
@@ -40,8 +43,9 @@ impl RequestBody for UpdateRoleRequest {}
 
 /// Change a role
 ///
-/// Whoever has it may do what it holds from then on, on every node within seconds, without a new token. You can change a role if
-/// your own role holds all that it holds before and after. A change that leaves everything as it is leaves the version, too.
+/// People and programs with the role may do what it holds from then on, on every node within seconds, without a new token. You
+/// can change a role if your own role holds all that it holds before and after. A change that leaves everything as it is leaves
+/// the version, too.
 #[utoipa::path(
     patch, path = "/v1/roles/{id}", tag = "roles", request_body = UpdateRoleRequest,
     params(("id" = String, Path, description = "The role's name.", example = "clerk"), IfMatchHeader),
@@ -79,6 +83,7 @@ pub(crate) async fn update_role(
         }
         let changed = roles::update(tx, name, description, permissions, call.at()).await?;
         let row = changed.ok_or(ApiError::NotFound)?;
+        one_time_tokens::take_back_all(tx).await?;
         roles::announce(tx).await?;
         let changes = json!({
             "description": { "from": current.description, "to": row.description },
