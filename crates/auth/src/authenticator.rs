@@ -1,9 +1,10 @@
 //! From the text of a credential to a principal, and what a node must know to judge one.
 //!
 //! Owns the order of the steps: what was verified lately, then the checksum, then the signature or the stored HMAC, then
-//! revocations, then the tenant's state, then what the role holds, if it is one of the tenant's own. A cached credential is never judged by a view of the revocations that is too old:
-//! the view is read anew first, once for all who wait; if that fails, or the view lacks what would decide, each credential
-//! is looked up by itself. No lock is held while the database is asked, and every wait here may be broken off.
+//! revocations, then the tenant's state, then what the role holds, if it is one of the tenant's own. A cached credential is
+//! never judged by a view of the revocations that is too old: the view is read anew first, once for all who wait; if that
+//! fails, or the view lacks what would decide, each credential is looked up by itself. No lock is held while the database is
+//! asked, and every wait here may be broken off.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! Who may give which role, as the database has it in the transaction that gives it.
 //!
 //! A credential says what its holder was a moment ago: a node learns of a demotion within seconds, and a person who is being
-//! demoted could use them to give away what they are about to lose. So whoever gives a role, takes it away, makes or changes one is
+//! demoted could use them to give away what they are about to lose. So a request to give, take away, make or change a role is
 //! decided by rows that the transaction has locked: the caller's own, for the role that they have now, and those of the roles
 //! that it is about. A demotion at the same time, a change of a role or its removal waits for this transaction, or this
 //! transaction for it. `db/src/tenant/roles.rs` has the order of the locks.

@@ -1,8 +1,8 @@
 //! Authentication: who the caller of a request is, and what proves it.
 //!
-//! Owns passwords, signing keys, access tokens, refresh tokens, one-time tokens, the secrets of API keys, and what a node remembers of
-//! credentials that it has verified and of revocations. Refuses SQL (that is `bulkhead-db`'s), HTTP, and any secret in
-//! a log: a type that holds one has a `Debug` that hides it. `README.md` records the decisions.
+//! Owns passwords, signing keys, access tokens, refresh tokens, one-time tokens, the secrets of API keys, and what a node
+//! remembers of credentials that it has verified and of revocations. Refuses SQL (that is `bulkhead-db`'s), HTTP, and any
+//! secret in a log: a type that holds one has a `Debug` that hides it. `README.md` records the decisions.
 
 pub mod api_key;
 pub mod attempts;

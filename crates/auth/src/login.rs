@@ -343,8 +343,8 @@ impl Authenticator {
     }
 }
 
-/// In which form the password is the stored one, if it is. An attempt that is broken off counts as a failure only while the password
-/// is hashed, not while it waits for its turn.
+/// In which form the password is the stored one, if it is. An attempt that is broken off counts as a failure only while the
+/// password is hashed, not while it waits for its turn.
 pub(crate) async fn matches(
     passwords: &PasswordHasher,
     counted: &Attempt<'_>,

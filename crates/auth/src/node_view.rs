@@ -1,5 +1,5 @@
-//! What a node has read of the platform's state: what was revoked, which keys sign tokens, how its tenants stand, and what the roles
-//! hold that they have defined.
+//! What a node has read of the platform's state: what was revoked, which keys sign tokens, how its tenants stand, and what the
+//! roles hold that they have defined.
 //!
 //! Owns the reading. Each read begins where the last one ended, one read serves all callers that wait for it, and no
 //! lock is held while the database is asked.

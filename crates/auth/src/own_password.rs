@@ -34,8 +34,8 @@ impl Authenticator {
     /// Whether a person who is logged in knows their password: `stored` is the hash of it. `subject` is their id, `group` their
     /// tenant's id or their own. After ten failures a person has one attempt at a time, as for log-ins, counted apart from those.
     ///
-    /// [`AuthError::Invalid`] when it is another one, [`AuthError::Limited`] when the person has to wait, [`AuthError::Busy`] when
-    /// too many passwords are being checked.
+    /// [`AuthError::Invalid`] when it is another one, [`AuthError::Limited`] when the person has to wait, [`AuthError::Busy`]
+    /// when too many passwords are being checked.
     pub async fn check_own_password(
         &self,
         subject: &str,

@@ -2,7 +2,7 @@
 //!
 //! Owns the bounds of its length and the passwords that guessers try first: those that many people use
 //! (`assets/common-passwords`) and the names that belong to the account. Refuses rules about kinds of characters, which make
-//! people choose `Password1!` (NIST SP 800-63B section 5.1.1.2), and to judge a password that somebody logs in with: those
+//! people choose `Password1!` (NIST SP 800-63B section 5.1.1.2), and to judge the password of a log-in: those
 //! were set before the rule.
 
 use std::ops::RangeInclusive;

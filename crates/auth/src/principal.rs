@@ -1,10 +1,9 @@
 //! The caller of a request, once its credential has been verified.
 //!
-//! Owns the shape of a caller and the one question asked of it: does it hold this permission? What a built-in role holds was read
-//! from the registry when the caller was verified, what a tenant's own role holds is looked up for each request; the answer is one
-//! bit. Refuses by default: an operator holds no
-//! tenants' permission, a tenant's principal none of the operators', and a role that this program does not know holds
-//! nothing.
+//! Owns the shape of a caller and the one question asked of it: does it hold this permission? What a built-in role holds was
+//! read from the registry when the caller was verified, what a tenant's own role holds is looked up for each request; the
+//! answer is one bit. Refuses by default: an operator holds no tenants' permission, a tenant's principal none of the
+//! operators', and a role that this program does not know holds nothing.
 
 use std::fmt;
 

@@ -78,7 +78,7 @@ impl Exchange<'_> {
         let previous = row.previous_mac.as_deref();
         if previous.is_some_and(|mac| self.token.matches(self.keyring, mac)) {
             // A client that lost the race for this rotation, or its answer, holds the same token and gets the same
-            // successor. Nobody has used that one yet: it is the one in force.
+            // successor. The row still has that one as the token in force, so it was never exchanged.
             return Ok(Outcome::GoesOn { role, expires_at: row.expires_at, proven_at: row.now });
         }
         if tx.end(session).await? {

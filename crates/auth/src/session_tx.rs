@@ -1,7 +1,8 @@
-//! Transactions in which a person's sessions and password can be changed: a tenant's for its people, the platform's for operators.
+//! Transactions in which a person's sessions and password can be changed: a tenant's for its people, the platform's for
+//! operators.
 //!
-//! Owns what the two have in common, so that each rule about sessions is written once. A session that is ended is revoked with it:
-//! nodes stop trusting its tokens within seconds.
+//! Owns what the two have in common, so that each rule about sessions is written once. A session that is ended is revoked with
+//! it: nodes stop trusting its tokens within seconds.
 
 use std::fmt::Display;
 

@@ -24,8 +24,8 @@ const REDIS_CONNECT: Duration = Duration::from_secs(1);
 /// matters more than when.
 const REDIS_ANSWER: Duration = Duration::from_millis(500);
 
-/// The keys that are derived from the database's root key, which a configured master key opens. Before anything is served: a wrong
-/// master key is named like any other setting.
+/// The keys that are derived from the database's root key, which a configured master key opens. Before anything is served: a
+/// wrong master key is named like any other setting.
 pub(crate) async fn keyring(settings: &Settings, db: &Db) -> Result<Arc<Keyring>> {
     Ok(master_keys(settings)?.open(db, SystemClock.now()).await?)
 }

@@ -48,8 +48,8 @@ pub struct Auth {
     /// The key that seals the key from which all others are derived: the base64 of 32 random bytes.
     #[arg(env = MASTER_KEY, hide_env_values = true)]
     master_key: Option<MasterKey>,
-    /// The master key before this one, while it is being changed: what it has sealed is opened with it and sealed with the new one,
-    /// too. Unset, or the same as it, there is none.
+    /// The master key before this one, while it is being changed: what it has sealed is opened with it and sealed with the new
+    /// one, too. Unset, or the same as it, there is none.
     #[arg(env = MASTER_KEY_PREVIOUS, hide_env_values = true)]
     master_key_previous: Option<MasterKey>,
     /// Issuer in access tokens; unset, `BULKHEAD_PUBLIC_URL`. Who verifies tokens looks for

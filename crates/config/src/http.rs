@@ -21,9 +21,10 @@ pub struct Http {
     /// Port that metrics and machine probes are served on; not for the public.
     #[arg(env = "BULKHEAD_METRICS_PORT", default_value = "9090", value_parser = port)]
     pub metrics_port: u16,
-    /// Where clients reach the API, without a slash at the end; also the default issuer of tokens. A path in it is one that
-    /// the proxy in front takes off: addresses in answers, in the OpenAPI document and in the documentation begin with it. Where there is one,
-    /// the proxy also passes on `/.well-known/oauth-protected-resource` followed by that path, as it is (RFC 9728).
+    /// Where clients reach the API, without a slash at the end; also the default issuer of tokens. A path in it is one that the
+    /// proxy in front takes off: addresses in answers, in the OpenAPI document and in the documentation begin with it. Where
+    /// there is one, the proxy also passes on `/.well-known/oauth-protected-resource` followed by that path, as it is (RFC
+    /// 9728).
     #[arg(env = "BULKHEAD_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
     pub public_url: BaseUrl,
     /// Origins whose pages may call the API from a browser (CORS), with commas between them: `https://app.example.com`.

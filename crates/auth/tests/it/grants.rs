@@ -153,6 +153,7 @@ async fn a_role_that_is_being_removed_is_not_given_and_one_that_is_being_given_i
         // A grant that is open: the removal waits for it, and then counts.
         let open = given.db.session(Login::Admin).await?;
         let schema = given.tenant.schema();
+        // The schema is the test's own tenant's: a name cannot be bound.
         open.batch_execute(&format!(
             "BEGIN; SELECT FROM {schema}.roles WHERE name = 'clerk' FOR SHARE; \
              UPDATE {schema}.users SET role = 'clerk'"
@@ -194,7 +195,8 @@ async fn who_changes_a_person_is_locked_with_them_in_the_order_of_ids() -> Resul
         for (changed, by) in [(owner, other), (other, owner)] {
             let open = given.db.session(Login::Admin).await?;
             let schema = given.tenant.schema();
-            // Whoever is first in the order is waited for before the other one is locked.
+            // The lock waits for the row with the lower id, which this session holds, before it takes the other one.
+            // The SQL has a schema and ids that this test has made.
             let first = owner.uuid().min(other.uuid());
             open.batch_execute(&format!("BEGIN; SELECT FROM {schema}.users WHERE id = '{first}' FOR UPDATE"))
                 .await?;

@@ -342,7 +342,7 @@ async fn a_node_that_cannot_read_the_keys_goes_on_with_the_last_it_has_read() ->
     .await
 }
 
-/// Rows that were swapped by somebody who can write them: a private key opens under its own name alone.
+/// Two rows whose private keys were exchanged in the database: a private key opens under its own name alone.
 #[tokio::test]
 async fn private_keys_that_were_swapped_sign_nothing() -> Result<()> {
     run(async {

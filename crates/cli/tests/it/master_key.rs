@@ -235,7 +235,7 @@ async fn forged(system: &System, other: &Deployment) -> Vec<String> {
     all.into_iter().filter(|line| !line.ends_with(" 0")).collect()
 }
 
-/// A leaked signing key: two nodes stop trusting its tokens, and nobody has to log in again.
+/// A leaked signing key: two nodes stop trusting its tokens, and people stay logged in.
 #[tokio::test]
 async fn a_withdrawn_key_is_refused_by_every_node_within_seconds() {
     let system = System::start("withdrawn", Options::default()).await;

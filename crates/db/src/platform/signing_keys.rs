@@ -1,9 +1,10 @@
 //! The keys that sign access tokens: public parts in the clear, private parts sealed.
 //!
-//! Owns the states of a key and the only ways between them: made as standby, active, retired, deleted. Each way is one transaction
-//! that locks the keys it looks at, so of several that are begun at once each finds what the one before it has left, and one that
-//! is broken off has changed nothing. Times are the database's. How long a key is published ahead, and kept behind, is told by
-//! `bulkhead-auth`. Refuses to sign with a key that was not published, unless the one before it was withdrawn.
+//! Owns the states of a key and the only ways between them: made as standby, active, retired, deleted. Each way is one
+//! transaction that locks the keys it looks at, so of several that are begun at once each finds what the one before it has
+//! left, and one that is broken off has changed nothing. Times are the database's. How long a key is published ahead, and kept
+//! behind, is told by `bulkhead-auth`. Refuses to sign with a key that was not published, unless the one before it was
+//! withdrawn.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -158,8 +159,8 @@ pub async fn insert_standby(tx: &mut PlatformTx, key: &NewSigningKey) -> DbResul
     Ok(tx.tx.execute(statement).await? > 0)
 }
 
-/// Lets the standby key sign in place of the key `from`, if it has been published for `ahead`. The private part of the key that is
-/// replaced goes at once: nothing is to be signed with it any more.
+/// Lets the standby key sign in place of the key `from`, if it has been published for `ahead`. The private part of the key that
+/// is replaced goes at once: nothing is to be signed with it any more.
 pub async fn rotate(tx: &mut PlatformTx, from: &str, ahead: TimeDelta) -> DbResult<Rotation> {
     let keys = lock(tx).await?;
     if !keys.iter().any(|key| key.kid == from && key.state == ACTIVE) {

@@ -7,8 +7,8 @@ use crate::http::state::AppState;
 
 /// Public keys
 ///
-/// A JSON Web Key Set (RFC 7517). May be kept for five minutes: a new key is published longer than that before it signs, unless the
-/// one before it had to be withdrawn at once. Read it again when a token names a key that is not in it.
+/// A JSON Web Key Set (RFC 7517). May be kept for five minutes: a new key is published longer than that before it signs, unless
+/// the one before it had to be withdrawn at once. Read it again when a token names a key that is not in it.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "service",
     responses((status = 200, description = "The keys.", content_type = "application/jwk-set+json", body = Object)),

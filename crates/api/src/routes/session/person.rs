@@ -1,5 +1,5 @@
-//! What a person of a tenant and an operator have in common: a log-in, and a transaction in which their sessions and their password
-//! are.
+//! What a person of a tenant and an operator have in common: a log-in, and a transaction in which their sessions and their
+//! password are.
 
 use bulkhead_auth::{Password, SessionTx};
 use bulkhead_db::{PlatformTx, TenantTx};

@@ -220,8 +220,8 @@ pub struct MigrationSet {
 }
 
 impl MigrationSet {
-    /// A set with a name of `a` to `z`, `0` to `9` and `_`, up to 31 bytes, and what it does to a tenant's schema. The name is kept
-    /// by databases and never changes.
+    /// A set with a name of `a` to `z`, `0` to `9` and `_`, up to 31 bytes, and what it does to a tenant's schema. The name is
+    /// kept by databases and never changes.
     ///
     /// # Panics
     ///

@@ -72,6 +72,7 @@ async fn a_tenant_announces_its_own_change_and_one_announcement_stands_for_all_b
     let db = crate::probe::database().await?;
     let [a, b] = &marked_tenants(&db, 2).await?[..] else { anyhow::bail!("two tenants") };
     let (client, other) = (tenant_session(&db, a).await?, tenant_session(&db, b).await?);
+    // The id is the test's own, and a batch binds nothing.
     client.batch_execute(&format!("SELECT gate.revoke('user', '{}')", a.owner_id.uuid())).await?;
     other.batch_execute("SELECT gate.announce_change()").await?;
     let kept = |tenant: &TestTenant| {

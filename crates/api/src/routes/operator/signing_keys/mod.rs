@@ -29,8 +29,8 @@ pub(crate) struct SigningKeyResponse {
     /// Its name: its RFC 7638 thumbprint, the `kid` in tokens and in `/.well-known/jwks.json`.
     #[schema(example = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs")]
     kid: String,
-    /// `standby` (published, and signs nothing yet), `active` (signs) or `retired` (signs no more; published while tokens of it can
-    /// live).
+    /// `standby` (published, and signs nothing yet), `active` (signs) or `retired` (signs no more; published while tokens of it
+    /// can live).
     #[schema(example = "active")]
     state: String,
     /// When it was made.

@@ -24,12 +24,12 @@ const KID_LENGTH: usize = 43;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RotateSigningKeysRequest {
-    /// The key that is to be replaced: the active one, as `GET /v1/admin/keys` shows it. Of two requests that name the same key, one
-    /// replaces it.
+    /// The key that is to be replaced: the active one, as `GET /v1/admin/keys` shows it. Of two requests that name the same
+    /// key, one replaces it.
     #[schema(pattern = "^[A-Za-z0-9_-]{43}$", example = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs")]
     kid: String,
-    /// For a key whose private part may be known to others: it is deleted now, in whatever state it is, and its tokens are refused
-    /// on every node within 2 seconds.
+    /// For a key whose private part may be known to others: it is deleted now, in whatever state it is, and its tokens are
+    /// refused on every node within 2 seconds.
     #[serde(default)]
     withdraw: bool,
 }
@@ -41,9 +41,9 @@ impl RequestBody for RotateSigningKeysRequest {}
 /// The standby key signs from now on. The key that is replaced signs no more; its tokens stay good, and it is published until the
 /// last of them has expired. A new standby key is published within a minute, and can take over after `usable_from`.
 ///
-/// With `withdraw` the key is gone at once, and the tokens that it has signed with it: people and programs get new ones with their
-/// refresh tokens and API keys, which stay good. In place of an active key the standby key signs, however short it was published,
-/// so who verifies tokens by a copy of `/.well-known/jwks.json` has to read it again.
+/// With `withdraw` the key is gone at once, and the tokens that it has signed with it: people and programs get new ones with
+/// their refresh tokens and API keys, which stay good. In place of an active key the standby key signs, however short it was
+/// published, so who verifies tokens by a copy of `/.well-known/jwks.json` has to read it again.
 #[utoipa::path(
     post, path = "/v1/admin/keys/rotate", tag = "operators: signing keys", params(IdempotencyKeyHeader),
     request_body = RotateSigningKeysRequest,

@@ -37,8 +37,8 @@ const CHANGED: &str = "The password was changed while this request was answered.
 
 /// Change your password
 ///
-/// Ends your other sessions; this one goes on. After ten failures you have one attempt at a time, after a wait that doubles up to a
-/// quarter of an hour.
+/// Ends your other sessions; this one goes on. After ten failures you have one attempt at a time, after a wait that doubles up
+/// to a quarter of an hour.
 #[utoipa::path(
     post, path = "/v1/auth/password", tag = "auth", params(IdempotencyKeyHeader), request_body = ChangePasswordRequest,
     responses((status = 204, description = "Changed.")),

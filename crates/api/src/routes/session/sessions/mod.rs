@@ -26,7 +26,7 @@ pub(crate) struct SessionResponse {
     id: SessionId,
     /// Whether this request belongs to it.
     current: bool,
-    /// The `User-Agent` of the log-in; null when none was sent, or by a log-in of before it was kept.
+    /// The first 256 characters of the `User-Agent` of the log-in; null when none was sent, or by a log-in of before it was kept.
     #[schema(example = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")]
     user_agent: Option<String>,
     /// The address of the log-in; null for one of before it was kept.

@@ -16,8 +16,8 @@ pub(crate) struct RolesResponse {
 
 /// List roles
 ///
-/// All of them: the built-in ones and the tenant's own, of which there are at most 50. The role `owner` shows every permission that
-/// exists.
+/// All of them: the built-in ones and the tenant's own, of which there are at most 50. The role `owner` shows every permission
+/// that exists.
 #[utoipa::path(
     get, path = "/v1/roles", tag = "roles",
     responses((status = 200, description = "The roles.", body = RolesResponse)),

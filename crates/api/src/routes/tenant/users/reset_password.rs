@@ -31,8 +31,8 @@ pub(crate) struct PasswordResetResponse {
 
 /// Reset a user's password
 ///
-/// Makes a token that works once, for a day, and takes the place of those before it. Hand it to the person by a way that you trust,
-/// best as a link to a page of yours: it sets the password for any holder. Until then nothing changes for them. You may
+/// Makes a token that works once, for a day, and takes the place of those before it. Hand it to the person by a way that you
+/// trust, best as a link to a page of yours: it sets the password for any holder. Until then nothing changes for them. You may
 /// reset people alone whose role you may take away.
 #[utoipa::path(
     post, path = "/v1/users/{id}/password-reset", tag = "users",

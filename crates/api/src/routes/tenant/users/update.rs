@@ -70,8 +70,8 @@ fn shown(user: User) -> Result<Answer, ApiError> {
     Ok(Answer::ok(&UserResponse::from(user))?.version(version))
 }
 
-/// The person, locked, if the caller may take their role away and an owner is left afterwards; and what the caller may give. `next`
-/// is the role that the person is to have, if they stay.
+/// The person, locked, if the caller may take their role away and an owner is left afterwards; and what the caller may give.
+/// `next` is the role that the person is to have, if they stay.
 pub(super) async fn changeable<'a>(
     tx: &mut TenantTx,
     call: &'a TenantCall,
