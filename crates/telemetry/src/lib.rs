@@ -19,13 +19,13 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::ParseError,
-    fmt::{self, MakeWriter, format::JsonFields},
+    fmt::{self, MakeWriter},
     layer::SubscriberExt,
     registry,
     util::SubscriberInitExt,
 };
 
-use crate::line::Line;
+use crate::line::{Line, Pairs};
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +58,7 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer =
-        fmt::layer().fmt_fields(JsonFields::new()).event_format(Line::new(format)).with_writer(writer);
+    let layer = fmt::layer().fmt_fields(Pairs).event_format(Line::new(format)).with_writer(writer);
     Ok(registry().with(layer.with_filter(parse_filter(filter)?)))
 }
 

@@ -67,12 +67,37 @@ fn a_field_cannot_replace_what_the_line_says_about_itself() {
 }
 
 #[test]
+fn numbers_keep_their_type_and_what_is_no_number_is_null() {
+    let text = logged(LogFormat::Json, "info", || {
+        info!(small = -1_i64, large = u64::MAX, ratio = 0.1, whole = 2.0, lost = f64::NAN, "x");
+        info!(message = 7);
+    });
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["small"], -1);
+    assert_eq!(lines[0]["large"], u64::MAX);
+    assert_eq!((&lines[0]["ratio"], &lines[0]["whole"]), (&Value::from(0.1), &Value::from(2.0)));
+    assert_eq!(lines[0]["lost"], Value::Null);
+    assert_eq!(lines[1]["message"], "7");
+}
+
+#[test]
+fn a_field_that_is_recorded_twice_is_written_once() {
+    let text = logged(LogFormat::Json, "info", || {
+        let span = info_span!("http", state = "first");
+        span.record("state", "second");
+        span.in_scope(|| info!("x"));
+    });
+    assert_eq!(text.matches("state").count(), 1, "{text}");
+    assert!(text.contains("\"state\":\"second\""), "{text}");
+}
+
+#[test]
 fn a_text_line_is_for_people() {
     let text = logged(LogFormat::Text, "info", || in_a_request(|| info!(slug = "a b", n = 1, "stored")));
     let (_, rest) = text.split_once(' ').unwrap();
     assert_eq!(
         rest,
-        " INFO bulkhead_telemetry::tests: stored n=1 slug=\"a b\" | depth=2 request_id=r1 table=resources tenant.id=ten_1\n"
+        " INFO bulkhead_telemetry::tests: stored slug=\"a b\" n=1 | request_id=r1 depth=2 tenant.id=ten_1 table=resources\n"
     );
 }
 
