@@ -1,12 +1,13 @@
 //! From the text of a credential to a principal, and what a node must know to judge one.
 //!
 //! Owns the order of the steps: what was verified lately, then the checksum, then the signature or the stored HMAC, then
-//! revocations, then the tenant's state, then what the role holds, if it is one of the tenant's own. A cached credential is
+//! revocations, then the address from which a key works, then the tenant's state, then what the role holds, if it is one of the
+//! tenant's own. A cached credential is
 //! never judged by a view of the revocations that is too old: the view is read anew first, once for all who wait; if that
 //! fails, or the view lacks what would decide, each credential is looked up by itself. No lock is held while the database is
 //! asked, and every wait here may be broken off.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bulkhead_db::{
     Authority, Db, DbError,
@@ -15,23 +16,23 @@ use bulkhead_db::{
         signing_keys,
         tenants::DirectoryEntry,
     },
-    tenant::credentials::{self, ApiKeyCredential, SessionCredential},
+    tenant::credentials::{self, SessionCredential},
 };
-use bulkhead_domain::{AccessRegistry, Evidence, Proven, TenantId, TenantStatus, api_key::ApiKey};
+use bulkhead_domain::{AccessRegistry, Limit, TenantId, TenantStatus, api_key::ApiKey};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    api_key,
     attempts::Attempts,
-    cache::CredentialCache,
-    jwt::{self, AccessTokens, IssueError, MAX_LIFETIME, TokenError},
+    cache::{CredentialCache, Miss},
+    jwt::{self, AccessTokens, IssueError, TokenError},
+    key_uses::KeyUses,
     keyring::Keyring,
     login::LookUps,
     node_view::NodeView,
     password::{PasswordError, PasswordHasher},
     principal::{Principal, Verified},
     random::NoEntropy,
-    revocation::{Bounds, Since, Standing},
+    revocation::{Bounds, Standing},
     rotation::{PUBLISHED_BEHIND, SigningKeyMaker},
     signing_keys::{KeySet, SigningKeyError},
 };
@@ -96,6 +97,8 @@ pub struct Authenticated {
     pub principal: Principal,
     /// Its tenant, in service; `None` for operators.
     pub tenant: Option<DirectoryEntry>,
+    /// How many requests it may make by itself, if it is an API key with a limit of its own.
+    pub limit: Option<Limit>,
 }
 
 /// Verifies credentials and issues tokens. One per process, shared by its threads.
@@ -110,6 +113,7 @@ pub struct Authenticator {
     pub(crate) lookups: LookUps,
     pub(crate) view: Arc<NodeView>,
     pub(crate) cache: Arc<CredentialCache>,
+    pub(crate) key_uses: KeyUses,
 }
 
 impl Authenticator {
@@ -134,6 +138,7 @@ impl Authenticator {
             session_life,
             attempts: Attempts::default(),
             cache,
+            key_uses: KeyUses::default(),
         }
     }
 
@@ -142,7 +147,7 @@ impl Authenticator {
         &self.access
     }
 
-    /// Lets a credential's holder in, or not.
+    /// Lets a credential's holder in, or not. `from` is the caller's address, if it is known.
     ///
     /// `ask` is called before the database is asked about a credential that this node has never found good, and may
     /// refuse by saying when to come back. It is not called for a credential that this node has verified before,
@@ -154,40 +159,77 @@ impl Authenticator {
         &self,
         db: &Db,
         text: &str,
+        from: Option<IpAddr>,
         ask: impl FnOnce() -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Authenticated, AuthError> {
         let is_fresh = self.view.freshen(db, now).await;
-        let principal = match self.cache.get(text, now, &self.view.revocations) {
-            Ok(verified) => verified.principal,
-            Err(miss) if self.cache.has_lapsed(&miss, now) => return Err(AuthError::Lapsed),
-            Err(miss) => {
-                let verified = if ApiKey::looks_like(text) {
-                    let ask = || if miss.was_good() { Ok(()) } else { ask() };
-                    let verified = Box::pin(self.verify_api_key(db, text, is_fresh, ask, now)).await;
-                    // Tokens need no such memory: nothing is asked about one that has lapsed.
-                    if matches!(verified, Err(AuthError::Lapsed)) {
-                        self.cache.put_lapsed(miss, now);
-                    }
-                    verified?
-                } else {
-                    Box::pin(self.verify_token(db, text, is_fresh, now)).await?
-                };
-                self.cache.put(miss, verified, now);
-                verified.principal
-            }
+        let Verified { principal, key, .. } = match self.remembered(text, now) {
+            Ok(verified) => verified,
+            Err(miss) => Box::pin(self.verify(db, text, miss, (is_fresh, from), ask, now)).await?,
         };
-        let Some(tenant) = principal.tenant() else { return Ok(Authenticated { principal, tenant: None }) };
+        // From elsewhere a key is not good, and nothing tells that it would be.
+        if !key.admits(from) {
+            return Err(AuthError::Lapsed);
+        }
+        let Some(tenant) = principal.tenant() else {
+            return Ok(Authenticated { principal, tenant: None, limit: None });
+        };
         let entry = self.in_service(db, tenant.get(), is_fresh, now).await?;
         let role = principal.role();
-        // A role that the registry knows holds something. Any other one is the tenant's own, or none.
-        let principal = if role.permissions().is_empty() {
+        // A role that the registry knows holds something. Any other one is the tenant's own, or none. What a key holds was worked
+        // out with the key: its role may hold more.
+        let principal = if role.permissions().is_empty() && principal.api_key().is_none() {
             let find = self.view.own_roles.find(db, &self.access, tenant, role.name(), is_fresh, now);
             principal.with_role(Box::pin(find).await?)
         } else {
             principal
         };
-        Ok(Authenticated { principal, tenant: Some(entry) })
+        Ok(Authenticated { principal, tenant: Some(entry), limit: key.limit() })
+    }
+
+    /// What this node remembers of a credential, if it still holds.
+    fn remembered(&self, text: &str, now: DateTime<Utc>) -> Result<Verified, Miss> {
+        let found = self.cache.get(text, now, &self.view.revocations)?;
+        match found.principal {
+            Principal::ApiKey { tenant, .. }
+                if found.key.generation != self.view.generation_of(tenant.get()) =>
+            {
+                Err(self.cache.outdated(text))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// Verifies a credential that is not remembered, and remembers what came of it.
+    async fn verify(
+        &self,
+        db: &Db,
+        text: &str,
+        miss: Miss,
+        (is_fresh, from): (bool, Option<IpAddr>),
+        ask: impl FnOnce() -> Result<(), Duration>,
+        now: DateTime<Utc>,
+    ) -> Result<Verified, AuthError> {
+        let verified = if ApiKey::looks_like(text) {
+            let key = ApiKey::parse(text).map_err(|_malformed| AuthError::Invalid)?;
+            // Taken before the look-ups: they may not see a change that the node learns of from here on.
+            let generation = self.view.generation_of(key.tenant);
+            if self.cache.lapsed_in(&miss, now) == Some(generation) {
+                return Err(AuthError::Lapsed);
+            }
+            let ask = || if miss.was_good() { Ok(()) } else { ask() };
+            let verified = self.verify_api_key(db, &key, (is_fresh, generation, from), ask, now).await;
+            // Tokens need no such memory: nothing is asked about one that has lapsed.
+            if matches!(verified, Err(AuthError::Lapsed)) {
+                self.cache.put_lapsed_in(miss, generation, now);
+            }
+            verified?
+        } else {
+            self.verify_token(db, text, is_fresh, now).await?
+        };
+        self.cache.put(miss, verified.clone(), now);
+        Ok(verified)
     }
 
     /// The tenant of a credential that was verified, if its principals may be let in.
@@ -246,44 +288,6 @@ impl Authenticator {
             verified = self.tokens.verify(&*self.keys()?, &self.access, text, now);
         }
         Ok(verified)
-    }
-
-    async fn verify_api_key(
-        &self,
-        db: &Db,
-        text: &str,
-        is_fresh: bool,
-        ask: impl FnOnce() -> Result<(), Duration>,
-        now: DateTime<Utc>,
-    ) -> Result<Verified, AuthError> {
-        let key = ApiKey::parse(text).map_err(|_malformed| AuthError::Invalid)?;
-        ask().map_err(|retry_after| AuthError::Limited { retry_after })?;
-        // Taken before the first look-up: the look-ups may not see a revocation that the node learns of from here on.
-        let since = Since::LookedUp(self.view.revocations.knowledge());
-        let entry =
-            self.view.directory.find(db, key.tenant, is_fresh, now).await?.ok_or(AuthError::Invalid)?;
-        if entry.status == TenantStatus::Provisioning {
-            return Err(AuthError::Invalid);
-        }
-        let found = db.credentials(key.tenant, async |tx| credentials::find_api_key(tx, key.id).await).await;
-        let stored = match found {
-            // The tenant's schema may be gone already, and with it the stored HMAC that tells a key that was good from
-            // a guess.
-            Err(DbError::Denied(_) | DbError::Query(_)) if entry.status == TenantStatus::Deleted => None,
-            found => found?,
-        };
-        let stored = stored.ok_or(AuthError::Invalid)?;
-        if !api_key::matches(&self.keyring, &key, &stored.mac) {
-            return Err(AuthError::Invalid);
-        }
-        if stored.revoked_at.is_some() || stored.expires_at.is_some_and(|end| end <= now) {
-            return Err(AuthError::Lapsed);
-        }
-        let tenant = Proven::on(Evidence::ApiKey, key.tenant);
-        let role = self.access.tenants().role(stored.role);
-        let principal = Principal::ApiKey { tenant, id: key.id, role };
-        let expires_at = stored.expires_at.unwrap_or(now + MAX_LIFETIME);
-        Ok(Verified { principal, since, expires_at })
     }
 
     /// The keys that are trusted now.
@@ -346,7 +350,7 @@ async fn key_stands(db: &Db, text: &str) -> Result<bool, DbError> {
     db.platform_read(Authority::credentials(), look).await
 }
 
-/// Asks the database whether what a token of ours says still holds: that its session or key is alive and its holder has the
+/// Asks the database whether what a token of ours says still holds: that its session is alive and its holder has the
 /// role. One look-up, for a node that cannot tell by itself.
 async fn still_stands(db: &Db, principal: &Principal) -> Result<bool, DbError> {
     Ok(match *principal {
@@ -355,11 +359,8 @@ async fn still_stands(db: &Db, principal: &Principal) -> Result<bool, DbError> {
             let found: Option<SessionCredential> = db.credentials(tenant.get(), look).await?;
             found.is_some_and(|row| row.revoked_at.is_none() && row.user == id && row.role == role.name())
         }
-        Principal::ApiKey { tenant, id, role } => {
-            let look = async |tx: &mut _| credentials::find_api_key(tx, id).await;
-            let found: Option<ApiKeyCredential> = db.credentials(tenant.get(), look).await?;
-            found.is_some_and(|row| row.revoked_at.is_none() && row.role == role.name())
-        }
+        // No token speaks for a key.
+        Principal::ApiKey { .. } => false,
         Principal::Operator { id, role, session } => {
             let look = async |tx: &mut _| operator_sessions::find(tx, session).await;
             let found: Option<OperatorSession> = db.platform_read(Authority::credentials(), look).await?;

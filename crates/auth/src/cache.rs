@@ -27,13 +27,13 @@ type Digest = [u8; 32];
 #[derive(Debug)]
 pub struct CredentialCache {
     entries: Cache<Digest, Entry>,
-    /// Since when credentials of ours are known to be good no more.
-    lapsed: Cache<Digest, DateTime<Utc>>,
+    /// Since when credentials of ours are known to be good no more, and how often their tenants had changed then.
+    lapsed: Cache<Digest, (DateTime<Utc>, u64)>,
     /// Grows when everything is to be verified anew, so that a verification begun before is not kept.
     generation: AtomicU64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     verified: Verified,
     cached_at: DateTime<Utc>,
@@ -67,13 +67,18 @@ impl CredentialCache {
         let miss = self.miss(text);
         let entry = self.entries.get(&miss.digest).ok_or(miss)?;
         let miss = Miss { was_good: true, ..miss };
-        let Verified { principal, since, expires_at } = &entry.verified;
+        let Verified { principal, since, expires_at, key: _ } = &entry.verified;
         // A clock that was set back makes an entry come from the future: then it is as good as too old.
         let holds = entry.generation == miss.generation
             && now < *expires_at
             && (now - entry.cached_at).abs() < MAX_AGE
             && revocations.standing(principal, *since, now) == Standing::Good;
         if holds { Ok(entry.verified) } else { Err(miss) }
+    }
+
+    /// The right to keep the result for a credential that was found here and cannot be answered for: what it holds has changed.
+    pub fn outdated(&self, text: &str) -> Miss {
+        Miss { was_good: true, ..self.miss(text) }
     }
 
     /// The right to keep the result for a credential that is never answered for from here.
@@ -88,15 +93,28 @@ impl CredentialCache {
         self.entries.insert(digest, Entry { verified, cached_at: now, generation });
     }
 
-    /// Whether a credential that missed is known to be good no more. A lapsed credential does not become good again;
-    /// the bound of a minute is for a database that an administrator changes by hand.
+    /// Whether a credential that missed is known to be good no more, and cannot become good again. The bound of a minute is for a
+    /// database that an administrator changes by hand.
     pub fn has_lapsed(&self, miss: &Miss, now: DateTime<Utc>) -> bool {
-        self.lapsed.get(&miss.digest).is_some_and(|since| (now - since).abs() < MAX_AGE)
+        self.lapsed_in(miss, now).is_some()
     }
 
-    /// Remembers that a credential of ours is good no more.
+    /// Remembers that a credential of ours is good no more, for good.
     pub fn put_lapsed(&self, miss: Miss, now: DateTime<Utc>) {
-        self.lapsed.insert(miss.digest, now);
+        self.put_lapsed_in(miss, 0, now);
+    }
+
+    /// For a credential that missed and is known to be good no more: how often its tenant had changed when that was seen. With the
+    /// next change it may be good again, as a key is that was disabled; the bound of a minute is for a database that an
+    /// administrator changes by hand.
+    pub fn lapsed_in(&self, miss: &Miss, now: DateTime<Utc>) -> Option<u64> {
+        let (since, generation) = self.lapsed.get(&miss.digest)?;
+        ((now - since).abs() < MAX_AGE).then_some(generation)
+    }
+
+    /// Remembers that a credential of ours is good no more, as of this generation of its tenant.
+    pub fn put_lapsed_in(&self, miss: Miss, generation: u64, now: DateTime<Utc>) {
+        self.lapsed.insert(miss.digest, (now, generation));
     }
 
     /// Forgets everything, and what is being verified right now too: for a change of the trusted signing keys.
@@ -120,7 +138,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        principal::{Principal, tests::user},
+        principal::{KeyTerms, Principal, tests::user},
         revocation::{Batch, Group, Revocation, Since, Target},
     };
 
@@ -131,6 +149,7 @@ mod tests {
             principal: user(1, RoleName::OWNER, None),
             since: Since::Proven(NOW),
             expires_at: NOW + expires_in,
+            key: KeyTerms::default(),
         }
     }
 
@@ -216,14 +235,14 @@ mod tests {
     fn what_has_lapsed_is_remembered_for_a_minute_and_is_no_other() {
         let cache = filled(TimeDelta::minutes(10));
         let miss = |text| cache.get(text, NOW + TimeDelta::minutes(10), &fresh(NOW)).unwrap_err();
-        assert!(!cache.has_lapsed(&miss("token"), NOW));
-        cache.put_lapsed(miss("token"), NOW);
-        assert!(!cache.has_lapsed(&miss("other"), NOW));
+        assert_eq!(cache.lapsed_in(&miss("token"), NOW), None);
+        cache.put_lapsed_in(miss("token"), 7, NOW);
+        assert_eq!(cache.lapsed_in(&miss("other"), NOW), None);
         let end = NOW + TimeDelta::seconds(60);
-        assert!(cache.has_lapsed(&miss("token"), end - TimeDelta::milliseconds(1)));
-        assert!(!cache.has_lapsed(&miss("token"), end));
+        assert_eq!(cache.lapsed_in(&miss("token"), end - TimeDelta::milliseconds(1)), Some(7));
+        assert_eq!(cache.lapsed_in(&miss("token"), end), None);
         cache.invalidate_all();
-        assert!(!cache.has_lapsed(&miss("token"), NOW));
+        assert_eq!(cache.lapsed_in(&miss("token"), NOW), None);
     }
 
     #[test]

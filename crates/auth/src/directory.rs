@@ -1,7 +1,7 @@
 //! What a node remembers of tenants: state, limit.
 //!
 //! Owns a bounded copy of the platform's directory. An entry is believed for a minute at most, and only until a change of the
-//! tenant is announced (`platform::revocations::announce_tenant_change`, `tenant::roles::announce`). Every node reads
+//! tenant is announced (`platform::revocations::announce_tenant_change`, `gate::revocations::announce_change`). Every node reads
 //! announcements within seconds; a node that has not read them for a while believes no entry.
 
 use std::sync::Arc;

@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use bulkhead_db::{
     DbError, DbResult, TenantTx,
     tenant::{
-        api_keys,
+        api_keys::{self, ApiKeyRow, Chain, Grantor, Lock},
         roles::{self, RoleRow},
         users,
     },
 };
 use bulkhead_domain::{
-    AccessRegistry, Permission, RoleName,
+    AccessRegistry, ApiKeyId, Permission, PermissionSet, RoleName, UserId,
     access::{Lacking, RoleContent, UnknownRole},
 };
 
@@ -50,14 +50,102 @@ pub enum GrantError {
     Database(#[from] DbError),
 }
 
-/// The role that the caller has now, their row locked until the transaction ends. `None` when they are gone, and for an operator,
-/// who has no row here.
-pub async fn lock_caller(tx: &mut TenantTx, caller: &Principal) -> DbResult<Option<RoleName>> {
+/// What a caller is now, as rows say that the transaction has locked: a role, and for an API key whatever bounds that. To be
+/// allowed something, all of it has to allow it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    links: Vec<Link>,
+}
+
+#[derive(Clone, Debug)]
+enum Link {
+    Role(RoleName),
+    /// A role that a key has, and what narrows it.
+    Narrowed(RoleName, Vec<String>),
+    /// Someone above the key is gone, or in force no more.
+    Nothing,
+}
+
+impl From<RoleName> for Caller {
+    fn from(role: RoleName) -> Self {
+        Self { links: vec![Link::Role(role)] }
+    }
+}
+
+impl Caller {
+    /// The names of the roles.
+    fn names(&self) -> impl Iterator<Item = RoleName> {
+        self.links.iter().filter_map(|link| match link {
+            Link::Role(name) | Link::Narrowed(name, _) => Some(*name),
+            Link::Nothing => None,
+        })
+    }
+}
+
+/// The person who answers for what the caller does: the caller, or the one at the end of the key's chain. Nothing is locked.
+pub async fn person_behind(tx: &mut TenantTx, caller: &Principal) -> DbResult<Option<UserId>> {
     match *caller {
-        Principal::User { id, .. } => users::lock_role(tx, id).await,
-        Principal::ApiKey { id, .. } => api_keys::lock_role(tx, id).await,
+        Principal::User { id, .. } => Ok(Some(id)),
+        Principal::ApiKey { id, .. } => Ok(api_keys::chain(tx, id).await?.person),
         Principal::Operator { .. } => Ok(None),
     }
+}
+
+/// What the caller is now, their row locked until the transaction ends, and those of all above them if they are a key. `None`
+/// when they are gone, and for an operator, who has no row here.
+pub async fn lock_caller(tx: &mut TenantTx, caller: &Principal) -> DbResult<Option<Caller>> {
+    Ok(lock_caller_and(tx, caller, &[]).await?.0)
+}
+
+/// The same, and these keys locked to be changed, all keys by one statement. Those of them that there are.
+pub async fn lock_caller_and(
+    tx: &mut TenantTx,
+    caller: &Principal,
+    keys: &[ApiKeyId],
+) -> DbResult<(Option<Caller>, Vec<ApiKeyRow>)> {
+    let chain = match *caller {
+        Principal::User { id, .. } => Chain { keys: Vec::new(), person: Some(id) },
+        Principal::ApiKey { id, .. } => api_keys::chain(tx, id).await?,
+        Principal::Operator { .. } => Chain { keys: Vec::new(), person: None },
+    };
+    let person = match chain.person {
+        Some(person) => users::lock_role(tx, person).await?,
+        None => None,
+    };
+    let all: Vec<ApiKeyId> = chain.keys.iter().chain(keys).copied().collect();
+    let how = if keys.is_empty() { Lock::Shared } else { Lock::Change };
+    let locked = if all.is_empty() { Vec::new() } else { api_keys::lock(tx, &all, how).await? };
+    let caller = match caller {
+        Principal::ApiKey { .. } => links_of(&chain, &locked, person)?,
+        _ => person.map(Caller::from),
+    };
+    Ok((caller, locked.into_iter().filter(|key| keys.contains(&key.id)).collect()))
+}
+
+/// What a key is, with all above it. A chain that has changed before it was locked is to be read again: [`DbError::Conflict`].
+fn links_of(chain: &Chain, locked: &[ApiKeyRow], person: Option<RoleName>) -> DbResult<Option<Caller>> {
+    let mut links = Vec::new();
+    for (at, id) in chain.keys.iter().enumerate() {
+        let row = locked.iter().find(|key| key.id == *id);
+        let above = match (chain.keys.get(at + 1), chain.person) {
+            (Some(key), _) => Some(Grantor::Key(*key)),
+            (None, person) => person.map(Grantor::User),
+        };
+        match row {
+            Some(row) if row.revoked_at.is_none() && row.disabled_at.is_none() => {
+                if above.is_some_and(|above| above != row.grantor()) {
+                    return Err(DbError::Conflict);
+                }
+                links.push(Link::Role(row.role));
+                links.extend(row.scopes.clone().map(|scopes| Link::Narrowed(row.role, scopes)));
+            }
+            // The caller itself.
+            _ if at == 0 => return Ok(None),
+            _ => links.push(Link::Nothing),
+        }
+    }
+    links.push(person.map_or(Link::Nothing, Link::Role));
+    Ok(Some(Caller { links }))
 }
 
 /// How a transaction holds the roles that it is about.
@@ -71,28 +159,29 @@ pub enum Hold {
     Change,
 }
 
-/// The caller's role and those that a transaction is about.
+/// What the caller is, and the roles that a transaction is about.
 #[derive(Debug)]
 pub struct Grants<'a> {
     access: &'a AccessRegistry,
-    own: RoleContent,
+    /// What the caller is: each of them has to hold what is asked for.
+    own: Vec<RoleContent>,
     rows: BTreeMap<String, RoleRow>,
 }
 
 impl<'a> Grants<'a> {
-    /// Reads the roles, and locks them as it is said. `own` is the caller's role, of a row that this transaction has locked where
+    /// Reads the roles, and locks them as it is said. `own` is what the caller is, of rows that this transaction has locked where
     /// it writes; `needs` is the operation's permission.
     pub async fn read(
         tx: &mut TenantTx,
         access: &'a AccessRegistry,
-        own: Option<RoleName>,
+        own: Option<Caller>,
         needs: Permission,
         named: &[RoleName],
         hold: Hold,
     ) -> Result<Self, GrantError> {
         let own = own.ok_or(GrantError::Gone)?;
         let is_own = |name: &RoleName| !access.is_built_in(*name);
-        let names: Vec<RoleName> = named.iter().copied().chain([own]).filter(is_own).collect();
+        let names: Vec<RoleName> = named.iter().copied().chain(own.names()).filter(is_own).collect();
         let rows = match hold {
             _ if names.is_empty() => Vec::new(),
             Hold::Look => roles::find_all(tx, &names).await?,
@@ -100,12 +189,26 @@ impl<'a> Grants<'a> {
             Hold::Change => roles::lock(tx, &names).await?,
         };
         let rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.name.to_string(), row)).collect();
-        let own = content(access, &rows, own);
-        let needed = access.bit(needs);
-        if !needed.is_some_and(|bit| own.role().permissions().contains(bit)) {
-            return Err(GrantError::Forbidden(needs));
+        let role = |name| content(access, &rows, name);
+        let own = own.links.iter().map(|link| match link {
+            Link::Role(name) => Some(role(*name)),
+            Link::Narrowed(name, scopes) => Some(access.narrowed(&role(*name), scopes)),
+            Link::Nothing => None,
+        });
+        let own: Vec<RoleContent> = own.collect::<Option<_>>().ok_or(GrantError::Forbidden(needs))?;
+        let grants = Self { access, own, rows };
+        grants.needs(needs)?;
+        Ok(grants)
+    }
+
+    /// Refuses a caller who does not hold this permission now.
+    pub fn needs(&self, permission: Permission) -> Result<(), GrantError> {
+        let holds = |bit| self.own.iter().all(|own| own.role().permissions().contains(bit));
+        if self.access.bit(permission).is_some_and(holds) {
+            Ok(())
+        } else {
+            Err(GrantError::Forbidden(permission))
         }
-        Ok(Self { access, own, rows })
     }
 
     /// Whether the caller may take this role away.
@@ -127,6 +230,30 @@ impl<'a> Grants<'a> {
         self.may_grant(&self.access.content(role, Some(entries)))
     }
 
+    /// Whether the caller may make, enable, or answer for a key with this role and what narrows it: they may give the role, or
+    /// what is left of it.
+    pub fn may_give_key(&self, role: RoleName, scopes: Option<&[String]>) -> Result<(), GrantError> {
+        if content(self.access, &self.rows, role).is_unknown() {
+            return Err(self.access.unknown_role().into());
+        }
+        self.may_take_key(role, scopes)
+    }
+
+    /// Whether the caller may change or revoke a key with this role and what narrows it.
+    pub fn may_take_key(&self, role: RoleName, scopes: Option<&[String]>) -> Result<(), GrantError> {
+        let whole = content(self.access, &self.rows, role);
+        let given = self.may_grant(&whole);
+        match scopes {
+            Some(scopes) if given.is_err() => self.may_grant(&self.access.narrowed(&whole, scopes)),
+            _ => given,
+        }
+    }
+
+    /// What a role holds, as it is in this transaction.
+    pub fn held(&self, role: RoleName) -> PermissionSet {
+        content(self.access, &self.rows, role).role().permissions()
+    }
+
     /// The tenant's own role of this name, as it is in this transaction.
     pub fn row(&self, role: RoleName) -> Option<&RoleRow> {
         self.rows.get(role.as_str())
@@ -134,7 +261,7 @@ impl<'a> Grants<'a> {
 
     fn may_grant(&self, other: &RoleContent) -> Result<(), GrantError> {
         let beyond = |lacking| GrantError::Beyond { role: other.role().name(), lacking };
-        self.access.may_grant(&self.own, other).map_err(beyond)
+        self.own.iter().try_for_each(|own| self.access.may_grant(own, other)).map_err(beyond)
     }
 }
 

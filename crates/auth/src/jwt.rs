@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    principal::{Principal, Verified},
+    principal::{KeyTerms, Principal, Verified},
     revocation::Since,
     signing_keys::{KeySet, SigningKeyError},
 };
@@ -99,6 +99,9 @@ pub enum IssueError {
     /// The configured lifetime is not between a second and [`MAX_LIFETIME`].
     #[error("a token's lifetime must be between a second and an hour")]
     Lifetime,
+    /// The principal is an API key: programs show the key itself.
+    #[error("no token speaks for an API key")]
+    ApiKey,
     /// The credential that the token would stand for has ended.
     #[error("the credential has expired")]
     CredentialExpired,
@@ -190,6 +193,9 @@ impl AccessTokens {
     /// Issues a token.
     pub fn issue(&self, keys: &KeySet, issue: &Issue) -> Result<AccessToken, IssueError> {
         let Issue { principal, proven_at, credential_expires_at } = issue;
+        if principal.api_key().is_some() {
+            return Err(IssueError::ApiKey);
+        }
         let iat = proven_at.timestamp();
         let lifetime = self.lifetime.num_seconds();
         let exp = credential_expires_at.map_or(iat + lifetime, |end| end.timestamp().min(iat + lifetime));
@@ -286,7 +292,7 @@ impl AccessTokens {
             return Err(TokenError::Contradiction("client_id"));
         }
         let principal = principal(claims, access).ok_or(TokenError::Contradiction("subject"))?;
-        Ok(Verified { principal, since: Since::Proven(issued_at), expires_at: exp })
+        Ok(Verified { principal, since: Since::Proven(issued_at), expires_at: exp, key: KeyTerms::default() })
     }
 }
 
@@ -305,10 +311,7 @@ fn principal(claims: &Claims, access: &AccessRegistry) -> Option<Principal> {
             let (id, role) = (sub.parse().ok()?, access.tenants().role(role));
             Some(Principal::User { tenant: proven(tenant), id, role, session })
         }
-        ("key_", Some(tenant), None) => {
-            let (id, role) = (sub.parse().ok()?, access.tenants().role(role));
-            Some(Principal::ApiKey { tenant: proven(tenant), id, role })
-        }
+        // No token speaks for an API key: it would be bound by neither the key's scopes nor its addresses.
         ("opr_", None, Some(session)) => {
             let (id, role) = (sub.parse().ok()?, access.operators().role(role));
             Some(Principal::Operator { id: Proven::on(Evidence::AccessToken, id), role, session })

@@ -91,6 +91,11 @@ impl NodeView {
         self.revocations.is_fresh(now)
     }
 
+    /// How often a tenant is known to have changed. Take it before a look-up begins whose result is remembered.
+    pub(crate) fn generation_of(&self, tenant: TenantId) -> u64 {
+        self.generations.of(tenant)
+    }
+
     async fn read_now(&self, db: &Db, now: DateTime<Utc>) -> DbResult<()> {
         let from = self.horizon.lock().clone();
         let most = u32::try_from(self.revocations.capacity()).unwrap_or(u32::MAX);

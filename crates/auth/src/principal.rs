@@ -5,9 +5,11 @@
 //! answer is one bit. Refuses by default: an operator holds no tenants' permission, a tenant's principal none of the
 //! operators', and a role that this program does not know holds nothing.
 
-use std::fmt;
+use std::{fmt, net::IpAddr, sync::Arc};
 
-use bulkhead_domain::{ApiKeyId, OperatorId, PermissionBit, Proven, Role, SessionId, TenantId, UserId};
+use bulkhead_domain::{
+    AddressRange, ApiKeyId, Limit, OperatorId, PermissionBit, Proven, Role, SessionId, TenantId, UserId,
+};
 use chrono::{DateTime, Utc};
 
 use crate::revocation::Since;
@@ -32,7 +34,7 @@ pub enum Principal {
         tenant: Proven<TenantId>,
         /// The key's id.
         id: ApiKeyId,
-        /// What it may do: a role of [`AccessRegistry::tenants`](bulkhead_domain::AccessRegistry::tenants).
+        /// Its role, within its scopes and within what the one holds who has granted it.
         role: Role,
     },
     /// A person who runs the platform. Belongs to no tenant.
@@ -129,14 +131,50 @@ impl fmt::Display for Subject<'_> {
 }
 
 /// What the verification of a credential has shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// The caller. A tenant's own role holds nothing here, so that what it holds is never remembered with a credential.
+    /// The caller. A person's role holds nothing here if it is the tenant's own, so that what it holds is never remembered with a
+    /// token. What a key holds is remembered, until [`KeyTerms::generation`] is over.
     pub principal: Principal,
     /// From when on the credential was known to be good: a later revocation ends it.
     pub since: Since,
     /// When the credential ends by itself; [`DateTime::<Utc>::MAX_UTC`] when it does not.
     pub expires_at: DateTime<Utc>,
+    /// What an API key is bounded by beside what it holds; nothing for tokens.
+    pub key: KeyTerms,
+}
+
+/// What bounds the use of an API key, as it was looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyTerms {
+    /// How often its tenant was known to have changed before the look-up began: after the next change what it holds may be another
+    /// set.
+    pub generation: u64,
+    pub(crate) bounds: Option<Arc<KeyBounds>>,
+}
+
+/// Bounds that most keys do not have.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct KeyBounds {
+    /// The networks from which the key works.
+    pub(crate) allowed: Option<Vec<AddressRange>>,
+    /// How many requests it may make.
+    pub(crate) limit: Option<Limit>,
+}
+
+impl KeyTerms {
+    /// Whether the key works from this address; `None` is a caller whose address is not known.
+    pub fn admits(&self, from: Option<IpAddr>) -> bool {
+        let Some(allowed) = self.bounds.as_ref().and_then(|bounds| bounds.allowed.as_ref()) else {
+            return true;
+        };
+        from.is_some_and(|from| allowed.iter().any(|range| range.contains(from)))
+    }
+
+    /// How many requests the key may make by itself.
+    pub fn limit(&self) -> Option<Limit> {
+        self.bounds.as_ref().and_then(|bounds| bounds.limit)
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,10 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 const LOCATOR_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
 
+/// A regular expression that finds keys in texts. It is published, for programs that look for secrets in places where none belong;
+/// the last six characters let them tell a key from what only looks like one.
+pub const PATTERN: &str = r"bh_[a-z]{1,8}_[0-9A-Za-z]{43}_[0-9A-Za-z]{39}";
+
 /// How many random characters a secret has: 62^33 is more than 2^196.
 pub const SECRET_LENGTH: usize = 33;
 
@@ -199,6 +203,24 @@ mod tests {
         fn nothing_makes_the_parser_panic(text in "\\PC*", tail in "bh_[a-z]{0,9}_[0-9A-Za-z]{40,45}_[0-9A-Za-z]{37,41}") {
             let _: Result<_, _> = ApiKey::parse(&text);
             let _: Result<_, _> = ApiKey::parse(&tail);
+        }
+    }
+
+    proptest! {
+        /// What a secret scanner does with the published pattern and with the checksum, without this module.
+        #[test]
+        fn the_published_pattern_finds_a_key_in_any_text(
+            tenant: [u8; 16], id: [u8; 16], seed: u8, before in "[ -~]{0,20}[ =:\"']", after in "([ ,;\"'\n][ -~]{0,20})?",
+        ) {
+            let key = key(tenant, id, seed);
+            let text = format!("{before}{}{after}", key.reveal());
+            let pattern = regex_lite::Regex::new(PATTERN).unwrap();
+            let found: Vec<_> = pattern.find_iter(&text).map(|found| found.as_str()).collect();
+            prop_assert!(found.contains(&key.reveal()), "{:?} in {}", found, text);
+            let (checked, sum) = key.reveal().split_at(key.reveal().len() - 6);
+            let digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+            let read = sum.chars().fold(0, |sum, digit| sum * 62 + digits.find(digit).unwrap());
+            prop_assert_eq!(read, usize::try_from(crc32fast::hash(checked.as_bytes())).unwrap());
         }
     }
 

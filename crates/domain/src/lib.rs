@@ -5,6 +5,7 @@
 //! types that cannot hold anything invalid. Refuses all I/O: nothing here knows of tokio, PostgreSQL, Redis or HTTP.
 
 pub mod access;
+pub mod address_range;
 pub mod api_key;
 pub mod backoff;
 pub mod clock;
@@ -24,6 +25,7 @@ pub use access::{
     AccessRegistry, OperatorPermission, Permission, PermissionBit, PermissionSet, Role, RoleName,
     operator_permission, permission,
 };
+pub use address_range::AddressRange;
 pub use clock::{Clock, SystemClock};
 pub use email::Email;
 pub use id::{ApiKeyId, IdError, JobId, OneTimeTokenId, OperatorId, SessionId, TenantId, UserId};

@@ -14,6 +14,9 @@ use crate::bucket::Assessment;
 /// The bucket of a tenant's requests.
 pub const TENANT: &str = "tenant";
 
+/// The bucket of an API key's requests.
+pub const KEY: &str = "key";
+
 /// Tokens wanted from one bucket.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {

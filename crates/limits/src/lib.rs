@@ -39,7 +39,9 @@ mod script;
 pub use address::{AddressLimiter, FailureBudget};
 pub use aside::{NotDone, aside};
 pub use connections::{AddressConnections, OpenConnection};
-pub use decision::{Decision, Demand, Prefetch, Source, TENANT, rate_limit, rate_limit_policy, retry_after};
+pub use decision::{
+    Decision, Demand, KEY, Prefetch, Source, TENANT, rate_limit, rate_limit_policy, retry_after,
+};
 pub use in_flight::{Crowded, Entered, InFlight, InFlightOptions, Party};
 pub use large::{LargePlace, LargeRequests, Size};
 pub use limiter::Limiter;

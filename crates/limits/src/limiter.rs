@@ -9,14 +9,14 @@ use std::{
     time::Instant,
 };
 
-use bulkhead_domain::{Limit, TenantId};
+use bulkhead_domain::{ApiKeyId, Limit, TenantId};
 use bulkhead_link::{Link, RedisServer, Reply};
 use bulkhead_telemetry::{Metrics, metrics::LimitKind};
 use chrono::{DateTime, Utc};
 
 use crate::{
     bucket::Assessment,
-    decision::{Decision, Demand, Source},
+    decision::{Decision, Demand, KEY, Source},
     lease::Leases,
     local::LocalBuckets,
     script::Script,
@@ -92,6 +92,12 @@ impl Limiter {
                 decision
             }
         }
+    }
+
+    /// The same for the bucket of an API key that has a limit of its own. A bucket is named by the id of the one whom it belongs
+    /// to, and a key's id is no tenant's.
+    pub async fn check_key(&self, key: ApiKeyId, limit: Limit, cost: u32, now: DateTime<Utc>) -> Decision {
+        Decision { bucket: KEY, ..self.check(TenantId::from_uuid(key.uuid()), limit, cost, now).await }
     }
 
     /// Takes tokens from several of the tenant's buckets, or from none of them. The request is admitted when every

@@ -19,7 +19,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
         "Proven::on(",
         &[
             ("Evidence::AccessToken", &["auth/src/jwt.rs"]),
-            ("Evidence::ApiKey", &["auth/src/authenticator.rs"]),
+            ("Evidence::ApiKey", &["auth/src/key_check.rs"]),
             ("Evidence::Password", &["auth/src/login.rs"]),
             ("Evidence::FailedLogin", &["auth/src/failed_login.rs"]),
             ("Evidence::RefreshToken", &["auth/src/refresh.rs"]),

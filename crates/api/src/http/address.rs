@@ -50,6 +50,14 @@ impl ClientAddress {
         parse(bare).map_or_else(|| Self::Other(bare.chars().take(SHOWN).collect()), Self::Ip)
     }
 
+    /// The address, if it is one: what a proxy has written in its place is in no network.
+    pub(crate) const fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(*address),
+            Self::Other(_) => None,
+        }
+    }
+
     /// The address whose bucket the caller's requests are counted in. An entry that is no address stands for one in
     /// `100::/8`, made from its spelling: the IETF has reserved that block, so no host sends from it.
     pub(crate) fn bucket(&self) -> IpAddr {

@@ -1,5 +1,5 @@
 //! What a node does beside answering: it keeps its view of revocations and signing keys fresh, tells the other nodes that it is
-//! there, and knows how many they are.
+//! there, and knows how many they are; and it writes when API keys were last used.
 
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ use crate::http::state::Shared;
 const REVOCATIONS_EVERY: Duration = Duration::from_millis(1_500);
 /// How long a read of the revocations may take for the promise to be kept.
 const READ_TAKES: Duration = Duration::from_millis(500);
+/// How often it is written when API keys were last used.
+const KEY_USES_EVERY: Duration = Duration::from_secs(5);
 const _: () = {
     let (every, takes) = (REVOCATIONS_EVERY.as_millis(), READ_TAKES.as_millis());
     let (known, fresh) = (KNOWN_WITHIN.num_milliseconds(), FRESH_FOR.num_milliseconds());
@@ -46,6 +48,7 @@ pub(crate) fn spawn(shared: &Shared, db: &Db, node: &Node) -> JoinSet<()> {
     tasks.spawn_local(read_revocations(shared.clone(), db.clone()));
     tasks.spawn_local(say_alive(shared.clone(), db.clone(), node.clone()));
     tasks.spawn_local(watch_redis(shared.clone()));
+    tasks.spawn_local(write_key_uses(shared.clone(), db.clone()));
     tasks
 }
 
@@ -58,6 +61,15 @@ async fn read_revocations(shared: Shared, db: Db) {
         if let Err(error) = result {
             tracing::warn!(%error, "revocations and signing keys could not be read");
         }
+    }
+}
+
+/// Writes when API keys were last used. No request waits for it.
+async fn write_key_uses(shared: Shared, db: Db) {
+    let mut ticks = ticks(KEY_USES_EVERY);
+    loop {
+        ticks.tick().await;
+        shared.authenticator.write_key_uses(&db).await;
     }
 }
 

@@ -3,7 +3,7 @@
 //! 1. Its id and trace; where no credential is shown, its address's bucket (no I/O).
 //! 2. Authentication: the credential is verified. Before anything is looked up for it, the failure budget of its
 //!    address is asked; a credential that is no good is charged to that budget.
-//! 3. Admission, in this order: the tenant's bucket; a check that the request names no other tenant than the
+//! 3. Admission, in this order: the bucket of an API key with a limit of its own; the tenant's bucket; a check that the request names no other tenant than the
 //!    credential's; a place among the tenant's requests in flight, and room for the bytes that the request will hold;
 //!    where a large answer is expected, a place among the tenant's large requests. A request that writes takes that
 //!    last place when its body has come (`extract/body.rs`). For a request without a credential the address has the
@@ -44,7 +44,7 @@ use bulkhead_ablation::{self as ablation, Step};
 use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
 use bulkhead_domain::metering::{LatencyHistogram, RequestStats, StatusClass};
-use bulkhead_limits::{Decision, Entered, LargePlace, Party, Size, rate_limit};
+use bulkhead_limits::{Decision, Entered, LargePlace, Party, Size, rate_limit, rate_limit_policy};
 use bulkhead_telemetry::{Metrics, Phase};
 use bulkhead_usage::{Expected, Outcome};
 use futures::FutureExt;
@@ -70,6 +70,8 @@ struct Admitted {
     principal: Option<Principal>,
     tenant: Option<DirectoryEntry>,
     decision: Option<Decision>,
+    /// About the limit of the key itself, if it has one.
+    own_decision: Option<Decision>,
     /// Its place among the requests in flight, until the context takes it over.
     entered: Option<Entered>,
     /// Its place among its tenant's large requests, until the context takes it over.
@@ -266,11 +268,19 @@ async fn admit(
         }
     };
     let verification = pin!(state.authenticate(request, credential));
-    let Authenticated { principal, tenant } = ablation::authentication(credential, verification).await?;
+    let Authenticated { principal, tenant, limit } =
+        ablation::authentication(credential, verification).await?;
     tracing::Span::current().record("principal.id", tracing::field::display(principal.subject()));
     if let Some(tenant) = tenant {
         tracing::Span::current().record("tenant.id", tracing::field::display(tenant.id));
         if ablation::is_taken(Step::Admission) {
+            if let (Some(limit), Some(key)) = (limit, principal.api_key()) {
+                let decision = state.limiter.check_key(key, limit, 1, state.clock.now()).await;
+                admitted.own_decision = Some(decision);
+                if !decision.allowed {
+                    return Err(ApiError::RateLimited { retry_after: decision.retry_after });
+                }
+            }
             let decision = state.limiter.check(tenant.id, tenant.limit, 1, state.clock.now()).await;
             admitted.decision = Some(decision);
             if !decision.allowed {
@@ -362,9 +372,13 @@ fn describe(headers: &mut HeaderMap, state: &AppState, admitted: &Admitted, id: 
     set(&REQUEST_ID, HeaderValue::from_str(id).ok());
     set(&header::X_CONTENT_TYPE_OPTIONS, Some(HeaderValue::from_static("nosniff")));
     set(&header::CACHE_CONTROL, Some(HeaderValue::from_static("no-store")));
-    if let Some(decision) = &admitted.decision {
+    if let (Some(decision), None) = (&admitted.decision, admitted.own_decision) {
         set(&RATE_LIMIT_POLICY, state.policies.of(decision));
         set(&RATE_LIMIT, HeaderValue::try_from(rate_limit(&[*decision])).ok());
+    } else if let Some(own) = admitted.own_decision {
+        let both: Vec<Decision> = std::iter::once(own).chain(admitted.decision).collect();
+        set(&RATE_LIMIT_POLICY, HeaderValue::try_from(rate_limit_policy(&both)).ok());
+        set(&RATE_LIMIT, HeaderValue::try_from(rate_limit(&both)).ok());
     }
 }
 

@@ -190,10 +190,11 @@ impl AppState {
         request: &HttpRequest,
         credential: &str,
     ) -> Result<Authenticated, ApiError> {
-        let address = self.address(request.peer_addr().map(|peer| peer.ip()), request.headers());
-        let presented = Presented { state: self, address };
-        let ask = || presented.ask();
-        let result = self.authenticator.authenticate(&self.db, credential, ask, self.clock.now()).await;
+        let client = self.client(request);
+        let presented = Presented { state: self, address: client.bucket() };
+        let (from, now) = (client.ip(), self.clock.now());
+        let result =
+            self.authenticator.authenticate(&self.db, credential, from, || presented.ask(), now).await;
         let kind = if ApiKey::looks_like(credential) { Credential::ApiKey } else { Credential::AccessToken };
         self.count(kind, &result);
         if let Err(AuthError::Suspended(tenant)) = &result {
@@ -267,6 +268,11 @@ impl Presented<'_> {
         if decision.allowed { Ok(()) } else { Err(decision.retry_after) }
     }
 
+    /// Charges the address for a text that is no credential.
+    pub(crate) fn charge(&self) {
+        self.state.failures.charge(self.address, self.state.clock.now());
+    }
+
     /// Charges the address if the credential was no good. When the address has spent its budget, the client is told
     /// to wait and not what was wrong. The budget is asked again here, because other clients of the address may have
     /// spent it meanwhile. For a text that is no credential of ours, which needed no look-up, it is asked for the
@@ -274,7 +280,7 @@ impl Presented<'_> {
     pub(crate) fn settle<T>(self, result: Result<T, AuthError>) -> Result<T, ApiError> {
         if matches!(result, Err(AuthError::Invalid)) {
             let asked = self.ask();
-            self.state.failures.charge(self.address, self.state.clock.now());
+            self.charge();
             asked.map_err(|retry_after| ApiError::RateLimited { retry_after })?;
         }
         Ok(result?)

@@ -342,9 +342,12 @@ fn wrong_kinds() -> Vec<Forgery> {
         "iss": ISSUER, "aud": AUDIENCE, "sub": user(), "exp": NOW_SECONDS + 600, "iat": NOW_SECONDS,
         "token_use": "id", "email": "a@b",
     });
+    let mut for_key = speaking_for(&key);
+    for_key.as_object_mut().unwrap().remove("sid");
     [
         ("an operator of a tenant", operators),
         ("a key with a session", speaking_for(&key)),
+        ("a key, which shows itself", for_key),
         ("a tenant as the subject", speaking_for(&tenant())),
         ("a session as the subject", speaking_for(&session())),
         ("an ID token, as Cognito writes them", id_token),

@@ -242,7 +242,7 @@ async fn who_may_not_guess_any_more_is_refused_before_the_look_up_and_not_when_n
         node.let_in(&cached).await?;
         let wait = Duration::from_secs(9);
         let let_in = async |node: &Node, credential: &str| {
-            node.authenticator.authenticate(&node.db, credential, || Err(wait), node.now()).await
+            node.authenticator.authenticate(&node.db, credential, HERE, || Err(wait), node.now()).await
         };
         passed(&counts);
         // Never seen by this node, signed by us.

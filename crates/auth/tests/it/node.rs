@@ -1,6 +1,11 @@
 //! A node with its own view and cache, as a process has them.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Result;
 use bulkhead_auth::{
@@ -12,7 +17,7 @@ use bulkhead_db::{
     gate::revocations::{Revoked, revoke},
     platform::{signing_keys, tenants::DirectoryEntry},
     tenant::{
-        api_keys::{self, NewApiKey},
+        api_keys::{self, Grantor, NewApiKey},
         users,
     },
 };
@@ -21,6 +26,9 @@ use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, TestTenant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::forger;
+
+/// From where its callers come.
+pub(crate) const HERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
 
 /// How long something may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -88,7 +96,7 @@ impl Node {
     }
 
     pub(crate) async fn let_in(&self, credential: &str) -> Result<Authenticated, AuthError> {
-        self.authenticator.authenticate(&self.db, credential, || Ok(()), self.now()).await
+        self.authenticator.authenticate(&self.db, credential, HERE, || Ok(()), self.now()).await
     }
 
     pub(crate) async fn try_login(
@@ -131,7 +139,11 @@ impl Node {
             hint: key.hint(),
             mac: &mac,
             role: RoleName::DEVELOPER,
+            scopes: None,
+            allowed_addresses: None,
+            requests_per_minute: None,
             created_by: "usr_",
+            grantor: Grantor::User(tenant.owner_id),
             at: SystemClock.now(),
             expires_at: None,
         };

@@ -5,10 +5,13 @@ use std::{sync::Arc, time::Instant};
 use anyhow::Result;
 use bulkhead_auth::{Keyring, api_key};
 use bulkhead_db::{
-    Authority, Db, DbError, JsonText, Owner,
+    Authority, Db, DbError, JsonText, Owner, PageRequest,
     fleet::provision::provision_tenant,
     platform::tenants::{self, NewTenant},
-    tenant::api_keys::{self, NewApiKey},
+    tenant::{
+        api_keys::{self, Grantor, NewApiKey},
+        users,
+    },
 };
 use bulkhead_domain::{
     ApiKeyId, Clock as _, Evidence, JobId, PlanName, Proven, RoleName, SchemaName, Slug, SystemClock,
@@ -94,13 +97,18 @@ impl Builder {
             updated_at: at,
         };
         let seed = async |tx: &mut _| {
+            let owner = users::list(tx, PageRequest { after: None, limit: 1 }).await?.rows.into_iter().next();
             let new = NewApiKey {
                 id: key_id,
                 name: "bench",
                 hint: key.hint(),
                 mac: &mac,
                 role: RoleName::DEVELOPER,
+                scopes: None,
+                allowed_addresses: None,
+                requests_per_minute: None,
                 created_by: "bench",
+                grantor: owner.map_or(Grantor::Nobody, |owner| Grantor::User(owner.id)),
                 at,
                 expires_at: None,
             };

@@ -25,6 +25,14 @@ pub enum Revoked {
     Session(SessionId),
 }
 
+/// Tells every node, within seconds of the commit, that what it remembers of the tenant is out of date: what its roles and its API
+/// keys hold. The last statement of a transaction that has changed one of them, or what a person holds who has granted keys:
+/// transactions of one tenant wait for each other here.
+pub async fn announce_change(tx: &mut TenantTx) -> DbResult<()> {
+    tx.tx.execute(diesel::sql_query("SELECT gate.announce_change()")).await?;
+    Ok(())
+}
+
 /// Tells every node, within seconds of the commit, to stop trusting what it has cached. A row that is gone was locked by
 /// the statement of this transaction that has deleted it.
 pub async fn revoke(tx: &mut TenantTx, revoked: Revoked) -> DbResult<()> {

@@ -50,6 +50,19 @@ diesel::table! {
         created_at -> Timestamptz,
         expires_at -> Nullable<Timestamptz>,
         revoked_at -> Nullable<Timestamptz>,
+        granted_by_user -> Nullable<Uuid>,
+        granted_by_key -> Nullable<Uuid>,
+        scopes -> Nullable<Array<Text>>,
+        allowed_addresses -> Nullable<Array<Text>>,
+        requests_per_minute -> Nullable<Int4>,
+        guarded_mac -> Nullable<Bytea>,
+        previous_mac -> Nullable<Bytea>,
+        previous_until -> Nullable<Timestamptz>,
+        rotated_at -> Nullable<Timestamptz>,
+        disabled_at -> Nullable<Timestamptz>,
+        leaked_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+        watched_since -> Timestamptz,
     }
 }
 

@@ -2,8 +2,7 @@
 //!
 //! Owns their rows and the locks under which roles are given. A transaction that gives or takes a role locks rows in this order,
 //! those of one step in one statement by their keys: people ([`users::lock`](super::users::lock),
-//! [`users::lock_role`](super::users::lock_role)), then API keys ([`api_keys::lock`](super::api_keys::lock),
-//! [`api_keys::lock_role`](super::api_keys::lock_role)), then roles
+//! [`users::lock_role`](super::users::lock_role)), then API keys ([`api_keys::lock`](super::api_keys::lock)), then roles
 //! ([`lock`], [`lock_shared`]), then the cap ([`caps::claim`](super::caps::claim)). So no two of them wait for each other, and a
 //! role cannot be removed while it is being given. Refuses to say what a role holds: permissions are kept as they were written,
 //! and a program's registry reads them.
@@ -17,6 +16,7 @@ use diesel::{
 
 use crate::{
     engine::{error::DbResult, scope::TenantTx},
+    gate::revocations::announce_change,
     schema::tenant::roles,
 };
 
@@ -140,7 +140,7 @@ pub struct Holders {
     /// How many people.
     #[diesel(sql_type = BigInt)]
     pub users: i64,
-    /// How many API keys that work: neither revoked nor expired.
+    /// How many API keys that are neither revoked nor expired. Disabled ones count: they can be enabled again.
     #[diesel(sql_type = BigInt)]
     pub api_keys: i64,
 }
@@ -165,6 +165,5 @@ pub async fn holders(tx: &mut TenantTx, name: RoleName) -> DbResult<Holders> {
 /// Tells every node, within seconds of the commit, that what it remembers of the tenant's roles is out of date. The last
 /// statement of a transaction that has changed one.
 pub async fn announce(tx: &mut TenantTx) -> DbResult<()> {
-    tx.tx.execute(diesel::sql_query("SELECT gate.announce_change()")).await?;
-    Ok(())
+    announce_change(tx).await
 }

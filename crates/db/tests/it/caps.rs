@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Db, DbError,
     tenant::{
-        api_keys::{self, NewApiKey},
+        api_keys::{self, Grantor, NewApiKey},
         caps::{self, Capped},
         roles::{self, NewRole},
         users,
@@ -46,6 +46,10 @@ async fn add(db: &Db, tenant: &TestTenant, what: Capped, open: Option<Open>) -> 
                         mac: &[],
                         role: RoleName::READ_ONLY,
                         created_by: "usr_",
+                        grantor: Grantor::Nobody,
+                        scopes: None,
+                        allowed_addresses: None,
+                        requests_per_minute: None,
                         at,
                         expires_at: None,
                     };

@@ -110,6 +110,23 @@ impl AccessRegistry {
         self.content_of(name, entries.map_or(Kind::Unknown, |entries| Kind::Own(entries.collect())))
     }
 
+    /// What exists of the permissions that these entries stand for.
+    pub fn scope(&self, entries: &[impl AsRef<str>]) -> PermissionSet {
+        let entries: Vec<_> = entries.iter().map(|entry| PermissionPattern::stored(entry.as_ref())).collect();
+        self.tenants().expand(&entries)
+    }
+
+    /// A role as these entries narrow it, with what decides who may give that: what the role and the entries have in common,
+    /// and whatever comes later of the entries. A role that there is not is not narrowed: nothing is known of it.
+    pub fn narrowed(&self, role: &RoleContent, entries: &[String]) -> RoleContent {
+        if role.is_unknown() {
+            return role.clone();
+        }
+        let entries: Vec<_> = entries.iter().map(|entry| PermissionPattern::stored(entry)).collect();
+        let held = role.role.within(self.tenants().expand(&entries));
+        RoleContent { role: held, kind: Kind::Own(entries) }
+    }
+
     fn content_of(&self, name: RoleName, kind: Kind) -> RoleContent {
         if let Some(role) = self.tenants().known(name) {
             return RoleContent { role, kind: Kind::BuiltIn };

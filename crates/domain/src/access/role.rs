@@ -119,6 +119,13 @@ impl Role {
         self.name
     }
 
+    /// The same role as one holds it who is bounded by something else besides, an API key for instance: what is in both. It is
+    /// never more than the role.
+    #[must_use]
+    pub const fn within(self, bound: PermissionSet) -> Self {
+        Self { name: self.name, permissions: self.permissions.and(bound) }
+    }
+
     /// What it holds; nothing, if the registry does not know it and it was not looked up among a tenant's own. A role that the
     /// registry knows holds something.
     pub const fn permissions(&self) -> PermissionSet {

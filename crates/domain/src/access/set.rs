@@ -55,6 +55,13 @@ impl PermissionSet {
         a | b | c | d == 0
     }
 
+    /// What is in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        let (Self([a, b, c, d]), Self([e, f, g, h])) = (self, other);
+        Self([a & e, b & f, c & g, d & h])
+    }
+
     /// Whether everything in `other` is in this set.
     pub const fn is_superset(self, other: Self) -> bool {
         let (Self([a, b, c, d]), Self([e, f, g, h])) = (self, other);

@@ -10,7 +10,7 @@ pub(crate) mod users;
 
 use bulkhead_auth::{
     GrantError, Grants, Password, PasswordRules,
-    grants::{self, Hold},
+    grants::{self, Caller, Hold},
 };
 use bulkhead_db::{DbResult, TenantTx, gate::profile};
 use bulkhead_domain::{Permission, RoleName};
@@ -20,16 +20,16 @@ use crate::http::{
     error::{ApiError, FieldError},
 };
 
-/// The role that the caller has now, their row locked until the transaction ends.
-async fn lock_caller(tx: &mut TenantTx, call: &TenantCall) -> DbResult<Option<RoleName>> {
+/// What the caller is now, their row locked until the transaction ends.
+async fn lock_caller(tx: &mut TenantTx, call: &TenantCall) -> DbResult<Option<Caller>> {
     grants::lock_caller(tx, call.principal()).await
 }
 
-/// The roles that a request is about, for a caller who has the role `own` now.
+/// The roles that a request is about, for a caller who is `own` now.
 async fn grants<'a>(
     tx: &mut TenantTx,
     call: &'a TenantCall,
-    own: Option<RoleName>,
+    own: Option<Caller>,
     needs: Permission,
     named: &[RoleName],
     hold: Hold,

@@ -6,14 +6,14 @@ use anyhow::{Context, Result};
 use bulkhead_auth::{Keyring, Lane, PasswordHasher, PasswordOwner, PasswordRules, Turn, api_key};
 use bulkhead_config::{Sections, Settings};
 use bulkhead_db::{
-    Authority, Db, DbError, Owner, Shares,
+    Authority, Db, DbError, Owner, PageRequest, Shares, TenantTx,
     fleet::provision::provision_tenant,
     platform::{
         operators, plans,
         tenants::{self, NewTenant},
     },
     tenant::{
-        api_keys::{self, NewApiKey},
+        api_keys::{self, Grantor, NewApiKey},
         users,
     },
 };
@@ -132,7 +132,15 @@ impl Seed {
         // it.
         let tenant = Proven::on(Evidence::Fixture, demo.id);
         let key_id = demo.api_key_id;
-        if self.db.read(tenant, async |tx| api_keys::find(tx, key_id).await).await?.is_some() {
+        if let Some(key) = self.db.read(tenant, async |tx| api_keys::find(tx, key_id).await).await? {
+            // Made before keys had somebody who answers for them.
+            if key.grantor() == Grantor::Nobody {
+                let grant = async |tx: &mut _| {
+                    let owner = owner(tx).await?;
+                    api_keys::regrant(tx, key_id, owner, None).await
+                };
+                self.db.write::<_, DbError>(tenant, grant).await?;
+            }
             return Ok(());
         }
         let key = ApiKey::parse(&demo.api_key)?;
@@ -142,6 +150,7 @@ impl Seed {
         let email = format!("developer@{}.example", demo.slug);
         let demo = Demo { at: now, subject: key_id.to_string() };
         let furnish = async |tx: &mut _| -> Result<(), DbError> {
+            let owner = owner(tx).await?;
             users::insert(tx, UserId::mint(now), &email, &hash, RoleName::DEVELOPER, now).await?;
             let new = NewApiKey {
                 id: key_id,
@@ -149,7 +158,11 @@ impl Seed {
                 hint: key.hint(),
                 mac: &mac,
                 role: RoleName::ADMIN,
+                scopes: None,
+                allowed_addresses: None,
+                requests_per_minute: None,
                 created_by: "bulkhead dev",
+                grantor: owner,
                 at: now,
                 expires_at: None,
             };
@@ -161,4 +174,10 @@ impl Seed {
         };
         Ok(self.db.write(tenant, furnish).await?)
     }
+}
+
+/// The demo tenant's owner, who was there first.
+async fn owner(tx: &mut TenantTx) -> Result<Grantor, DbError> {
+    let first = users::list(tx, PageRequest { after: None, limit: 1 }).await?.rows.into_iter().next();
+    Ok(first.map_or(Grantor::Nobody, |owner| Grantor::User(owner.id)))
 }

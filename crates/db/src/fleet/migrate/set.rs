@@ -209,6 +209,7 @@ pub const CORE: MigrationSet = MigrationSet::new(
         "2026-11-21-000001_foundation",
         "2026-11-29-000001_sessions",
         "2026-11-29-000002_roles",
+        "2026-11-30-000001_api_keys",
         "2026-11-30-000004_audit",
     ],
 );

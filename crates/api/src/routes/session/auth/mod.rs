@@ -1,5 +1,6 @@
 //! Logging in, staying logged in, logging out.
 
+mod leaked_key;
 mod login;
 mod logout;
 mod password;
@@ -22,6 +23,7 @@ operations! {
     logout::logout => Access::Session, [];
     password::change_password => Access::Person, [ApiError::WrongState("The password was changed meanwhile.")];
     reset_password::reset_password => Access::Session, [ApiError::TenantSuspended];
+    leaked_key::report_leaked_key => Access::Session, [];
 }
 
 /// Tokens of a session.

@@ -62,7 +62,7 @@ pub(crate) async fn create_user(
         if let Some(answer) = call.answered(tx).await? {
             return Ok(Some(answer));
         }
-        let own = Some(call.role().name());
+        let own = Some(call.role().name().into());
         grants(tx, &call, own, WRITE_USERS, &[role], Hold::Look).await?.may_give(role).map_err(refused)?;
         refuse_own_slug(tx, "/password", &password).await?;
         if users::is_taken(tx, email.as_str()).await? {

@@ -1,40 +1,59 @@
 //! Remove a person.
 
 use bulkhead_db::{
-    gate::revocations::{Revoked, revoke},
+    gate::revocations::{Revoked, announce_change, revoke},
     tenant::users,
 };
-use bulkhead_domain::UserId;
+use bulkhead_domain::{PermissionSet, UserId};
 use serde_json::json;
 
-use super::update::changeable;
-use crate::http::{
-    answer::Answer,
-    call::{TenantCall, Written},
-    error::ApiError,
-    extract::{Id, IfMatch, IfMatchHeader},
+use super::update::{Changeable, changeable};
+use crate::{
+    http::{
+        answer::Answer,
+        call::{TenantCall, Written},
+        error::ApiError,
+        extract::{Id, IfMatch, IfMatchHeader, Query},
+    },
+    routes::tenant::api_keys::{
+        below::KeysQuery,
+        delete::{RemovedResponse, removed},
+    },
 };
 
 /// Remove a user
 ///
-/// Their sessions end, and their tokens stop working within seconds.
+/// Their sessions end, and their tokens stop working within seconds. API keys for which they answer are disabled, unless you keep
+/// them: then you answer for them. The answer names them, if there are any.
 #[utoipa::path(
     delete, path = "/v1/users/{id}", tag = "users",
-    params(("id" = String, Path, description = "The user's id.", example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c"), IfMatchHeader),
-    responses((status = 204, description = "Removed.")),
+    params(("id" = String, Path, description = "The user's id.", example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c"), IfMatchHeader, KeysQuery),
+    responses(
+        (status = 200, description = "Removed, and what has become of the API keys for which they have answered.", body = RemovedResponse),
+        (status = 204, description = "Removed."),
+    ),
 )]
 pub(crate) async fn delete_user(
     call: TenantCall,
     Id(id): Id<UserId>,
     if_match: IfMatch,
+    Query(query): Query<KeysQuery>,
 ) -> Result<Answer, ApiError> {
+    let choice = query.choice()?;
     call.write(async |tx| {
-        let (current, _) = changeable(tx, &call, id, None).await?;
+        let Changeable { user: current, grants, below } = changeable(tx, &call, id, None).await?;
         if_match.check(current.version)?;
+        let concerned = below.settle(tx, &call, &grants, PermissionSet::EMPTY, choice).await?;
         users::delete(tx, id).await?;
         revoke(tx, Revoked::User(id)).await?;
-        let changes = json!({ "email": current.email, "role": current.role });
-        Ok(Written::changed(id, changes, Answer::no_content()))
+        if !below.is_empty() {
+            announce_change(tx).await?;
+        }
+        let mut changes = json!({ "email": current.email, "role": current.role });
+        if let (Some(concerned), Some(changes)) = (&concerned, changes.as_object_mut()) {
+            changes.insert("api_keys".to_owned(), concerned.audited());
+        }
+        Ok(Written::changed(id, changes, removed(concerned)?))
     })
     .await
 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::not_grantable;
+use super::{api_keys::below::OWN_KEYS, not_grantable};
 use crate::http::{
     error::ApiError,
     operation::{Access, operations},
@@ -29,14 +29,18 @@ operations! {
     get::get_user => Access::Tenant(permission::READ_USERS), [];
     update::update_user => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),
+        ApiError::PersonRequired,
         ApiError::LastOwner,
+        OWN_KEYS,
     ];
     reset_password::reset_user_password => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),
     ];
     delete::delete_user => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),
+        ApiError::PersonRequired,
         ApiError::LastOwner,
+        OWN_KEYS,
     ];
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn reset_user_password(call: TenantCall, Id(user): Id<UserId>) 
     let mac = token.mac(keyring);
     call.write(async |tx| {
         // Locked, so that a role that is given at the same moment is given before this look or takes the token back.
-        within_reach(tx, &call, user, None).await?;
+        within_reach(tx, &call, user).await?;
         let new = NewReset { id, user, mac: &mac, created_by: call.subject(), seconds: SECONDS };
         let expires_at = one_time_tokens::insert_reset(tx, &new).await?;
         let view = PasswordResetResponse { token: token.reveal().to_owned(), expires_at };

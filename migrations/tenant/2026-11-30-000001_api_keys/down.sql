@@ -1,0 +1,16 @@
+ALTER TABLE api_keys
+    DROP CONSTRAINT api_keys_previous_whole,
+    DROP CONSTRAINT api_keys_one_grantor,
+    DROP COLUMN watched_since,
+    DROP COLUMN last_used_at,
+    DROP COLUMN leaked_at,
+    DROP COLUMN disabled_at,
+    DROP COLUMN rotated_at,
+    DROP COLUMN previous_until,
+    DROP COLUMN previous_mac,
+    DROP COLUMN guarded_mac,
+    DROP COLUMN requests_per_minute,
+    DROP COLUMN allowed_addresses,
+    DROP COLUMN scopes,
+    DROP COLUMN granted_by_key,
+    DROP COLUMN granted_by_user;
