@@ -12,7 +12,7 @@ use futures::future::join_all;
 use tokio::task::LocalSet;
 
 use crate::{
-    node::{Node, REQUEST, WAITING, until},
+    node::{HERE, Node, REQUEST, WAITING, until},
     wire::{Passed, watched},
 };
 

@@ -9,6 +9,7 @@ mod forger;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]
+mod key_authority;
 mod login;
 #[cfg(test)]
 mod node;

@@ -96,7 +96,16 @@ impl Node {
     }
 
     pub(crate) async fn let_in(&self, credential: &str) -> Result<Authenticated, AuthError> {
-        self.authenticator.authenticate(&self.db, credential, HERE, || Ok(()), self.now()).await
+        self.let_in_from(HERE, credential).await
+    }
+
+    /// The same for a caller of another address.
+    pub(crate) async fn let_in_from(
+        &self,
+        from: Option<IpAddr>,
+        credential: &str,
+    ) -> Result<Authenticated, AuthError> {
+        self.authenticator.authenticate(&self.db, credential, from, || Ok(()), self.now()).await
     }
 
     pub(crate) async fn try_login(
@@ -129,15 +138,24 @@ impl Node {
         self.authenticator.logout(&self.db, token, &REQUEST, self.now()).await
     }
 
-    /// Makes an API key.
+    /// Makes an API key of a developer, for which the owner answers.
     pub(crate) async fn key(&self, tenant: &TestTenant) -> Result<(ApiKeyId, String)> {
+        self.key_with(tenant, |_| {}).await
+    }
+
+    /// Makes an API key that is changed in some way before.
+    pub(crate) async fn key_with<'a>(
+        &self,
+        tenant: &TestTenant,
+        change: impl FnOnce(&mut NewApiKey<'a>),
+    ) -> Result<(ApiKeyId, String)> {
         let id = ApiKeyId::mint(SystemClock.now());
         let (key, mac) = api_key::issue(&forger::keyring(), "test", tenant.id, id)?;
-        let new = NewApiKey {
+        let mut bounds = NewApiKey {
             id,
             name: "a program",
-            hint: key.hint(),
-            mac: &mac,
+            hint: "",
+            mac: &[],
             role: RoleName::DEVELOPER,
             scopes: None,
             allowed_addresses: None,
@@ -147,6 +165,8 @@ impl Node {
             at: SystemClock.now(),
             expires_at: None,
         };
+        change(&mut bounds);
+        let new = NewApiKey { hint: key.hint(), mac: &mac, ..bounds };
         self.db.write::<_, DbError>(tenant.proven(), async |tx| api_keys::insert(tx, &new).await).await?;
         Ok((id, key.reveal().to_owned()))
     }
