@@ -16,6 +16,9 @@ mod support;
 mod admin;
 #[cfg(test)]
 mod api_keys;
+mod api_keys_bounds;
+mod api_keys_makers;
+mod api_keys_secrets;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
