@@ -224,6 +224,13 @@ mod tests {
         }
     }
 
+    /// What is published is what this module says.
+    #[test]
+    fn the_document_has_the_pattern() {
+        let document = include_str!("../../api/src/http/openapi.md");
+        assert!(document.contains(&format!("`{PATTERN}`")));
+    }
+
     #[test]
     fn neither_debug_nor_hint_shows_the_secret() {
         let key = key([1; 16], [2; 16], 3);

@@ -120,7 +120,9 @@ impl Fixture for ApiKeys {
     }
 
     fn body(&self, _: &Operation, mut body: Value) -> Value {
-        body["name"] = json!(format!("key-{}", unique()));
+        if body.get("name").is_some() {
+            body["name"] = json!(format!("key-{}", unique()));
+        }
         body
     }
 }

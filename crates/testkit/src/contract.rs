@@ -228,7 +228,7 @@ impl Contract {
         Some(schema["type"] == "object" && !schema["properties"].is_object() || !is_typed)
     }
 
-    /// Fails when an answer to a tenant's principal does not tell what is left of the tenant's limit.
+    /// Fails when an answer to a tenant's principal does not tell what is left of the tenant's limit, or of the key's own.
     #[track_caller]
     pub(crate) fn check_limit_headers(&self, method: &str, path: &str, answer: &Answer) {
         let Ok(operation) = self.find(method, path) else { return };
@@ -238,7 +238,9 @@ impl Contract {
             let headers = [answer.header("ratelimit-policy"), answer.header("ratelimit")];
             // An operator, or an address that has to wait before the credential that it sends is looked up.
             let of_no_tenant = [403, 429].contains(&answer.status) && headers == ["", ""];
-            let limited = headers.iter().all(|header| header.starts_with("\"tenant\";"));
+            // A key whose own limit is used up costs its tenant nothing.
+            let told = |header: &&str| header.starts_with("\"tenant\";") || header.starts_with("\"key\";");
+            let limited = headers.iter().all(told);
             assert!(limited || of_no_tenant, "{method} {path}: {answer:#?}");
         }
     }

@@ -376,7 +376,7 @@ fn describe(headers: &mut HeaderMap, state: &AppState, admitted: &Admitted, id: 
         set(&RATE_LIMIT_POLICY, state.policies.of(decision));
         set(&RATE_LIMIT, HeaderValue::try_from(rate_limit(&[*decision])).ok());
     } else if let Some(own) = admitted.own_decision {
-        let both: Vec<Decision> = std::iter::once(own).chain(admitted.decision).collect();
+        let both: Vec<Decision> = admitted.decision.into_iter().chain([own]).collect();
         set(&RATE_LIMIT_POLICY, HeaderValue::try_from(rate_limit_policy(&both)).ok());
         set(&RATE_LIMIT, HeaderValue::try_from(rate_limit(&both)).ok());
     }

@@ -16,37 +16,55 @@ async fn from_making_to_revoking() {
     let body = json!({ "name": "nightly import", "role": "developer" });
     let made = owner.post("/v1/api-keys", &body).await;
     insta::assert_snapshot!(made.show(), @r#"
-    201
-    location: /v1/api-keys/key_…
-    {
-      "created_at": "[time]",
-      "created_by": "usr_…",
-      "expires_at": null,
-      "hint": "[hint]",
-      "id": "key_…",
-      "key": "[api key]",
-      "name": "nightly import",
-      "revoked_at": null,
-      "role": "developer"
-    }
-    "#);
+        201
+        location: /v1/api-keys/key_…
+        {
+          "allowed_addresses": null,
+          "created_at": "[time]",
+          "created_by": "usr_…",
+          "disabled_at": null,
+          "expires_at": null,
+          "granted_by": "usr_…",
+          "hint": "[hint]",
+          "id": "key_…",
+          "key": "[api key]",
+          "last_used_at": null,
+          "leaked_at": null,
+          "name": "nightly import",
+          "overlap_until": null,
+          "requests_per_minute": null,
+          "revoked_at": null,
+          "role": "developer",
+          "rotated_at": null,
+          "scopes": null
+        }
+        "#);
     let (path, key) = (made.header("location").to_owned(), made.at("/key"));
     assert!(key.starts_with(&made.at("/hint")));
 
     let read = owner.get(&path).await;
     insta::assert_snapshot!(read.show(), @r#"
-    200
-    {
-      "created_at": "[time]",
-      "created_by": "usr_…",
-      "expires_at": null,
-      "hint": "[hint]",
-      "id": "key_…",
-      "name": "nightly import",
-      "revoked_at": null,
-      "role": "developer"
-    }
-    "#);
+        200
+        {
+          "allowed_addresses": null,
+          "created_at": "[time]",
+          "created_by": "usr_…",
+          "disabled_at": null,
+          "expires_at": null,
+          "granted_by": "usr_…",
+          "hint": "[hint]",
+          "id": "key_…",
+          "last_used_at": null,
+          "leaked_at": null,
+          "name": "nightly import",
+          "overlap_until": null,
+          "requests_per_minute": null,
+          "revoked_at": null,
+          "role": "developer",
+          "rotated_at": null,
+          "scopes": null
+        }
+        "#);
     let list = owner.get("/v1/api-keys").await;
     insta::assert_snapshot!(list.show(), @r#"
     200

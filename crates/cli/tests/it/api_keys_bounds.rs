@@ -23,11 +23,81 @@ async fn what_does_not_bound_a_key_is_refused_and_named() {
         "allowed_addresses": ["10.0.0.0/8", "10.0.0.1/8", "::ffff:10.0.0.0/104", "everywhere", "10.0.0.0/8"],
         "requests_per_minute": 0,
     });
-    insta::assert_snapshot!(owner.post("/v1/api-keys", &body).await.show(), @"");
+    insta::assert_snapshot!(owner.post("/v1/api-keys", &body).await.show(), @r#"
+        422
+        content-type: application/problem+json
+        {
+          "code": "validation-failed",
+          "detail": "Some fields hold values that are not allowed.",
+          "errors": [
+            {
+              "detail": "is in the list already",
+              "pointer": "/scopes/1"
+            },
+            {
+              "detail": "must be action:resource like read:users, in lower-case letters, digits and underscores, at most 64 bytes; * may stand for all of either, as in read:*, *:users and *:*",
+              "pointer": "/scopes/2"
+            },
+            {
+              "detail": "must be a permission that exists, one of those that the role owner holds",
+              "pointer": "/scopes/3"
+            },
+            {
+              "detail": "is a permission of operators, which no role of a tenant holds",
+              "pointer": "/scopes/4"
+            },
+            {
+              "detail": "must have no bits behind its prefix: 203.0.113.0/24, not 203.0.113.7/24",
+              "pointer": "/allowed_addresses/1"
+            },
+            {
+              "detail": "must be written as IPv4, like 203.0.113.0/24",
+              "pointer": "/allowed_addresses/2"
+            },
+            {
+              "detail": "must be a network like 203.0.113.0/24 or 2001:db8::/32, or an address",
+              "pointer": "/allowed_addresses/3"
+            },
+            {
+              "detail": "is in the list already",
+              "pointer": "/allowed_addresses/4"
+            },
+            {
+              "detail": "must be between 1 and 1000000",
+              "pointer": "/requests_per_minute"
+            }
+          ],
+          "request_id": "req_…",
+          "status": 422,
+          "title": "Unprocessable Entity",
+          "type": "urn:bulkhead:problem:validation-failed"
+        }
+        "#);
     // Permissions that exist, and that the role does not hold.
     let idle =
         json!({ "name": "a", "role": "read_only", "scopes": ["read:usage", "write:users", "*:owners"] });
-    insta::assert_snapshot!(owner.post("/v1/api-keys", &idle).await.show(), @"");
+    insta::assert_snapshot!(owner.post("/v1/api-keys", &idle).await.show(), @r#"
+        422
+        content-type: application/problem+json
+        {
+          "code": "validation-failed",
+          "detail": "Some fields hold values that are not allowed.",
+          "errors": [
+            {
+              "detail": "stands for nothing that the role holds: scopes only narrow it",
+              "pointer": "/scopes/1"
+            },
+            {
+              "detail": "stands for nothing that the role holds: scopes only narrow it",
+              "pointer": "/scopes/2"
+            }
+          ],
+          "request_id": "req_…",
+          "status": 422,
+          "title": "Unprocessable Entity",
+          "type": "urn:bulkhead:problem:validation-failed"
+        }
+        "#);
     for empty in [json!({ "scopes": [] }), json!({ "allowed_addresses": [] })] {
         let mut body = json!({ "name": "a", "role": "read_only" });
         body.as_object_mut().unwrap().extend(empty.as_object().unwrap().clone());
@@ -48,7 +118,7 @@ async fn scopes_narrow_the_role() {
     let me = key.get("/v1/me").await.expect(200).json();
     assert_eq!(me["permissions"], json!(["read:api_keys", "write:api_keys", "read:usage"]));
     key.get("/v1/usage").await.expect(200);
-    key.get("/v1/users").await.refused(403, "forbidden");
+    key.get("/v1/users").await.refused(403, "insufficient-permission");
 }
 
 #[tokio::test]
@@ -83,8 +153,8 @@ async fn a_key_with_a_limit_of_its_own_is_told_both_and_kept_to_both() {
     let (id, key) = make(system, &tenant.owner.caller, &body).await;
     let first = key.get("/v1/me").await.expect(200);
     let policy = first.header("ratelimit-policy");
-    assert!(policy.starts_with("\"key\";q=5;w=60, \"tenant\";q="), "{policy}");
-    assert!(first.header("ratelimit").starts_with("\"key\";r=4;"), "{}", first.header("ratelimit"));
+    assert!(policy.starts_with("\"tenant\";q=") && policy.ends_with(", \"key\";q=5;w=60"), "{policy}");
+    assert!(first.header("ratelimit").contains(", \"key\";r=4;"), "{}", first.header("ratelimit"));
     let mut let_in = 1;
     let refused = loop {
         let answer = key.get("/v1/me").await;
@@ -95,6 +165,8 @@ async fn a_key_with_a_limit_of_its_own_is_told_both_and_kept_to_both() {
         assert!(let_in < 20, "it is not limited");
     };
     let refused = refused.refused(429, "rate-limited");
+    // It costs the tenant nothing.
+    assert_eq!(refused.header("ratelimit-policy"), "\"key\";q=5;w=60");
     assert!(let_in <= 7 && !refused.header("retry-after").is_empty(), "{let_in}");
     // The tenant's other callers go on.
     let shown = tenant.owner.caller.get(&format!("/v1/api-keys/{id}")).await.expect(200);
@@ -116,7 +188,32 @@ async fn a_key_made_by_a_key_is_bounded_as_that_one_at_least() {
         "name": "b", "role": "developer", "allowed_addresses": ["10.0.0.0/8", "::/0"], "requests_per_minute": 1001,
         "expires_at": end + Duration::from_secs(1),
     });
-    insta::assert_snapshot!(key.post("/v1/api-keys", &beyond).await.show(), @"");
+    insta::assert_snapshot!(key.post("/v1/api-keys", &beyond).await.show(), @r#"
+        422
+        content-type: application/problem+json
+        {
+          "code": "validation-failed",
+          "detail": "Some fields hold values that are not allowed.",
+          "errors": [
+            {
+              "detail": "must be inside of the networks of the key that makes this one",
+              "pointer": "/allowed_addresses/1"
+            },
+            {
+              "detail": "must not be above the limit of the key that makes this one",
+              "pointer": "/requests_per_minute"
+            },
+            {
+              "detail": "must not be after the end of the key that makes this one",
+              "pointer": "/expires_at"
+            }
+          ],
+          "request_id": "req_…",
+          "status": 422,
+          "title": "Unprocessable Entity",
+          "type": "urn:bulkhead:problem:validation-failed"
+        }
+        "#);
     let made =
         key.post("/v1/api-keys", &json!({ "name": "b", "role": "developer" })).await.expect(201).json();
     let above = tenant.owner.caller.get(&format!("/v1/api-keys/{id}")).await.expect(200).json();

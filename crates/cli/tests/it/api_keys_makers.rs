@@ -88,7 +88,7 @@ async fn keys_fall_and_rise_with_the_person_who_has_made_them() {
         key.caller.get("/v1/users").await.expect(200);
         let body =
             json!({ "email": "x@example.com", "password": "a long sentence of words", "role": "read_only" });
-        key.caller.post("/v1/users", &body).await.refused(403, "forbidden");
+        key.caller.post("/v1/users", &body).await.refused(403, "insufficient-permission");
     }
     reader.holds("read:usage", true).await;
     // Lower than every key.
@@ -138,7 +138,26 @@ async fn a_removed_persons_keys_are_disabled_and_somebody_may_answer_for_them() 
     body["api_keys"]["data"][0]["id"] = json!("key_…");
     body["api_keys"]["data"][1]["id"] = json!("key_…");
     shown.body = body.to_string();
-    insta::assert_snapshot!(shown.show(), @"");
+    insta::assert_snapshot!(shown.show(), @r#"
+        200
+        {
+          "api_keys": {
+            "data": [
+              {
+                "id": "key_…",
+                "name": "of admin",
+                "outcome": "disabled"
+              },
+              {
+                "id": "key_…",
+                "name": "of developer",
+                "outcome": "disabled"
+              }
+            ],
+            "total": 2
+          }
+        }
+        "#);
     assert_eq!(concerned(&removed), outcomes(&[(&key, "disabled"), (&below, "disabled")]));
     for key in [&key, &below] {
         key.is_refused().await;
@@ -212,7 +231,7 @@ async fn nobody_keeps_what_they_could_not_grant() {
     let seconds = format!("/v1/users/{}?api_keys=keep", second.id);
     eventually(async || porter.caller.delete(&seconds).await, |answer| answer.status == 403)
         .await
-        .refused(403, "forbidden");
+        .refused(403, "insufficient-permission");
     assert_eq!(granted_by(owner, &kept).await, second.id);
 }
 
@@ -270,7 +289,7 @@ async fn a_key_gives_roles_within_its_scopes_and_within_its_maker() {
     let maker = tenant.person(RoleName::ADMIN).await;
     let scoped = json!({ "name": "a", "role": "admin", "scopes": ["*:users", "*:api_keys", "read:roles"] });
     let scoped = make(system, &maker.caller, scoped).await;
-    let person = |role: &str| json!({ "email": format!("{role}@{}.example", tenant.slug), "password": "a long sentence of words", "role": role });
+    let person = |role: &str| json!({ "email": format!("new-{role}@{}.example", tenant.slug), "password": "a long sentence of words", "role": role });
     // It may add people, and its role may make developers, but it does not hold what a developer does.
     scoped.caller.post("/v1/users", &person("developer")).await.refused(403, "role-not-grantable");
     scoped.caller.post("/v1/api-keys", &of("developer")).await.refused(403, "role-not-grantable");

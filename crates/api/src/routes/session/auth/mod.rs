@@ -23,7 +23,7 @@ operations! {
     logout::logout => Access::Session, [];
     password::change_password => Access::Person, [ApiError::WrongState("The password was changed meanwhile.")];
     reset_password::reset_password => Access::Session, [ApiError::TenantSuspended];
-    leaked_key::report_leaked_key => Access::Session, [];
+    leaked_key::report_leaked_key => Access::Session, [ApiError::TooManyInFlight];
 }
 
 /// Tokens of a session.

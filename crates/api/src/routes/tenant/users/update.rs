@@ -13,11 +13,11 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{RoleName, UserId, permission::WRITE_USERS};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::UserResponse;
 use crate::{
     http::{
         answer::Answer,
@@ -48,11 +48,25 @@ pub(crate) struct UpdateUserRequest {
 
 impl RequestBody for UpdateUserRequest {}
 
-/// A user, and what has become of the API keys for which they answer.
+/// A user as they are now, and what has become of the API keys for which they answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UpdatedUserResponse {
-    #[serde(flatten)]
-    user: UserResponse,
+    /// Their id.
+    #[schema(value_type = String, example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
+    id: UserId,
+    /// Their address.
+    #[schema(example = "grace@example.com")]
+    email: String,
+    /// What they may do.
+    #[schema(value_type = String, example = "developer")]
+    role: RoleName,
+    /// Grows by one with every change; the ETag says the same.
+    #[schema(example = 2)]
+    version: i64,
+    /// When they were added.
+    created_at: DateTime<Utc>,
+    /// When they were last changed.
+    updated_at: DateTime<Utc>,
     /// The API keys that the change has concerned, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -101,8 +115,9 @@ pub(crate) async fn update_user(
 }
 
 fn shown(user: User, api_keys: Option<ConcernedKeysResponse>) -> Result<Answer, ApiError> {
-    let version = user.version;
-    Ok(Answer::ok(&UpdatedUserResponse { user: user.into(), api_keys })?.version(version))
+    let User { id, email, role, version, created_at, updated_at } = user;
+    let view = UpdatedUserResponse { id, email, role, version, created_at, updated_at, api_keys };
+    Ok(Answer::ok(&view)?.version(version))
 }
 
 /// A person who may be changed.
