@@ -24,15 +24,15 @@ use chrono::{DateTime, Utc};
 
 /// What a key holds, and until when that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Authority {
+pub(crate) struct Held {
     /// The permissions.
     pub(crate) permissions: PermissionSet,
     /// When the first of the key and those above it comes to its end by itself.
     pub(crate) ends_at: Option<DateTime<Utc>>,
 }
 
-impl Authority {
-    const NONE: Self = Self { permissions: PermissionSet::EMPTY, ends_at: None };
+impl Held {
+    const NOTHING: Self = Self { permissions: PermissionSet::EMPTY, ends_at: None };
 }
 
 /// What the key with this link holds. Those above it that stand in no row of its own are read one by one.
@@ -42,11 +42,11 @@ pub(crate) async fn of(
     tenant: Proven<TenantId>,
     mut link: KeyLink,
     now: DateTime<Utc>,
-) -> DbResult<Authority> {
-    let mut found = Authority { permissions: own(access, &link), ends_at: link.expires_at };
+) -> DbResult<Held> {
+    let mut found = Held { permissions: own(access, &link), ends_at: link.expires_at };
     for _ in 0..Grantor::DEPTH {
         match link.grantor {
-            Grantor::Nobody => return Ok(Authority::NONE),
+            Grantor::Nobody => return Ok(Held::NOTHING),
             Grantor::User(id) => {
                 let maker = match link.maker {
                     Some(maker) => Some(maker),
@@ -56,13 +56,13 @@ pub(crate) async fn of(
                     }
                 };
                 let bound = maker.map_or(PermissionSet::EMPTY, |role| held(access, &role));
-                return Ok(Authority { permissions: found.permissions.and(bound), ..found });
+                return Ok(Held { permissions: found.permissions.and(bound), ..found });
             }
             Grantor::Key(id) => {
                 let look = async |tx: &mut _| credentials::find_granting_key(tx, id).await;
                 let above = db.read::<_, DbError>(tenant, look).await?;
                 let Some(above) = above.filter(|above| is_in_force(above, now)) else {
-                    return Ok(Authority::NONE);
+                    return Ok(Held::NOTHING);
                 };
                 found.permissions = found.permissions.and(own(access, &above));
                 found.ends_at = [found.ends_at, above.expires_at].into_iter().flatten().min();
@@ -70,7 +70,7 @@ pub(crate) async fn of(
             }
         }
     }
-    Ok(Authority::NONE)
+    Ok(Held::NOTHING)
 }
 
 /// What someone holds who answers for keys, as it is in this transaction.

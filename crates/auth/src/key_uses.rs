@@ -78,15 +78,16 @@ impl KeyUses {
 
 #[cfg(test)]
 mod tests {
-    use bulkhead_domain::Evidence;
+    use bulkhead_domain::RoleName;
     use uuid::Uuid;
 
     use super::*;
+    use crate::principal::tests::user;
 
     const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_800_000_000_000).unwrap();
 
-    fn tenant(number: u128) -> Proven<TenantId> {
-        Proven::on(Evidence::Fixture, TenantId::from_uuid(Uuid::from_u128(number)))
+    fn tenant(number: u8) -> Proven<TenantId> {
+        user(number, RoleName::OWNER, None).tenant().unwrap()
     }
 
     fn key(number: u128) -> ApiKeyId {
@@ -118,7 +119,7 @@ mod tests {
     fn it_never_grows_beyond_its_bound() {
         let uses = KeyUses::default();
         for number in 0..u128::try_from(MOST).unwrap() + 100 {
-            uses.note(tenant(number % 10), key(number), None, NOW);
+            uses.note(tenant(u8::try_from(number % 10).unwrap()), key(number), None, NOW);
         }
         assert_eq!(waiting(&uses), MOST);
     }
