@@ -19,7 +19,7 @@ use bulkhead_db::{
     },
 };
 use bulkhead_domain::{
-    AccessRegistry, Permission, RoleName,
+    AccessRegistry, ApiKeyId, Permission, RoleName, UserId,
     access::{Lacking, RoleContent, UnknownRole},
 };
 
@@ -57,6 +57,18 @@ pub async fn lock_caller(tx: &mut TenantTx, caller: &Principal) -> DbResult<Opti
         Principal::User { id, .. } => users::lock_role(tx, id).await,
         Principal::ApiKey { id, .. } => api_keys::lock_role(tx, id).await,
         Principal::Operator { .. } => Ok(None),
+    }
+}
+
+/// The same for the subject of a credential that is not the caller's: who has sent an invitation. `None` for one that is of no person
+/// and no key.
+pub async fn lock_subject(tx: &mut TenantTx, subject: &str) -> DbResult<Option<RoleName>> {
+    if let Ok(id) = subject.parse::<UserId>() {
+        return users::lock_role(tx, id).await;
+    }
+    match subject.parse::<ApiKeyId>() {
+        Ok(id) => api_keys::lock_role(tx, id).await,
+        Err(_) => Ok(None),
     }
 }
 
