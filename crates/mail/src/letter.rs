@@ -62,6 +62,9 @@ pub(crate) struct Written {
     pub(crate) html: String,
 }
 
+/// The most characters of a tenant's name in a letter.
+const LONGEST_NAME: usize = 64;
+
 const LAYOUT: &str = include_str!("../templates/layout.html");
 
 impl Letter<'_> {
@@ -106,6 +109,15 @@ impl Letter<'_> {
         let html = fill(LAYOUT, &[("subject", &escape(&subject)), ("paragraphs", paragraphs.trim_end())]);
         Written { subject, text, html }
     }
+}
+
+/// What a tenant is called in letters: its name, or its slug where the name could pass for an address or is long. A tenant chooses its
+/// name itself, and a mail with a link of its choice in the subject would be an advertisement that we send.
+pub fn called<'a>(name: &'a str, slug: &'a str) -> &'a str {
+    let has_mark = name.contains(['/', '\\', ':', '@', '<', '>']);
+    let mut after_dots = name.split('.').skip(1);
+    let has_domain = after_dots.any(|rest| rest.starts_with(char::is_alphanumeric));
+    if has_mark || has_domain || name.chars().count() > LONGEST_NAME { slug } else { name }
 }
 
 /// The template with each `{name}` replaced by its value, in one pass: what is in a value is never replaced.
@@ -175,7 +187,28 @@ mod tests {
     fn a_letter_is_text_and_the_same_as_html() {
         let Written { subject, text, html } =
             Letter::Invitation { tenant: "Acme & Söhne", link: LINK }.write();
-        insta::assert_snapshot!(format!("{subject}\n----\n{text}----\n{html}"), @"");
+        insta::assert_snapshot!(format!("{subject}\n----\n{text}----\n{html}"), @r#"
+            Your invitation to Acme & Söhne
+            ----
+            You have been invited to join Acme & Söhne.
+
+            Choose a password on this page, and you are in:
+
+            https://app.example.com/invitation#token=bh_iv_1
+
+            The invitation is good until 15 January 2027, 08:00 UTC, and works once. If you did not expect it, ignore it: nothing happens without you.
+            ----
+            <!doctype html>
+            <html lang="en">
+            <head><meta charset="utf-8"><title>Your invitation to Acme &amp; Söhne</title></head>
+            <body style="font-family: sans-serif; line-height: 1.5; max-width: 36em; margin: 2em auto; padding: 0 1em">
+            <p>You have been invited to join Acme &amp; Söhne.</p>
+            <p>Choose a password on this page, and you are in:</p>
+            <p><a href="https://app.example.com/invitation#token=bh_iv_1">https://app.example.com/invitation#token=bh_iv_1</a></p>
+            <p>The invitation is good until 15 January 2027, 08:00 UTC, and works once. If you did not expect it, ignore it: nothing happens without you.</p>
+            </body>
+            </html>
+            "#);
     }
 
     #[test]
@@ -190,6 +223,16 @@ mod tests {
             for part in [&text, &html] {
                 assert_eq!(part.contains(LINK.address), !is_notice, "{part}");
             }
+        }
+    }
+
+    #[test]
+    fn a_name_that_could_be_an_address_is_not_sent() {
+        for good in ["Acme", "Acme Inc.", "Acme & Söhne", "St. Mary's", "アクメ"] {
+            assert_eq!(called(good, "acme"), good);
+        }
+        for bad in ["Log in at evil.example", "https://evil", "a@b", "<b>", "x. y.z", &"a".repeat(65)] {
+            assert_eq!(called(bad, "acme"), "acme", "{bad}");
         }
     }
 

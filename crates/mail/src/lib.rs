@@ -6,7 +6,7 @@
 mod letter;
 mod mailer;
 
-pub use letter::{Letter, Link};
+pub use letter::{Letter, Link, called};
 pub use mailer::{
     MailError, Mailer, MailerError, Mailing, Security, Sender, SenderError, SmtpServer, UnusableServer,
 };

@@ -9,9 +9,10 @@ use crate::{Fixture, Made, Making, Operation, Tenant, redact::SLUG, unique};
 /// A month before any tenant existed, so that nothing but what is written here was used in it.
 const PERIOD: &str = "2026-03";
 
-pub(crate) const FIXTURES: [&dyn Fixture; 15] = [
+pub(crate) const FIXTURES: [&dyn Fixture; 16] = [
     &Me,
     &Users,
+    &UserSessions,
     &Invitations,
     &Settings,
     &SignUps,
@@ -71,6 +72,24 @@ impl Fixture for Users {
             body["password"] = json!(password());
         }
         body
+    }
+}
+
+/// The sessions of a person whom their administrator looks at. The id of one is behind the person's.
+struct UserSessions;
+
+impl Fixture for UserSessions {
+    fn path(&self) -> &'static str {
+        "/v1/users/{id}/sessions"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let person = tenant.person("read_only").await;
+            let path = format!("/v1/users/{}/sessions", person.id);
+            let session = tenant.owner.caller.get(&path).await.expect(200).at("/data/0/id");
+            Made { id: format!("{}/{session}", person.id), mark: session }
+        })
     }
 }
 
@@ -344,6 +363,8 @@ impl Fixture for Logins {
     fn body(&self, _: &Operation, mut body: Value) -> Value {
         if body.get("email").is_some() {
             body["email"] = json!(format!("{}@example.com", unique()));
+        }
+        if body.get("password").is_some() {
             body["password"] = json!(password());
         }
         body

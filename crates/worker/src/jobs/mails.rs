@@ -12,7 +12,7 @@ use bulkhead_db::{
     tenant::one_time_tokens::{self, ToMail, TokenPurpose},
 };
 use bulkhead_jobs::{SendMail, SendSignUpMail};
-use bulkhead_mail::{Letter, Link, MailError, Mailer, Mailing};
+use bulkhead_mail::{Letter, Link, MailError, Mailer, Mailing, called};
 use serde_json::json;
 
 use crate::{Finished, JobCall, JobError, JobHandler, JobRun, TenantJobHandler};
@@ -78,7 +78,7 @@ impl TenantJobHandler for SendMail {
         let address = link_of(purpose).map(|(page, kind)| {
             mail.address(page, &LinkToken::of(&mail.keyring, kind, owner, self.token, expires_at))
         });
-        let tenant = profile.name.as_str();
+        let tenant = called(&profile.name, &profile.slug);
         let link = Link { address: address.as_deref().unwrap_or_default(), expires_at };
         let letter = match purpose {
             TokenPurpose::Invitation => Letter::Invitation { tenant, link },

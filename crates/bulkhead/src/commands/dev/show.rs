@@ -47,6 +47,7 @@ pub(crate) fn facts(addresses: &Addresses, credentials: &Credentials) -> Result<
     let facts = json!({
         "api": addresses.api(),
         "metrics": addresses.metrics(),
+        "mail": format!("{HOME}/{MAIL}"),
         "operator": { "email": credentials.operator.email, "password": credentials.operator.password },
         "tenants": tenants,
     });

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{INVITED, InvitationResponse, LIFE, TOO_MANY, by_mail};
+use super::{INVITED, LIFE, SentInvitationResponse, TOO_MANY, by_mail};
 use crate::{
     http::{
         answer::Answer,
@@ -56,7 +56,7 @@ impl RequestBody for CreateInvitationRequest {}
 /// you change your password. An address has one invitation at a time. Users count against the plan when they accept.
 #[utoipa::path(
     post, path = "/v1/invitations", tag = "invitations", params(IdempotencyKeyHeader), request_body = CreateInvitationRequest,
-    responses((status = 201, description = "Invited.", body = InvitationResponse)),
+    responses((status = 201, description = "Invited.", body = SentInvitationResponse)),
 )]
 pub(crate) async fn create_invitation(
     call: TenantCall,
@@ -100,8 +100,7 @@ pub(crate) async fn create_invitation(
         }
         let created_by = call.subject().to_owned();
         let row = Invitation { id, email: email.to_string(), role, created_by, created_at: at, expires_at };
-        let mut view = InvitationResponse::from(row);
-        view.token = per_hour.is_none().then(|| token.reveal().to_owned());
+        let view = SentInvitationResponse::of(row, per_hour.is_none().then(|| token.reveal().to_owned()));
         let answer = Answer::created(format!("/v1/invitations/{id}"), &view)?;
         let answer = if per_hour.is_none() { answer.showing_secret() } else { answer };
         let changes = json!({ "email": email, "role": role, "mail": per_hour.is_some() });

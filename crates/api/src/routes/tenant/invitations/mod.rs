@@ -59,16 +59,44 @@ pub(crate) struct InvitationResponse {
     created_at: DateTime<Utc>,
     /// When it stops working by itself.
     expires_at: DateTime<Utc>,
-    /// The token with which it is accepted, shown this once, to the caller who has asked for no mail; otherwise null. Hand it to the
-    /// person by a way that you trust, best as a link to a page of yours.
+}
+
+/// An invitation that was sent, or is to be handed over.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SentInvitationResponse {
+    /// Its id.
+    #[schema(value_type = String, example = "ott_01jd3e2x6m7k9v4q8t5b2n0c1c")]
+    id: OneTimeTokenId,
+    /// Who is invited.
+    #[schema(example = "grace@example.com")]
+    email: String,
+    /// What they will be.
+    #[schema(value_type = String, example = "developer")]
+    role: RoleName,
+    /// Who has sent it: you.
+    #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
+    created_by: String,
+    /// When that was.
+    created_at: DateTime<Utc>,
+    /// When it stops working by itself.
+    expires_at: DateTime<Utc>,
+    /// The token with which it is accepted, shown this once, where no mail is sent; otherwise null. Hand it to the person by a way
+    /// that you trust, best as a link to a page of yours.
     #[schema(example = json!(null))]
     token: Option<String>,
+}
+
+impl SentInvitationResponse {
+    fn of(row: Invitation, token: Option<String>) -> Self {
+        let Invitation { id, email, role, created_by, created_at, expires_at } = row;
+        Self { id, email, role, created_by, created_at, expires_at, token }
+    }
 }
 
 impl From<Invitation> for InvitationResponse {
     fn from(row: Invitation) -> Self {
         let Invitation { id, email, role, created_by, created_at, expires_at } = row;
-        Self { id, email, role, created_by, created_at, expires_at, token: None }
+        Self { id, email, role, created_by, created_at, expires_at }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{InvitationResponse, LIFE, by_mail};
+use super::{LIFE, SentInvitationResponse, by_mail};
 use crate::{
     http::{
         answer::Answer,
@@ -43,7 +43,7 @@ impl RequestBody for ResendInvitationRequest {}
         ("id" = String, Path, description = "The invitation's id.", example = "ott_01jd3e2x6m7k9v4q8t5b2n0c1c"),
         IdempotencyKeyHeader,
     ),
-    responses((status = 200, description = "Sent.", body = InvitationResponse)),
+    responses((status = 200, description = "Sent.", body = SentInvitationResponse)),
 )]
 pub(crate) async fn resend_invitation(
     call: TenantCall,
@@ -67,9 +67,8 @@ pub(crate) async fn resend_invitation(
             return Err(until_next_hour(at));
         }
         let created_by = call.subject().to_owned();
-        let mut view =
-            InvitationResponse::from(Invitation { created_by, created_at: at, expires_at, ..found });
-        view.token = per_hour.is_none().then(|| token.reveal().to_owned());
+        let row = Invitation { created_by, created_at: at, expires_at, ..found };
+        let view = SentInvitationResponse::of(row, per_hour.is_none().then(|| token.reveal().to_owned()));
         let answer = Answer::ok(&view)?;
         let answer = if per_hour.is_none() { answer.showing_secret() } else { answer };
         let changes = json!({ "expires_at": expires_at, "mail": per_hour.is_some() });
