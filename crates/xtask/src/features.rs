@@ -13,7 +13,7 @@ use cargo_metadata::Metadata;
 const FEATURES: [(&str, &[&str]); 2] = [("actix-web", &["macros", "unicode"]), ("actix-http", &["default"])];
 
 /// What the product is not built from, and what would have brought it.
-const ABSENT: [(&str, &str); 8] = [
+const ABSENT: [(&str, &str); 7] = [
     ("h2", "HTTP/2"),
     ("brotli", "compression"),
     ("zstd", "compression"),
@@ -21,7 +21,6 @@ const ABSENT: [(&str, &str); 8] = [
     ("pq-sys", "libpq"),
     ("native-tls", "second TLS"),
     ("openssl-sys", "second TLS"),
-    ("ring", "second cryptographic library"),
 ];
 
 /// One line for each feature that is on against the list, and for each library that is linked against it.

@@ -135,7 +135,7 @@ async fn a_person_is_invited_by_mail_and_accepts_once() {
         "SELECT string_agg(action || ' ' || (actor = target), ', ' ORDER BY id) FROM {}.audit_log WHERE action LIKE '%invitation%'",
         tenant.schema()
     );
-    assert_eq!(system.sql(&told), "create_invitation false, accept_invitation true");
+    assert_eq!(system.sql(&told), "create_invitation false, accept_invitation true, create_invitation false");
 }
 
 #[tokio::test]
