@@ -26,7 +26,7 @@ pub use http::{
     progress::OperationResponse,
     row::Row,
     server::{ServeError, ServerOptions, block_on, probes, serve},
-    state::{ApiOptions, AppState, Shared},
+    state::{ApiOptions, AppState, Shared, SignUpOptions},
     validation::{Fields, refused, taken, unknown_reference},
 };
 pub use utoipa;

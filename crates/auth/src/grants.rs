@@ -108,6 +108,25 @@ pub async fn lock_caller_and(
         Principal::ApiKey { id, .. } => api_keys::chain(tx, id).await?,
         Principal::Operator { .. } => Chain { keys: Vec::new(), person: None },
     };
+    lock_chain(tx, &chain, keys).await
+}
+
+/// The same for the subject of a credential that is not the caller's: who has sent an invitation. `None` for one that is of no person
+/// and no key.
+pub async fn lock_subject(tx: &mut TenantTx, subject: &str) -> DbResult<Option<Caller>> {
+    let chain = match (subject.parse::<UserId>(), subject.parse::<ApiKeyId>()) {
+        (Ok(id), _) => Chain { keys: Vec::new(), person: Some(id) },
+        (_, Ok(id)) => api_keys::chain(tx, id).await?,
+        _ => return Ok(None),
+    };
+    Ok(lock_chain(tx, &chain, &[]).await?.0)
+}
+
+async fn lock_chain(
+    tx: &mut TenantTx,
+    chain: &Chain,
+    keys: &[ApiKeyId],
+) -> DbResult<(Option<Caller>, Vec<ApiKeyRow>)> {
     let person = match chain.person {
         Some(person) => users::lock_role(tx, person).await?,
         None => None,
@@ -115,10 +134,7 @@ pub async fn lock_caller_and(
     let all: Vec<ApiKeyId> = chain.keys.iter().chain(keys).copied().collect();
     let how = if keys.is_empty() { Lock::Shared } else { Lock::Change };
     let locked = if all.is_empty() { Vec::new() } else { api_keys::lock(tx, &all, how).await? };
-    let caller = match caller {
-        Principal::ApiKey { .. } => links_of(&chain, &locked, person)?,
-        _ => person.map(Caller::from),
-    };
+    let caller = if chain.keys.is_empty() { person.map(Caller::from) } else { links_of(chain, &locked, person)? };
     Ok((caller, locked.into_iter().filter(|key| keys.contains(&key.id)).collect()))
 }
 

@@ -58,6 +58,14 @@ pub enum Purpose {
     OneTimeToken,
     /// The tag that shows that we have issued a one-time token, and which one.
     OneTimeTag,
+    /// The tag that shows that we have issued an invitation, and which one.
+    InvitationTag,
+    /// The tag that shows that we have issued what confirms a registration, and which one.
+    RegistrationTag,
+    /// The tag that shows that we have issued what confirms a sign-up, and which one.
+    SignUpTag,
+    /// The secret of a one-time token that is computed from its row.
+    LinkSecret,
     /// The signature in a pagination cursor.
     Cursor,
     /// The hashes by which logins are counted and queued, and decoy tenants chosen; a label in front says which.
@@ -79,6 +87,10 @@ impl Purpose {
             Self::IdempotencyLock => "idempotency_lock",
             Self::OneTimeToken => "one_time_token_mac",
             Self::OneTimeTag => "one_time_token_tag",
+            Self::InvitationTag => "invitation_tag",
+            Self::RegistrationTag => "registration_tag",
+            Self::SignUpTag => "sign_up_tag",
+            Self::LinkSecret => "link_secret",
             Self::Cursor => "cursor",
             Self::LoginAttempt => "login_attempt",
             Self::UsageEntry => "usage_entry",
@@ -122,6 +134,10 @@ pub struct Keyring {
     idempotency_lock: hmac::Key,
     one_time_token: hmac::Key,
     one_time_tag: hmac::Key,
+    invitation_tag: hmac::Key,
+    registration_tag: hmac::Key,
+    sign_up_tag: hmac::Key,
+    link_secret: hmac::Key,
     cursor: hmac::Key,
     login_attempt: hmac::Key,
     usage_entry: hmac::Key,
@@ -145,6 +161,10 @@ impl Keyring {
             idempotency_lock: mac(Purpose::IdempotencyLock)?,
             one_time_token: mac(Purpose::OneTimeToken)?,
             one_time_tag: mac(Purpose::OneTimeTag)?,
+            invitation_tag: mac(Purpose::InvitationTag)?,
+            registration_tag: mac(Purpose::RegistrationTag)?,
+            sign_up_tag: mac(Purpose::SignUpTag)?,
+            link_secret: mac(Purpose::LinkSecret)?,
             cursor: mac(Purpose::Cursor)?,
             login_attempt: mac(Purpose::LoginAttempt)?,
             usage_entry: mac(Purpose::UsageEntry)?,
@@ -199,6 +219,10 @@ impl Keyring {
             Purpose::IdempotencyLock => &self.idempotency_lock,
             Purpose::OneTimeToken => &self.one_time_token,
             Purpose::OneTimeTag => &self.one_time_tag,
+            Purpose::InvitationTag => &self.invitation_tag,
+            Purpose::RegistrationTag => &self.registration_tag,
+            Purpose::SignUpTag => &self.sign_up_tag,
+            Purpose::LinkSecret => &self.link_secret,
             Purpose::Cursor => &self.cursor,
             Purpose::LoginAttempt => &self.login_attempt,
             Purpose::UsageEntry => &self.usage_entry,
@@ -249,13 +273,19 @@ mod tests {
 
     use super::*;
 
-    const PURPOSES: [Purpose; 10] = [
+    const PURPOSES: [Purpose; 16] = [
         Purpose::ApiKey,
         Purpose::RefreshToken,
         Purpose::RefreshSuccessor,
         Purpose::RefreshTag,
         Purpose::Fingerprint,
         Purpose::IdempotencyLock,
+        Purpose::OneTimeToken,
+        Purpose::OneTimeTag,
+        Purpose::InvitationTag,
+        Purpose::RegistrationTag,
+        Purpose::SignUpTag,
+        Purpose::LinkSecret,
         Purpose::Cursor,
         Purpose::LoginAttempt,
         Purpose::UsageEntry,

@@ -13,7 +13,7 @@ use crate::{
     random::{self, NoEntropy},
 };
 
-const FORM: Form = Form { mark: "pr", tag: Purpose::OneTimeTag, prefix: OneTimeTokenId::PREFIX };
+pub(crate) const FORM: Form = Form { mark: "pr", tag: Purpose::OneTimeTag, prefix: OneTimeTokenId::PREFIX };
 
 /// A token for a new password of one person of a tenant. Its `Debug` never shows the secret.
 #[derive(Clone, PartialEq, Eq)]

@@ -58,7 +58,7 @@ const NOUNS: [&str; 37] = [
 ];
 
 /// Tables of a tenant's schema; what begins with `bulkhead_` or `x_` is the core's, too.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "api_keys",
     "audit_log",
     "credentials",
@@ -69,6 +69,7 @@ const TABLES: [&str; 11] = [
     "one_time_tokens",
     "roles",
     "sessions",
+    "settings",
     "webhooks",
 ];
 

@@ -12,8 +12,10 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock, JobId, SystemClock};
 use bulkhead_link::RedisServer;
+use bulkhead_mail::{Mailer, Security, Sender, SmtpServer};
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::{FlusherOptions, Stores};
+use bulkhead_worker::OutgoingMail;
 
 /// How much longer than the server's own time-out a client waits for an answer before it gives the connection up.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -200,4 +202,68 @@ pub(crate) fn log(settings: &Settings) -> Result<()> {
         bulkhead_config::LogFormat::Text => bulkhead_telemetry::LogFormat::Text,
     };
     Ok(bulkhead_telemetry::init(format, &settings.log.log)?)
+}
+
+/// What sends mails, where an SMTP server is set.
+pub(crate) fn outgoing_mail(settings: &Settings, keyring: &Arc<Keyring>) -> Result<Option<OutgoingMail>> {
+    let Some((server, from)) = smtp_server(settings)? else { return Ok(None) };
+    let mailer = Mailer::new(&server, &from).context("BULKHEAD_SMTP_URL")?;
+    let (links, keyring) = (settings.mail_links_url().into(), Arc::clone(keyring));
+    Ok(Some(OutgoingMail { mailer: Arc::new(mailer), links, keyring }))
+}
+
+/// The SMTP server, if there is one, and whom mails are from.
+fn smtp_server(settings: &Settings) -> Result<Option<(SmtpServer, Sender)>> {
+    let mail = &settings.mail;
+    let Some((url, from)) = mail.server() else { return Ok(None) };
+    let security = match (url.asks_for_tls(), url.is_loopback()) {
+        (true, _) => Security::Tls,
+        (false, true) => Security::Plain,
+        (false, false) => Security::StartTls,
+    };
+    let server = SmtpServer {
+        host: url.host().to_owned(),
+        port: url.port().unwrap_or(if security == Security::Tls { 465 } else { 587 }),
+        security,
+        login: url.login()?,
+        ca: mail.ca.as_ref().map(|ca| ca.pem().to_vec()),
+        timeout: mail.smtp_timeout,
+        at_once: usize::from(mail.smtp_connections),
+    };
+    Ok(Some((server, Sender { name: from.name.clone(), address: from.address.clone() })))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use bulkhead_config::Sections;
+
+    use super::*;
+
+    #[test]
+    fn mail_is_spoken_in_plain_text_on_this_host_alone() {
+        let server = |url: &str| {
+            let variables = [("BULKHEAD_SMTP_URL", url), ("BULKHEAD_MAIL_FROM", "a@example.com")];
+            let variables = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+            let settings = Settings::from_vars(variables, &Sections::default()).unwrap();
+            let (server, _) = smtp_server(&settings).unwrap().unwrap();
+            (server.security, server.host, server.port, server.login)
+        };
+        let login = Some(("me@example.com".to_owned(), "p:w".to_owned()));
+        let elsewhere = "mail.example.com".to_owned();
+        assert_eq!(
+            server("smtp://me%40example.com:p%3Aw@mail.example.com"),
+            (Security::StartTls, elsewhere.clone(), 587, login.clone())
+        );
+        assert_eq!(
+            server("smtps://me%40example.com:p%3Aw@mail.example.com"),
+            (Security::Tls, elsewhere.clone(), 465, login)
+        );
+        assert_eq!(server("smtp://192.0.2.1:25").0, Security::StartTls);
+        assert_eq!(server("smtps://127.0.0.1:465").0, Security::Tls);
+        for here in ["smtp://127.0.0.1:25", "smtp://localhost:25", "smtp://[::1]:25"] {
+            assert_eq!(server(here).0, Security::Plain, "{here}");
+        }
+    }
 }

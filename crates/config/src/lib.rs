@@ -16,6 +16,7 @@ mod http;
 mod kubernetes;
 mod limits;
 mod log;
+mod mail;
 mod needed;
 mod redis;
 mod secret;
@@ -37,11 +38,12 @@ pub use error::ConfigError;
 pub use http::Http;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
+pub use mail::{Mail, MailSender};
 pub use needed::Needed;
 pub use redis::Redis;
 pub use secret::{MasterKey, Password};
 pub use section::{Extensions, Section, SectionError, Sections};
-pub use server_url::ServerUrl;
+pub use server_url::{ServerUrl, UndecodableLogin};
 pub use tenants::Tenants;
 pub use usage::Usage;
 pub use value::{BaseUrl, CertificateBundle, Origin};
@@ -83,6 +85,9 @@ pub struct Settings {
     /// Background jobs.
     #[command(flatten)]
     pub worker: Worker,
+    /// Outgoing mail.
+    #[command(flatten)]
+    pub mail: Mail,
     /// The log.
     #[command(flatten)]
     pub log: Log,
@@ -120,12 +125,18 @@ impl Settings {
         settings.extensions = sections.read(&matches)?;
         settings.refuse_plaintext()?;
         settings.refuse_whole_shares()?;
+        settings.mail.refuse_half()?;
         Ok(settings)
     }
 
     /// Who the access tokens say has issued them.
     pub fn issuer(&self) -> &str {
         self.auth.issuer.as_ref().unwrap_or(&self.http.public_url).as_str()
+    }
+
+    /// Where the pages are that links in mails lead to.
+    pub fn mail_links_url(&self) -> &str {
+        self.mail.mail_links_url.as_ref().unwrap_or(&self.http.public_url).as_str()
     }
 
     /// What one tenant may have must be less than there is.

@@ -1,4 +1,4 @@
-//! Addresses of PostgreSQL and Redis servers, which carry a password.
+//! Addresses of PostgreSQL, Redis and SMTP servers, which carry a password.
 
 use std::{fmt, net::IpAddr};
 
@@ -35,9 +35,9 @@ impl ServerUrl {
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
-    /// Whether its scheme asks for TLS (`rediss://`).
+    /// Whether its scheme asks for TLS (`rediss://`, `smtps://`).
     pub fn asks_for_tls(&self) -> bool {
-        self.0.scheme() == "rediss"
+        matches!(self.0.scheme(), "rediss" | "smtps")
     }
 
     /// Reads `postgres://user:password@host:port/database`.
@@ -59,6 +59,33 @@ impl ServerUrl {
         sound.then_some(url).ok_or_else(|| refused.to_owned())
     }
 
+    /// Reads `smtps://user:password@host:port` or `smtp://…`.
+    pub(crate) fn smtp(text: &str) -> Result<Self, String> {
+        let refused = "not like smtps://user:password@host:465 (or smtp://…:587, which then uses STARTTLS, or plain text on \
+                       this host)";
+        let url = Self::parse(text, &["smtp", "smtps"]).ok_or(refused)?;
+        let is_whole =
+            matches!(url.0.path(), "" | "/") && url.0.username().is_empty() == url.0.password().is_none();
+        (is_whole && url.login().is_ok()).then_some(url).ok_or_else(|| refused.to_owned())
+    }
+
+    /// The host's name or address, without the brackets of an IPv6 address.
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The port, if one is named.
+    pub fn port(&self) -> Option<u16> {
+        self.0.port()
+    }
+
+    /// The user and the password, if they are named, with their percent signs decoded. Fails when they are no text then.
+    pub fn login(&self) -> Result<Option<(String, String)>, UndecodableLogin> {
+        let Some(password) = self.0.password() else { return Ok(None) };
+        let decode = |text: &str| decode(text).ok_or(UndecodableLogin);
+        Ok(Some((decode(self.0.username())?, decode(password)?)))
+    }
+
     fn parse(text: &str, schemes: &[&str]) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         let host = url.host_str()?;
@@ -68,6 +95,29 @@ impl ServerUrl {
         (schemes.contains(&url.scheme()) && !host.is_empty() && (name || literal) && bare)
             .then_some(Self(url))
     }
+}
+
+/// The user or the password of an address is no text when its percent signs are decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the user or the password cannot be decoded")]
+pub struct UndecodableLogin;
+
+/// The text with `%XX` decoded (RFC 3986 section 2.1).
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        (rest, _) = match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                let digits = [char::from(*high), char::from(*low)].map(|digit| digit.to_digit(16));
+                let [Some(high), Some(low)] = digits else { return None };
+                (after, bytes.push(u8::try_from(high * 16 + low).ok()?))
+            }
+            (b'%', _) => return None,
+            (byte, after) => (after, bytes.push(*byte)),
+        };
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control))
 }
 
 impl fmt::Display for ServerUrl {

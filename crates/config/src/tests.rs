@@ -111,7 +111,7 @@ fn a_misspelt_variable_is_refused_with_the_nearest_one() {
 #[test]
 fn no_message_shows_a_secret() {
     let secrets: Vec<_> = variables().into_iter().filter(|(.., secret)| *secret).collect();
-    assert_eq!(secrets.len(), 10, "{secrets:?}");
+    assert_eq!(secrets.len(), 11, "{secrets:?}");
     let long = refusal("BULKHEAD_DATABASE_ADMIN_PASSWORD", &CANARY.repeat(200));
     assert!(!long.contains("hunter2"), "{long}");
     // Any other text may be a password.
@@ -391,5 +391,37 @@ proptest! {
             prop_assert!(message.starts_with(name.as_str()) && !message.contains('\n'));
             prop_assert!(!*secret || value.len() < 8 || !message.contains(&value));
         }
+    }
+}
+
+#[test]
+fn mail_has_a_server_and_a_sender_or_neither() {
+    let (url, from) = ("BULKHEAD_SMTP_URL", "BULKHEAD_MAIL_FROM");
+    let server = format!("smtps://user:{CANARY}@mail.example.com:465");
+    assert!(!load(&[]).unwrap().mail.is_on());
+    let message = load(&[(url, &server)]).unwrap_err().to_string();
+    assert_eq!(message, "BULKHEAD_MAIL_FROM: must be set with BULKHEAD_SMTP_URL");
+    let message = load(&[(from, "a@example.com")]).unwrap_err().to_string();
+    assert_eq!(message, "BULKHEAD_SMTP_URL: must be set with BULKHEAD_MAIL_FROM");
+    let settings = load(&[(url, &server), (from, "Acme, Inc. <no-reply@BÜCHER.example>")]).unwrap();
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let (server, sender) = settings.mail.server().unwrap();
+    assert_eq!(server.login().unwrap().unwrap().1, CANARY);
+    assert_eq!(sender.to_string(), "Acme, Inc. <no-reply@xn--bcher-kva.example>");
+    assert_eq!(settings.mail_links_url(), "http://127.0.0.1:8080");
+    for wrong in
+        ["", "nobody", "<a@example.com>", "A <a@example.com", "A\r\nBcc: b <a@example.com>", "\"A\" <a@b.c>"]
+    {
+        assert!(load(&[(url, "smtp://localhost"), (from, wrong)]).is_err(), "{wrong:?}");
+    }
+    for wrong in [
+        "https://mail.example.com",
+        "smtp://mail.example.com/path",
+        "smtp://mail.example.com?tls=none",
+        "smtp://user@mail.example.com",
+        "smtp://user:%ZZ@mail.example.com",
+        "smtp://user:a%0Ab@mail.example.com",
+    ] {
+        assert!(load(&[(url, wrong), (from, "a@example.com")]).is_err(), "{wrong}");
     }
 }

@@ -21,6 +21,9 @@ pub enum Evidence {
     RefreshToken,
     /// The tag of a one-time token shows that we have issued it for a person of this tenant.
     OneTimeToken,
+    /// None: a stranger has named the tenant, to register with it or to ask for a new password. What they may do is one mail, or one
+    /// account where the tenant has said so.
+    Stranger,
     /// The row of `platform.jobs` being run names this tenant.
     JobRow,
     /// None: the caller made the tenant itself a moment ago, to try something out or to show it. Only `bulkhead dev`, the

@@ -1,4 +1,4 @@
-//! Private PostgreSQL and Redis servers for `bulkhead dev`, the tests and the benchmarks.
+//! Private PostgreSQL and Redis servers for `bulkhead dev`, the tests and the benchmarks, and a mail server that keeps what it gets.
 //!
 //! Owns: finding the binaries, a server's directory (who may use it, which account owns it), starting,
 //! killing and stopping, and the promise that no server outlives its owner, however the owner dies.
@@ -10,6 +10,7 @@ mod account;
 mod binaries;
 mod data_dir;
 mod error;
+mod mail_catcher;
 mod port;
 mod postgres;
 mod redis;
@@ -18,6 +19,7 @@ mod supervisor;
 
 pub use binaries::Binaries;
 pub use error::Error;
+pub use mail_catcher::{CaughtMail, MailCatcher, Manner};
 pub use nix::sys::signal::Signal;
 pub use postgres::{Durability, Postgres, PostgresOptions};
 pub use redis::{Redis, RedisOptions};

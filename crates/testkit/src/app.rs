@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bulkhead_servers::{Redis, RedisOptions, Scratch};
+use bulkhead_servers::{CaughtMail, MailCatcher, Redis, RedisOptions, Scratch};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -38,6 +38,8 @@ pub struct Options {
     pub api: Variables,
     /// Servers that are stricter than usual.
     pub strict: Option<Strict>,
+    /// Whether no mail leaves.
+    pub no_mail: bool,
 }
 
 /// Servers as strict as in the cloud: nothing but TLS, and each process logs in to Redis as the user that is named after its
@@ -85,6 +87,8 @@ pub struct App {
     server: &'static Server,
     database: String,
     operators: Vec<Operator>,
+    /// Keeps the mails; without it none leave.
+    mail: Option<MailCatcher>,
     #[doc(hidden)]
     pub scratch: Scratch,
 }
@@ -141,6 +145,8 @@ impl App {
             program,
             server,
             database: database.to_owned(),
+            mail: (!options.no_mail)
+                .then(|| MailCatcher::start(scratch.path().join("mail"), |_| {}).unwrap()),
             scratch,
         };
         let migrated = app.run(&["migrate"], &app.migrator(), "");
@@ -212,6 +218,26 @@ impl App {
     #[doc(hidden)]
     pub fn threads(&self, name: &str) -> usize {
         self.services.lock().unwrap().iter().map(|service| service.threads(name)).sum()
+    }
+
+    /// The mail server that the processes under test send to. It delivers nothing and keeps every mail.
+    ///
+    /// # Panics
+    ///
+    /// For an application that sends no mail.
+    pub fn mail(&self) -> &MailCatcher {
+        self.mail.as_ref().unwrap()
+    }
+
+    /// Waits until the address has got so many mails, and returns the newest.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come within half a minute.
+    pub fn mail_to(&self, address: &str, count: usize) -> CaughtMail {
+        let mails = self.mail().wait_for(address, count, Duration::from_secs(30));
+        assert_eq!(mails.len(), count, "mails to {address}: {mails:?}\n{}", self.logs());
+        mails.last().unwrap().clone()
     }
 
     /// What all processes under test have logged.

@@ -9,9 +9,13 @@ use crate::{Fixture, Made, Making, Operation, Tenant, redact::SLUG, unique};
 /// A month before any tenant existed, so that nothing but what is written here was used in it.
 const PERIOD: &str = "2026-03";
 
-pub(crate) const FIXTURES: [&dyn Fixture; 12] = [
+pub(crate) const FIXTURES: [&dyn Fixture; 16] = [
     &Me,
     &Users,
+    &UserSessions,
+    &Invitations,
+    &Settings,
+    &SignUps,
     &Roles,
     &ApiKeys,
     &Operations,
@@ -67,6 +71,88 @@ impl Fixture for Users {
             body["email"] = json!(format!("{}@example.com", unique()));
             body["password"] = json!(password());
         }
+        body
+    }
+}
+
+/// The sessions of a person whom their administrator looks at. The id of one is behind the person's.
+struct UserSessions;
+
+impl Fixture for UserSessions {
+    fn path(&self) -> &'static str {
+        "/v1/users/{id}/sessions"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let person = tenant.person("read_only").await;
+            let path = format!("/v1/users/{}/sessions", person.id);
+            let session = tenant.owner.caller.get(&path).await.expect(200).at("/data/0/id");
+            Made { id: format!("{}/{session}", person.id), mark: session }
+        })
+    }
+}
+
+struct Invitations;
+
+impl Fixture for Invitations {
+    fn path(&self) -> &'static str {
+        "/v1/invitations"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let email = format!("{}@example.com", unique());
+            let body = json!({ "email": email, "role": "read_only", "mail": false });
+            let made = tenant.owner.caller.post(self.path(), &body).await.expect(201);
+            Made { id: made.at("/id"), mark: email }
+        })
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        if body.get("email").is_some() {
+            body["email"] = json!(format!("{}@example.com", unique()));
+        }
+        body
+    }
+}
+
+/// What a tenant sets for itself. It has one of each, which is told from others by what is set.
+struct Settings;
+
+impl Fixture for Settings {
+    fn path(&self) -> &'static str {
+        "/v1/settings"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let domain = format!("d{}.example.com", unique());
+            let body = json!({ "enabled": true, "role": "read_only", "domains": [domain] });
+            tenant.owner.caller.call("PUT", "/v1/settings/registration").json(&body).await.expect(200);
+            Made { id: tenant.id.clone(), mark: domain }
+        })
+    }
+}
+
+/// Tenants that sign themselves up, which takes no credential.
+struct SignUps;
+
+impl Fixture for SignUps {
+    fn path(&self) -> &'static str {
+        "/v1/tenants"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        there(&tenant.id, &tenant.slug)
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        if body.get("slug").is_some() {
+            body["slug"] = json!(format!("{SLUG}{}", unique()));
+            body["email"] = json!(format!("{}@example.com", unique()));
+        }
+        body["password"] = json!(password());
         body
     }
 }
@@ -279,6 +365,8 @@ impl Fixture for Logins {
     fn body(&self, _: &Operation, mut body: Value) -> Value {
         if body.get("email").is_some() {
             body["email"] = json!(format!("{}@example.com", unique()));
+        }
+        if body.get("password").is_some() {
             body["password"] = json!(password());
         }
         body

@@ -54,6 +54,7 @@ pub use answer::Answer;
 pub use app::App;
 #[doc(hidden)]
 pub use app::{Options, Strict};
+pub use bulkhead_servers::{CaughtMail, MailCatcher};
 #[doc(hidden)]
 pub use call::{Asked, Fault, with_fault};
 pub use call::{Call, Caller};

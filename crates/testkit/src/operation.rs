@@ -11,7 +11,7 @@ pub struct Operation {
     pub id: String,
     /// In capitals, like `POST`.
     pub method: String,
-    /// With `{id}` in it, where the operation has one.
+    /// With `{id}` in it, where the operation is about one thing, and the place of another id behind it, where it is about a part.
     pub path: String,
     /// What `x-permission` says; empty for a public operation.
     pub permissions: Vec<String>,
@@ -77,9 +77,14 @@ impl Operation {
         self.permissions.iter().any(|permission| !permission.starts_with("operator "))
     }
 
-    /// The path with an id in its place.
+    /// The path with an id in its place. Where it has places for several, `id` is all of them with slashes between.
     pub fn path_of(&self, id: &str) -> String {
-        self.path.replace("{id}", id)
+        let mut ids = id.split('/');
+        let place = |part: &str| {
+            let id = part.starts_with('{').then(|| ids.next()).flatten();
+            id.unwrap_or(part).to_owned()
+        };
+        self.path.split('/').map(place).collect::<Vec<_>>().join("/")
     }
 
     /// Whether it only reads.
@@ -109,7 +114,7 @@ impl Operation {
         loop {
             match (ours.next(), asked.next()) {
                 (None, None) => return true,
-                (Some(part), Some(text)) if part == text || (part == "{id}" && !text.is_empty()) => {}
+                (Some(part), Some(text)) if part == text || (part.starts_with('{') && !text.is_empty()) => {}
                 _ => return false,
             }
         }

@@ -22,7 +22,7 @@ use bulkhead_jobs::TenantJob;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::{environment::Environment, error::JobError};
+use crate::{environment::Environment, error::JobError, jobs::OutgoingMail};
 
 /// Proves that a job was finished: its end is committed. A handler returns it.
 #[derive(Debug)]
@@ -187,6 +187,11 @@ impl JobCall {
     /// Which attempt this is, from 1.
     pub const fn attempt(&self) -> i32 {
         self.run.attempt()
+    }
+
+    /// What sends mails, where there is an SMTP server.
+    pub(crate) const fn mail(&self) -> Option<&OutgoingMail> {
+        self.run.environment.mail.as_ref()
     }
 
     /// When the run began: the same moment however often it is asked for during a run.

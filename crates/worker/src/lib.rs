@@ -27,3 +27,4 @@ pub use engine::{
 };
 pub use environment::Environment;
 pub use error::{JobError, WorkerError};
+pub use jobs::OutgoingMail;

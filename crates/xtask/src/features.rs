@@ -13,12 +13,14 @@ use cargo_metadata::Metadata;
 const FEATURES: [(&str, &[&str]); 2] = [("actix-web", &["macros", "unicode"]), ("actix-http", &["default"])];
 
 /// What the product is not built from, and what would have brought it.
-const ABSENT: [(&str, &str); 5] = [
+const ABSENT: [(&str, &str); 7] = [
     ("h2", "HTTP/2"),
     ("brotli", "compression"),
     ("zstd", "compression"),
     ("cookie", "cookies"),
     ("pq-sys", "libpq"),
+    ("native-tls", "second TLS"),
+    ("openssl-sys", "second TLS"),
 ];
 
 /// One line for each feature that is on against the list, and for each library that is linked against it.

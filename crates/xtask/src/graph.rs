@@ -13,7 +13,7 @@ use crate::{features, proofs, rust_version, unused};
 const PREFIX: &str = "bulkhead-";
 
 /// Each product crate and those of ours that it may depend on.
-const GRAPH: [(&str, &[&str]); 19] = [
+const GRAPH: [(&str, &[&str]); 20] = [
     ("ablation", &[]),
     ("sqlcheck", &[]),
     ("domain", &[]),
@@ -23,11 +23,12 @@ const GRAPH: [(&str, &[&str]); 19] = [
     ("jobs", &["domain"]),
     ("db", &["ablation", "domain", "jobs", "telemetry", "sqlcheck"]),
     ("link", &["domain", "telemetry"]),
+    ("mail", &["domain"]),
     ("limits", &["domain", "telemetry", "link"]),
     ("auth", &["domain", "db", "limits"]),
     ("usage", &["domain", "db", "telemetry", "link"]),
     ("api", &["ablation", "domain", "config", "telemetry", "jobs", "db", "auth", "limits", "usage"]),
-    ("worker", &["domain", "config", "telemetry", "jobs", "db", "auth", "link", "usage"]),
+    ("worker", &["domain", "config", "telemetry", "jobs", "db", "auth", "link", "mail", "usage"]),
     ("servers", &[]),
     ("testkit", &["servers"]),
     (
@@ -42,6 +43,7 @@ const GRAPH: [(&str, &[&str]); 19] = [
             "auth",
             "limits",
             "link",
+            "mail",
             "usage",
             "api",
             "worker",
@@ -69,13 +71,14 @@ const TOOLS: [&str; 4] = ["bench", "faulty", "fixtures", "xtask"];
 const BY_ITSELF: &str = "xtask";
 
 /// Libraries that only some product crates may name; a star stands for any ending, and the first row that fits holds.
-const RESERVED: [(&str, &[&str]); 7] = [
+const RESERVED: [(&str, &[&str]); 8] = [
     // Extensions write queries and have no connections.
     // `bulkhead` hands the names that queries need on to extensions.
     ("diesel", &["db", "bulkhead", "resources"]),
     ("diesel*", &["db"]),
     ("tokio-postgres*", &["db"]),
     ("redis", &["link", "limits", "usage", "worker"]),
+    ("lettre", &["mail"]),
     ("apalis*", &["worker"]),
     ("actix*", &["api"]),
     ("utoipa*", &["api"]),

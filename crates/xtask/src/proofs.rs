@@ -23,7 +23,8 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
             ("Evidence::Password", &["auth/src/login.rs"]),
             ("Evidence::FailedLogin", &["auth/src/failed_login.rs"]),
             ("Evidence::RefreshToken", &["auth/src/refresh.rs"]),
-            ("Evidence::OneTimeToken", &["auth/src/own_password.rs"]),
+            ("Evidence::OneTimeToken", &["auth/src/newcomers.rs", "auth/src/own_password.rs"]),
+            ("Evidence::Stranger", &["auth/src/newcomers.rs"]),
             ("Evidence::JobRow", &["worker/src/context.rs"]),
             // The second is inside the unit tests of that file.
             (
@@ -54,7 +55,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                     "auth/src/refresh.rs",
                 ],
             ),
-            ("logins(", &["auth/src/directory.rs", "auth/src/login.rs"]),
+            ("logins(", &["auth/src/directory.rs", "auth/src/login.rs", "auth/src/newcomers.rs"]),
             (
                 "machinery(",
                 &[

@@ -59,6 +59,11 @@ impl Answer {
         Self { location, ..Self::new(StatusCode::ACCEPTED) }.json(&OperationResponse::queued(job, result))
     }
 
+    /// 202 for what a stranger has sent: nothing is said of what becomes of it.
+    pub(crate) fn received() -> Self {
+        Self::new(StatusCode::ACCEPTED)
+    }
+
     /// 200 with what there is now.
     pub fn ok(view: &impl Serialize) -> Result<Self, ApiError> {
         Self::new(StatusCode::OK).json(view)

@@ -54,6 +54,19 @@ pub struct ApiOptions {
     pub password_rules: PasswordRules,
     /// How long a deleted tenant is kept.
     pub tenant_grace: TimeDelta,
+    /// How many mails a tenant may have sent in an hour; `None` where no mail leaves.
+    pub mails_per_hour: Option<u32>,
+    /// How tenants sign themselves up; `None` where they do not.
+    pub sign_up: Option<SignUpOptions>,
+}
+
+/// How tenants sign themselves up.
+#[derive(Clone, Debug)]
+pub struct SignUpOptions {
+    /// The plan that they begin with.
+    pub plan: String,
+    /// How many may in an hour, all nodes together.
+    pub per_hour: u32,
 }
 
 /// What all threads share.
@@ -271,6 +284,13 @@ impl Presented<'_> {
     /// Charges the address for a text that is no credential.
     pub(crate) fn charge(&self) {
         self.state.failures.charge(self.address, self.state.clock.now());
+    }
+
+    /// Charges the address for what a stranger asks for, whatever becomes of it: the answer does not say what does.
+    pub(crate) fn spend(self) -> Result<(), ApiError> {
+        self.ask().map_err(|retry_after| ApiError::RateLimited { retry_after })?;
+        self.state.failures.charge(self.address, self.state.clock.now());
+        Ok(())
     }
 
     /// Charges the address if the credential was no good. When the address has spent its budget, the client is told

@@ -1,5 +1,6 @@
 //! The route table: one line per operation, each with who may call it.
 
+mod newcomers;
 mod operator;
 mod service;
 mod session;
@@ -14,13 +15,16 @@ pub fn core() -> Vec<Group> {
         session::auth::group(),
         session::sessions::group(),
         session::me::group(),
+        session::sign_up::group(),
         tenant::users::group(),
+        tenant::invitations::group(),
         tenant::roles::group(),
         tenant::api_keys::group(),
         tenant::jobs::group(),
         tenant::operations::group(),
         tenant::usage::group(),
         tenant::scaling::group(),
+        tenant::settings::group(),
         operator::tenants::group(),
         operator::usage::group(),
         operator::signing_keys::group(),

@@ -18,6 +18,8 @@ mod ordering;
 #[cfg(test)]
 mod own_roles;
 #[cfg(test)]
+mod races;
+#[cfg(test)]
 mod revoking;
 #[cfg(test)]
 mod root_key;

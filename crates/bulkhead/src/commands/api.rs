@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, block_on, serve};
+use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, SignUpOptions, block_on, serve};
 use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, PasswordRules, Purpose};
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
@@ -104,6 +104,8 @@ fn shared(
             environment: auth.environment.as_str(),
             password_rules: PasswordRules::new(auth.password_min_length),
             tenant_grace: TimeDelta::from_std(settings.tenants.tenant_grace)?,
+            mails_per_hour: settings.mail.is_on().then_some(settings.mail.mails_per_tenant_per_hour),
+            sign_up: sign_up(settings),
         }),
         clock: Arc::new(SystemClock),
         authenticator: Arc::new(Authenticator::new(
@@ -129,6 +131,13 @@ fn shared(
         keyring,
         metrics,
     })
+}
+
+/// How tenants sign themselves up, if they do.
+fn sign_up(settings: &Settings) -> Option<SignUpOptions> {
+    let tenants = &settings.tenants;
+    let options = || SignUpOptions { plan: tenants.signup_plan.clone(), per_hour: tenants.signups_per_hour };
+    tenants.self_service_signup.then(options)
 }
 
 /// Starts what stores usage.

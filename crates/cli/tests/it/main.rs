@@ -26,6 +26,8 @@ mod jobs;
 #[cfg(test)]
 mod me;
 #[cfg(test)]
+mod newcomers;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod own_roles;

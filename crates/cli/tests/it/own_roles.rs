@@ -103,7 +103,7 @@ async fn from_definition_to_removal() {
     let in_use = owner.delete("/v1/roles/clerk").await.refused(409, "wrong-state");
     assert_eq!(
         in_use.at("/detail"),
-        "People or API keys that work have this role. Give them another one first."
+        "People or API keys that work have this role, or people who register get it. Give them another one first."
     );
     let user = format!("/v1/users/{}", person.id);
     assert_eq!(owner.get(&user).await.at("/role"), "clerk");

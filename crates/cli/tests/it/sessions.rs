@@ -335,3 +335,58 @@ async fn a_token_ends_with_the_rights_of_its_maker() {
     let body = json!({ "token": token, "new_password": NEW });
     system.anonymous().post("/v1/auth/password/reset", &body).await.expect(204);
 }
+
+/// An administrator sees and ends the sessions of people whose role they may take away, and of no other.
+#[tokio::test]
+async fn an_administrator_sees_and_ends_the_sessions_of_people_below() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let admin = tenant.person(RoleName::ADMIN).await;
+    let person = tenant.person(RoleName::DEVELOPER).await;
+    let elsewhere = tenant.log_in(&person.email, &person.password).await;
+    let path = |id: &str| format!("/v1/users/{id}/sessions");
+    let list = admin.caller.get(&path(&person.id)).await.expect(200);
+    let ids: Vec<String> = (0..2).map(|at| list.at(&format!("/data/{at}/id"))).collect();
+    assert_eq!(
+        (list.json()["data"].as_array().unwrap().len(), list.at("/data/1/current")),
+        (2, "false".into())
+    );
+    let own = admin.caller.get(&path(&admin.id)).await.expect(200);
+    assert_eq!(own.at("/data/0/current"), "true");
+
+    let one = |id: &str, session: &str| format!("/v1/users/{id}/sessions/{session}");
+    let of_owner = tenant.owner.caller.get(&path(&tenant.owner.id)).await.expect(200).at("/data/0/id");
+    for (caller, id, session, code) in [
+        (&admin, &tenant.owner.id, &of_owner, "role-not-grantable"),
+        (&person, &person.id, &ids[0], "insufficient-permission"),
+    ] {
+        caller.caller.get(&path(id)).await.refused(403, code);
+        caller.caller.delete(&path(id)).await.refused(403, code);
+        caller.caller.delete(&one(id, session)).await.refused(403, code);
+    }
+    // A session is named with its person, and neither with one of another tenant.
+    let other = system.tenant().await;
+    admin.caller.delete(&one(&person.id, &of_owner)).await.refused(404, "not-found");
+    admin.caller.delete(&one(&person.id, "ses_nothing")).await.refused(404, "not-found");
+    admin.caller.get(&path(&other.owner.id)).await.refused(404, "not-found");
+    admin.caller.delete(&path(&other.owner.id)).await.refused(404, "not-found");
+
+    admin.caller.delete(&one(&person.id, &ids[1])).await.expect(204);
+    admin.caller.delete(&one(&person.id, &ids[1])).await.refused(404, "not-found");
+    let gone = eventually(async || elsewhere.caller.get("/v1/me").await, |answer| answer.status != 200).await;
+    gone.refused(401, "invalid-credentials");
+    person.caller.get("/v1/me").await.expect(200);
+    admin.caller.delete(&path(&person.id)).await.expect(204);
+    let gone = eventually(async || person.caller.get("/v1/me").await, |answer| answer.status != 200).await;
+    gone.refused(401, "invalid-credentials");
+    let token = json!({ "refresh_token": person.refresh_token });
+    system.anonymous().post("/v1/auth/refresh", &token).await.refused(401, "invalid-credentials");
+    // Their password is still theirs.
+    tenant.log_in(&person.email, &person.password).await;
+    let told = format!(
+        "SELECT string_agg(action || ' ' || target, ', ' ORDER BY id) FROM {}.audit_log WHERE action LIKE 'end_user%'",
+        tenant.schema()
+    );
+    let expected = format!("end_user_session {}, end_user_sessions {}", ids[1], person.id);
+    assert_eq!(system.sql(&told), expected);
+}

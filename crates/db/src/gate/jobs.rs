@@ -17,6 +17,7 @@ use crate::{
     },
     platform::queue::{job_columns, lease::LeaseToken, not_retired, payload},
     schema::gate::jobs,
+    tenant::one_time_tokens,
 };
 
 pub use crate::platform::queue::{JobRow, JobState};
@@ -76,7 +77,7 @@ pub async fn list(tx: &mut TenantTx, page: PageRequest) -> DbResult<Page<JobRow>
     Ok(Page::cut(tx.tx.load(query).await?, page))
 }
 
-/// Deletes expired sessions and idempotency keys, and API keys that were revoked or have expired thirty days ago, at most
+/// Deletes expired sessions, one-time tokens and idempotency keys, and API keys that were revoked or have expired thirty days ago, at most
 /// `limit` of each; how many it were. What was done with a key stays in the audit log.
 pub async fn purge_expired(tx: &mut TenantTx, limit: u16) -> DbResult<usize> {
     let limit = i64::from(limit);
@@ -94,8 +95,9 @@ pub async fn purge_expired(tx: &mut TenantTx, limit: u16) -> DbResult<usize> {
              SELECT ctid FROM api_keys WHERE least(revoked_at, expires_at) < now() - interval '30 days' \
              LIMIT $1 FOR UPDATE SKIP LOCKED))",
     );
+    let tokens = one_time_tokens::sweep(tx, limit).await?;
     let sessions = tx.tx.execute(sessions.bind::<BigInt, _>(limit)).await?;
     let keys = tx.tx.execute(keys.bind::<BigInt, _>(limit)).await?;
     let api_keys = tx.tx.execute(api_keys.bind::<BigInt, _>(limit)).await?;
-    Ok(sessions + keys + api_keys)
+    Ok(tokens + sessions + keys + api_keys)
 }

@@ -2,6 +2,7 @@
 //! function of the schema `gate`, which finds the tenant by the role in force.
 
 pub mod jobs;
+pub mod mails;
 pub mod profile;
 pub mod revocations;
 pub mod scaling;

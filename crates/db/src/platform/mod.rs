@@ -13,6 +13,7 @@ pub mod retention;
 pub mod revocations;
 pub mod root_keys;
 pub mod scaling;
+pub mod sign_ups;
 pub mod signing_keys;
 pub mod tenants;
 pub mod usage;

@@ -45,11 +45,13 @@ pub enum Expired {
     OperatorSessions,
     /// Operators' idempotency keys, after 24 hours.
     IdempotencyKeys,
+    /// Tenants to come whose first owner has not confirmed their address in time.
+    SignUps,
 }
 
 impl Expired {
     /// Everything there is to delete.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Jobs,
         Self::RequestMinutes,
         Self::UsageBatches,
@@ -59,6 +61,7 @@ impl Expired {
         Self::Nodes,
         Self::OperatorSessions,
         Self::IdempotencyKeys,
+        Self::SignUps,
     ];
 
     /// The table.
@@ -73,6 +76,7 @@ impl Expired {
             Self::Nodes => "nodes",
             Self::OperatorSessions => "operator_sessions",
             Self::IdempotencyKeys => "idempotency_keys",
+            Self::SignUps => "sign_ups",
         }
     }
 
@@ -99,6 +103,7 @@ impl Expired {
             Self::IdempotencyKeys => {
                 delete_from!("idempotency_keys", "created_at < now() - interval '24 hours'")
             }
+            Self::SignUps => delete_from!("sign_ups", "expires_at <= now()"),
         }
     }
 }

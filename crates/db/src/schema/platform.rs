@@ -1,4 +1,4 @@
-//! The platform's tables. `databases`, `fleet_migrations`, `fleet_target`, `job_kinds`, `schema_pool`, `tenant_audit_log`,
+//! The platform's tables. `databases`, `fleet_migrations`, `fleet_target`, `hourly_shares`, `job_kinds`, `schema_pool`, `tenant_audit_log`,
 //! `tenant_migrations`, `tenant_schema_target`, `usage_batches`, `usage_counts`, the migrations that a tenant has and the columns
 //! by which `jobs` are queued and leased are not here: they are handled in SQL, and `tests/it/schema.rs` lists them.
 
@@ -49,6 +49,19 @@ diesel::table! {
         user_id -> Uuid,
         email -> Text,
         password_hash -> Text,
+    }
+}
+
+diesel::table! {
+    platform.sign_ups (id) {
+        id -> Uuid,
+        slug -> Text,
+        name -> Text,
+        email -> Text,
+        password_hash -> Text,
+        mac -> Bytea,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
     }
 }
 

@@ -36,6 +36,19 @@ diesel::table! {
         created_by -> Text,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
+        email -> Nullable<Text>,
+        role -> Nullable<Text>,
+        password_hash -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    settings (name) {
+        name -> Text,
+        value -> Jsonb,
+        version -> Int8,
+        updated_at -> Timestamptz,
+        updated_by -> Text,
     }
 }
 
@@ -106,4 +119,6 @@ diesel::table! {
 }
 
 diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(one_time_tokens -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);
+diesel::allow_tables_to_appear_in_same_query!(one_time_tokens, users);

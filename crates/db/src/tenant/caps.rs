@@ -27,6 +27,8 @@ pub enum Capped {
     ApiKeys,
     /// Roles of the tenant's own: 50, whatever its plan, as they are listed whole.
     Roles,
+    /// Invitations that can be accepted: 1,000, whatever its plan. The people who accept them count as people then.
+    Invitations,
 }
 
 impl Capped {
@@ -36,6 +38,7 @@ impl Capped {
             Self::Users => "users",
             Self::ApiKeys => "api_keys",
             Self::Roles => "roles",
+            Self::Invitations => "one_time_tokens",
         }
     }
 
@@ -52,6 +55,10 @@ impl Capped {
                  count(*) FILTER (WHERE revoked_at IS NOT NULL OR expires_at <= now()) AS dead FROM api_keys"
             }
             Self::Roles => "SELECT 50::bigint AS most, count(*) AS used, 0::bigint AS dead FROM roles",
+            Self::Invitations => {
+                "SELECT 1000::bigint AS most, count(*) AS used, 0::bigint AS dead FROM one_time_tokens \
+                 WHERE purpose = 'invitation' AND expires_at > now()"
+            }
         }
     }
 }

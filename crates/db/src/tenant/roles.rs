@@ -143,12 +143,15 @@ pub struct Holders {
     /// How many API keys that are neither revoked nor expired. Disabled ones count: they can be enabled again.
     #[diesel(sql_type = BigInt)]
     pub api_keys: i64,
+    /// Whether people who register get it: 1 if they do.
+    #[diesel(sql_type = BigInt)]
+    pub settings: i64,
 }
 
 impl Holders {
-    /// Whether a person or a key has it.
+    /// Whether a person or a key has it, or people who register get it.
     pub const fn is_any(&self) -> bool {
-        self.users > 0 || self.api_keys > 0
+        self.users > 0 || self.api_keys > 0 || self.settings > 0
     }
 }
 
@@ -157,7 +160,8 @@ pub async fn holders(tx: &mut TenantTx, name: RoleName) -> DbResult<Holders> {
     let query = diesel::sql_query(
         "SELECT (SELECT count(*) FROM users WHERE role = $1) AS users, \
          (SELECT count(*) FROM api_keys WHERE role = $1 AND revoked_at IS NULL \
-          AND (expires_at IS NULL OR expires_at > now())) AS api_keys",
+          AND (expires_at IS NULL OR expires_at > now())) AS api_keys, \
+         (SELECT count(*) FROM settings WHERE name = 'registration' AND value->>'role' = $1) AS settings",
     );
     tx.tx.one(query.bind::<Text, _>(name.to_string())).await
 }

@@ -134,6 +134,13 @@ pub async fn is_taken(tx: &mut TenantTx, email: &str) -> DbResult<bool> {
     Ok(found.is_some())
 }
 
+/// The person with this address, in the form in which it is stored.
+pub async fn find_by_email(tx: &mut TenantTx, email: &str) -> DbResult<Option<UserId>> {
+    let found: Option<uuid::Uuid> =
+        tx.tx.first(users::table.filter(users::email.eq(email)).select(users::id)).await?;
+    Ok(found.map(UserId::from_uuid))
+}
+
 /// A person's present role, their row locked until the transaction ends. So a change of the person happens before this
 /// proof or after it, never at the same time. `None` when they are gone or, with `password_hash`, when another hash is
 /// stored.

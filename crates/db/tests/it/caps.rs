@@ -8,11 +8,12 @@ use bulkhead_db::{
     tenant::{
         api_keys::{self, Grantor, NewApiKey},
         caps::{self, Capped},
+        one_time_tokens::{self, NewMailed, TokenPurpose},
         roles::{self, NewRole},
         users,
     },
 };
-use bulkhead_domain::{ApiKeyId, Clock as _, PlanName, RoleName, SystemClock, UserId};
+use bulkhead_domain::{ApiKeyId, Clock as _, OneTimeTokenId, PlanName, RoleName, SystemClock, UserId};
 use bulkhead_fixtures::{Login, TestDb, TestTenant};
 use tokio::sync::oneshot;
 
@@ -67,6 +68,23 @@ async fn add(db: &Db, tenant: &TestTenant, what: Capped, open: Option<Open>) -> 
                     };
                     roles::insert(tx, &new).await?;
                 }
+                Capped::Invitations => {
+                    let id = OneTimeTokenId::mint(at);
+                    let email = id.to_string();
+                    let new = NewMailed {
+                        id,
+                        purpose: TokenPurpose::Invitation,
+                        user: None,
+                        email: Some(&email),
+                        role: Some(RoleName::READ_ONLY),
+                        password_hash: None,
+                        mac: &[],
+                        created_by: "usr_",
+                        at,
+                        expires_at: at + chrono::TimeDelta::days(1),
+                    };
+                    one_time_tokens::insert_mailed(tx, &new).await?;
+                }
             }
             if let Some(Open { added, go }) = open {
                 added.send(()).map_err(|()| DbError::Busy)?;
@@ -91,9 +109,16 @@ async fn two_at_once_do_not_pass_the_cap() -> Result<()> {
             "INSERT INTO {schema}.roles SELECT 'r' || n, '', '{{}}', 1, now(), now(), '' FROM generate_series(1, 49) n"
         ))
         .await?;
+        db.sql(&format!(
+            "INSERT INTO {schema}.one_time_tokens \
+             (id, purpose, mac, created_by, created_at, expires_at, email, role) \
+             SELECT gen_random_uuid(), 'invitation', '', '', now(), now() + interval '1 day', n, 'read_only' \
+             FROM generate_series(1, 999) n"
+        ))
+        .await?;
     }
     let pool = db.db()?;
-    for what in [Capped::Users, Capped::ApiKeys, Capped::Roles] {
+    for what in [Capped::Users, Capped::ApiKeys, Capped::Roles, Capped::Invitations] {
         let ((added, is_added), (tell, go)) = (oneshot::channel(), oneshot::channel());
         let second = async {
             is_added.await?;

@@ -14,10 +14,11 @@ use bulkhead_domain::PlanName;
 use bulkhead_fixtures::TestDb;
 
 /// What is in the database and handled in SQL alone: a table, and its column or `*` for all of it.
-const IN_SQL_ALONE: [(&str, &str); 21] = [
+const IN_SQL_ALONE: [(&str, &str); 22] = [
     ("platform.databases", "*"),
     ("platform.fleet_migrations", "*"),
     ("platform.fleet_target", "*"),
+    ("platform.hourly_shares", "*"),
     ("platform.job_kinds", "*"),
     ("platform.migration_runs", "*"),
     ("platform.repeatables", "*"),

@@ -32,6 +32,19 @@ impl App {
             // Secrets are looked for in everything that can be logged.
             ("BULKHEAD_LOG", "debug".to_owned()),
         ]);
+        if let Some(mail) = &self.mail {
+            variables.extend([
+                ("BULKHEAD_SMTP_URL", mail.url()),
+                ("BULKHEAD_MAIL_FROM", "Example <no-reply@example.com>".to_owned()),
+                ("BULKHEAD_MAIL_LINKS_URL", "https://app.example.com".to_owned()),
+                // Each test makes tenants, and people in them.
+                ("BULKHEAD_MAILS_PER_TENANT_PER_HOUR", "1000".to_owned()),
+            ]);
+        }
+        variables.extend([
+            ("BULKHEAD_SELF_SERVICE_SIGNUP", "true".to_owned()),
+            ("BULKHEAD_SIGNUPS_PER_HOUR", "10000".to_owned()),
+        ]);
         variables.extend(self.fixtures.settings());
         variables
     }

@@ -42,7 +42,10 @@ impl<'a> Aim<'a> {
 
     /// The id of something that the operation could work on.
     pub fn id(&self, operation: &Operation) -> &str {
-        &self.made[self.tenant.app.fixtures.of(operation).path()].id
+        let id = &self.made[self.tenant.app.fixtures.of(operation).path()].id;
+        // As many as the path has places for.
+        let places = operation.path.matches('{').count().max(1);
+        id.match_indices('/').nth(places - 1).map_or(id, |(end, _)| &id[..end])
     }
 
     /// The operation's path on something that is there, without a query.

@@ -26,6 +26,7 @@ async fn exercise(app: &App) -> (Vec<Secret>, Tenant<'_>) {
     exercise_users(&tenant, &mut secrets).await;
     exercise_keys(&tenant, &mut secrets).await;
     exercise_passwords(&tenant, &mut secrets).await;
+    exercise_newcomers(&tenant, &mut secrets).await;
     exercise_logins(&tenant, &mut secrets).await;
     exercise_sign_ups(app, &mut secrets).await;
     (secrets, tenant)
@@ -73,6 +74,48 @@ async fn exercise_passwords(tenant: &Tenant<'_>, secrets: &mut Vec<Secret>) {
         call.await.expect(204);
     }
     secrets.extend([("reset token", token), ("reset password", reset), ("changed password", changed)]);
+}
+
+/// People who are invited, who register, and who sign a tenant up.
+async fn exercise_newcomers(tenant: &Tenant<'_>, secrets: &mut Vec<Secret>) {
+    let (owner, anybody) = (&tenant.owner.caller, tenant.app.anonymous());
+    let passwords = ["invited", "registered", "signed-up"].map(|what| format!("{what}-{}", unique()));
+    let [invited, registered, signed_up] = passwords.clone();
+    let body = json!({ "email": "invited@example.com", "role": "developer", "mail": false });
+    let make = || owner.post("/v1/invitations", &body).header("idempotency-key", "once");
+    let made = make().await.expect(201);
+    make().await.refused(409, "already-completed");
+    let again = format!("/v1/invitations/{}/resend", made.at("/id"));
+    let token = owner.post(&again, &json!({ "mail": false })).await.expect(200).at("/token");
+    let with = |token: &str, password: &str| json!({ "token": token, "password": password });
+    anybody
+        .post("/v1/auth/invitations/accept", &with(&made.at("/token"), &invited))
+        .await
+        .refused(422, "validation-failed");
+    anybody.post("/v1/auth/invitations/accept", &with(&token, &invited)).await.expect(201);
+    secrets.extend([("invitation token", made.at("/token")), ("invitation token", token)]);
+
+    let open = json!({ "enabled": true, "role": "read_only" });
+    owner.call("PUT", "/v1/settings/registration").json(&open).await.expect(200);
+    let email = format!("{}@example.com", unique());
+    let body = json!({ "tenant": tenant.slug, "email": email, "password": registered });
+    anybody.post("/v1/auth/register", &body).await.expect(202);
+    let token = tenant.app.mail_to(&email, 1).token().unwrap();
+    anybody.post("/v1/auth/register/confirm", &with(&token, &registered)).await.expect(201);
+    secrets.push(("registration token", token));
+    anybody
+        .post("/v1/auth/password/forgot", &json!({ "tenant": tenant.slug, "email": email }))
+        .await
+        .expect(202);
+    secrets.push(("mailed reset token", tenant.app.mail_to(&email, 2).token().unwrap()));
+
+    let (slug, email) = (format!("{SLUG}{}", unique()), format!("{}@example.com", unique()));
+    let body = json!({ "slug": slug, "name": "Acme", "email": email, "password": signed_up });
+    anybody.post("/v1/tenants", &body).await.expect(202);
+    let token = tenant.app.mail_to(&email, 1).token().unwrap();
+    anybody.post("/v1/tenants/confirm", &with(&token, &signed_up)).await.expect(202);
+    secrets.push(("sign-up token", token));
+    secrets.extend(passwords.map(|password| ("newcomer's password", password)));
 }
 
 async fn exercise_keys(tenant: &Tenant<'_>, secrets: &mut Vec<Secret>) {

@@ -141,6 +141,12 @@ impl CoreJobs {
         self.with::<J>()
     }
 
+    /// Adds a tenants' kind, as [`Jobs::with_tenant`] does.
+    #[must_use]
+    pub fn with_tenant<J: TenantJobHandler>(self) -> Self {
+        Self(self.0.with_tenant::<J>())
+    }
+
     /// Adds a tenants' kind, as [`Jobs::each_tenant`] does.
     #[must_use]
     pub fn each_tenant<J: TenantJobHandler + Default>(self, every: Every) -> Self {

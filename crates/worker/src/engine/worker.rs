@@ -33,6 +33,7 @@ use crate::{
     },
     environment::Environment,
     error::WorkerError,
+    jobs::OutgoingMail,
 };
 
 /// How a worker behaves.
@@ -107,6 +108,8 @@ pub struct Dependencies {
     pub queue_mac: Arc<dyn Mac>,
     /// Makes the keys that sign access tokens.
     pub signing_key_maker: SigningKeyMaker,
+    /// Sends mails, where there is an SMTP server.
+    pub mail: Option<OutgoingMail>,
     /// The metrics of the process.
     pub metrics: Metrics,
     /// Kept up to date: whether PostgreSQL and Redis answer.
@@ -197,6 +200,7 @@ fn environments(
         redis: dependencies.redis.clone(),
         usage_mac: Arc::clone(&dependencies.usage_mac),
         signing_key_maker: dependencies.signing_key_maker.clone(),
+        mail: dependencies.mail.clone(),
         metrics: dependencies.metrics.clone(),
         clock: Arc::clone(&dependencies.clock),
         extensions: dependencies.extensions.clone(),

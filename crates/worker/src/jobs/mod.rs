@@ -1,5 +1,6 @@
 //! What the core's jobs do, in a file for each subject, under the names that their payloads have in `bulkhead-jobs`.
 
+mod mails;
 mod retention;
 mod scaling;
 mod schema_pool;
@@ -11,9 +12,10 @@ use std::time::Duration;
 
 use bulkhead_jobs::{
     AggregateUsage, ApplyRetention, DecideScaling, EnqueuePerTenant, FillSchemaPool, ProvisionTenant,
-    PurgeExpired, PurgeTenant, SweepTenants, TendSigningKeys,
+    PurgeExpired, PurgeTenant, SendMail, SendSignUpMail, SweepTenants, TendSigningKeys,
 };
 
+pub use mails::OutgoingMail;
 pub(crate) use usage::MOST_COUNTS;
 
 use crate::{CoreJobs, Every};
@@ -23,6 +25,8 @@ pub(crate) fn core() -> CoreJobs {
     CoreJobs::new()
         .with::<ProvisionTenant>()
         .with::<PurgeTenant>()
+        .with::<SendSignUpMail>()
+        .with_tenant::<SendMail>()
         .recurring::<AggregateUsage>(Duration::from_secs(1))
         // A decision is made once per tenant and minute; looking three times a minute catches usage that came late.
         .recurring::<DecideScaling>(Duration::from_secs(20))

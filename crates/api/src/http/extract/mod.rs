@@ -20,4 +20,5 @@ pub use headers::{IdempotencyKeyHeader, IfMatch, IfMatchHeader};
 pub(crate) use page::next_link;
 pub use page::{PageQuery, PageResponse, page_limit, page_request};
 pub use path::Id;
+pub(crate) use path::SessionInPath;
 pub use query::Query;

@@ -180,7 +180,8 @@ pub(super) fn of_answer(
     for (is_sent, header) in [
         (shown.is_some_and(|name| versioned.contains(name)), &ETAG),
         (status == StatusCode::CREATED.as_str(), &MADE),
-        (status == StatusCode::ACCEPTED.as_str(), &ACCEPTED),
+        // What a stranger sends is received without a word of what becomes of it.
+        (status == StatusCode::ACCEPTED.as_str() && shown.is_some(), &ACCEPTED),
         (takes.cursor, &LINK),
         (takes.idempotency_key, &REPLAYED),
         (of_content("text~1csv").is_some(), &FILE),

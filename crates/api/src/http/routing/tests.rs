@@ -77,6 +77,8 @@ fn shared(db: &TestDb, redis: &TestRedis) -> Result<Shared> {
             environment: "test",
             password_rules: PasswordRules::default(),
             tenant_grace: TimeDelta::days(1),
+            mails_per_hour: None,
+            sign_up: None,
         }),
         clock: Arc::new(SystemClock),
         authenticator: Arc::new(Authenticator::new(

@@ -4,3 +4,4 @@ pub(crate) mod auth;
 pub(crate) mod me;
 mod person;
 pub(crate) mod sessions;
+pub(crate) mod sign_up;

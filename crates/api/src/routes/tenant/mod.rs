@@ -1,10 +1,12 @@
 //! What a tenant's people and programs do.
 
 pub(crate) mod api_keys;
+pub(crate) mod invitations;
 pub(crate) mod jobs;
 pub(crate) mod operations;
 pub(crate) mod roles;
 pub(crate) mod scaling;
+pub(crate) mod settings;
 pub(crate) mod usage;
 pub(crate) mod users;
 
@@ -12,7 +14,7 @@ use bulkhead_auth::{
     GrantError, Grants, Password, PasswordRules,
     grants::{self, Caller, Hold},
 };
-use bulkhead_db::{DbResult, TenantTx, gate::profile};
+use bulkhead_db::{DbResult, TenantTx, gate::profile, tenant::caps::Cap};
 use bulkhead_domain::{Permission, RoleName};
 
 use crate::http::{
@@ -50,6 +52,15 @@ async fn wrong_role(call: &TenantCall, role: RoleName) -> Result<Option<FieldErr
 /// The error of a caller who may not hand a role on, as the document shows it.
 fn not_grantable() -> ApiError {
     ApiError::RoleNotGrantable { role: RoleName::OWNER, lacking: "write:owners".to_owned() }
+}
+
+/// Whether the plan allows one more person.
+pub(super) const fn has_room(users: &Cap) -> Result<(), ApiError> {
+    if users.is_reached() {
+        Err(ApiError::PlanLimitReached { what: "users", most: users.most })
+    } else {
+        Ok(())
+    }
 }
 
 /// What a caller is told who may not do with a role what they want. A conversion would be one that every extension sees.

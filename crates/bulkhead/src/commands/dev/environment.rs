@@ -17,7 +17,7 @@ const METRICS_PORT: &str = "BULKHEAD_METRICS_PORT";
 const PUBLIC_URL: &str = "BULKHEAD_PUBLIC_URL";
 
 /// Settings that would be without effect here: `dev` reaches nothing but its own servers, on this host alone.
-const REFUSED: [&str; 17] = [
+const REFUSED: [&str; 20] = [
     "BULKHEAD_BIND",
     "BULKHEAD_METRICS_BIND",
     "BULKHEAD_DATABASE_TENANT_URL",
@@ -35,6 +35,9 @@ const REFUSED: [&str; 17] = [
     "BULKHEAD_MASTER_KEY_PREVIOUS",
     "BULKHEAD_ENVIRONMENT",
     "BULKHEAD_OPERATOR_PASSWORD",
+    "BULKHEAD_SMTP_URL",
+    "BULKHEAD_SMTP_CA_FILE",
+    "BULKHEAD_MAIL_FROM",
 ];
 
 /// What a person has chosen, or what is chosen for them.
@@ -111,6 +114,7 @@ pub(crate) struct Servers {
     pub(crate) postgres_port: u16,
     pub(crate) superuser_url: String,
     pub(crate) redis_url: String,
+    pub(crate) smtp_url: String,
 }
 
 /// The settings of every command that `dev` runs.
@@ -140,6 +144,8 @@ pub(crate) fn environment(
         ("BULKHEAD_REDIS_CACHE_URL", servers.redis_url.clone()),
         ("BULKHEAD_MASTER_KEY", credentials.master_key.clone()),
         ("BULKHEAD_ENVIRONMENT", "dev".to_owned()),
+        ("BULKHEAD_SMTP_URL", servers.smtp_url.clone()),
+        ("BULKHEAD_MAIL_FROM", "Bulkhead <no-reply@bulkhead.example>".to_owned()),
     ]
 }
 
@@ -153,7 +159,12 @@ mod tests {
     fn what_dev_sets_itself_can_be_chosen_or_is_refused() {
         let scratch = Scratch::new().unwrap();
         let credentials = Credentials::load_or_make(&scratch.path().join("credentials.json")).unwrap();
-        let servers = Servers { postgres_port: 1, superuser_url: String::new(), redis_url: String::new() };
+        let servers = Servers {
+            postgres_port: 1,
+            superuser_url: String::new(),
+            redis_url: String::new(),
+            smtp_url: String::new(),
+        };
         let choices = Choices { api_port: 2, metrics_port: 3, public_url: String::new() };
         for (name, _) in environment(&credentials, &servers, &choices) {
             assert!(REFUSED.contains(&name) != CHOICES.contains(&name), "{name}");

@@ -1,6 +1,6 @@
 //! `bulkhead dev`: all of Bulkhead on one machine, from nothing.
 //!
-//! Starts a private PostgreSQL and a private Redis under `.bulkhead/`, migrates, seeds an operator and two demo
+//! Starts a private PostgreSQL, a private Redis and a mail server that keeps what it gets under `.bulkhead/`, migrates, seeds an operator and two demo
 //! tenants, runs `bulkhead api` and `bulkhead worker` as child processes and prints how to reach them. The data stays
 //! for the next start. Refuses to touch any server that is already on the machine.
 
@@ -20,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use bulkhead_servers::{Binaries, Postgres, PostgresOptions, Redis, RedisOptions};
+use bulkhead_servers::{Binaries, MailCatcher, Postgres, PostgresOptions, Redis, RedisOptions};
 
 use crate::app::Parts;
 
@@ -34,6 +34,8 @@ pub(crate) use self::shell::settings;
 
 /// Where everything lives, relative to the current directory.
 const HOME: &str = ".bulkhead";
+/// Where mails are kept, below it.
+const MAIL: &str = "mail";
 /// The database's name.
 const DATABASE: &str = "bulkhead";
 
@@ -71,10 +73,12 @@ pub(crate) fn run(parts: &Parts) -> Result<()> {
     let mut postgres = Postgres::start(&binaries, PostgresOptions::new(home.join("postgres")))?;
     let mut redis =
         Redis::start(&binaries, RedisOptions { append_only: true, ..RedisOptions::new(home.join("redis")) })?;
+    let mail = MailCatcher::start(home.join(MAIL), show::mail).context("the mail server")?;
     let servers = Servers {
         postgres_port: postgres.port(),
         superuser_url: postgres.superuser_url(DATABASE),
         redis_url: redis.url(),
+        smtp_url: mail.url(),
     };
     let addresses = Addresses {
         api_port: choices.api_port,

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use bulkhead_db::fleet::migrate::MigrationReport;
+use bulkhead_servers::CaughtMail;
 use serde_json::json;
 
-use super::{Addresses, Credentials};
+use super::{Addresses, Credentials, HOME, MAIL};
 use crate::out;
 
 /// Says what is going on.
@@ -21,6 +22,11 @@ pub(crate) fn migrated(report: &MigrationReport) {
         "dev: {applied} migrations of the platform applied; tenants: {} migrated, {} up to date",
         report.migrated, report.already
     ));
+}
+
+/// Says that a mail was kept instead of sent.
+pub(crate) fn mail(mail: &CaughtMail) {
+    out::note(format_args!("dev: mail to {}: {} ({})", mail.to, mail.header("subject"), mail.path.display()));
 }
 
 /// The facts for scripts.
@@ -41,6 +47,7 @@ pub(crate) fn facts(addresses: &Addresses, credentials: &Credentials) -> Result<
     let facts = json!({
         "api": addresses.api(),
         "metrics": addresses.metrics(),
+        "mail": format!("{HOME}/{MAIL}"),
         "operator": { "email": credentials.operator.email, "password": credentials.operator.password },
         "tenants": tenants,
     });
@@ -67,6 +74,7 @@ fn write_table(
     row("metrics", &addresses.metrics())?;
     row("database", &format!("psql '{}'", addresses.database))?;
     row("settings", "set -a; . .bulkhead/env; set +a, for commands of your own; `doctor --dev` has them")?;
+    row("mail", &format!("is not sent: each is told here and kept in {HOME}/{MAIL}/"))?;
     row("operator", &format!("{} / {}", credentials.operator.email, credentials.operator.password))?;
     for tenant in &credentials.tenants {
         row(

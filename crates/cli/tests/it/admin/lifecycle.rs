@@ -198,6 +198,7 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
           "resources": 1,
           "roles": 0,
           "sessions": 1,
+          "settings": 0,
           "users": 1
         },
         "rows_estimated": {},

@@ -29,6 +29,8 @@ pub(crate) struct Options {
     /// Whether its servers are as strict as in the cloud: nothing but TLS, and each process is a user of Redis that may do
     /// what Terraform allows.
     pub(crate) strict: bool,
+    /// Whether no mail leaves.
+    pub(crate) no_mail: bool,
 }
 
 /// A running system.
@@ -67,7 +69,7 @@ impl System {
             strict = Some(Strict { server, redis });
             scratch = Some(dir);
         }
-        let options = bulkhead_testkit::Options { api: options.api, strict };
+        let options = bulkhead_testkit::Options { api: options.api, strict, no_mail: options.no_mail };
         let app = App::launch(BINARY, &[], database, options).await;
         Self { app, users, _scratch: scratch }
     }

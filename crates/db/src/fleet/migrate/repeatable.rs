@@ -49,6 +49,7 @@ pub(crate) const GATE: &[Repeatable] = repeatables![
     "revoke",
     "announce_change",
     "count_usage",
+    "take_mail",
     "jobs",
     "usage_hours",
     "usage_days",

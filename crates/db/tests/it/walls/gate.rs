@@ -136,6 +136,7 @@ async fn the_gate_raises_when_no_tenant_role_is_in_force() -> Result<()> {
             "gate.revoke('user', gen_random_uuid())",
             "gate.announce_change()",
             "gate.count_usage('invoices_sent', 1)",
+            "gate.take_mail(1)",
         ] {
             assert_eq!(
                 refusal(&admin, &format!("SELECT {call}")).await?,

@@ -1,10 +1,14 @@
-//! Logging in, staying logged in, logging out.
+//! Logging in, staying logged in, logging out; and how people come in.
 
 mod leaked_key;
+mod accept_invitation;
+mod confirm_registration;
+mod forgot_password;
 mod login;
 mod logout;
 mod password;
 mod refresh;
+mod register;
 mod reset_password;
 
 use bulkhead_auth::Tokens;
@@ -24,6 +28,18 @@ operations! {
     password::change_password => Access::Person, [ApiError::WrongState("The password was changed meanwhile.")];
     reset_password::reset_password => Access::Session, [ApiError::TenantSuspended];
     leaked_key::report_leaked_key => Access::Session, [ApiError::TooManyInFlight];
+    forgot_password::forgot_password => Access::Session, [forgot_password::NO_MAIL];
+    register::register => Access::Session, [];
+    confirm_registration::confirm_registration => Access::Session, [
+        ApiError::TenantSuspended,
+        ApiError::Taken { what: "e-mail address" },
+        ApiError::PlanLimitReached { what: "users", most: 100 },
+    ];
+    accept_invitation::accept_invitation => Access::Session, [
+        ApiError::TenantSuspended,
+        ApiError::Taken { what: "e-mail address" },
+        ApiError::PlanLimitReached { what: "users", most: 100 },
+    ];
 }
 
 /// Tokens of a session.

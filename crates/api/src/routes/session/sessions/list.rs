@@ -27,12 +27,12 @@ pub(crate) async fn list_sessions(call: AnyCall, Query(query): Query<PageQuery>)
         AnyCall::Tenant(call) => {
             let (person, current) = call.person()?;
             let rows = call.look(async |tx| Ok(tx.sessions(person, page).await?)).await?;
-            call.page(rows, |row| row.id, |row| SessionResponse::of(row, current))
+            call.page(rows, |row| row.id, |row| SessionResponse::of(row, Some(current)))
         }
         AnyCall::Operator(call) => {
             let (person, current) = call.person()?;
             let rows = call.look(async |tx| Ok(tx.sessions(person, page).await?)).await?;
-            call.page(rows, |row| row.id, |row| SessionResponse::of(row, current))
+            call.page(rows, |row| row.id, |row| SessionResponse::of(row, Some(current)))
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct SessionResponse {
     /// The address of the log-in; null for one of before it was kept.
     #[schema(example = "192.0.2.7")]
     address: Option<String>,
-    /// When you have logged in.
+    /// When the person has logged in.
     created_at: DateTime<Utc>,
     /// When its tokens were last exchanged.
     last_used_at: DateTime<Utc>,
@@ -41,11 +41,12 @@ pub(crate) struct SessionResponse {
 }
 
 impl SessionResponse {
-    fn of(session: LivingSession, current: SessionId) -> Self {
+    /// `current` is the session of the request, if that has one.
+    pub(crate) fn of(session: LivingSession, current: Option<SessionId>) -> Self {
         let LivingSession { id, user_agent, address, created_at, used_at, expires_at } = session;
         Self {
             id,
-            current: id == current,
+            current: Some(id) == current,
             user_agent,
             address,
             created_at,

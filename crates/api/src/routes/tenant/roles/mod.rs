@@ -42,10 +42,11 @@ const BUILT_IN: ApiError =
     ApiError::WrongState("A built-in role cannot be changed or removed. Make a role of your own.");
 const TOO_MANY: ApiError =
     ApiError::WrongState("A tenant has at most 50 roles of its own. Remove one that is not used.");
-const IN_USE: ApiError =
-    ApiError::WrongState("People or API keys that work have this role. Give them another one first.");
+const IN_USE: ApiError = ApiError::WrongState(
+    "People or API keys that work have this role, or people who register get it. Give them another one first.",
+);
 const HAD_BEFORE: ApiError = ApiError::WrongState(
-    "People or API keys have a role of this name, which does not exist. Give them another one first.",
+    "People, API keys or the registration setting have a role of this name, which does not exist. Give them another one first.",
 );
 
 /// A role.

@@ -83,7 +83,7 @@ pub(crate) async fn update_role(
         }
         let changed = roles::update(tx, name, description, permissions, call.at()).await?;
         let row = changed.ok_or(ApiError::NotFound)?;
-        one_time_tokens::take_back_all(tx).await?;
+        one_time_tokens::take_back_resets(tx).await?;
         roles::announce(tx).await?;
         let changes = json!({
             "description": { "from": current.description, "to": row.description },

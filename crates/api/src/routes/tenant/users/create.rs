@@ -4,7 +4,7 @@ use bulkhead_auth::{Password, PasswordOwner, grants::Hold};
 use bulkhead_db::{
     TenantTx,
     tenant::{
-        caps::{self, Cap, Capped},
+        caps::{self, Capped},
         users,
     },
 };
@@ -22,7 +22,7 @@ use crate::{
         extract::{IdempotencyKeyHeader, Json, RequestBody},
         validation::taken,
     },
-    routes::tenant::{grants, lock_caller, refuse_own_slug, refused, wrong_role},
+    routes::tenant::{grants, has_room, lock_caller, refuse_own_slug, refused, wrong_role},
 };
 
 /// A person to add.
@@ -87,14 +87,6 @@ pub(crate) async fn create_user(
         Ok(Written::changed(id, changes, answer))
     };
     call.write(create).await
-}
-
-const fn has_room(users: &Cap) -> Result<(), ApiError> {
-    if users.is_reached() {
-        Err(ApiError::PlanLimitReached { what: "users", most: users.most })
-    } else {
-        Ok(())
-    }
 }
 
 async fn parse(

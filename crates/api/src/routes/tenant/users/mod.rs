@@ -2,8 +2,11 @@
 
 mod create;
 mod delete;
+mod end_session;
+mod end_sessions;
 mod get;
 mod list;
+mod list_sessions;
 mod reset_password;
 mod update;
 
@@ -36,6 +39,9 @@ operations! {
     reset_password::reset_user_password => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),
     ];
+    list_sessions::list_user_sessions => Access::Tenant(permission::WRITE_USERS), [not_grantable()], List;
+    end_session::end_user_session => Access::Tenant(permission::WRITE_USERS), [not_grantable()];
+    end_sessions::end_user_sessions => Access::Tenant(permission::WRITE_USERS), [not_grantable()];
     delete::delete_user => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),
         ApiError::PersonRequired,

@@ -1,0 +1,179 @@
+//! Secrets that work once, used by many at once: one use counts.
+//!
+//! Each round is 64 uses on connections of their own. `BULKHEAD_RACE_ROUNDS` says how many rounds there are.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use bulkhead_auth::{AuthError, LinkKind, LinkToken, ResetToken, SessionOwner, grants::lock_subject};
+use bulkhead_db::{
+    Db, DbError,
+    gate::revocations::{Revoked, revoke},
+    tenant::{
+        one_time_tokens::{self, NewMailed, NewReset, TokenPurpose},
+        sessions, users,
+    },
+};
+use bulkhead_domain::{Clock as _, OneTimeTokenId, PlanName, RoleName, SystemClock, UserId};
+use bulkhead_fixtures::{TestDb, TestTenant};
+use chrono::{DateTime, TimeDelta};
+use tokio::task::JoinSet;
+
+use crate::{forger, node::Node};
+
+/// How many use a secret at once.
+const USES: usize = 64;
+
+fn rounds() -> usize {
+    std::env::var("BULKHEAD_RACE_ROUNDS").map_or(25, |text| text.parse().unwrap())
+}
+
+struct Given {
+    _db: TestDb,
+    tenant: TestTenant,
+    node: Arc<Node>,
+}
+
+async fn given() -> Result<Given> {
+    let db = TestDb::new().await?;
+    let tenant = db.create_tenant("acme", PlanName::FREE).await?;
+    let node = Arc::new(Node::on(&db).await?);
+    Ok(Given { _db: db, tenant, node })
+}
+
+/// What each of 64 has got who do the same at once.
+async fn at_once<T: Send + 'static, Work>(work: impl Fn(usize) -> Work) -> Vec<T>
+where
+    Work: Future<Output = T> + Send + 'static,
+{
+    let mut all: JoinSet<T> = JoinSet::new();
+    for number in 0..USES {
+        all.spawn(work(number));
+    }
+    all.join_all().await
+}
+
+/// A refresh token that is sent again while its successor was never used is answered with that one. So all are answered, with one
+/// and the same, and the token is exchanged once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_has_one_successor() -> Result<()> {
+    let Given { tenant, node, _db } = given().await?;
+    let mut token = node.log_in(&tenant).await?.refresh.reveal().to_owned();
+    for round in 0..rounds() {
+        let answers = at_once(|_| {
+            let (node, token) = (Arc::clone(&node), token.clone());
+            async move { node.refresh(&token).await.map(|tokens| tokens.refresh.reveal().to_owned()) }
+        })
+        .await;
+        let mut successors = answers.into_iter().collect::<Result<Vec<_>, AuthError>>()?;
+        successors.sort_unstable();
+        successors.dedup();
+        ensure!(successors.len() == 1, "round {round}: {} successors", successors.len());
+        token = successors.pop().context("none")?;
+    }
+    // What was exchanged twenty-five times is one session with one token in force.
+    let next = node.refresh(&token).await?.refresh.reveal().to_owned();
+    node.refresh(&next).await?;
+    ensure!(matches!(node.refresh(&token).await, Err(AuthError::Lapsed)), "a used one ends the session");
+    Ok(())
+}
+
+/// What the API does with a token for a new password.
+async fn reset(
+    db: &Db,
+    tenant: &TestTenant,
+    user: UserId,
+    token: &ResetToken,
+    number: usize,
+) -> Result<bool, DbError> {
+    let mac = token.mac(&forger::keyring());
+    let set = async |tx: &mut _| {
+        revoke(tx, Revoked::User(user)).await?;
+        if one_time_tokens::spend_reset(tx, token.id, &mac).await? != Some(user) {
+            return Ok(false);
+        }
+        users::set_password_hash(tx, user, None, &number.to_string(), SystemClock.now()).await?;
+        sessions::end_others(tx, user, None).await?;
+        Ok(true)
+    };
+    db.write(tenant.proven(), set).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_token_sets_one_password() -> Result<()> {
+    let Given { tenant, node, _db } = given().await?;
+    let (tenant, keyring) = (Arc::new(tenant), forger::keyring());
+    for round in 0..rounds() {
+        let id = OneTimeTokenId::mint(SystemClock.now());
+        let token = ResetToken::issue(&keyring, tenant.id, id)?;
+        let mac = token.mac(&keyring);
+        let new = NewReset { id, user: tenant.owner_id, mac: &mac, created_by: "usr_", seconds: 60 };
+        let make = async |tx: &mut _| one_time_tokens::insert_reset(tx, &new).await;
+        node.db.write::<_, DbError>(tenant.proven(), make).await?;
+        let answers = at_once(|number| {
+            let (node, tenant, token) = (Arc::clone(&node), Arc::clone(&tenant), token.clone());
+            async move { reset(&node.db, &tenant, tenant.owner_id, &token, number).await }
+        })
+        .await;
+        let done = answers.into_iter().collect::<Result<Vec<_>, DbError>>()?;
+        let winners = done.iter().filter(|is_set| **is_set).count();
+        ensure!(winners == 1, "round {round}: {winners} winners");
+    }
+    Ok(())
+}
+
+/// What the API does with an invitation.
+async fn accept(db: &Db, tenant: &TestTenant, token: &LinkToken, email: &str) -> Result<bool, DbError> {
+    let mac = token.mac(&forger::keyring());
+    let accept = async |tx: &mut _| {
+        lock_subject(tx, &tenant.owner_id.to_string()).await?;
+        let purpose = TokenPurpose::Invitation;
+        let Some(pending) = one_time_tokens::spend_pending(tx, purpose, token.id, &mac).await? else {
+            return Ok(false);
+        };
+        let at = SystemClock.now();
+        users::insert(tx, UserId::mint(at), &pending.email, "hash", RoleName::DEVELOPER, at).await?;
+        Ok(pending.email == email)
+    };
+    db.write(tenant.proven(), accept).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_lets_one_in() -> Result<()> {
+    let Given { tenant, node, _db } = given().await?;
+    let (tenant, keyring) = (Arc::new(tenant), forger::keyring());
+    let expires_at =
+        DateTime::from_timestamp(SystemClock.now().timestamp(), 0).context("now")? + TimeDelta::days(1);
+    for round in 0..rounds() {
+        let id = OneTimeTokenId::mint(SystemClock.now());
+        let token =
+            LinkToken::of(&keyring, LinkKind::Invitation, SessionOwner::Tenant(tenant.id), id, expires_at);
+        let (mac, email, by) =
+            (token.mac(&keyring), format!("{round}@example.com"), tenant.owner_id.to_string());
+        let new = NewMailed {
+            id,
+            purpose: TokenPurpose::Invitation,
+            user: None,
+            email: Some(&email),
+            role: Some(RoleName::DEVELOPER),
+            password_hash: None,
+            mac: &mac,
+            created_by: &by,
+            at: SystemClock.now(),
+            expires_at,
+        };
+        let make = async |tx: &mut _| one_time_tokens::insert_mailed(tx, &new).await;
+        node.db.write::<_, DbError>(tenant.proven(), make).await?;
+        let answers = at_once(|_| {
+            let (node, tenant) = (Arc::clone(&node), Arc::clone(&tenant));
+            let (token, email) = (token.clone(), email.clone());
+            async move { accept(&node.db, &tenant, &token, &email).await }
+        })
+        .await;
+        // Nobody is refused because of an account that is there: only one has come so far.
+        let done = answers.into_iter().collect::<Result<Vec<_>, DbError>>()?;
+        let winners = done.iter().filter(|is_in| **is_in).count();
+        ensure!(winners == 1, "round {round}: {winners} winners");
+    }
+    Ok(())
+}

@@ -1,0 +1,2 @@
+DROP TABLE hourly_shares;
+DROP TABLE sign_ups;
