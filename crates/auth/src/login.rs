@@ -23,16 +23,20 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Email, Evidence, Network, OperatorId, Proven, SessionId, Slug, TenantId, UserId};
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
 use crate::{
     attempts::{AccountKey, Attempt},
     authenticator::{AuthError, Authenticator, may_be_let_in},
+    failed_login::{self, Missed},
     hash_queue::{HashQueue, Lane, Slot, Turn},
     jwt::{AccessToken, Issue},
     keyring::{Keyring, Purpose},
     password::{Match, PasswordError, PasswordHasher, Presented, needs_rehash},
     principal::Principal,
+    request::Request,
     session::{RefreshToken, SessionOwner},
+    session_tx::SessionTx,
 };
 
 /// How often a login is checked in all when its account changes at the same moment.
@@ -50,6 +54,8 @@ pub struct LoginAttempt<'a> {
     pub from: IpAddr,
     /// The `User-Agent` that came with it, for the person's list of sessions.
     pub user_agent: Option<&'a str>,
+    /// What the audit log says of the request.
+    pub request: Request<'a>,
 }
 
 /// The tokens of a session.
@@ -66,6 +72,16 @@ pub struct Tokens {
 enum Account {
     User { tenant: Proven<TenantId>, entry: DirectoryEntry, id: UserId },
     Operator { id: Proven<OperatorId> },
+}
+
+impl Account {
+    /// The same as one whose password it was not.
+    const fn missed(self) -> Missed {
+        match self {
+            Self::User { tenant, id, .. } => Missed::User(tenant.get(), id),
+            Self::Operator { id } => Missed::Operator(id.get()),
+        }
+    }
 }
 
 /// A stored hash that is good but was made with other parameters than new ones, or of another form of the password, and the
@@ -187,7 +203,7 @@ impl Authenticator {
         let device = Device { user_agent: attempt.user_agent, address: &address };
         let mut admit = Some(admit);
         for _ in 0..TRIES {
-            let (account, stored, form) = self.verify_password(db, checked, counted).await?;
+            let (account, stored, form) = self.verify_password(db, checked, counted, attempt, now).await?;
             if let Account::User { entry, .. } = &account {
                 may_be_let_in(entry)?;
                 if let Some(admit) = admit.take() {
@@ -195,7 +211,9 @@ impl Authenticator {
                 }
             }
             let renewal = self.renewal(checked, &stored, form).await?;
-            if let Some(tokens) = self.open_session(db, account, (&stored, renewal), &device, now).await? {
+            if let Some(tokens) =
+                self.open_session(db, account, (&stored, renewal), &device, (attempt, now)).await?
+            {
                 return Ok(tokens);
             }
             // The account was changed while its password was checked.
@@ -209,6 +227,8 @@ impl Authenticator {
         db: &Db,
         checked: &Checked,
         counted: &Attempt<'_>,
+        attempt: &LoginAttempt<'_>,
+        now: DateTime<Utc>,
     ) -> Result<(Account, String, Match), AuthError> {
         if self.passwords.is_full(checked.turn) {
             return Err(AuthError::Busy);
@@ -222,8 +242,12 @@ impl Authenticator {
         };
         let stored = found.as_ref().map(|(_, stored)| stored.clone());
         let matches = matches(&self.passwords, counted, checked.turn, &checked.password, stored).await?;
-        let found = found.zip(matches.filter(|_| checked.is_password));
-        found.map(|((account, stored), form)| (account, stored, form)).ok_or(AuthError::Invalid)
+        let Some((account, stored)) = found else { return Err(AuthError::Invalid) };
+        let Some(form) = matches.filter(|_| checked.is_password) else {
+            failed_login::note(db, account.missed(), &attempt.request, now);
+            return Err(AuthError::Invalid);
+        };
+        Ok((account, stored, form))
     }
 
     /// Asks the directory once and one tenant's schema once, whether tenant and account exist or not.
@@ -278,7 +302,7 @@ impl Authenticator {
         account: Account,
         (stored, renewal): (&str, Option<Renewal>),
         device: &Device<'_>,
-        now: DateTime<Utc>,
+        (attempt, now): (&LoginAttempt<'_>, DateTime<Utc>),
     ) -> Result<Option<Tokens>, AuthError> {
         let session = SessionId::mint(now);
         let seconds = self.session_life.num_seconds();
@@ -298,9 +322,11 @@ impl Authenticator {
                         users::renew_password_hash(tx, id, stored, renewed).await?;
                     }
                     let opened = sessions::insert(tx, session, id, &mac, seconds, device).await?;
-                    for ended in sessions::make_room(tx, id).await? {
-                        revoke(tx, Revoked::Session(ended)).await?;
+                    let ended = sessions::make_room(tx, id).await?;
+                    for session in &ended {
+                        revoke(tx, Revoked::Session(*session)).await?;
                     }
+                    tell(tx, id, session, ended.len(), &attempt.request, now).await?;
                     let role = self.access.tenants().role(role);
                     Ok(Some((Principal::User { tenant, id, role, session }, opened)))
                 };
@@ -316,9 +342,11 @@ impl Authenticator {
                     }
                     let opened =
                         operator_sessions::insert(tx, session, id.get(), &mac, seconds, device).await?;
-                    for ended in operator_sessions::make_room(tx, id.get()).await? {
-                        revocations::revoke_operator_session(tx, ended).await?;
+                    let ended = operator_sessions::make_room(tx, id.get()).await?;
+                    for session in &ended {
+                        revocations::revoke_operator_session(tx, *session).await?;
                     }
+                    tell(tx, id.get(), session, ended.len(), &attempt.request, now).await?;
                     let role = self.access.operators().role(role);
                     Ok(Some((Principal::Operator { id, role, session }, opened)))
                 };
@@ -341,6 +369,20 @@ impl Authenticator {
         let issue = Issue { principal, proven_at, credential_expires_at: Some(ends) };
         Ok(Tokens { access: self.tokens.issue(&*self.keys()?, &issue)?, refresh })
     }
+}
+
+/// Has the audit log say that a person has logged in, and how many of their oldest sessions had to make room.
+async fn tell<Tx: SessionTx>(
+    tx: &mut Tx,
+    person: Tx::Person,
+    session: SessionId,
+    ended: usize,
+    request: &Request<'_>,
+    at: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let (actor, target) = (person.to_string(), session.to_string());
+    let changes = if ended == 0 { json!({}) } else { json!({ "sessions_ended": ended }) };
+    tx.audit(&request.entry(at, &actor, "login", &target, changes)).await
 }
 
 /// In which form the password is the stored one, if it is. An attempt that is broken off counts as a failure only while the

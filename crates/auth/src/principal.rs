@@ -101,6 +101,13 @@ impl Principal {
         }
     }
 
+    /// Who acts through the caller: the operator who impersonates a person. Nobody can: no token names one.
+    pub const fn act(&self) -> Option<OperatorId> {
+        match self {
+            Self::User { .. } | Self::ApiKey { .. } | Self::Operator { .. } => None,
+        }
+    }
+
     /// The caller's id as text: what tokens call `sub` and audit rows call the actor. It is written when it is shown.
     pub const fn subject(&self) -> Subject<'_> {
         Subject(self)

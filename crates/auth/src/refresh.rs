@@ -12,9 +12,9 @@ use std::time::Duration;
 use bulkhead_db::{
     Authority, Db, DbError, DbResult, PlatformTx, TenantTx,
     platform::{operator_sessions, tenants::DirectoryEntry},
-    tenant::{audit::Entry, credentials, sessions::Rotated},
+    tenant::{credentials, sessions::Rotated},
 };
-use bulkhead_domain::{Evidence, OperatorId, Proven, RoleName, TenantId, TenantStatus, UserId};
+use bulkhead_domain::{Evidence, OperatorId, Proven, RoleName, SessionId, TenantId, TenantStatus, UserId};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
@@ -23,6 +23,7 @@ use crate::{
     keyring::Keyring,
     login::Tokens,
     principal::Principal,
+    request::Request,
     session::{RefreshToken, SessionOwner},
     session_tx::SessionTx,
 };
@@ -58,8 +59,7 @@ struct Exchange<'a> {
     keyring: &'a Keyring,
     token: &'a RefreshToken,
     successor: &'a RefreshToken,
-    /// The id of the request, for the audit log.
-    request_id: &'a str,
+    request: &'a Request<'a>,
 }
 
 impl Exchange<'_> {
@@ -83,15 +83,8 @@ impl Exchange<'_> {
         }
         if tx.end(session).await? {
             let (actor, target) = (holder.to_string(), session.to_string());
-            let entry = Entry {
-                at: row.now,
-                actor: &actor,
-                action: "end_session",
-                target: &target,
-                request_id: self.request_id,
-                changes: json!({ "because": "a refresh token was used again after its successor" }),
-            };
-            tx.audit(&entry).await?;
+            let changes = json!({ "because": "a refresh token was used again after its successor" });
+            tx.audit(&self.request.entry(row.now, &actor, "end_session", &target, changes)).await?;
         }
         Ok(Outcome::Ended)
     }
@@ -103,12 +96,12 @@ impl Authenticator {
     /// [`AuthError::Invalid`] for a text that we have not issued, before anything is looked up; a token of ours that is good
     /// no more is [`AuthError::Lapsed`]. `admit` is called once the session is known to be alive, before anything is
     /// written, and may refuse by saying when to come back: from here on it is the tenant's own limit that counts. The audit log
-    /// names the request by `request_id` where a session is ended.
+    /// names the request where a session is ended.
     pub async fn refresh(
         &self,
         db: &Db,
         text: &str,
-        request_id: &str,
+        request: &Request<'_>,
         admit: impl AsyncFnOnce(&DirectoryEntry) -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Tokens, AuthError> {
@@ -119,7 +112,7 @@ impl Authenticator {
             admit(entry).await.map_err(|retry_after| AuthError::Limited { retry_after })?;
         }
         let successor = token.successor(&self.keyring);
-        let exchange = Exchange { keyring: &self.keyring, token: &token, successor: &successor, request_id };
+        let exchange = Exchange { keyring: &self.keyring, token: &token, successor: &successor, request };
         let session = token.session;
         let (goes_on, ended) = match holder {
             Holder::User { tenant, id, .. } => {
@@ -145,15 +138,22 @@ impl Authenticator {
     /// Ends the session of a refresh token, a suspended tenant's too, and whether or not the token is still in force:
     /// a client that has had one of the session's tokens may end it, also beside a refresh. [`AuthError::Invalid`] for
     /// a text that we have not issued, [`AuthError::Lapsed`] for a token whose session has ended.
-    pub async fn logout(&self, db: &Db, text: &str, now: DateTime<Utc>) -> Result<(), AuthError> {
+    pub async fn logout(
+        &self,
+        db: &Db,
+        text: &str,
+        request: &Request<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(), AuthError> {
         let token = RefreshToken::parse(&self.keyring, text).map_err(|_foreign| AuthError::Invalid)?;
         let session = token.session;
         match self.holder(db, &token, now).await? {
-            (Holder::User { tenant, .. }, _) => {
-                db.write::<_, DbError>(tenant, async |tx| tx.end(session).await).await?;
+            (Holder::User { tenant, id, .. }, _) => {
+                let end = async |tx: &mut TenantTx| log_out(tx, id, session, request, now).await;
+                db.write::<_, DbError>(tenant, end).await?;
             }
-            (Holder::Operator { .. }, _) => {
-                let end = async |tx: &mut PlatformTx| tx.end(session).await;
+            (Holder::Operator { id }, _) => {
+                let end = async |tx: &mut PlatformTx| log_out(tx, id.get(), session, request, now).await;
                 db.platform_write::<_, DbError>(Authority::credentials(), end).await?;
             }
         }
@@ -219,6 +219,21 @@ impl Authenticator {
             || previous.is_some_and(|mac| token.matches(&self.keyring, mac));
         if is_latest { Relation::Latest } else { Relation::Spent }
     }
+}
+
+/// Ends the session, and says so in the audit log if it was alive.
+async fn log_out<Tx: SessionTx>(
+    tx: &mut Tx,
+    holder: Tx::Person,
+    session: SessionId,
+    request: &Request<'_>,
+    at: DateTime<Utc>,
+) -> DbResult<()> {
+    if tx.end(session).await? {
+        let (actor, target) = (holder.to_string(), session.to_string());
+        tx.audit(&request.entry(at, &actor, "logout", &target, json!({}))).await?;
+    }
+    Ok(())
 }
 
 type GoesOn = (Principal, DateTime<Utc>, DateTime<Utc>);

@@ -15,6 +15,8 @@ pub enum Evidence {
     ApiKey,
     /// A password matched; used only while the login that checks it is being answered.
     Password,
+    /// Nothing but that a log-in with a wrong password has named an account of this tenant. It lets the audit log say so.
+    FailedLogin,
     /// The HMAC of a refresh token matched its session.
     RefreshToken,
     /// The tag of a one-time token shows that we have issued it for a person of this tenant.

@@ -8,7 +8,11 @@ use std::{fmt, time::Duration};
 use bulkhead_config::section::Settings;
 use bulkhead_db::{
     Authority, DbError, Owner, OwnerTx, PlatformTx, TenantTx, gate,
-    platform::queue::lease::{self, ClaimedJob},
+    platform::{
+        audit,
+        queue::lease::{self, ClaimedJob},
+    },
+    tenant::audit::Entry,
 };
 use bulkhead_domain::{
     Evidence, JobId, Proven, TenantId,
@@ -44,6 +48,11 @@ impl JobRun {
     /// The job's id.
     pub const fn id(&self) -> JobId {
         self.job.id
+    }
+
+    /// The tenant whose job it is, as the job's row says: only a transaction of that tenant, or the platform, can have written it.
+    pub const fn tenant(&self) -> Option<TenantId> {
+        self.job.tenant
     }
 
     /// Which attempt this is, from 1.
@@ -113,6 +122,28 @@ impl JobRun {
         };
         let is_last = owner.write(step).await?;
         Ok(is_last.then_some(Finished(())))
+    }
+
+    /// Adds an entry to the operators' audit log: what the machinery did by itself.
+    pub(crate) async fn record(
+        &self,
+        tx: &mut PlatformTx,
+        action: &'static str,
+        target: &str,
+        changes: Value,
+    ) -> Result<(), DbError> {
+        let request_id = self.job.id.to_string();
+        let entry = Entry {
+            at: self.now(),
+            actor: "system",
+            act: None,
+            action,
+            target,
+            request_id: &request_id,
+            address: None,
+            changes,
+        };
+        audit::record(tx, &entry).await
     }
 
     async fn end_as_owner(&self, tx: &mut OwnerTx, result: &Value) -> Result<(), JobError> {

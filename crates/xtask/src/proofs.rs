@@ -21,6 +21,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
             ("Evidence::AccessToken", &["auth/src/jwt.rs"]),
             ("Evidence::ApiKey", &["auth/src/authenticator.rs"]),
             ("Evidence::Password", &["auth/src/login.rs"]),
+            ("Evidence::FailedLogin", &["auth/src/failed_login.rs"]),
             ("Evidence::RefreshToken", &["auth/src/refresh.rs"]),
             ("Evidence::OneTimeToken", &["auth/src/own_password.rs"]),
             ("Evidence::JobRow", &["worker/src/context.rs"]),
@@ -46,6 +47,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                     "auth/src/authenticator.rs",
                     "auth/src/directory.rs",
                     "auth/src/login.rs",
+                    "auth/src/failed_login.rs",
                     // Reads revocations for all requests.
                     "auth/src/node_view.rs",
                     // Beside the log-in: operators' sessions.

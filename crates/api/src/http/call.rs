@@ -137,12 +137,16 @@ impl Call {
         let audited = async |tx: &mut Tx| {
             let Written { answer, change } = work(tx).await?;
             if let Some(Change { target, changes }) = change {
+                let act = self.principal.act().map(|operator| operator.to_string());
+                let address = self.state.client(&self.request).to_string();
                 let entry = Entry {
                     at: self.at(),
                     actor: self.subject(),
+                    act: act.as_deref(),
                     action: self.context.operation,
                     target: &target,
                     request_id: self.context.id.as_str(),
+                    address: Some(&address),
                     changes,
                 };
                 tx.audit(&entry).await?;

@@ -171,6 +171,12 @@ impl AppState {
         }
     }
 
+    /// Who has sent the request, as far as the network tells.
+    pub(crate) fn client(&self, request: &HttpRequest) -> ClientAddress {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        ClientAddress::of(peer, request.headers(), self.options.trusted_proxy_hops)
+    }
+
     /// The address whose buckets the caller's requests are counted in.
     fn address(&self, peer: Option<IpAddr>, headers: &actix_web::http::header::HeaderMap) -> IpAddr {
         ClientAddress::of(peer, headers, self.options.trusted_proxy_hops).bucket()

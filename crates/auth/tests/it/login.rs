@@ -12,7 +12,7 @@ use futures::future::join_all;
 use tokio::task::LocalSet;
 
 use crate::{
-    node::{Node, WAITING, until},
+    node::{Node, REQUEST, WAITING, until},
     wire::{Passed, watched},
 };
 
@@ -72,11 +72,20 @@ async fn every_failed_login_asks_the_same_queries() -> Result<()> {
         for attempt in attempts.into_iter().take(6).chain(attempts.into_iter().rev().take(3)) {
             fail(attempt).await;
         }
+        // What the audit log says of accounts that exist is written behind the answer: as much again, once.
+        let exists = |slug: &str, email: &str| {
+            [("acme", owner), ("closed", closed.owner_email.as_str())].contains(&(slug, email))
+        };
+        let mut noted = 3;
+        until_noted(&db, noted).await?;
         passed(&counts);
         for attempt in attempts {
             fail(attempt).await;
             // BEGIN, the look-up, and the end of the transaction, at the directory and in a tenant's schema.
-            assert_eq!(passed(&counts), [3, 3], "{} {}", attempt.0, attempt.1);
+            let is_noted = exists(attempt.0, attempt.1);
+            noted += u32::from(is_noted);
+            until_noted(&db, noted).await?;
+            assert_eq!(passed(&counts), [if is_noted { 6 } else { 3 }, 3], "{} {}", attempt.0, attempt.1);
         }
         // Operators: one look-up, whatever is sent.
         for (email, password) in [
@@ -88,8 +97,45 @@ async fn every_failed_login_asks_the_same_queries() -> Result<()> {
         ] {
             let refused = node.try_login(None, email, password).await;
             assert!(matches!(refused, Err(AuthError::Invalid)), "{email}: {refused:?}");
-            assert_eq!(passed(&counts), [0, 3], "{email}");
+            let is_noted = email == "op@example.com";
+            noted += u32::from(is_noted);
+            until_noted(&db, noted).await?;
+            assert_eq!(passed(&counts), [0, if is_noted { 6 } else { 3 }], "{email}");
         }
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// Waits until the audit logs tell of so many failed log-ins, and until what has written the last of them is over.
+async fn until_noted(db: &TestDb, noted: u32) -> Result<()> {
+    let logs = db.value(
+        "SELECT string_agg(format('SELECT action FROM %s.audit_log', nspname), ' UNION ALL ') FROM pg_namespace \
+         WHERE nspname = 'platform' OR nspname IN (SELECT role_name FROM platform.tenants)",
+    );
+    let count = format!("SELECT count(*) FROM ({}) l WHERE action = 'login_failed'", logs.await?);
+    until(db, &count, &noted.to_string()).await
+}
+
+/// The answer does not wait for what the audit log says, which would tell that there is such an account.
+#[tokio::test]
+async fn a_failed_login_is_answered_before_it_is_in_the_audit_log() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
+        let node = Node::on(&db).await?;
+        let lock = db.session(Login::Admin).await?;
+        lock.batch_execute(&format!("BEGIN; LOCK TABLE {}.audit_log", tenant.schema())).await?;
+        let refused = node.try_login(Some("acme"), &tenant.owner_email, "a wrong password").await;
+        assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+        lock.batch_execute("COMMIT").await?;
+        until_noted(&db, 1).await?;
+        let entry = format!(
+            "SELECT concat_ws(' ', actor, target, request_id, address, changes) FROM {}.audit_log \
+             WHERE action = 'login_failed'",
+            tenant.schema()
+        );
+        assert_eq!(db.value(&entry).await?, format!("anonymous {} req_test 192.0.2.1 {{}}", tenant.owner_id));
         anyhow::Ok(())
     };
     LocalSet::new().run_until(Box::pin(test)).await
@@ -225,6 +271,7 @@ async fn who_may_not_guess_any_more_is_refused_before_the_look_up_and_not_when_n
                 password: OWNER_PASSWORD,
                 from: [192, 0, 2, number].into(),
                 user_agent: None,
+                request: REQUEST,
             };
             let admit = async |_: &DirectoryEntry| Ok(());
             node.authenticator.login(&node.db, &attempt, || Err(wait), admit, node.now()).await
@@ -280,7 +327,14 @@ async fn an_account_is_guessed_slowly_whether_it_exists_or_not_and_its_owner_com
         let from = async |slug: &str, email: &str, password: &str, number: u8, now| {
             // The owner has number 1.
             let from = [192, 0, 2, number].into();
-            let attempt = LoginAttempt { tenant: Some(slug), email, password, from, user_agent: None };
+            let attempt = LoginAttempt {
+                tenant: Some(slug),
+                email,
+                password,
+                from,
+                user_agent: None,
+                request: REQUEST,
+            };
             let admit = async |_: &DirectoryEntry| Ok(());
             node.authenticator.login(&node.db, &attempt, || Ok(()), admit, now).await
         };
@@ -399,6 +453,7 @@ async fn look_ups_of_strangers_hold_up_neither_a_tenant_nor_those_who_are_known(
                     password: "a guess",
                     from,
                     user_agent: None,
+                    request: REQUEST,
                 };
                 let admit = async |_: &DirectoryEntry| Ok(());
                 node.authenticator.login(&node.db, &attempt, || Ok(()), admit, node.now()).await
@@ -500,12 +555,11 @@ async fn a_tenant_at_its_limit_is_told_after_the_password_and_before_a_session()
             password: OWNER_PASSWORD,
             from: [192, 0, 2, 1].into(),
             user_agent: None,
+            request: REQUEST,
         };
         let login = node.authenticator.login(&node.db, &attempt, || Ok(()), limit, node.now()).await;
-        let refresh = node
-            .authenticator
-            .refresh(&node.db, tokens.refresh.reveal(), "req_test", limit, node.now())
-            .await;
+        let refresh =
+            node.authenticator.refresh(&node.db, tokens.refresh.reveal(), &REQUEST, limit, node.now()).await;
         for refused in [login, refresh] {
             assert!(
                 matches!(refused, Err(AuthError::Limited { retry_after }) if retry_after == wait),

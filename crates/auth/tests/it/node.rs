@@ -4,7 +4,8 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use bulkhead_auth::{
-    AuthError, Authenticated, Authenticator, Bounds, LoginAttempt, PasswordHasher, Principal, Tokens, api_key,
+    AuthError, Authenticated, Authenticator, Bounds, LoginAttempt, PasswordHasher, Principal, Request,
+    Tokens, api_key,
 };
 use bulkhead_db::{
     Authority, Db, DbError,
@@ -23,6 +24,9 @@ use crate::forger;
 
 /// How long something may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the audit log says of where a log-in came from.
+pub(crate) const REQUEST: Request<'static> = Request { id: "req_test", address: "192.0.2.1" };
 
 /// A node whose clock goes wrong by `skew`.
 pub(crate) struct Node {
@@ -93,7 +97,14 @@ impl Node {
         email: &str,
         password: &str,
     ) -> Result<Tokens, AuthError> {
-        let attempt = LoginAttempt { tenant, email, password, from: [192, 0, 2, 1].into(), user_agent: None };
+        let attempt = LoginAttempt {
+            tenant,
+            email,
+            password,
+            from: [192, 0, 2, 1].into(),
+            user_agent: None,
+            request: REQUEST,
+        };
         self.authenticator.login(&self.db, &attempt, || Ok(()), admit, self.now()).await
     }
 
@@ -103,11 +114,11 @@ impl Node {
     }
 
     pub(crate) async fn refresh(&self, token: &str) -> Result<Tokens, AuthError> {
-        self.authenticator.refresh(&self.db, token, "req_test", admit, self.now()).await
+        self.authenticator.refresh(&self.db, token, &REQUEST, admit, self.now()).await
     }
 
     pub(crate) async fn log_out(&self, token: &str) -> Result<(), AuthError> {
-        self.authenticator.logout(&self.db, token, self.now()).await
+        self.authenticator.logout(&self.db, token, &REQUEST, self.now()).await
     }
 
     /// Makes an API key.

@@ -168,5 +168,7 @@ async fn record(
 ) -> Result<(), DbError> {
     let at = SystemClock.now();
     let id = JobId::mint(at).to_string();
-    audit::record(tx, &Entry { at, actor: ACTOR, action, target, request_id: &id, changes }).await
+    let entry =
+        Entry { at, actor: ACTOR, act: None, action, target, request_id: &id, address: None, changes };
+    audit::record(tx, &entry).await
 }

@@ -5,11 +5,19 @@ use std::io::{self, BufRead};
 use anyhow::{Context, Result, bail};
 use bulkhead_auth::{Lane, PasswordHasher, PasswordOwner, PasswordRules, Turn};
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
-use bulkhead_db::{Authority, DbError, Shares, platform::operators};
-use bulkhead_domain::{AccessRegistry, Clock, Email, OperatorId, RoleName, SystemClock};
+use bulkhead_db::{
+    Authority, DbError, PlatformTx, Shares,
+    platform::{audit, operators},
+    tenant::audit::Entry,
+};
+use bulkhead_domain::{AccessRegistry, Clock, Email, JobId, OperatorId, RoleName, SystemClock};
 use bulkhead_telemetry::Metrics;
+use serde_json::json;
 
 use crate::{out, wiring};
+
+/// Whom the audit log names.
+const ACTOR: &str = "bulkhead operator";
 
 /// Adds an operator whose password is the first line of standard input, not a flag: so it is in no process list and no
 /// shell history. A task into which no person can type gets the password as a setting, which its platform keeps as a
@@ -30,7 +38,21 @@ pub(crate) async fn create(settings: &Settings, email: &Email, role: RoleName) -
     let db = wiring::databases(settings, &Metrics::new()?, Shares::Whole)?();
     let now = SystemClock.now();
     let id = OperatorId::mint(now);
-    let insert = async |tx: &mut _| operators::insert(tx, id, email.as_str(), &hash, role, now).await;
+    let (target, request_id) = (id.to_string(), JobId::mint(now).to_string());
+    let entry = Entry {
+        at: now,
+        actor: ACTOR,
+        act: None,
+        action: "create_operator",
+        target: &target,
+        request_id: &request_id,
+        address: None,
+        changes: json!({ "role": role }),
+    };
+    let insert = async |tx: &mut PlatformTx| {
+        operators::insert(tx, id, email.as_str(), &hash, role, now).await?;
+        audit::record(tx, &entry).await
+    };
     match db.platform_write(Authority::machinery(), insert).await {
         Ok(()) => Ok(out::line(format_args!("{id}  {email}  {}", role.as_str()))?),
         Err(DbError::AlreadyExists { .. }) => bail!("there is an operator {email} already"),

@@ -126,9 +126,11 @@ fn owner_script(tenant: TenantId, owner: UserId, job: JobId, at: DateTime<Utc>) 
     let entry = Entry {
         at,
         actor: "system",
+        act: None,
         action: "provision_tenant",
         target: &target,
         request_id: &job,
+        address: None,
         changes: Value::Object(serde_json::Map::new()),
     };
     let time = timestamp(at);

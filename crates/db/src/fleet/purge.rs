@@ -243,9 +243,10 @@ async fn keep_audit(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -
         "SELECT (SELECT id FROM tenant_audit_log WHERE tenant_id = $1 ORDER BY id DESC LIMIT 1) AS id",
     );
     let last: Last = tx.tx.one(query.bind::<SqlUuid, _>(tenant.uuid())).await?;
+    // Through the row as JSON: a tenant that was deleted before it had the column is purged, too.
     let copy = diesel::sql_query(format!(
-        "INSERT INTO tenant_audit_log (tenant_id, id, at, actor, action, target, request_id) \
-         SELECT $1, id, at, actor, action, target, request_id FROM {name}.audit_log \
+        "INSERT INTO tenant_audit_log (tenant_id, id, at, actor, act, action, target, request_id) \
+         SELECT $1, id, at, actor, to_jsonb(entry) ->> 'act', action, target, request_id FROM {name}.audit_log entry \
          WHERE id > coalesce($2, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT $3"
     ))
     .bind::<SqlUuid, _>(tenant.uuid())
@@ -359,9 +360,11 @@ async fn seal(
     let entry = Entry {
         at,
         actor: "system",
+        act: None,
         action: "purge_tenant",
         target: &target,
         request_id: &request_id,
+        address: None,
         changes: receipt.to_json()?,
     };
     audit::record_as_owner(tx, &entry).await?;

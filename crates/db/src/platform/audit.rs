@@ -31,6 +31,8 @@ async fn record_in(tx: &mut Tx, entry: &Entry<'_>) -> DbResult<()> {
         audit_log::target.eq(entry.target),
         audit_log::request_id.eq(entry.request_id),
         audit_log::changes.eq(&entry.changes),
+        audit_log::act.eq(entry.act),
+        audit_log::address.eq(entry.address),
     );
     tx.execute(diesel::insert_into(audit_log::table).values(row)).await?;
     Ok(())

@@ -243,6 +243,8 @@ diesel::table! {
         target -> Text,
         request_id -> Text,
         changes -> Jsonb,
+        act -> Nullable<Text>,
+        address -> Nullable<Text>,
     }
 }
 

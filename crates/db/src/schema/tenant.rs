@@ -74,6 +74,8 @@ diesel::table! {
         target -> Text,
         request_id -> Text,
         changes -> Jsonb,
+        act -> Nullable<Text>,
+        address -> Nullable<Text>,
     }
 }
 

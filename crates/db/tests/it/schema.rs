@@ -14,7 +14,7 @@ use bulkhead_domain::PlanName;
 use bulkhead_fixtures::TestDb;
 
 /// What is in the database and handled in SQL alone: a table, and its column or `*` for all of it.
-const IN_SQL_ALONE: [(&str, &str); 19] = [
+const IN_SQL_ALONE: [(&str, &str); 21] = [
     ("platform.databases", "*"),
     ("platform.fleet_migrations", "*"),
     ("platform.fleet_target", "*"),
@@ -28,6 +28,9 @@ const IN_SQL_ALONE: [(&str, &str); 19] = [
     ("platform.usage_batches", "*"),
     ("platform.usage_counts", "*"),
     ("platform.tenant_schema_versions", "applied"),
+    // In which transaction an entry was written.
+    ("platform.audit_log", "xid"),
+    ("tenant.audit_log", "xid"),
     // How jobs are queued and leased.
     ("platform.jobs", "idempotency_key"),
     ("platform.jobs", "lane"),

@@ -5,6 +5,7 @@
 //! with the name of the one that breaks it.
 
 mod aim;
+mod audit;
 mod bodies;
 mod document;
 mod filters;
@@ -20,6 +21,7 @@ mod secrets;
 
 #[doc(hidden)]
 pub use aim::Aim;
+pub use audit::every_write_is_in_the_audit_log;
 #[doc(hidden)]
 pub use bodies::places;
 pub use bodies::{
@@ -84,6 +86,7 @@ macro_rules! conformance {
             a_key_that_is_none_is_refused
             a_version_that_is_none_is_refused
             a_repeated_request_is_done_once
+            every_write_is_in_the_audit_log
             every_migration_can_be_taken_back
             a_new_tenant_has_what_an_upgraded_one_has
             every_foreign_key_has_an_index

@@ -41,6 +41,12 @@ impl JobHandler for TendSigningKeys {
                 published = stored.then_some(&key.kid);
             }
             let deleted = signing_keys::delete_outlived(tx, PUBLISHED_BEHIND).await?;
+            if let Some(kid) = published {
+                run.record(tx, "publish_signing_key", kid, json!({})).await?;
+            }
+            for kid in &deleted {
+                run.record(tx, "delete_signing_key", kid, json!({})).await?;
+            }
             if published.is_some() || !deleted.is_empty() {
                 tracing::info!(?published, ?deleted, "signing keys have taken their next steps");
             }

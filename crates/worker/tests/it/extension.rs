@@ -45,9 +45,11 @@ async fn take(note: &Note, call: &JobCall) -> Result<Finished, JobError> {
         let entry = Entry {
             at: call.at(),
             actor: "test",
+            act: None,
             action: "notes.take",
             target: &id,
             request_id: &id,
+            address: None,
             changes: json!({}),
         };
         audit::record(tx, &entry).await?;

@@ -115,9 +115,11 @@ impl JobHandler for Probe {
             let entry = Entry {
                 at: run.now(),
                 actor: "test",
+                act: None,
                 action: "probe",
                 target: &id,
                 request_id: &id,
+                address: None,
                 changes: json!({}),
             };
             audit::record(tx, &entry).await?;

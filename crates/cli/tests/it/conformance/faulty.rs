@@ -212,3 +212,16 @@ async fn a_key_that_belongs_to_everybody() {
     let failure = failure.await;
     assert!(failure.contains("with the key of another tenant"), "{failure}");
 }
+
+#[tokio::test]
+async fn an_entry_that_does_not_say_from_where() {
+    let app = System::app().await;
+    let failure = failure(promises::every_write_is_in_the_audit_log, |asked, answer| {
+        if asked.operation == "create_tenant" {
+            let id = answer.header("x-request-id");
+            app.sql(&format!("UPDATE platform.audit_log SET address = NULL WHERE request_id = '{id}'"));
+        }
+    });
+    let failure = failure.await;
+    assert!(failure.contains("create_tenant"), "{failure}");
+}

@@ -1,7 +1,7 @@
 //! Log in with a password.
 
 use actix_web::{HttpRequest, http::header, web::Data};
-use bulkhead_auth::LoginAttempt;
+use bulkhead_auth::{LoginAttempt, Request};
 use bulkhead_telemetry::metrics::Credential;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::TokenResponse;
 use crate::http::{
     answer::Answer,
+    context,
     error::ApiError,
     extract::{Json, RequestBody, present},
     state::AppState,
@@ -50,6 +51,8 @@ pub(crate) async fn login(
     Json(body): Json<LoginRequest>,
 ) -> Result<Answer, ApiError> {
     let presented = state.presented(&request);
+    let context = context::of(&request).ok_or_else(|| ApiError::internal("no context"))?;
+    let client = state.client(&request).to_string();
     let LoginRequest { tenant, email, password } = body;
     let attempt = LoginAttempt {
         tenant: tenant.as_deref(),
@@ -57,6 +60,7 @@ pub(crate) async fn login(
         password: &password,
         from: presented.address(),
         user_agent: user_agent(&request),
+        request: Request { id: context.id.as_str(), address: &client },
     };
     let admit = async |tenant: &_| state.admit_session(tenant).await;
     let result =

@@ -1,9 +1,10 @@
 //! End a session.
 
 use actix_web::{HttpRequest, web::Data};
+use bulkhead_auth::Request;
 
 use super::RefreshRequest;
-use crate::http::{answer::Answer, error::ApiError, extract::Json, state::AppState};
+use crate::http::{answer::Answer, context, error::ApiError, extract::Json, state::AppState};
 
 /// Log out
 ///
@@ -19,8 +20,11 @@ pub(crate) async fn logout(
     Json(body): Json<RefreshRequest>,
 ) -> Result<Answer, ApiError> {
     let presented = state.presented(&request);
+    let context = context::of(&request).ok_or_else(|| ApiError::internal("no context"))?;
+    let client = state.client(&request).to_string();
+    let asked = Request { id: context.id.as_str(), address: &client };
     let token = &body.refresh_token;
-    let result = state.authenticator.logout(&state.db, token, state.clock.now()).await;
+    let result = state.authenticator.logout(&state.db, token, &asked, state.clock.now()).await;
     match presented.settle(result) {
         // A client that logs out is not told whether it was logged in.
         Ok(()) | Err(ApiError::LoginFailed) => Ok(Answer::no_content()),

@@ -1,6 +1,7 @@
 //! Exchange a refresh token for the next pair of tokens.
 
 use actix_web::{HttpRequest, web::Data};
+use bulkhead_auth::Request;
 use bulkhead_telemetry::metrics::Credential;
 
 use super::{RefreshRequest, TokenResponse};
@@ -23,8 +24,9 @@ pub(crate) async fn refresh(
     let admit = async |tenant: &_| state.admit_session(tenant).await;
     let now = state.clock.now();
     let context = context::of(&request).ok_or_else(|| ApiError::internal("no context"))?;
-    let (db, id) = (&state.db, context.id.as_str());
-    let result = state.authenticator.refresh(db, &body.refresh_token, id, admit, now).await;
+    let client = state.client(&request).to_string();
+    let (db, asked) = (&state.db, Request { id: context.id.as_str(), address: &client });
+    let result = state.authenticator.refresh(db, &body.refresh_token, &asked, admit, now).await;
     state.count(Credential::RefreshToken, &result);
     let tokens = presented.settle(result).map_err(|error| match error {
         // The request carries no password that could be wrong.

@@ -78,6 +78,7 @@ pub(crate) async fn reset_password(
     let hash = state.hash(tenant.get().uuid(), new).await?;
     let mac = token.mac(&state.keyring);
     let context = context::of(&request).ok_or_else(|| ApiError::internal("no context"))?;
+    let address = state.client(&request).to_string();
     let set = async |tx: &mut _| {
         // The person's row first, as every transaction that changes a person locks it before their tokens.
         revoke(tx, Revoked::User(user)).await?;
@@ -92,9 +93,11 @@ pub(crate) async fn reset_password(
         let entry = Entry {
             at,
             actor: &subject,
+            act: None,
             action: context.operation,
             target: &subject,
             request_id: context.id.as_str(),
+            address: Some(&address),
             changes: json!({ "sessions_ended": ended.len() }),
         };
         Ok(audit::record(tx, &entry).await?)
