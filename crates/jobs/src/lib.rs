@@ -4,6 +4,7 @@
 //! Payloads are stored as JSON in `platform.jobs` and outlive deployments, so a payload's meaning never changes: a new shape is
 //! a new kind, and a retired one stays decodable until its last row is gone. Secrets never belong in a payload.
 
+mod audit;
 mod retention;
 mod scaling;
 mod schema_pool;
@@ -13,6 +14,7 @@ mod usage;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use audit::{AnchorAudit, ChainAudit, EraseUser};
 pub use retention::{ApplyRetention, EnqueuePerTenant, PurgeExpired};
 pub use scaling::DecideScaling;
 pub use schema_pool::FillSchemaPool;

@@ -14,7 +14,7 @@ use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::Bound;
 
-use crate::engine::schedule::EachTenant;
+use crate::{anchor::Anchoring, engine::schedule::EachTenant};
 
 /// What the jobs of one thread share.
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct Environment {
     pub usage_mac: Arc<dyn Mac>,
     /// Makes the keys that sign access tokens.
     pub signing_key_maker: SigningKeyMaker,
+    /// Where the heads of audit logs are written, if anywhere.
+    pub anchoring: Option<Anchoring>,
     /// The metrics of the process.
     pub metrics: Metrics,
     /// The clock.

@@ -21,8 +21,10 @@ pub fn core() -> Vec<Group> {
         tenant::operations::group(),
         tenant::usage::group(),
         tenant::scaling::group(),
+        tenant::audit::group(),
         operator::tenants::group(),
         operator::usage::group(),
         operator::signing_keys::group(),
+        operator::audit::group(),
     ]
 }

@@ -23,6 +23,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{
+    anchor::Anchoring,
     engine::{
         executor::{Executor, ExecutorOptions},
         queue::Queue,
@@ -107,6 +108,8 @@ pub struct Dependencies {
     pub queue_mac: Arc<dyn Mac>,
     /// Makes the keys that sign access tokens.
     pub signing_key_maker: SigningKeyMaker,
+    /// Where the heads of audit logs are written, if anywhere.
+    pub anchoring: Option<Anchoring>,
     /// The metrics of the process.
     pub metrics: Metrics,
     /// Kept up to date: whether PostgreSQL and Redis answer.
@@ -197,6 +200,7 @@ fn environments(
         redis: dependencies.redis.clone(),
         usage_mac: Arc::clone(&dependencies.usage_mac),
         signing_key_maker: dependencies.signing_key_maker.clone(),
+        anchoring: dependencies.anchoring.clone(),
         metrics: dependencies.metrics.clone(),
         clock: Arc::clone(&dependencies.clock),
         extensions: dependencies.extensions.clone(),

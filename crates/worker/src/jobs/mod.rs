@@ -1,5 +1,6 @@
 //! What the core's jobs do, in a file for each subject, under the names that their payloads have in `bulkhead-jobs`.
 
+mod audit;
 mod retention;
 mod scaling;
 mod schema_pool;
@@ -10,8 +11,8 @@ mod usage;
 use std::time::Duration;
 
 use bulkhead_jobs::{
-    AggregateUsage, ApplyRetention, DecideScaling, EnqueuePerTenant, FillSchemaPool, ProvisionTenant,
-    PurgeExpired, PurgeTenant, SweepTenants, TendSigningKeys,
+    AggregateUsage, AnchorAudit, ApplyRetention, ChainAudit, DecideScaling, EnqueuePerTenant, EraseUser,
+    FillSchemaPool, ProvisionTenant, PurgeExpired, PurgeTenant, SweepTenants, TendSigningKeys,
 };
 
 pub(crate) use usage::MOST_COUNTS;
@@ -23,6 +24,10 @@ pub(crate) fn core() -> CoreJobs {
     CoreJobs::new()
         .with::<ProvisionTenant>()
         .with::<PurgeTenant>()
+        .asked_by_tenants::<EraseUser>()
+        .recurring::<ChainAudit>(Duration::from_secs(5))
+        // Several times a day, so that a place that was away for hours has its file of the day.
+        .recurring::<AnchorAudit>(Duration::from_mins(10))
         .recurring::<AggregateUsage>(Duration::from_secs(1))
         // A decision is made once per tenant and minute; looking three times a minute catches usage that came late.
         .recurring::<DecideScaling>(Duration::from_secs(20))

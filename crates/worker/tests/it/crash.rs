@@ -52,6 +52,7 @@ async fn worker_process() -> Result<()> {
         usage_mac: mac(),
         queue_mac: mac(),
         signing_key_maker: signing_key_maker(),
+        anchoring: None,
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: std::sync::Arc::new(SystemClock),

@@ -203,6 +203,7 @@ pub(crate) fn dependencies(db: &TestDb, redis_url: &str) -> Result<Dependencies>
         usage_mac: mac(),
         queue_mac: mac(),
         signing_key_maker: signing_key_maker(),
+        anchoring: None,
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: Arc::new(SystemClock),

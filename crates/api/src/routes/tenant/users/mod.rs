@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod erase;
 mod get;
 mod list;
 mod reset_password;
@@ -33,6 +34,10 @@ operations! {
     ];
     reset_password::reset_user_password => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),
+    ];
+    erase::erase_user => Access::Tenant(permission::WRITE_USERS), [
+        not_grantable(),
+        ApiError::LastOwner,
     ];
     delete::delete_user => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),
