@@ -6,6 +6,7 @@
 
 pub mod api_key;
 pub mod attempts;
+pub mod audit_key;
 pub mod authenticator;
 pub mod cache;
 pub mod directory;
@@ -42,6 +43,7 @@ pub mod session;
 pub mod session_tx;
 pub mod signing_keys;
 
+pub use audit_key::{AuditKeyError, AuditSigner, Signature, Signed};
 pub use authenticator::{AuthError, Authenticated, Authenticator};
 pub use cache::{CredentialCache, Miss};
 pub use directory::Directory;

@@ -147,14 +147,30 @@ impl SigningKey {
 
     /// Opens a stored key. The sealed bytes open only under the name of the public key they are stored with.
     pub fn unseal(public: VerifyingKey, sealed: &[u8], keyring: &Keyring) -> Result<Self, SigningKeyError> {
-        let pem = keyring.open(sealed, public.kid())?;
+        let name = public.kid().to_owned();
+        Self::unseal_as(public, sealed, keyring, &name)
+    }
+
+    /// [`Self::unseal`] for a key that was sealed under another name than its own.
+    pub(crate) fn unseal_as(
+        public: VerifyingKey,
+        sealed: &[u8],
+        keyring: &Keyring,
+        name: &str,
+    ) -> Result<Self, SigningKeyError> {
+        let pem = keyring.open(sealed, name)?;
         let pem = String::from_utf8(pem).map_err(|_not_text| SigningKeyError::PrivateKey)?;
         Self::pair(public, Zeroizing::new(pem))
     }
 
     /// The private part as it may be stored: PKCS#8 PEM, sealed.
     pub fn sealed(&self, keyring: &Keyring) -> Result<Vec<u8>, SigningKeyError> {
-        Ok(keyring.seal(self.pem.as_bytes(), self.public.kid())?)
+        self.sealed_as(keyring, self.public.kid())
+    }
+
+    /// [`Self::sealed`], under another name than its own.
+    pub(crate) fn sealed_as(&self, keyring: &Keyring, name: &str) -> Result<Vec<u8>, SigningKeyError> {
+        Ok(keyring.seal(self.pem.as_bytes(), name)?)
     }
 
     /// The public half.

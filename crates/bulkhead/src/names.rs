@@ -74,8 +74,10 @@ const TABLES: [&str; 12] = [
 ];
 
 /// Prefixes of ids.
-const IDS: [&str; 13] =
-    ["ten_", "usr_", "key_", "opr_", "ses_", "job_", "ott_", "evt_", "whk_", "rol_", "dec_", "req_", "flg_"];
+const IDS: [&str; 14] = [
+    "aud_", "ten_", "usr_", "key_", "opr_", "ses_", "job_", "ott_", "evt_", "whk_", "rol_", "dec_", "req_",
+    "flg_",
+];
 
 /// Why an application's extensions cannot have the names that they have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

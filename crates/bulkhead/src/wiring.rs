@@ -15,7 +15,7 @@ use bulkhead_link::RedisServer;
 use bulkhead_mail::{Mailer, Security, Sender, SmtpServer};
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::{FlusherOptions, Stores};
-use bulkhead_worker::OutgoingMail;
+use bulkhead_worker::{Anchoring, OutgoingMail};
 
 /// How much longer than the server's own time-out a client waits for an answer before it gives the connection up.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -37,6 +37,12 @@ pub(crate) fn master_keys(settings: &Settings) -> Result<MasterKeys> {
     let key = |key: &bulkhead_config::MasterKey| MasterKey::from(*key.expose());
     let auth = &settings.auth;
     Ok(MasterKeys { current: key(auth.require_master_key()?), previous: auth.previous_master_key().map(key) })
+}
+
+/// Where the heads of audit logs are written, if anywhere.
+pub(crate) fn anchoring(settings: &Settings, keyring: &Arc<Keyring>) -> Option<Anchoring> {
+    let place = settings.worker.audit_anchor.clone()?;
+    Some(Anchoring { keyring: Arc::clone(keyring), place })
 }
 
 /// How to reach the database as one login role.

@@ -8,6 +8,7 @@
 //! Refuses flags: a setting has one source, so what a process runs with can be read in one place, and secrets do not
 //! appear in `ps`. Refuses defaults for secrets, and values that would switch a limit or a time-out off.
 
+mod audit;
 mod auth;
 mod connections;
 mod database;
@@ -31,6 +32,7 @@ use std::{collections::BTreeSet, ffi::OsString};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
+pub use audit::AnchorPlace;
 pub use auth::{Auth, Environment};
 pub use connections::{PROVISIONER_CONNECTIONS, USAGE_CONNECTIONS};
 pub use database::{Database, DatabaseTls, PLATFORM_URL, PROVISIONER_URL, TENANT_URL};

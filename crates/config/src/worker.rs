@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::value::{millis, number, seconds};
+use crate::{
+    audit::{AnchorPlace, anchor_place},
+    value::{millis, number, seconds},
+};
 
 /// How many jobs run, and how they are handed out.
 #[derive(Clone, Debug, Args)]
@@ -31,4 +34,9 @@ pub struct Worker {
     /// each when it is asked for.
     #[arg(env = "BULKHEAD_SCHEMA_POOL", default_value = "8", value_parser = number(0..=1000_u16))]
     pub schema_pool: u16,
+    /// Where the heads of the audit logs' hash chains are written once a day, so that a log that was forged with all rights is
+    /// found out: `file:///var/lib/anchors`, a directory that is there, best on another machine and one that takes new files
+    /// alone. Left out, they are written nowhere.
+    #[arg(env = "BULKHEAD_AUDIT_ANCHOR", value_parser = anchor_place)]
+    pub audit_anchor: Option<AnchorPlace>,
 }

@@ -12,6 +12,7 @@
 //! | `gate` | what a tenant's role may see and do of the platform: views and functions of the schema `gate` |
 //! | `platform` | queries on the platform's own tables |
 
+pub mod audit;
 mod engine;
 pub mod fleet;
 pub mod gate;

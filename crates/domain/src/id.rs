@@ -57,6 +57,21 @@ pub const fn prefix(text: &'static str) -> &'static str {
     text
 }
 
+/// The smallest id that [`mint`] can make at this moment.
+pub fn first_of(at: DateTime<Utc>) -> Uuid {
+    Uuid::from_u128(u128::from(millis(at)) << 80)
+}
+
+/// The largest id that [`mint`] can make at this moment.
+pub fn last_of(at: DateTime<Utc>) -> Uuid {
+    Uuid::from_u128(u128::from(millis(at)) << 80 | ((1 << 80) - 1))
+}
+
+/// The milliseconds that an id begins with, which has 48 bits for them.
+fn millis(at: DateTime<Utc>) -> u64 {
+    u64::try_from(at.timestamp_millis()).unwrap_or(0).min((1 << 48) - 1)
+}
+
 /// A UUIDv7 for something that comes to be at `at`: what every id of the product is minted by.
 pub fn mint(at: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(at.timestamp()).unwrap_or_default();
@@ -170,6 +185,8 @@ ids! {
     pub OperatorId = "opr_";
     /// A refresh-token family: one login of one person.
     pub SessionId = "ses_";
+    /// An entry of an audit log.
+    pub AuditEntryId = "aud_";
     /// A secret that works once: a link with which a person sets a new password.
     pub OneTimeTokenId = "ott_";
     /// A background job; also the id of the operation that a client watches.

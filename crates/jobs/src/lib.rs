@@ -4,6 +4,7 @@
 //! Payloads are stored as JSON in `platform.jobs` and outlive deployments, so a payload's meaning never changes: a new shape is
 //! a new kind, and a retired one stays decodable until its last row is gone. Secrets never belong in a payload.
 
+mod audit;
 mod mails;
 mod retention;
 mod scaling;
@@ -14,6 +15,7 @@ mod usage;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use audit::{AnchorAudit, ChainAudit, EraseUser};
 pub use mails::{SendMail, SendSignUpMail};
 pub use retention::{ApplyRetention, EnqueuePerTenant, PurgeExpired};
 pub use scaling::DecideScaling;

@@ -9,7 +9,7 @@ use crate::{Fixture, Made, Making, Operation, Tenant, redact::SLUG, unique};
 /// A month before any tenant existed, so that nothing but what is written here was used in it.
 const PERIOD: &str = "2026-03";
 
-pub(crate) const FIXTURES: [&dyn Fixture; 16] = [
+pub(crate) const FIXTURES: [&dyn Fixture; 19] = [
     &Me,
     &Users,
     &UserSessions,
@@ -25,6 +25,9 @@ pub(crate) const FIXTURES: [&dyn Fixture; 16] = [
     &Tenants,
     &AllUsage,
     &SigningKeys,
+    &Audit,
+    &AuditExport,
+    &PlatformAudit,
     &Logins,
 ];
 
@@ -342,6 +345,47 @@ struct SigningKeys;
 impl Fixture for SigningKeys {
     fn path(&self) -> &'static str {
         "/v1/admin/keys"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        there(&tenant.id, &tenant.slug)
+    }
+}
+
+/// What people do makes entries; a log-in makes one that names the person.
+struct Audit;
+
+impl Fixture for Audit {
+    fn path(&self) -> &'static str {
+        "/v1/audit"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            tenant.log_in(&tenant.owner.email, &tenant.owner.password).await;
+            Made { id: tenant.id.clone(), mark: tenant.owner.id.clone() }
+        })
+    }
+}
+
+/// The file says whose log it is, also before anything is chained.
+struct AuditExport;
+
+impl Fixture for AuditExport {
+    fn path(&self) -> &'static str {
+        "/v1/audit/export"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        there(&tenant.id, &tenant.id)
+    }
+}
+
+struct PlatformAudit;
+
+impl Fixture for PlatformAudit {
+    fn path(&self) -> &'static str {
+        "/v1/admin/audit"
     }
 
     fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {

@@ -159,7 +159,7 @@ impl Contract {
         };
         let documented =
             content.get(media_type).unwrap_or_else(|| panic!("undocumented media type: {}", shown()));
-        if media_type.ends_with("json") {
+        if media_type == "application/json" || media_type.ends_with("+json") {
             let wrong = schema::check(&self.document, &documented["schema"], &answer.json(), "");
             assert_eq!(wrong, Vec::<String>::new(), "{}", shown());
         }

@@ -14,7 +14,7 @@ use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::Bound;
 
-use crate::{engine::schedule::EachTenant, jobs::OutgoingMail};
+use crate::{anchor::Anchoring, engine::schedule::EachTenant, jobs::OutgoingMail};
 
 /// What the jobs of one thread share.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub struct Environment {
     pub signing_key_maker: SigningKeyMaker,
     /// Sends mails, where there is an SMTP server.
     pub mail: Option<OutgoingMail>,
+    /// Where the heads of audit logs are written, if anywhere.
+    pub anchoring: Option<Anchoring>,
     /// The metrics of the process.
     pub metrics: Metrics,
     /// The clock.

@@ -13,12 +13,14 @@
 //!
 //! `jobs` says what the core's jobs do; an application's extensions bring theirs as [`Jobs`]. README.md tells how to add one.
 
+mod anchor;
 mod context;
 mod engine;
 mod environment;
 mod error;
 mod jobs;
 
+pub use anchor::{AnchorError, Anchoring, Written};
 pub use context::{Finished, JobCall, JobRun};
 pub use engine::{
     registry::{CoreJobs, JobHandler, Jobs, Registry, RegistryError, TenantJobHandler, TransactionalJob},

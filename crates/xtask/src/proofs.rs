@@ -60,6 +60,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                 "machinery(",
                 &[
                     "api/src/http/background.rs",
+                    "auth/src/audit_key.rs",
                     "auth/src/root_key.rs",
                     "bulkhead/src/commands/keys.rs",
                     "bulkhead/src/commands/migrate.rs",

@@ -1,10 +1,11 @@
+DROP TABLE audit_anchors;
+DROP TABLE audit_keys;
+DROP TABLE audit_links;
+DROP TABLE audit_chains;
+
 ALTER TABLE tenant_audit_log DROP COLUMN act;
 
 REVOKE INSERT (id, at, actor, act, action, target, request_id, address, changes) ON audit_log FROM bulkhead_platform_rw;
-DROP INDEX audit_log_request;
-DROP INDEX audit_log_action;
-DROP INDEX audit_log_target;
-DROP INDEX audit_log_actor;
 ALTER TABLE audit_log
     DROP COLUMN xid,
     DROP COLUMN address,

@@ -1,8 +1,4 @@
 REVOKE INSERT (id, at, actor, act, action, target, request_id, address, changes) ON audit_log FROM :"tenant";
-DROP INDEX audit_log_request;
-DROP INDEX audit_log_action;
-DROP INDEX audit_log_target;
-DROP INDEX audit_log_actor;
 ALTER TABLE audit_log
     DROP COLUMN xid,
     DROP COLUMN address,

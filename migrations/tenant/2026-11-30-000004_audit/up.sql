@@ -8,10 +8,6 @@ ALTER TABLE audit_log
 ALTER TABLE audit_log ALTER COLUMN xid SET DEFAULT pg_current_xact_id();
 
 CREATE INDEX audit_log_xid ON audit_log (xid) WHERE xid IS NOT NULL;
-CREATE INDEX audit_log_actor ON audit_log (actor, id);
-CREATE INDEX audit_log_target ON audit_log (target, id);
-CREATE INDEX audit_log_action ON audit_log (action, id);
-CREATE INDEX audit_log_request ON audit_log (request_id);
 
 -- The tenant says what it did, and not in which transaction.
 REVOKE INSERT ON audit_log FROM :"tenant";

@@ -25,8 +25,10 @@ pub fn core() -> Vec<Group> {
         tenant::usage::group(),
         tenant::scaling::group(),
         tenant::settings::group(),
+        tenant::audit::group(),
         operator::tenants::group(),
         operator::usage::group(),
         operator::signing_keys::group(),
+        operator::audit::group(),
     ]
 }

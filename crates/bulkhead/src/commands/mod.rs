@@ -1,6 +1,7 @@
 //! The commands of an application. Each is a file; settings come from the environment.
 
 mod api;
+mod audit;
 mod dev;
 mod doctor;
 mod keys;
@@ -68,6 +69,9 @@ enum Command {
     /// Manage the keys that sign access tokens, and end a change of the master key.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Verify audit logs and what was exported from them.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Write the repository of a product that is built on this version: one extension to copy, tests, an image, CI.
     New {
         /// Where: a directory that is empty or does not exist. Its name becomes the program's.
@@ -120,7 +124,13 @@ impl Command {
             }
             Self::Migrate { .. } | Self::Doctor { live: false, .. } => &[ProvisionerLogin],
             Self::Operator(_) => &[TenantLogin, PlatformLogin],
-            Self::Keys(_) => &[TenantLogin, PlatformLogin, MasterKey],
+            Self::Keys(_) | Self::Audit(audit::AuditCommand::Anchor) => {
+                &[TenantLogin, PlatformLogin, MasterKey]
+            }
+            Self::Audit(audit::AuditCommand::Verify { .. }) => {
+                &[TenantLogin, PlatformLogin, ProvisionerLogin]
+            }
+            Self::Audit(_) => &[TenantLogin, PlatformLogin],
             Self::Doctor { live: true, .. }
             | Self::Dev
             | Self::New { .. }
@@ -172,6 +182,9 @@ fn run_with(command: Command, parts: &Parts) -> Result<()> {
         Command::Schema { .. } => schema::print(&parts.sets),
         Command::Dev => dev::run(parts),
         Command::Doctor { dev: true, .. } => run_as_set(command, parts, &dev::settings()?),
+        Command::Audit(audit::AuditCommand::VerifyExport { file, keys }) => {
+            audit::verify_export(&file, &keys)
+        }
         Command::New { directory, source } => new::run(&directory, &source),
         command => run_as_set(command, parts, &Settings::from_env(&parts.sections)?),
     }
@@ -209,6 +222,7 @@ fn run_as_set(command: Command, parts: &Parts, settings: &Settings) -> Result<()
                         operator::create(settings, &email, role).await
                     }
                     Command::Keys(command) => keys::run(&command, parts, settings).await,
+                    Command::Audit(command) => audit::run(&command, parts, settings).await,
                     Command::Doctor { .. } => doctor::run(settings, &parts.sets).await,
                     Command::Api { .. }
                     | Command::Worker { .. }

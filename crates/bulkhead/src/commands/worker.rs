@@ -42,6 +42,7 @@ pub(crate) fn run(parts: &Parts, settings: &Settings, stop_with_stdin: bool) -> 
             usage_mac: keyring.for_purpose(Purpose::UsageEntry),
             queue_mac: keyring.for_purpose(Purpose::QueuedJob),
             mail: wiring::outgoing_mail(settings, &keyring)?,
+            anchoring: wiring::anchoring(settings, &keyring),
             signing_key_maker: SigningKeyMaker::new(keyring),
             metrics: metrics.clone(),
             health: Arc::clone(&health),

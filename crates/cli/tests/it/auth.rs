@@ -99,7 +99,14 @@ async fn whatever_is_wrong_is_answered_alike() {
         let answer = anybody.post("/v1/auth/login", &login).await;
         assert_eq!(answer.body_without_request_id(), wrong.body_without_request_id(), "{tenant} {email}");
     }
-    assert_eq!(tenant.rows(), rows);
+    // But that it was tried.
+    let told: Vec<&str> = rows_but_attempts(&rows);
+    assert_eq!(rows_but_attempts(&tenant.rows()), told);
+}
+
+/// What a tenant has, without what its audit log says of failed log-ins.
+fn rows_but_attempts(rows: &str) -> Vec<&str> {
+    rows.lines().filter(|row| !row.contains(",anonymous,login_failed,")).collect()
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ mod api_keys_bounds;
 mod api_keys_makers;
 mod api_keys_secrets;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod jobs;

@@ -77,7 +77,8 @@ async fn an_operator_belongs_to_no_tenant() {
         "read:tenants",
         "read:operations",
         "read:all_usage",
-        "read:signing_keys"
+        "read:signing_keys",
+        "read:audit"
       ],
       "role": "support",
       "subject": "opr_…",

@@ -25,11 +25,12 @@ use uuid::Uuid;
 
 use self::forget::forget;
 use crate::{
+    audit::Chain,
     engine::{
         error::{DbError, DbResult},
         scope::OwnerTx,
     },
-    fleet::provision::drop_script,
+    fleet::{audit_chain, erase, provision::drop_script},
     platform::audit,
     tenant::audit::Entry,
 };
@@ -166,6 +167,21 @@ struct Found {
 }
 
 #[derive(QueryableByName)]
+struct Log {
+    #[diesel(sql_type = Bool)]
+    found: bool,
+    /// Whether its rows say what the chain has to know of them.
+    #[diesel(sql_type = Bool)]
+    is_chained: bool,
+}
+
+#[derive(QueryableByName)]
+struct Copied {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+#[derive(QueryableByName)]
 struct Last {
     #[diesel(sql_type = Nullable<SqlUuid>)]
     id: Option<Uuid>,
@@ -230,14 +246,22 @@ async fn remove_jobs(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) 
     Ok(if removed < BATCH { Step::Audit } else { Step::Jobs })
 }
 
-/// Copies the audit log in the order of the ids, so that the last entry copied says where to go on. No entry is added
-/// any more: the tenant is closed.
+/// Chains what is not chained yet, and copies the audit log in the order of the ids, so that the last entry copied says where to go
+/// on. No entry is added any more: the tenant is closed. Of what is not copied the chain keeps commitments, so it can be
+/// verified as before.
 async fn keep_audit(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -> DbResult<Step> {
     let name = SchemaName::of(tenant);
-    let query = diesel::sql_query("SELECT to_regclass($1) IS NOT NULL AS found");
-    let log: Found = tx.tx.one(query.bind::<Text, _>(format!("{name}.audit_log"))).await?;
+    let chain = Chain::Tenant(tenant);
+    let query = diesel::sql_query(
+        "SELECT to_regclass($1) IS NOT NULL AS found, EXISTS ( \
+             SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'xid') AS is_chained",
+    );
+    let log: Log = tx.tx.one(query.bind::<Text, _>(chain.log())).await?;
     if !log.found {
         return Ok(Step::Schema);
+    }
+    if log.is_chained && audit_chain::advance(tx, chain).await?.more {
+        return Ok(Step::Audit);
     }
     let query = diesel::sql_query(
         "SELECT (SELECT id FROM tenant_audit_log WHERE tenant_id = $1 ORDER BY id DESC LIMIT 1) AS id",
@@ -247,12 +271,17 @@ async fn keep_audit(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receipt) -
     let copy = diesel::sql_query(format!(
         "INSERT INTO tenant_audit_log (tenant_id, id, at, actor, act, action, target, request_id) \
          SELECT $1, id, at, actor, to_jsonb(entry) ->> 'act', action, target, request_id FROM {name}.audit_log entry \
-         WHERE id > coalesce($2, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT $3"
+         WHERE id > coalesce($2, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT $3 RETURNING id"
     ))
     .bind::<SqlUuid, _>(tenant.uuid())
     .bind::<Nullable<SqlUuid>, _>(last.id)
     .bind::<BigInt, _>(BATCH);
-    let copied = count(tx.tx.execute(copy).await?);
+    let copied: Vec<Copied> = tx.tx.load(copy).await?;
+    if log.is_chained {
+        let ids: Vec<Uuid> = copied.iter().map(|entry| entry.id).collect();
+        erase::commit_all(tx, chain, &ids).await?;
+    }
+    let copied = count(copied.len());
     receipt.audit_kept += copied;
     Ok(if copied < BATCH { Step::Schema } else { Step::Audit })
 }

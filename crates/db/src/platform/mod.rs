@@ -2,6 +2,7 @@
 //! A statement of more than eight lines is a SQL file, in a directory named like the module, under its function's name.
 
 pub mod audit;
+pub mod audit_keys;
 pub mod idempotency;
 pub mod lifecycle;
 pub mod nodes;

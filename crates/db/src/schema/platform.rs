@@ -262,6 +262,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    platform.audit_keys (kid) {
+        kid -> Text,
+        public_jwk -> Jsonb,
+        sealed_private -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     platform.idempotency_keys (principal, route, key) {
         principal -> Text,
         route -> Text,

@@ -1,6 +1,7 @@
 //! The crate against real servers.
 
 mod across;
+mod audit_chain;
 mod bootstrap;
 mod caps;
 mod change;

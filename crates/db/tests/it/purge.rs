@@ -279,7 +279,11 @@ async fn large_steps_are_done_in_parts_that_add_up() -> Result<()> {
     while step(&db, tenant.id).await? == Advanced::Going {
         steps += 1;
     }
-    assert_eq!(steps, 3 + 3 + 3, "three parts of jobs and audit each, and the rest");
+    assert_eq!(
+        steps,
+        3 + 6 + 3 + 3,
+        "three parts of jobs, six of the chain, three of the audit log, and the rest"
+    );
     let receipt = purge(&db, tenant.id).await?;
     assert_eq!((receipt.jobs, receipt.audit_kept), (12_000, 12_001));
     assert_eq!(db.value("SELECT count(*) FROM platform.tenant_audit_log").await?, "12001");

@@ -62,7 +62,11 @@ async fn gate_is_the_same_fresh_upgraded_and_run_again() -> Result<()> {
              DELETE FROM platform.repeatables; SET search_path = platform; {}; {}",
             include_str!("repeatable/dated.sql"),
             // What has come since is made anew by its text.
-            include_str!("../../../../migrations/gate/announce_change.sql"),
+            concat!(
+                include_str!("../../../../migrations/gate/announce_change.sql"),
+                include_str!("../../../../migrations/gate/audit_links.sql"),
+                include_str!("../../../../migrations/gate/audit_chain.sql"),
+            ),
         ))
         .await?;
     assert_eq!(gate(&db).await?, fresh);

@@ -14,7 +14,12 @@ use bulkhead_domain::PlanName;
 use bulkhead_fixtures::TestDb;
 
 /// What is in the database and handled in SQL alone: a table, and its column or `*` for all of it.
-const IN_SQL_ALONE: [(&str, &str); 22] = [
+const IN_SQL_ALONE: [(&str, &str); 27] = [
+    ("gate.audit_chain", "*"),
+    ("gate.audit_links", "*"),
+    ("platform.audit_anchors", "*"),
+    ("platform.audit_chains", "*"),
+    ("platform.audit_links", "*"),
     ("platform.databases", "*"),
     ("platform.fleet_migrations", "*"),
     ("platform.fleet_target", "*"),

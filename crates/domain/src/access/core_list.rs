@@ -49,5 +49,7 @@ pub mod operator_permission {
         READ_SIGNING_KEYS = "read:signing_keys", held by [Admin, Support];
         /// Replace and withdraw the keys that sign access tokens.
         WRITE_SIGNING_KEYS = "write:signing_keys", held by [Admin];
+        /// See the operators' audit log.
+        READ_AUDIT = "read:audit", held by [Admin, Support];
     }
 }

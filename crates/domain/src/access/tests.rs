@@ -83,6 +83,7 @@ fn for_every_permission_and_every_role_it_is_said_who_holds_it() {
         read:all_usage     x x x
         read:signing_keys  x x .
         write:signing_keys x . .
+        read:audit         x x .
         ",
     );
 }

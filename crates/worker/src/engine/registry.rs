@@ -134,6 +134,17 @@ impl CoreJobs {
         self
     }
 
+    /// Adds a kind that sees what the core sees, and that tenants' transactions may ask for. It takes the tenant from the job's
+    /// row, never from the payload.
+    #[must_use]
+    pub fn asked_by_tenants<J: JobHandler + TenantJob>(mut self) -> Self {
+        self = self.with::<J>();
+        if let Some(entry) = self.0.entries.last_mut() {
+            entry.by_tenants = !J::RETIRED;
+        }
+        self
+    }
+
     /// Adds such a kind that runs again and again, with this pause between the end of one run and the start of the next.
     #[must_use]
     pub fn recurring<J: JobHandler + Default>(mut self, every: Duration) -> Self {

@@ -23,6 +23,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{
+    anchor::Anchoring,
     engine::{
         executor::{Executor, ExecutorOptions},
         queue::Queue,
@@ -110,6 +111,8 @@ pub struct Dependencies {
     pub signing_key_maker: SigningKeyMaker,
     /// Sends mails, where there is an SMTP server.
     pub mail: Option<OutgoingMail>,
+    /// Where the heads of audit logs are written, if anywhere.
+    pub anchoring: Option<Anchoring>,
     /// The metrics of the process.
     pub metrics: Metrics,
     /// Kept up to date: whether PostgreSQL and Redis answer.
@@ -201,6 +204,7 @@ fn environments(
         usage_mac: Arc::clone(&dependencies.usage_mac),
         signing_key_maker: dependencies.signing_key_maker.clone(),
         mail: dependencies.mail.clone(),
+        anchoring: dependencies.anchoring.clone(),
         metrics: dependencies.metrics.clone(),
         clock: Arc::clone(&dependencies.clock),
         extensions: dependencies.extensions.clone(),

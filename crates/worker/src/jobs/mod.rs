@@ -1,5 +1,6 @@
 //! What the core's jobs do, in a file for each subject, under the names that their payloads have in `bulkhead-jobs`.
 
+mod audit;
 mod mails;
 mod retention;
 mod scaling;
@@ -11,8 +12,9 @@ mod usage;
 use std::time::Duration;
 
 use bulkhead_jobs::{
-    AggregateUsage, ApplyRetention, DecideScaling, EnqueuePerTenant, FillSchemaPool, ProvisionTenant,
-    PurgeExpired, PurgeTenant, SendMail, SendSignUpMail, SweepTenants, TendSigningKeys,
+    AggregateUsage, AnchorAudit, ApplyRetention, ChainAudit, DecideScaling, EnqueuePerTenant, EraseUser,
+    FillSchemaPool, ProvisionTenant, PurgeExpired, PurgeTenant, SendMail, SendSignUpMail, SweepTenants,
+    TendSigningKeys,
 };
 
 pub use mails::OutgoingMail;
@@ -27,6 +29,10 @@ pub(crate) fn core() -> CoreJobs {
         .with::<PurgeTenant>()
         .with::<SendSignUpMail>()
         .with_tenant::<SendMail>()
+        .asked_by_tenants::<EraseUser>()
+        .recurring::<ChainAudit>(Duration::from_secs(5))
+        // Several times a day, so that a place that was away for hours has its file of the day.
+        .recurring::<AnchorAudit>(Duration::from_mins(10))
         .recurring::<AggregateUsage>(Duration::from_secs(1))
         // A decision is made once per tenant and minute; looking three times a minute catches usage that came late.
         .recurring::<DecideScaling>(Duration::from_secs(20))

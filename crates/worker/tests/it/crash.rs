@@ -53,6 +53,7 @@ async fn worker_process() -> Result<()> {
         queue_mac: mac(),
         signing_key_maker: signing_key_maker(),
         mail: None,
+        anchoring: None,
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: std::sync::Arc::new(SystemClock),

@@ -204,6 +204,7 @@ pub(crate) fn dependencies(db: &TestDb, redis_url: &str) -> Result<Dependencies>
         queue_mac: mac(),
         signing_key_maker: signing_key_maker(),
         mail: None,
+        anchoring: None,
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: Arc::new(SystemClock),

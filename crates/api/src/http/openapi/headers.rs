@@ -69,7 +69,7 @@ const FILE: Header = header(
     "ContentDisposition",
     "Content-Disposition",
     false,
-    "The name of the file; only of a CSV file.",
+    "The name of the file; only of an answer that is one.",
     "attachment; filename=\"usage-2026-11.csv\"",
 );
 const RETRY_AFTER: Header =
@@ -184,7 +184,7 @@ pub(super) fn of_answer(
         (status == StatusCode::ACCEPTED.as_str() && shown.is_some(), &ACCEPTED),
         (takes.cursor, &LINK),
         (takes.idempotency_key, &REPLAYED),
-        (of_content("text~1csv").is_some(), &FILE),
+        (of_content("text~1csv").or_else(|| of_content("application~1x-ndjson")).is_some(), &FILE),
     ] {
         if is_sent {
             headers.push(header);

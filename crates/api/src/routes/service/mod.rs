@@ -1,5 +1,6 @@
 //! What the service says about itself.
 
+mod audit_keys;
 mod health;
 mod info;
 mod jwks;
@@ -16,6 +17,7 @@ operations! {
     livez::get_livez => Access::Public, [];
     readyz::get_readyz => Access::Public, [];
     jwks::get_jwks => Access::Public, [];
+    audit_keys::get_audit_keys => Access::Public, [];
     openid::get_openid_configuration => Access::Public, [];
     openid::get_authorization_server => Access::Public, [];
     resource::get_protected_resource => Access::Public, [];

@@ -1,6 +1,7 @@
 //! What a tenant's people and programs do.
 
 pub(crate) mod api_keys;
+pub(crate) mod audit;
 pub(crate) mod invitations;
 pub(crate) mod jobs;
 pub(crate) mod operations;

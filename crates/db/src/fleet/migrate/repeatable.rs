@@ -58,6 +58,8 @@ pub(crate) const GATE: &[Repeatable] = repeatables![
     "tenant_profile",
     "plan_limits",
     "meters",
+    "audit_links",
+    "audit_chain",
 ];
 
 /// The digest of all texts as each generation has them, from the first on; a line for each.

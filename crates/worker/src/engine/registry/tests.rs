@@ -50,14 +50,15 @@ fn the_cores_jobs_go_together_with_an_extensions() {
     assert_eq!(by_tenants("invoices.send"), Some(true));
     assert_eq!(by_tenants("invoices.send_fax"), Some(false), "it is retired");
     assert_eq!((by_tenants("purge_expired"), by_tenants("keep_house")), (Some(true), Some(false)));
-    assert_eq!(kinds.len(), 14);
+    assert_eq!(by_tenants("erase_user"), Some(true), "tenants ask for it, and it reaches more than a tenant");
+    assert_eq!(kinds.len(), 17);
     // A retired job that waits is still run.
     assert!(registry.find("invoices.send_fax").is_some());
     assert_eq!(
         registry.each_tenant().iter().map(|each| each.kind).collect::<Vec<_>>(),
         ["purge_expired", "invoices.send"]
     );
-    assert_eq!(registry.recurring().len(), 7);
+    assert_eq!(registry.recurring().len(), 9);
 }
 
 #[test]

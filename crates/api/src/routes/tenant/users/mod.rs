@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod end_session;
 mod end_sessions;
+mod erase;
 mod get;
 mod list;
 mod list_sessions;
@@ -42,6 +43,10 @@ operations! {
     list_sessions::list_user_sessions => Access::Tenant(permission::WRITE_USERS), [not_grantable()], List;
     end_session::end_user_session => Access::Tenant(permission::WRITE_USERS), [not_grantable()];
     end_sessions::end_user_sessions => Access::Tenant(permission::WRITE_USERS), [not_grantable()];
+    erase::erase_user => Access::Tenant(permission::WRITE_USERS), [
+        not_grantable(),
+        ApiError::LastOwner,
+    ];
     delete::delete_user => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),
         ApiError::PersonRequired,
