@@ -138,7 +138,7 @@ impl Call {
             let Written { answer, change } = work(tx).await?;
             if let Some(Change { target, changes }) = change {
                 let act = self.principal.act().map(|operator| operator.to_string());
-                let address = self.state.client(&self.request).to_string();
+                let address = self.context.client.to_string();
                 let entry = Entry {
                     at: self.at(),
                     actor: self.subject(),

@@ -17,7 +17,7 @@ use bulkhead_limits::{Entered, LargePlace};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::http::operation::Operation;
+use crate::http::{address::ClientAddress, operation::Operation};
 
 /// A request's id: the caller's `X-Request-Id` when it is harmless; otherwise its `X-Correlation-ID`, under which other
 /// systems send the same; otherwise one of ours. Answers name it `X-Request-Id` alone, whichever it came as.
@@ -66,6 +66,8 @@ pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
 /// What the pipeline and the extractors of one request share.
 pub(crate) struct Context {
     pub(crate) id: RequestId,
+    /// Who has sent the request, as far as the network tells.
+    pub(crate) client: ClientAddress,
     pub(crate) operation: &'static str,
     /// Whether the answer has the tenant's content in it.
     pub(crate) answers_content: bool,
@@ -100,10 +102,16 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    pub(crate) fn new(request: &HttpRequest, operation: &Operation, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(
+        request: &HttpRequest,
+        client: ClientAddress,
+        operation: &Operation,
+        now: DateTime<Utc>,
+    ) -> Self {
         let id = RequestId::of(request.headers(), now);
         Self {
             id,
+            client,
             operation: operation.id,
             answers_content: operation.weight.is_of_content(),
             started_at: now,

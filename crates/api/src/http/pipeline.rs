@@ -51,7 +51,6 @@ use futures::FutureExt;
 use tracing::Instrument;
 
 use crate::http::{
-    address::ClientAddress,
     context::{self, Context},
     cors, discovery,
     error::ApiError,
@@ -88,16 +87,15 @@ pub(crate) async fn run(served: Rc<Served>, request: HttpRequest, payload: Paylo
         return problem::respond(&ApiError::internal("no state"), "");
     };
     let operation = &served.operation;
-    let context = Rc::new(Context::new(&request, operation, state.clock.now()));
+    let client = state.client(&request);
+    let context = Rc::new(Context::new(&request, client, operation, state.clock.now()));
     request.extensions_mut().insert(Rc::clone(&context));
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    let client = ClientAddress::of(peer, request.headers(), state.options.trusted_proxy_hops);
     let span = tracing::info_span!(
         "http",
         "otel.name" = operation.id,
         request_id = %context.id,
         trace_id = context::trace_id(request.headers()),
-        client.address = %client,
+        client.address = %context.client,
         principal.id = tracing::field::Empty,
         tenant.id = tracing::field::Empty,
     );

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use bulkhead_auth::{GrantError, Grants, LinkKind, LinkToken, SessionOwner, grants::{Caller, Hold}};
+use bulkhead_auth::{
+    GrantError, Grants, LinkKind, LinkToken, SessionOwner,
+    grants::{Caller, Hold},
+};
 use bulkhead_db::{
     DbResult, TenantTx,
     gate::{jobs, mails},
@@ -107,6 +110,16 @@ pub(crate) async fn record(
     target: &str,
     changes: Value,
 ) -> DbResult<()> {
-    let (action, request_id) = (context.operation, context.id.as_str());
-    audit::record(tx, &Entry { at, actor, action, target, request_id, changes }).await
+    let address = context.client.to_string();
+    let entry = Entry {
+        at,
+        actor,
+        act: None,
+        action: context.operation,
+        target,
+        request_id: context.id.as_str(),
+        address: Some(&address),
+        changes,
+    };
+    audit::record(tx, &entry).await
 }

@@ -183,6 +183,16 @@ async fn record(
     target: &str,
     changes: serde_json::Value,
 ) -> Result<(), ApiError> {
-    let (action, request_id) = (context.operation, context.id.as_str());
-    Ok(audit::record(tx, &Entry { at, actor: target, action, target, request_id, changes }).await?)
+    let address = context.client.to_string();
+    let entry = Entry {
+        at,
+        actor: target,
+        act: None,
+        action: context.operation,
+        target,
+        request_id: context.id.as_str(),
+        address: Some(&address),
+        changes,
+    };
+    Ok(audit::record(tx, &entry).await?)
 }

@@ -29,7 +29,7 @@ pub(crate) async fn end_user_session(
     SessionInPath(session): SessionInPath,
 ) -> Result<Answer, ApiError> {
     call.write(async |tx| {
-        within_reach(tx, &call, id, None).await?;
+        within_reach(tx, &call, id).await?;
         if !tx.is_living(id, session).await? || !tx.end(session).await? {
             return Err(ApiError::NotFound);
         }

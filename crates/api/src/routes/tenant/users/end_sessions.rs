@@ -23,8 +23,8 @@ use crate::http::{
 )]
 pub(crate) async fn end_user_sessions(call: TenantCall, Id(id): Id<UserId>) -> Result<Answer, ApiError> {
     call.write(async |tx| {
-        within_reach(tx, &call, id, None).await?;
-        let ended = tx.end_others(id, None).await?;
+        within_reach(tx, &call, id).await?;
+        let ended = tx.end_others(id).await?;
         if ended == 0 {
             return Ok(Written::unchanged(Answer::no_content()));
         }

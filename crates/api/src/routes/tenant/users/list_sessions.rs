@@ -37,7 +37,7 @@ pub(crate) async fn list_user_sessions(call: TenantCall, Id(id): Id<UserId>) -> 
     let page = PageRequest { after: None, limit: MOST };
     let look = async |tx: &mut TenantTx| {
         let user = users::find(tx, id).await?.ok_or(ApiError::NotFound)?;
-        let own = Some(call.role().name());
+        let own = Some(call.role().name().into());
         let grants = grants(tx, &call, own, WRITE_USERS, &[user.role], Hold::Look).await?;
         grants.may_take(user.role).map_err(refused)?;
         Ok(tx.sessions(id, page).await?)
