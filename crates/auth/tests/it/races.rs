@@ -1,8 +1,6 @@
 //! Secrets that work once, used by many at once: one use counts.
 //!
-//! Each round is 64 uses on connections of their own. `BULKHEAD_RACE_ROUNDS` says how many rounds there are.
-
-use std::sync::Arc;
+//! Each round is 64 uses, as many at a time as there are connections. `BULKHEAD_RACE_ROUNDS` says how many rounds there are.
 
 use anyhow::{Context as _, Result, ensure};
 use bulkhead_auth::{AuthError, LinkKind, LinkToken, ResetToken, SessionOwner, grants::lock_subject};
@@ -17,7 +15,7 @@ use bulkhead_db::{
 use bulkhead_domain::{Clock as _, OneTimeTokenId, PlanName, RoleName, SystemClock, UserId};
 use bulkhead_fixtures::{TestDb, TestTenant};
 use chrono::{DateTime, TimeDelta};
-use tokio::task::JoinSet;
+use futures::future::join_all;
 
 use crate::{forger, node::Node};
 
@@ -31,40 +29,31 @@ fn rounds() -> usize {
 struct Given {
     _db: TestDb,
     tenant: TestTenant,
-    node: Arc<Node>,
+    node: Node,
 }
 
 async fn given() -> Result<Given> {
     let db = TestDb::new().await?;
     let tenant = db.create_tenant("acme", PlanName::FREE).await?;
-    let node = Arc::new(Node::on(&db).await?);
+    let node = Node::on(&db).await?;
     Ok(Given { _db: db, tenant, node })
 }
 
 /// What each of 64 has got who do the same at once.
-async fn at_once<T: Send + 'static, Work>(work: impl Fn(usize) -> Work) -> Vec<T>
-where
-    Work: Future<Output = T> + Send + 'static,
-{
-    let mut all: JoinSet<T> = JoinSet::new();
-    for number in 0..USES {
-        all.spawn(work(number));
-    }
-    all.join_all().await
+async fn at_once<T>(work: impl AsyncFn(usize) -> T) -> Vec<T> {
+    join_all((0..USES).map(|number| Box::pin(work(number)))).await
 }
 
 /// A refresh token that is sent again while its successor was never used is answered with that one. So all are answered, with one
 /// and the same, and the token is exchanged once.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_refresh_token_has_one_successor() -> Result<()> {
     let Given { tenant, node, _db } = given().await?;
     let mut token = node.log_in(&tenant).await?.refresh.reveal().to_owned();
     for round in 0..rounds() {
-        let answers = at_once(|_| {
-            let (node, token) = (Arc::clone(&node), token.clone());
-            async move { node.refresh(&token).await.map(|tokens| tokens.refresh.reveal().to_owned()) }
-        })
-        .await;
+        let answers =
+            at_once(async |_| node.refresh(&token).await.map(|tokens| tokens.refresh.reveal().to_owned()))
+                .await;
         let mut successors = answers.into_iter().collect::<Result<Vec<_>, AuthError>>()?;
         successors.sort_unstable();
         successors.dedup();
@@ -99,10 +88,10 @@ async fn reset(
     db.write(tenant.proven(), set).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_reset_token_sets_one_password() -> Result<()> {
     let Given { tenant, node, _db } = given().await?;
-    let (tenant, keyring) = (Arc::new(tenant), forger::keyring());
+    let keyring = forger::keyring();
     for round in 0..rounds() {
         let id = OneTimeTokenId::mint(SystemClock.now());
         let token = ResetToken::issue(&keyring, tenant.id, id)?;
@@ -110,11 +99,8 @@ async fn a_reset_token_sets_one_password() -> Result<()> {
         let new = NewReset { id, user: tenant.owner_id, mac: &mac, created_by: "usr_", seconds: 60 };
         let make = async |tx: &mut _| one_time_tokens::insert_reset(tx, &new).await;
         node.db.write::<_, DbError>(tenant.proven(), make).await?;
-        let answers = at_once(|number| {
-            let (node, tenant, token) = (Arc::clone(&node), Arc::clone(&tenant), token.clone());
-            async move { reset(&node.db, &tenant, tenant.owner_id, &token, number).await }
-        })
-        .await;
+        let answers =
+            at_once(async |number| reset(&node.db, &tenant, tenant.owner_id, &token, number).await).await;
         let done = answers.into_iter().collect::<Result<Vec<_>, DbError>>()?;
         let winners = done.iter().filter(|is_set| **is_set).count();
         ensure!(winners == 1, "round {round}: {winners} winners");
@@ -138,10 +124,10 @@ async fn accept(db: &Db, tenant: &TestTenant, token: &LinkToken, email: &str) ->
     db.write(tenant.proven(), accept).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_invitation_lets_one_in() -> Result<()> {
     let Given { tenant, node, _db } = given().await?;
-    let (tenant, keyring) = (Arc::new(tenant), forger::keyring());
+    let keyring = forger::keyring();
     let expires_at =
         DateTime::from_timestamp(SystemClock.now().timestamp(), 0).context("now")? + TimeDelta::days(1);
     for round in 0..rounds() {
@@ -164,12 +150,7 @@ async fn an_invitation_lets_one_in() -> Result<()> {
         };
         let make = async |tx: &mut _| one_time_tokens::insert_mailed(tx, &new).await;
         node.db.write::<_, DbError>(tenant.proven(), make).await?;
-        let answers = at_once(|_| {
-            let (node, tenant) = (Arc::clone(&node), Arc::clone(&tenant));
-            let (token, email) = (token.clone(), email.clone());
-            async move { accept(&node.db, &tenant, &token, &email).await }
-        })
-        .await;
+        let answers = at_once(async |_| accept(&node.db, &tenant, &token, &email).await).await;
         // Nobody is refused because of an account that is there: only one has come so far.
         let done = answers.into_iter().collect::<Result<Vec<_>, DbError>>()?;
         let winners = done.iter().filter(|is_in| **is_in).count();
