@@ -134,7 +134,8 @@ async fn lock_chain(
     let all: Vec<ApiKeyId> = chain.keys.iter().chain(keys).copied().collect();
     let how = if keys.is_empty() { Lock::Shared } else { Lock::Change };
     let locked = if all.is_empty() { Vec::new() } else { api_keys::lock(tx, &all, how).await? };
-    let caller = if chain.keys.is_empty() { person.map(Caller::from) } else { links_of(chain, &locked, person)? };
+    let caller =
+        if chain.keys.is_empty() { person.map(Caller::from) } else { links_of(chain, &locked, person)? };
     Ok((caller, locked.into_iter().filter(|key| keys.contains(&key.id)).collect()))
 }
 

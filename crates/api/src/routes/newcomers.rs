@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use bulkhead_auth::{GrantError, Grants, LinkKind, LinkToken, SessionOwner, grants::{Caller, Hold}};
+use bulkhead_auth::{
+    GrantError, Grants, LinkKind, LinkToken, SessionOwner,
+    grants::{Caller, Hold},
+};
 use bulkhead_db::{
     DbResult, TenantTx,
     gate::{jobs, mails},

@@ -1,9 +1,9 @@
 //! Logging in, staying logged in, logging out; and how people come in.
 
-mod leaked_key;
 mod accept_invitation;
 mod confirm_registration;
 mod forgot_password;
+mod leaked_key;
 mod login;
 mod logout;
 mod password;
