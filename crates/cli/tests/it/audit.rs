@@ -182,7 +182,9 @@ async fn a_forged_log_is_found_by_the_command_and_a_forged_chain_by_the_anchor()
     let person = tenant.person(RoleName::DEVELOPER).await;
     chained(&system, &tenant).await;
     let anchors = Scratch::new().unwrap();
-    let place = format!("file://{}", anchors.path().display());
+    let directory = anchors.path().join("of this system");
+    fs::create_dir(&directory).unwrap();
+    let place = format!("file://{}", directory.display().to_string().replace(' ', "%20"));
     let mut variables = system.migrator();
     variables.extend(system.commands());
     let well = verify(&variables, &["--chain", &tenant.id]);
@@ -196,7 +198,7 @@ async fn a_forged_log_is_found_by_the_command_and_a_forged_chain_by_the_anchor()
         let anchored = bulkhead(&["audit", "anchor"], &variables, "");
         assert!(anchored.success && anchored.out.contains("the heads of"), "{anchored:?}");
     }
-    assert_eq!(fs::read_dir(anchors.path()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
     let well = verify(&variables, &[]);
     assert!(well.success && well.out.contains("2 anchors agree"), "{well:?}");
 
@@ -245,7 +247,7 @@ async fn a_forged_log_is_found_by_the_command_and_a_forged_chain_by_the_anchor()
     let broken = verify(&variables, &[]);
     assert!(!broken.success && broken.out.contains("not the one that was anchored"), "{broken:?}");
     // An anchor that was changed to fit is none.
-    let file = fs::read_dir(anchors.path()).unwrap().next().unwrap().unwrap().path();
+    let file = fs::read_dir(&directory).unwrap().next().unwrap().unwrap().path();
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replacen("\"sequence\":", "\"sequence\":1", 1)).unwrap();
     let broken = verify(&variables, &[]);

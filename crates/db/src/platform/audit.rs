@@ -57,8 +57,7 @@ pub async fn list(
 const OWN: Places = Places {
     log: "audit_log",
     links: "(SELECT * FROM audit_links WHERE chain = '00000000-0000-0000-0000-000000000000')",
-    chain: "(SELECT pg_snapshot_xmin(seen) AS unseen_from FROM audit_chains \
-         WHERE chain = '00000000-0000-0000-0000-000000000000')",
+    chain: "(SELECT seen FROM audit_chains WHERE chain = '00000000-0000-0000-0000-000000000000')",
 };
 
 /// The smallest piece of the chain that has every entry of a time in it which is chained.

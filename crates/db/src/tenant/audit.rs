@@ -149,7 +149,7 @@ pub(crate) async fn list_in(
                  WHERE l.{column} = $10 AND l.entry_id < $1 AND l.entry_id >= $2 AND l.entry_id <= $3 AND {FITS} \
                  ORDER BY l.entry_id DESC LIMIT $11), \
              late AS MATERIALIZED ( \
-                 SELECT * FROM {log} e WHERE e.xid >= coalesce((SELECT unseen_from FROM {chain} c), '0') \
+                 SELECT * FROM {log} e WHERE e.xid >= coalesce((SELECT pg_snapshot_xmin(c.seen) FROM {chain} c), '0') \
                  ORDER BY e.xid DESC LIMIT {LATE}), \
              fresh AS (SELECT {COLUMNS} FROM late e WHERE {FITS} ORDER BY e.id DESC LIMIT $11) \
              SELECT * FROM found UNION SELECT * FROM fresh ORDER BY id DESC LIMIT $11"
