@@ -146,7 +146,7 @@ async fn a_disabled_key_works_again_once_it_is_enabled() {
 }
 
 #[tokio::test]
-async fn whoever_presents_a_key_ends_it() {
+async fn anyone_who_presents_a_key_ends_it() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
     let owner = &tenant.owner.caller;
