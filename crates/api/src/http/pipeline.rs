@@ -3,11 +3,11 @@
 //! 1. Its id and trace; where no credential is shown, its address's bucket (no I/O).
 //! 2. Authentication: the credential is verified. Before anything is looked up for it, the failure budget of its
 //!    address is asked; a credential that is no good is charged to that budget.
-//! 3. Admission, in this order: the bucket of an API key with a limit of its own; the tenant's bucket; a check that the request names no other tenant than the
-//!    credential's; a place among the tenant's requests in flight, and room for the bytes that the request will hold;
-//!    where a large answer is expected, a place among the tenant's large requests. A request that writes takes that
-//!    last place when its body has come (`extract/body.rs`). For a request without a credential the address has the
-//!    places and the room.
+//! 3. Admission, in this order: the bucket of an API key with a limit of its own; the tenant's bucket; a check that the
+//!    request names no other tenant than the credential's; a place among the tenant's requests in flight, and room for
+//!    the bytes that the request will hold; where a large answer is expected, a place among the tenant's large requests.
+//!    A request that writes takes that last place when its body has come (`extract/body.rs`). For a request without a
+//!    credential the address has the places and the room.
 //! 4. Permission, as the operation's line in the route table declares it; then a check that an operation without
 //!    query parameters was sent none.
 //! 5. The handler; a panic becomes a problem.

@@ -67,23 +67,32 @@ async fn from_making_to_revoking() {
         "#);
     let list = owner.get("/v1/api-keys").await;
     insta::assert_snapshot!(list.show(), @r#"
-    200
-    {
-      "data": [
+        200
         {
-          "created_at": "[time]",
-          "created_by": "usr_…",
-          "expires_at": null,
-          "hint": "[hint]",
-          "id": "key_…",
-          "name": "nightly import",
-          "revoked_at": null,
-          "role": "developer"
+          "data": [
+            {
+              "allowed_addresses": null,
+              "created_at": "[time]",
+              "created_by": "usr_…",
+              "disabled_at": null,
+              "expires_at": null,
+              "granted_by": "usr_…",
+              "hint": "[hint]",
+              "id": "key_…",
+              "last_used_at": null,
+              "leaked_at": null,
+              "name": "nightly import",
+              "overlap_until": null,
+              "requests_per_minute": null,
+              "revoked_at": null,
+              "role": "developer",
+              "rotated_at": null,
+              "scopes": null
+            }
+          ],
+          "next_cursor": null
         }
-      ],
-      "next_cursor": null
-    }
-    "#);
+        "#);
     let secret = key.rsplit('_').next().unwrap();
     assert!(!read.body.contains(secret) && !list.body.contains(secret));
 

@@ -122,7 +122,7 @@ async fn a_disabled_key_works_again_once_it_is_enabled() {
         owner.post_nothing(&format!("{path}/disable")).await.expect(200);
         let enabled = owner.post_nothing(&format!("{path}/enable")).await.expect(200);
         assert_eq!(enabled.at("/disabled_at"), "null");
-        owner.post_nothing(&format!("{path}/enable")).await.expect(200);
+        owner.post_nothing(&format!("{path}/enable")).await.refused(409, "wrong-state");
         eventually(async || key.caller.get("/v1/me").await, |answer| answer.status == 200).await;
     }
     let actions = system.sql(&format!(
@@ -146,7 +146,7 @@ async fn a_disabled_key_works_again_once_it_is_enabled() {
 }
 
 #[tokio::test]
-async fn whoever_presents_a_key_ends_it() {
+async fn anyone_who_presents_a_key_ends_it() {
     let system = System::shared().await;
     let tenant = system.tenant().await;
     let owner = &tenant.owner.caller;

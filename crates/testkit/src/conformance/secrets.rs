@@ -122,12 +122,17 @@ async fn exercise_keys(tenant: &Tenant<'_>, secrets: &mut Vec<Secret>) {
     let (owner, anybody) = (&tenant.owner.caller, tenant.app.anonymous());
     let body = json!({ "name": "a program", "role": "admin" });
     let make = || owner.post("/v1/api-keys", &body).header("idempotency-key", "once");
-    let key = make().await.expect(201).at("/key");
+    let made = make().await.expect(201);
+    let key = made.at("/key");
     make().await.refused(409, "already-completed");
     anybody.with_key(&key).get("/v1/me").await.expect(200);
     anybody.with_token(&key).get("/v1/users/nobody").await.refused(404, "not-found");
     // A key with a typing error is still most of a key.
     anybody.with_key(&format!("{key}x")).get("/v1/me").await.refused(401, "invalid-credentials");
+    let rotate = format!("/v1/api-keys/{}/rotate", made.at("/id"));
+    let rotated = owner.post(&rotate, &json!({})).await.expect(201).at("/key");
+    anybody.post("/v1/auth/keys/leaked", &json!({ "key": key })).await.expect(204);
+    secrets.push(("rotated API key", rotated));
     secrets.push(("API key's secret", key.rsplit('_').next().unwrap_or_default().to_owned()));
     secrets.push(("API key", key));
 }

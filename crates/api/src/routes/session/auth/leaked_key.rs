@@ -46,7 +46,7 @@ impl RequestBody for ReportLeakedKeyRequest {}
 
 /// Report a leaked API key
 ///
-/// Whoever presents a key ends it: it is revoked within seconds, on every node, and keys that were made with it are disabled. A
+/// Anyone who presents a key ends it: it is revoked within seconds, on every node, and keys that were made with it are disabled. A
 /// secret that was rotated out and still works ends alone. The answer is the same whether there is such a key or not.
 #[utoipa::path(
     post, path = "/v1/auth/keys/leaked", tag = "auth", request_body = ReportLeakedKeyRequest,

@@ -12,7 +12,7 @@ use bulkhead_db::{
 use bulkhead_domain::{ApiKeyId, permission::WRITE_API_KEYS};
 use serde_json::json;
 
-use super::{ApiKeyResponse, ENDED};
+use super::{ApiKeyResponse, ENDED, NOT_DISABLED};
 use crate::{
     http::{
         answer::Answer,
@@ -30,7 +30,7 @@ use crate::{
 #[utoipa::path(
     post, path = "/v1/api-keys/{id}/enable", tag = "api-keys",
     params(("id" = String, Path, description = "The key's id.", example = "key_01jd3e2x6m7k9v4q8t5b2n0c1c"), IdempotencyKeyHeader),
-    responses((status = 200, description = "Enabled, now or before.", body = ApiKeyResponse)),
+    responses((status = 200, description = "Enabled.", body = ApiKeyResponse)),
 )]
 pub(crate) async fn enable_api_key(call: TenantCall, Id(id): Id<ApiKeyId>) -> Result<Answer, ApiError> {
     call.write(async |tx| {
@@ -42,7 +42,7 @@ pub(crate) async fn enable_api_key(call: TenantCall, Id(id): Id<ApiKeyId>) -> Re
             return Err(ENDED);
         }
         if key.disabled_at.is_none() {
-            return Ok(Written::unchanged(Answer::ok(&ApiKeyResponse::from(key))?));
+            return Err(NOT_DISABLED);
         }
         if !is_there(tx, &call, key.grantor()).await? {
             let person = call.principal().user().ok_or(ApiError::PersonRequired)?;

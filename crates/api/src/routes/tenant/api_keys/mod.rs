@@ -39,11 +39,13 @@ operations! {
     enable::enable_api_key => Access::Tenant(permission::WRITE_API_KEYS), [
         not_grantable(),
         ENDED,
+        NOT_DISABLED,
         ApiError::PersonRequired,
     ];
 }
 
 const ENDED: ApiError = ApiError::WrongState("The key was revoked or has expired. Make another one.");
+const NOT_DISABLED: ApiError = ApiError::WrongState("The key is not disabled.");
 const TOO_DEEP: ApiError = ApiError::WrongState(
     "Eight keys stand in a row already, each made by the one before. Let a person make this one.",
 );
