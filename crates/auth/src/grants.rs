@@ -56,7 +56,7 @@ pub async fn lock_caller(tx: &mut TenantTx, caller: &Principal) -> DbResult<Opti
     match *caller {
         Principal::User { id, .. } => users::lock_role(tx, id).await,
         Principal::ApiKey { id, .. } => api_keys::lock_role(tx, id).await,
-        Principal::Operator { .. } => Ok(None),
+        Principal::Operator { .. } | Principal::OperatorKey { .. } => Ok(None),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::Extension;
 const EXTENSIONS: [&str; 5] = ["core", "platform", "gate", "bulkhead", "operator"];
 
 /// First segments of paths below `/v1/`, and nouns of permissions.
-const NOUNS: [&str; 37] = [
+const NOUNS: [&str; 39] = [
     "admin",
     "analytics",
     "api_keys",
@@ -38,6 +38,7 @@ const NOUNS: [&str; 37] = [
     "mcp",
     "me",
     "operations",
+    "operator_keys",
     "operators",
     "owners",
     "plans",
@@ -49,6 +50,7 @@ const NOUNS: [&str; 37] = [
     "settings",
     "signing_keys",
     "statements",
+    "tenant",
     "tenants",
     "tokens",
     "usage",
@@ -58,7 +60,7 @@ const NOUNS: [&str; 37] = [
 ];
 
 /// Tables of a tenant's schema; what begins with `bulkhead_` or `x_` is the core's, too.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "api_keys",
     "audit_log",
     "credentials",
@@ -68,13 +70,16 @@ const TABLES: [&str; 11] = [
     "invitations",
     "one_time_tokens",
     "roles",
+    "second_factors",
     "sessions",
     "webhooks",
 ];
 
 /// Prefixes of ids.
-const IDS: [&str; 13] =
-    ["ten_", "usr_", "key_", "opr_", "ses_", "job_", "ott_", "evt_", "whk_", "rol_", "dec_", "req_", "flg_"];
+const IDS: [&str; 14] = [
+    "ten_", "usr_", "key_", "opr_", "opk_", "ses_", "job_", "ott_", "evt_", "whk_", "rol_", "dec_", "req_",
+    "flg_",
+];
 
 /// Why an application's extensions cannot have the names that they have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -168,6 +168,8 @@ ids! {
     pub ApiKeyId = "key_";
     /// A person who runs the platform.
     pub OperatorId = "opr_";
+    /// A credential of an operator's program.
+    pub OperatorKeyId = "opk_";
     /// A refresh-token family: one login of one person.
     pub SessionId = "ses_";
     /// A secret that works once: a link with which a person sets a new password.

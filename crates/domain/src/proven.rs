@@ -21,6 +21,12 @@ pub enum Evidence {
     RefreshToken,
     /// The tag of a one-time token shows that we have issued it for a person of this tenant.
     OneTimeToken,
+    /// The tag shows that we have issued what a client shows for a password that has matched a moment ago.
+    LoginChallenge,
+    /// An operator who may act as a tenant's people has named the tenant, which its owners allow.
+    Impersonation,
+    /// The secret of an operator's API key matched the stored HMAC and the key works.
+    OperatorKey,
     /// The row of `platform.jobs` being run names this tenant.
     JobRow,
     /// None: the caller made the tenant itself a moment ago, to try something out or to show it. Only `bulkhead dev`, the

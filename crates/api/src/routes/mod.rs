@@ -13,10 +13,12 @@ pub fn core() -> Vec<Group> {
         service::group(),
         session::auth::group(),
         session::sessions::group(),
+        session::second_factor::group(),
         session::me::group(),
         tenant::users::group(),
         tenant::roles::group(),
         tenant::api_keys::group(),
+        tenant::settings::group(),
         tenant::jobs::group(),
         tenant::operations::group(),
         tenant::usage::group(),
@@ -24,5 +26,8 @@ pub fn core() -> Vec<Group> {
         operator::tenants::group(),
         operator::usage::group(),
         operator::signing_keys::group(),
+        operator::operators::group(),
+        operator::roles::group(),
+        operator::api_keys::group(),
     ]
 }

@@ -24,6 +24,8 @@ async fn a_person_and_a_program_see_themselves_and_their_tenant() {
         "read:usage",
         "read:scaling",
         "read:audit",
+        "read:settings",
+        "write:settings",
         "read:resources",
         "write:resources"
       ],
@@ -77,7 +79,9 @@ async fn an_operator_belongs_to_no_tenant() {
         "read:tenants",
         "read:operations",
         "read:all_usage",
-        "read:signing_keys"
+        "read:signing_keys",
+        "read:operators",
+        "read:operator_keys"
       ],
       "role": "support",
       "subject": "opr_…",

@@ -5,4 +5,5 @@ pub mod jobs;
 pub mod profile;
 pub mod revocations;
 pub mod scaling;
+pub mod settings;
 pub mod usage;

@@ -8,5 +8,6 @@ pub mod credentials;
 pub mod idempotency;
 pub mod one_time_tokens;
 pub mod roles;
+pub mod second_factors;
 pub mod sessions;
 pub mod users;

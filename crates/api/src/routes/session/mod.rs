@@ -3,4 +3,5 @@
 pub(crate) mod auth;
 pub(crate) mod me;
 mod person;
+pub(crate) mod second_factor;
 pub(crate) mod sessions;

@@ -5,6 +5,7 @@ pub(crate) mod jobs;
 pub(crate) mod operations;
 pub(crate) mod roles;
 pub(crate) mod scaling;
+pub(crate) mod settings;
 pub(crate) mod usage;
 pub(crate) mod users;
 

@@ -48,6 +48,7 @@ pub(crate) const GATE: &[Repeatable] = repeatables![
     "finish_job",
     "revoke",
     "announce_change",
+    "allow_impersonation",
     "count_usage",
     "jobs",
     "usage_hours",
@@ -56,6 +57,7 @@ pub(crate) const GATE: &[Repeatable] = repeatables![
     "scaling_decisions",
     "tenant_profile",
     "plan_limits",
+    "tenant_settings",
     "meters",
 ];
 

@@ -198,6 +198,7 @@ pub(super) const PLATFORM_MIGRATIONS: &[Migration] = both_ways![
     "2026-11-28-000008_generation",
     "2026-11-29-000001_operator_sessions",
     "2026-11-29-000002_signing_key_rotation",
+    "2026-11-30-000002_operators",
     "2026-11-30-000003_audit_chain",
 ];
 
@@ -209,6 +210,7 @@ pub const CORE: MigrationSet = MigrationSet::new(
         "2026-11-21-000001_foundation",
         "2026-11-29-000001_sessions",
         "2026-11-29-000002_roles",
+        "2026-11-30-000003_second_factor",
         "2026-11-30-000004_audit",
     ],
 );

@@ -5,8 +5,9 @@ mod logout;
 mod password;
 mod refresh;
 mod reset_password;
+mod second_factor;
 
-use bulkhead_auth::Tokens;
+use bulkhead_auth::{ChallengeText, Tokens};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -17,11 +18,23 @@ use crate::http::{
 };
 
 operations! {
-    login::login => Access::Session, [ApiError::LoginFailed, ApiError::TenantSuspended];
+    login::login => Access::Session, [
+        ApiError::LoginFailed,
+        second_factor_required(false),
+        second_factor_required(true),
+        ApiError::TenantSuspended,
+    ];
+    second_factor::login_with_code => Access::Session, [ApiError::SecondFactorFailed, ApiError::TenantSuspended];
+    second_factor::enrol_to_log_in => Access::Session, [ApiError::SecondFactorFailed, ApiError::TenantSuspended];
     refresh::refresh => Access::Session, [ApiError::InvalidCredentials, ApiError::TenantSuspended];
     logout::logout => Access::Session, [];
     password::change_password => Access::Person, [ApiError::WrongState("The password was changed meanwhile.")];
     reset_password::reset_password => Access::Session, [ApiError::TenantSuspended];
+}
+
+/// The answer to a right password that is not enough, as the document shows it.
+fn second_factor_required(enrols: bool) -> ApiError {
+    ApiError::SecondFactorRequired { challenge: ChallengeText::new("bh_lc_…".to_owned()), enrols }
 }
 
 /// Tokens of a session.

@@ -5,6 +5,7 @@ mod delete;
 mod get;
 mod list;
 mod reset_password;
+mod reset_second_factor;
 mod update;
 
 use bulkhead_db::tenant::users::User;
@@ -32,6 +33,9 @@ operations! {
         ApiError::LastOwner,
     ];
     reset_password::reset_user_password => Access::Tenant(permission::WRITE_USERS), [
+        not_grantable(),
+    ];
+    reset_second_factor::reset_user_second_factor => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),
     ];
     delete::delete_user => Access::Tenant(permission::WRITE_USERS), [
