@@ -77,10 +77,21 @@ async fn a_person_sets_one_up_and_logs_in_with_it() {
     person.caller.post("/v1/auth/second-factor", &body).await.refused(409, "wrong-state");
 
     let first = log_in(system, &tenant, &person.email, &person.password).await;
-    insta::assert_snapshot!(first.show(), @"");
+    insta::assert_snapshot!(first.show(), @r#"
+        403
+        content-type: application/problem+json
+        {
+          "challenge": "[challenge]",
+          "code": "second-factor-required",
+          "detail": "The password is right. Log in with the challenge and a code of your second factor.",
+          "request_id": "req_…",
+          "status": 403,
+          "title": "Forbidden",
+          "type": "urn:bulkhead:problem:second-factor-required"
+        }
+        "#);
     let challenge = first.at("/challenge");
-    let refused = second_step(system, &challenge, "000000").await;
-    insta::assert_snapshot!(refused.show(), @"");
+    second_step(system, &challenge, "000000").await.refused(401, "second-factor-failed");
     // The code that has confirmed it is used.
     second_step(system, &challenge, &code(&secret, 0)).await.refused(401, "second-factor-failed");
     let tokens = second_step(system, &challenge, &code(&secret, 1)).await.expect(200);

@@ -135,8 +135,8 @@ async fn exercise_operators(app: &App, tenant: &Tenant<'_>, secrets: &mut Vec<Se
     ]);
 }
 
-/// Operations that take a code of a phone, or follow from one: the kit has no phone. That their secrets are kept nowhere is the
-/// product's own test (`second_factor.rs` beside the tests of its routes).
+/// Operations that take a code of a phone, or follow from one: the kit has no phone. That their secrets are kept nowhere is for
+/// Bulkhead's own tests to say.
 const WITH_CODES: [&str; 3] = ["login_with_code", "enrol_to_log_in", "disable_second_factor"];
 
 async fn exercise_sign_ups(app: &App, secrets: &mut Vec<Secret>) {

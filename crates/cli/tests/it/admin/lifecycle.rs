@@ -182,7 +182,7 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
       "purged_at": "[time]",
       "receipt": {
         "answers": 0,
-        "audit_kept": 3,
+        "audit_kept": 4,
         "begun_at": "[time]",
         "bytes": "[counted]",
         "finished_at": "[time]",
@@ -192,7 +192,7 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
         "role": true,
         "rows": {
           "api_keys": 1,
-          "audit_log": 3,
+          "audit_log": 4,
           "idempotency_keys": 0,
           "one_time_tokens": 0,
           "resources": 1,

@@ -37,7 +37,21 @@ async fn an_operator_is_added_sets_a_password_and_is_seen() {
     let admin = system.operator().await;
     let email = address();
     let added = admin.post("/v1/admin/operators", &json!({ "email": email, "role": "billing" })).await;
-    insta::assert_snapshot!(added.show().replace(&email, "[email]"), @"");
+    insta::assert_snapshot!(added.show().replace(&email, "[email]"), @r#"
+        201
+        location: /v1/admin/operators/opr_…
+        {
+          "created_at": "[time]",
+          "email": "[email]",
+          "id": "opr_…",
+          "invited_until": "[time]",
+          "role": "billing",
+          "state": "invited",
+          "token": "[reset token]",
+          "updated_at": "[time]",
+          "version": 1
+        }
+        "#);
     let id = added.at("/id");
     let login = json!({ "email": email, "password": "" });
     system.anonymous().post("/v1/auth/login", &login).await.refused(401, "login-failed");
