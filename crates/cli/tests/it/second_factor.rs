@@ -217,7 +217,7 @@ async fn an_administrator_takes_it_away() {
         "SELECT count(*) FROM {}.audit_log WHERE action = 'reset_user_second_factor'",
         tenant.schema()
     );
-    assert_eq!(system.sql(&told), "1");
+    assert_eq!(system.sql(&told), "2");
 }
 
 /// A challenge is worth nothing but a code, belongs to its password, and cannot be made up.

@@ -31,11 +31,10 @@ pub(crate) async fn reset_operator_second_factor(
         let grants = grants(tx, &call, WRITE_OPERATORS).await?;
         let role = grants.operators().find(id).ok_or(ApiError::NotFound)?.role;
         grants.may_take(role).map_err(refused)?;
-        if !tx.remove_factor(id).await? {
-            return Ok(Written::unchanged(Answer::no_content()));
-        }
-        let ended = tx.end_others(id, None).await?;
-        Ok(Written::changed(id, json!({ "sessions_ended": ended }), Answer::no_content()))
+        let had_one = tx.remove_factor(id).await?;
+        let ended = if had_one { tx.end_others(id, None).await? } else { 0 };
+        let changes = json!({ "had_one": had_one, "sessions_ended": ended });
+        Ok(Written::changed(id, changes, Answer::no_content()))
     })
     .await
 }

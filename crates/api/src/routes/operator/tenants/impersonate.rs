@@ -26,7 +26,7 @@ const REASON: usize = 500;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ImpersonateRequest {
     /// The person's id.
-    #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
+    #[schema(example = "usr_…")]
     user: String,
     /// Why. The tenant reads it in its audit log.
     #[schema(min_length = 1, max_length = 500, example = "Ticket 4711: the import stops half-way")]

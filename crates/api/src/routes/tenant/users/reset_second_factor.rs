@@ -27,11 +27,10 @@ pub(crate) async fn reset_user_second_factor(
 ) -> Result<Answer, ApiError> {
     call.write(async |tx| {
         within_reach(tx, &call, user, None).await?;
-        if !tx.remove_factor(user).await? {
-            return Ok(Written::unchanged(Answer::no_content()));
-        }
-        let ended = tx.end_others(user, None).await?;
-        Ok(Written::changed(user, json!({ "sessions_ended": ended }), Answer::no_content()))
+        let had_one = tx.remove_factor(user).await?;
+        let ended = if had_one { tx.end_others(user, None).await? } else { 0 };
+        let changes = json!({ "had_one": had_one, "sessions_ended": ended });
+        Ok(Written::changed(user, changes, Answer::no_content()))
     })
     .await
 }
