@@ -63,6 +63,11 @@ impl AccountKey {
         Self::mac(keyring, &[b"subject", subject.as_bytes()])
     }
 
+    /// The codes of a person or an operator: counted apart from their passwords.
+    pub(crate) fn of_codes(keyring: &Keyring, subject: &str) -> Self {
+        Self::mac(keyring, &[b"codes", subject.as_bytes()])
+    }
+
     /// The account, counted for one address alone.
     fn from(self, keyring: &Keyring, network: Network) -> Self {
         Self::mac(keyring, &[b"address", &self.0, &network.bytes()])

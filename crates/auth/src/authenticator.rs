@@ -24,16 +24,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     attempts::Attempts,
     cache::{CredentialCache, Miss},
+    impersonation::may_act,
     jwt::{self, AccessTokens, IssueError, TokenError},
     key_uses::KeyUses,
     keyring::Keyring,
     login::LookUps,
     node_view::NodeView,
+    operator_secrets::OperatorKey,
     password::{PasswordError, PasswordHasher},
     principal::{Principal, Verified},
     random::NoEntropy,
     revocation::{Bounds, Standing},
     rotation::{PUBLISHED_BEHIND, SigningKeyMaker},
+    second_factor::{ChallengeText, SecondFactorRule},
     signing_keys::{KeySet, SigningKeyError},
 };
 
@@ -53,6 +56,14 @@ pub enum AuthError {
     /// The credential is good, but its tenant, whose bucket still bounds it, is closed.
     #[error("the tenant is suspended")]
     Suspended(DirectoryEntry),
+    /// The password is good, and a code has to be shown, too.
+    #[error("a code has to be shown, too")]
+    SecondFactor {
+        /// What the code is sent with.
+        challenge: ChallengeText,
+        /// Whether the person must have a second factor and has none: they get one with the challenge first.
+        enrols: bool,
+    },
     /// It was not looked at, because too much was tried before.
     #[error("too many attempts")]
     Limited {
@@ -109,6 +120,7 @@ pub struct Authenticator {
     pub(crate) tokens: AccessTokens,
     pub(crate) access: Arc<AccessRegistry>,
     pub(crate) session_life: TimeDelta,
+    pub(crate) second_factor: SecondFactorRule,
     pub(crate) attempts: Attempts,
     pub(crate) lookups: LookUps,
     pub(crate) view: Arc<NodeView>,
@@ -136,10 +148,17 @@ impl Authenticator {
             tokens,
             access,
             session_life,
+            second_factor: SecondFactorRule::default(),
             attempts: Attempts::default(),
             cache,
             key_uses: KeyUses::default(),
         }
+    }
+
+    /// The same where some people must have a second factor.
+    #[must_use]
+    pub fn requiring(self, second_factor: SecondFactorRule) -> Self {
+        Self { second_factor, ..self }
     }
 
     /// The permissions that principals are verified with: only its numbers mean something in their sets.
@@ -163,6 +182,9 @@ impl Authenticator {
         ask: impl FnOnce() -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Authenticated, AuthError> {
+        if OperatorKey::looks_like(text) {
+            return Box::pin(self.authenticate_operator_key(db, text, now)).await;
+        }
         let is_fresh = self.view.freshen(db, now).await;
         let Verified { principal, key, .. } = match self.remembered(text, now) {
             Ok(verified) => verified,
@@ -173,6 +195,7 @@ impl Authenticator {
             return Err(AuthError::Lapsed);
         }
         let Some(tenant) = principal.tenant() else {
+            let principal = Box::pin(self.with_operators_role(db, principal)).await?;
             return Ok(Authenticated { principal, tenant: None, limit: None });
         };
         let entry = self.in_service(db, tenant.get(), is_fresh, now).await?;
@@ -185,6 +208,7 @@ impl Authenticator {
         } else {
             principal
         };
+        let principal = may_act(&self.access, principal, &entry)?;
         Ok(Authenticated { principal, tenant: Some(entry), limit: key.limit() })
     }
 
@@ -354,7 +378,9 @@ async fn key_stands(db: &Db, text: &str) -> Result<bool, DbError> {
 /// role. One look-up, for a node that cannot tell by itself.
 async fn still_stands(db: &Db, principal: &Principal) -> Result<bool, DbError> {
     Ok(match *principal {
-        Principal::User { tenant, id, role, session } => {
+        // A node that cannot tell by itself lets nobody act as somebody else.
+        Principal::User { acting: Some(_), .. } => false,
+        Principal::User { tenant, id, role, session, acting: None } => {
             let look = async |tx: &mut _| credentials::find_session(tx, session).await;
             let found: Option<SessionCredential> = db.credentials(tenant.get(), look).await?;
             found.is_some_and(|row| row.revoked_at.is_none() && row.user == id && row.role == role.name())
@@ -368,5 +394,6 @@ async fn still_stands(db: &Db, principal: &Principal) -> Result<bool, DbError> {
                 row.revoked_at.is_none() && row.operator == id.get() && row.role == role.name()
             })
         }
+        Principal::OperatorKey { .. } => true,
     })
 }

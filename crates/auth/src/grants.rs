@@ -87,7 +87,7 @@ pub async fn person_behind(tx: &mut TenantTx, caller: &Principal) -> DbResult<Op
     match *caller {
         Principal::User { id, .. } => Ok(Some(id)),
         Principal::ApiKey { id, .. } => Ok(api_keys::chain(tx, id).await?.person),
-        Principal::Operator { .. } => Ok(None),
+        Principal::Operator { .. } | Principal::OperatorKey { .. } => Ok(None),
     }
 }
 
@@ -106,7 +106,7 @@ pub async fn lock_caller_and(
     let chain = match *caller {
         Principal::User { id, .. } => Chain { keys: Vec::new(), person: Some(id) },
         Principal::ApiKey { id, .. } => api_keys::chain(tx, id).await?,
-        Principal::Operator { .. } => Chain { keys: Vec::new(), person: None },
+        Principal::Operator { .. } | Principal::OperatorKey { .. } => Chain { keys: Vec::new(), person: None },
     };
     lock_chain(tx, &chain, keys).await
 }

@@ -10,7 +10,7 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bulkhead_domain::{AccessRegistry, Evidence, Proven, RoleName, SessionId, TenantId, id};
+use bulkhead_domain::{AccessRegistry, Evidence, OperatorId, Proven, RoleName, SessionId, TenantId, id};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -174,6 +174,18 @@ struct Claims {
     tenant: Option<TenantId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<Act>,
+}
+
+/// Who acts as the subject (RFC 8693 section 4.1): an operator, and the login of theirs that the token belongs to. It stands in
+/// the place of `sid`, so that a program of before there was such a claim refuses the token instead of taking the operator for
+/// the person. Whatever else could be in one, another `act` above all, is refused.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Act {
+    sub: OperatorId,
+    sid: SessionId,
 }
 
 impl AccessTokens {
@@ -214,6 +226,7 @@ impl AccessTokens {
             role: principal.role().name().to_string(),
             tenant: principal.tenant().map(|tenant| tenant.get()),
             sid: principal.session(),
+            act: act(principal),
         };
         let key = keys.active()?;
         let header =
@@ -302,17 +315,31 @@ pub(crate) fn kid(text: &str) -> Option<String> {
     Some(header.kid)
 }
 
+fn act(principal: &Principal) -> Option<Act> {
+    match principal {
+        Principal::User { session, acting: Some(operator), .. } => {
+            Some(Act { sub: *operator, sid: *session })
+        }
+        _ => None,
+    }
+}
+
 /// The principal that the claims name; `None` unless exactly the claims of its kind are there.
 fn principal(claims: &Claims, access: &AccessRegistry) -> Option<Principal> {
     let proven = |tenant| Proven::on(Evidence::AccessToken, tenant);
     let (role, sub) = (claims.role.parse::<RoleName>().ok()?, claims.sub.as_str());
-    match (sub.get(..4)?, claims.tenant, claims.sid) {
-        ("usr_", Some(tenant), Some(session)) => {
+    match (sub.get(..4)?, claims.tenant, claims.sid, &claims.act) {
+        ("usr_", Some(tenant), Some(session), None) => {
             let (id, role) = (sub.parse().ok()?, access.tenants().role(role));
-            Some(Principal::User { tenant: proven(tenant), id, role, session })
+            Some(Principal::User { tenant: proven(tenant), id, role, session, acting: None })
+        }
+        ("usr_", Some(tenant), None, Some(Act { sub: operator, sid: session })) => {
+            let (id, role) = (sub.parse().ok()?, access.tenants().role(role));
+            let (session, acting) = (*session, Some(*operator));
+            Some(Principal::User { tenant: proven(tenant), id, role, session, acting })
         }
         // No token speaks for an API key: it would be bound by neither the key's scopes nor its addresses.
-        ("opr_", None, Some(session)) => {
+        ("opr_", None, Some(session), None) => {
             let (id, role) = (sub.parse().ok()?, access.operators().role(role));
             Some(Principal::Operator { id: Proven::on(Evidence::AccessToken, id), role, session })
         }

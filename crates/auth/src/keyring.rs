@@ -66,6 +66,14 @@ pub enum Purpose {
     SignUpTag,
     /// The secret of a one-time token that is computed from its row.
     LinkSecret,
+    /// What is stored of an operator's API key.
+    OperatorKey,
+    /// The tag that shows that we have issued an operator's API key, and which one.
+    OperatorKeyTag,
+    /// What is stored of a recovery code.
+    RecoveryCode,
+    /// The tag of what a client gets whose person has shown the password and has to show a code.
+    LoginChallenge,
     /// The signature in a pagination cursor.
     Cursor,
     /// The hashes by which logins are counted and queued, and decoy tenants chosen; a label in front says which.
@@ -91,6 +99,10 @@ impl Purpose {
             Self::RegistrationTag => "registration_tag",
             Self::SignUpTag => "sign_up_tag",
             Self::LinkSecret => "link_secret",
+            Self::OperatorKey => "operator_key_mac",
+            Self::OperatorKeyTag => "operator_key_tag",
+            Self::RecoveryCode => "recovery_code_mac",
+            Self::LoginChallenge => "login_challenge_tag",
             Self::Cursor => "cursor",
             Self::LoginAttempt => "login_attempt",
             Self::UsageEntry => "usage_entry",
@@ -126,6 +138,7 @@ impl Sealer {
 /// The derived keys, ready for use.
 pub struct Keyring {
     sealer: Sealer,
+    factor_sealer: Sealer,
     api_key: hmac::Key,
     refresh_token: hmac::Key,
     refresh_successor: hmac::Key,
@@ -138,6 +151,10 @@ pub struct Keyring {
     registration_tag: hmac::Key,
     sign_up_tag: hmac::Key,
     link_secret: hmac::Key,
+    operator_key: hmac::Key,
+    operator_key_tag: hmac::Key,
+    recovery_code: hmac::Key,
+    login_challenge: hmac::Key,
     cursor: hmac::Key,
     login_attempt: hmac::Key,
     usage_entry: hmac::Key,
@@ -153,6 +170,7 @@ impl Keyring {
         };
         Ok(Self {
             sealer: Sealer::new(&derive(&prk, "signing_key_seal")?)?,
+            factor_sealer: Sealer::new(&derive(&prk, "second_factor_seal")?)?,
             api_key: mac(Purpose::ApiKey)?,
             refresh_token: mac(Purpose::RefreshToken)?,
             refresh_successor: mac(Purpose::RefreshSuccessor)?,
@@ -165,6 +183,10 @@ impl Keyring {
             registration_tag: mac(Purpose::RegistrationTag)?,
             sign_up_tag: mac(Purpose::SignUpTag)?,
             link_secret: mac(Purpose::LinkSecret)?,
+            operator_key: mac(Purpose::OperatorKey)?,
+            operator_key_tag: mac(Purpose::OperatorKeyTag)?,
+            recovery_code: mac(Purpose::RecoveryCode)?,
+            login_challenge: mac(Purpose::LoginChallenge)?,
             cursor: mac(Purpose::Cursor)?,
             login_attempt: mac(Purpose::LoginAttempt)?,
             usage_entry: mac(Purpose::UsageEntry)?,
@@ -181,6 +203,16 @@ impl Keyring {
     /// Decrypts what [`Self::seal`] made for the same context.
     pub fn open(&self, sealed: &[u8], context: &str) -> Result<Vec<u8>, KeyringError> {
         self.sealer.open(sealed, context)
+    }
+
+    /// [`Self::seal`] for the secret of a second factor, under a key of its own. The context is its person.
+    pub fn seal_factor(&self, secret: &[u8], person: &str) -> Result<Vec<u8>, KeyringError> {
+        self.factor_sealer.seal(secret, person)
+    }
+
+    /// Decrypts what [`Self::seal_factor`] made for the same person.
+    pub fn open_factor(&self, sealed: &[u8], person: &str) -> Result<Vec<u8>, KeyringError> {
+        self.factor_sealer.open(sealed, person)
     }
 
     /// HMAC-SHA-256 of `bytes` under the key of `purpose`.
@@ -223,6 +255,10 @@ impl Keyring {
             Purpose::RegistrationTag => &self.registration_tag,
             Purpose::SignUpTag => &self.sign_up_tag,
             Purpose::LinkSecret => &self.link_secret,
+            Purpose::OperatorKey => &self.operator_key,
+            Purpose::OperatorKeyTag => &self.operator_key_tag,
+            Purpose::RecoveryCode => &self.recovery_code,
+            Purpose::LoginChallenge => &self.login_challenge,
             Purpose::Cursor => &self.cursor,
             Purpose::LoginAttempt => &self.login_attempt,
             Purpose::UsageEntry => &self.usage_entry,

@@ -1,6 +1,6 @@
 //! Authentication: who the caller of a request is, and what proves it.
 //!
-//! Owns passwords, signing keys, access tokens, refresh tokens, one-time tokens, the secrets of API keys, and what a node
+//! Owns passwords, second factors, signing keys, access tokens, refresh tokens, one-time tokens, the secrets of API keys, and what a node
 //! remembers of credentials that it has verified and of revocations. Refuses SQL (that is `bulkhead-db`'s), HTTP, and any
 //! secret in a log: a type that holds one has a `Debug` that hides it. `README.md` records the decisions.
 
@@ -15,6 +15,7 @@ mod flight;
 mod generations;
 pub mod grants;
 pub mod hash_queue;
+pub mod impersonation;
 pub mod jwt;
 pub mod key_authority;
 mod key_check;
@@ -27,21 +28,27 @@ mod node_keys;
 mod node_view;
 pub mod one_time;
 mod opaque;
+mod opening;
+pub mod operator_grants;
+pub mod operator_secrets;
 pub mod own_password;
 mod own_roles;
 pub mod password;
 mod password_rules;
 pub mod principal;
 mod random;
+mod recovery_codes;
 pub mod refresh;
 pub mod request;
 pub mod revocation;
 pub mod root_key;
 pub mod rotation;
+pub mod second_factor;
 pub mod self_test;
 pub mod session;
 pub mod session_tx;
 pub mod signing_keys;
+mod totp;
 
 pub use audit_key::{AuditKeyError, AuditSigner, Signature, Signed};
 pub use authenticator::{AuthError, Authenticated, Authenticator};
@@ -56,16 +63,21 @@ pub use link_token::{LinkKind, LinkToken};
 pub use login::{LoginAttempt, Tokens};
 pub use newcomers::{Newcomer, OpenTenant};
 pub use one_time::{ForeignToken, ResetToken};
+pub use operator_grants::{OperatorGrantError, OperatorGrants};
+pub use operator_secrets::{OperatorKey, OperatorResetToken};
 pub use own_password::Reset;
 pub use password::{Password, PasswordError, PasswordHasher};
 pub use password_rules::{PasswordOwner, PasswordRules};
 pub use principal::{KeyTerms, Principal, Subject, Verified};
 pub use random::{NoEntropy, word as random_word};
+pub use recovery_codes::RecoveryCodes;
 pub use request::Request;
 pub use revocation::{Batch, Bounds, Revocation, Revocations, Since, Standing};
 pub use root_key::{MasterKey, MasterKeys, RootKey, RootKeyError};
 pub use rotation::SigningKeyMaker;
+pub use second_factor::{ChallengeText, CodeAttempt, FactorError, FactorTx, SecondFactorRule};
 pub use self_test::self_test;
 pub use session::{RefreshToken, SessionOwner};
 pub use session_tx::SessionTx;
 pub use signing_keys::{KeySet, SigningKey, SigningKeyError, VerifyingKey};
+pub use totp::TotpSecret;

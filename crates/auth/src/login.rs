@@ -9,21 +9,19 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bulkhead_db::{
-    Authority, Db, DbError,
-    gate::revocations::{Revoked, revoke},
+    Authority, Db, DbError, PlatformTx,
     platform::{
-        operator_sessions, operators, revocations,
+        operators,
         tenants::{DirectoryEntry, LoginTenant},
     },
     tenant::{
         credentials,
-        sessions::{self, Device, Opened},
-        users,
+        sessions::{Device, Opened},
     },
 };
 use bulkhead_domain::{Email, Evidence, Network, OperatorId, Proven, SessionId, Slug, TenantId, UserId};
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use uuid::Uuid;
 
 use crate::{
     attempts::{AccountKey, Attempt},
@@ -32,11 +30,12 @@ use crate::{
     hash_queue::{HashQueue, Lane, Slot, Turn},
     jwt::{AccessToken, Issue},
     keyring::{Keyring, Purpose},
+    opening::{NewSession, Open, Opening, Renewal},
     password::{Match, PasswordError, PasswordHasher, Presented, needs_rehash},
     principal::Principal,
     request::Request,
+    second_factor::{Challenge, ChallengeText},
     session::{RefreshToken, SessionOwner},
-    session_tx::SessionTx,
 };
 
 /// How often a login is checked in all when its account changes at the same moment.
@@ -82,13 +81,13 @@ impl Account {
             Self::Operator { id } => Missed::Operator(id.get()),
         }
     }
-}
 
-/// A stored hash that is good but was made with other parameters than new ones, or of another form of the password, and the
-/// hash that takes its place.
-struct Renewal {
-    stored: String,
-    renewed: String,
+    fn place(&self) -> (SessionOwner, Uuid) {
+        match self {
+            Self::User { tenant, id, .. } => (SessionOwner::Tenant(tenant.get()), id.uuid()),
+            Self::Operator { id } => (SessionOwner::Operator, id.get().uuid()),
+        }
+    }
 }
 
 /// What is checked, in the form in which it is looked up. A text that cannot be a slug or an e-mail address is taken
@@ -138,8 +137,8 @@ impl Authenticator {
     /// before anything is written, and may refuse in the same way: from here on the tenant's own limit counts.
     ///
     /// [`AuthError::Invalid`] when tenant, account and password do not match, or when the account changed each time it
-    /// was checked. [`AuthError::Limited`] when the account has to wait after failures, or `ask` or `admit` refuses.
-    /// [`AuthError::Busy`] when too many logins wait already.
+    /// was checked. [`AuthError::SecondFactor`] when they match and a code has to be shown, too. [`AuthError::Limited`] when the
+    /// account has to wait after failures, or `ask` or `admit` refuses. [`AuthError::Busy`] when too many logins wait already.
     pub async fn login(
         &self,
         db: &Db,
@@ -161,7 +160,13 @@ impl Authenticator {
         let result = self.check_and_open(db, attempt, &checked, &counted, admit, now).await;
         match &result {
             // The password was right, whatever came then.
-            Ok(_) | Err(AuthError::Suspended(_) | AuthError::Lapsed | AuthError::Limited { .. }) => {
+            Ok(_)
+            | Err(
+                AuthError::SecondFactor { .. }
+                | AuthError::Suspended(_)
+                | AuthError::Lapsed
+                | AuthError::Limited { .. },
+            ) => {
                 counted.succeeded();
             }
             Err(AuthError::Invalid) => counted.failed(),
@@ -211,12 +216,19 @@ impl Authenticator {
                 }
             }
             let renewal = self.renewal(checked, &stored, form).await?;
-            if let Some(tokens) =
-                self.open_session(db, account, (&stored, renewal), &device, (attempt, now)).await?
-            {
-                return Ok(tokens);
+            let opening =
+                self.open_session(db, account, (&stored, renewal.as_ref()), &device, (attempt, now)).await?;
+            match opening {
+                Opening::Opened(tokens) => return Ok(tokens),
+                Opening::NeedsCode { enrols } => {
+                    let stored = renewal.map_or(stored, |renewal| renewal.renewed);
+                    let challenge = Challenge::new(&self.keyring, account.place(), &stored, now);
+                    let challenge = ChallengeText::new(challenge.reveal(&self.keyring));
+                    return Err(AuthError::SecondFactor { challenge, enrols });
+                }
+                // The account was changed while its password was checked.
+                Opening::Changed => {}
             }
-            // The account was changed while its password was checked.
         }
         Err(AuthError::Invalid)
     }
@@ -295,67 +307,49 @@ impl Authenticator {
         }
     }
 
-    /// Opens a session, if the account still has the hash that was matched.
+    /// Opens a session, if the account still has the hash that was matched and needs no code.
     async fn open_session(
         &self,
         db: &Db,
         account: Account,
-        (stored, renewal): (&str, Option<Renewal>),
+        (stored, renewal): (&str, Option<&Renewal>),
         device: &Device<'_>,
         (attempt, now): (&LoginAttempt<'_>, DateTime<Utc>),
-    ) -> Result<Option<Tokens>, AuthError> {
+    ) -> Result<Opening<Tokens>, AuthError> {
         let session = SessionId::mint(now);
-        let seconds = self.session_life.num_seconds();
-        let owner = match account {
-            Account::User { tenant, .. } => SessionOwner::Tenant(tenant.get()),
-            Account::Operator { .. } => SessionOwner::Operator,
+        let refresh = RefreshToken::issue(&self.keyring, account.place().0, session)?;
+        let new = NewSession {
+            id: session,
+            mac: refresh.mac(&self.keyring),
+            seconds: self.session_life.num_seconds(),
+            device,
+            request: &attempt.request,
+            at: now,
         };
-        let refresh = RefreshToken::issue(&self.keyring, owner, session)?;
-        let mac = refresh.mac(&self.keyring);
-        let opened: Option<(Principal, Opened)> = match account {
+        let open = Open { rule: &self.second_factor, stored, renewal, session: new };
+        let opening = match account {
             Account::User { tenant, id, .. } => {
-                let open = async |tx: &mut _| {
-                    let Some(role) = users::lock_for_proof(tx, id, Some(stored)).await? else {
-                        return Ok::<_, DbError>(None);
-                    };
-                    if let Some(Renewal { stored, renewed }) = &renewal {
-                        users::renew_password_hash(tx, id, stored, renewed).await?;
-                    }
-                    let opened = sessions::insert(tx, session, id, &mac, seconds, device).await?;
-                    let ended = sessions::make_room(tx, id).await?;
-                    for session in &ended {
-                        revoke(tx, Revoked::Session(*session)).await?;
-                    }
-                    tell(tx, id, session, ended.len(), &attempt.request, now).await?;
-                    let role = self.access.tenants().role(role);
-                    Ok(Some((Principal::User { tenant, id, role, session }, opened)))
-                };
-                db.write(tenant, open).await?
+                db.write::<_, DbError>(tenant, async |tx| open.run(tx, id).await).await?
             }
             Account::Operator { id } => {
-                let open = async |tx: &mut _| {
-                    let Some(role) = operators::lock_for_proof(tx, id.get(), Some(stored)).await? else {
-                        return Ok::<_, DbError>(None);
-                    };
-                    if let Some(Renewal { stored, renewed }) = &renewal {
-                        operators::renew_password_hash(tx, id.get(), stored, renewed).await?;
-                    }
-                    let opened =
-                        operator_sessions::insert(tx, session, id.get(), &mac, seconds, device).await?;
-                    let ended = operator_sessions::make_room(tx, id.get()).await?;
-                    for session in &ended {
-                        revocations::revoke_operator_session(tx, *session).await?;
-                    }
-                    tell(tx, id.get(), session, ended.len(), &attempt.request, now).await?;
-                    let role = self.access.operators().role(role);
-                    Ok(Some((Principal::Operator { id, role, session }, opened)))
-                };
-                db.platform_write(Authority::credentials(), open).await?
+                let run = async |tx: &mut PlatformTx| open.run(tx, id.get()).await;
+                db.platform_write::<_, DbError>(Authority::credentials(), run).await?
             }
         };
-        let tokens =
-            |(principal, Opened { at, expires_at })| self.tokens_for(principal, refresh, expires_at, at);
-        opened.map(tokens).transpose()
+        let (role, Opened { at, expires_at }) = match opening {
+            Opening::Opened(opened) => opened,
+            Opening::NeedsCode { enrols } => return Ok(Opening::NeedsCode { enrols }),
+            Opening::Changed => return Ok(Opening::Changed),
+        };
+        let principal = match account {
+            Account::User { tenant, id, .. } => {
+                Principal::User { tenant, id, role: self.access.tenants().role(role), session, acting: None }
+            }
+            Account::Operator { id } => {
+                Principal::Operator { id, role: self.access.operators().role(role), session }
+            }
+        };
+        self.tokens_for(principal, refresh, expires_at, at).map(Opening::Opened)
     }
 
     /// The pair that a session's holder gets, for what the database has proven at `proven_at`.
@@ -369,20 +363,6 @@ impl Authenticator {
         let issue = Issue { principal, proven_at, credential_expires_at: Some(ends) };
         Ok(Tokens { access: self.tokens.issue(&*self.keys()?, &issue)?, refresh })
     }
-}
-
-/// Has the audit log say that a person has logged in, and how many of their oldest sessions had to make room.
-async fn tell<Tx: SessionTx>(
-    tx: &mut Tx,
-    person: Tx::Person,
-    session: SessionId,
-    ended: usize,
-    request: &Request<'_>,
-    at: DateTime<Utc>,
-) -> Result<(), DbError> {
-    let (actor, target) = (person.to_string(), session.to_string());
-    let changes = if ended == 0 { json!({}) } else { json!({ "sessions_ended": ended }) };
-    tx.audit(&request.entry(at, &actor, "login", &target, changes)).await
 }
 
 /// In which form the password is the stored one, if it is. An attempt that is broken off counts as a failure only while the

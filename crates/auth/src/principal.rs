@@ -3,12 +3,13 @@
 //! Owns the shape of a caller and the one question asked of it: does it hold this permission? What a built-in role holds was
 //! read from the registry when the caller was verified, what a tenant's own role holds is looked up for each request; the
 //! answer is one bit. Refuses by default: an operator holds no tenants' permission, a tenant's principal none of the
-//! operators', and a role that this program does not know holds nothing.
+//! operators', an operator who acts as a tenant's person what that person holds, and a role that this program does not know holds nothing.
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use bulkhead_domain::{
-    AddressRange, ApiKeyId, Limit, OperatorId, PermissionBit, Proven, Role, SessionId, TenantId, UserId,
+    AddressRange, ApiKeyId, Limit, OperatorId, OperatorKeyId, PermissionBit, Proven, Role, SessionId, TenantId,
+    UserId,
 };
 use chrono::{DateTime, Utc};
 
@@ -25,8 +26,10 @@ pub enum Principal {
         id: UserId,
         /// What they may do: a role of [`AccessRegistry::tenants`](bulkhead_domain::AccessRegistry::tenants).
         role: Role,
-        /// The login that their token belongs to.
+        /// The login that their token belongs to; when an operator acts as them, the operator's.
         session: SessionId,
+        /// The operator who acts as them, if it is not they themselves who call.
+        acting: Option<OperatorId>,
     },
     /// A program of a tenant.
     ApiKey {
@@ -46,13 +49,25 @@ pub enum Principal {
         /// The login that their token belongs to.
         session: SessionId,
     },
+    /// A program of an operator.
+    OperatorKey {
+        /// The key's id.
+        id: OperatorKeyId,
+        /// Whose key it is.
+        operator: Proven<OperatorId>,
+        /// The operator's role, with what the key may use of what that holds.
+        role: Role,
+    },
 }
 
 impl Principal {
     /// What the caller may do.
     pub const fn role(&self) -> &Role {
         match self {
-            Self::User { role, .. } | Self::ApiKey { role, .. } | Self::Operator { role, .. } => role,
+            Self::User { role, .. }
+            | Self::ApiKey { role, .. }
+            | Self::Operator { role, .. }
+            | Self::OperatorKey { role, .. } => role,
         }
     }
 
@@ -65,9 +80,25 @@ impl Principal {
     #[must_use]
     pub(crate) const fn with_role(self, role: Role) -> Self {
         match self {
-            Self::User { tenant, id, session, .. } => Self::User { tenant, id, role, session },
+            Self::User { tenant, id, session, acting, .. } => {
+                Self::User { tenant, id, role, session, acting }
+            }
             Self::ApiKey { tenant, id, .. } => Self::ApiKey { tenant, id, role },
             Self::Operator { id, session, .. } => Self::Operator { id, role, session },
+            Self::OperatorKey { id, operator, .. } => Self::OperatorKey { id, operator, role },
+        }
+    }
+
+    /// Whether it is an operator, or a program of one.
+    pub const fn is_of_platform(&self) -> bool {
+        matches!(self, Self::Operator { .. } | Self::OperatorKey { .. })
+    }
+
+    /// Who acts through the caller: the operator who impersonates a person. Logs and audit entries name both.
+    pub const fn act(&self) -> Option<OperatorId> {
+        match self {
+            Self::User { acting, .. } => *acting,
+            Self::ApiKey { .. } | Self::Operator { .. } | Self::OperatorKey { .. } => None,
         }
     }
 
@@ -75,15 +106,15 @@ impl Principal {
     pub const fn user(&self) -> Option<UserId> {
         match self {
             Self::User { id, .. } => Some(*id),
-            Self::ApiKey { .. } | Self::Operator { .. } => None,
+            Self::ApiKey { .. } | Self::Operator { .. } | Self::OperatorKey { .. } => None,
         }
     }
 
-    /// The API key; `None` for people.
+    /// The tenant's API key; `None` for people and operators.
     pub const fn api_key(&self) -> Option<ApiKeyId> {
         match self {
             Self::ApiKey { id, .. } => Some(*id),
-            Self::User { .. } | Self::Operator { .. } => None,
+            Self::User { .. } | Self::Operator { .. } | Self::OperatorKey { .. } => None,
         }
     }
 
@@ -91,22 +122,15 @@ impl Principal {
     pub const fn tenant(&self) -> Option<Proven<TenantId>> {
         match self {
             Self::User { tenant, .. } | Self::ApiKey { tenant, .. } => Some(*tenant),
-            Self::Operator { .. } => None,
+            Self::Operator { .. } | Self::OperatorKey { .. } => None,
         }
     }
 
-    /// The login that the caller's token belongs to; keys have none.
+    /// The caller's own login that their token belongs to. Keys have none, and neither has who acts as somebody else.
     pub const fn session(&self) -> Option<SessionId> {
         match self {
-            Self::User { session, .. } | Self::Operator { session, .. } => Some(*session),
-            Self::ApiKey { .. } => None,
-        }
-    }
-
-    /// Who acts through the caller: the operator who impersonates a person. Nobody can: no token names one.
-    pub const fn act(&self) -> Option<OperatorId> {
-        match self {
-            Self::User { .. } | Self::ApiKey { .. } | Self::Operator { .. } => None,
+            Self::User { session, acting: None, .. } | Self::Operator { session, .. } => Some(*session),
+            Self::User { acting: Some(_), .. } | Self::ApiKey { .. } | Self::OperatorKey { .. } => None,
         }
     }
 
@@ -126,6 +150,7 @@ impl fmt::Display for Subject<'_> {
             Principal::User { id, .. } => fmt::Display::fmt(id, f),
             Principal::ApiKey { id, .. } => fmt::Display::fmt(id, f),
             Principal::Operator { id, .. } => fmt::Display::fmt(&id.get(), f),
+            Principal::OperatorKey { id, .. } => fmt::Display::fmt(id, f),
         }
     }
 }
@@ -199,7 +224,7 @@ pub(crate) mod tests {
         let tenant = Proven::on(Evidence::Fixture, tenant(tenant_byte));
         let session = session.unwrap_or(SessionId::from_uuid(Uuid::from_bytes([8; 16])));
         let (id, role) = (UserId::from_uuid(Uuid::from_bytes([2; 16])), access().tenants().role(role));
-        Principal::User { tenant, id, role, session }
+        Principal::User { tenant, id, role, session, acting: None }
     }
 
     pub(crate) fn key(tenant_byte: u8, role: RoleName) -> Principal {
@@ -252,6 +277,6 @@ pub(crate) mod tests {
     /// A request copies its principal some four times, and a node remembers a hundred thousand.
     #[test]
     fn a_principal_stays_small() {
-        assert!(size_of::<Principal>() <= 120, "{}", size_of::<Principal>());
+        assert!(size_of::<Principal>() <= 144, "{}", size_of::<Principal>());
     }
 }

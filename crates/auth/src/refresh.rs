@@ -24,6 +24,7 @@ use crate::{
     login::Tokens,
     principal::Principal,
     request::Request,
+    second_factor::{FactorTx, SecondFactorRule},
     session::{RefreshToken, SessionOwner},
     session_tx::SessionTx,
 };
@@ -57,15 +58,20 @@ enum Outcome {
 /// A token that is being exchanged.
 struct Exchange<'a> {
     keyring: &'a Keyring,
+    rule: &'a SecondFactorRule,
     token: &'a RefreshToken,
     successor: &'a RefreshToken,
     request: &'a Request<'a>,
 }
 
 impl Exchange<'_> {
-    async fn run<Tx: SessionTx>(&self, tx: &mut Tx, holder: Tx::Person) -> DbResult<Outcome> {
+    async fn run<Tx: FactorTx>(&self, tx: &mut Tx, holder: Tx::Person) -> DbResult<Outcome> {
         let session = self.token.session;
         let Some(role) = tx.lock_person(holder).await? else { return Ok(Outcome::Over) };
+        // A session of before the person had to have a second factor does not go on without.
+        if Tx::requires(self.rule, role) && !tx.has_factor(holder).await? {
+            return Ok(Outcome::Over);
+        }
         let (current, next) = (self.token.mac(self.keyring), self.successor.mac(self.keyring));
         if let Some(Rotated { at, expires_at }) = tx.rotate(session, &current, &next).await? {
             return Ok(Outcome::GoesOn { role, expires_at, proven_at: at });
@@ -112,14 +118,16 @@ impl Authenticator {
             admit(entry).await.map_err(|retry_after| AuthError::Limited { retry_after })?;
         }
         let successor = token.successor(&self.keyring);
-        let exchange = Exchange { keyring: &self.keyring, token: &token, successor: &successor, request };
+        let (keyring, rule) = (&*self.keyring, &self.second_factor);
+        let exchange = Exchange { keyring, rule, token: &token, successor: &successor, request };
         let session = token.session;
         let (goes_on, ended) = match holder {
             Holder::User { tenant, id, .. } => {
                 let run = async |tx: &mut TenantTx| exchange.run(tx, id).await;
                 let outcome = db.write::<_, DbError>(tenant, run).await?;
                 let role = |role| self.access.tenants().role(role);
-                outcome.split(|name| Principal::User { tenant, id, role: role(name), session })
+                let acting = None;
+                outcome.split(|name| Principal::User { tenant, id, role: role(name), session, acting })
             }
             Holder::Operator { id } => {
                 let run = async |tx: &mut PlatformTx| exchange.run(tx, id.get()).await;

@@ -261,17 +261,33 @@ impl View {
     }
 
     fn is_revoked(&self, principal: &Principal, since: Since) -> bool {
-        let group = principal.tenant().map_or(Group::Operators, |tenant| Group::Tenant(tenant.get()));
+        match *principal {
+            Principal::User { tenant, id, session, acting: None, .. } => {
+                self.hits(Group::Tenant(tenant.get()), Target::User(id), Some(session), since)
+            }
+            // It ends with either of the two.
+            Principal::User { tenant, id, session, acting: Some(operator), .. } => {
+                self.hits(Group::Tenant(tenant.get()), Target::User(id), None, since)
+                    || self.hits(Group::Operators, Target::Operator(operator), Some(session), since)
+            }
+            Principal::ApiKey { tenant, id, .. } => {
+                self.hits(Group::Tenant(tenant.get()), Target::ApiKey(id), None, since)
+            }
+            Principal::Operator { id, session, .. } => {
+                self.hits(Group::Operators, Target::Operator(id.get()), Some(session), since)
+            }
+            // It is looked up for each request, with its operator.
+            Principal::OperatorKey { .. } => false,
+        }
+    }
+
+    /// Whether something of this group was revoked that covers the credential of `own`, or of its login.
+    fn hits(&self, group: Group, own: Target, session: Option<SessionId>, since: Since) -> bool {
         let Some(entries) = self.groups.get(&group) else { return false };
-        let own = match principal {
-            Principal::User { id, .. } => Target::User(*id),
-            Principal::ApiKey { id, .. } => Target::ApiKey(*id),
-            Principal::Operator { id, .. } => Target::Operator(id.get()),
-        };
         let hit = |target| entries.targets.get(&target).is_some_and(|mark| mark.hits(since));
         entries.everything.is_some_and(|mark| mark.hits(since))
             || hit(own)
-            || principal.session().is_some_and(|session| hit(Target::Session(session)))
+            || session.is_some_and(|session| hit(Target::Session(session)))
     }
 
     fn len(&self) -> usize {

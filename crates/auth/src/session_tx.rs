@@ -12,7 +12,7 @@ use bulkhead_db::{
     platform::{audit as platform_audit, operator_sessions, operators, revocations},
     tenant::{
         audit::{self, Entry},
-        sessions::{self, LivingSession, Locked, Rotated},
+        sessions::{self, Device, LivingSession, Locked, Opened, Rotated},
         users,
     },
 };
@@ -27,6 +27,28 @@ pub trait SessionTx {
 
     /// Locks the person's row; their present role, or `None` when they are gone.
     async fn lock_person(&mut self, person: Self::Person) -> DbResult<Option<RoleName>>;
+
+    /// The same while `stored` is the stored hash of their password; `None` also when it is another one.
+    async fn lock_with_password(&mut self, person: Self::Person, stored: &str) -> DbResult<Option<RoleName>>;
+
+    /// Replaces the stored hash by another of the same password, unless the password was changed meanwhile.
+    async fn renew_password_hash(
+        &mut self,
+        person: Self::Person,
+        stored: &str,
+        renewed: &str,
+    ) -> DbResult<()>;
+
+    /// Opens a session of this many seconds with its first refresh token. The oldest of the person's make room for it and are
+    /// revoked; how many. Lock the person before.
+    async fn open(
+        &mut self,
+        id: SessionId,
+        person: Self::Person,
+        mac: &[u8],
+        seconds: i64,
+        device: &Device<'_>,
+    ) -> DbResult<(Opened, usize)>;
 
     /// The person's address and the stored hash of their password; `None` when they are gone.
     async fn own_credential(&mut self, person: Self::Person) -> DbResult<Option<(String, String)>>;
@@ -67,6 +89,30 @@ impl SessionTx for TenantTx {
 
     async fn lock_person(&mut self, person: UserId) -> DbResult<Option<RoleName>> {
         users::lock_for_proof(self, person, None).await
+    }
+
+    async fn lock_with_password(&mut self, person: UserId, stored: &str) -> DbResult<Option<RoleName>> {
+        users::lock_for_proof(self, person, Some(stored)).await
+    }
+
+    async fn renew_password_hash(&mut self, person: UserId, stored: &str, renewed: &str) -> DbResult<()> {
+        users::renew_password_hash(self, person, stored, renewed).await
+    }
+
+    async fn open(
+        &mut self,
+        id: SessionId,
+        person: UserId,
+        mac: &[u8],
+        seconds: i64,
+        device: &Device<'_>,
+    ) -> DbResult<(Opened, usize)> {
+        let opened = sessions::insert(self, id, person, mac, seconds, device).await?;
+        let ended = sessions::make_room(self, person).await?;
+        for id in &ended {
+            revoke(self, Revoked::Session(*id)).await?;
+        }
+        Ok((opened, ended.len()))
     }
 
     async fn own_credential(&mut self, person: UserId) -> DbResult<Option<(String, String)>> {
@@ -125,6 +171,30 @@ impl SessionTx for PlatformTx {
 
     async fn lock_person(&mut self, person: OperatorId) -> DbResult<Option<RoleName>> {
         operators::lock_for_proof(self, person, None).await
+    }
+
+    async fn lock_with_password(&mut self, person: OperatorId, stored: &str) -> DbResult<Option<RoleName>> {
+        operators::lock_for_proof(self, person, Some(stored)).await
+    }
+
+    async fn renew_password_hash(&mut self, person: OperatorId, stored: &str, renewed: &str) -> DbResult<()> {
+        operators::renew_password_hash(self, person, stored, renewed).await
+    }
+
+    async fn open(
+        &mut self,
+        id: SessionId,
+        person: OperatorId,
+        mac: &[u8],
+        seconds: i64,
+        device: &Device<'_>,
+    ) -> DbResult<(Opened, usize)> {
+        let opened = operator_sessions::insert(self, id, person, mac, seconds, device).await?;
+        let ended = operator_sessions::make_room(self, person).await?;
+        for id in &ended {
+            revocations::revoke_operator_session(self, *id).await?;
+        }
+        Ok((opened, ended.len()))
     }
 
     async fn own_credential(&mut self, person: OperatorId) -> DbResult<Option<(String, String)>> {

@@ -17,7 +17,7 @@ use crate::Extension;
 const EXTENSIONS: [&str; 5] = ["core", "platform", "gate", "bulkhead", "operator"];
 
 /// First segments of paths below `/v1/`, and nouns of permissions.
-const NOUNS: [&str; 37] = [
+const NOUNS: [&str; 39] = [
     "admin",
     "analytics",
     "api_keys",
@@ -38,6 +38,7 @@ const NOUNS: [&str; 37] = [
     "mcp",
     "me",
     "operations",
+    "operator_keys",
     "operators",
     "owners",
     "plans",
@@ -49,6 +50,7 @@ const NOUNS: [&str; 37] = [
     "settings",
     "signing_keys",
     "statements",
+    "tenant",
     "tenants",
     "tokens",
     "usage",
@@ -68,6 +70,7 @@ const TABLES: [&str; 12] = [
     "invitations",
     "one_time_tokens",
     "roles",
+    "second_factors",
     "sessions",
     "settings",
     "webhooks",
@@ -75,7 +78,7 @@ const TABLES: [&str; 12] = [
 
 /// Prefixes of ids.
 const IDS: [&str; 14] = [
-    "aud_", "ten_", "usr_", "key_", "opr_", "ses_", "job_", "ott_", "evt_", "whk_", "rol_", "dec_", "req_",
+    "aud_", "ten_", "usr_", "key_", "opr_", "opk_", "ses_", "job_", "ott_", "evt_", "whk_", "rol_", "dec_", "req_",
     "flg_",
 ];
 

@@ -42,6 +42,43 @@ impl fmt::Display for Environment {
     }
 }
 
+/// Who must have a second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum SecondFactorRequired {
+    /// Nobody.
+    Nobody,
+    /// Operators.
+    Operators,
+    /// The owners of tenants.
+    Owners,
+    /// Both.
+    OperatorsAndOwners,
+}
+
+impl SecondFactorRequired {
+    /// Whether operators must have one.
+    pub const fn of_operators(self) -> bool {
+        matches!(self, Self::Operators | Self::OperatorsAndOwners)
+    }
+
+    /// Whether the owners of tenants must have one.
+    pub const fn of_owners(self) -> bool {
+        matches!(self, Self::Owners | Self::OperatorsAndOwners)
+    }
+}
+
+impl fmt::Display for SecondFactorRequired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nobody => "nobody",
+            Self::Operators => "operators",
+            Self::Owners => "owners",
+            Self::OperatorsAndOwners => "operators_and_owners",
+        })
+    }
+}
+
 /// What signs, seals and hashes, and how long tokens are good.
 #[derive(Clone, Debug, Args)]
 pub struct Auth {
@@ -75,6 +112,10 @@ pub struct Auth {
     /// The fewest characters of a password that is set. Those that were set before stay good.
     #[arg(env = "BULKHEAD_PASSWORD_MIN_LENGTH", default_value = "8", value_parser = number(8..=64_u16))]
     pub password_min_length: u16,
+    /// Who must have a second factor: `nobody`, `operators`, `owners` (of tenants) or `operators_and_owners`. Those who must and
+    /// have none set one up with their next log-in, and sessions of theirs are not refreshed without. Anybody else may have one.
+    #[arg(env = "BULKHEAD_SECOND_FACTOR_REQUIRED", default_value = "nobody")]
+    pub second_factor_required: SecondFactorRequired,
     /// Password of the operator that `operator create` adds, for a task that has no standard input to read it from.
     #[arg(env = "BULKHEAD_OPERATOR_PASSWORD", hide_env_values = true)]
     pub operator_password: Option<Password>,

@@ -33,7 +33,7 @@ use std::{collections::BTreeSet, ffi::OsString};
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 pub use audit::AnchorPlace;
-pub use auth::{Auth, Environment};
+pub use auth::{Auth, Environment, SecondFactorRequired};
 pub use connections::{PROVISIONER_CONNECTIONS, USAGE_CONNECTIONS};
 pub use database::{Database, DatabaseTls, PLATFORM_URL, PROVISIONER_URL, TENANT_URL};
 pub use error::ConfigError;

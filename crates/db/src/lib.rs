@@ -19,6 +19,7 @@ pub mod gate;
 pub mod idempotency;
 pub mod platform;
 mod schema;
+pub mod second_factor;
 pub mod tenant;
 
 #[doc(hidden)]

@@ -183,6 +183,8 @@ ids! {
     pub ApiKeyId = "key_";
     /// A person who runs the platform.
     pub OperatorId = "opr_";
+    /// A credential of an operator's program.
+    pub OperatorKeyId = "opk_";
     /// A refresh-token family: one login of one person.
     pub SessionId = "ses_";
     /// An entry of an audit log.

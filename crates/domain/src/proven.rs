@@ -24,6 +24,12 @@ pub enum Evidence {
     /// None: a stranger has named the tenant, to register with it or to ask for a new password. What they may do is one mail, or one
     /// account where the tenant has said so.
     Stranger,
+    /// The tag shows that we have issued what a client shows for a password that has matched a moment ago.
+    LoginChallenge,
+    /// An operator who may act as a tenant's people has named the tenant, which its owners allow.
+    Impersonation,
+    /// The secret of an operator's API key matched the stored HMAC and the key works.
+    OperatorKey,
     /// The row of `platform.jobs` being run names this tenant.
     JobRow,
     /// None: the caller made the tenant itself a moment ago, to try something out or to show it. Only `bulkhead dev`, the

@@ -4,12 +4,12 @@
 
 use serde_json::{Value, json};
 
-use crate::{Fixture, Made, Making, Operation, Tenant, redact::SLUG, unique};
+use crate::{App, Fixture, Made, Making, Operation, Referring, Tenant, redact::SLUG, unique};
 
 /// A month before any tenant existed, so that nothing but what is written here was used in it.
 const PERIOD: &str = "2026-03";
 
-pub(crate) const FIXTURES: [&dyn Fixture; 19] = [
+pub(crate) const FIXTURES: [&dyn Fixture; 23] = [
     &Me,
     &Users,
     &UserSessions,
@@ -28,6 +28,10 @@ pub(crate) const FIXTURES: [&dyn Fixture; 19] = [
     &Audit,
     &AuditExport,
     &PlatformAudit,
+    &Operators,
+    &OperatorRoles,
+    &OperatorKeys,
+    &Impersonation,
     &Logins,
 ];
 
@@ -318,6 +322,14 @@ impl Fixture for Tenants {
         body
     }
 
+    /// Whom an operator acts as.
+    fn refer<'a>(&'a self, tenant: &'a Tenant<'a>, mut body: Value) -> Referring<'a> {
+        if body.get("user").is_some() {
+            body["user"] = json!(tenant.owner.id);
+        }
+        Box::pin(std::future::ready(body))
+    }
+
     fn query(&self, operation: &Operation) -> String {
         if operation.takes("period") { format!("period={PERIOD}") } else { String::new() }
     }
@@ -390,6 +402,113 @@ impl Fixture for PlatformAudit {
 
     fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
         there(&tenant.id, &tenant.slug)
+    }
+}
+
+/// Each is made anew, so that none of the kit's own is changed.
+struct Operators;
+
+impl Fixture for Operators {
+    fn path(&self) -> &'static str {
+        "/v1/admin/operators"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let email = format!("{}@example.com", unique());
+            let body = json!({ "email": email, "role": "support" });
+            let made = tenant.app.operator().await.post(self.path(), &body).await.expect(201);
+            Made { id: made.at("/id"), mark: email }
+        })
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        if body.get("email").is_some() {
+            body["email"] = json!(format!("{}@example.com", unique()));
+        }
+        body
+    }
+}
+
+struct OperatorRoles;
+
+impl Fixture for OperatorRoles {
+    fn path(&self) -> &'static str {
+        "/v1/admin/roles"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let body = json!({ "name": role_name(), "description": "", "permissions": ["read:tenants"] });
+            let made = tenant.app.operator().await.post(self.path(), &body).await.expect(201);
+            let name = made.at("/name");
+            Made { mark: name.clone(), id: name }
+        })
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        if body.get("name").is_some() {
+            body["name"] = json!(role_name());
+        }
+        body["permissions"] = json!(["read:tenants", "read:operations"]);
+        body
+    }
+}
+
+struct OperatorKeys;
+
+impl Fixture for OperatorKeys {
+    fn path(&self) -> &'static str {
+        "/v1/admin/api-keys"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let name = format!("key-{}", unique());
+            // An operator has fifty that work at most, and those of the kit need not.
+            tenant.app.sql(
+                "UPDATE platform.operator_keys SET revoked_at = now() WHERE revoked_at IS NULL AND name ~ '^key-'",
+            );
+            let body =
+                json!({ "name": name, "scopes": ["read:tenants"], "expires_at": in_a_day(tenant.app) });
+            let made = tenant.app.operator().await.post(self.path(), &body).await.expect(201);
+            Made { id: made.at("/id"), mark: name }
+        })
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        body["name"] = json!(format!("key-{}", unique()));
+        body["scopes"] = json!(["read:tenants"]);
+        body
+    }
+
+    fn refer<'a>(&'a self, tenant: &'a Tenant<'a>, mut body: Value) -> Referring<'a> {
+        body["expires_at"] = json!(in_a_day(tenant.app));
+        Box::pin(std::future::ready(body))
+    }
+}
+
+/// The time of the server in a day, as RFC 3339 writes it.
+pub(crate) fn in_a_day(app: &App) -> String {
+    app.sql("SELECT to_char((now() + interval '1 day') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')")
+}
+
+/// What a tenant allows operators: there from its first day on.
+struct Impersonation;
+
+impl Fixture for Impersonation {
+    fn path(&self) -> &'static str {
+        "/v1/settings/impersonation"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        there(&tenant.id, &tenant.id)
+    }
+
+    /// Not as it is already, or nothing would be written.
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        body["allowed"] = json!(false);
+        body
     }
 }
 

@@ -6,7 +6,7 @@ pub(crate) const SLUG: &str = "acme-";
 /// The text with ids, times, tokens and chosen names in their short forms.
 pub(crate) fn redact(text: &str) -> String {
     let mut text = text.to_owned();
-    for prefix in ["ten_", "usr_", "key_", "opr_", "ses_", "job_", "res_"] {
+    for prefix in ["ten_", "usr_", "key_", "opr_", "opk_", "ses_", "job_", "res_"] {
         text = shorten(&text, prefix, 26, &format!("{prefix}…"));
     }
     text = shorten(&text, "req_", 32, "req_…");
@@ -54,6 +54,12 @@ fn redact_word(word: &str) -> String {
     }
     if word.starts_with("bh_pr_") && word.len() > 60 {
         return "[reset token]".to_owned();
+    }
+    if word.starts_with("bh_ok_") {
+        return if word.len() > 60 { "[operator key]" } else { "[hint]" }.to_owned();
+    }
+    if word.starts_with("bh_lc_") && word.len() > 60 {
+        return "[challenge]".to_owned();
     }
     if word.starts_with("bh_test_") && word.len() > 50 {
         return if word.matches('_').count() == 3 { "[api key]" } else { "[hint]" }.to_owned();

@@ -10,8 +10,17 @@ use serde_json::Value;
 use crate::fixture::Fixtures;
 
 /// Members whose values are secrets, wherever they are.
-pub(crate) const SECRETS: [&str; 7] =
-    ["password", "current_password", "new_password", "access_token", "refresh_token", "token", "key"];
+pub(crate) const SECRETS: [&str; 9] = [
+    "password",
+    "current_password",
+    "new_password",
+    "access_token",
+    "refresh_token",
+    "token",
+    "key",
+    "secret",
+    "challenge",
+];
 
 /// Members that only sound like one.
 const HARMLESS: [&str; 5] =

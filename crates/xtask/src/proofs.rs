@@ -25,6 +25,9 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
             ("Evidence::RefreshToken", &["auth/src/refresh.rs"]),
             ("Evidence::OneTimeToken", &["auth/src/newcomers.rs", "auth/src/own_password.rs"]),
             ("Evidence::Stranger", &["auth/src/newcomers.rs"]),
+            ("Evidence::LoginChallenge", &["auth/src/second_factor/second_step.rs"]),
+            ("Evidence::Impersonation", &["auth/src/impersonation.rs"]),
+            ("Evidence::OperatorKey", &["auth/src/operator_secrets.rs"]),
             ("Evidence::JobRow", &["worker/src/context.rs"]),
             // The second is inside the unit tests of that file.
             (
@@ -53,6 +56,9 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                     "auth/src/node_view.rs",
                     // Beside the log-in: operators' sessions.
                     "auth/src/refresh.rs",
+                    // Beside the log-in: operators' keys and the roles that the platform has defined, log-ins in two steps.
+                    "auth/src/operator_secrets.rs",
+                    "auth/src/second_factor/second_step.rs",
                 ],
             ),
             ("logins(", &["auth/src/directory.rs", "auth/src/login.rs", "auth/src/newcomers.rs"]),

@@ -255,11 +255,14 @@ impl TenantCall {
         &self.call.principal
     }
 
-    /// The person who calls, and their log-in. `Access::Person` keeps API keys out, for which this is an error of ours.
+    /// The person who calls, and their log-in; refuses keys, and who acts as somebody else.
     pub(crate) fn person(&self) -> Result<(UserId, SessionId), ApiError> {
         match self.call.principal {
-            Principal::User { id, session, .. } => Ok((id, session)),
-            Principal::ApiKey { .. } | Principal::Operator { .. } => Err(wrong_caller()),
+            Principal::User { id, session, acting: None, .. } => Ok((id, session)),
+            Principal::User { acting: Some(_), .. }
+            | Principal::ApiKey { .. }
+            | Principal::Operator { .. }
+            | Principal::OperatorKey { .. } => Err(ApiError::PersonRequired),
         }
     }
 

@@ -8,6 +8,7 @@
 use std::{fmt, time::Duration};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use bulkhead_auth::ChallengeText;
 use bulkhead_db::DbError;
 use bulkhead_domain::RoleName;
 
@@ -128,14 +129,34 @@ pub enum ApiError {
     /// Tenant, e-mail address or password is wrong; which one is not told.
     #[error("The tenant, the e-mail address or the password is wrong.")]
     LoginFailed,
+    /// The password is good, and a code has to be shown, too.
+    #[error(
+        "The password is right. {}",
+        if *enrols {
+            "You need a second factor: set one up with the challenge, and log in with a code of it."
+        } else {
+            "Log in with the challenge and a code of your second factor."
+        }
+    )]
+    SecondFactorRequired {
+        /// What the code is sent with.
+        challenge: ChallengeText,
+        /// Whether the person has no second factor yet and must have one.
+        enrols: bool,
+    },
+    /// The challenge of a log-in or its code is no good; which one is not told.
+    #[error(
+        "The code is wrong or was used, or the challenge is over. Wait for another code, or log in with the password again."
+    )]
+    SecondFactorFailed,
     /// The principal lacks a permission.
     #[error("This needs the permission {needs}, which your role does not have.")]
     Forbidden {
         /// The permission.
         needs: &'static str,
     },
-    /// The caller is an API key, and the operation is about what only people have.
-    #[error("An API key has no sessions and no password. Log in for this.")]
+    /// The caller is an API key or acts as somebody else, and the operation is about what people have for themselves.
+    #[error("Log in for this yourself: it is not for API keys, nor for those who act as somebody else.")]
     PersonRequired,
     /// The principal's role may not grant this role to a user or an API key, or take it from one, nor make or change it.
     #[error(
@@ -179,6 +200,9 @@ pub enum ApiError {
     /// The tenant would be left without an owner.
     #[error("A tenant keeps at least one owner. Make somebody else an owner first.")]
     LastOwner,
+    /// The platform would be left without an operator who may do everything.
+    #[error("The platform keeps at least one operator with the role admin who can log in.")]
+    LastAdmin,
     /// The thing is in a state in which this cannot be done.
     #[error("{0}")]
     WrongState(&'static str),
@@ -238,6 +262,9 @@ impl ApiError {
             Self::MissingCredentials => codes::MISSING_CREDENTIALS,
             Self::InvalidCredentials => codes::INVALID_CREDENTIALS,
             Self::LoginFailed => codes::LOGIN_FAILED,
+            Self::SecondFactorRequired { enrols: false, .. } => codes::SECOND_FACTOR_REQUIRED,
+            Self::SecondFactorRequired { enrols: true, .. } => codes::SECOND_FACTOR_ENROLMENT_REQUIRED,
+            Self::SecondFactorFailed => codes::SECOND_FACTOR_FAILED,
             Self::Forbidden { .. } => codes::INSUFFICIENT_PERMISSION,
             Self::PersonRequired => codes::PERSON_REQUIRED,
             Self::RoleNotGrantable { .. } => codes::ROLE_NOT_GRANTABLE,
@@ -249,6 +276,7 @@ impl ApiError {
             Self::Taken { .. } => codes::ALREADY_TAKEN,
             Self::PlanLimitReached { .. } => codes::PLAN_LIMIT_REACHED,
             Self::LastOwner => codes::LAST_OWNER,
+            Self::LastAdmin => codes::LAST_ADMIN,
             Self::WrongState(_) => codes::WRONG_STATE,
             Self::Declared(problem) => problem.code,
             Self::IdempotencyInProgress => codes::IDEMPOTENCY_IN_PROGRESS,
@@ -274,10 +302,12 @@ impl ApiError {
             | Self::InvalidParameter { .. }
             | Self::InvalidQuery { .. }
             | Self::TenantMismatch => StatusCode::BAD_REQUEST,
-            Self::MissingCredentials | Self::InvalidCredentials | Self::LoginFailed => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::MissingCredentials
+            | Self::InvalidCredentials
+            | Self::LoginFailed
+            | Self::SecondFactorFailed => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. }
+            | Self::SecondFactorRequired { .. }
             | Self::PersonRequired
             | Self::RoleNotGrantable { .. }
             | Self::TenantSuspended => StatusCode::FORBIDDEN,
@@ -287,6 +317,7 @@ impl ApiError {
             Self::Taken { .. }
             | Self::PlanLimitReached { .. }
             | Self::LastOwner
+            | Self::LastAdmin
             | Self::WrongState(_)
             | Self::IdempotencyInProgress
             | Self::AlreadyCompleted { .. } => StatusCode::CONFLICT,

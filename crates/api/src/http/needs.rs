@@ -50,8 +50,7 @@ impl Needs {
     /// The permission that the caller lacks: its own side's, or, where the operation is for the other side alone, the
     /// other's, which it never holds.
     pub(crate) fn missing(&self, caller: &Principal) -> Option<&'static str> {
-        let is_operator = matches!(caller, Principal::Operator { .. });
-        self.missing_to(is_operator, |bit| caller.holds(bit))
+        self.missing_to(caller.is_of_platform(), |bit| caller.holds(bit))
     }
 
     fn missing_to(&self, is_operator: bool, holds: impl Fn(PermissionBit) -> bool) -> Option<&'static str> {

@@ -31,10 +31,11 @@ const CURSOR: &str = "The `next_cursor` of the page before. Every row that is th
 /// What every client begins with; the extensions' tags follow.
 const SESSION_TAGS: [(&str, &str); 2] = [("auth", "Log in, stay logged in, log out."), ("me", "Who am I.")];
 /// What stands behind the extensions' tags.
-const CORE_TAGS: [(&str, &str); 12] = [
+const CORE_TAGS: [(&str, &str); 16] = [
     ("users", "A tenant's people."),
     ("roles", "What a tenant's people and programs may do."),
     ("api-keys", "A tenant's credentials for programs."),
+    ("settings", "What a tenant allows the platform's operators."),
     ("usage", "What was used, for dashboards and for billing."),
     ("scaling", "What a tenant's load calls for."),
     ("audit", "Who did what: to be read, and to be taken away and verified."),
@@ -43,6 +44,9 @@ const CORE_TAGS: [(&str, &str); 12] = [
     ("operators: tenants", "For operators: the platform's customers."),
     ("operators: usage", "For operators: what all tenants have used."),
     ("operators: signing keys", "For operators: the keys that sign access tokens."),
+    ("operators: operators", "For operators: the people who run the platform."),
+    ("operators: roles", "For operators: what they and their programs may do."),
+    ("operators: api-keys", "For operators: credentials of their programs."),
     ("operators: audit", "For operators: what operators and the machinery did."),
 ];
 
@@ -133,9 +137,8 @@ fn describe_operation(
     };
     let security = match operation.access {
         Access::Public | Access::Session => json!([]),
-        // An operator has no API keys.
-        Access::Operator(_) | Access::Person => json!([{ "bearer": [] }]),
-        Access::AnyPrincipal | Access::Tenant(_) | Access::Either(..) => {
+        Access::Person => json!([{ "bearer": [] }]),
+        Access::AnyPrincipal | Access::Tenant(_) | Access::Operator(_) | Access::Either(..) => {
             json!([{ "bearer": [] }, { "api_key": [] }])
         }
     };

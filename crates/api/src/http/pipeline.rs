@@ -97,6 +97,7 @@ pub(crate) async fn run(served: Rc<Served>, request: HttpRequest, payload: Paylo
         trace_id = context::trace_id(request.headers()),
         client.address = %context.client,
         principal.id = tracing::field::Empty,
+        principal.act = tracing::field::Empty,
         tenant.id = tracing::field::Empty,
     );
     let _active = state.metrics.http.request_started();
@@ -269,6 +270,9 @@ async fn admit(
     let Authenticated { principal, tenant, limit } =
         ablation::authentication(credential, verification).await?;
     tracing::Span::current().record("principal.id", tracing::field::display(principal.subject()));
+    if let Some(operator) = principal.act() {
+        tracing::Span::current().record("principal.act", tracing::field::display(operator));
+    }
     if let Some(tenant) = tenant {
         tracing::Span::current().record("tenant.id", tracing::field::display(tenant.id));
         if ablation::is_taken(Step::Admission) {

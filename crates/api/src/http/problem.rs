@@ -41,6 +41,10 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub(crate) errors: Vec<FieldError>,
+    /// What the second step of a log-in is taken with, when the first one has shown the right password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, example = "bh_lc_…")]
+    pub(crate) challenge: Option<String>,
 }
 
 impl Problem {
@@ -67,6 +71,10 @@ impl Problem {
             code: code.to_owned(),
             request_id: request_id.to_owned(),
             errors,
+            challenge: match error {
+                ApiError::SecondFactorRequired { challenge, .. } => Some(challenge.reveal().to_owned()),
+                _ => None,
+            },
         }
     }
 }
@@ -81,7 +89,7 @@ pub(crate) fn respond(error: &ApiError, request_id: &str) -> HttpResponse {
         response.insert_header((header::RETRY_AFTER, seconds.max(1)));
     }
     match error {
-        ApiError::MissingCredentials | ApiError::LoginFailed => {
+        ApiError::MissingCredentials | ApiError::LoginFailed | ApiError::SecondFactorFailed => {
             response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
         ApiError::InvalidCredentials => {

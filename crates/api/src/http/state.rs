@@ -4,8 +4,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::HttpRequest;
 use bulkhead_auth::{
-    AuthError, Authenticated, Authenticator, Keyring, Lane, Password, PasswordError, PasswordHasher,
-    PasswordRules, Turn,
+    AuthError, Authenticated, Authenticator, FactorError, Keyring, Lane, Password, PasswordError,
+    PasswordHasher, PasswordRules, Turn,
 };
 use bulkhead_config::Extensions;
 use bulkhead_db::{Db, platform::tenants::DirectoryEntry};
@@ -222,7 +222,7 @@ impl AppState {
     /// Counts what became of a credential.
     pub(crate) fn count<T>(&self, credential: Credential, result: &Result<T, AuthError>) {
         let outcome = match result {
-            Ok(_) => AuthOutcome::Accepted,
+            Ok(_) | Err(AuthError::SecondFactor { .. }) => AuthOutcome::Accepted,
             Err(AuthError::Invalid | AuthError::Lapsed | AuthError::Suspended(_)) => AuthOutcome::Refused,
             Err(AuthError::Limited { .. }) => AuthOutcome::Limited,
             Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => {
@@ -313,11 +313,22 @@ impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::Invalid | AuthError::Lapsed => Self::LoginFailed,
+            AuthError::SecondFactor { challenge, enrols } => Self::SecondFactorRequired { challenge, enrols },
             AuthError::Suspended(_) => Self::TenantSuspended,
             AuthError::Limited { retry_after } => Self::RateLimited { retry_after },
             AuthError::Busy => Self::Unavailable(Box::new(error)),
             AuthError::Database(error) => error.into(),
             AuthError::Internal(_) => Self::internal(error),
+        }
+    }
+}
+
+#[doc(hidden)]
+impl From<FactorError> for ApiError {
+    fn from(error: FactorError) -> Self {
+        match error {
+            FactorError::Database(error) => error.into(),
+            FactorError::Sealed(_) | FactorError::NoEntropy(_) => Self::internal(error),
         }
     }
 }

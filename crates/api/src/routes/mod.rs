@@ -14,12 +14,14 @@ pub fn core() -> Vec<Group> {
         service::group(),
         session::auth::group(),
         session::sessions::group(),
+        session::second_factor::group(),
         session::me::group(),
         session::sign_up::group(),
         tenant::users::group(),
         tenant::invitations::group(),
         tenant::roles::group(),
         tenant::api_keys::group(),
+        tenant::settings::group(),
         tenant::jobs::group(),
         tenant::operations::group(),
         tenant::usage::group(),
@@ -30,5 +32,8 @@ pub fn core() -> Vec<Group> {
         operator::usage::group(),
         operator::signing_keys::group(),
         operator::audit::group(),
+        operator::operators::group(),
+        operator::roles::group(),
+        operator::api_keys::group(),
     ]
 }

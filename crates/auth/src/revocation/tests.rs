@@ -27,6 +27,7 @@ fn whole(principal: &Principal, at: DateTime<Utc>) -> Revocation {
         Principal::User { id, .. } => Target::User(*id),
         Principal::ApiKey { id, .. } => Target::ApiKey(*id),
         Principal::Operator { id, .. } => Target::Operator(id.get()),
+        Principal::OperatorKey { .. } => panic!("it is looked up each time"),
     };
     Revocation { group, target, at }
 }
@@ -197,6 +198,7 @@ fn a_mark_of_the_database_takes_the_place_of_what_it_covers() {
         id: UserId::from_uuid(Uuid::from_u128(999)),
         role: *user(1, RoleName::OWNER, None).role(),
         session: SessionId::from_uuid(Uuid::from_u128(7)),
+        acting: None,
     };
     assert_eq!(token(&revocations, &still, NOW + ms(5)), Standing::Revoked);
 }
@@ -277,5 +279,38 @@ proptest! {
         prop_assert!(small.len() <= total, "{} of {}", small.len(), total);
         let standing = token(&small, &key(who, RoleName::READ_ONLY), NOW + ms(issued));
         prop_assert!(!expected || standing != Standing::Good);
+    }
+}
+
+/// A token with which an operator acts as a person ends with either of the two, and with nobody else.
+#[test]
+fn who_acts_as_somebody_loses_that_with_either() {
+    let (operator, login) = (OperatorId::from_uuid(Uuid::from_bytes([4; 16])), session(7));
+    let Principal::User { tenant: of, id, role, .. } = user(1, RoleName::OWNER, None) else {
+        panic!("not a user")
+    };
+    let acting = Principal::User { tenant: of, id, role, session: login, acting: Some(operator) };
+    let standing = |group, target| {
+        let revocations = Revocations::default();
+        read(&revocations, [Revocation { group, target, at: NOW }], NOW);
+        token(&revocations, &acting, NOW)
+    };
+    let theirs = Group::Tenant(tenant(1));
+    for (group, target) in [
+        (theirs, Target::User(id)),
+        (theirs, Target::Everything),
+        (Group::Operators, Target::Operator(operator)),
+        (Group::Operators, Target::Session(login)),
+        (Group::Operators, Target::Everything),
+    ] {
+        assert_eq!(standing(group, target), Standing::Revoked, "{target:?}");
+    }
+    for (group, target) in [
+        (theirs, Target::Session(login)),
+        (theirs, Target::User(UserId::from_uuid(Uuid::from_u128(9)))),
+        (Group::Tenant(tenant(2)), Target::Everything),
+        (Group::Operators, Target::Session(session(8))),
+    ] {
+        assert_eq!(standing(group, target), Standing::Good, "{target:?}");
     }
 }

@@ -22,7 +22,7 @@ fn proven_operator() -> Proven<OperatorId> {
 
 fn owner() -> Principal {
     let tenant = Proven::on(Evidence::AccessToken, tenant());
-    Principal::User { tenant, id: user(), role: role(RoleName::OWNER), session: session() }
+    Principal::User { tenant, id: user(), role: role(RoleName::OWNER), session: session(), acting: None }
 }
 
 fn issue(principal: Principal) -> Issue {

@@ -261,6 +261,6 @@ pub(crate) async fn until(db: &TestDb, sql: &str, wanted: &str) -> Result<()> {
 pub(crate) fn role_of(authenticated: &Authenticated) -> Option<RoleName> {
     match authenticated.principal {
         Principal::User { role, .. } | Principal::ApiKey { role, .. } => Some(role.name()),
-        Principal::Operator { .. } => None,
+        Principal::Operator { .. } | Principal::OperatorKey { .. } => None,
     }
 }

@@ -19,9 +19,8 @@ async fn who_has_one_is_let_in_under_its_name_and_holds_nothing() -> Result<()> 
         let mut node = Node::on(&db).await?;
         let (_, key) = node.key(&tenant).await?;
         db.sql(&format!(
-            "ALTER TABLE platform.operators DROP CONSTRAINT operators_role_check; \
-             UPDATE {schema}.users SET role = 'auditor'; UPDATE {schema}.api_keys SET role = 'auditor'; \
-             INSERT INTO platform.operators VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'auditor', now())"
+            "UPDATE {schema}.users SET role = 'auditor'; UPDATE {schema}.api_keys SET role = 'auditor'; \
+             INSERT INTO platform.operators (id, email, password_hash, role, created_at) VALUES (gen_random_uuid(), 'op@example.com', '{hash}', 'auditor', now())"
         ))
         .await?;
         let person = node.log_in(&tenant).await?;

@@ -39,6 +39,7 @@ pub(crate) async fn auth(effort: Effort) -> Result<Vec<Row>> {
         id: UserId::mint(now),
         role: access.tenants().role(RoleName::DEVELOPER),
         session: SessionId::mint(now),
+        acting: None,
     };
     let token = tokens.issue(&keys, &Issue { principal, proven_at: now, credential_expires_at: None })?;
     let check = || {

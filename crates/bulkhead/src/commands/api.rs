@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, SignUpOptions, block_on, serve};
-use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, PasswordRules, Purpose};
+use bulkhead_auth::{
+    AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, PasswordRules, Purpose, SecondFactorRule,
+};
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
@@ -90,6 +92,14 @@ fn shared(
         TimeDelta::from_std(auth.access_token_life)?,
     )?;
     let session_life = TimeDelta::from_std(auth.refresh_token_life)?;
+    let authenticator = Authenticator::new(
+        Arc::clone(&keyring),
+        passwords.clone(),
+        tokens,
+        Arc::clone(&parts.access),
+        session_life,
+        Bounds::default(),
+    );
     Ok(Shared {
         options: Arc::new(ApiOptions {
             about: parts.about,
@@ -108,14 +118,10 @@ fn shared(
             sign_up: sign_up(settings),
         }),
         clock: Arc::new(SystemClock),
-        authenticator: Arc::new(Authenticator::new(
-            Arc::clone(&keyring),
-            passwords.clone(),
-            tokens,
-            Arc::clone(&parts.access),
-            session_life,
-            Bounds::default(),
-        )),
+        authenticator: Arc::new(authenticator.requiring(SecondFactorRule {
+            operators: auth.second_factor_required.of_operators(),
+            owners: auth.second_factor_required.of_owners(),
+        })),
         passwords,
         in_flight: InFlight::new(in_flight(settings), metrics.clone()),
         // Half of the threads: a tenant's share of the processors. What waits is in the way of its own tenant alone.

@@ -16,7 +16,6 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use bulkhead_api::About;
 use bulkhead_config::{Needed, Settings};
-use bulkhead_domain::{Email, RoleName};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{app::Parts, out, wiring};
@@ -65,7 +64,7 @@ enum Command {
     Dev,
     /// Manage the people who run the platform.
     #[command(subcommand)]
-    Operator(OperatorCommand),
+    Operator(operator::OperatorCommand),
     /// Manage the keys that sign access tokens, and end a change of the master key.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -142,18 +141,6 @@ impl Command {
     }
 }
 
-#[derive(Subcommand)]
-enum OperatorCommand {
-    /// Add an operator; the password is read from standard input, or is a setting.
-    Create {
-        /// The e-mail address.
-        email: Email,
-        /// admin, support or billing.
-        #[arg(long, default_value = "admin", value_parser = operator::role)]
-        role: RoleName,
-    },
-}
-
 /// Parses the command line, puts the application together, and runs the command.
 pub(crate) fn run(about: About, assemble: impl FnOnce() -> Result<Parts>) -> ExitCode {
     let name = about.name;
@@ -218,9 +205,7 @@ fn run_as_set(command: Command, parts: &Parts, settings: &Settings) -> Result<()
                         migrate::withdraw_one(settings, &parts.sets, &title).await
                     }
                     Command::Migrate { connections, .. } => migrate::run(parts, settings, connections).await,
-                    Command::Operator(OperatorCommand::Create { email, role }) => {
-                        operator::create(settings, &email, role).await
-                    }
+                    Command::Operator(command) => operator::run(&command, parts, settings).await,
                     Command::Keys(command) => keys::run(&command, parts, settings).await,
                     Command::Audit(command) => audit::run(&command, parts, settings).await,
                     Command::Doctor { .. } => doctor::run(settings, &parts.sets).await,

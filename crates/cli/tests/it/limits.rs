@@ -250,6 +250,7 @@ fn expired(system: &System, tenant: &Tenant<'_>) -> String {
         id: tenant.owner.id.parse().unwrap(),
         role: AccessRegistry::assemble(&[]).unwrap().tenants().role(RoleName::OWNER),
         session: SessionId::mint(SystemClock.now()),
+        acting: None,
     };
     let proven_at = SystemClock.now() - TimeDelta::minutes(2);
     let issue = Issue { principal, proven_at, credential_expires_at: None };

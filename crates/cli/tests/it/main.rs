@@ -39,6 +39,9 @@ mod resources;
 mod root;
 #[cfg(test)]
 mod scaling;
+#[cfg(test)]
+mod second_factor;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod texts;

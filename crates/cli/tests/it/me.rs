@@ -24,6 +24,8 @@ async fn a_person_and_a_program_see_themselves_and_their_tenant() {
         "read:usage",
         "read:scaling",
         "read:audit",
+        "read:settings",
+        "write:settings",
         "read:resources",
         "write:resources"
       ],
@@ -78,7 +80,9 @@ async fn an_operator_belongs_to_no_tenant() {
         "read:operations",
         "read:all_usage",
         "read:signing_keys",
-        "read:audit"
+        "read:audit",
+        "read:operators",
+        "read:operator_keys"
       ],
       "role": "support",
       "subject": "opr_…",

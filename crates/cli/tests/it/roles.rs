@@ -20,14 +20,21 @@ fn holders(permission: &str) -> &'static [&'static str] {
         "read:users" | "read:roles" | "read:api_keys" | "write:api_keys" | "write:resources" => {
             &["owner", "admin", "developer"]
         }
-        "write:users" | "write:roles" | "read:audit" => &["owner", "admin"],
+        "write:users" | "write:roles" | "read:audit" | "read:settings" => &["owner", "admin"],
+        "write:settings" => &["owner"],
         "operator of any role" | "operator read:tenants" | "operator read:all_usage" => {
             &["operator admin", "operator support", "operator billing"]
         }
-        "operator read:operations" | "operator read:signing_keys" | "operator read:audit" => {
-            &["operator admin", "operator support"]
-        }
-        "operator write:tenants" | "operator write:signing_keys" => &["operator admin"],
+        "operator read:operations"
+        | "operator read:signing_keys"
+        | "operator read:audit"
+        | "operator read:operators"
+        | "operator read:operator_keys" => &["operator admin", "operator support"],
+        "operator write:tenants"
+        | "operator write:signing_keys"
+        | "operator write:operators"
+        | "operator write:operator_keys"
+        | "operator impersonate:tenant" => &["operator admin"],
         other => panic!("nobody has said who holds {other}"),
     }
 }

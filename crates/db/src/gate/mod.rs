@@ -6,4 +6,5 @@ pub mod mails;
 pub mod profile;
 pub mod revocations;
 pub mod scaling;
+pub mod settings;
 pub mod usage;

@@ -4,7 +4,7 @@
 //! over, and from the beginning when another server answers than the one that was read before. Refuses to return more
 //! than a node can keep: the oldest are left out, and the reader is told from when on it knows everything.
 
-use bulkhead_domain::{SessionId, TenantId};
+use bulkhead_domain::{OperatorId, SessionId, TenantId};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     prelude::*,
@@ -122,6 +122,12 @@ pub async fn announce_tenant_change(tx: &mut PlatformTx, tenant: TenantId) -> Db
 /// Every token of one session of an operator, whose row this transaction has changed.
 pub async fn revoke_operator_session(tx: &mut PlatformTx, session: SessionId) -> DbResult<()> {
     revoke(tx, "session", session.uuid()).await
+}
+
+/// Every token of an operator, whose row this transaction has locked, changed or deleted: those with which they act as a tenant's
+/// people, too.
+pub async fn revoke_operator(tx: &mut PlatformTx, operator: OperatorId) -> DbResult<()> {
+    revoke(tx, "operator", operator.uuid()).await
 }
 
 async fn revoke(tx: &mut PlatformTx, kind: &str, id: Uuid) -> DbResult<()> {

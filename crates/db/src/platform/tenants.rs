@@ -99,6 +99,8 @@ pub struct DirectoryEntry {
     pub status: TenantStatus,
     /// The request limit in force.
     pub limit: Limit,
+    /// Whether the tenant lets operators act as its people.
+    pub impersonation: bool,
 }
 
 #[derive(QueryableByName)]
@@ -263,7 +265,7 @@ pub async fn update(
     tx.tx.one(statement).await
 }
 
-type EntryRow = (Uuid, String, Option<i32>, Option<i32>, i32, i32);
+type EntryRow = (Uuid, String, Option<i32>, Option<i32>, i32, i32, bool);
 
 /// A row of the directory that a login is checked against.
 #[derive(QueryableByName)]
@@ -299,7 +301,8 @@ pub async fn login_tenant(tx: &mut PlatformTx, slug: &str, decoy: &str) -> DbRes
         if !is_it {
             return Ok(LoginTenant::Decoy(TenantId::from_uuid(id)));
         }
-        let entry = read_entry((id, status, None, None, requests_per_minute, burst))?;
+        // Who logs in with a password impersonates nobody.
+        let entry = read_entry((id, status, None, None, requests_per_minute, burst, false))?;
         Ok(LoginTenant::Named(entry))
     })
     .transpose()
@@ -321,13 +324,14 @@ pub async fn entry(tx: &mut PlatformTx, id: TenantId) -> DbResult<Option<Directo
         tenants::burst,
         plans::requests_per_minute,
         plans::burst,
+        tenants::impersonation,
     ));
     let row: Option<EntryRow> = tx.tx.first(query).await?;
     row.map(read_entry).transpose()
 }
 
 fn read_entry(
-    (id, status, own_rate, own_burst, plan_rate, plan_burst): EntryRow,
+    (id, status, own_rate, own_burst, plan_rate, plan_burst, impersonation): EntryRow,
 ) -> DbResult<DirectoryEntry> {
     let unreadable =
         |error: bulkhead_domain::TextError| crate::DbError::Unreadable(format!("tenant {id}: {error}"));
@@ -339,5 +343,6 @@ fn read_entry(
             per_minute: positive(own_rate.unwrap_or(plan_rate)),
             burst: positive(own_burst.unwrap_or(plan_burst)),
         },
+        impersonation,
     })
 }

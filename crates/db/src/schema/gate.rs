@@ -17,6 +17,12 @@ diesel::table! {
 }
 
 diesel::table! {
+    gate.tenant_settings (impersonation) {
+        impersonation -> Bool,
+    }
+}
+
+diesel::table! {
     gate.meters (name) {
         name -> Text,
         unit -> Text,

@@ -29,6 +29,7 @@ diesel::table! {
         deleted_at -> Nullable<Timestamptz>,
         purge_after -> Nullable<Timestamptz>,
         restore_to -> Nullable<Text>,
+        impersonation -> Bool,
     }
 }
 
@@ -81,6 +82,49 @@ diesel::table! {
         email -> Text,
         password_hash -> Text,
         role -> Text,
+        created_at -> Timestamptz,
+        version -> Int8,
+        updated_at -> Timestamptz,
+        token_mac -> Nullable<Bytea>,
+        token_by -> Nullable<Text>,
+        token_expires_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    platform.operator_roles (name) {
+        name -> Text,
+        description -> Text,
+        permissions -> Array<Text>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        created_by -> Text,
+    }
+}
+
+diesel::table! {
+    platform.operator_keys (id) {
+        id -> Uuid,
+        operator_id -> Uuid,
+        name -> Text,
+        hint -> Text,
+        mac -> Bytea,
+        scopes -> Array<Text>,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        revoked_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    platform.second_factors (person_id) {
+        person_id -> Uuid,
+        sealed_secret -> Bytea,
+        confirmed_at -> Nullable<Timestamptz>,
+        last_step -> Int8,
+        recovery_macs -> Array<Bytea>,
         created_at -> Timestamptz,
     }
 }
@@ -285,6 +329,7 @@ diesel::table! {
 
 diesel::joinable!(tenants -> plans (plan));
 diesel::joinable!(operator_sessions -> operators (operator_id));
+diesel::joinable!(operator_keys -> operators (operator_id));
 diesel::joinable!(tenant_purges -> tenants (tenant_id));
 diesel::allow_tables_to_appear_in_same_query!(
     plans,
@@ -299,3 +344,4 @@ diesel::allow_tables_to_appear_in_same_query!(
 diesel::allow_tables_to_appear_in_same_query!(usage_days, meters);
 diesel::allow_columns_to_appear_in_same_group_by_clause!(usage_days::meter, meters::unit);
 diesel::allow_tables_to_appear_in_same_query!(operator_sessions, operators);
+diesel::allow_tables_to_appear_in_same_query!(operator_keys, operators);

@@ -53,6 +53,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    second_factors (person_id) {
+        person_id -> Uuid,
+        sealed_secret -> Bytea,
+        confirmed_at -> Nullable<Timestamptz>,
+        last_step -> Int8,
+        recovery_macs -> Array<Bytea>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     api_keys (id) {
         id -> Uuid,
         name -> Text,

@@ -9,6 +9,7 @@ pub mod idempotency;
 pub mod invitations;
 pub mod one_time_tokens;
 pub mod roles;
+pub mod second_factors;
 pub mod sessions;
 pub mod settings;
 pub mod users;

@@ -235,3 +235,9 @@ pub async fn revoke(tx: &mut TenantTx, id: SessionId) -> DbResult<bool> {
     Ok(tx.tx.execute(diesel::update(row).set(sessions::revoked_at.eq(clock_timestamp().nullable()))).await?
         > 0)
 }
+
+/// The time by the database's clock, read after all locks that the transaction has taken: what is proven under them counts from
+/// here.
+pub async fn now(tx: &mut TenantTx) -> DbResult<DateTime<Utc>> {
+    tx.tx.one(diesel::select(clock_timestamp())).await
+}

@@ -31,6 +31,10 @@ pub mod permission {
         READ_SCALING = "read:scaling", held by [Owner, Admin, Developer, ReadOnly];
         /// See the audit log.
         READ_AUDIT = "read:audit", held by [Owner, Admin];
+        /// See what the tenant allows the platform's operators.
+        READ_SETTINGS = "read:settings", held by [Owner, Admin];
+        /// Change that.
+        WRITE_SETTINGS = "write:settings", held by [Owner];
     }
 }
 
@@ -51,5 +55,15 @@ pub mod operator_permission {
         WRITE_SIGNING_KEYS = "write:signing_keys", held by [Admin];
         /// See the operators' audit log.
         READ_AUDIT = "read:audit", held by [Admin, Support];
+        /// See operators and the roles that they have.
+        READ_OPERATORS = "read:operators", held by [Admin, Support];
+        /// Add, change and remove operators, and make, change and remove their roles.
+        WRITE_OPERATORS = "write:operators", held by [Admin];
+        /// See operators' API keys (never their secrets).
+        READ_OPERATOR_KEYS = "read:operator_keys", held by [Admin, Support];
+        /// Make and revoke API keys of operators.
+        WRITE_OPERATOR_KEYS = "write:operator_keys", held by [Admin];
+        /// Act as a person of a tenant for a quarter of an hour.
+        IMPERSONATE_TENANT = "impersonate:tenant", held by [Admin];
     }
 }

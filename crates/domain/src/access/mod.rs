@@ -5,7 +5,8 @@
 //! each role. From then on a check is the test of one bit. Refused at start, each with one line: a permission that is
 //! declared twice, one that no role holds, and one that a role lacks although a role below it holds it.
 //!
-//! Beside the built-in roles a tenant may define roles of its own (`own.rs`), as names of permissions and wildcards. They are
+//! Beside the built-in roles a tenant may define roles of its own, and the platform roles of operators (`own.rs`), as names of
+//! permissions and wildcards. They are
 //! read by the registry of the program that asks, so that they hold what exists there. A principal with one carries its name; who
 //! verifies it looks up what that holds.
 //!
@@ -27,7 +28,7 @@ mod set;
 
 pub use core_list::{CORE, operator_permission, permission};
 pub use declaration::{OperatorPermission, OperatorPermissionDef, Permission, PermissionDef, PermissionList};
-pub use own::{EntryError, Lacking, RoleContent};
+pub use own::{EntryError, Lacking, RoleContent, read_own_role};
 pub use pattern::PermissionPattern;
 pub use registry::{AccessError, AccessRegistry, Side, UnknownRole};
 pub use role::{BuiltIn, BuiltInOperator, Role, RoleName};

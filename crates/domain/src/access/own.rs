@@ -1,4 +1,7 @@
-//! Roles that tenants define: how they are written, what they come to hold, and who may give them.
+//! Roles that tenants define for their people, and the platform for its operators: how they are written, what they come to hold,
+//! and who may give them.
+//!
+//! The rules are the same on both sides, so they stand on [`Side`]; what is said of the owner holds of the highest role of either.
 //!
 //! A role is given, taken away, made or changed by those alone who hold all that it holds: they cannot hand on what they lack.
 //! What comes later counts, too. A wildcard, or a name that no part of this program declares, will hold permissions that do not
@@ -6,7 +9,6 @@
 //! program that brings it; they are compared by what they hold now.
 
 use super::{
-    core_list::permission,
     pattern::PermissionPattern,
     registry::{AccessRegistry, Side, UnknownRole},
     role::{BuiltIn, BuiltInOperator, Role, RoleName},
@@ -47,13 +49,9 @@ impl RoleContent {
         matches!(self.kind, Kind::Unknown)
     }
 
-    fn is_owner(&self) -> bool {
-        self.kind == Kind::BuiltIn && self.role.name() == RoleName::OWNER
-    }
-
-    fn covers(&self, entry: &PermissionPattern) -> bool {
+    fn covers(&self, top: RoleName, entry: &PermissionPattern) -> bool {
         match &self.kind {
-            Kind::BuiltIn => self.is_owner(),
+            Kind::BuiltIn => self.role.name() == top,
             Kind::Own(entries) => entries.iter().any(|own| own.covers(entry)),
             Kind::Unknown => false,
         }
@@ -74,37 +72,123 @@ pub enum EntryError {
     /// Only operators can hold it.
     #[error("is a permission of operators, which no role of a tenant holds")]
     OfOperators,
+    /// Only a tenant's people and programs can hold it.
+    #[error("is a permission of tenants, which no role of an operator holds")]
+    OfTenants,
     /// Nothing like it exists.
-    #[error("must be a permission that exists, {}", told(.near))]
+    #[error("must be a permission that exists, {}", told(.near, *.top))]
     Unknown {
         /// Those that are written nearly so.
         near: Vec<String>,
+        /// The role that holds all of them.
+        top: RoleName,
     },
 }
 
-fn told(near: &[String]) -> String {
+fn told(near: &[String], top: RoleName) -> String {
     if near.is_empty() {
-        "one of those that the role owner holds".to_owned()
+        format!("one of those that the role {top} holds")
     } else {
         format!("like {}", alternatives(near))
     }
 }
 
+/// The tenants' side, which most callers mean.
 impl AccessRegistry {
     /// Whether every tenant has a role of this name.
     pub fn is_built_in(&self, name: RoleName) -> bool {
-        self.tenants().known(name).is_some()
+        self.tenants().is_built_in(name)
     }
 
-    /// A tenant's own role, which says that it holds `entries`: what exists of that. What is no permission of tenants, and what
-    /// cannot be read, holds nothing. The name of a built-in role stays that role.
+    /// [`Side::own_role`] of a tenant.
+    pub fn own_role(&self, name: RoleName, entries: &[impl AsRef<str>]) -> Role {
+        self.tenants().own_role(name, entries)
+    }
+
+    /// [`Side::content`] of a tenant's role.
+    pub fn content(&self, name: RoleName, own: Option<&[String]>) -> RoleContent {
+        self.tenants().content(name, own)
+    }
+
+    /// [`Side::may_grant`] for a tenant's principal.
+    pub fn may_grant(&self, own: &RoleContent, other: &RoleContent) -> Result<(), Lacking> {
+        self.tenants().may_grant(own, other)
+    }
+
+    /// [`Side::read_role`] of a tenant.
+    pub fn read_role(&self, text: &str) -> Result<RoleName, UnknownRole> {
+        self.tenants().read_role(text)
+    }
+
+    /// [`read_own_role`].
+    pub fn read_own_role(&self, text: &str) -> Result<RoleName, TextError> {
+        read_own_role(text)
+    }
+
+    /// [`Side::unknown_role`] of a tenant.
+    pub fn unknown_role(&self) -> UnknownRole {
+        self.tenants().unknown_role()
+    }
+
+    /// An entry that a person puts into a tenant's own role: it has to stand for something that exists.
+    pub fn read_entry(&self, text: &str) -> Result<PermissionPattern, EntryError> {
+        self.tenants().read_entry(self.operators(), EntryError::OfOperators, text)
+    }
+
+    /// An entry that an operator puts into a role of operators: it has to stand for something that exists.
+    pub fn read_operator_entry(&self, text: &str) -> Result<PermissionPattern, EntryError> {
+        self.operators().read_entry(self.tenants(), EntryError::OfTenants, text)
+    }
+}
+
+/// The name of a role that somebody is going to define: none that every program has, on either side, now or later.
+pub fn read_own_role(text: &str) -> Result<RoleName, TextError> {
+    let name: RoleName = text.parse()?;
+    let built_in =
+        BuiltIn::ALL.map(BuiltIn::name).into_iter().chain(BuiltInOperator::ALL.map(BuiltInOperator::name));
+    if text.starts_with(LATER) || built_in.into_iter().any(|taken| taken == name) {
+        return Err(TextError::new("must not be the name of a built-in role, nor begin with bulkhead_"));
+    }
+    Ok(name)
+}
+
+impl Side {
+    /// Whether every program has a role of this name on this side.
+    pub fn is_built_in(&self, name: RoleName) -> bool {
+        self.known(name).is_some()
+    }
+
+    /// A role that somebody has defined, which says that it holds `entries`: what exists of that. What is no permission of this
+    /// side, and what cannot be read, holds nothing. The name of a built-in role stays that role.
     pub fn own_role(&self, name: RoleName, entries: &[impl AsRef<str>]) -> Role {
         let entries = entries.iter().map(|entry| PermissionPattern::stored(entry.as_ref()));
         self.content_of(name, Kind::Own(entries.collect())).role
     }
 
-    /// The role of this name with what decides who may give it. `own` is what the tenant's own role of this name says that it
-    /// holds; `None` when the tenant has none.
+    /// The role with what it holds of `entries` alone: never more than before.
+    pub fn narrowed(&self, role: Role, entries: &[impl AsRef<str>]) -> Role {
+        let entries: Vec<_> = entries.iter().map(|entry| PermissionPattern::stored(entry.as_ref())).collect();
+        Role::new(role.name(), role.permissions().intersection(self.expand(&entries)))
+    }
+
+    /// The first of these entries that names a permission which the role does not hold. A wildcard stands for what it holds.
+    pub fn first_beyond<'e>(&self, role: &Role, entries: &'e [String]) -> Option<&'e str> {
+        let is_beyond = |text: &&String| {
+            let entry = PermissionPattern::stored(text);
+            !entry.is_wildcard() && !role.permissions().is_superset(self.expand(std::slice::from_ref(&entry)))
+        };
+        entries.iter().find(is_beyond).map(String::as_str)
+    }
+
+    /// The role without these permissions.
+    pub fn without(&self, role: Role, withheld: &[impl AsRef<str>]) -> Role {
+        let withheld: Vec<_> =
+            withheld.iter().map(|entry| PermissionPattern::stored(entry.as_ref())).collect();
+        Role::new(role.name(), role.permissions().difference(self.expand(&withheld)))
+    }
+
+    /// The role of this name with what decides who may give it. `own` is what the role of this name that somebody has defined
+    /// says that it holds; `None` when there is none.
     pub fn content(&self, name: RoleName, own: Option<&[String]>) -> RoleContent {
         let entries = own.map(|entries| entries.iter().map(|entry| PermissionPattern::stored(entry)));
         self.content_of(name, entries.map_or(Kind::Unknown, |entries| Kind::Own(entries.collect())))
@@ -128,88 +212,69 @@ impl AccessRegistry {
     }
 
     fn content_of(&self, name: RoleName, kind: Kind) -> RoleContent {
-        if let Some(role) = self.tenants().known(name) {
+        if let Some(role) = self.known(name) {
             return RoleContent { role, kind: Kind::BuiltIn };
         }
         let held = match &kind {
-            Kind::Own(entries) => self.tenants().expand(entries),
+            Kind::Own(entries) => self.expand(entries),
             Kind::BuiltIn | Kind::Unknown => PermissionSet::EMPTY,
         };
         RoleContent { role: Role::new(name, held), kind }
     }
 
-    /// Whether a tenant's principal that has `own` may give a role to a person or a key, take it away, make it or change it; what
+    /// Whether a principal that has `own` may give a role to a person or a key, take it away, make it or change it; what
     /// they lack, if not. A role that neither the program nor the tenant has can only be taken away. What it holds where it is
-    /// known cannot be said, so that takes an owner.
+    /// known cannot be said, so that takes who may make the highest.
     pub fn may_grant(&self, own: &RoleContent, other: &RoleContent) -> Result<(), Lacking> {
         let (holds, needs) = (own.role.permissions(), other.role.permissions());
-        let mut missing = self
-            .tenants()
-            .names(needs)
-            .filter(|name| self.tenants().bit(name).is_none_or(|bit| !holds.contains(bit)));
+        let mut missing =
+            self.names(needs).filter(|name| self.bit(name).is_none_or(|bit| !holds.contains(bit)));
         if let Some(name) = missing.next() {
             return Err(Lacking(name.to_owned()));
         }
         match &other.kind {
             Kind::BuiltIn => Ok(()),
-            Kind::Own(entries) => {
-                let is_later = |entry: &&PermissionPattern| {
-                    entry.is_wildcard() || self.tenants().bit(entry.as_str()).is_none()
-                };
-                let mut later = entries.iter().filter(is_later);
-                later
-                    .find(|entry| !own.is_owner() && !own.covers(entry))
-                    .map_or(Ok(()), |entry| Err(Lacking(entry.to_string())))
-            }
+            Kind::Own(entries) => self.may_hold_later(own, entries),
             Kind::Unknown => {
-                let owners = self.bit(permission::WRITE_OWNERS);
-                let is_owners = owners.is_some_and(|bit| holds.contains(bit));
-                if is_owners { Ok(()) } else { Err(Lacking(permission::WRITE_OWNERS.to_string())) }
+                let is_held = self.bit(self.makes_the_highest()).is_some_and(|bit| holds.contains(bit));
+                if is_held { Ok(()) } else { Err(Lacking(self.makes_the_highest().to_owned())) }
             }
         }
     }
 
-    /// The name of a tenant's role that a person has written: a built-in one, or one that the tenant may have.
+    /// Whether a principal that has `own` may hand on what these entries will stand for, too.
+    fn may_hold_later(&self, own: &RoleContent, entries: &[PermissionPattern]) -> Result<(), Lacking> {
+        let is_later = |entry: &&PermissionPattern| entry.is_wildcard() || self.bit(entry.as_str()).is_none();
+        let mut later = entries.iter().filter(is_later);
+        later
+            .find(|entry| !own.covers(self.top(), entry))
+            .map_or(Ok(()), |entry| Err(Lacking(entry.to_string())))
+    }
+
+    /// The name of a role that a person has written: a built-in one, or one that somebody may have defined.
     pub fn read_role(&self, text: &str) -> Result<RoleName, UnknownRole> {
-        if let Ok(built_in) = self.tenants().parse(text) {
+        if let Ok(built_in) = self.parse(text) {
             return Ok(built_in);
         }
-        self.read_own_role(text).map_err(|_reserved| self.unknown_role())
+        read_own_role(text).map_err(|_reserved| self.unknown_role())
     }
 
-    /// The name of a role that a tenant is going to have of its own.
-    pub fn read_own_role(&self, text: &str) -> Result<RoleName, TextError> {
-        let name: RoleName = text.parse()?;
-        let built_in = BuiltIn::ALL
-            .map(BuiltIn::name)
-            .into_iter()
-            .chain(BuiltInOperator::ALL.map(BuiltInOperator::name));
-        if text.starts_with(LATER) || built_in.into_iter().any(|taken| taken == name) {
-            return Err(TextError::new("must not be the name of a built-in role, nor begin with bulkhead_"));
-        }
-        Ok(name)
-    }
-
-    /// What is said of the name of a tenant's role that there is not.
-    pub fn unknown_role(&self) -> UnknownRole {
-        self.tenants().unknown().or_own()
-    }
-
-    /// An entry that a person puts into a tenant's own role: it has to stand for something that exists.
-    pub fn read_entry(&self, text: &str) -> Result<PermissionPattern, EntryError> {
+    fn read_entry(
+        &self,
+        others: &Self,
+        of_others: EntryError,
+        text: &str,
+    ) -> Result<PermissionPattern, EntryError> {
         let entry: PermissionPattern = text.parse()?;
-        if self.tenants().all().any(|name| entry.covers_text(name)) {
+        if self.all().any(|name| entry.covers_text(name)) {
             return Ok(entry);
         }
-        if !entry.is_wildcard() && self.operators().bit(text).is_some() {
-            return Err(EntryError::OfOperators);
+        if !entry.is_wildcard() && others.bit(text).is_some() {
+            return Err(of_others);
         }
-        let near = self.tenants().near(&entry);
-        Err(EntryError::Unknown { near })
+        Err(EntryError::Unknown { near: self.near(&entry), top: self.top() })
     }
-}
 
-impl Side {
     /// The permissions that exist of what the entries stand for.
     fn expand(&self, entries: &[PermissionPattern]) -> PermissionSet {
         let held = self.all().filter(|name| entries.iter().any(|entry| entry.covers_text(name)));

@@ -1,7 +1,7 @@
 //! The permissions that exist in a process, and what each role holds of them.
 
 use super::{
-    core_list::CORE,
+    core_list::{CORE, operator_permission, permission},
     declaration::{OperatorPermission, Permission, PermissionList},
     role::{BuiltIn, BuiltInOperator, Known, Role, RoleName},
     set::{PermissionBit, PermissionSet},
@@ -58,18 +58,15 @@ pub enum AccessError {
 
 /// A text names no role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be {}{}", text::alternatives(.known), if *.or_own { ", or another one that /v1/roles lists" } else { "" })]
+#[error("must be {}{}", text::alternatives(.known), or_listed(*.list))]
 pub struct UnknownRole {
     known: Vec<RoleName>,
-    /// Whether there may be others than those that are known.
-    or_own: bool,
+    /// Where all roles are listed, if there may be others than those that are known.
+    list: Option<&'static str>,
 }
 
-impl UnknownRole {
-    /// The same where tenants have roles of their own besides.
-    pub(super) fn or_own(self) -> Self {
-        Self { or_own: true, ..self }
-    }
+fn or_listed(list: Option<&str>) -> String {
+    list.map(|list| format!(", or another one that {list} lists")).unwrap_or_default()
 }
 
 /// The permissions that exist in a process, and what each role holds of them.
@@ -83,8 +80,8 @@ impl AccessRegistry {
     /// Joins the core's permissions and those of the other parts, in this order.
     pub fn assemble(others: &[PermissionList]) -> Result<Self, AccessError> {
         let mut bits = (0..=u8::MAX).map(PermissionBit::new);
-        let mut tenants = Side::of("", &BuiltIn::ALL);
-        let mut operators = Side::of("operator ", &BuiltInOperator::ALL);
+        let mut tenants = Side::of(&OF_TENANTS, &BuiltIn::ALL);
+        let mut operators = Side::of(&OF_OPERATORS, &BuiltInOperator::ALL);
         for list in std::iter::once(&CORE).chain(others) {
             for def in list.tenants {
                 tenants.declare(list.owner, def.permission.as_str(), def.held_by, &mut bits)?;
@@ -117,11 +114,37 @@ impl AccessRegistry {
     }
 }
 
+/// What is said of a side.
+#[derive(Debug)]
+struct About {
+    /// What stands before a permission of this side where both sides are named.
+    prefix: &'static str,
+    /// Its highest role, which holds everything.
+    top: RoleName,
+    /// The permission to make others the highest.
+    makes_the_highest: &'static str,
+    /// Where its roles are listed.
+    list: &'static str,
+}
+
+static OF_TENANTS: About = About {
+    prefix: "",
+    top: RoleName::OWNER,
+    makes_the_highest: permission::WRITE_OWNERS.as_str(),
+    list: "/v1/roles",
+};
+
+static OF_OPERATORS: About = About {
+    prefix: "operator ",
+    top: RoleName::ADMIN,
+    makes_the_highest: operator_permission::WRITE_OPERATORS.as_str(),
+    list: "/v1/admin/roles",
+};
+
 /// The roles and permissions of one side: of tenants' principals, or of operators.
 #[derive(Clone, Debug)]
 pub struct Side {
-    /// What stands before a permission of this side where both sides are named.
-    prefix: &'static str,
+    about: &'static About,
     /// In the order of their declaration.
     permissions: Vec<Declared>,
     /// The highest first.
@@ -136,9 +159,19 @@ struct Declared {
 }
 
 impl Side {
-    fn of<R: Known>(prefix: &'static str, roles: &[R]) -> Self {
+    fn of<R: Known>(about: &'static About, roles: &[R]) -> Self {
         let roles = roles.iter().map(|role| Role::new(role.name(), PermissionSet::EMPTY)).collect();
-        Self { prefix, permissions: Vec::new(), roles }
+        Self { about, permissions: Vec::new(), roles }
+    }
+
+    /// The highest role, which holds everything.
+    pub const fn top(&self) -> RoleName {
+        self.about.top
+    }
+
+    /// The permission to make others the highest.
+    pub(super) const fn makes_the_highest(&self) -> &'static str {
+        self.about.makes_the_highest
     }
 
     fn declare<R: Known>(
@@ -148,7 +181,7 @@ impl Side {
         held_by: &[R],
         bits: &mut impl Iterator<Item = PermissionBit>,
     ) -> Result<(), AccessError> {
-        let permission = format!("{}{name}", self.prefix);
+        let permission = format!("{}{name}", self.about.prefix);
         if let Some(first) = self.permissions.iter().find(|declared| declared.name == name) {
             return Err(AccessError::Twice { permission, first: first.owner, second: owner });
         }
@@ -196,8 +229,13 @@ impl Side {
         names.find(|name| name.as_str() == text).ok_or_else(|| self.unknown())
     }
 
-    pub(super) fn unknown(&self) -> UnknownRole {
-        UnknownRole { known: self.roles.iter().map(Role::name).collect(), or_own: false }
+    fn unknown(&self) -> UnknownRole {
+        UnknownRole { known: self.roles.iter().map(Role::name).collect(), list: None }
+    }
+
+    /// What is said of the name of a role that there is not, where somebody may have defined roles besides.
+    pub fn unknown_role(&self) -> UnknownRole {
+        UnknownRole { list: Some(self.about.list), ..self.unknown() }
     }
 
     /// The names of all permissions, in the order of their declaration.

@@ -7,7 +7,7 @@ use aho_corasick::AhoCorasick;
 use serde_json::json;
 
 use super::aim::query;
-use crate::{App, Tenant, eventually, redact::SLUG, secrets::noting, unique};
+use crate::{App, Tenant, built_in::in_a_day, eventually, redact::SLUG, secrets::noting, unique};
 
 /// A secret that was used, and what it is.
 type Secret = (&'static str, String);
@@ -25,6 +25,7 @@ async fn exercise(app: &App) -> (Vec<Secret>, Tenant<'_>) {
     ];
     exercise_users(&tenant, &mut secrets).await;
     exercise_keys(&tenant, &mut secrets).await;
+    exercise_operators(app, &tenant, &mut secrets).await;
     exercise_passwords(&tenant, &mut secrets).await;
     exercise_newcomers(&tenant, &mut secrets).await;
     exercise_logins(&tenant, &mut secrets).await;
@@ -158,6 +159,34 @@ async fn exercise_logins(tenant: &Tenant<'_>, secrets: &mut Vec<Secret>) {
     anybody.post("/v1/auth/logout", &json!({ "refresh_token": refresh_token })).await.expect(204);
 }
 
+/// What operators are given and what a second factor is made of, as far as that goes without a code of a phone.
+async fn exercise_operators(app: &App, tenant: &Tenant<'_>, secrets: &mut Vec<Secret>) {
+    let operator = app.operator().await;
+    let invited = json!({ "email": format!("{}@example.com", unique()), "role": "support" });
+    let added = operator.post("/v1/admin/operators", &invited).await.expect(201);
+    let again = operator.post_nothing(&format!("/v1/admin/operators/{}/invitation", added.at("/id"))).await;
+    let key = json!({ "name": "a program", "scopes": ["read:tenants"], "expires_at": in_a_day(app) });
+    let key = operator.post("/v1/admin/api-keys", &key).await.expect(201).at("/key");
+    app.anonymous().with_key(&key).get("/v1/me").await.expect(200);
+    let act = json!({ "user": tenant.owner.id, "reason": "To look for secrets" });
+    let acting =
+        operator.post(&format!("/v1/admin/tenants/{}/impersonate", tenant.id), &act).await.expect(200);
+    app.anonymous().with_token(&acting.at("/access_token")).get("/v1/me").await.expect(200);
+    let password = json!({ "current_password": tenant.owner.password });
+    let factor = tenant.owner.caller.post("/v1/auth/second-factor", &password).await.expect(201);
+    secrets.extend([
+        ("operator's token", added.at("/token")),
+        ("operator's second token", again.expect(201).at("/token")),
+        ("operator's key", key),
+        ("token of who acts as a person", acting.at("/access_token")),
+        ("secret of a second factor", factor.at("/secret")),
+    ]);
+}
+
+/// Operations that take a code of a phone, or follow from one: the kit has no phone. That their secrets are kept nowhere is for
+/// Bulkhead's own tests to say.
+const WITH_CODES: [&str; 3] = ["login_with_code", "enrol_to_log_in", "disable_second_factor"];
+
 async fn exercise_sign_ups(app: &App, secrets: &mut Vec<Secret>) {
     let (password, slug) = (format!("order-{}", unique()), format!("{SLUG}{}", unique()));
     let first = json!({ "email": "owner@example.com", "password": password });
@@ -217,7 +246,8 @@ pub async fn no_secret_is_found_in_tables_redis_logs_or_metrics(app: &App) {
     // Passwords of three kinds, both tokens back and forth, keys, and what the application has besides.
     let documented = app.contract.places_of_secrets(&app.fixtures);
     assert!(documented.len() >= 9, "{documented:?}");
-    for place in documented {
+    let by_phone = |(operation, _): &(String, String)| WITH_CODES.contains(&operation.as_str());
+    for place in documented.into_iter().filter(|place| !by_phone(place)) {
         let of_place = used.get(&place);
         let is_sought = |used: &String| secrets.iter().any(|(_, secret)| secret == used);
         let is_used = of_place.is_some_and(|all| all.iter().any(is_sought));

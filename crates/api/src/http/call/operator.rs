@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{Call, TenantCall, Written, common, wrong_caller};
 use crate::http::{answer::Answer, error::ApiError, state::AppState};
 
-/// A call by an operator.
+/// A call by an operator, or by a program of one.
 #[derive(Debug)]
 pub struct OperatorCall {
     call: Call,
@@ -30,10 +30,25 @@ impl OperatorCall {
         self.id.get()
     }
 
-    /// The operator, and their log-in.
+    /// The operator, and their log-in; refuses keys.
     pub(crate) fn person(&self) -> Result<(OperatorId, SessionId), ApiError> {
-        let session = self.call.principal.session().ok_or_else(wrong_caller)?;
+        let session = self.call.principal.session().ok_or(ApiError::PersonRequired)?;
         Ok((self.id.get(), session))
+    }
+
+    /// The id of the operation, as the OpenAPI document and the audit log name it.
+    pub(crate) fn operation(&self) -> &'static str {
+        self.call.context.operation
+    }
+
+    /// The request's id, which answers, logs and the audit log name.
+    pub(crate) fn request_id(&self) -> &str {
+        self.call.context.id.as_str()
+    }
+
+    /// The client's address, as its outermost trusted proxy has seen it.
+    pub(crate) fn client(&self) -> String {
+        self.call.state.client(&self.call.request).to_string()
     }
 
     /// The right to work on the platform's tables.
@@ -70,7 +85,9 @@ impl OperatorCall {
 
     fn from_call(call: Call) -> Result<Self, ApiError> {
         match call.principal {
-            Principal::Operator { id, .. } => Ok(Self { call, id }),
+            Principal::Operator { id, .. } | Principal::OperatorKey { operator: id, .. } => {
+                Ok(Self { call, id })
+            }
             Principal::User { .. } | Principal::ApiKey { .. } => Err(wrong_caller()),
         }
     }
@@ -100,7 +117,9 @@ impl FromRequest for AnyCall {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Call::of(request).and_then(|call| match call.principal {
-            Principal::Operator { .. } => OperatorCall::from_call(call).map(Self::Operator),
+            Principal::Operator { .. } | Principal::OperatorKey { .. } => {
+                OperatorCall::from_call(call).map(Self::Operator)
+            }
             Principal::User { .. } | Principal::ApiKey { .. } => {
                 TenantCall::from_call(call).map(Self::Tenant)
             }

@@ -17,6 +17,9 @@ codes! {
     MISSING_CREDENTIALS = "missing-credentials";
     INVALID_CREDENTIALS = "invalid-credentials";
     LOGIN_FAILED = "login-failed";
+    SECOND_FACTOR_REQUIRED = "second-factor-required";
+    SECOND_FACTOR_ENROLMENT_REQUIRED = "second-factor-enrolment-required";
+    SECOND_FACTOR_FAILED = "second-factor-failed";
     INSUFFICIENT_PERMISSION = "insufficient-permission";
     PERSON_REQUIRED = "person-required";
     ROLE_NOT_GRANTABLE = "role-not-grantable";
@@ -28,6 +31,7 @@ codes! {
     ALREADY_TAKEN = "already-taken";
     PLAN_LIMIT_REACHED = "plan-limit-reached";
     LAST_OWNER = "last-owner";
+    LAST_ADMIN = "last-admin";
     WRONG_STATE = "wrong-state";
     IDEMPOTENCY_IN_PROGRESS = "idempotency-in-progress";
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused";

@@ -3,5 +3,6 @@
 pub(crate) mod auth;
 pub(crate) mod me;
 mod person;
+pub(crate) mod second_factor;
 pub(crate) mod sessions;
 pub(crate) mod sign_up;

@@ -1,9 +1,9 @@
 //! What a person of a tenant and an operator have in common: a log-in, and a transaction in which their sessions and their
 //! password are.
 
-use bulkhead_auth::{Password, SessionTx};
+use bulkhead_auth::{FactorTx, Password};
 use bulkhead_db::{PlatformTx, TenantTx};
-use bulkhead_domain::{OperatorId, SessionId, UserId};
+use bulkhead_domain::{OperatorId, RoleName, SessionId, UserId};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -20,15 +20,18 @@ use crate::{
 /// A call by a person.
 pub(super) trait Person {
     /// Names a person of this side.
-    type Id: Copy;
+    type Id: Copy + std::fmt::Display;
     /// The transaction in which they are found.
-    type Tx: SessionTx<Person = Self::Id>;
+    type Tx: FactorTx<Person = Self::Id>;
 
     /// Who it is, and which of their sessions.
     fn login(&self) -> Result<(Self::Id, SessionId), ApiError>;
 
     /// Their id as text.
     fn subject(&self) -> &str;
+
+    /// Their role.
+    fn role(&self) -> RoleName;
 
     /// Now.
     fn at(&self) -> DateTime<Utc>;
@@ -67,6 +70,10 @@ macro_rules! common {
     () => {
         fn subject(&self) -> &str {
             self.subject()
+        }
+
+        fn role(&self) -> RoleName {
+            self.role().name()
         }
 
         fn at(&self) -> DateTime<Utc> {

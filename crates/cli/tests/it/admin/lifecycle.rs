@@ -197,6 +197,7 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
           "one_time_tokens": 0,
           "resources": 1,
           "roles": 0,
+          "second_factors": 0,
           "sessions": 1,
           "settings": 0,
           "users": 1

@@ -187,6 +187,7 @@ async fn a_rightly_signed_token_out_of_its_time_or_place_is_refused() {
         id: user,
         role: access.tenants().role(RoleName::OWNER),
         session: SessionId::mint(now),
+        acting: None,
     };
     let me = of(id, user);
     let ask = |token: &str| system.anonymous().with_token(token).get("/v1/me");

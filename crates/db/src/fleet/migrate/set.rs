@@ -199,6 +199,7 @@ pub(super) const PLATFORM_MIGRATIONS: &[Migration] = both_ways![
     "2026-11-29-000001_operator_sessions",
     "2026-11-29-000002_signing_key_rotation",
     "2026-11-30-000001_registration",
+    "2026-11-30-000002_operators",
     "2026-11-30-000003_audit_chain",
 ];
 
@@ -212,6 +213,7 @@ pub const CORE: MigrationSet = MigrationSet::new(
         "2026-11-29-000002_roles",
         "2026-11-30-000001_api_keys",
         "2026-11-30-000002_invitations",
+        "2026-11-30-000003_second_factor",
         "2026-11-30-000004_audit",
     ],
 );

@@ -4,6 +4,7 @@ mod activate;
 mod create;
 mod delete;
 mod get;
+mod impersonate;
 mod list;
 mod receipt;
 mod restore;
@@ -46,6 +47,10 @@ operations! {
     activate::activate_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [not_in_service()];
     delete::delete_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [];
     restore::restore_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [restore::too_late()];
+    impersonate::impersonate => Access::Operator(operator_permission::IMPERSONATE_TENANT), [
+        ApiError::PersonRequired,
+        impersonate::NOT_IN_SERVICE,
+    ];
     retry::retry_tenant => Access::Operator(operator_permission::WRITE_TENANTS), [retry::nothing_to_do()];
 }
 

@@ -41,6 +41,9 @@ impl RequestBody for LoginRequest {}
 /// With a tenant's slug as one of its people, without as an operator of the platform. A wrong tenant, address or
 /// password is answered alike, and in the same time. After ten failures an account takes one attempt at a time, after a
 /// wait that doubles up to a quarter of an hour; addresses from which it was logged in to before are counted apart.
+///
+/// Who has a second factor is answered 403 `second-factor-required`, with a `challenge` that `/v1/auth/login/second-factor` takes
+/// with a code. Who must have one and has none is answered 403 `second-factor-enrolment-required`, and sets one up first.
 #[utoipa::path(
     post, path = "/v1/auth/login", tag = "auth", request_body = LoginRequest,
     responses((status = 200, description = "Logged in.", body = TokenResponse)),
@@ -70,7 +73,7 @@ pub(crate) async fn login(
 }
 
 /// What the client says it is, as far as a list of sessions shows it.
-fn user_agent(request: &HttpRequest) -> Option<&str> {
+pub(super) fn user_agent(request: &HttpRequest) -> Option<&str> {
     let text = request.headers().get(header::USER_AGENT)?.to_str().ok()?;
     // Header values that are text have one byte for each character.
     Some(text.get(..LONGEST_AGENT).unwrap_or(text)).filter(|text| !text.is_empty())

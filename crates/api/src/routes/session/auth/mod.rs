@@ -10,8 +10,9 @@ mod password;
 mod refresh;
 mod register;
 mod reset_password;
+mod second_factor;
 
-use bulkhead_auth::Tokens;
+use bulkhead_auth::{ChallengeText, Tokens};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -22,7 +23,14 @@ use crate::http::{
 };
 
 operations! {
-    login::login => Access::Session, [ApiError::LoginFailed, ApiError::TenantSuspended];
+    login::login => Access::Session, [
+        ApiError::LoginFailed,
+        second_factor_required(false),
+        second_factor_required(true),
+        ApiError::TenantSuspended,
+    ];
+    second_factor::login_with_code => Access::Session, [ApiError::SecondFactorFailed, ApiError::TenantSuspended];
+    second_factor::enrol_to_log_in => Access::Session, [ApiError::SecondFactorFailed, ApiError::TenantSuspended];
     refresh::refresh => Access::Session, [ApiError::InvalidCredentials, ApiError::TenantSuspended];
     logout::logout => Access::Session, [];
     password::change_password => Access::Person, [ApiError::WrongState("The password was changed meanwhile.")];
@@ -40,6 +48,11 @@ operations! {
         ApiError::Taken { what: "e-mail address" },
         ApiError::PlanLimitReached { what: "users", most: 100 },
     ];
+}
+
+/// The answer to a right password that is not enough, as the document shows it.
+fn second_factor_required(enrols: bool) -> ApiError {
+    ApiError::SecondFactorRequired { challenge: ChallengeText::new("bh_lc_…".to_owned()), enrols }
 }
 
 /// Tokens of a session.

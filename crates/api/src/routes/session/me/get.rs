@@ -1,7 +1,7 @@
 //! The caller, its permissions and its tenant.
 
 use bulkhead_db::gate::profile;
-use bulkhead_domain::{PlanName, RoleName, TenantId};
+use bulkhead_domain::{OperatorId, PlanName, RoleName, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,7 +10,7 @@ use crate::http::{answer::Answer, call::AnyCall, error::ApiError};
 /// The caller.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MeResponse {
-    /// Your user's, your key's or your operator's id.
+    /// Your user's or your operator's id, or that of your key.
     #[schema(example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     subject: String,
     /// Your role.
@@ -19,6 +19,10 @@ pub(crate) struct MeResponse {
     /// What your role allows now: the permissions that exist of what it holds.
     #[schema(example = json!(["read:resources", "write:resources"]))]
     permissions: Vec<&'static str>,
+    /// The operator who acts as the subject; left out when nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, nullable = false, example = "opr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
+    act: Option<OperatorId>,
     /// Your tenant; `null` for an operator, who belongs to none.
     tenant: Option<TenantProfileResponse>,
 }
@@ -62,6 +66,7 @@ pub(crate) async fn get_me(call: AnyCall) -> Result<Answer, ApiError> {
                 subject: operator.subject().to_owned(),
                 role: operator.role().name(),
                 permissions: operators.names(operator.role().permissions()).collect(),
+                act: None,
                 tenant: None,
             });
         }
@@ -73,6 +78,7 @@ pub(crate) async fn get_me(call: AnyCall) -> Result<Answer, ApiError> {
         subject: call.subject().to_owned(),
         role: call.role().name(),
         permissions: tenants.names(call.role().permissions()).collect(),
+        act: call.principal().act(),
         tenant: Some(TenantProfileResponse {
             id: profile.id,
             slug: profile.slug,

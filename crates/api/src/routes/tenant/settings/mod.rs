@@ -1,10 +1,12 @@
-//! What a tenant sets for itself.
+//! What a tenant sets for itself: who may register, and what the platform's operators may do.
 
+mod get_impersonation;
 mod get_registration;
+mod put_impersonation;
 mod set_registration;
 
 use bulkhead_db::tenant::settings::{InForce, Registration};
-use bulkhead_domain::permission;
+use bulkhead_domain::{TenantId, permission};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,6 +17,8 @@ use crate::http::operation::{Access, operations};
 operations! {
     get_registration::get_registration => Access::Tenant(permission::READ_USERS), [];
     set_registration::set_registration => Access::Tenant(permission::WRITE_USERS), [not_grantable()];
+    get_impersonation::get_impersonation => Access::Tenant(permission::READ_SETTINGS), [];
+    put_impersonation::put_impersonation => Access::Tenant(permission::WRITE_SETTINGS), [];
 }
 
 /// Who may register.
@@ -45,4 +49,15 @@ impl From<InForce<Registration>> for RegistrationResponse {
             setting;
         Self { enabled, role, domains, version, updated_at, updated_by }
     }
+}
+
+/// Whether operators may act as the tenant's people.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ImpersonationSettingResponse {
+    /// Your tenant.
+    #[schema(value_type = String, example = "ten_01jd3e2x6m7k9v4q8t5b2n0c1c")]
+    tenant: TenantId,
+    /// Whether they may. A new tenant allows it.
+    #[schema(example = true)]
+    allowed: bool,
 }

@@ -9,6 +9,7 @@ mod get;
 mod list;
 mod list_sessions;
 mod reset_password;
+mod reset_second_factor;
 mod update;
 
 use bulkhead_db::tenant::users::User;
@@ -38,6 +39,9 @@ operations! {
         OWN_KEYS,
     ];
     reset_password::reset_user_password => Access::Tenant(permission::WRITE_USERS), [
+        not_grantable(),
+    ];
+    reset_second_factor::reset_user_second_factor => Access::Tenant(permission::WRITE_USERS), [
         not_grantable(),
     ];
     list_sessions::list_user_sessions => Access::Tenant(permission::WRITE_USERS), [not_grantable()], List;
