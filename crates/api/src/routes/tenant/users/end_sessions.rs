@@ -24,7 +24,7 @@ use crate::http::{
 pub(crate) async fn end_user_sessions(call: TenantCall, Id(id): Id<UserId>) -> Result<Answer, ApiError> {
     call.write(async |tx| {
         within_reach(tx, &call, id).await?;
-        let ended = tx.end_others(id).await?;
+        let ended = tx.end_others(id, None).await?;
         if ended == 0 {
             return Ok(Written::unchanged(Answer::no_content()));
         }
