@@ -24,6 +24,7 @@ use crate::{
     api_key,
     attempts::Attempts,
     cache::CredentialCache,
+    federation::Federation,
     jwt::{self, AccessTokens, IssueError, MAX_LIFETIME, TokenError},
     keyring::Keyring,
     login::LookUps,
@@ -61,6 +62,9 @@ pub enum AuthError {
     /// Too many passwords are being checked.
     #[error("too many passwords are being checked")]
     Busy,
+    /// The issuer of the credential cannot be asked for its keys.
+    #[error("the issuer of the credential does not answer")]
+    IssuerAway,
     /// The database could not be asked.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -110,6 +114,8 @@ pub struct Authenticator {
     pub(crate) lookups: LookUps,
     pub(crate) view: Arc<NodeView>,
     pub(crate) cache: Arc<CredentialCache>,
+    /// `None` where no other issuer may be named: then nothing but our own tokens is looked at.
+    pub(crate) federation: Option<Federation>,
 }
 
 impl Authenticator {
@@ -134,7 +140,20 @@ impl Authenticator {
             session_life,
             attempts: Attempts::default(),
             cache,
+            federation: None,
         }
+    }
+
+    /// The same, which takes the word of other issuers, too.
+    #[must_use]
+    pub fn with_federation(mut self, federation: Federation) -> Self {
+        self.federation = (!federation.issuers().is_off()).then_some(federation);
+        self
+    }
+
+    /// What is known of other issuers; `None` where none may be named.
+    pub const fn federation(&self) -> Option<&Federation> {
+        self.federation.as_ref()
     }
 
     /// The permissions that principals are verified with: only its numbers mean something in their sets.
@@ -146,7 +165,8 @@ impl Authenticator {
     ///
     /// `ask` is called before the database is asked about a credential that this node has never found good, and may
     /// refuse by saying when to come back. It is not called for a credential that this node has verified before,
-    /// however long ago, nor for a token that we have signed.
+    /// however long ago, nor for a token that we have signed. A token that is none of ours is looked at as one of another
+    /// issuer's, where such may be named.
     ///
     /// The futures for a credential that is not remembered are boxed: a request's future is moved some ten times
     /// before it is first polled, and would be ten times as large.
@@ -162,17 +182,26 @@ impl Authenticator {
             Ok(verified) => verified.principal,
             Err(miss) if self.cache.has_lapsed(&miss, now) => return Err(AuthError::Lapsed),
             Err(miss) => {
+                let ask = || if miss.was_good() { Ok(()) } else { ask() };
                 let verified = if ApiKey::looks_like(text) {
-                    let ask = || if miss.was_good() { Ok(()) } else { ask() };
-                    let verified = Box::pin(self.verify_api_key(db, text, is_fresh, ask, now)).await;
-                    // Tokens need no such memory: nothing is asked about one that has lapsed.
-                    if matches!(verified, Err(AuthError::Lapsed)) {
-                        self.cache.put_lapsed(miss, now);
-                    }
-                    verified?
+                    Box::pin(self.verify_api_key(db, text, is_fresh, ask, now)).await
                 } else {
-                    Box::pin(self.verify_token(db, text, is_fresh, now)).await?
+                    match Box::pin(self.verify_token(db, text, is_fresh, now)).await? {
+                        Some(verified) => Ok(verified),
+                        None => match &self.federation {
+                            Some(federation) => {
+                                let look = self.verify_foreign(db, federation, text, is_fresh, ask, now);
+                                Box::pin(look).await
+                            }
+                            None => Err(AuthError::Invalid),
+                        },
+                    }
                 };
+                // Tokens of ours need no such memory: nothing is asked about one that has lapsed.
+                if matches!(verified, Err(AuthError::Lapsed)) {
+                    self.cache.put_lapsed(miss, now);
+                }
+                let verified = verified?;
                 self.cache.put(miss, verified, now);
                 verified.principal
             }
@@ -191,7 +220,7 @@ impl Authenticator {
     }
 
     /// The tenant of a credential that was verified, if its principals may be let in.
-    async fn in_service(
+    pub(crate) async fn in_service(
         &self,
         db: &Db,
         tenant: TenantId,
@@ -203,17 +232,21 @@ impl Authenticator {
         Ok(entry)
     }
 
+    /// `None` for a text that none of our keys has signed.
     async fn verify_token(
         &self,
         db: &Db,
         text: &str,
         is_fresh: bool,
         now: DateTime<Utc>,
-    ) -> Result<Verified, AuthError> {
-        let verified = self.verify_signature(db, text, now).await?.map_err(|error| {
-            tracing::debug!(%error, "an access token was refused");
-            if error.is_genuine() { AuthError::Lapsed } else { AuthError::Invalid }
-        })?;
+    ) -> Result<Option<Verified>, AuthError> {
+        let verified = match self.verify_signature(db, text, now).await? {
+            Ok(verified) => verified,
+            Err(error) => {
+                tracing::debug!(%error, "it is no access token of ours, or none that is good");
+                return if error.is_genuine() { Err(AuthError::Lapsed) } else { Ok(None) };
+            }
+        };
         let is_good = match self.view.revocations.standing(&verified.principal, verified.since, now) {
             Standing::Good => true,
             Standing::Revoked => false,
@@ -225,7 +258,7 @@ impl Authenticator {
                 (is_fresh || key_stands(db, text).await?) && still_stands(db, &verified.principal).await?
             }
         };
-        is_good.then_some(verified).ok_or(AuthError::Lapsed)
+        if is_good { Ok(Some(verified)) } else { Err(AuthError::Lapsed) }
     }
 
     /// What a token says, if it is signed with a key that this node trusts. A key that does not sign yet as far as the node knows

@@ -122,6 +122,12 @@ impl<'a> Grants<'a> {
         self.may_grant(&content)
     }
 
+    /// Whether a role holds no more than another one, which the caller may give.
+    pub fn is_within(&self, role: RoleName, most: RoleName) -> bool {
+        let (most, role) = (content(self.access, &self.rows, most), content(self.access, &self.rows, role));
+        !role.is_unknown() && self.access.may_grant(&most, &role).is_ok()
+    }
+
     /// Whether the caller may let the tenant's own role of this name hold these entries.
     pub fn may_hold(&self, role: RoleName, entries: &[String]) -> Result<(), GrantError> {
         self.may_grant(&self.access.content(role, Some(entries)))

@@ -166,7 +166,9 @@ impl Authenticator {
             }
             Err(AuthError::Invalid) => counted.failed(),
             // These errors say nothing about the password.
-            Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => drop(counted),
+            Err(
+                AuthError::Busy | AuthError::IssuerAway | AuthError::Database(_) | AuthError::Internal(_),
+            ) => drop(counted),
         }
         result
     }

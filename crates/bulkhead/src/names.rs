@@ -17,7 +17,7 @@ use crate::Extension;
 const EXTENSIONS: [&str; 5] = ["core", "platform", "gate", "bulkhead", "operator"];
 
 /// First segments of paths below `/v1/`, and nouns of permissions.
-const NOUNS: [&str; 37] = [
+const NOUNS: [&str; 39] = [
     "admin",
     "analytics",
     "api_keys",
@@ -30,6 +30,7 @@ const NOUNS: [&str; 37] = [
     "features",
     "flags",
     "forward_auth",
+    "identity_providers",
     "imports",
     "invitations",
     "jobs",
@@ -55,15 +56,17 @@ const NOUNS: [&str; 37] = [
     "users",
     "webhooks",
     "all_usage",
+    "all_identity_providers",
 ];
 
 /// Tables of a tenant's schema; what begins with `bulkhead_` or `x_` is the core's, too.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "api_keys",
     "audit_log",
     "credentials",
     "deliveries",
     "events",
+    "federated_identities",
     "idempotency_keys",
     "invitations",
     "one_time_tokens",
@@ -73,8 +76,10 @@ const TABLES: [&str; 11] = [
 ];
 
 /// Prefixes of ids.
-const IDS: [&str; 13] =
-    ["ten_", "usr_", "key_", "opr_", "ses_", "job_", "ott_", "evt_", "whk_", "rol_", "dec_", "req_", "flg_"];
+const IDS: [&str; 15] = [
+    "idp_", "fid_", "ten_", "usr_", "key_", "opr_", "ses_", "job_", "ott_", "evt_", "whk_", "rol_", "dec_",
+    "req_", "flg_",
+];
 
 /// Why an application's extensions cannot have the names that they have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,6 +13,7 @@ mod connections;
 mod database;
 mod error;
 mod http;
+mod identity;
 mod kubernetes;
 mod limits;
 mod log;
@@ -35,6 +36,7 @@ pub use connections::{PROVISIONER_CONNECTIONS, USAGE_CONNECTIONS};
 pub use database::{Database, DatabaseTls, PLATFORM_URL, PROVISIONER_URL, TENANT_URL};
 pub use error::ConfigError;
 pub use http::Http;
+pub use identity::{ALLOWED_ISSUERS, Identity};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use needed::Needed;
@@ -71,6 +73,9 @@ pub struct Settings {
     /// Credentials.
     #[command(flatten)]
     pub auth: Auth,
+    /// Issuers of others.
+    #[command(flatten)]
+    pub identity: Identity,
     /// Admission.
     #[command(flatten)]
     pub limits: Limits,

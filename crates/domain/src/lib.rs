@@ -26,7 +26,10 @@ pub use access::{
 };
 pub use clock::{Clock, SystemClock};
 pub use email::Email;
-pub use id::{ApiKeyId, IdError, JobId, OneTimeTokenId, OperatorId, SessionId, TenantId, UserId};
+pub use id::{
+    ApiKeyId, FederatedIdentityId, IdError, IdentityProviderId, JobId, OneTimeTokenId, OperatorId, SessionId,
+    TenantId, UserId,
+};
 pub use json::{JsonContent, JsonFault, JsonObject};
 pub use limit::{Limit, PlanName};
 pub use mac::Mac;

@@ -21,6 +21,8 @@ pub enum Evidence {
     RefreshToken,
     /// The tag of a one-time token shows that we have issued it for a person of this tenant.
     OneTimeToken,
+    /// The signature of an issuer that the tenant trusts was verified on a token that names one of its people.
+    Federation,
     /// The row of `platform.jobs` being run names this tenant.
     JobRow,
     /// None: the caller made the tenant itself a moment ago, to try something out or to show it. Only `bulkhead dev`, the

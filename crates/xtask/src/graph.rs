@@ -13,7 +13,7 @@ use crate::{features, proofs, rust_version, unused};
 const PREFIX: &str = "bulkhead-";
 
 /// Each product crate and those of ours that it may depend on.
-const GRAPH: [(&str, &[&str]); 19] = [
+const GRAPH: [(&str, &[&str]); 20] = [
     ("ablation", &[]),
     ("sqlcheck", &[]),
     ("domain", &[]),
@@ -24,9 +24,10 @@ const GRAPH: [(&str, &[&str]); 19] = [
     ("db", &["ablation", "domain", "jobs", "telemetry", "sqlcheck"]),
     ("link", &["domain", "telemetry"]),
     ("limits", &["domain", "telemetry", "link"]),
-    ("auth", &["domain", "db", "limits"]),
+    ("oidc", &["telemetry"]),
+    ("auth", &["domain", "db", "limits", "oidc"]),
     ("usage", &["domain", "db", "telemetry", "link"]),
-    ("api", &["ablation", "domain", "config", "telemetry", "jobs", "db", "auth", "limits", "usage"]),
+    ("api", &["ablation", "domain", "config", "telemetry", "jobs", "db", "auth", "limits", "usage", "oidc"]),
     ("worker", &["domain", "config", "telemetry", "jobs", "db", "auth", "link", "usage"]),
     ("servers", &[]),
     ("testkit", &["servers"]),
@@ -42,6 +43,7 @@ const GRAPH: [(&str, &[&str]); 19] = [
             "auth",
             "limits",
             "link",
+            "oidc",
             "usage",
             "api",
             "worker",
@@ -69,7 +71,7 @@ const TOOLS: [&str; 4] = ["bench", "faulty", "fixtures", "xtask"];
 const BY_ITSELF: &str = "xtask";
 
 /// Libraries that only some product crates may name; a star stands for any ending, and the first row that fits holds.
-const RESERVED: [(&str, &[&str]); 7] = [
+const RESERVED: [(&str, &[&str]); 8] = [
     // Extensions write queries and have no connections.
     // `bulkhead` hands the names that queries need on to extensions.
     ("diesel", &["db", "bulkhead", "resources"]),
@@ -77,6 +79,8 @@ const RESERVED: [(&str, &[&str]); 7] = [
     ("tokio-postgres*", &["db"]),
     ("redis", &["link", "limits", "usage", "worker"]),
     ("apalis*", &["worker"]),
+    // What leaves over HTTP goes through one place that judges where to.
+    ("hyper", &["oidc"]),
     ("actix*", &["api"]),
     ("utoipa*", &["api"]),
 ];

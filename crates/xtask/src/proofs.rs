@@ -24,6 +24,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
             ("Evidence::FailedLogin", &["auth/src/failed_login.rs"]),
             ("Evidence::RefreshToken", &["auth/src/refresh.rs"]),
             ("Evidence::OneTimeToken", &["auth/src/own_password.rs"]),
+            ("Evidence::Federation", &["auth/src/federation/"]),
             ("Evidence::JobRow", &["worker/src/context.rs"]),
             // The second is inside the unit tests of that file.
             (
@@ -46,6 +47,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                 &[
                     "auth/src/authenticator.rs",
                     "auth/src/directory.rs",
+                    "auth/src/federation/",
                     "auth/src/login.rs",
                     "auth/src/failed_login.rs",
                     // Reads revocations for all requests.

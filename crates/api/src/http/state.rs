@@ -211,9 +211,9 @@ impl AppState {
             Ok(_) => AuthOutcome::Accepted,
             Err(AuthError::Invalid | AuthError::Lapsed | AuthError::Suspended(_)) => AuthOutcome::Refused,
             Err(AuthError::Limited { .. }) => AuthOutcome::Limited,
-            Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => {
-                AuthOutcome::Unavailable
-            }
+            Err(
+                AuthError::Busy | AuthError::IssuerAway | AuthError::Database(_) | AuthError::Internal(_),
+            ) => AuthOutcome::Unavailable,
         };
         self.metrics.auth.presented(credential, outcome);
     }
@@ -289,7 +289,7 @@ impl From<AuthError> for ApiError {
             AuthError::Invalid | AuthError::Lapsed => Self::LoginFailed,
             AuthError::Suspended(_) => Self::TenantSuspended,
             AuthError::Limited { retry_after } => Self::RateLimited { retry_after },
-            AuthError::Busy => Self::Unavailable(Box::new(error)),
+            AuthError::Busy | AuthError::IssuerAway => Self::Unavailable(Box::new(error)),
             AuthError::Database(error) => error.into(),
             AuthError::Internal(_) => Self::internal(error),
         }

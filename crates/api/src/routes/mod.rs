@@ -1,5 +1,6 @@
 //! The route table: one line per operation, each with who may call it.
 
+mod identity_providers;
 mod operator;
 mod service;
 mod session;
@@ -17,6 +18,9 @@ pub fn core() -> Vec<Group> {
         tenant::users::group(),
         tenant::roles::group(),
         tenant::api_keys::group(),
+        tenant::identity_providers::group(),
+        tenant::platform_identity_providers::group(),
+        tenant::federated_identities::group(),
         tenant::jobs::group(),
         tenant::operations::group(),
         tenant::usage::group(),
@@ -24,5 +28,6 @@ pub fn core() -> Vec<Group> {
         operator::tenants::group(),
         operator::usage::group(),
         operator::signing_keys::group(),
+        operator::identity_providers::group(),
     ]
 }

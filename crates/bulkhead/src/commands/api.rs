@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, block_on, serve};
-use bulkhead_auth::{AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, PasswordRules, Purpose};
+use bulkhead_auth::{
+    AccessTokens, Authenticator, Bounds, Federation, Keyring, PasswordHasher, PasswordRules, Purpose,
+};
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
 use bulkhead_domain::SystemClock;
@@ -90,6 +92,15 @@ fn shared(
         TimeDelta::from_std(auth.access_token_life)?,
     )?;
     let session_life = TimeDelta::from_std(auth.refresh_token_life)?;
+    let authenticator = Authenticator::new(
+        Arc::clone(&keyring),
+        passwords.clone(),
+        tokens,
+        Arc::clone(&parts.access),
+        session_life,
+        Bounds::default(),
+    );
+    let federation = Federation::new(Arc::new(wiring::issuers(settings, &metrics)?));
     Ok(Shared {
         options: Arc::new(ApiOptions {
             about: parts.about,
@@ -106,14 +117,7 @@ fn shared(
             tenant_grace: TimeDelta::from_std(settings.tenants.tenant_grace)?,
         }),
         clock: Arc::new(SystemClock),
-        authenticator: Arc::new(Authenticator::new(
-            Arc::clone(&keyring),
-            passwords.clone(),
-            tokens,
-            Arc::clone(&parts.access),
-            session_life,
-            Bounds::default(),
-        )),
+        authenticator: Arc::new(authenticator.with_federation(federation)),
         passwords,
         in_flight: InFlight::new(in_flight(settings), metrics.clone()),
         // Half of the threads: a tenant's share of the processors. What waits is in the way of its own tenant alone.

@@ -19,6 +19,8 @@ mod api_keys;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod federation;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod me;

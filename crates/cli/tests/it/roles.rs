@@ -20,12 +20,18 @@ fn holders(permission: &str) -> &'static [&'static str] {
         "read:users" | "read:roles" | "read:api_keys" | "write:api_keys" | "write:resources" => {
             &["owner", "admin", "developer"]
         }
-        "write:users" | "write:roles" => &["owner", "admin"],
+        "write:users" | "write:roles" | "read:identity_providers" | "write:identity_providers" => {
+            &["owner", "admin"]
+        }
         "operator of any role" | "operator read:tenants" | "operator read:all_usage" => {
             &["operator admin", "operator support", "operator billing"]
         }
-        "operator read:operations" | "operator read:signing_keys" => &["operator admin", "operator support"],
-        "operator write:tenants" | "operator write:signing_keys" => &["operator admin"],
+        "operator read:operations"
+        | "operator read:signing_keys"
+        | "operator read:all_identity_providers" => &["operator admin", "operator support"],
+        "operator write:tenants"
+        | "operator write:signing_keys"
+        | "operator write:all_identity_providers" => &["operator admin"],
         other => panic!("nobody has said who holds {other}"),
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod idempotency;
+pub mod identity_providers;
 pub mod lifecycle;
 pub mod nodes;
 pub mod operator_sessions;

@@ -66,6 +66,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    federated_identities (id) {
+        id -> Uuid,
+        provider_id -> Uuid,
+        subject -> Nullable<Text>,
+        user_id -> Nullable<Uuid>,
+        external_name -> Nullable<Text>,
+        state -> Text,
+        created_at -> Timestamptz,
+        created_by -> Text,
+    }
+}
+
+diesel::table! {
     audit_log (id) {
         id -> Uuid,
         at -> Timestamptz,
@@ -93,4 +106,6 @@ diesel::table! {
 }
 
 diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(federated_identities -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);
+diesel::allow_tables_to_appear_in_same_query!(federated_identities, users);

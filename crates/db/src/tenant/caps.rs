@@ -27,15 +27,18 @@ pub enum Capped {
     ApiKeys,
     /// Roles of the tenant's own: 50, whatever its plan, as they are listed whole.
     Roles,
+    /// Identity providers: 20, whatever its plan, as each is one more issuer that nodes ask for keys.
+    IdentityProviders,
 }
 
 impl Capped {
-    /// The table in the tenant's schema.
+    /// A table in the tenant's schema by which its claims wait for each other.
     const fn table(self) -> &'static str {
         match self {
             Self::Users => "users",
             Self::ApiKeys => "api_keys",
             Self::Roles => "roles",
+            Self::IdentityProviders => "federated_identities",
         }
     }
 
@@ -52,6 +55,9 @@ impl Capped {
                  count(*) FILTER (WHERE revoked_at IS NOT NULL OR expires_at <= now()) AS dead FROM api_keys"
             }
             Self::Roles => "SELECT 50::bigint AS most, count(*) AS used, 0::bigint AS dead FROM roles",
+            Self::IdentityProviders => {
+                "SELECT 20::bigint AS most, count(*) AS used, 0::bigint AS dead FROM gate.identity_providers"
+            }
         }
     }
 }

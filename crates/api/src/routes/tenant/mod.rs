@@ -1,8 +1,11 @@
 //! What a tenant's people and programs do.
 
 pub(crate) mod api_keys;
+pub(crate) mod federated_identities;
+pub(crate) mod identity_providers;
 pub(crate) mod jobs;
 pub(crate) mod operations;
+pub(crate) mod platform_identity_providers;
 pub(crate) mod roles;
 pub(crate) mod scaling;
 pub(crate) mod usage;

@@ -57,6 +57,9 @@ pub(crate) const GATE: &[Repeatable] = repeatables![
     "tenant_profile",
     "plan_limits",
     "meters",
+    "identity_providers",
+    "identity_provider_tenants",
+    "shared_identity_providers",
 ];
 
 /// The digest of all texts as each generation has them, from the first on; a line for each.

@@ -199,6 +199,7 @@ pub(super) const PLATFORM_MIGRATIONS: &[Migration] = both_ways![
     "2026-11-29-000001_operator_sessions",
     "2026-11-29-000002_signing_key_rotation",
     "2026-11-30-000003_audit_chain",
+    "2026-11-30-000004_identity_providers",
 ];
 
 /// The migrations of a tenant's schema that every program has.
@@ -210,6 +211,7 @@ pub const CORE: MigrationSet = MigrationSet::new(
         "2026-11-29-000001_sessions",
         "2026-11-29-000002_roles",
         "2026-11-30-000004_audit",
+        "2026-11-30-000005_federated_identities",
     ],
 );
 
