@@ -65,6 +65,12 @@ pub enum AuthError {
     /// The issuer of the credential cannot be asked for its keys.
     #[error("the issuer of the credential does not answer")]
     IssuerAway,
+    /// The issuer asks for more than was shown.
+    #[error("the issuer asks for more than a password")]
+    Challenged,
+    /// The issuer vouches for somebody who is nobody of the tenant's.
+    #[error("somebody of an issuer is nobody of the tenant's")]
+    NotAdmitted,
     /// The database could not be asked.
     #[error(transparent)]
     Database(#[from] DbError),

@@ -161,7 +161,14 @@ impl Authenticator {
         let result = self.check_and_open(db, attempt, &checked, &counted, admit, now).await;
         match &result {
             // The password was right, whatever came then.
-            Ok(_) | Err(AuthError::Suspended(_) | AuthError::Lapsed | AuthError::Limited { .. }) => {
+            Ok(_)
+            | Err(
+                AuthError::Suspended(_)
+                | AuthError::Lapsed
+                | AuthError::NotAdmitted
+                | AuthError::Challenged
+                | AuthError::Limited { .. },
+            ) => {
                 counted.succeeded();
             }
             Err(AuthError::Invalid) => counted.failed(),

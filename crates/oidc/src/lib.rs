@@ -6,10 +6,12 @@
 
 pub mod address;
 pub mod client;
+pub mod cognito;
 mod endpoint;
 mod issuer;
 pub mod issuers;
 pub mod keys;
+pub mod login;
 pub mod metadata;
 pub mod token;
 

@@ -9,7 +9,7 @@ use crate::{Fixture, Made, Making, Operation, Tenant, fixture::Referring, redact
 /// A month before any tenant existed, so that nothing but what is written here was used in it.
 const PERIOD: &str = "2026-03";
 
-pub(crate) const FIXTURES: [&dyn Fixture; 16] = [
+pub(crate) const FIXTURES: [&dyn Fixture; 17] = [
     &Me,
     &Users,
     &Roles,
@@ -22,6 +22,7 @@ pub(crate) const FIXTURES: [&dyn Fixture; 16] = [
     &AllUsage,
     &SigningKeys,
     &Logins,
+    &FederatedLogins,
     &IdentityProviders,
     &PlatformIdentityProviders,
     &FederatedIdentities,
@@ -304,11 +305,13 @@ fn completed(mut body: Value) -> Value {
         body["kind"] = json!("oidc");
         body["issuer"] = json!(format!("https://{}.idp.example", unique()));
         body["jwks_url"] = json!(format!("https://{}.idp.example/keys", unique()));
+        body["api_url"] = json!(format!("https://{}.idp.example/", unique()));
     }
     for (member, value) in [
         ("default_role", json!("read_only")),
         ("max_role", json!("developer")),
         ("scopes", json!(["openid"])),
+        ("password_login", json!(false)),
         ("role_map", json!([{ "value": unique(), "role": "developer" }])),
         ("client_secret", json!(password())),
     ] {
@@ -322,6 +325,27 @@ fn completed(mut body: Value) -> Value {
         }
     }
     body
+}
+
+/// Log-ins at a provider. The kit's have none: they are found, and refused.
+struct FederatedLogins;
+
+impl Fixture for FederatedLogins {
+    fn path(&self) -> &'static str {
+        "/v1/auth/federated"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        IdentityProviders.make(tenant)
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        if body.get("username").is_some() {
+            body["username"] = json!(unique());
+            body["password"] = json!(password());
+        }
+        body
+    }
 }
 
 struct IdentityProviders;
@@ -352,7 +376,7 @@ impl Fixture for IdentityProviders {
     }
 
     fn harmless(&self) -> &[&'static str] {
-        &["has_client_secret", "jwks_url"]
+        &["has_client_secret", "jwks_url", "password_login"]
     }
 }
 
@@ -412,7 +436,13 @@ impl Fixture for FederatedIdentities {
 
     fn refer<'a>(&'a self, tenant: &'a Tenant<'a>, mut body: Value) -> Referring<'a> {
         Box::pin(async move {
-            body["identity_provider_id"] = json!(IdentityProviders.make(tenant).await.id);
+            // One for all: a tenant has a bounded number of them.
+            let known = tenant.owner.caller.get("/v1/identity-providers?limit=1").await.expect(200).json();
+            let provider = match known["data"][0]["id"].as_str() {
+                Some(id) => id.to_owned(),
+                None => IdentityProviders.make(tenant).await.id,
+            };
+            body["identity_provider_id"] = json!(provider);
             body["user_id"] = json!(Users.make(tenant).await.id);
             body
         })

@@ -14,7 +14,7 @@ pub(crate) const SECRETS: [&str; 7] =
     ["password", "current_password", "new_password", "access_token", "refresh_token", "token", "key"];
 
 /// Members that only sound like one.
-const HARMLESS: [&str; 4] = ["hint", "token_type", "token_endpoint", "id_token_signing_alg_values_supported"];
+const HARMLESS: [&str; 3] = ["hint", "token_type", "id_token_signing_alg_values_supported"];
 
 /// What the names of secrets are made of.
 const SOUNDS: [&str; 6] = ["pass", "token", "secret", "key", "credential", "hint"];

@@ -24,7 +24,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
             ("Evidence::FailedLogin", &["auth/src/failed_login.rs"]),
             ("Evidence::RefreshToken", &["auth/src/refresh.rs"]),
             ("Evidence::OneTimeToken", &["auth/src/own_password.rs"]),
-            ("Evidence::Federation", &["auth/src/federation/"]),
+            ("Evidence::Federation", &["auth/src/federation/bearer.rs", "auth/src/federation/login.rs"]),
             ("Evidence::JobRow", &["worker/src/context.rs"]),
             // The second is inside the unit tests of that file.
             (
@@ -47,7 +47,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                 &[
                     "auth/src/authenticator.rs",
                     "auth/src/directory.rs",
-                    "auth/src/federation/",
+                    "auth/src/federation/bearer.rs",
                     "auth/src/login.rs",
                     "auth/src/failed_login.rs",
                     // Reads revocations for all requests.
@@ -56,7 +56,7 @@ const MAY_SAY: [(&str, &[Kind]); 2] = [
                     "auth/src/refresh.rs",
                 ],
             ),
-            ("logins(", &["auth/src/directory.rs", "auth/src/login.rs"]),
+            ("logins(", &["auth/src/directory.rs", "auth/src/federation/login.rs", "auth/src/login.rs"]),
             (
                 "machinery(",
                 &[

@@ -209,7 +209,13 @@ impl AppState {
     pub(crate) fn count<T>(&self, credential: Credential, result: &Result<T, AuthError>) {
         let outcome = match result {
             Ok(_) => AuthOutcome::Accepted,
-            Err(AuthError::Invalid | AuthError::Lapsed | AuthError::Suspended(_)) => AuthOutcome::Refused,
+            Err(
+                AuthError::Invalid
+                | AuthError::Lapsed
+                | AuthError::NotAdmitted
+                | AuthError::Challenged
+                | AuthError::Suspended(_),
+            ) => AuthOutcome::Refused,
             Err(AuthError::Limited { .. }) => AuthOutcome::Limited,
             Err(
                 AuthError::Busy | AuthError::IssuerAway | AuthError::Database(_) | AuthError::Internal(_),
@@ -287,6 +293,10 @@ impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::Invalid | AuthError::Lapsed => Self::LoginFailed,
+            AuthError::NotAdmitted => Self::NotAMember,
+            AuthError::Challenged => {
+                Self::WrongState("The provider asks for more than a password. Log in on its own page.")
+            }
             AuthError::Suspended(_) => Self::TenantSuspended,
             AuthError::Limited { retry_after } => Self::RateLimited { retry_after },
             AuthError::Busy | AuthError::IssuerAway => Self::Unavailable(Box::new(error)),

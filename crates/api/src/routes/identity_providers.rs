@@ -66,6 +66,19 @@ pub(crate) struct CreateProviderRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, min_length = 1, max_length = 1024, format = Password, example = "a secret of the client")]
     client_secret: Option<String>,
+    /// Of Cognito: where its API is, if not at the issuer's host. It never changes.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(
+        nullable = false,
+        max_length = 1024,
+        example = "https://cognito-idp.eu-central-1.amazonaws.com/"
+    )]
+    api_url: Option<String>,
+    /// Of Cognito: whether passwords are taken at `/v1/auth/federated/{id}/password` and shown to it. The client there has to
+    /// allow `USER_PASSWORD_AUTH`.
+    #[serde(default)]
+    #[schema(example = false)]
+    password_login: bool,
     /// What is asked for at a log-in; `openid` and `email` unless given.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, max_items = 20, example = json!(["openid", "email"]))]
@@ -116,6 +129,10 @@ pub(crate) struct UpdateProviderRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, max_items = 20, example = json!(["openid", "email"]))]
     scopes: Option<Vec<String>>,
+    /// Whether passwords are taken here and shown to Cognito.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, example = false)]
+    password_login: Option<bool>,
     /// Whether people are added whom the issuer vouches for.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, example = false)]
@@ -165,6 +182,9 @@ pub(crate) struct ProviderResponse {
     /// Where its keys are; null when it says so itself.
     #[schema(example = json!(null))]
     jwks_url: Option<String>,
+    /// Where Cognito's API is; null when at the issuer's host.
+    #[schema(example = json!(null))]
+    api_url: Option<String>,
     /// The audience of access tokens that are taken; null when none are.
     #[schema(example = "https://api.example.com")]
     audience: Option<String>,
@@ -177,6 +197,9 @@ pub(crate) struct ProviderResponse {
     /// What is asked for at a log-in.
     #[schema(example = json!(["openid", "email"]))]
     scopes: Vec<String>,
+    /// Whether passwords are taken here and shown to Cognito.
+    #[schema(example = false)]
+    password_login: bool,
     /// Whether people are added whom the issuer vouches for.
     #[schema(example = true)]
     creates_users: bool,
@@ -217,10 +240,12 @@ impl From<IdentityProvider> for ProviderResponse {
             kind: row.kind,
             issuer: row.issuer,
             jwks_url: settings.jwks_url,
+            api_url: settings.api_url,
             audience: row.audience,
             client_id: row.client_id,
             has_client_secret: row.sealed_client_secret.is_some(),
             scopes: settings.scopes,
+            password_login: settings.password_login,
             creates_users: settings.creates_users,
             default_role: settings.default_role,
             max_role: settings.max_role,
@@ -279,6 +304,9 @@ impl CreateProviderRequest {
         if let Some(url) = &self.jwks_url {
             fields.take("/jwks_url", named(state, url));
         }
+        if let Some(url) = &self.api_url {
+            fields.take("/api_url", named(state, url));
+        }
         let default_role = fields.take("/default_role", access.read_role(&self.default_role));
         let max_role = fields.take("/max_role", access.read_role(&self.max_role));
         let role_map = mapped(&mut fields, access, &self.role_map);
@@ -299,9 +327,9 @@ impl CreateProviderRequest {
             sealed_client_secret,
             settings: ProviderSettings {
                 jwks_url: self.jwks_url,
-                api_url: None,
+                api_url: self.api_url,
                 scopes,
-                password_login: false,
+                password_login: self.password_login,
                 creates_users: self.creates_users,
                 default_role,
                 max_role,
@@ -342,6 +370,7 @@ impl UpdateProviderRequest {
         if let Some(map) = &self.role_map {
             settings.role_map = mapped(&mut fields, access, map);
         }
+        settings.password_login = self.password_login.unwrap_or(settings.password_login);
         settings.creates_users = self.creates_users.unwrap_or(settings.creates_users);
         settings.scopes = self.scopes.unwrap_or_else(|| settings.scopes.clone());
         settings.role_claim = self.role_claim.or_else(|| settings.role_claim.clone());
@@ -375,6 +404,9 @@ fn check(fields: &mut Fields, provider: &IdentityProvider) {
     // An id token is for the client: were that the audience, it would be taken for an access token.
     if kind == OIDC && audience.is_some() && audience == client_id {
         fields.refuse("/audience", "must not be the client_id: id tokens are for that");
+    }
+    if settings.password_login && (kind != COGNITO || client_id.is_none()) {
+        fields.refuse("/password_login", "is for a provider of the kind cognito that has a client_id");
     }
     if fields.items("/scopes", settings.scopes.len(), 1, SCOPES) {
         for (index, scope) in settings.scopes.iter().enumerate() {

@@ -13,6 +13,7 @@ pub fn core() -> Vec<Group> {
     vec![
         service::group(),
         session::auth::group(),
+        session::federated::group(),
         session::sessions::group(),
         session::me::group(),
         tenant::users::group(),

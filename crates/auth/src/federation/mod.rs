@@ -10,6 +10,8 @@
 
 mod admission;
 mod bearer;
+mod login;
+mod password;
 mod roles;
 
 use std::sync::Arc;
@@ -17,6 +19,9 @@ use std::sync::Arc;
 use bulkhead_db::identity_providers::{COGNITO, IdentityProvider};
 use bulkhead_domain::IdentityProviderId;
 use bulkhead_oidc::{Issuers, Kind, Source};
+
+pub use login::{LOGIN_LIFETIME, LoginReturn, LoginStart, Visitor};
+pub use password::PasswordLogin;
 
 /// What the authenticator knows of other issuers.
 #[derive(Clone, Debug)]

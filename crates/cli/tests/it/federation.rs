@@ -9,8 +9,10 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::support::{Caller, Options, System, Tenant, eventually, unique};
+use crate::support::{Answer, Caller, Options, System, Tenant, eventually, unique};
 
+/// With characters that have to be written otherwise in a header.
+const CLIENT_SECRET: &str = "a%secret:of+the/client=";
 const AUDIENCE: &str = "https://api.example.com";
 
 /// A system that lets one issuer be named, and that issuer.
@@ -28,6 +30,7 @@ impl Federated {
 
     async fn start(database: &str) -> Self {
         let issuer = TestIssuer::start().unwrap();
+        issuer.set_client_secret(CLIENT_SECRET);
         let ca = std::env::temp_dir().join(format!("bulkhead-{}.pem", unique()));
         std::fs::write(&ca, issuer.ca()).unwrap();
         let api = vec![
@@ -66,6 +69,66 @@ impl Federated {
 struct Provider {
     id: String,
     audience: String,
+}
+
+impl Provider {
+    fn callback(&self) -> String {
+        format!("/v1/auth/federated/{}/callback", self.id)
+    }
+}
+
+/// A browser on its way to the issuer.
+struct Begun {
+    location: String,
+    cookie: String,
+}
+
+impl Federated {
+    /// What a browser is told that begins a log-in, with this cookie.
+    async fn begin(&self, provider: &Provider, cookie: Option<&str>) -> Begun {
+        let anonymous = self.system.anonymous();
+        let mut call = anonymous.get(&format!("/v1/auth/federated/{}/start", provider.id));
+        if let Some(cookie) = cookie {
+            call = call.header("cookie", cookie);
+        }
+        let answer = call.await.expect(302);
+        let set = answer.header("set-cookie").to_owned();
+        assert!(set.starts_with("__Host-bulkhead-login="), "{set}");
+        for flag in ["Path=/", "Max-Age=600", "HttpOnly", "Secure", "SameSite=Lax"] {
+            assert!(set.split("; ").any(|one| one == flag), "{flag}: {set}");
+        }
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let cookie = set.split(';').next().unwrap().to_owned();
+        Begun { location: answer.header("location").to_owned(), cookie }
+    }
+
+    /// The query with which the issuer sends the person back.
+    fn logged_in(&self, begun: &Begun, subject: &str, more: &Value) -> String {
+        self.issuer.log_in(&begun.location, subject, more).unwrap().query().unwrap().to_owned()
+    }
+
+    async fn come_back(&self, provider: &Provider, query: &str, cookie: Option<&str>) -> Answer {
+        let anonymous = self.system.anonymous();
+        let mut call = anonymous.get(&format!("{}?{query}", provider.callback()));
+        if let Some(cookie) = cookie {
+            call = call.header("cookie", cookie);
+        }
+        call.await
+    }
+}
+
+/// A provider at which people log in.
+fn with_log_in() -> Value {
+    json!({ "client_id": "bulkhead", "client_secret": CLIENT_SECRET })
+}
+
+/// A query with another value for one of its parameters.
+fn with(query: &str, name: &str, value: &str) -> String {
+    let changed = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((key, _)) if key == name => format!("{key}={value}"),
+        _ => pair.to_owned(),
+    });
+    changed.collect::<Vec<_>>().join("&")
 }
 
 /// Claims of somebody whose address the issuer vouches for.
@@ -286,7 +349,14 @@ async fn tokens_that_are_not_good_have_one_answer() {
     let provider = federated.provider(&tenant, &json!({})).await;
     let theirs = federated.provider(&other, &json!({})).await;
     let person = known_as(&format!("{}@example.com", unique()));
-    let with = |more: Value| bulkhead_fixtures::issuer::merged(person.clone(), &more);
+    // Null takes a claim away that is written later, so it has to be kept until then.
+    let with = |more: Value| {
+        let mut claims = person.clone();
+        for (name, value) in more.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        claims
+    };
     let stranger = TestIssuer::start().unwrap();
     let now = bulkhead_fixtures::issuer::now();
     let both = json!([provider.audience, theirs.audience]);
@@ -402,4 +472,168 @@ async fn an_issuer_that_is_away_or_changes_its_keys_breaks_nothing_but_what_is_n
     assert_eq!(federated.issuer.asked("/keys"), asked, "it is asked again at most every half a minute");
     // Our own tokens do not care.
     tenant.owner.caller.get("/v1/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_person_logs_in_at_the_issuer_and_has_a_session_here() {
+    let federated = Federated::shared().await;
+    let tenant = federated.system.tenant().await;
+    let provider = federated.provider(&tenant, &with_log_in()).await;
+    let (subject, email) = (unique(), format!("{}@example.com", unique()));
+    let claims = json!({ "email": email, "email_verified": true, "groups": ["engineering"] });
+    let begun = federated.begin(&provider, None).await;
+    let query = federated.logged_in(&begun, &subject, &claims);
+    let tokens = federated.come_back(&provider, &query, Some(&begun.cookie)).await.expect(200);
+    assert_eq!((tokens.at("/token_type"), tokens.header("cache-control")), ("Bearer".to_owned(), "no-store"));
+    let me = federated.caller(&tokens.at("/access_token")).get("/v1/me").await.expect(200);
+    assert_eq!((me.at("/tenant/id"), me.at("/role")), (tenant.id.clone(), "developer".to_owned()));
+    let refresh = json!({ "refresh_token": tokens.at("/refresh_token") });
+    federated.system.anonymous().post("/v1/auth/refresh", &refresh).await.expect(200);
+    // The state counts once, with whatever code, also for the browser that has used it.
+    for query in [query.clone(), with(&query, "code", "another")] {
+        let again = federated.come_back(&provider, &query, Some(&begun.cookie)).await;
+        again.refused(401, "login-failed");
+    }
+    // The same person, again, and an access token of the issuer stands for them, too.
+    let begun = federated.begin(&provider, Some(&begun.cookie)).await;
+    let query = federated.logged_in(&begun, &subject, &json!({}));
+    let tokens = federated.come_back(&provider, &query, Some(&begun.cookie)).await.expect(200);
+    let again = federated.caller(&tokens.at("/access_token")).get("/v1/me").await.expect(200);
+    assert_eq!(again.at("/subject"), me.at("/subject"));
+    let bearer = federated.token(&provider, &subject, &json!({}));
+    assert_eq!(federated.caller(&bearer).get("/v1/me").await.expect(200).at("/subject"), me.at("/subject"));
+    // Nobody knows a password of theirs.
+    let login = json!({ "tenant": tenant.slug, "email": email, "password": "!" });
+    federated.system.anonymous().post("/v1/auth/login", &login).await.refused(401, "login-failed");
+}
+
+#[tokio::test]
+async fn of_many_who_come_back_with_one_state_one_is_logged_in() {
+    let federated = Federated::shared().await;
+    let tenant = federated.system.tenant().await;
+    let provider = federated.provider(&tenant, &with_log_in()).await;
+    let begun = federated.begin(&provider, None).await;
+    let claims = known_as(&format!("{}@example.com", unique()));
+    let query = federated.logged_in(&begun, &unique(), &claims);
+    let all = (0..64).map(async |_| federated.come_back(&provider, &query, Some(&begun.cookie)).await.status);
+    let statuses = join_all(all).await;
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 63, "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_log_in_ends_where_it_was_begun_and_nowhere_else() {
+    let federated = Federated::shared().await;
+    let tenant = federated.system.tenant().await;
+    let provider = federated.provider(&tenant, &with_log_in()).await;
+    let other = federated.provider(&tenant, &with_log_in()).await;
+    let claims = known_as(&format!("{}@example.com", unique()));
+    let (victim, attacker) = (federated.begin(&provider, None).await, federated.begin(&provider, None).await);
+    let theirs = federated.logged_in(&attacker, &unique(), &claims);
+    let state_of = |query: &str| {
+        let found = query.split('&').find_map(|pair| pair.strip_prefix("state=").map(str::to_owned));
+        found.unwrap()
+    };
+    let stranger = TestIssuer::start().unwrap();
+    let forged = [
+        // The end of the attacker's log-in in the victim's browser, or in one without a cookie.
+        (&provider, theirs.clone(), Some(victim.cookie.as_str())),
+        (&provider, theirs.clone(), None),
+        (&provider, theirs.clone(), Some("__Host-bulkhead-login=")),
+        (&provider, theirs.clone(), Some("bulkhead-login=x")),
+        // The code of one issuer at the callback of another provider.
+        (&other, theirs.clone(), Some(attacker.cookie.as_str())),
+        // Another issuer says that it has sent the browser.
+        (&provider, with(&theirs, "iss", &stranger.issuer()), Some(attacker.cookie.as_str())),
+        (&provider, with(&theirs, "state", "made-up"), Some(attacker.cookie.as_str())),
+        (
+            &provider,
+            with(&theirs, "state", &format!("{}A", state_of(&theirs))),
+            Some(attacker.cookie.as_str()),
+        ),
+        (&provider, with(&theirs, "state", &"A".repeat(4_000)), Some(attacker.cookie.as_str())),
+        (&provider, with(&theirs, "code", ""), Some(attacker.cookie.as_str())),
+        (&provider, "error=access_denied&state=x".to_owned(), Some(attacker.cookie.as_str())),
+        (&provider, "code=x".to_owned(), Some(attacker.cookie.as_str())),
+        (&provider, String::new(), None),
+    ];
+    for (which, (at, query, cookie)) in forged.into_iter().enumerate() {
+        let answer = federated.come_back(at, &query, cookie).await;
+        assert_eq!((answer.status, answer.code()), (401, "login-failed".to_owned()), "{which}");
+    }
+    // A code that was caught elsewhere is put into a log-in of the attacker's own: it has another verifier.
+    let caught = federated.logged_in(&victim, &unique(), &claims);
+    let code = caught.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap();
+    let injected = with(&theirs, "code", code);
+    federated.come_back(&provider, &injected, Some(&attacker.cookie)).await.refused(401, "login-failed");
+}
+
+#[tokio::test]
+async fn an_id_token_that_is_not_this_log_ins_opens_no_session() {
+    let federated = Federated::start("federation_tampered").await;
+    let tenant = federated.system.tenant().await;
+    let provider = federated.provider(&tenant, &with_log_in()).await;
+    let now = bulkhead_fixtures::issuer::now();
+    for wrong in [
+        json!({ "nonce": "another" }),
+        json!({ "nonce": null }),
+        json!({ "aud": "another" }),
+        json!({ "aud": ["bulkhead", "another"] }),
+        json!({ "azp": "another" }),
+        json!({ "iss": "https://login.example.com" }),
+        json!({ "at_hash": "another" }),
+        json!({ "exp": now - 100, "iat": now - 200 }),
+        json!({ "sub": null }),
+        json!({ "typ": "Bearer" }),
+    ] {
+        let begun = federated.begin(&provider, None).await;
+        let claims = known_as(&format!("{}@example.com", unique()));
+        let query = federated.logged_in(&begun, &unique(), &claims);
+        federated.issuer.tamper(wrong.clone());
+        let answer = federated.come_back(&provider, &query, Some(&begun.cookie)).await;
+        assert_eq!((answer.status, answer.code()), (401, "login-failed".to_owned()), "{wrong}");
+    }
+    // Somebody whom the issuer vouches for, and who is nobody here.
+    for claims in [
+        known_as(&tenant.owner.email),
+        json!({ "email": "a@example.com", "email_verified": false }),
+        json!({}),
+    ] {
+        let begun = federated.begin(&provider, None).await;
+        let query = federated.logged_in(&begun, &unique(), &claims);
+        let answer = federated.come_back(&provider, &query, Some(&begun.cookie)).await;
+        answer.refused(403, "not-a-member");
+    }
+    // A provider that is switched off, is none, or has no log-in.
+    let path = format!("/v1/identity-providers/{}", provider.id);
+    let begun = federated.begin(&provider, None).await;
+    let query = federated.logged_in(&begun, &unique(), &known_as("b@example.com"));
+    tenant.owner.caller.patch(&path, &json!({ "enabled": false })).await.expect(200);
+    federated.come_back(&provider, &query, Some(&begun.cookie)).await.refused(401, "login-failed");
+    let without = federated.provider(&tenant, &json!({})).await;
+    for id in [provider.id.as_str(), without.id.as_str(), "idp_01jd3e2x6m7k9v4q8t5b2n0c1c", "idp_", "x"] {
+        let start = federated.system.anonymous().get(&format!("/v1/auth/federated/{id}/start")).await;
+        start.refused(404, "not-found");
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_that_fails_at_the_exchange_is_told_apart_from_a_wrong_code() {
+    let federated = Federated::start("federation_exchange").await;
+    let tenant = federated.system.tenant().await;
+    let provider = federated.provider(&tenant, &with_log_in()).await;
+    for fault in [Fault::Failing, Fault::Redirecting, Fault::Huge] {
+        let begun = federated.begin(&provider, None).await;
+        let query = federated.logged_in(&begun, &unique(), &known_as(&format!("{}@example.com", unique())));
+        federated.issuer.set_fault(Some(fault));
+        let anonymous = federated.system.anonymous();
+        let call = anonymous.get(&format!("{}?{query}", provider.callback())).header("cookie", &begun.cookie);
+        let answer = call.unchecked().await;
+        assert_eq!((answer.status, answer.code()), (503, "unavailable".to_owned()), "{fault:?}");
+        federated.issuer.set_fault(None);
+    }
+    federated.issuer.set_client_secret("another secret");
+    let begun = federated.begin(&provider, None).await;
+    let query = federated.logged_in(&begun, &unique(), &known_as(&format!("{}@example.com", unique())));
+    federated.come_back(&provider, &query, Some(&begun.cookie)).await.refused(401, "login-failed");
 }

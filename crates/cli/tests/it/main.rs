@@ -19,6 +19,8 @@ mod api_keys;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod cognito;
+#[cfg(test)]
 mod federation;
 #[cfg(test)]
 mod jobs;
@@ -26,6 +28,8 @@ mod jobs;
 mod me;
 #[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod other_provider;
 #[cfg(test)]
 mod own_roles;
 #[cfg(test)]

@@ -33,17 +33,38 @@ pub struct SharedProvider {
 type SharedRow =
     (uuid::Uuid, String, String, String, bool, Option<String>, Option<String>, Option<DateTime<Utc>>);
 
+macro_rules! shared_columns {
+    () => {
+        (
+            shared::id,
+            shared::name,
+            shared::kind,
+            shared::issuer,
+            shared::enabled,
+            memberships::default_role.nullable(),
+            memberships::max_role.nullable(),
+            memberships::created_at.nullable(),
+        )
+    };
+}
+
 /// The providers of the platform whose word the tenant takes: operators add few.
 pub async fn list_shared(tx: &mut TenantTx) -> DbResult<Vec<SharedProvider>> {
-    let query = shared::table.filter(shared::joined_at.is_not_null()).select(shared::all_columns);
-    let query = query.order(shared::id.asc()).limit(100);
+    let query = shared::table
+        .inner_join(memberships::table.on(memberships::provider_id.eq(shared::id)))
+        .select(shared_columns!())
+        .order(shared::id.asc())
+        .limit(100);
     let rows: Vec<SharedRow> = tx.tx.load(query).await?;
     rows.into_iter().map(read_shared).collect()
 }
 
 /// A provider of the platform, whether its word is taken or not.
 pub async fn find_shared(tx: &mut TenantTx, id: IdentityProviderId) -> DbResult<Option<SharedProvider>> {
-    let query = shared::table.filter(shared::id.eq(id.uuid())).select(shared::all_columns);
+    let query = shared::table
+        .left_join(memberships::table.on(memberships::provider_id.eq(shared::id)))
+        .filter(shared::id.eq(id.uuid()))
+        .select(shared_columns!());
     let row: Option<SharedRow> = tx.tx.first(query).await?;
     row.map(read_shared).transpose()
 }

@@ -125,8 +125,7 @@ diesel::table! {
         kind -> Text,
         issuer -> Text,
         enabled -> Bool,
-        default_role -> Nullable<Text>,
-        max_role -> Nullable<Text>,
-        joined_at -> Nullable<Timestamptz>,
     }
 }
+
+diesel::allow_tables_to_appear_in_same_query!(shared_identity_providers, identity_provider_tenants);

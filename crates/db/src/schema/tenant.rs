@@ -69,10 +69,8 @@ diesel::table! {
     federated_identities (id) {
         id -> Uuid,
         provider_id -> Uuid,
-        subject -> Nullable<Text>,
+        subject -> Text,
         user_id -> Nullable<Uuid>,
-        external_name -> Nullable<Text>,
-        state -> Text,
         created_at -> Timestamptz,
         created_by -> Text,
     }

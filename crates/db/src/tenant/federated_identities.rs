@@ -32,8 +32,8 @@ pub struct FederatedIdentity {
     pub id: FederatedIdentityId,
     /// The provider.
     pub provider: IdentityProviderId,
-    /// The `sub` there; `None` while the account is being made.
-    pub subject: Option<String>,
+    /// The `sub` there.
+    pub subject: String,
     /// The person; `None` when they were removed.
     pub user: Option<UserId>,
     /// When it was linked.
@@ -113,7 +113,7 @@ pub async fn insert(tx: &mut TenantTx, new: &NewIdentity<'_>) -> DbResult<()> {
     Ok(())
 }
 
-type Row = (uuid::Uuid, uuid::Uuid, Option<String>, Option<uuid::Uuid>, DateTime<Utc>, String);
+type Row = (uuid::Uuid, uuid::Uuid, String, Option<uuid::Uuid>, DateTime<Utc>, String);
 
 fn shown((id, provider, subject, user, created_at, created_by): Row) -> FederatedIdentity {
     FederatedIdentity {

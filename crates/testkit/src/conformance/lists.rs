@@ -29,7 +29,8 @@ pub(super) async fn walk(caller: &Caller<'_>, first: &str) -> Vec<Value> {
 /// Read by its links, in pages of one and of two, a list shows what it shows in one page. Lists of operators, in which other
 /// tests' tenants come and go, show each row once, and the tenant that was there before.
 pub async fn a_list_is_the_same_in_many_pages_and_in_one(app: &App) {
-    let tenant = furnished(app).await.tenant;
+    let furnished = furnished(app).await;
+    let tenant = &furnished.tenant;
     let operator = app.operator().await;
     for list in app.contract.those(|operation| operation.takes("cursor")) {
         let path = |limit: &str| format!("{}{}", list.path, query(app, list, limit));
@@ -40,7 +41,7 @@ pub async fn a_list_is_the_same_in_many_pages_and_in_one(app: &App) {
             for id in ids {
                 assert!(seen.insert(id.clone()), "{} shows {id} twice", list.shown());
             }
-            let ours = json!(tenant.id).to_string();
+            let ours = json!(furnished.of(list).id).to_string();
             assert!(seen.contains(&ours), "{} does not show {ours}", list.shown());
             continue;
         }

@@ -1,6 +1,6 @@
 //! Logging in, staying logged in, logging out.
 
-mod login;
+pub(in crate::routes::session) mod login;
 mod logout;
 mod password;
 mod refresh;

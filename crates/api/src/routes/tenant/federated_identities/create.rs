@@ -81,7 +81,7 @@ pub(crate) async fn create_federated_identity(
         let row = FederatedIdentity {
             id,
             provider,
-            subject: Some(body.subject.clone()),
+            subject: body.subject.clone(),
             user: Some(user),
             created_at: at,
             created_by: created_by.to_owned(),

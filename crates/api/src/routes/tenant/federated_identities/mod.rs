@@ -35,7 +35,7 @@ pub(crate) struct FederatedIdentityResponse {
     identity_provider_id: IdentityProviderId,
     /// The `sub` there.
     #[schema(example = "248289761001")]
-    subject: Option<String>,
+    subject: String,
     /// The person; null when they were removed. The account is then let in as nobody until this is removed, too.
     #[schema(value_type = Option<String>, example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
     user_id: Option<UserId>,
