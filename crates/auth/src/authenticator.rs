@@ -150,18 +150,6 @@ impl Authenticator {
         }
     }
 
-    /// The same, which takes the word of other issuers, too.
-    #[must_use]
-    pub fn with_federation(mut self, federation: Federation) -> Self {
-        self.federation = (!federation.issuers().is_off()).then_some(federation);
-        self
-    }
-
-    /// What is known of other issuers; `None` where none may be named.
-    pub const fn federation(&self) -> Option<&Federation> {
-        self.federation.as_ref()
-    }
-
     /// The permissions that principals are verified with: only its numbers mean something in their sets.
     pub fn access(&self) -> &AccessRegistry {
         &self.access

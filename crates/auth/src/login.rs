@@ -381,7 +381,7 @@ impl Authenticator {
 }
 
 /// Has the audit log say that a person has logged in, and how many of their oldest sessions had to make room.
-async fn tell<Tx: SessionTx>(
+pub(crate) async fn tell<Tx: SessionTx>(
     tx: &mut Tx,
     person: Tx::Person,
     session: SessionId,

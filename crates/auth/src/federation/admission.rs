@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::roles::{self, Bounds};
-use crate::authenticator::AuthError;
+use crate::{authenticator::AuthError, request::Request};
 
 /// What is stored where a password's hash would be: no password has it, and the account looks like one that does not exist.
 const NO_PASSWORD: &str = "!";
@@ -32,8 +32,8 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) provider: &'a IdentityProvider,
     pub(crate) bounds: Bounds,
     pub(crate) claims: &'a Claims,
-    /// The id of the request, for the audit log.
-    pub(crate) request_id: &'a str,
+    /// The request that logs them in; `None` where an access token of theirs is shown, which is verified ahead of what is asked for.
+    pub(crate) request: Option<Request<'a>>,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -101,9 +101,11 @@ impl Newcomer<'_> {
         let entry = Entry {
             at: self.now,
             actor: &actor,
+            act: None,
             action: "create_federated_user",
             target: &actor,
-            request_id: self.request_id,
+            request_id: self.request.map_or("", |request| request.id),
+            address: self.request.map(|request| request.address),
             changes: json!({ "email": email.as_str(), "role": role, "identity_provider": self.provider.id, "subject": subject }),
         };
         audit::record(tx, &entry).await?;

@@ -67,7 +67,7 @@ impl Authenticator {
                     provider: &candidate.provider,
                     bounds: Bounds::of(&candidate.provider, candidate.membership),
                     claims: &claims,
-                    request_id: "",
+                    request: None,
                     now,
                 };
                 Box::pin(newcomer.admit(db, tenant)).await?

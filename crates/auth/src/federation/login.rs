@@ -44,9 +44,10 @@ use super::{
 };
 use crate::{
     authenticator::{AuthError, Authenticator},
-    login::Tokens,
+    login::{Tokens, tell},
     principal::Principal,
     random,
+    request::Request,
     session::{RefreshToken, SessionOwner},
 };
 
@@ -90,8 +91,8 @@ pub struct Visitor<'a> {
     pub from: IpAddr,
     /// The `User-Agent`.
     pub user_agent: Option<&'a str>,
-    /// The id of the request, for the audit log.
-    pub request_id: &'a str,
+    /// What the audit log says of the request.
+    pub request: Request<'a>,
 }
 
 /// Codes, states and handles stay out of logs.
@@ -275,8 +276,8 @@ impl Authenticator {
             Some(Linked::To(user, role)) => Ok((user, role)),
             Some(Linked::Removed) => Err(NotAdmitted::Removed),
             None => {
-                let request_id = visitor.request_id;
-                let newcomer = Newcomer { access: &self.access, provider, bounds, claims, request_id, now };
+                let request = Some(visitor.request);
+                let newcomer = Newcomer { access: &self.access, provider, bounds, claims, request, now };
                 Box::pin(newcomer.admit(db, tenant)).await?
             }
         };
@@ -300,9 +301,11 @@ impl Authenticator {
                 return Ok(None);
             }
             let opened = sessions::insert(tx, session, user, &mac, seconds, &device).await?;
-            for ended in sessions::make_room(tx, user).await? {
-                revoke(tx, Revoked::Session(ended)).await?;
+            let ended = sessions::make_room(tx, user).await?;
+            for session in &ended {
+                revoke(tx, Revoked::Session(*session)).await?;
             }
+            tell(tx, user, session, ended.len(), &visitor.request, now).await?;
             Ok(Some((role, opened)))
         };
         let (role, opened) = db.write(tenant, open).await?.ok_or(AuthError::Lapsed)?;

@@ -20,6 +20,8 @@ use bulkhead_db::identity_providers::{COGNITO, IdentityProvider};
 use bulkhead_domain::IdentityProviderId;
 use bulkhead_oidc::{Issuers, Kind, Source};
 
+use crate::authenticator::Authenticator;
+
 pub use login::{LOGIN_LIFETIME, LoginReturn, LoginStart, Visitor};
 pub use password::PasswordLogin;
 
@@ -38,6 +40,20 @@ impl Federation {
     /// The issuers that may be named, and what is known of them.
     pub fn issuers(&self) -> &Issuers {
         &self.issuers
+    }
+}
+
+impl Authenticator {
+    /// The same, which takes the word of other issuers, too.
+    #[must_use]
+    pub fn with_federation(mut self, federation: Federation) -> Self {
+        self.federation = (!federation.issuers().is_off()).then_some(federation);
+        self
+    }
+
+    /// What is known of other issuers; `None` where none may be named.
+    pub const fn federation(&self) -> Option<&Federation> {
+        self.federation.as_ref()
     }
 }
 

@@ -98,7 +98,7 @@ const SCOPE: Header = header(
     "Bearer error=\"insufficient_scope\", scope=\"read:users\", resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\"",
 );
 
-const ALL: [&Header; 13] = [
+const ALL: [&Header; 14] = [
     &REQUEST_ID,
     &POLICY,
     &LIMIT,

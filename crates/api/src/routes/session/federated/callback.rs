@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
 use bulkhead_auth::{
-    AuthError,
+    AuthError, Request,
     federation::{LoginReturn, Visitor},
 };
 use bulkhead_domain::IdentityProviderId;
@@ -56,6 +56,7 @@ pub(crate) async fn finish_federated_login(
     Query(query): Query<CallbackQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let presented = state.presented(&request);
+    let client = state.client(&request).to_string();
     let context = context::of(&request).ok_or_else(|| ApiError::internal("no context"))?;
     let (Some(code), Some(login_state), None) = (&query.code, &query.state, &query.error) else {
         // Nothing was guessed: the person has thought better of it, or the provider does not let them in.
@@ -71,7 +72,7 @@ pub(crate) async fn finish_federated_login(
         visitor: Visitor {
             from: presented.address(),
             user_agent: user_agent(&request),
-            request_id: context.id.as_str(),
+            request: Request { id: context.id.as_str(), address: &client },
         },
     };
     let admit = async |tenant: &_| state.admit_session(tenant).await;

@@ -1,7 +1,10 @@
 //! Log in with a password at AWS Cognito.
 
 use actix_web::{HttpRequest, web::Data};
-use bulkhead_auth::federation::{PasswordLogin, Visitor};
+use bulkhead_auth::{
+    Request,
+    federation::{PasswordLogin, Visitor},
+};
 use bulkhead_domain::IdentityProviderId;
 use bulkhead_telemetry::metrics::Credential;
 use serde::Deserialize;
@@ -49,6 +52,7 @@ pub(crate) async fn federated_password_login(
     Json(body): Json<PasswordLoginRequest>,
 ) -> Result<Answer, ApiError> {
     let presented = state.presented(&request);
+    let client = state.client(&request).to_string();
     let context = context::of(&request).ok_or_else(|| ApiError::internal("no context"))?;
     let PasswordLoginRequest { username, password } = body;
     // What Cognito would refuse is no one's name or password.
@@ -63,7 +67,7 @@ pub(crate) async fn federated_password_login(
         visitor: Visitor {
             from: presented.address(),
             user_agent: user_agent(&request),
-            request_id: context.id.as_str(),
+            request: Request { id: context.id.as_str(), address: &client },
         },
     };
     let admit = async |tenant: &_| state.admit_session(tenant).await;
