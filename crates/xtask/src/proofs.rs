@@ -119,6 +119,10 @@ fn judge(path: &str, text: &str, taken: &mut BTreeSet<Leave>) -> Vec<String> {
     for (begin, kinds) in MAY_SAY {
         for (at, _) in text.match_indices(begin.trim_end_matches('(')) {
             let (before, said) = text.split_at(at);
+            // The end of another name, like that of an authority for certificates.
+            if before.ends_with(char::is_alphanumeric) {
+                continue;
+            }
             let line = before.lines().count().max(1);
             let said = said.strip_prefix(begin).map(str::trim_start);
             match kinds.iter().find(|(kind, _)| said.is_some_and(|said| said.starts_with(kind))) {
