@@ -50,4 +50,4 @@ COMMENT ON TABLE spent_login_states IS
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON identity_providers TO bulkhead_platform_rw;
 GRANT SELECT ON identity_provider_tenants TO bulkhead_platform_rw;
-GRANT SELECT, INSERT, DELETE ON spent_login_states TO bulkhead_platform_rw;
+GRANT SELECT, INSERT, UPDATE, DELETE ON spent_login_states TO bulkhead_platform_rw;

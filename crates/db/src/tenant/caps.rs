@@ -27,7 +27,7 @@ pub enum Capped {
     ApiKeys,
     /// Roles of the tenant's own: 50, whatever its plan, as they are listed whole.
     Roles,
-    /// Identity providers: 50, whatever its plan, as each is one more issuer that nodes ask for keys.
+    /// Identity providers: 200, whatever its plan, as each is one more issuer that nodes ask for keys.
     IdentityProviders,
 }
 
@@ -56,7 +56,7 @@ impl Capped {
             }
             Self::Roles => "SELECT 50::bigint AS most, count(*) AS used, 0::bigint AS dead FROM roles",
             Self::IdentityProviders => {
-                "SELECT 50::bigint AS most, count(*) AS used, 0::bigint AS dead FROM gate.identity_providers"
+                "SELECT 200::bigint AS most, count(*) AS used, 0::bigint AS dead FROM gate.identity_providers"
             }
         }
     }

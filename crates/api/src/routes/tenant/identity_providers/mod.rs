@@ -35,7 +35,7 @@ operations! {
 
 const TAKEN: ApiError = ApiError::Taken { what: "audience of this issuer" };
 const TOO_MANY: ApiError =
-    ApiError::WrongState("A tenant has at most 50 identity providers. Remove one that is not used.");
+    ApiError::WrongState("A tenant has at most 200 identity providers. Remove one that is not used.");
 
 fn shown(row: IdentityProvider) -> Result<Answer, ApiError> {
     let version = row.version;
