@@ -24,6 +24,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     attempts::Attempts,
     cache::{CredentialCache, Miss},
+    federation::Federation,
     impersonation::may_act,
     jwt::{self, AccessTokens, IssueError, TokenError},
     key_uses::KeyUses,
@@ -73,6 +74,15 @@ pub enum AuthError {
     /// Too many passwords are being checked.
     #[error("too many passwords are being checked")]
     Busy,
+    /// The issuer of the credential cannot be asked for its keys.
+    #[error("the issuer of the credential does not answer")]
+    IssuerAway,
+    /// The issuer asks for more than was shown.
+    #[error("the issuer asks for more than a password")]
+    Challenged,
+    /// The issuer vouches for somebody who is nobody of the tenant's.
+    #[error("somebody of an issuer is nobody of the tenant's")]
+    NotAdmitted,
     /// The database could not be asked.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -126,6 +136,8 @@ pub struct Authenticator {
     pub(crate) view: Arc<NodeView>,
     pub(crate) cache: Arc<CredentialCache>,
     pub(crate) key_uses: KeyUses,
+    /// `None` where no other issuer may be named: then nothing but our own tokens is looked at.
+    pub(crate) federation: Option<Federation>,
 }
 
 impl Authenticator {
@@ -152,6 +164,7 @@ impl Authenticator {
             attempts: Attempts::default(),
             cache,
             key_uses: KeyUses::default(),
+            federation: None,
         }
     }
 
@@ -170,7 +183,8 @@ impl Authenticator {
     ///
     /// `ask` is called before the database is asked about a credential that this node has never found good, and may
     /// refuse by saying when to come back. It is not called for a credential that this node has verified before,
-    /// however long ago, nor for a token that we have signed.
+    /// however long ago, nor for a token that we have signed. A token that is none of ours is looked at as one of another
+    /// issuer's, where such may be named.
     ///
     /// The futures for a credential that is not remembered are boxed: a request's future is moved some ten times
     /// before it is first polled, and would be ten times as large.
@@ -250,14 +264,40 @@ impl Authenticator {
             }
             verified?
         } else {
-            self.verify_token(db, text, is_fresh, now).await?
+            match self.verify_token(db, text, is_fresh, now).await? {
+                Some(verified) => verified,
+                None => self.verify_not_ours(db, text, miss, is_fresh, ask, now).await?,
+            }
         };
         self.cache.put(miss, verified.clone(), now);
         Ok(verified)
     }
 
+    /// Verifies what is no token of ours: it may be another issuer's.
+    async fn verify_not_ours(
+        &self,
+        db: &Db,
+        text: &str,
+        miss: Miss,
+        is_fresh: bool,
+        ask: impl FnOnce() -> Result<(), Duration>,
+        now: DateTime<Utc>,
+    ) -> Result<Verified, AuthError> {
+        let Some(federation) = &self.federation else { return Err(AuthError::Invalid) };
+        if self.cache.has_lapsed(&miss, now) {
+            return Err(AuthError::Lapsed);
+        }
+        let ask = || if miss.was_good() { Ok(()) } else { ask() };
+        let verified = Box::pin(self.verify_foreign(db, federation, text, is_fresh, ask, now)).await;
+        // Tokens of ours need no such memory: nothing is asked about one that has lapsed.
+        if matches!(verified, Err(AuthError::Lapsed)) {
+            self.cache.put_lapsed(miss, now);
+        }
+        verified
+    }
+
     /// The tenant of a credential that was verified, if its principals may be let in.
-    async fn in_service(
+    pub(crate) async fn in_service(
         &self,
         db: &Db,
         tenant: TenantId,
@@ -269,17 +309,21 @@ impl Authenticator {
         Ok(entry)
     }
 
+    /// `None` for a text that none of our keys has signed.
     async fn verify_token(
         &self,
         db: &Db,
         text: &str,
         is_fresh: bool,
         now: DateTime<Utc>,
-    ) -> Result<Verified, AuthError> {
-        let verified = self.verify_signature(db, text, now).await?.map_err(|error| {
-            tracing::debug!(%error, "an access token was refused");
-            if error.is_genuine() { AuthError::Lapsed } else { AuthError::Invalid }
-        })?;
+    ) -> Result<Option<Verified>, AuthError> {
+        let verified = match self.verify_signature(db, text, now).await? {
+            Ok(verified) => verified,
+            Err(error) => {
+                tracing::debug!(%error, "it is no access token of ours, or none that is good");
+                return if error.is_genuine() { Err(AuthError::Lapsed) } else { Ok(None) };
+            }
+        };
         let is_good = match self.view.revocations.standing(&verified.principal, verified.since, now) {
             Standing::Good => true,
             Standing::Revoked => false,
@@ -291,7 +335,7 @@ impl Authenticator {
                 (is_fresh || key_stands(db, text).await?) && still_stands(db, &verified.principal).await?
             }
         };
-        is_good.then_some(verified).ok_or(AuthError::Lapsed)
+        if is_good { Ok(Some(verified)) } else { Err(AuthError::Lapsed) }
     }
 
     /// What a token says, if it is signed with a key that this node trusts. A key that does not sign yet as far as the node knows

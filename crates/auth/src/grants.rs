@@ -106,7 +106,9 @@ pub async fn lock_caller_and(
     let chain = match *caller {
         Principal::User { id, .. } => Chain { keys: Vec::new(), person: Some(id) },
         Principal::ApiKey { id, .. } => api_keys::chain(tx, id).await?,
-        Principal::Operator { .. } | Principal::OperatorKey { .. } => Chain { keys: Vec::new(), person: None },
+        Principal::Operator { .. } | Principal::OperatorKey { .. } => {
+            Chain { keys: Vec::new(), person: None }
+        }
     };
     lock_chain(tx, &chain, keys).await
 }
@@ -240,6 +242,12 @@ impl<'a> Grants<'a> {
             return Err(self.access.unknown_role().into());
         }
         self.may_grant(&content)
+    }
+
+    /// Whether a role holds no more than another one, which the caller may give.
+    pub fn is_within(&self, role: RoleName, most: RoleName) -> bool {
+        let (most, role) = (content(self.access, &self.rows, most), content(self.access, &self.rows, role));
+        !role.is_unknown() && self.access.may_grant(&most, &role).is_ok()
     }
 
     /// Whether the caller may let the tenant's own role of this name hold these entries.

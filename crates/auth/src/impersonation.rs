@@ -30,8 +30,14 @@ pub const LIFETIME: TimeDelta = TimeDelta::minutes(15);
 
 /// What of a person's permissions nobody has who acts as them: whatever makes, changes or removes people, roles and keys, and
 /// the setting by which this is allowed.
-pub const WITHHELD: [&str; 5] =
-    ["write:users", "write:owners", "write:roles", "write:api_keys", "write:settings"];
+pub const WITHHELD: [&str; 6] = [
+    "write:users",
+    "write:owners",
+    "write:roles",
+    "write:api_keys",
+    "write:settings",
+    "write:identity_providers",
+];
 
 /// A person as whom an operator is about to act.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! Authentication: who the caller of a request is, and what proves it.
 //!
-//! Owns passwords, second factors, signing keys, access tokens, refresh tokens, one-time tokens, the secrets of API keys, and what a node
+//! Owns passwords, second factors, signing keys, access tokens, whom other issuers' tokens stand for, refresh tokens, one-time tokens, the secrets of API keys, and what a node
 //! remembers of credentials that it has verified and of revocations. Refuses SQL (that is `bulkhead-db`'s), HTTP, and any
 //! secret in a log: a type that holds one has a `Debug` that hides it. `README.md` records the decisions.
 
@@ -11,6 +11,7 @@ pub mod authenticator;
 pub mod cache;
 pub mod directory;
 mod failed_login;
+pub mod federation;
 mod flight;
 mod generations;
 pub mod grants;
@@ -54,6 +55,7 @@ pub use audit_key::{AuditKeyError, AuditSigner, Signature, Signed};
 pub use authenticator::{AuthError, Authenticated, Authenticator};
 pub use cache::{CredentialCache, Miss};
 pub use directory::Directory;
+pub use federation::Federation;
 pub use grants::{GrantError, Grants};
 pub use hash_queue::{Lane, Turn};
 pub use jwt::{AccessToken, AccessTokens, Issue, TokenError};

@@ -165,13 +165,17 @@ impl Authenticator {
                 AuthError::SecondFactor { .. }
                 | AuthError::Suspended(_)
                 | AuthError::Lapsed
+                | AuthError::NotAdmitted
+                | AuthError::Challenged
                 | AuthError::Limited { .. },
             ) => {
                 counted.succeeded();
             }
             Err(AuthError::Invalid) => counted.failed(),
             // These errors say nothing about the password.
-            Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => drop(counted),
+            Err(
+                AuthError::Busy | AuthError::IssuerAway | AuthError::Database(_) | AuthError::Internal(_),
+            ) => drop(counted),
         }
         result
     }

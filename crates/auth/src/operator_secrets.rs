@@ -26,7 +26,8 @@ use crate::{
 };
 
 /// What no key of an operator may use.
-pub const WITHHELD: [&str; 3] = ["write:operators", "write:operator_keys", "impersonate:tenant"];
+pub const WITHHELD: [&str; 4] =
+    ["write:operators", "write:operator_keys", "write:all_identity_providers", "impersonate:tenant"];
 
 const KEY: Form = Form { mark: "ok", tag: Purpose::OperatorKeyTag, prefix: OperatorKeyId::PREFIX };
 /// What every key begins with.
@@ -224,7 +225,7 @@ impl Authenticator {
             db.platform_write::<_, DbError>(Authority::credentials(), note).await?;
         }
         let operators = self.access.operators();
-        let role = operators.without(operators.narrowed(role, &found.scopes), &WITHHELD);
+        let role = operators.without(role.within(operators.scope(&found.scopes)), &WITHHELD);
         let operator = Proven::on(Evidence::OperatorKey, found.operator);
         Ok(Principal::OperatorKey { id, operator, role })
     }

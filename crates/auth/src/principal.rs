@@ -8,8 +8,8 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use bulkhead_domain::{
-    AddressRange, ApiKeyId, Limit, OperatorId, OperatorKeyId, PermissionBit, Proven, Role, SessionId, TenantId,
-    UserId,
+    AddressRange, ApiKeyId, Limit, OperatorId, OperatorKeyId, PermissionBit, Proven, Role, SessionId,
+    TenantId, UserId,
 };
 use chrono::{DateTime, Utc};
 

@@ -30,6 +30,7 @@ const NOUNS: [&str; 39] = [
     "features",
     "flags",
     "forward_auth",
+    "identity_providers",
     "imports",
     "invitations",
     "jobs",
@@ -57,6 +58,7 @@ const NOUNS: [&str; 39] = [
     "users",
     "webhooks",
     "all_usage",
+    "all_identity_providers",
 ];
 
 /// Tables of a tenant's schema; what begins with `bulkhead_` or `x_` is the core's, too.
@@ -66,6 +68,7 @@ const TABLES: [&str; 12] = [
     "credentials",
     "deliveries",
     "events",
+    "federated_identities",
     "idempotency_keys",
     "invitations",
     "one_time_tokens",
@@ -77,9 +80,9 @@ const TABLES: [&str; 12] = [
 ];
 
 /// Prefixes of ids.
-const IDS: [&str; 14] = [
-    "aud_", "ten_", "usr_", "key_", "opr_", "opk_", "ses_", "job_", "ott_", "evt_", "whk_", "rol_", "dec_", "req_",
-    "flg_",
+const IDS: [&str; 16] = [
+    "aud_", "idp_", "fid_", "ten_", "usr_", "key_", "opr_", "opk_", "ses_", "job_", "ott_", "evt_", "whk_",
+    "rol_", "dec_", "req_", "flg_",
 ];
 
 /// Why an application's extensions cannot have the names that they have.

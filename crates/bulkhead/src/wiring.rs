@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use bulkhead_api::ServeError;
 use bulkhead_auth::{Keyring, MasterKey, MasterKeys};
-use bulkhead_config::{Database, DatabaseTls, ServerUrl, Settings, USAGE_CONNECTIONS};
+use bulkhead_config::{ALLOWED_ISSUERS, Database, DatabaseTls, ServerUrl, Settings, USAGE_CONNECTIONS};
 use bulkhead_db::{
     Connector, Db, Owner, Pool, PoolOptions, Shares, Timeouts, Tls,
     platform::nodes::{Node, NodeKind},
@@ -13,6 +13,7 @@ use bulkhead_db::{
 use bulkhead_domain::{Clock, JobId, SystemClock};
 use bulkhead_link::RedisServer;
 use bulkhead_mail::{Mailer, Security, Sender, SmtpServer};
+use bulkhead_oidc::{AllowedHosts, Client, Issuers};
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::{FlusherOptions, Stores};
 use bulkhead_worker::{Anchoring, OutgoingMail};
@@ -30,6 +31,16 @@ const REDIS_ANSWER: Duration = Duration::from_millis(500);
 /// wrong master key is named like any other setting.
 pub(crate) async fn keyring(settings: &Settings, db: &Db) -> Result<Arc<Keyring>> {
     Ok(master_keys(settings)?.open(db, SystemClock.now()).await?)
+}
+
+/// The identity providers that may be named, and the way to them.
+pub(crate) fn issuers(settings: &Settings, metrics: &Metrics) -> Result<Issuers> {
+    let identity = &settings.identity;
+    let hosts = identity.oidc_allowed_issuers.iter().map(String::as_str);
+    let allowed = AllowedHosts::new(hosts).context(ALLOWED_ISSUERS)?;
+    let authorities = identity.oidc_ca.as_ref().map(bulkhead_config::CertificateBundle::pem);
+    let client = Client::new(authorities, identity.dangerously_allow_private_issuers);
+    Ok(Issuers::new(client.context("BULKHEAD_OIDC_CA")?, allowed, Some(metrics.identity.clone())))
 }
 
 /// The configured master keys.

@@ -14,6 +14,7 @@ mod connections;
 mod database;
 mod error;
 mod http;
+mod identity;
 mod kubernetes;
 mod limits;
 mod log;
@@ -38,6 +39,7 @@ pub use connections::{PROVISIONER_CONNECTIONS, USAGE_CONNECTIONS};
 pub use database::{Database, DatabaseTls, PLATFORM_URL, PROVISIONER_URL, TENANT_URL};
 pub use error::ConfigError;
 pub use http::Http;
+pub use identity::{ALLOWED_ISSUERS, Identity};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use mail::{Mail, MailSender};
@@ -75,6 +77,9 @@ pub struct Settings {
     /// Credentials.
     #[command(flatten)]
     pub auth: Auth,
+    /// Issuers of others.
+    #[command(flatten)]
+    pub identity: Identity,
     /// Admission.
     #[command(flatten)]
     pub limits: Limits,

@@ -17,6 +17,7 @@ mod engine;
 pub mod fleet;
 pub mod gate;
 pub mod idempotency;
+pub mod identity_providers;
 pub mod platform;
 mod schema;
 pub mod second_factor;

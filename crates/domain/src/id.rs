@@ -191,6 +191,10 @@ ids! {
     pub AuditEntryId = "aud_";
     /// A secret that works once: a link with which a person sets a new password.
     pub OneTimeTokenId = "ott_";
+    /// An issuer of others whose word is taken.
+    pub IdentityProviderId = "idp_";
+    /// Who of an issuer's people is who of a tenant's.
+    pub FederatedIdentityId = "fid_";
     /// A background job; also the id of the operation that a client watches.
     pub JobId = "job_";
 }

@@ -30,6 +30,8 @@ pub enum Evidence {
     Impersonation,
     /// The secret of an operator's API key matched the stored HMAC and the key works.
     OperatorKey,
+    /// The signature of an issuer that the tenant trusts was verified on a token that names one of its people.
+    Federation,
     /// The row of `platform.jobs` being run names this tenant.
     JobRow,
     /// None: the caller made the tenant itself a moment ago, to try something out or to show it. Only `bulkhead dev`, the

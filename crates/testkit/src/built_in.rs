@@ -9,7 +9,7 @@ use crate::{App, Fixture, Made, Making, Operation, Referring, Tenant, redact::SL
 /// A month before any tenant existed, so that nothing but what is written here was used in it.
 const PERIOD: &str = "2026-03";
 
-pub(crate) const FIXTURES: [&dyn Fixture; 23] = [
+pub(crate) const FIXTURES: [&dyn Fixture; 28] = [
     &Me,
     &Users,
     &UserSessions,
@@ -33,6 +33,11 @@ pub(crate) const FIXTURES: [&dyn Fixture; 23] = [
     &OperatorKeys,
     &Impersonation,
     &Logins,
+    &FederatedLogins,
+    &IdentityProviders,
+    &PlatformIdentityProviders,
+    &FederatedIdentities,
+    &AllIdentityProviders,
 ];
 
 /// What a tenant has from its first day on.
@@ -533,6 +538,186 @@ impl Fixture for Logins {
             body["password"] = json!(password());
         }
         body
+    }
+}
+
+/// Hosts that identity providers may have in the kit. Nothing is there: a provider that is only written down asks for nothing.
+const ISSUERS: &str = "*.idp.example";
+
+/// A body for a provider whose audience no other one has.
+fn provider(name: &str) -> Value {
+    let issuer = format!("https://{}.idp.example", unique());
+    json!({
+        "name": name, "kind": "oidc", "issuer": issuer, "audience": issuer, "default_role": "read_only", "max_role": "developer",
+    })
+}
+
+/// What the document's example of a provider lacks: an issuer that may be named, and roles that exist.
+fn completed(mut body: Value) -> Value {
+    if body.get("kind").is_some() {
+        body["kind"] = json!("oidc");
+        body["issuer"] = json!(format!("https://{}.idp.example", unique()));
+        body["jwks_url"] = json!(format!("https://{}.idp.example/keys", unique()));
+        body["api_url"] = json!(format!("https://{}.idp.example/", unique()));
+    }
+    for (member, value) in [
+        ("default_role", json!("read_only")),
+        ("max_role", json!("developer")),
+        ("scopes", json!(["openid"])),
+        ("password_login", json!(false)),
+        ("role_map", json!([{ "value": unique(), "role": "developer" }])),
+        ("client_secret", json!(password())),
+    ] {
+        if body.get(member).is_some() {
+            body[member] = value;
+        }
+    }
+    for member in ["audience", "client_id", "role_claim"] {
+        if body.get(member).is_some() {
+            body[member] = json!(format!("{member}-{}", unique()));
+        }
+    }
+    body
+}
+
+/// Log-ins at a provider. The kit's have none: they are found, and refused.
+struct FederatedLogins;
+
+impl Fixture for FederatedLogins {
+    fn path(&self) -> &'static str {
+        "/v1/auth/federated"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        IdentityProviders.make(tenant)
+    }
+
+    fn body(&self, _: &Operation, mut body: Value) -> Value {
+        if body.get("username").is_some() {
+            body["username"] = json!(unique());
+            body["password"] = json!(password());
+        }
+        body
+    }
+}
+
+struct IdentityProviders;
+
+impl Fixture for IdentityProviders {
+    fn path(&self) -> &'static str {
+        "/v1/identity-providers"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let name = format!("provider-{}", unique());
+            let made = tenant.owner.caller.post(self.path(), &provider(&name)).await.expect(201);
+            Made { id: made.at("/id"), mark: name }
+        })
+    }
+
+    fn body(&self, _: &Operation, body: Value) -> Value {
+        completed(body)
+    }
+
+    fn settings(&self) -> &[(&'static str, &'static str)] {
+        &[("BULKHEAD_OIDC_ALLOWED_ISSUERS", ISSUERS)]
+    }
+
+    fn secrets(&self) -> &[&'static str] {
+        &["client_secret"]
+    }
+
+    fn harmless(&self) -> &[&'static str] {
+        &["has_client_secret", "jwks_url", "password_login"]
+    }
+}
+
+/// A provider of the platform's whose word the tenant takes.
+struct PlatformIdentityProviders;
+
+/// Adds one.
+async fn platform_provider(tenant: &Tenant<'_>, name: &str) -> String {
+    let operator = tenant.app.operator().await;
+    operator.post("/v1/admin/identity-providers", &provider(name)).await.expect(201).at("/id")
+}
+
+impl Fixture for PlatformIdentityProviders {
+    fn path(&self) -> &'static str {
+        "/v1/platform-identity-providers"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let name = format!("provider-{}", unique());
+            let id = platform_provider(tenant, &name).await;
+            let body =
+                json!({ "identity_provider_id": id, "default_role": "read_only", "max_role": "developer" });
+            tenant.owner.caller.post(self.path(), &body).await.expect(200);
+            Made { id, mark: name }
+        })
+    }
+
+    fn body(&self, _: &Operation, body: Value) -> Value {
+        completed(body)
+    }
+
+    fn refer<'a>(&'a self, tenant: &'a Tenant<'a>, mut body: Value) -> Referring<'a> {
+        Box::pin(async move {
+            let id = platform_provider(tenant, &format!("provider-{}", unique())).await;
+            body["identity_provider_id"] = json!(id);
+            body
+        })
+    }
+}
+
+struct FederatedIdentities;
+
+impl Fixture for FederatedIdentities {
+    fn path(&self) -> &'static str {
+        "/v1/federated-identities"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let subject = format!("subject-{}", unique());
+            let body = self.refer(tenant, json!({ "subject": subject })).await;
+            let made = tenant.owner.caller.post(self.path(), &body).await.expect(201);
+            Made { id: made.at("/id"), mark: subject }
+        })
+    }
+
+    fn refer<'a>(&'a self, tenant: &'a Tenant<'a>, mut body: Value) -> Referring<'a> {
+        Box::pin(async move {
+            // One for all: a tenant has a bounded number of them.
+            let known = tenant.owner.caller.get("/v1/identity-providers?limit=1").await.expect(200).json();
+            let provider = match known["data"][0]["id"].as_str() {
+                Some(id) => id.to_owned(),
+                None => IdentityProviders.make(tenant).await.id,
+            };
+            body["identity_provider_id"] = json!(provider);
+            body["user_id"] = json!(Users.make(tenant).await.id);
+            body
+        })
+    }
+}
+
+struct AllIdentityProviders;
+
+impl Fixture for AllIdentityProviders {
+    fn path(&self) -> &'static str {
+        "/v1/admin/identity-providers"
+    }
+
+    fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
+        Box::pin(async move {
+            let name = format!("provider-{}", unique());
+            Made { id: platform_provider(tenant, &name).await, mark: name }
+        })
+    }
+
+    fn body(&self, _: &Operation, body: Value) -> Value {
+        completed(body)
     }
 }
 

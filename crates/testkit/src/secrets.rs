@@ -23,8 +23,7 @@ pub(crate) const SECRETS: [&str; 9] = [
 ];
 
 /// Members that only sound like one.
-const HARMLESS: [&str; 5] =
-    ["hint", "token_type", "token_endpoint", "id_token_signing_alg_values_supported", "api_keys"];
+const HARMLESS: [&str; 4] = ["hint", "token_type", "id_token_signing_alg_values_supported", "api_keys"];
 
 /// What the names of secrets are made of.
 const SOUNDS: [&str; 6] = ["pass", "token", "secret", "key", "credential", "hint"];

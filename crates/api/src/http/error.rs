@@ -168,6 +168,12 @@ pub enum ApiError {
         /// What of it the principal's role does not hold.
         lacking: String,
     },
+    /// An identity provider vouches for somebody who is nobody of the tenant's.
+    #[error(
+        "The identity provider has said who you are, but you are not linked to anybody here, and could not be added. Ask an \
+         administrator of the tenant."
+    )]
+    NotAMember,
     /// The principal's tenant is closed.
     #[error("This tenant is suspended. Contact the operator of the platform.")]
     TenantSuspended,
@@ -268,6 +274,7 @@ impl ApiError {
             Self::Forbidden { .. } => codes::INSUFFICIENT_PERMISSION,
             Self::PersonRequired => codes::PERSON_REQUIRED,
             Self::RoleNotGrantable { .. } => codes::ROLE_NOT_GRANTABLE,
+            Self::NotAMember => codes::NOT_A_MEMBER,
             Self::TenantSuspended => codes::TENANT_SUSPENDED,
             Self::TenantMismatch => codes::TENANT_MISMATCH,
             Self::NotFound => codes::NOT_FOUND,
@@ -310,6 +317,7 @@ impl ApiError {
             | Self::SecondFactorRequired { .. }
             | Self::PersonRequired
             | Self::RoleNotGrantable { .. }
+            | Self::NotAMember
             | Self::TenantSuspended => StatusCode::FORBIDDEN,
             Self::NotFound | Self::UnknownRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

@@ -31,9 +31,10 @@ const CURSOR: &str = "The `next_cursor` of the page before. Every row that is th
 /// What every client begins with; the extensions' tags follow.
 const SESSION_TAGS: [(&str, &str); 2] = [("auth", "Log in, stay logged in, log out."), ("me", "Who am I.")];
 /// What stands behind the extensions' tags.
-const CORE_TAGS: [(&str, &str); 16] = [
+const CORE_TAGS: [(&str, &str); 18] = [
     ("users", "A tenant's people."),
     ("roles", "What a tenant's people and programs may do."),
+    ("identity providers", "Whose word is taken for who somebody is."),
     ("api-keys", "A tenant's credentials for programs."),
     ("settings", "What a tenant allows the platform's operators."),
     ("usage", "What was used, for dashboards and for billing."),
@@ -43,6 +44,7 @@ const CORE_TAGS: [(&str, &str); 16] = [
     ("service", "What the service says about itself."),
     ("operators: tenants", "For operators: the platform's customers."),
     ("operators: usage", "For operators: what all tenants have used."),
+    ("operators: identity providers", "For operators: issuers of the platform and of tenants."),
     ("operators: signing keys", "For operators: the keys that sign access tokens."),
     ("operators: operators", "For operators: the people who run the platform."),
     ("operators: roles", "For operators: what they and their programs may do."),

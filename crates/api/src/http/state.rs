@@ -223,11 +223,17 @@ impl AppState {
     pub(crate) fn count<T>(&self, credential: Credential, result: &Result<T, AuthError>) {
         let outcome = match result {
             Ok(_) | Err(AuthError::SecondFactor { .. }) => AuthOutcome::Accepted,
-            Err(AuthError::Invalid | AuthError::Lapsed | AuthError::Suspended(_)) => AuthOutcome::Refused,
+            Err(
+                AuthError::Invalid
+                | AuthError::Lapsed
+                | AuthError::NotAdmitted
+                | AuthError::Challenged
+                | AuthError::Suspended(_),
+            ) => AuthOutcome::Refused,
             Err(AuthError::Limited { .. }) => AuthOutcome::Limited,
-            Err(AuthError::Busy | AuthError::Database(_) | AuthError::Internal(_)) => {
-                AuthOutcome::Unavailable
-            }
+            Err(
+                AuthError::Busy | AuthError::IssuerAway | AuthError::Database(_) | AuthError::Internal(_),
+            ) => AuthOutcome::Unavailable,
         };
         self.metrics.auth.presented(credential, outcome);
     }
@@ -314,9 +320,13 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Invalid | AuthError::Lapsed => Self::LoginFailed,
             AuthError::SecondFactor { challenge, enrols } => Self::SecondFactorRequired { challenge, enrols },
+            AuthError::NotAdmitted => Self::NotAMember,
+            AuthError::Challenged => {
+                Self::WrongState("The provider asks for more than a password. Log in on its own page.")
+            }
             AuthError::Suspended(_) => Self::TenantSuspended,
             AuthError::Limited { retry_after } => Self::RateLimited { retry_after },
-            AuthError::Busy => Self::Unavailable(Box::new(error)),
+            AuthError::Busy | AuthError::IssuerAway => Self::Unavailable(Box::new(error)),
             AuthError::Database(error) => error.into(),
             AuthError::Internal(_) => Self::internal(error),
         }

@@ -1,5 +1,6 @@
 //! The route table: one line per operation, each with who may call it.
 
+mod identity_providers;
 mod newcomers;
 mod operator;
 mod service;
@@ -13,6 +14,7 @@ pub fn core() -> Vec<Group> {
     vec![
         service::group(),
         session::auth::group(),
+        session::federated::group(),
         session::sessions::group(),
         session::second_factor::group(),
         session::me::group(),
@@ -22,6 +24,9 @@ pub fn core() -> Vec<Group> {
         tenant::roles::group(),
         tenant::api_keys::group(),
         tenant::settings::group(),
+        tenant::identity_providers::group(),
+        tenant::platform_identity_providers::group(),
+        tenant::federated_identities::group(),
         tenant::jobs::group(),
         tenant::operations::group(),
         tenant::usage::group(),
@@ -35,5 +40,6 @@ pub fn core() -> Vec<Group> {
         operator::operators::group(),
         operator::roles::group(),
         operator::api_keys::group(),
+        operator::identity_providers::group(),
     ]
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use bulkhead_api::{ApiOptions, AppState, ServerOptions, Shared, SignUpOptions, block_on, serve};
 use bulkhead_auth::{
-    AccessTokens, Authenticator, Bounds, Keyring, PasswordHasher, PasswordRules, Purpose, SecondFactorRule,
+    AccessTokens, Authenticator, Bounds, Federation, Keyring, PasswordHasher, PasswordRules, Purpose,
+    SecondFactorRule,
 };
 use bulkhead_config::{PLATFORM_URL, Settings, TENANT_URL};
 use bulkhead_db::{Db, Shares, platform::nodes::NodeKind};
@@ -100,6 +101,11 @@ fn shared(
         session_life,
         Bounds::default(),
     );
+    let federation = Federation::new(Arc::new(wiring::issuers(settings, &metrics)?));
+    let second_factor = SecondFactorRule {
+        operators: auth.second_factor_required.of_operators(),
+        owners: auth.second_factor_required.of_owners(),
+    };
     Ok(Shared {
         options: Arc::new(ApiOptions {
             about: parts.about,
@@ -118,10 +124,7 @@ fn shared(
             sign_up: sign_up(settings),
         }),
         clock: Arc::new(SystemClock),
-        authenticator: Arc::new(authenticator.requiring(SecondFactorRule {
-            operators: auth.second_factor_required.of_operators(),
-            owners: auth.second_factor_required.of_owners(),
-        })),
+        authenticator: Arc::new(authenticator.requiring(second_factor).with_federation(federation)),
         passwords,
         in_flight: InFlight::new(in_flight(settings), metrics.clone()),
         // Half of the threads: a tenant's share of the processors. What waits is in the way of its own tenant alone.

@@ -9,9 +9,13 @@ use std::{
 use anyhow::{Result, bail};
 use bulkhead_config::{PROVISIONER_URL, Settings};
 use bulkhead_db::fleet::{
-    inspect::{Level, connections, inspect, master_keys},
+    inspect::{Finding, Level, PlatformProvider, connections, identity_providers, inspect, master_keys},
     migrate::Sets,
 };
+
+use bulkhead_oidc::Source;
+use bulkhead_telemetry::Metrics;
+use futures::future::join_all;
 
 use crate::{out, wiring};
 
@@ -29,6 +33,7 @@ pub(crate) async fn run(settings: &Settings, sets: &Sets) -> Result<()> {
     let threads = wiring::threads(settings);
     let (api, worker) = (database.connections_of_api(threads), database.connections_of_worker(threads));
     findings.push(connections(&owner, api, worker).await?);
+    findings.extend(answering(settings, identity_providers(&owner).await?).await?);
     let mut broken = 0;
     for finding in &findings {
         let mark = match finding.level {
@@ -45,6 +50,21 @@ pub(crate) async fn run(settings: &Settings, sets: &Sets) -> Result<()> {
         bail!("{broken} checks failed");
     }
     Ok(())
+}
+
+/// Whether the platform's identity providers answer, asked from here. One that does not is no fault of ours, and keeps its people from
+/// logging in.
+async fn answering(settings: &Settings, providers: Vec<PlatformProvider>) -> Result<Vec<Finding>> {
+    let issuers = wiring::issuers(settings, &Metrics::new()?)?;
+    let look = async |provider: PlatformProvider| {
+        let PlatformProvider { issuer, jwks_url } = provider;
+        let (level, detail) = match issuers.probe(&Source { issuer: issuer.clone(), jwks: jwks_url }).await {
+            Ok(keys) => (Level::Ok, format!("{issuer} answers, with keys: {keys}")),
+            Err(error) => (Level::Warning, format!("{issuer}: {error}")),
+        };
+        Finding { check: "identity provider", level, detail }
+    };
+    Ok(join_all(providers.into_iter().map(look)).await)
 }
 
 /// Asks the process on this machine whether it is alive: the health check of a container without a shell.

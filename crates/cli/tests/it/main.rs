@@ -24,6 +24,10 @@ mod audit;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod cognito;
+#[cfg(test)]
+mod federation;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod me;
@@ -31,6 +35,8 @@ mod me;
 mod newcomers;
 #[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod other_provider;
 #[cfg(test)]
 mod own_roles;
 #[cfg(test)]

@@ -20,6 +20,8 @@ async fn a_person_and_a_program_see_themselves_and_their_tenant() {
         "write:roles",
         "read:api_keys",
         "write:api_keys",
+        "read:identity_providers",
+        "write:identity_providers",
         "read:jobs",
         "read:usage",
         "read:scaling",
@@ -82,7 +84,8 @@ async fn an_operator_belongs_to_no_tenant() {
         "read:signing_keys",
         "read:audit",
         "read:operators",
-        "read:operator_keys"
+        "read:operator_keys",
+        "read:all_identity_providers"
       ],
       "role": "support",
       "subject": "opr_…",

@@ -20,7 +20,12 @@ fn holders(permission: &str) -> &'static [&'static str] {
         "read:users" | "read:roles" | "read:api_keys" | "write:api_keys" | "write:resources" => {
             &["owner", "admin", "developer"]
         }
-        "write:users" | "write:roles" | "read:audit" | "read:settings" => &["owner", "admin"],
+        "write:users"
+        | "write:roles"
+        | "read:audit"
+        | "read:settings"
+        | "read:identity_providers"
+        | "write:identity_providers" => &["owner", "admin"],
         "write:settings" => &["owner"],
         "operator of any role" | "operator read:tenants" | "operator read:all_usage" => {
             &["operator admin", "operator support", "operator billing"]
@@ -29,11 +34,13 @@ fn holders(permission: &str) -> &'static [&'static str] {
         | "operator read:signing_keys"
         | "operator read:audit"
         | "operator read:operators"
-        | "operator read:operator_keys" => &["operator admin", "operator support"],
+        | "operator read:operator_keys"
+        | "operator read:all_identity_providers" => &["operator admin", "operator support"],
         "operator write:tenants"
         | "operator write:signing_keys"
         | "operator write:operators"
         | "operator write:operator_keys"
+        | "operator write:all_identity_providers"
         | "operator impersonate:tenant" => &["operator admin"],
         other => panic!("nobody has said who holds {other}"),
     }

@@ -61,9 +61,7 @@ async fn keys_and_issuer() {
     insta::assert_snapshot!(anybody.get("/.well-known/openid-configuration").await.show(), @r#"
     200
     {
-      "grant_types_supported": [
-        "refresh_token"
-      ],
+      "grant_types_supported": [],
       "id_token_signing_alg_values_supported": [
         "RS256"
       ],
@@ -74,8 +72,7 @@ async fn keys_and_issuer() {
       ],
       "subject_types_supported": [
         "public"
-      ],
-      "token_endpoint": "https://api.example.com/v1/auth/refresh"
+      ]
     }
     "#);
     let oauth = anybody.get("/.well-known/oauth-authorization-server").await.expect(200);

@@ -13,11 +13,13 @@ use crate::{
 
 mod keys;
 mod migrations;
+mod providers;
 mod room;
 mod server;
 mod tenants;
 
 pub use keys::master_keys;
+pub use providers::{PlatformProvider, identity_providers};
 pub use room::connections;
 
 /// How bad a finding is.

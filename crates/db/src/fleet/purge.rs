@@ -358,6 +358,9 @@ async fn remove_records(tx: &mut OwnerTx, tenant: TenantId, receipt: &mut Receip
     receipt.scaling += remove("DELETE FROM scaling_decisions WHERE tenant_id = $1").await?
         + remove("DELETE FROM scaling_states WHERE tenant_id = $1").await?
         + remove("DELETE FROM scaling_policies WHERE tenant_id = $1").await?;
+    // What the tenant has said about identity providers, its client's secrets included, is nobody's to count.
+    remove("DELETE FROM identity_provider_tenants WHERE tenant_id = $1").await?;
+    remove("DELETE FROM identity_providers WHERE tenant_id = $1").await?;
     let answers = diesel::sql_query(
         "UPDATE idempotency_keys SET body = NULL, location = NULL \
          WHERE strpos(body, $1) > 0 OR strpos(location, $1) > 0",

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod audit_keys;
 pub mod idempotency;
+pub mod identity_providers;
 pub mod lifecycle;
 pub mod nodes;
 pub mod operator_keys;

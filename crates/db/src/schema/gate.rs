@@ -93,3 +93,45 @@ diesel::table! {
 diesel::allow_tables_to_appear_in_same_query!(usage_hours, meters);
 diesel::allow_tables_to_appear_in_same_query!(usage_days, meters);
 diesel::allow_columns_to_appear_in_same_group_by_clause!(usage_days::meter, meters::unit);
+
+diesel::table! {
+    gate.identity_providers (id) {
+        id -> Uuid,
+        tenant_id -> Nullable<Uuid>,
+        name -> Text,
+        kind -> Text,
+        issuer -> Text,
+        audience -> Nullable<Text>,
+        client_id -> Nullable<Text>,
+        sealed_client_secret -> Nullable<Bytea>,
+        settings -> Jsonb,
+        enabled -> Bool,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        created_by -> Text,
+    }
+}
+
+diesel::table! {
+    gate.identity_provider_tenants (provider_id, tenant_id) {
+        provider_id -> Uuid,
+        tenant_id -> Uuid,
+        default_role -> Text,
+        max_role -> Text,
+        created_at -> Timestamptz,
+        created_by -> Text,
+    }
+}
+
+diesel::table! {
+    gate.shared_identity_providers (id) {
+        id -> Uuid,
+        name -> Text,
+        kind -> Text,
+        issuer -> Text,
+        enabled -> Bool,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(shared_identity_providers, identity_provider_tenants);

@@ -292,6 +292,43 @@ diesel::table! {
 }
 
 diesel::table! {
+    platform.identity_providers (id) {
+        id -> Uuid,
+        tenant_id -> Nullable<Uuid>,
+        name -> Text,
+        kind -> Text,
+        issuer -> Text,
+        audience -> Nullable<Text>,
+        client_id -> Nullable<Text>,
+        sealed_client_secret -> Nullable<Bytea>,
+        settings -> Jsonb,
+        enabled -> Bool,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        created_by -> Text,
+    }
+}
+
+diesel::table! {
+    platform.identity_provider_tenants (provider_id, tenant_id) {
+        provider_id -> Uuid,
+        tenant_id -> Uuid,
+        default_role -> Text,
+        max_role -> Text,
+        created_at -> Timestamptz,
+        created_by -> Text,
+    }
+}
+
+diesel::table! {
+    platform.spent_login_states (id) {
+        id -> Uuid,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     platform.audit_log (id) {
         id -> Uuid,
         at -> Timestamptz,
@@ -345,3 +382,4 @@ diesel::allow_tables_to_appear_in_same_query!(usage_days, meters);
 diesel::allow_columns_to_appear_in_same_group_by_clause!(usage_days::meter, meters::unit);
 diesel::allow_tables_to_appear_in_same_query!(operator_sessions, operators);
 diesel::allow_tables_to_appear_in_same_query!(operator_keys, operators);
+diesel::allow_tables_to_appear_in_same_query!(identity_providers, identity_provider_tenants);

@@ -103,6 +103,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    federated_identities (id) {
+        id -> Uuid,
+        provider_id -> Uuid,
+        subject -> Text,
+        user_id -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        created_by -> Text,
+    }
+}
+
+diesel::table! {
     audit_log (id) {
         id -> Uuid,
         at -> Timestamptz,
@@ -131,5 +142,7 @@ diesel::table! {
 
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(one_time_tokens -> users (user_id));
+diesel::joinable!(federated_identities -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);
 diesel::allow_tables_to_appear_in_same_query!(one_time_tokens, users);
+diesel::allow_tables_to_appear_in_same_query!(federated_identities, users);

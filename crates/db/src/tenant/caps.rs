@@ -29,16 +29,19 @@ pub enum Capped {
     Roles,
     /// Invitations that can be accepted: 1,000, whatever its plan. The people who accept them count as people then.
     Invitations,
+    /// Identity providers: 200, whatever its plan, as each is one more issuer that nodes ask for keys.
+    IdentityProviders,
 }
 
 impl Capped {
-    /// The table in the tenant's schema.
+    /// A table in the tenant's schema by which its claims wait for each other.
     const fn table(self) -> &'static str {
         match self {
             Self::Users => "users",
             Self::ApiKeys => "api_keys",
             Self::Roles => "roles",
             Self::Invitations => "one_time_tokens",
+            Self::IdentityProviders => "federated_identities",
         }
     }
 
@@ -58,6 +61,8 @@ impl Capped {
             Self::Invitations => {
                 "SELECT 1000::bigint AS most, count(*) AS used, 0::bigint AS dead FROM one_time_tokens \
                  WHERE purpose = 'invitation' AND expires_at > now()"
+            Self::IdentityProviders => {
+                "SELECT 200::bigint AS most, count(*) AS used, 0::bigint AS dead FROM gate.identity_providers"
             }
         }
     }

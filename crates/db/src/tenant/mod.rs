@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod caps;
 pub mod credentials;
+pub mod federated_identities;
 pub mod idempotency;
 pub mod invitations;
 pub mod one_time_tokens;

@@ -1,10 +1,15 @@
 //! As much as a plan allows, and not one more.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
-    Db, DbError,
+    Db, DbError, TenantTx,
+    gate::identity_providers,
+    identity_providers::{IdentityProvider, OIDC, ProviderSettings},
     tenant::{
         api_keys::{self, Grantor, NewApiKey},
         caps::{self, Capped},
@@ -13,8 +18,9 @@ use bulkhead_db::{
         users,
     },
 };
-use bulkhead_domain::{ApiKeyId, Clock as _, OneTimeTokenId, PlanName, RoleName, SystemClock, UserId};
+use bulkhead_domain::{ApiKeyId, Clock as _, IdentityProviderId, OneTimeTokenId, PlanName, RoleName, SystemClock, UserId};
 use bulkhead_fixtures::{Login, TestDb, TestTenant};
+use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 /// How long something may take on a busy machine.
@@ -24,6 +30,39 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Open {
     added: oneshot::Sender<()>,
     go: oneshot::Receiver<()>,
+}
+
+async fn insert_provider(tx: &mut TenantTx, at: DateTime<Utc>) -> Result<(), DbError> {
+    let id = IdentityProviderId::mint(at);
+    let role = RoleName::READ_ONLY;
+    let settings = ProviderSettings {
+        jwks_url: None,
+        api_url: None,
+        scopes: Vec::new(),
+        password_login: false,
+        creates_users: false,
+        default_role: role,
+        max_role: role,
+        role_claim: None,
+        role_map: BTreeMap::new(),
+    };
+    let provider = IdentityProvider {
+        id,
+        tenant: None,
+        name: "a provider".to_owned(),
+        kind: OIDC.to_owned(),
+        issuer: "https://login.example.com".to_owned(),
+        audience: Some(id.to_string()),
+        client_id: None,
+        sealed_client_secret: None,
+        settings,
+        enabled: true,
+        version: 1,
+        created_at: at,
+        updated_at: at,
+        created_by: "usr_".to_owned(),
+    };
+    identity_providers::insert(tx, &provider).await
 }
 
 /// Adds a person or a key, if there is room; whether there was.
@@ -85,6 +124,7 @@ async fn add(db: &Db, tenant: &TestTenant, what: Capped, open: Option<Open>) -> 
                     };
                     one_time_tokens::insert_mailed(tx, &new).await?;
                 }
+                Capped::IdentityProviders => insert_provider(tx, at).await?,
             }
             if let Some(Open { added, go }) = open {
                 added.send(()).map_err(|()| DbError::Busy)?;

@@ -68,6 +68,9 @@ async fn gate_is_the_same_fresh_upgraded_and_run_again() -> Result<()> {
                 include_str!("../../../../migrations/gate/audit_chain.sql"),
                 include_str!("../../../../migrations/gate/allow_impersonation.sql"),
                 include_str!("../../../../migrations/gate/tenant_settings.sql"),
+                include_str!("../../../../migrations/gate/identity_providers.sql"),
+                include_str!("../../../../migrations/gate/identity_provider_tenants.sql"),
+                include_str!("../../../../migrations/gate/shared_identity_providers.sql"),
             ),
         ))
         .await?;

@@ -23,6 +23,10 @@ pub mod permission {
         READ_API_KEYS = "read:api_keys", held by [Owner, Admin, Developer];
         /// Make and revoke API keys.
         WRITE_API_KEYS = "write:api_keys", held by [Owner, Admin, Developer];
+        /// See the tenant's identity providers (never their secrets), and who is linked to which account there.
+        READ_IDENTITY_PROVIDERS = "read:identity_providers", held by [Owner, Admin];
+        /// Add, change and remove the tenant's identity providers, and link people to accounts there.
+        WRITE_IDENTITY_PROVIDERS = "write:identity_providers", held by [Owner, Admin];
         /// See background jobs and operations.
         READ_JOBS = "read:jobs", held by [Owner, Admin, Developer, ReadOnly];
         /// See usage and usage reports.
@@ -65,5 +69,9 @@ pub mod operator_permission {
         WRITE_OPERATOR_KEYS = "write:operator_keys", held by [Admin];
         /// Act as a person of a tenant for a quarter of an hour.
         IMPERSONATE_TENANT = "impersonate:tenant", held by [Admin];
+        /// See the identity providers of the platform and of tenants (never their secrets).
+        READ_ALL_IDENTITY_PROVIDERS = "read:all_identity_providers", held by [Admin, Support];
+        /// Add, change and remove identity providers of the platform, and remove those of tenants.
+        WRITE_ALL_IDENTITY_PROVIDERS = "write:all_identity_providers", held by [Admin];
     }
 }

@@ -95,6 +95,16 @@ fn told(near: &[String], top: RoleName) -> String {
 
 /// The tenants' side, which most callers mean.
 impl AccessRegistry {
+    /// [`Side::scope`] of the tenants' side.
+    pub fn scope(&self, entries: &[impl AsRef<str>]) -> PermissionSet {
+        self.tenants().scope(entries)
+    }
+
+    /// [`Side::narrowed`] of the tenants' side.
+    pub fn narrowed(&self, role: &RoleContent, entries: &[String]) -> RoleContent {
+        self.tenants().narrowed(role, entries)
+    }
+
     /// Whether every tenant has a role of this name.
     pub fn is_built_in(&self, name: RoleName) -> bool {
         self.tenants().is_built_in(name)
@@ -165,12 +175,6 @@ impl Side {
         self.content_of(name, Kind::Own(entries.collect())).role
     }
 
-    /// The role with what it holds of `entries` alone: never more than before.
-    pub fn narrowed(&self, role: Role, entries: &[impl AsRef<str>]) -> Role {
-        let entries: Vec<_> = entries.iter().map(|entry| PermissionPattern::stored(entry.as_ref())).collect();
-        Role::new(role.name(), role.permissions().intersection(self.expand(&entries)))
-    }
-
     /// The first of these entries that names a permission which the role does not hold. A wildcard stands for what it holds.
     pub fn first_beyond<'e>(&self, role: &Role, entries: &'e [String]) -> Option<&'e str> {
         let is_beyond = |text: &&String| {
@@ -197,7 +201,7 @@ impl Side {
     /// What exists of the permissions that these entries stand for.
     pub fn scope(&self, entries: &[impl AsRef<str>]) -> PermissionSet {
         let entries: Vec<_> = entries.iter().map(|entry| PermissionPattern::stored(entry.as_ref())).collect();
-        self.tenants().expand(&entries)
+        self.expand(&entries)
     }
 
     /// A role as these entries narrow it, with what decides who may give that: what the role and the entries have in common,
@@ -207,7 +211,7 @@ impl Side {
             return role.clone();
         }
         let entries: Vec<_> = entries.iter().map(|entry| PermissionPattern::stored(entry)).collect();
-        let held = role.role.within(self.tenants().expand(&entries));
+        let held = role.role.within(self.expand(&entries));
         RoleContent { role: held, kind: Kind::Own(entries) }
     }
 

@@ -68,13 +68,6 @@ impl PermissionSet {
         (e & !a) | (f & !b) | (g & !c) | (h & !d) == 0
     }
 
-    /// What is in both sets.
-    #[must_use]
-    pub const fn intersection(self, other: Self) -> Self {
-        let (Self([a, b, c, d]), Self([e, f, g, h])) = (self, other);
-        Self([a & e, b & f, c & g, d & h])
-    }
-
     /// What is in this set and not in `other`.
     #[must_use]
     pub const fn difference(self, other: Self) -> Self {

@@ -41,7 +41,7 @@ fn grid(side: &Side) -> String {
     };
     let line = |name: &str| {
         let marks: Vec<&str> = side.roles().iter().map(|role| mark(role, name)).collect();
-        format!("{name:<20}{}", marks.join(" "))
+        format!("{name:<29}{}", marks.join(" "))
     };
     side.names(side.roles()[0].permissions()).map(line).collect::<Vec<_>>().join("\n")
 }
@@ -60,37 +60,41 @@ fn for_every_permission_and_every_role_it_is_said_who_holds_it() {
     assert_grid(
         &grid(access.tenants()),
         "
-        read:users          x x x .
-        write:users         x x . .
-        write:owners        x . . .
-        read:roles          x x x .
-        write:roles         x x . .
-        read:api_keys       x x x .
-        write:api_keys      x x x .
-        read:jobs           x x x x
-        read:usage          x x x x
-        read:scaling        x x x x
-        read:audit          x x . .
-        read:settings       x x . .
-        write:settings      x . . .
+        read:users                   x x x .
+        write:users                  x x . .
+        write:owners                 x . . .
+        read:roles                   x x x .
+        write:roles                  x x . .
+        read:api_keys                x x x .
+        write:api_keys               x x x .
+        read:identity_providers      x x . .
+        write:identity_providers     x x . .
+        read:jobs                    x x x x
+        read:usage                   x x x x
+        read:scaling                 x x x x
+        read:audit                   x x . .
+        read:settings                x x . .
+        write:settings               x . . .
         ",
     );
     assert_eq!(names(access.operators()), ["admin", "support", "billing"]);
     assert_grid(
         &grid(access.operators()),
         "
-        read:tenants        x x x
-        write:tenants       x . .
-        read:operations     x x .
-        read:all_usage      x x x
-        read:signing_keys   x x .
-        write:signing_keys  x . .
-        read:operators      x x .
-        write:operators     x . .
-        read:operator_keys  x x .
-        write:operator_keys x . .
-        impersonate:tenant  x . .
-        read:audit          x x .
+        read:tenants                 x x x
+        write:tenants                x . .
+        read:operations              x x .
+        read:all_usage               x x x
+        read:signing_keys            x x .
+        write:signing_keys           x . .
+        read:audit                   x x .
+        read:operators               x x .
+        write:operators              x . .
+        read:operator_keys           x x .
+        write:operator_keys          x . .
+        impersonate:tenant           x . .
+        read:all_identity_providers  x x .
+        write:all_identity_providers x . .
         ",
     );
 }

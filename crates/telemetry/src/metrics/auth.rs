@@ -15,6 +15,8 @@ label! {
         ApiKey = "api_key",
         /// A refresh token.
         RefreshToken = "refresh_token",
+        /// A log-in at an identity provider.
+        Federated = "federated",
     }
 }
 

@@ -7,6 +7,7 @@ mod auth;
 mod database;
 mod family;
 mod http;
+mod identity;
 mod jobs;
 mod limiter;
 pub mod own;
@@ -21,6 +22,7 @@ use prometheus::{Registry, TextEncoder};
 pub use auth::{Auth, AuthOutcome, Credential};
 pub use database::{Database, DbFailure, DropReason, Pool};
 pub use http::{ActiveRequest, Http, Route};
+pub use identity::Identity;
 pub use jobs::{JobOutcome, Jobs};
 pub use limiter::{LimitKind, LimitSource, Limiter};
 pub use own::{Own, OwnError};
@@ -62,6 +64,8 @@ pub struct Families {
     pub jobs: Jobs,
     /// Credentials.
     pub auth: Auth,
+    /// Issuers of others.
+    pub identity: Identity,
 }
 
 impl Metrics {
@@ -85,6 +89,7 @@ impl Metrics {
             usage: Usage::register(&registry)?,
             jobs: Jobs::register(&registry)?,
             auth: Auth::register(&registry)?,
+            identity: Identity::register(&registry)?,
             registry,
         };
         let build = family::gauges(

@@ -23,6 +23,7 @@ codes! {
     INSUFFICIENT_PERMISSION = "insufficient-permission";
     PERSON_REQUIRED = "person-required";
     ROLE_NOT_GRANTABLE = "role-not-grantable";
+    NOT_A_MEMBER = "not-a-member";
     TENANT_SUSPENDED = "tenant-suspended";
     TENANT_MISMATCH = "tenant-mismatch";
     NOT_FOUND = "not-found";

@@ -35,6 +35,13 @@ const POLICY: Header =
     header("RateLimitPolicy", "RateLimit-Policy", false, "The tenant's limit.", "\"tenant\";q=1000;w=60");
 const LIMIT: Header = header("RateLimit", "RateLimit", false, "What is left of it.", "\"tenant\";r=998;t=1");
 const ETAG: Header = header("ETag", "ETag", true, "The version, for `If-Match`.", "\"v3\"");
+const ELSEWHERE: Header = header(
+    "Elsewhere",
+    "Location",
+    true,
+    "Where a browser goes on.",
+    "https://login.acme.example/authorize?response_type=code&client_id=bulkhead",
+);
 const MADE: Header =
     header("Location", "Location", true, "Where it is.", "/v1/resources/res_01jd3e2x6m7k9v4q8t5b2n0c1c");
 const ACCEPTED: Header = header(
@@ -91,12 +98,13 @@ const SCOPE: Header = header(
     "Bearer error=\"insufficient_scope\", scope=\"read:users\", resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\"",
 );
 
-const ALL: [&Header; 13] = [
+const ALL: [&Header; 14] = [
     &REQUEST_ID,
     &POLICY,
     &LIMIT,
     &ETAG,
     &MADE,
+    &ELSEWHERE,
     &ACCEPTED,
     &MADE_EARLIER,
     &LINK,
@@ -180,6 +188,7 @@ pub(super) fn of_answer(
     for (is_sent, header) in [
         (shown.is_some_and(|name| versioned.contains(name)), &ETAG),
         (status == StatusCode::CREATED.as_str(), &MADE),
+        (status == StatusCode::FOUND.as_str(), &ELSEWHERE),
         // What a stranger sends is received without a word of what becomes of it.
         (status == StatusCode::ACCEPTED.as_str() && shown.is_some(), &ACCEPTED),
         (takes.cursor, &LINK),

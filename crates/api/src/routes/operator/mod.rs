@@ -2,6 +2,7 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod audit;
+pub(crate) mod identity_providers;
 pub(crate) mod operators;
 pub(crate) mod roles;
 pub(crate) mod signing_keys;

@@ -15,15 +15,13 @@ pub(crate) struct OpenidConfiguration {
     /// Where the public keys are.
     #[schema(example = "https://api.example.com/.well-known/jwks.json")]
     jwks_uri: String,
-    /// Where tokens are had.
-    #[schema(example = "https://api.example.com/v1/auth/refresh")]
-    token_endpoint: String,
     /// How tokens are signed.
     #[schema(example = json!(["RS256"]))]
     id_token_signing_alg_values_supported: [&'static str; 1],
-    /// What a token is given for at the token endpoint.
-    #[schema(example = json!(["refresh_token"]))]
-    grant_types_supported: [&'static str; 1],
+    /// What tokens are given for by OAuth's rules: nothing. They are had at `/v1/auth/login` and `/v1/auth/refresh`, which take JSON,
+    /// so there is no token endpoint either.
+    #[schema(example = json!([]))]
+    grant_types_supported: [&'static str; 0],
     /// What may be asked for: nothing interactive.
     response_types_supported: [&'static str; 1],
     /// One subject for every audience.
@@ -58,9 +56,8 @@ fn metadata(state: &AppState) -> HttpResponse {
         OpenidConfiguration {
             issuer: issuer.clone(),
             jwks_uri: format!("{served_at}/.well-known/jwks.json"),
-            token_endpoint: format!("{served_at}/v1/auth/refresh"),
             id_token_signing_alg_values_supported: ["RS256"],
-            grant_types_supported: ["refresh_token"],
+            grant_types_supported: [],
             response_types_supported: ["token"],
             subject_types_supported: ["public"],
         },

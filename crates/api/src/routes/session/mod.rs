@@ -1,6 +1,7 @@
 //! Logging in, and who one is then.
 
 pub(crate) mod auth;
+pub(crate) mod federated;
 pub(crate) mod me;
 mod person;
 pub(crate) mod second_factor;

@@ -2,9 +2,12 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod audit;
+pub(crate) mod federated_identities;
+pub(crate) mod identity_providers;
 pub(crate) mod invitations;
 pub(crate) mod jobs;
 pub(crate) mod operations;
+pub(crate) mod platform_identity_providers;
 pub(crate) mod roles;
 pub(crate) mod scaling;
 pub(crate) mod settings;

@@ -193,6 +193,7 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
         "rows": {
           "api_keys": 1,
           "audit_log": 4,
+          "federated_identities": 0,
           "idempotency_keys": 0,
           "one_time_tokens": 0,
           "resources": 1,

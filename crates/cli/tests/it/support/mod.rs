@@ -6,6 +6,7 @@ mod dev;
 mod raw;
 mod resources;
 mod system;
+mod tool;
 
 pub(crate) use acl::Users;
 pub(crate) use bulkhead_testkit::{
@@ -16,6 +17,7 @@ pub(crate) use dev::dev;
 pub(crate) use raw::Raw;
 pub(crate) use resources::MakesResources;
 pub(crate) use system::{BINARY, Options, System};
+pub(crate) use tool::Tool;
 
 use bulkhead_domain::{Clock, SystemClock};
 

@@ -62,6 +62,9 @@ pub(crate) const GATE: &[Repeatable] = repeatables![
     "meters",
     "audit_links",
     "audit_chain",
+    "identity_providers",
+    "identity_provider_tenants",
+    "shared_identity_providers",
 ];
 
 /// The digest of all texts as each generation has them, from the first on; a line for each.

@@ -201,6 +201,7 @@ pub(super) const PLATFORM_MIGRATIONS: &[Migration] = both_ways![
     "2026-11-30-000001_registration",
     "2026-11-30-000002_operators",
     "2026-11-30-000003_audit_chain",
+    "2026-11-30-000004_identity_providers",
 ];
 
 /// The migrations of a tenant's schema that every program has.
@@ -215,6 +216,7 @@ pub const CORE: MigrationSet = MigrationSet::new(
         "2026-11-30-000002_invitations",
         "2026-11-30-000003_second_factor",
         "2026-11-30-000004_audit",
+        "2026-11-30-000005_federated_identities",
     ],
 );
 

@@ -73,7 +73,7 @@ pub(crate) async fn login(
 }
 
 /// What the client says it is, as far as a list of sessions shows it.
-pub(super) fn user_agent(request: &HttpRequest) -> Option<&str> {
+pub(in crate::routes::session) fn user_agent(request: &HttpRequest) -> Option<&str> {
     let text = request.headers().get(header::USER_AGENT)?.to_str().ok()?;
     // Header values that are text have one byte for each character.
     Some(text.get(..LONGEST_AGENT).unwrap_or(text)).filter(|text| !text.is_empty())

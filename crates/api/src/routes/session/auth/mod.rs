@@ -4,7 +4,7 @@ mod accept_invitation;
 mod confirm_registration;
 mod forgot_password;
 mod leaked_key;
-mod login;
+pub(in crate::routes::session) mod login;
 mod logout;
 mod password;
 mod refresh;

@@ -1,0 +1,3 @@
+DROP TABLE spent_login_states;
+DROP TABLE identity_provider_tenants;
+DROP TABLE identity_providers;
