@@ -99,11 +99,11 @@ pub async fn insert(
     Ok(())
 }
 
-/// The operator with this address.
+/// The operator with this address, if they have set a password.
 pub async fn find_credential(tx: &mut PlatformTx, email: &str) -> DbResult<Option<OperatorCredential>> {
-    tx.tx
-        .first(operators::table.filter(operators::email.eq(email)).select(OperatorCredential::as_select()))
-        .await
+    let row =
+        operators::table.filter(operators::email.eq(email)).filter(operators::password_hash.ne(NO_PASSWORD));
+    tx.tx.first(row.select(OperatorCredential::as_select())).await
 }
 
 /// Replaces the stored hash of a password by another of the same password, unless the password was changed meanwhile.
