@@ -29,8 +29,8 @@ pub use address_range::AddressRange;
 pub use clock::{Clock, SystemClock};
 pub use email::Email;
 pub use id::{
-    ApiKeyId, AuditEntryId, FederatedIdentityId, IdError, IdentityProviderId, JobId, OneTimeTokenId, OperatorId,
-    OperatorKeyId, SessionId, TenantId, UserId,
+    ApiKeyId, AuditEntryId, FederatedIdentityId, IdError, IdentityProviderId, JobId, OneTimeTokenId,
+    OperatorId, OperatorKeyId, SessionId, TenantId, UserId,
 };
 pub use json::{JsonContent, JsonFault, JsonObject};
 pub use limit::{Limit, PlanName};

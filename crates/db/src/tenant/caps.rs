@@ -61,6 +61,7 @@ impl Capped {
             Self::Invitations => {
                 "SELECT 1000::bigint AS most, count(*) AS used, 0::bigint AS dead FROM one_time_tokens \
                  WHERE purpose = 'invitation' AND expires_at > now()"
+            }
             Self::IdentityProviders => {
                 "SELECT 200::bigint AS most, count(*) AS used, 0::bigint AS dead FROM gate.identity_providers"
             }

@@ -18,7 +18,9 @@ use bulkhead_db::{
         users,
     },
 };
-use bulkhead_domain::{ApiKeyId, Clock as _, IdentityProviderId, OneTimeTokenId, PlanName, RoleName, SystemClock, UserId};
+use bulkhead_domain::{
+    ApiKeyId, Clock as _, IdentityProviderId, OneTimeTokenId, PlanName, RoleName, SystemClock, UserId,
+};
 use bulkhead_fixtures::{Login, TestDb, TestTenant};
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;

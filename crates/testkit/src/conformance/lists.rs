@@ -42,7 +42,8 @@ pub async fn a_list_is_the_same_in_many_pages_and_in_one(app: &App) {
                 assert!(seen.insert(id.clone()), "{} shows {id} twice", list.shown());
             }
             let ours = json!(furnished.of(list).id);
-            let is_ours = |row: &Value| ["tenant", "id", "name", "target"].iter().any(|name| row[name] == ours);
+            let is_ours =
+                |row: &Value| ["tenant", "id", "name", "target"].iter().any(|name| row[name] == ours);
             assert!(rows.iter().any(is_ours), "{} does not show {ours}", list.shown());
             continue;
         }
