@@ -21,7 +21,7 @@ pub const LONGEST: usize = 8 * 1024;
 pub const LEEWAY: TimeDelta = TimeDelta::seconds(30);
 /// The longest life of a token that is accepted.
 pub const MAX_LIFETIME: TimeDelta = TimeDelta::hours(24);
-/// The longest subject, in characters: OpenID Connect allows 255 of ASCII.
+/// The longest subject, in characters: `OpenID` Connect allows 255 of ASCII.
 pub const LONGEST_SUBJECT: usize = 255;
 /// How many audiences a token may name.
 const AUDIENCES: usize = 16;

@@ -161,6 +161,7 @@ impl RequestBody for UpdateProviderRequest {}
 
 /// An identity provider.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document")]
 pub(crate) struct ProviderResponse {
     /// Its id.
     #[schema(value_type = String, example = "idp_01jd3e2x6m7k9v4q8t5b2n0c1c")]
