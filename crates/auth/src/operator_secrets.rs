@@ -201,7 +201,7 @@ impl Authenticator {
         if matches!(verified, Err(AuthError::Lapsed)) {
             self.cache.put_lapsed(miss, now);
         }
-        Ok(Authenticated { principal: verified?, tenant: None })
+        Ok(Authenticated { principal: verified?, tenant: None, limit: None })
     }
 
     /// The program whose key this is. [`AuthError::Invalid`] for a text that we have not issued, before anything is looked up;

@@ -17,7 +17,7 @@ use crate::Extension;
 const EXTENSIONS: [&str; 5] = ["core", "platform", "gate", "bulkhead", "operator"];
 
 /// First segments of paths below `/v1/`, and nouns of permissions.
-const NOUNS: [&str; 39] = [
+const NOUNS: [&str; 41] = [
     "admin",
     "analytics",
     "api_keys",
@@ -62,7 +62,7 @@ const NOUNS: [&str; 39] = [
 ];
 
 /// Tables of a tenant's schema; what begins with `bulkhead_` or `x_` is the core's, too.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 14] = [
     "api_keys",
     "audit_log",
     "credentials",
@@ -80,7 +80,7 @@ const TABLES: [&str; 12] = [
 ];
 
 /// Prefixes of ids.
-const IDS: [&str; 16] = [
+const IDS: [&str; 17] = [
     "aud_", "idp_", "fid_", "ten_", "usr_", "key_", "opr_", "opk_", "ses_", "job_", "ott_", "evt_", "whk_",
     "rol_", "dec_", "req_", "flg_",
 ];

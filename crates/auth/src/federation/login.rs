@@ -17,12 +17,11 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bulkhead_db::{
     Authority, Db, DbError, TenantTx,
-    gate::revocations::{Revoked, revoke},
     identity_providers::IdentityProvider,
     platform::{identity_providers as providers, tenants::DirectoryEntry},
     tenant::{
         federated_identities::{self as identities, Linked},
-        sessions::{self, Device},
+        sessions::Device,
         users,
     },
 };

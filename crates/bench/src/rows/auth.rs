@@ -54,7 +54,8 @@ pub(crate) async fn auth(effort: Effort) -> Result<Vec<Row>> {
     let fresh = Row::compared("8a", what, &compared, (Better::Less, 1.4, 1.2), "µs");
     let verified = tokens.verify(&keys, &access, &token.text, now)?;
     let key = api_key::generate("test", TenantId::mint(now), ApiKeyId::mint(now))?;
-    let cached_token = cached("8b", "checking a cached access token", &token.text, verified, now, effort);
+    let cached_token =
+        cached("8b", "checking a cached access token", &token.text, verified.clone(), now, effort);
     let cached_key = cached("8c", "checking a cached API key", key.reveal(), verified, now, effort);
     Ok(vec![fresh, cached_token, cached_key])
 }

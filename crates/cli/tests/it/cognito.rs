@@ -107,7 +107,7 @@ async fn system(emulator: &Emulator, database: &str) -> System {
         ("BULKHEAD_OIDC_ALLOWED_ISSUERS", hosts),
         ("BULKHEAD_DANGEROUSLY_ALLOW_PRIVATE_ISSUERS", "true".to_owned()),
     ];
-    System::start(database, Options { api, strict: false }).await
+    System::start(database, Options { api, strict: false, no_mail: false }).await
 }
 
 #[tokio::test]

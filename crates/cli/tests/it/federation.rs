@@ -40,7 +40,7 @@ impl Federated {
             // What many ask for at once shall be decided by the database, not refused ahead of it.
             ("BULKHEAD_TENANT_CONCURRENCY", "256".to_owned()),
         ];
-        let system = System::start(database, Options { api, strict: false }).await;
+        let system = System::start(database, Options { api, strict: false, no_mail: false }).await;
         Self { system, issuer }
     }
 

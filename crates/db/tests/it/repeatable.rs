@@ -59,7 +59,7 @@ async fn gate_is_the_same_fresh_upgraded_and_run_again() -> Result<()> {
     admin
         .batch_execute(&format!(
             "SET ROLE bulkhead_owner; DROP SCHEMA gate CASCADE; CREATE SCHEMA gate; GRANT USAGE ON SCHEMA gate TO bulkhead_tenants;
-             DELETE FROM platform.repeatables; SET search_path = platform; {}; {}; {}; {}",
+             DELETE FROM platform.repeatables; SET search_path = platform; {}; {}",
             include_str!("repeatable/dated.sql"),
             // What has come since is made anew by its text.
             concat!(

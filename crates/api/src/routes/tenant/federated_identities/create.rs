@@ -6,7 +6,7 @@ use bulkhead_db::{
     gate::identity_providers,
     tenant::{
         federated_identities::{self, FederatedIdentity, NewIdentity},
-        users,
+        users::Locked,
     },
 };
 use bulkhead_domain::{
@@ -25,7 +25,7 @@ use crate::{
         extract::{IdempotencyKeyHeader, Json, RequestBody},
         validation::{Fields, taken},
     },
-    routes::tenant::{grants, lock_caller, refused},
+    routes::tenant::{grants, refused, users::update::locked},
 };
 
 /// A person and an account.
@@ -61,12 +61,12 @@ pub(crate) async fn create_federated_identity(
     fields.finish()?;
     let (provider, user) = (body.identity_provider_id, body.user_id);
     call.write(async |tx: &mut TenantTx| {
-        let caller = call.principal();
-        let locked = users::lock(tx, user, caller.user()).await?;
-        let locked =
-            locked.ok_or_else(|| ApiError::field("/user_id", "must be the id of one that exists"))?;
-        let own = if caller.user().is_some() { locked.by } else { lock_caller(tx, &call).await? };
-        let role = locked.user.role;
+        let (Locked { user: person, .. }, own) =
+            locked(tx, &call, user).await.map_err(|error| match error {
+                ApiError::NotFound => ApiError::field("/user_id", "must be the id of one that exists"),
+                other => other,
+            })?;
+        let role = person.role;
         let grants = grants(tx, &call, own, WRITE_IDENTITY_PROVIDERS, &[role], Hold::Give).await?;
         grants.may_take(role).map_err(refused)?;
         let is_known = identity_providers::find(tx, provider).await?.is_some()

@@ -4,7 +4,7 @@ use bulkhead_auth::grants::Hold;
 use bulkhead_db::{
     TenantTx,
     gate::revocations::{Revoked, revoke},
-    tenant::{federated_identities, users},
+    tenant::{federated_identities, users::Locked},
 };
 use bulkhead_domain::{FederatedIdentityId, permission::WRITE_IDENTITY_PROVIDERS};
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::{
         error::ApiError,
         extract::Id,
     },
-    routes::tenant::{grants, lock_caller, refused},
+    routes::tenant::{grants, lock_caller, refused, users::update::locked},
 };
 
 /// Unlink an account
@@ -34,16 +34,13 @@ pub(crate) async fn delete_federated_identity(
 ) -> Result<Answer, ApiError> {
     call.write(async |tx: &mut TenantTx| {
         let identity = federated_identities::get(tx, id).await?.ok_or(ApiError::NotFound)?;
-        let caller = call.principal();
-        let locked = match identity.user {
-            Some(user) => users::lock(tx, user, caller.user()).await?,
-            None => None,
+        let (role, own) = match identity.user {
+            Some(user) => {
+                let (Locked { user: person, .. }, own) = locked(tx, &call, user).await?;
+                (Some(person.role), own)
+            }
+            None => (None, lock_caller(tx, &call).await?),
         };
-        let own = match &locked {
-            Some(locked) if caller.user().is_some() => locked.by,
-            _ => lock_caller(tx, &call).await?,
-        };
-        let role = locked.as_ref().map(|locked| locked.user.role);
         let named: Vec<_> = role.into_iter().collect();
         let grants = grants(tx, &call, own, WRITE_IDENTITY_PROVIDERS, &named, Hold::Give).await?;
         if let Some(role) = role {

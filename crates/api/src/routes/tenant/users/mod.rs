@@ -10,7 +10,7 @@ mod list;
 mod list_sessions;
 mod reset_password;
 mod reset_second_factor;
-mod update;
+pub(super) mod update;
 
 use bulkhead_db::tenant::users::User;
 use bulkhead_domain::{RoleName, UserId, permission};

@@ -26,7 +26,7 @@ pub(crate) async fn reset_user_second_factor(
     Id(user): Id<UserId>,
 ) -> Result<Answer, ApiError> {
     call.write(async |tx| {
-        within_reach(tx, &call, user, None).await?;
+        within_reach(tx, &call, user).await?;
         let had_one = tx.remove_factor(user).await?;
         let ended = if had_one { tx.end_others(user, None).await? } else { 0 };
         let changes = json!({ "had_one": had_one, "sessions_ended": ended });

@@ -157,7 +157,7 @@ pub(super) async fn within_reach(tx: &mut TenantTx, call: &TenantCall, id: UserI
 }
 
 /// The person, locked together with the one who answers for the caller, and what the caller is.
-async fn locked(
+pub(in crate::routes::tenant) async fn locked(
     tx: &mut TenantTx,
     call: &TenantCall,
     id: UserId,
