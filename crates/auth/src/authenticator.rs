@@ -422,15 +422,11 @@ async fn key_stands(db: &Db, text: &str) -> Result<bool, DbError> {
 /// role. One look-up, for a node that cannot tell by itself.
 async fn still_stands(db: &Db, principal: &Principal) -> Result<bool, DbError> {
     Ok(match *principal {
-        // A node that cannot tell by itself lets nobody act as somebody else.
-        Principal::User { acting: Some(_), .. } => false,
         Principal::User { tenant, id, role, session, acting: None } => {
             let look = async |tx: &mut _| credentials::find_session(tx, session).await;
             let found: Option<SessionCredential> = db.credentials(tenant.get(), look).await?;
             found.is_some_and(|row| row.revoked_at.is_none() && row.user == id && row.role == role.name())
         }
-        // No token speaks for a key.
-        Principal::ApiKey { .. } => false,
         Principal::Operator { id, role, session } => {
             let look = async |tx: &mut _| operator_sessions::find(tx, session).await;
             let found: Option<OperatorSession> = db.platform_read(Authority::credentials(), look).await?;
@@ -438,6 +434,9 @@ async fn still_stands(db: &Db, principal: &Principal) -> Result<bool, DbError> {
                 row.revoked_at.is_none() && row.operator == id.get() && row.role == role.name()
             })
         }
-        Principal::OperatorKey { .. } => true,
+        // A node that cannot tell by itself lets nobody act as somebody else; and no token speaks for a key.
+        Principal::User { acting: Some(_), .. }
+        | Principal::ApiKey { .. }
+        | Principal::OperatorKey { .. } => false,
     })
 }

@@ -62,7 +62,7 @@ impl TotpSecret {
         let present = now.timestamp().div_euclid(PERIOD);
         // A guesser learns nothing from the time it takes: all steps are looked at, and a code is no stored secret.
         let steps = (present - DRIFT..=present + DRIFT).filter(|step| self.code(*step) == code);
-        steps.filter(|step| *step > used).last()
+        steps.filter(|step| *step > used).max()
     }
 
     /// The secret that a person has typed into an app.

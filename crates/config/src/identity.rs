@@ -1,6 +1,6 @@
 //! Issuers of others.
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 use crate::value::CertificateBundle;
 
@@ -13,7 +13,7 @@ pub struct Identity {
     /// Hosts that identity providers may have, with commas between them: `login.example.com`, `*.example.org` for all below it,
     /// `cognito-idp.eu-central-1.amazonaws.com` for pools of AWS Cognito in that region. Unset, there are no identity providers,
     /// and no token but our own is looked at.
-    #[arg(env = ALLOWED_ISSUERS, value_delimiter = ',')]
+    #[arg(env = ALLOWED_ISSUERS, value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     pub oidc_allowed_issuers: Vec<String>,
     /// PEM file of authorities that identity providers' certificates may be signed by, beside those that the system trusts.
     #[arg(env = "BULKHEAD_OIDC_CA")]

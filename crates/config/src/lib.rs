@@ -143,7 +143,7 @@ impl Settings {
 
     /// Where the pages are that links in mails lead to.
     pub fn mail_links_url(&self) -> &str {
-        self.mail.mail_links_url.as_ref().unwrap_or(&self.http.public_url).as_str()
+        self.mail.links_url.as_ref().unwrap_or(&self.http.public_url).as_str()
     }
 
     /// What one tenant may have must be less than there is.

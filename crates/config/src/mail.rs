@@ -23,8 +23,8 @@ pub struct Mail {
     #[arg(env = SMTP_URL, hide_env_values = true, value_parser = ServerUrl::smtp)]
     smtp_url: Option<ServerUrl>,
     /// Whom mails are from: `no-reply@example.com` or `Example <no-reply@example.com>`. Required with `BULKHEAD_SMTP_URL`.
-    #[arg(env = MAIL_FROM)]
-    mail_from: Option<MailSender>,
+    #[arg(id = "mail_from", env = MAIL_FROM)]
+    sender: Option<MailSender>,
     /// File of PEM certificates that the SMTP server's certificate must lead to; unset, the system's authorities count.
     #[arg(id = "smtp_ca", env = "BULKHEAD_SMTP_CA_FILE")]
     pub ca: Option<CertificateBundle>,
@@ -36,8 +36,8 @@ pub struct Mail {
     pub smtp_connections: u16,
     /// Where the pages are that links in mails lead to, without a slash at the end; unset, `BULKHEAD_PUBLIC_URL`. They are yours:
     /// `/invitation`, `/registration`, `/password-reset` and `/sign-up` below it, each with `#token=…`.
-    #[arg(env = "BULKHEAD_MAIL_LINKS_URL")]
-    pub(crate) mail_links_url: Option<BaseUrl>,
+    #[arg(id = "mail_links_url", env = "BULKHEAD_MAIL_LINKS_URL")]
+    pub(crate) links_url: Option<BaseUrl>,
     /// Mails that one tenant, and all sign-ups together, may have sent in an hour.
     #[arg(env = "BULKHEAD_MAILS_PER_TENANT_PER_HOUR", default_value = "100", value_parser = number(1..=100_000_u32))]
     pub mails_per_tenant_per_hour: u32,
@@ -46,7 +46,7 @@ pub struct Mail {
 impl Mail {
     /// The server and whom mails are from, when mails leave.
     pub fn server(&self) -> Option<(&ServerUrl, &MailSender)> {
-        self.smtp_url.as_ref().zip(self.mail_from.as_ref())
+        self.smtp_url.as_ref().zip(self.sender.as_ref())
     }
 
     /// Whether mails leave.
@@ -56,7 +56,7 @@ impl Mail {
 
     /// A server without a sender, or a sender without a server.
     pub(crate) fn refuse_half(&self) -> Result<(), ConfigError> {
-        match (&self.smtp_url, &self.mail_from) {
+        match (&self.smtp_url, &self.sender) {
             (Some(_), None) => Err(ConfigError::Inconsistent {
                 variable: MAIL_FROM,
                 reason: "must be set with BULKHEAD_SMTP_URL",

@@ -107,15 +107,17 @@ fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
-        (rest, _) = match (first, after) {
+        let (byte, behind) = match (first, after) {
             (b'%', [high, low, after @ ..]) => {
                 let digits = [char::from(*high), char::from(*low)].map(|digit| digit.to_digit(16));
                 let [Some(high), Some(low)] = digits else { return None };
-                (after, bytes.push(u8::try_from(high * 16 + low).ok()?))
+                (u8::try_from(high * 16 + low).ok()?, after)
             }
             (b'%', _) => return None,
-            (byte, after) => (after, bytes.push(*byte)),
+            (byte, after) => (*byte, after),
         };
+        bytes.push(byte);
+        rest = behind;
     }
     String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control))
 }

@@ -28,6 +28,9 @@ use crate::{
     unique,
 };
 
+/// How old a token may get: half of what tokens live.
+const TOKEN_AGE: Duration = Duration::from_mins(5);
+
 static SHARED: OnceCell<App> = OnceCell::const_new();
 
 /// What an application of a test's own has that the shared one has not.
@@ -60,7 +63,8 @@ pub struct Operator {
     pub email: String,
     /// What it logs in with.
     pub password: String,
-    token: OnceCell<String>,
+    /// Their access token, and since when they have it.
+    token: tokio::sync::Mutex<Option<(Instant, String)>>,
 }
 
 /// An application that runs, with its servers. The processes end with the one that runs the tests, however that ends.
@@ -345,15 +349,18 @@ impl App {
         found.unwrap_or_else(|| panic!("no operator is {role}"))
     }
 
-    /// An operator of the platform with this role, logged in once for all tests.
+    /// An operator of the platform with this role, logged in for all tests, and once more when a token gets old.
     pub async fn operator_with(&self, role: impl Display) -> Caller<'_> {
         let operator = self.operator_login(role);
-        let log_in = || async {
-            let login = json!({ "email": operator.email, "password": operator.password });
-            let answer = self.anonymous().post("/v1/auth/login", &login).await.expect(200);
-            answer.at("/access_token")
-        };
-        self.anonymous().with_token(operator.token.get_or_init(log_in).await)
+        let mut token = operator.token.lock().await;
+        if let Some((_, token)) = token.as_ref().filter(|(since, _)| since.elapsed() < TOKEN_AGE) {
+            return self.anonymous().with_token(token);
+        }
+        let login = json!({ "email": operator.email, "password": operator.password });
+        let fresh = self.anonymous().post("/v1/auth/login", &login).await.expect(200).at("/access_token");
+        let caller = self.anonymous().with_token(&fresh);
+        *token = Some((Instant::now(), fresh));
+        caller
     }
 
     /// An operator who may do everything.
@@ -388,7 +395,7 @@ impl Operator {
             role: role.to_owned(),
             email: format!("{role}@bulkhead.example"),
             password: format!("operator-{}", unique()),
-            token: OnceCell::new(),
+            token: tokio::sync::Mutex::default(),
         }
     }
 }

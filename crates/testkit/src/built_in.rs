@@ -611,6 +611,14 @@ impl Fixture for IdentityProviders {
     fn make<'a>(&'a self, tenant: &'a Tenant<'a>) -> Making<'a> {
         Box::pin(async move {
             let name = format!("provider-{}", unique());
+            // A tenant has two hundred at most, and old ones of the kit need not stay.
+            tenant.app.sql(&format!(
+                "DELETE FROM platform.identity_providers WHERE id IN ( \
+                     SELECT provider.id FROM platform.identity_providers provider \
+                     JOIN platform.tenants tenant ON tenant.id = provider.tenant_id \
+                     WHERE tenant.slug = '{}' ORDER BY provider.id DESC OFFSET 100)",
+                tenant.slug
+            ));
             let made = tenant.owner.caller.post(self.path(), &provider(&name)).await.expect(201);
             Made { id: made.at("/id"), mark: name }
         })

@@ -31,7 +31,6 @@ pub fn core() -> Vec<Group> {
         tenant::operations::group(),
         tenant::usage::group(),
         tenant::scaling::group(),
-        tenant::settings::group(),
         tenant::audit::group(),
         operator::tenants::group(),
         operator::usage::group(),

@@ -16,6 +16,7 @@ use bulkhead_domain::{Clock as _, OneTimeTokenId, PlanName, RoleName, SystemCloc
 use bulkhead_fixtures::{TestDb, TestTenant};
 use chrono::{DateTime, TimeDelta};
 use futures::future::join_all;
+use tokio::task::LocalSet;
 
 use crate::{forger, node::Node};
 
@@ -48,23 +49,31 @@ async fn at_once<T>(work: impl AsyncFn(usize) -> T) -> Vec<T> {
 /// and the same, and the token is exchanged once.
 #[tokio::test]
 async fn a_refresh_token_has_one_successor() -> Result<()> {
-    let Given { tenant, node, _db } = given().await?;
-    let mut token = node.log_in(&tenant).await?.refresh.reveal().to_owned();
-    for round in 0..rounds() {
-        let answers =
-            at_once(async |_| node.refresh(&token).await.map(|tokens| tokens.refresh.reveal().to_owned()))
+    LocalSet::new()
+        .run_until(Box::pin(async {
+            let Given { tenant, node, _db } = given().await?;
+            let mut token = node.log_in(&tenant).await?.refresh.reveal().to_owned();
+            for round in 0..rounds() {
+                let answers = at_once(async |_| {
+                    node.refresh(&token).await.map(|tokens| tokens.refresh.reveal().to_owned())
+                })
                 .await;
-        let mut successors = answers.into_iter().collect::<Result<Vec<_>, AuthError>>()?;
-        successors.sort_unstable();
-        successors.dedup();
-        ensure!(successors.len() == 1, "round {round}: {} successors", successors.len());
-        token = successors.pop().context("none")?;
-    }
-    // What was exchanged twenty-five times is one session with one token in force.
-    let next = node.refresh(&token).await?.refresh.reveal().to_owned();
-    node.refresh(&next).await?;
-    ensure!(matches!(node.refresh(&token).await, Err(AuthError::Lapsed)), "a used one ends the session");
-    Ok(())
+                let mut successors = answers.into_iter().collect::<Result<Vec<_>, AuthError>>()?;
+                successors.sort_unstable();
+                successors.dedup();
+                ensure!(successors.len() == 1, "round {round}: {} successors", successors.len());
+                token = successors.pop().context("none")?;
+            }
+            // What was exchanged twenty-five times is one session with one token in force.
+            let next = node.refresh(&token).await?.refresh.reveal().to_owned();
+            node.refresh(&next).await?;
+            ensure!(
+                matches!(node.refresh(&token).await, Err(AuthError::Lapsed)),
+                "a used one ends the session"
+            );
+            Ok(())
+        }))
+        .await
 }
 
 /// What the API does with a token for a new password.
@@ -90,22 +99,27 @@ async fn reset(
 
 #[tokio::test]
 async fn a_reset_token_sets_one_password() -> Result<()> {
-    let Given { tenant, node, _db } = given().await?;
-    let keyring = forger::keyring();
-    for round in 0..rounds() {
-        let id = OneTimeTokenId::mint(SystemClock.now());
-        let token = ResetToken::issue(&keyring, tenant.id, id)?;
-        let mac = token.mac(&keyring);
-        let new = NewReset { id, user: tenant.owner_id, mac: &mac, created_by: "usr_", seconds: 60 };
-        let make = async |tx: &mut _| one_time_tokens::insert_reset(tx, &new).await;
-        node.db.write::<_, DbError>(tenant.proven(), make).await?;
-        let answers =
-            at_once(async |number| reset(&node.db, &tenant, tenant.owner_id, &token, number).await).await;
-        let done = answers.into_iter().collect::<Result<Vec<_>, DbError>>()?;
-        let winners = done.iter().filter(|is_set| **is_set).count();
-        ensure!(winners == 1, "round {round}: {winners} winners");
-    }
-    Ok(())
+    LocalSet::new()
+        .run_until(Box::pin(async {
+            let Given { tenant, node, _db } = given().await?;
+            let keyring = forger::keyring();
+            for round in 0..rounds() {
+                let id = OneTimeTokenId::mint(SystemClock.now());
+                let token = ResetToken::issue(&keyring, tenant.id, id)?;
+                let mac = token.mac(&keyring);
+                let new = NewReset { id, user: tenant.owner_id, mac: &mac, created_by: "usr_", seconds: 60 };
+                let make = async |tx: &mut _| one_time_tokens::insert_reset(tx, &new).await;
+                node.db.write::<_, DbError>(tenant.proven(), make).await?;
+                let answers =
+                    at_once(async |number| reset(&node.db, &tenant, tenant.owner_id, &token, number).await)
+                        .await;
+                let done = answers.into_iter().collect::<Result<Vec<_>, DbError>>()?;
+                let winners = done.iter().filter(|is_set| **is_set).count();
+                ensure!(winners == 1, "round {round}: {winners} winners");
+            }
+            Ok(())
+        }))
+        .await
 }
 
 /// What the API does with an invitation.
@@ -126,35 +140,44 @@ async fn accept(db: &Db, tenant: &TestTenant, token: &LinkToken, email: &str) ->
 
 #[tokio::test]
 async fn an_invitation_lets_one_in() -> Result<()> {
-    let Given { tenant, node, _db } = given().await?;
-    let keyring = forger::keyring();
-    let expires_at =
-        DateTime::from_timestamp(SystemClock.now().timestamp(), 0).context("now")? + TimeDelta::days(1);
-    for round in 0..rounds() {
-        let id = OneTimeTokenId::mint(SystemClock.now());
-        let token =
-            LinkToken::of(&keyring, LinkKind::Invitation, SessionOwner::Tenant(tenant.id), id, expires_at);
-        let (mac, email, by) =
-            (token.mac(&keyring), format!("{round}@example.com"), tenant.owner_id.to_string());
-        let new = NewMailed {
-            id,
-            purpose: TokenPurpose::Invitation,
-            user: None,
-            email: Some(&email),
-            role: Some(RoleName::DEVELOPER),
-            password_hash: None,
-            mac: &mac,
-            created_by: &by,
-            at: SystemClock.now(),
-            expires_at,
-        };
-        let make = async |tx: &mut _| one_time_tokens::insert_mailed(tx, &new).await;
-        node.db.write::<_, DbError>(tenant.proven(), make).await?;
-        let answers = at_once(async |_| accept(&node.db, &tenant, &token, &email).await).await;
-        // Nobody is refused because of an account that is there: only one has come so far.
-        let done = answers.into_iter().collect::<Result<Vec<_>, DbError>>()?;
-        let winners = done.iter().filter(|is_in| **is_in).count();
-        ensure!(winners == 1, "round {round}: {winners} winners");
-    }
-    Ok(())
+    LocalSet::new()
+        .run_until(Box::pin(async {
+            let Given { tenant, node, _db } = given().await?;
+            let keyring = forger::keyring();
+            let expires_at = DateTime::from_timestamp(SystemClock.now().timestamp(), 0).context("now")?
+                + TimeDelta::days(1);
+            for round in 0..rounds() {
+                let id = OneTimeTokenId::mint(SystemClock.now());
+                let token = LinkToken::of(
+                    &keyring,
+                    LinkKind::Invitation,
+                    SessionOwner::Tenant(tenant.id),
+                    id,
+                    expires_at,
+                );
+                let (mac, email, by) =
+                    (token.mac(&keyring), format!("{round}@example.com"), tenant.owner_id.to_string());
+                let new = NewMailed {
+                    id,
+                    purpose: TokenPurpose::Invitation,
+                    user: None,
+                    email: Some(&email),
+                    role: Some(RoleName::DEVELOPER),
+                    password_hash: None,
+                    mac: &mac,
+                    created_by: &by,
+                    at: SystemClock.now(),
+                    expires_at,
+                };
+                let make = async |tx: &mut _| one_time_tokens::insert_mailed(tx, &new).await;
+                node.db.write::<_, DbError>(tenant.proven(), make).await?;
+                let answers = at_once(async |_| accept(&node.db, &tenant, &token, &email).await).await;
+                // Nobody is refused because of an account that is there: only one has come so far.
+                let done = answers.into_iter().collect::<Result<Vec<_>, DbError>>()?;
+                let winners = done.iter().filter(|is_in| **is_in).count();
+                ensure!(winners == 1, "round {round}: {winners} winners");
+            }
+            Ok(())
+        }))
+        .await
 }

@@ -115,7 +115,7 @@ async fn a_person_sets_one_up_and_logs_in_with_it() {
         tenant.schema(),
         person.id
     );
-    assert_eq!(system.sql(&told), "begin_second_factor confirm_second_factor");
+    assert_eq!(system.sql(&told), "login begin_second_factor login confirm_second_factor login");
 }
 
 #[tokio::test]

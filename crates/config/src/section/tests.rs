@@ -114,30 +114,30 @@ fn no_secret_of_a_section_is_shown() {
 fn a_refusal_that_quotes_a_secret_is_not_told() {
     struct Mail(String);
     impl Settings for Mail {
-        const OWNER: &'static str = "mail";
+        const OWNER: &'static str = "courier";
         const SPECS: &'static [Spec] = &[
-            Spec::required("BULKHEAD_MAIL_TOKEN", " A token of the mail server.", |text| {
+            Spec::required("BULKHEAD_COURIER_TOKEN", " A token of the mail server.", |text| {
                 if text.starts_with("tok_") { Ok(()) } else { Err(format!("{text} is no token")) }
             })
             .secret(),
-            Spec::required("BULKHEAD_MAIL_SENDER", " The sender's name.", |_| Ok(())).default_text("acme"),
+            Spec::required("BULKHEAD_COURIER_SENDER", " The sender's name.", |_| Ok(())).default_text("acme"),
         ];
 
         fn read(values: &Values<'_>) -> Result<Self, String> {
-            let token = values.get("BULKHEAD_MAIL_TOKEN", |text| match text {
+            let token = values.get("BULKHEAD_COURIER_TOKEN", |text| match text {
                 "tok_malformed" => Err(format!("{text} is malformed")),
                 _ => Ok(text.to_owned()),
             })?;
-            let sender = values.get("BULKHEAD_MAIL_SENDER", |text| Ok::<_, String>(text.to_owned()))?;
+            let sender = values.get("BULKHEAD_COURIER_SENDER", |text| Ok::<_, String>(text.to_owned()))?;
             match sender.as_str() {
-                "quoter" => Err(format!("BULKHEAD_MAIL_TOKEN {token} is not the sender's")),
-                "other" => Err("BULKHEAD_MAIL_TOKEN is not the sender's".to_owned()),
+                "quoter" => Err(format!("BULKHEAD_COURIER_TOKEN {token} is not the sender's")),
+                "other" => Err("BULKHEAD_COURIER_TOKEN is not the sender's".to_owned()),
                 _ => Ok(Self(token)),
             }
         }
     }
     let load = |token: &str, sender: &str| {
-        let vars = [("BULKHEAD_MAIL_TOKEN", token), ("BULKHEAD_MAIL_SENDER", sender)];
+        let vars = [("BULKHEAD_COURIER_TOKEN", token), ("BULKHEAD_COURIER_SENDER", sender)];
         let vars = vars.map(|(name, value)| (name.into(), value.into()));
         let settings = Core::from_vars(vars, &Sections::new(vec![Section::of::<Mail>()]).unwrap());
         settings.map(|settings| settings.extensions.get::<Mail>().unwrap().0.clone())
@@ -146,17 +146,20 @@ fn a_refusal_that_quotes_a_secret_is_not_told() {
     assert_eq!(load("tok_1", "acme").unwrap(), "tok_1");
     assert_eq!(
         refusal("hunter2", "acme"),
-        "BULKHEAD_MAIL_TOKEN: invalid value: refused. It has to be: A token of the mail server."
+        "BULKHEAD_COURIER_TOKEN: invalid value: refused. It has to be: A token of the mail server."
     );
     assert_eq!(
         refusal("tok_malformed", "acme"),
-        "the settings of mail: BULKHEAD_MAIL_TOKEN: refused. It has to be: A token of the mail server."
+        "the settings of courier: BULKHEAD_COURIER_TOKEN: refused. It has to be: A token of the mail server."
     );
     assert_eq!(
         refusal("tok_1", "quoter"),
-        "the settings of mail: refused, for a reason that is not shown because it quotes BULKHEAD_MAIL_TOKEN"
+        "the settings of courier: refused, for a reason that is not shown because it quotes BULKHEAD_COURIER_TOKEN"
     );
-    assert_eq!(refusal("tok_1", "other"), "the settings of mail: BULKHEAD_MAIL_TOKEN is not the sender's");
+    assert_eq!(
+        refusal("tok_1", "other"),
+        "the settings of courier: BULKHEAD_COURIER_TOKEN is not the sender's"
+    );
 }
 
 #[test]

@@ -192,9 +192,10 @@ pub async fn chains(owner: &Owner) -> DbResult<Vec<Chain>> {
     }
     let list = async |tx: &mut OwnerTx| {
         let query = "SELECT chain FROM audit_chains ORDER BY chain";
-        Ok::<Vec<Row>, DbError>(tx.tx.load(diesel::sql_query(query)).await?)
+        tx.tx.load(diesel::sql_query(query)).await
     };
-    Ok(owner.read(list).await?.into_iter().map(|row| Chain::from_uuid(row.chain)).collect())
+    let chains: Vec<Row> = owner.read::<_, DbError>(list).await?;
+    Ok(chains.into_iter().map(|row| Chain::from_uuid(row.chain)).collect())
 }
 
 /// Walks through a chain. `tell` is called with how many entries were verified, of how many. `None` for a tenant that is being

@@ -256,6 +256,8 @@ pub struct ToMail {
     pub expires_at: DateTime<Utc>,
 }
 
+type ToMailRow = (String, Option<String>, Option<String>, DateTime<Utc>);
+
 /// What a mail about this token needs; `None` when it is gone or has expired.
 pub async fn find_to_mail(tx: &mut TenantTx, id: OneTimeTokenId) -> DbResult<Option<ToMail>> {
     let query = one_time_tokens::table
@@ -268,7 +270,7 @@ pub async fn find_to_mail(tx: &mut TenantTx, id: OneTimeTokenId) -> DbResult<Opt
             users::email.nullable(),
             one_time_tokens::expires_at,
         ));
-    let row: Option<(String, Option<String>, Option<String>, DateTime<Utc>)> = tx.tx.first(query).await?;
+    let row: Option<ToMailRow> = tx.tx.first(query).await?;
     row.map(|(purpose, email, of_user, expires_at)| {
         let email = email.or(of_user).ok_or_else(|| DbError::Unreadable(format!("address of {id}")))?;
         Ok(ToMail { purpose: TokenPurpose::read(&purpose)?, email, expires_at })

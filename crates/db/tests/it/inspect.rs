@@ -238,11 +238,29 @@ async fn whatever_is_left_of_a_purged_tenant_is_noticed() -> Result<()> {
          INSERT INTO platform.tenant_purges (tenant_id, slug, step, finished_at) VALUES ('{id}', 'gone', 'seal', now())"
     ))
     .await?;
+    db.sql(
+        "INSERT INTO platform.identity_providers (id, name, kind, issuer, settings, created_at, updated_at, created_by)
+         VALUES (gen_random_uuid(), 'n', 'oidc', 'of the platform', '{}', now(), now(), '')",
+    )
+    .await?;
     let by_table = [
         (
             "jobs",
             format!(
                 "(id, kind, tenant_id, payload, max_attempts) VALUES (gen_random_uuid(), 'purge_expired', '{id}', '{{}}', 5)"
+            ),
+        ),
+        (
+            "identity_providers",
+            format!(
+                "(id, tenant_id, name, kind, issuer, settings, created_at, updated_at, created_by) \
+                 VALUES (gen_random_uuid(), '{id}', 'n', 'oidc', 'i', '{{}}', now(), now(), '')"
+            ),
+        ),
+        (
+            "identity_provider_tenants",
+            format!(
+                "SELECT id, '{id}', 'developer', 'developer', now(), '' FROM platform.identity_providers"
             ),
         ),
         ("pending_owners", format!("VALUES ('{id}', gen_random_uuid(), 'a@b.example', '')")),

@@ -56,13 +56,19 @@ async fn a_tenant_gets_its_role_schema_owner_and_first_audit_entry() -> Result<(
     assert_eq!(db.value(&owns).await?, "bulkhead_owner");
     for (privilege, table, expected) in [
         ("SELECT, INSERT, UPDATE, DELETE", "users", "t"),
-        ("INSERT", "audit_log", "t"),
+        ("INSERT", "audit_log", "f"),
         ("UPDATE", "audit_log", "f"),
         ("DELETE", "audit_log", "f"),
         ("TRUNCATE", "users", "f"),
     ] {
         let sql = format!("SELECT has_table_privilege('{schema}', '{schema}.{table}', '{privilege}')");
         assert_eq!(db.value(&sql).await?, expected, "{privilege} on {table}");
+    }
+    // It adds entries, and does not say in which transaction.
+    for (column, expected) in [("actor", "t"), ("xid", "f")] {
+        let sql =
+            format!("SELECT has_column_privilege('{schema}', '{schema}.audit_log', '{column}', 'INSERT')");
+        assert_eq!(db.value(&sql).await?, expected, "{column}");
     }
     Ok(())
 }

@@ -66,6 +66,7 @@ async fn gate_is_the_same_fresh_upgraded_and_run_again() -> Result<()> {
                 include_str!("../../../../migrations/gate/announce_change.sql"),
                 include_str!("../../../../migrations/gate/audit_links.sql"),
                 include_str!("../../../../migrations/gate/audit_chain.sql"),
+                include_str!("../../../../migrations/gate/take_mail.sql"),
                 include_str!("../../../../migrations/gate/allow_impersonation.sql"),
                 include_str!("../../../../migrations/gate/tenant_settings.sql"),
                 include_str!("../../../../migrations/gate/identity_providers.sql"),

@@ -119,7 +119,8 @@ async fn a_key_is_scoped_and_ends() {
     let program = system.anonymous().with_key(&made.at("/key"));
     let held = program.get("/v1/me").await.expect(200).json()["permissions"].clone();
     let all = admin.get("/v1/me").await.expect(200).json()["permissions"].clone();
-    let withheld = ["write:operators", "write:operator_keys", "impersonate:tenant"];
+    let withheld =
+        ["write:operators", "write:operator_keys", "write:all_identity_providers", "impersonate:tenant"];
     let expected: Vec<_> =
         all.as_array().unwrap().iter().filter(|name| !withheld.contains(&name.as_str().unwrap())).collect();
     assert_eq!(held.as_array().unwrap().iter().collect::<Vec<_>>(), expected);

@@ -10,8 +10,8 @@ mod tool;
 
 pub(crate) use acl::Users;
 pub(crate) use bulkhead_testkit::{
-    Answer, Call, Caller, Finished, Service, Tenant, Variables, conformance::Aim, create_tenant, eventually,
-    free_port, unique,
+    Answer, Call, Caller, Finished, Person, Service, Tenant, Variables, conformance::Aim, create_tenant,
+    eventually, free_port, unique,
 };
 pub(crate) use dev::dev;
 pub(crate) use raw::Raw;

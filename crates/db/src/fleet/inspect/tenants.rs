@@ -65,6 +65,8 @@ pub(super) const CHECKS: &[Check] = &[
                 UNION ALL SELECT 'a recorded version' FROM tenant_schema_versions WHERE tenant_id = t.id
                 UNION ALL SELECT 'a place in the pool' FROM schema_pool WHERE tenant_id = t.id
                 UNION ALL SELECT 'a pending owner' FROM pending_owners WHERE tenant_id = t.id
+                UNION ALL SELECT 'an identity provider' FROM identity_providers WHERE tenant_id = t.id
+                UNION ALL SELECT 'trust in a provider' FROM identity_provider_tenants WHERE tenant_id = t.id
                 UNION ALL SELECT count(*) || ' jobs' FROM jobs WHERE tenant_id = t.id HAVING count(*) > 0
                 UNION ALL SELECT count(*) || ' revocations'
                     FROM revocations WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000') = t.id HAVING count(*) > 0

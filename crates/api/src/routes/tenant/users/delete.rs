@@ -1,6 +1,7 @@
 //! Remove a person.
 
 use bulkhead_db::{
+    TenantTx,
     gate::revocations::{Revoked, announce_change, revoke},
     tenant::users,
 };
@@ -16,7 +17,7 @@ use crate::{
         extract::{Id, IfMatch, IfMatchHeader, Query},
     },
     routes::tenant::api_keys::{
-        below::KeysQuery,
+        below::{ConcernedKeysResponse, KeysChoice, KeysQuery},
         delete::{RemovedResponse, removed},
     },
 };
@@ -41,14 +42,10 @@ pub(crate) async fn delete_user(
 ) -> Result<Answer, ApiError> {
     let choice = query.choice()?;
     call.write(async |tx| {
-        let Changeable { user: current, grants, below } = changeable(tx, &call, id, None).await?;
+        let person = changeable(tx, &call, id, None).await?;
+        let current = &person.user;
         if_match.check(current.version)?;
-        let concerned = below.settle(tx, &call, &grants, PermissionSet::EMPTY, choice).await?;
-        users::delete(tx, id).await?;
-        revoke(tx, Revoked::User(id)).await?;
-        if !below.is_empty() {
-            announce_change(tx).await?;
-        }
+        let concerned = remove(tx, &call, &person, choice).await?;
         let mut changes = json!({ "email": current.email, "role": current.role });
         if let (Some(concerned), Some(changes)) = (&concerned, changes.as_object_mut()) {
             changes.insert("api_keys".to_owned(), concerned.audited());
@@ -56,4 +53,21 @@ pub(crate) async fn delete_user(
         Ok(Written::changed(id, changes, removed(concerned)?))
     })
     .await
+}
+
+/// Removes the person, and does with the API keys for which they answer as `choice` says; what has become of those, if there are any.
+pub(super) async fn remove(
+    tx: &mut TenantTx,
+    call: &TenantCall,
+    person: &Changeable<'_>,
+    choice: KeysChoice,
+) -> Result<Option<ConcernedKeysResponse>, ApiError> {
+    let Changeable { user, grants, below } = person;
+    let concerned = below.settle(tx, call, grants, PermissionSet::EMPTY, choice).await?;
+    users::delete(tx, user.id).await?;
+    revoke(tx, Revoked::User(user.id)).await?;
+    if !below.is_empty() {
+        announce_change(tx).await?;
+    }
+    Ok(concerned)
 }

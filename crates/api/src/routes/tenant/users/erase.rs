@@ -1,27 +1,24 @@
 //! Erase a person.
 
-use bulkhead_db::{
-    gate::revocations::{Revoked, revoke},
-    tenant::{
-        audit::{self, AuditFilter},
-        users,
-    },
-};
+use bulkhead_db::tenant::audit::{self, AuditFilter};
 use bulkhead_domain::UserId;
 use bulkhead_jobs::EraseUser;
 
-use super::update::changeable;
-use crate::http::{
-    answer::Answer,
-    call::TenantCall,
-    error::ApiError,
-    extract::{Id, IdempotencyKeyHeader},
-    progress::OperationResponse,
+use super::{delete::remove, update::changeable};
+use crate::{
+    http::{
+        answer::Answer,
+        call::TenantCall,
+        error::ApiError,
+        extract::{Id, IdempotencyKeyHeader},
+        progress::OperationResponse,
+    },
+    routes::tenant::api_keys::below::KeysChoice,
 };
 
 /// Erase a user
 ///
-/// Removes the person, like `DELETE`, and takes out of the audit log what tells who they were: the addresses that they have called
+/// Removes the person and disables the API keys for which they answer, like `DELETE`, and takes out of the audit log what tells who they were: the addresses that they have called
 /// from, and what was changed about them. That somebody did something at a time stays, under an id that leads to nobody. The log's
 /// hash chain still holds: it was made with commitments, whose salts are destroyed. Works also for a person who was removed before.
 /// What was exported, and backups until they are deleted, still have it.
@@ -33,9 +30,8 @@ use crate::http::{
 pub(crate) async fn erase_user(call: TenantCall, Id(id): Id<UserId>) -> Result<Answer, ApiError> {
     call.write(async |tx| {
         match changeable(tx, &call, id, None).await {
-            Ok(_) => {
-                users::delete(tx, id).await?;
-                revoke(tx, Revoked::User(id)).await?;
+            Ok(person) => {
+                remove(tx, &call, &person, KeysChoice::Disable).await?;
             }
             // Whoever was a person of this tenant has left something in its log.
             Err(ApiError::NotFound) => {
