@@ -62,6 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a list of cases")]
     fn only_what_lies_in_the_internet_is_public() {
         for text in [
             "0.0.0.0",

@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_proof_is_made_where_the_list_says_and_nowhere_else() {
         let proof = "let t = Proven::on(\n    Evidence::ApiKey, id);";
-        assert_eq!(judged("auth/src/authenticator.rs", proof), 0);
+        assert_eq!(judged("auth/src/key_check.rs", proof), 0);
         assert!(judged("api/src/routes/session/me/get.rs", proof) > 0);
         assert!(judged("worker/src/context.rs", "Proven::on(Evidence::ApiKey, id)") > 0);
         assert_eq!(judged("worker/src/context.rs", "Proven::on(Evidence::JobRow, id)"), 0);

@@ -43,7 +43,10 @@ use actix_web::{
 use bulkhead_ablation::{self as ablation, Step};
 use bulkhead_auth::{Authenticated, Principal};
 use bulkhead_db::platform::tenants::DirectoryEntry;
-use bulkhead_domain::metering::{LatencyHistogram, RequestStats, StatusClass};
+use bulkhead_domain::{
+    ApiKeyId, Limit,
+    metering::{LatencyHistogram, RequestStats, StatusClass},
+};
 use bulkhead_limits::{Decision, Entered, LargePlace, Party, Size, rate_limit, rate_limit_policy};
 use bulkhead_telemetry::{Metrics, Phase};
 use bulkhead_usage::{Expected, Outcome};
@@ -276,18 +279,7 @@ async fn admit(
     if let Some(tenant) = tenant {
         tracing::Span::current().record("tenant.id", tracing::field::display(tenant.id));
         if ablation::is_taken(Step::Admission) {
-            if let (Some(limit), Some(key)) = (limit, principal.api_key()) {
-                let decision = state.limiter.check_key(key, limit, 1, state.clock.now()).await;
-                admitted.own_decision = Some(decision);
-                if !decision.allowed {
-                    return Err(ApiError::RateLimited { retry_after: decision.retry_after });
-                }
-            }
-            let decision = state.limiter.check(tenant.id, tenant.limit, 1, state.clock.now()).await;
-            admitted.decision = Some(decision);
-            if !decision.allowed {
-                return Err(ApiError::RateLimited { retry_after: decision.retry_after });
-            }
+            take_tokens(state, &tenant, limit.zip(principal.api_key()), admitted).await?;
         }
         // Behind the bucket, so that naming other tenants is bounded too; it is not billed.
         refuse_other_tenant(request.headers(), &tenant)?;
@@ -313,6 +305,26 @@ async fn admit(
     }
     admitted.principal = Some(principal);
     Ok(())
+}
+
+/// Takes a token from the key's own bucket, if it has one, then from the tenant's.
+async fn take_tokens(
+    state: &AppState,
+    tenant: &DirectoryEntry,
+    own: Option<(Limit, ApiKeyId)>,
+    admitted: &mut Admitted,
+) -> Result<(), ApiError> {
+    let refused = |decision: Decision| ApiError::RateLimited { retry_after: decision.retry_after };
+    if let Some((limit, key)) = own {
+        let decision = state.limiter.check_key(key, limit, 1, state.clock.now()).await;
+        admitted.own_decision = Some(decision);
+        if !decision.allowed {
+            return Err(refused(decision));
+        }
+    }
+    let decision = state.limiter.check(tenant.id, tenant.limit, 1, state.clock.now()).await;
+    admitted.decision = Some(decision);
+    if decision.allowed { Ok(()) } else { Err(refused(decision)) }
 }
 
 /// The one credential of a request. A request with two is refused: it does not say which of them counts.

@@ -31,6 +31,7 @@ async fn add_operator(db: &TestDb, tenant: &TestTenant) -> Result<()> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 async fn every_failed_login_asks_the_same_queries() -> Result<()> {
     let test = async {
         let db = TestDb::new().await?;

@@ -23,6 +23,7 @@ use crate::{forger, node::Node};
 /// How many use a secret at once.
 const USES: usize = 64;
 
+#[expect(clippy::disallowed_methods, reason = "a setting of this test alone")]
 fn rounds() -> usize {
     std::env::var("BULKHEAD_RACE_ROUNDS").map_or(25, |text| text.parse().unwrap())
 }

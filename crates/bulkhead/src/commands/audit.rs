@@ -40,7 +40,7 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         chain: Option<Chain>,
         /// Where anchors are that the chains must agree with: a directory with the files, or one of them. Without it they are taken
-        /// from BULKHEAD_AUDIT_ANCHOR, if that is set.
+        /// from `BULKHEAD_AUDIT_ANCHOR`, if that is set.
         #[arg(long, value_name = "PATH")]
         anchors: Option<PathBuf>,
     },
@@ -52,7 +52,7 @@ pub(crate) enum AuditCommand {
         #[arg(long, value_name = "FILE")]
         keys: PathBuf,
     },
-    /// Write the heads of all chains to BULKHEAD_AUDIT_ANCHOR now. A worker does it once a day.
+    /// Write the heads of all chains to `BULKHEAD_AUDIT_ANCHOR` now. A worker does it once a day.
     Anchor,
     /// Print the public keys that verify exports and anchors.
     Keys,

@@ -122,14 +122,13 @@ impl Command {
                 &[TenantLogin, PlatformLogin, ProvisionerLogin, QueueRedis, MasterKey, Extensions]
             }
             Self::Migrate { .. } | Self::Doctor { live: false, .. } => &[ProvisionerLogin],
-            Self::Operator(_) => &[TenantLogin, PlatformLogin],
             Self::Keys(_) | Self::Audit(audit::AuditCommand::Anchor) => {
                 &[TenantLogin, PlatformLogin, MasterKey]
             }
             Self::Audit(audit::AuditCommand::Verify { .. }) => {
                 &[TenantLogin, PlatformLogin, ProvisionerLogin]
             }
-            Self::Audit(_) => &[TenantLogin, PlatformLogin],
+            Self::Operator(_) | Self::Audit(_) => &[TenantLogin, PlatformLogin],
             Self::Doctor { live: true, .. }
             | Self::Dev
             | Self::New { .. }

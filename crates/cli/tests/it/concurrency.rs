@@ -168,11 +168,11 @@ async fn two_requests_cannot_remove_the_last_two_owners() {
         remaining.caller.post("/v1/users", &body).await.expect(201);
         let second = tenant.log_in(&email, "correct horse").await;
         // Each takes their own role away: another's would be a matter of who still may.
-        let away = |person: &Person<'_>| {
+        let away = async |person: &Person<'_>| {
             let path = format!("/v1/users/{}", person.id);
             match round % 2 {
-                0 => person.caller.delete(&path).into_future(),
-                _ => person.caller.patch(&path, &json!({ "role": "admin" })).into_future(),
+                0 => person.caller.delete(&path).await,
+                _ => person.caller.patch(&path, &json!({ "role": "admin" })).await,
             }
         };
         let (one, two) = tokio::join!(away(&remaining), away(&second));

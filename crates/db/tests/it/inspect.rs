@@ -227,6 +227,7 @@ const WITH_A_TENANT: &str = "SELECT string_agg(table_name, ' ' ORDER BY table_na
 
 /// A purged tenant, and each table that could still have something of it.
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 async fn whatever_is_left_of_a_purged_tenant_is_noticed() -> Result<()> {
     let Site { db, .. } = Site::new().await?;
     let gone = db.create_tenant("gone", PlanName::FREE).await?;

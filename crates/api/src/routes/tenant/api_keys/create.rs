@@ -55,7 +55,7 @@ pub(crate) struct CreateApiKeyRequest {
     allowed_addresses: Option<Vec<String>>,
     /// How many requests a minute it may make, beside the tenant's own limit; as many as the tenant may, if left out or null.
     #[serde(default)]
-    #[schema(minimum = 1, maximum = 1000000, example = 60)]
+    #[schema(minimum = 1, maximum = 1_000_000, example = 60)]
     requests_per_minute: Option<i32>,
     /// When it stops working by itself, to the microsecond; never, if left out or null.
     #[serde(default, deserialize_with = "optional_time")]
@@ -243,7 +243,7 @@ fn within(terms: &mut Terms, maker: &ApiKeyRow) -> Result<(), ApiError> {
                 allowed.iter().enumerate().filter(|(_, range)| outside(range)).for_each(|(index, _)| {
                     let pointer = format!("/allowed_addresses/{index}");
                     fields.refuse(&pointer, "must be inside of the networks of the key that makes this one");
-                })
+                });
             }
         }
     }

@@ -39,7 +39,7 @@ pub(super) const OVERLAPS: ApiError = ApiError::WrongState(
 pub(crate) struct RotateApiKeyRequest {
     /// How long the secret before works, too, in seconds, up to thirty days. 0 ends it now, also one before it that still works.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, minimum = 0, maximum = 2592000, default = 86400, example = 86400)]
+    #[schema(nullable = false, minimum = 0, maximum = 2_592_000, default = 86400, example = 86400)]
     overlap_seconds: Option<i64>,
 }
 
