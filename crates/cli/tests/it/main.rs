@@ -16,8 +16,11 @@ mod support;
 mod admin;
 #[cfg(test)]
 mod api_keys;
+#[cfg(test)]
 mod api_keys_bounds;
+#[cfg(test)]
 mod api_keys_makers;
+#[cfg(test)]
 mod api_keys_secrets;
 #[cfg(test)]
 mod audit;

@@ -27,7 +27,7 @@ async fn act(operator: &Caller<'_>, tenant: &Tenant<'_>, user: &str) -> Answer {
     operator.post(&format!("/v1/admin/tenants/{}/impersonate", tenant.id), &body).await
 }
 
-fn as_token<'a>(system: &'a System, answer: Answer) -> Caller<'a> {
+fn as_token(system: &System, answer: Answer) -> Caller<'_> {
     system.anonymous().with_token(&answer.expect(200).at("/access_token"))
 }
 
