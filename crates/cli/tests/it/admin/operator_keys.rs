@@ -35,7 +35,7 @@ async fn operator<'a>(system: &'a System, permissions: &[&str]) -> (String, Stri
             break;
         }
         let again = format!("/v1/admin/operators/{}/invitation", added.at("/id"));
-        token = admin.post_nothing(&again).await.expect(200).at("/token");
+        token = admin.post_nothing(&again).await.expect(201).at("/token");
     }
     let login = json!({ "email": email, "password": PASSWORD });
     let tokens = anybody.post("/v1/auth/login", &login).await.expect(200);
