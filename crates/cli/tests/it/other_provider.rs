@@ -1,4 +1,4 @@
-//! A provider that is not ours: `oidc-provider-mock` of PyPI, built on `Authlib`. What our own issuer of the tests takes for right might
+//! A provider that is not ours: `oidc-provider-mock` of `PyPI`, built on `Authlib`. What our own issuer of the tests takes for right might
 //! be wrong in the same way as what it tests.
 
 use reqwest::redirect::Policy;
