@@ -80,7 +80,7 @@ pub enum AuthError {
     /// The issuer asks for more than was shown.
     #[error("the issuer asks for more than a password")]
     Challenged,
-    /// The issuer vouches for somebody who is nobody of the tenant's.
+    /// The issuer vouches for a person, and the tenant has no such user: no identity is linked, and the provider may not add users.
     #[error("somebody of an issuer is nobody of the tenant's")]
     NotAdmitted,
     /// The database could not be asked.

@@ -52,7 +52,8 @@ impl Chain {
         if uuid.is_nil() { Self::Platform } else { Self::Tenant(TenantId::from_uuid(uuid)) }
     }
 
-    /// The table that is chained.
+    /// The table that is chained. Statements have it in their text, because names cannot be bound: it is made of an id, and nothing that
+    /// a client sends is in it.
     pub(crate) fn log(self) -> String {
         match self {
             Self::Platform => "platform.audit_log".to_owned(),

@@ -255,7 +255,8 @@ impl TenantCall {
         &self.call.principal
     }
 
-    /// The person who calls, and their log-in; refuses keys, and who acts as somebody else.
+    /// The user or operator who calls, and their session. API keys, and operators who impersonate a user, are refused: they have no
+    /// session of that user.
     pub(crate) fn person(&self) -> Result<(UserId, SessionId), ApiError> {
         match self.call.principal {
             Principal::User { id, session, acting: None, .. } => Ok((id, session)),

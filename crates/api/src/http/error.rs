@@ -155,7 +155,8 @@ pub enum ApiError {
         /// The permission.
         needs: &'static str,
     },
-    /// The caller is an API key or acts as somebody else, and the operation is about what people have for themselves.
+    /// The operation is about a session, a password or a second factor, and the caller is an API key, or an operator who impersonates a
+    /// user: only the user has those.
     #[error("Log in for this yourself: it is not for API keys, nor for those who act as somebody else.")]
     PersonRequired,
     /// The principal's role may not grant this role to a user or an API key, or take it from one, nor make or change it.
@@ -168,7 +169,8 @@ pub enum ApiError {
         /// What of it the principal's role does not hold.
         lacking: String,
     },
-    /// An identity provider vouches for somebody who is nobody of the tenant's.
+    /// An identity provider vouches for a person, and the tenant has no such user: no identity is linked, and the provider may not add
+    /// users.
     #[error(
         "The identity provider has said who you are, but you are not linked to anybody here, and could not be added. Ask an \
          administrator of the tenant."

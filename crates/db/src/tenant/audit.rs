@@ -230,7 +230,8 @@ pub struct Placed {
     pub hash: Vec<u8>,
 }
 
-/// Where the links of a log are read.
+/// Where the links of a log are read. Statements have these in their text, because names cannot be bound: each is a constant of the
+/// program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places {
     pub(crate) log: &'static str,

@@ -56,7 +56,7 @@ pub(crate) struct CreateProviderRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, min_length = 1, max_length = 255, example = "https://api.example.com")]
     audience: Option<String>,
-    /// Who this service is at the issuer, where people log in. Left out, nobody does.
+    /// The client id under which the issuer knows this service. Left out, users cannot log in at the issuer: only its tokens are taken.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, min_length = 1, max_length = 255, example = "bulkhead")]
     client_id: Option<String>,
@@ -81,7 +81,8 @@ pub(crate) struct CreateProviderRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, max_items = 20, example = json!(["openid", "email"]))]
     scopes: Option<Vec<String>>,
-    /// Whether people are added whom the issuer vouches for and whom nobody has added: with an address that it has verified.
+    /// Whether a person whom the issuer vouches for, and who is no user of the tenant yet, becomes one with their first token or log-in.
+    /// The issuer must have verified their e-mail address.
     #[serde(default)]
     #[schema(example = true)]
     creates_users: bool,

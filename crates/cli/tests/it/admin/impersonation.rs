@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::set_password;
 use crate::support::{Answer, Caller, System, Tenant, eventually, unique};
 
 const PASSWORD: &str = "a longer sentence that nobody guesses";
@@ -14,8 +15,7 @@ async fn admin<'a>(system: &'a System, permissions: &[&str]) -> (String, String,
     let email = format!("{}@example.com", unique());
     let added = by.post("/v1/admin/operators", &json!({ "email": email, "role": name })).await.expect(201);
     let anybody = system.anonymous();
-    let body = json!({ "token": added.at("/token"), "new_password": PASSWORD });
-    anybody.post("/v1/auth/password/reset", &body).await.expect(204);
+    set_password(system, &by, &added, PASSWORD).await;
     let login = json!({ "email": email, "password": PASSWORD });
     let tokens = anybody.post("/v1/auth/login", &login).await.expect(200);
     let caller = anybody.with_token(&tokens.at("/access_token"));

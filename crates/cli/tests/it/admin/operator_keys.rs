@@ -4,6 +4,7 @@ use bulkhead_domain::{Clock, SystemClock};
 use chrono::{SecondsFormat, TimeDelta};
 use serde_json::{Value, json};
 
+use super::set_password;
 use crate::support::{Caller, System, eventually, unique};
 
 const PASSWORD: &str = "a longer sentence that nobody guesses";
@@ -25,18 +26,7 @@ async fn operator<'a>(system: &'a System, permissions: &[&str]) -> (String, Stri
     let email = format!("{}@example.com", unique());
     let added = admin.post("/v1/admin/operators", &json!({ "email": email, "role": name })).await.expect(201);
     let anybody = system.anonymous();
-    let mut token = added.at("/token");
-    // Another test may change a role meanwhile, which takes tokens back.
-    loop {
-        let body = json!({ "token": token, "new_password": PASSWORD });
-        let set = anybody.post("/v1/auth/password/reset", &body).await;
-        if set.status != 422 {
-            set.expect(204);
-            break;
-        }
-        let again = format!("/v1/admin/operators/{}/invitation", added.at("/id"));
-        token = admin.post_nothing(&again).await.expect(201).at("/token");
-    }
+    set_password(system, &admin, &added, PASSWORD).await;
     let login = json!({ "email": email, "password": PASSWORD });
     let tokens = anybody.post("/v1/auth/login", &login).await.expect(200);
     (added.at("/id"), name, anybody.with_token(&tokens.at("/access_token")))

@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 
+use super::set_password;
 use crate::support::{Caller, Options, System, bulkhead, eventually, unique};
 
 const PASSWORD: &str = "a longer sentence that nobody guesses";
@@ -15,8 +16,7 @@ fn address() -> String {
 async fn operator<'a>(system: &'a System, by: &Caller<'_>, role: &str) -> (String, String, Caller<'a>) {
     let email = address();
     let added = by.post("/v1/admin/operators", &json!({ "email": email, "role": role })).await.expect(201);
-    let body = json!({ "token": added.at("/token"), "new_password": PASSWORD });
-    system.anonymous().post("/v1/auth/password/reset", &body).await.expect(204);
+    set_password(system, by, &added, PASSWORD).await;
     let caller = log_in(system, &email).await;
     (added.at("/id"), email, caller)
 }
@@ -62,7 +62,7 @@ async fn an_operator_is_added_sets_a_password_and_is_seen() {
     let anybody = system.anonymous();
     let token = added.at("/token");
     anybody.post("/v1/auth/password/reset", &set(&token, "short")).await.refused(422, "validation-failed");
-    anybody.post("/v1/auth/password/reset", &set(&token, PASSWORD)).await.expect(204);
+    set_password(system, &admin, &added, PASSWORD).await;
     anybody.post("/v1/auth/password/reset", &set(&token, PASSWORD)).await.refused(422, "validation-failed");
     let caller = log_in(system, &email).await;
     let me = caller.get("/v1/me").await.expect(200);
@@ -137,9 +137,20 @@ async fn an_invitation_is_used_by_one_of_many_and_replaced_by_the_next() {
         system.anonymous().post("/v1/auth/password/reset", &body).unchecked().await.status
     };
     assert_eq!(set(&added.at("/token"), PASSWORD.to_owned()).await, 422, "the first was replaced");
-    let token = again.at("/token");
-    let tries = (0..64).map(|number| set(&token, format!("the password of caller {number}")));
-    let told = join_all(tries).await;
+    let mut token = again.at("/token");
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        told = join_all((0..64).map(|number| set(&token, format!("the password of caller {number}")))).await;
+        // A test beside this one may have changed a role, which takes the token back from all.
+        if told.contains(&204) {
+            break;
+        }
+        token = admin
+            .post_nothing(&format!("{}/invitation", path(&added.at("/id"))))
+            .await
+            .expect(201)
+            .at("/token");
+    }
     assert_eq!(told.iter().filter(|status| **status == 204).count(), 1, "{told:?}");
     assert!(told.iter().all(|status| [204, 422, 429, 503].contains(status)), "{told:?}");
 }
