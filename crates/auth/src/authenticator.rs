@@ -44,6 +44,15 @@ use crate::{
 /// How many credentials a node remembers.
 const REMEMBERED: usize = 100_000;
 
+/// Who shows a credential with a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The address, if the network tells.
+    pub from: Option<IpAddr>,
+    /// The request's id.
+    pub request_id: &'a str,
+}
+
 /// Why a person was not logged in, or a credential's holder not let in.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
@@ -179,7 +188,7 @@ impl Authenticator {
         &self.access
     }
 
-    /// Lets a credential's holder in, or not. `from` is the caller's address, if it is known.
+    /// Lets a credential's holder in, or not.
     ///
     /// `ask` is called before the database is asked about a credential that this node has never found good, and may
     /// refuse by saying when to come back. It is not called for a credential that this node has verified before,
@@ -192,7 +201,7 @@ impl Authenticator {
         &self,
         db: &Db,
         text: &str,
-        from: Option<IpAddr>,
+        caller: Caller<'_>,
         ask: impl FnOnce() -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Authenticated, AuthError> {
@@ -202,10 +211,10 @@ impl Authenticator {
         let is_fresh = self.view.freshen(db, now).await;
         let Verified { principal, key, .. } = match self.remembered(text, now) {
             Ok(verified) => verified,
-            Err(miss) => Box::pin(self.verify(db, text, miss, (is_fresh, from), ask, now)).await?,
+            Err(miss) => Box::pin(self.verify(db, text, miss, (is_fresh, caller), ask, now)).await?,
         };
         // From elsewhere a key is not good, and nothing tells that it would be.
-        if !key.admits(from) {
+        if !key.admits(caller.from) {
             return Err(AuthError::Lapsed);
         }
         let Some(tenant) = principal.tenant() else {
@@ -245,7 +254,7 @@ impl Authenticator {
         db: &Db,
         text: &str,
         miss: Miss,
-        (is_fresh, from): (bool, Option<IpAddr>),
+        (is_fresh, caller): (bool, Caller<'_>),
         ask: impl FnOnce() -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Verified, AuthError> {
@@ -257,7 +266,8 @@ impl Authenticator {
                 return Err(AuthError::Lapsed);
             }
             let ask = || if miss.was_good() { Ok(()) } else { ask() };
-            let verified = self.verify_api_key(db, &key, (is_fresh, generation, from), ask, now).await;
+            let proof = (is_fresh, generation, caller.from);
+            let verified = self.verify_api_key(db, &key, proof, ask, now).await;
             // Tokens need no such memory: nothing is asked about one that has lapsed.
             if matches!(verified, Err(AuthError::Lapsed)) {
                 self.cache.put_lapsed_in(miss, generation, now);
@@ -266,7 +276,7 @@ impl Authenticator {
         } else {
             match self.verify_token(db, text, is_fresh, now).await? {
                 Some(verified) => verified,
-                None => self.verify_not_ours(db, text, miss, is_fresh, ask, now).await?,
+                None => self.verify_not_ours(db, text, miss, (is_fresh, caller), ask, now).await?,
             }
         };
         self.cache.put(miss, verified.clone(), now);
@@ -279,7 +289,7 @@ impl Authenticator {
         db: &Db,
         text: &str,
         miss: Miss,
-        is_fresh: bool,
+        (is_fresh, caller): (bool, Caller<'_>),
         ask: impl FnOnce() -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Verified, AuthError> {
@@ -288,7 +298,8 @@ impl Authenticator {
             return Err(AuthError::Lapsed);
         }
         let ask = || if miss.was_good() { Ok(()) } else { ask() };
-        let verified = Box::pin(self.verify_foreign(db, federation, text, is_fresh, ask, now)).await;
+        let verify = self.verify_foreign(db, federation, text, (is_fresh, caller), ask, now);
+        let verified = Box::pin(verify).await;
         // Tokens of ours need no such memory: nothing is asked about one that has lapsed.
         if matches!(verified, Err(AuthError::Lapsed)) {
             self.cache.put_lapsed(miss, now);

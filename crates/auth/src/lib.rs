@@ -52,7 +52,7 @@ pub mod signing_keys;
 mod totp;
 
 pub use audit_key::{AuditKeyError, AuditSigner, Signature, Signed};
-pub use authenticator::{AuthError, Authenticated, Authenticator};
+pub use authenticator::{AuthError, Authenticated, Authenticator, Caller};
 pub use cache::{CredentialCache, Miss};
 pub use directory::Directory;
 pub use federation::Federation;

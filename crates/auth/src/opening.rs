@@ -30,6 +30,9 @@ pub(crate) enum Opening<T> {
     Changed,
 }
 
+/// In the audit log's entry of a log-in: an issuer has vouched for the person.
+pub(crate) const IDENTITY_PROVIDER: &str = "identity_provider";
+
 /// A session that is to be opened, and what the audit log says of it.
 pub(crate) struct NewSession<'a> {
     pub(crate) id: SessionId,

@@ -69,7 +69,10 @@ impl Exchange<'_> {
         let session = self.token.session;
         let Some(role) = tx.lock_person(holder).await? else { return Ok(Outcome::Over) };
         // A session of before the person had to have a second factor does not go on without.
-        if Tx::requires(self.rule, role) && !tx.has_factor(holder).await? {
+        if Tx::requires(self.rule, role)
+            && !tx.has_factor(holder).await?
+            && !tx.has_factor_at_issuer(session).await?
+        {
             return Ok(Outcome::Over);
         }
         let (current, next) = (self.token.mac(self.keyring), self.successor.mac(self.keyring));

@@ -34,6 +34,9 @@ pub struct ProviderSettings {
     /// Whether people who are not known yet are added.
     #[serde(default)]
     pub creates_users: bool,
+    /// Whether the issuer asks everybody for a second factor, so that its people need none of ours.
+    #[serde(default)]
+    pub asks_second_factor: bool,
     /// What people become whose token says nothing, or nothing that is mapped.
     #[serde(deserialize_with = "role")]
     pub default_role: RoleName,

@@ -2,7 +2,7 @@
 //!
 //! Owns when it is asked. Keys are believed for an hour; when the issuer does not answer then, for a day in all. A token that
 //! names a key which is not among them, an old set and a failure are reasons to ask again, and none of them more often than the
-//! pauses say. One request at a time; who has keys to go on with does not wait for it.
+//! pauses say. One request at a time; who has keys to go on with does not wait for it, and who has none waits for its end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,6 +49,8 @@ struct State {
     read_at: Option<Instant>,
     /// When the issuer was last asked.
     asked_at: Option<Instant>,
+    /// Whether it is being asked at this moment.
+    is_asked: bool,
     failures: u32,
 }
 
@@ -120,9 +122,10 @@ impl Issuer {
         let has_key = |keys: &Keys| wanted.is_none_or(|(kid, algorithm)| keys.has(kid, algorithm));
         match known {
             Some((metadata, keys)) if is_fresh && has_key(&keys) => Next::Use(metadata, keys),
-            Some((metadata, keys)) if !state.may_ask() => Next::Use(metadata, keys),
-            None if !state.may_ask() => Next::GiveUp,
-            Some(_) | None => Next::Ask,
+            // What the request that is under way brings may be what is wanted.
+            Some(_) | None if state.is_asked || state.may_ask() => Next::Ask,
+            Some((metadata, keys)) => Next::Use(metadata, keys),
+            None => Next::GiveUp,
         }
     }
 
@@ -135,7 +138,11 @@ impl Issuer {
     }
 
     async fn ask(&self, client: &Client) {
-        self.state.lock().asked_at = Some(Instant::now());
+        {
+            let mut state = self.state.lock();
+            state.asked_at = Some(Instant::now());
+            state.is_asked = true;
+        }
         let answer = self.read(client).await;
         let (was, is) = {
             let mut state = self.state.lock();
@@ -151,6 +158,7 @@ impl Issuer {
             }
             // Counted from its end: a request may have taken seconds.
             state.asked_at = Some(Instant::now());
+            state.is_asked = false;
             (was >= FAILURES, state.failures >= FAILURES)
         };
         if let Err(error) = &answer {

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::HttpRequest;
 use bulkhead_auth::{
-    AuthError, Authenticated, Authenticator, FactorError, Keyring, Lane, Password, PasswordError,
+    AuthError, Authenticated, Authenticator, Caller, FactorError, Keyring, Lane, Password, PasswordError,
     PasswordHasher, PasswordRules, Turn,
 };
 use bulkhead_config::Extensions;
@@ -24,7 +24,8 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::http::{
-    about::About, address::ClientAddress, error::ApiError, extract::body, policies::Policies, wire::Body,
+    about::About, address::ClientAddress, context, error::ApiError, extract::body, policies::Policies,
+    wire::Body,
 };
 
 /// How the API behaves.
@@ -205,9 +206,11 @@ impl AppState {
     ) -> Result<Authenticated, ApiError> {
         let client = self.client(request);
         let presented = Presented { state: self, address: client.bucket() };
-        let (from, now) = (client.ip(), self.clock.now());
+        let context = context::of(request).ok_or_else(|| ApiError::internal("no context"))?;
+        let caller = Caller { from: client.ip(), request_id: context.id.as_str() };
+        let ask = || presented.ask();
         let result =
-            self.authenticator.authenticate(&self.db, credential, from, || presented.ask(), now).await;
+            self.authenticator.authenticate(&self.db, credential, caller, ask, self.clock.now()).await;
         let kind = if ApiKey::looks_like(credential) { Credential::ApiKey } else { Credential::AccessToken };
         self.count(kind, &result);
         if let Err(AuthError::Suspended(tenant)) = &result {

@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::roles::{self, Bounds};
-use crate::{authenticator::AuthError, request::Request};
+use crate::authenticator::AuthError;
 
 /// What is stored where a password's hash would be: no password has it, and the account looks like one that does not exist.
 const NO_PASSWORD: &str = "!";
@@ -32,8 +32,10 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) provider: &'a IdentityProvider,
     pub(crate) bounds: Bounds,
     pub(crate) claims: &'a Claims,
-    /// The request that logs them in; `None` where an access token of theirs is shown, which is verified ahead of what is asked for.
-    pub(crate) request: Option<Request<'a>>,
+    /// The request with which they come, for the audit log.
+    pub(crate) request_id: &'a str,
+    /// From where, if the network tells.
+    pub(crate) address: Option<&'a str>,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -50,6 +52,8 @@ pub(crate) enum NotAdmitted {
     AddressTaken,
     #[error("the tenant has as many people as its plan allows")]
     Full,
+    #[error("the person must have a second factor, which the provider is not known to ask for")]
+    NoSecondFactor,
     #[error("none of the roles that it could have fits the provider's highest role")]
     NoRole,
 }
@@ -104,8 +108,8 @@ impl Newcomer<'_> {
             act: None,
             action: "create_federated_user",
             target: &actor,
-            request_id: self.request.map_or("", |request| request.id),
-            address: self.request.map(|request| request.address),
+            request_id: self.request_id,
+            address: self.address,
             changes: json!({ "email": email.as_str(), "role": role, "identity_provider": self.provider.id, "subject": subject }),
         };
         audit::record(tx, &entry).await?;

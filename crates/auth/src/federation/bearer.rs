@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bulkhead_db::{
-    Authority, Db, DbError,
+    Authority, Db, DbError, TenantTx,
     identity_providers::IdentityProvider,
     platform::identity_providers::{self as providers, Membership},
     tenant::federated_identities::{self as identities, Linked},
@@ -20,9 +20,10 @@ use super::{
     Federation, TENANT_CLAIM, admission::Newcomer, admission::NotAdmitted, kind, roles::Bounds, source,
 };
 use crate::{
-    authenticator::{AuthError, Authenticator},
+    authenticator::{AuthError, Authenticator, Caller},
     principal::{KeyTerms, Principal, Verified},
     revocation::Since,
+    second_factor::FactorTx as _,
 };
 
 /// A provider whose token it may be, and the tenant that it speaks for.
@@ -39,7 +40,7 @@ impl Authenticator {
         db: &Db,
         federation: &Federation,
         text: &str,
-        is_fresh: bool,
+        (is_fresh, caller): (bool, Caller<'_>),
         ask: impl FnOnce() -> Result<(), Duration>,
         now: DateTime<Utc>,
     ) -> Result<Verified, AuthError> {
@@ -62,17 +63,25 @@ impl Authenticator {
             Some(Linked::To(user, role)) => Ok((user, role)),
             Some(Linked::Removed) => Err(NotAdmitted::Removed),
             None => {
+                let address = caller.from.map(|address| address.to_string());
                 let newcomer = Newcomer {
                     access: &self.access,
                     provider: &candidate.provider,
                     bounds: Bounds::of(&candidate.provider, candidate.membership),
                     claims: &claims,
-                    request: None,
+                    request_id: caller.request_id,
+                    address: address.as_deref(),
                     now,
                 };
                 Box::pin(newcomer.admit(db, tenant)).await?
             }
         };
+        let admitted = admitted.and_then(|(id, role)| {
+            // No code can be asked for here.
+            let lacks_factor = !candidate.provider.settings.asks_second_factor
+                && TenantTx::requires(&self.second_factor, role);
+            if lacks_factor { Err(NotAdmitted::NoSecondFactor) } else { Ok((id, role)) }
+        });
         let (id, role) = admitted.map_err(|why| {
             tracing::info!(%why, %provider, "somebody of an identity provider was not admitted");
             AuthError::Lapsed

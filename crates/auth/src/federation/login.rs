@@ -16,16 +16,18 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bulkhead_db::{
-    Authority, Db, DbError, TenantTx,
+    Authority, Db, DbError, DbResult, TenantTx,
     identity_providers::IdentityProvider,
     platform::{identity_providers as providers, tenants::DirectoryEntry},
     tenant::{
         federated_identities::{self as identities, Linked},
-        sessions::Device,
+        sessions::{self, Device, Opened},
         users,
     },
 };
-use bulkhead_domain::{Evidence, IdentityProviderId, Proven, SessionId, TenantId, id};
+use bulkhead_domain::{
+    Evidence, FederatedIdentityId, IdentityProviderId, Proven, RoleName, SessionId, TenantId, UserId, id,
+};
 use bulkhead_oidc::{
     Claims, Expected, Presented,
     login::{self, AuthorizationRequest, ClientCredentials, ExchangeError, IssuedTokens},
@@ -44,11 +46,13 @@ use super::{
 use crate::{
     authenticator::{AuthError, Authenticator},
     login::Tokens,
-    opening::NewSession,
+    opening::{IDENTITY_PROVIDER, NewSession},
     principal::Principal,
     random,
     request::Request,
+    second_factor::{Challenge, ChallengeText, FactorTx as _, SecondFactorRule},
     session::{RefreshToken, SessionOwner},
+    session_tx::SessionTx as _,
 };
 
 /// How long a person may take at the issuer.
@@ -195,7 +199,7 @@ impl Authenticator {
     /// Ends a log-in at a provider, and opens a session of ours.
     ///
     /// `ask` and `admit` are as for [`Self::login`]. [`AuthError::NotAdmitted`] when the issuer vouches for the person, who is
-    /// nobody of the tenant's.
+    /// nobody of the tenant's. [`AuthError::SecondFactor`] when a code of ours has to be shown, too.
     pub async fn finish_federated_login(
         &self,
         db: &Db,
@@ -276,8 +280,16 @@ impl Authenticator {
             Some(Linked::To(user, role)) => Ok((user, role)),
             Some(Linked::Removed) => Err(NotAdmitted::Removed),
             None => {
-                let request = Some(visitor.request);
-                let newcomer = Newcomer { access: &self.access, provider, bounds, claims, request, now };
+                let Request { id: request_id, address } = visitor.request;
+                let newcomer = Newcomer {
+                    access: &self.access,
+                    provider,
+                    bounds,
+                    claims,
+                    request_id,
+                    address: Some(address),
+                    now,
+                };
                 Box::pin(newcomer.admit(db, tenant)).await?
             }
         };
@@ -293,21 +305,63 @@ impl Authenticator {
         let seconds = self.session_life.num_seconds();
         let (device, request) = (&device, &visitor.request);
         let new = NewSession { id: session, mac, seconds, device, request, at: now };
-        let open = async |tx: &mut TenantTx| {
-            let Some(role) = users::lock_for_proof(tx, user, None).await? else {
-                return Ok::<_, DbError>(None);
-            };
-            // Under the lock that an unlinking has to take, too.
-            if !matches!(identities::find(tx, provider_id, subject).await?, Some(Linked::To(id, _)) if id == user)
-            {
-                return Ok(None);
+        let entering = Entering { rule: &self.second_factor, provider, subject, user, session: new };
+        let enter = async |tx: &mut TenantTx| entering.run(tx).await;
+        let (role, opened) = match db.write::<_, DbError>(tenant, enter).await? {
+            Entered::Opened(role, opened) => (role, opened),
+            Entered::NeedsCode { identity, stored, enrols } => {
+                let place = (SessionOwner::Tenant(entry.id), user.uuid());
+                let challenge = Challenge::new(&self.keyring, place, &stored, now).vouched_by(identity);
+                let challenge = ChallengeText::new(challenge.reveal(&self.keyring));
+                return Err(AuthError::SecondFactor { challenge, enrols });
             }
-            Ok(Some((role, new.open(tx, user, Some("identity_provider")).await?)))
+            Entered::Gone => return Err(AuthError::Lapsed),
         };
-        let (role, opened) = db.write(tenant, open).await?.ok_or(AuthError::Lapsed)?;
         let role = self.access.tenants().role(role);
         let principal = Principal::User { tenant, id: user, role, session, acting: None };
         self.tokens_for(principal, refresh, opened.expires_at, opened.at)
+    }
+}
+
+/// The session of a person whom an issuer vouches for.
+struct Entering<'a> {
+    rule: &'a SecondFactorRule,
+    provider: &'a IdentityProvider,
+    subject: &'a str,
+    user: UserId,
+    session: NewSession<'a>,
+}
+
+/// What became of it.
+enum Entered {
+    /// It is open.
+    Opened(RoleName, Opened),
+    /// A code is needed first, of the person with this identity and stored hash; `enrols` if they must have a second factor and
+    /// have none yet.
+    NeedsCode { identity: FederatedIdentityId, stored: String, enrols: bool },
+    /// The person is gone, or the issuer does not vouch for them any more.
+    Gone,
+}
+
+impl Entering<'_> {
+    async fn run(&self, tx: &mut TenantTx) -> DbResult<Entered> {
+        let (user, settings) = (self.user, &self.provider.settings);
+        let Some(role) = users::lock_for_proof(tx, user, None).await? else { return Ok(Entered::Gone) };
+        // Under the lock that an unlinking has to take, too.
+        let identity = identities::of_subject(tx, self.provider.id, self.subject, user).await?;
+        let Some(identity) = identity else { return Ok(Entered::Gone) };
+        if !settings.asks_second_factor {
+            let has_factor = tx.has_factor(user).await?;
+            if has_factor || TenantTx::requires(self.rule, role) {
+                let Some((_, stored)) = tx.own_credential(user).await? else { return Ok(Entered::Gone) };
+                return Ok(Entered::NeedsCode { identity, stored, enrols: !has_factor });
+            }
+        }
+        let opened = self.session.open(tx, user, Some(IDENTITY_PROVIDER)).await?;
+        if settings.asks_second_factor {
+            sessions::note_factor_at_issuer(tx, self.session.id).await?;
+        }
+        Ok(Entered::Opened(role, opened))
     }
 }
 

@@ -1,10 +1,13 @@
 //! What a client holds between the two steps of a log-in: text that we have signed, of which nothing is stored.
+//!
+//! It names what was shown in the first step: the password, by what tells its hash from every other, and the identity at an issuer
+//! if it was the issuer that has vouched for the person.
 
 use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bulkhead_domain::{OperatorId, TenantId, UserId};
+use bulkhead_domain::{FederatedIdentityId, OperatorId, TenantId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
@@ -17,19 +20,21 @@ use crate::{
 /// How long a challenge is good.
 const CHALLENGE_LIFE: TimeDelta = TimeDelta::minutes(5);
 
-/// What a client holds whose person has shown the password and has to show a code. Its `Debug` does not show it.
+/// What a client holds whose person has taken the first step and has to show a code. Its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Challenge {
     pub(super) owner: SessionOwner,
     pub(super) person: Uuid,
     /// What tells the stored hash that has matched from every other one.
     password: [u8; 16],
+    /// By which an issuer has vouched for the person.
+    pub(super) identity: Option<FederatedIdentityId>,
     expires_at: DateTime<Utc>,
 }
 
 const PREFIX: &str = "bh_lc_";
-/// A byte for the side, two ids, a time in seconds, and what tells the hash.
-const CLAIMS: usize = 1 + 16 + 16 + 8 + 16;
+/// A byte for the side, two ids, a time in seconds, what tells the hash, and the id of an identity or zeros.
+const CLAIMS: usize = 1 + 16 + 16 + 8 + 16 + 16;
 
 impl Challenge {
     /// That of a person whose password is the one with the hash `stored`.
@@ -39,7 +44,13 @@ impl Challenge {
         stored: &str,
         now: DateTime<Utc>,
     ) -> Self {
-        Self { owner, person, password: tell(keyring, stored), expires_at: now + CHALLENGE_LIFE }
+        let (password, expires_at) = (tell(keyring, stored), now + CHALLENGE_LIFE);
+        Self { owner, person, password, identity: None, expires_at }
+    }
+
+    /// The same of a person whom an issuer has vouched for by this identity.
+    pub(crate) fn vouched_by(self, identity: FederatedIdentityId) -> Self {
+        Self { identity: Some(identity), ..self }
     }
 
     /// The whole challenge, to be given to the client.
@@ -59,6 +70,7 @@ impl Challenge {
         claims.extend(self.person.as_bytes());
         claims.extend(self.expires_at.timestamp().to_be_bytes());
         claims.extend(self.password);
+        claims.extend(self.identity.map_or(Uuid::nil(), FederatedIdentityId::uuid).as_bytes());
         claims
     }
 
@@ -73,14 +85,18 @@ impl Challenge {
         let (tenant, rest) = rest.split_first_chunk::<16>()?;
         let (person, rest) = rest.split_first_chunk::<16>()?;
         let (seconds, rest) = rest.split_first_chunk::<8>()?;
-        let (password, _nothing) = rest.split_first_chunk::<16>()?;
+        let (password, rest) = rest.split_first_chunk::<16>()?;
+        let (identity, _nothing) = rest.split_first_chunk::<16>()?;
+        let identity = Uuid::from_bytes(*identity);
+        let identity = (!identity.is_nil()).then(|| FederatedIdentityId::from_uuid(identity));
         let owner = if *side == 1 {
             SessionOwner::Tenant(TenantId::from_uuid(Uuid::from_bytes(*tenant)))
         } else {
             SessionOwner::Operator
         };
         let expires_at = DateTime::from_timestamp_secs(i64::from_be_bytes(*seconds))?;
-        let challenge = Self { owner, person: Uuid::from_bytes(*person), password: *password, expires_at };
+        let (person, password) = (Uuid::from_bytes(*person), *password);
+        let challenge = Self { owner, person, password, identity, expires_at };
         (now < expires_at).then_some(challenge)
     }
 
@@ -154,17 +170,26 @@ mod tests {
         Keyring::new(&RootKey::from([byte; 32])).unwrap()
     }
 
-    fn challenge(tenant: Option<[u8; 16]>, person: [u8; 16]) -> Challenge {
+    fn challenge(tenant: Option<[u8; 16]>, person: [u8; 16], identity: Option<[u8; 15]>) -> Challenge {
         let owner = tenant.map_or(SessionOwner::Operator, |bytes| {
             SessionOwner::Tenant(TenantId::from_uuid(Uuid::from_bytes(bytes)))
         });
-        Challenge::new(&keyring(1), (owner, Uuid::from_bytes(person)), "$argon2id$one", NOW)
+        let challenge = Challenge::new(&keyring(1), (owner, Uuid::from_bytes(person)), "$argon2id$one", NOW);
+        // None of them is the one of zeros.
+        let id = |bytes: [u8; 15]| Uuid::from_slice(&[bytes.as_slice(), &[1]].concat()).unwrap();
+        match identity {
+            Some(bytes) => challenge.vouched_by(FederatedIdentityId::from_uuid(id(bytes))),
+            None => challenge,
+        }
     }
 
     proptest! {
         #[test]
-        fn a_challenge_is_read_as_it_was_issued(tenant: Option<[u8; 16]>, person: [u8; 16], at: prop::sample::Index, to in "[0-9a-zA-Z_-]") {
-            let issued = challenge(tenant, person);
+        fn a_challenge_is_read_as_it_was_issued(
+            tenant: Option<[u8; 16]>, person: [u8; 16], identity: Option<[u8; 15]>,
+            at: prop::sample::Index, to in "[0-9a-zA-Z_-]",
+        ) {
+            let issued = challenge(tenant, person, identity);
             let text = issued.reveal(&keyring(1));
             prop_assert_eq!(Challenge::read(&keyring(1), &text, NOW), Some(issued));
             prop_assert_eq!(Challenge::read(&keyring(2), &text, NOW), None);
@@ -184,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_challenge_is_over_after_five_minutes_and_with_its_password() {
-        let issued = challenge(Some([1; 16]), [2; 16]);
+        let issued = challenge(Some([1; 16]), [2; 16], None);
         let text = issued.reveal(&keyring(1));
         let end = NOW + CHALLENGE_LIFE;
         assert!(Challenge::read(&keyring(1), &text, end - TimeDelta::milliseconds(1)).is_some());

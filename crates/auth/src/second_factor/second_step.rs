@@ -14,7 +14,7 @@ use crate::{
     failed_login,
     keyring::Keyring,
     login::Tokens,
-    opening::NewSession,
+    opening::{IDENTITY_PROVIDER, NewSession},
     principal::Principal,
     recovery_codes::RecoveryCodes,
     request::Request,
@@ -66,6 +66,10 @@ impl SecondStep<'_> {
             return Ok(None);
         }
         let Some(role) = tx.lock_with_password(person, &stored).await? else { return Ok(None) };
+        // Under the lock that an unlinking has to take, too.
+        if !still_vouched(tx, self.challenge, person).await? {
+            return Ok(None);
+        }
         let (code, at) = (self.code, self.session.at);
         let (used, recovery) = match spend(tx, self.keyring, person, code, at).await? {
             Some(used) => (used, None),
@@ -79,8 +83,24 @@ impl SecondStep<'_> {
             let request = self.session.request;
             tx.audit(&request.entry(at, &subject, "confirm_second_factor", &subject, json!({}))).await?;
         }
-        let opened = self.session.open(tx, person, Some(used.as_str())).await?;
+        let with = match self.challenge.identity {
+            Some(_) => format!("{IDENTITY_PROVIDER}, {}", used.as_str()),
+            None => used.as_str().to_owned(),
+        };
+        let opened = self.session.open(tx, person, Some(&with)).await?;
         Ok(Some(Entered { role, proven_at: opened.at, expires_at: opened.expires_at, recovery }))
+    }
+}
+
+/// Whether the issuer that has vouched for the person of a challenge may still do so; true of a challenge for a password.
+async fn still_vouched<Tx: FactorTx>(
+    tx: &mut Tx,
+    challenge: &Challenge,
+    person: Tx::Person,
+) -> Result<bool, FactorError> {
+    match challenge.identity {
+        Some(identity) => Ok(tx.is_vouched_by(person, identity).await?),
+        None => Ok(true),
     }
 }
 
@@ -187,7 +207,7 @@ impl Authenticator {
         now: DateTime<Utc>,
     ) -> Result<Option<(TotpSecret, String)>, FactorError> {
         let Some((email, stored)) = tx.own_credential(person).await? else { return Ok(None) };
-        if !challenge.is_of(&self.keyring, &stored) {
+        if !challenge.is_of(&self.keyring, &stored) || !still_vouched(tx, challenge, person).await? {
             return Ok(None);
         }
         Ok(begin(tx, &self.keyring, person, now).await?.map(|secret| (secret, email)))

@@ -1,10 +1,12 @@
 //! Who must have a second factor, and the transactions in which it is found.
 
 use bulkhead_db::{
-    DbResult, PlatformTx, TenantTx, platform::second_factors as of_operators, second_factor::SecondFactor,
-    tenant::second_factors as of_people,
+    DbResult, PlatformTx, TenantTx,
+    platform::second_factors as of_operators,
+    second_factor::SecondFactor,
+    tenant::{federated_identities, second_factors as of_people, sessions},
 };
-use bulkhead_domain::{OperatorId, RoleName, UserId};
+use bulkhead_domain::{FederatedIdentityId, OperatorId, RoleName, SessionId, UserId};
 use chrono::{DateTime, Utc};
 
 use crate::session_tx::SessionTx;
@@ -23,6 +25,12 @@ pub struct SecondFactorRule {
 pub trait FactorTx: SessionTx {
     /// Whether a person of this side with this role must have one.
     fn requires(rule: &SecondFactorRule, role: RoleName) -> bool;
+
+    /// Whether an issuer may still vouch for the person by this identity.
+    async fn is_vouched_by(&mut self, person: Self::Person, identity: FederatedIdentityId) -> DbResult<bool>;
+
+    /// Whether the issuer that has opened this session has asked for a second factor of its own.
+    async fn has_factor_at_issuer(&mut self, session: SessionId) -> DbResult<bool>;
 
     /// The person's, confirmed or not.
     async fn factor(&mut self, person: Self::Person) -> DbResult<Option<SecondFactor>>;
@@ -67,11 +75,9 @@ pub trait FactorTx: SessionTx {
 }
 
 macro_rules! factor_tx {
-    ($tx:ty, $person:ty, $queries:ident, |$rule:ident, $role:ident| $requires:expr) => {
+    ($tx:ty, $person:ty, $queries:ident, $($of_its_side:item)*) => {
         impl FactorTx for $tx {
-            fn requires($rule: &SecondFactorRule, $role: RoleName) -> bool {
-                $requires
-            }
+            $($of_its_side)*
 
             async fn factor(&mut self, person: $person) -> DbResult<Option<SecondFactor>> {
                 $queries::find(self, person).await
@@ -124,8 +130,37 @@ macro_rules! factor_tx {
         }
     };
 }
-factor_tx!(TenantTx, UserId, of_people, |rule, role| rule.owners && role == RoleName::OWNER);
-factor_tx!(PlatformTx, OperatorId, of_operators, |rule, _role| rule.operators);
+factor_tx! {
+    TenantTx, UserId, of_people,
+
+    fn requires(rule: &SecondFactorRule, role: RoleName) -> bool {
+        rule.owners && role == RoleName::OWNER
+    }
+
+    async fn is_vouched_by(&mut self, person: UserId, identity: FederatedIdentityId) -> DbResult<bool> {
+        federated_identities::is_linked(self, identity, person).await
+    }
+
+    async fn has_factor_at_issuer(&mut self, session: SessionId) -> DbResult<bool> {
+        sessions::has_factor_at_issuer(self, session).await
+    }
+}
+factor_tx! {
+    PlatformTx, OperatorId, of_operators,
+
+    fn requires(rule: &SecondFactorRule, _role: RoleName) -> bool {
+        rule.operators
+    }
+
+    // No issuer vouches for operators.
+    async fn is_vouched_by(&mut self, _person: OperatorId, _identity: FederatedIdentityId) -> DbResult<bool> {
+        Ok(false)
+    }
+
+    async fn has_factor_at_issuer(&mut self, _session: SessionId) -> DbResult<bool> {
+        Ok(false)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use bulkhead_auth::{AuthError, Bounds, LoginAttempt, attempts::LONGEST_WAIT};
+use bulkhead_auth::{AuthError, Bounds, Caller, LoginAttempt, attempts::LONGEST_WAIT};
 use bulkhead_db::{Db, DbError, Pool, PoolOptions, Shares, platform::tenants::DirectoryEntry, tenant::roles};
 use bulkhead_domain::{PlanName, api_key::ApiKey};
 use bulkhead_fixtures::{Login, OWNER_PASSWORD, TestDb, TestTenant, timeouts};
@@ -243,7 +243,8 @@ async fn who_may_not_guess_any_more_is_refused_before_the_look_up_and_not_when_n
         node.let_in(&cached).await?;
         let wait = Duration::from_secs(9);
         let let_in = async |node: &Node, credential: &str| {
-            node.authenticator.authenticate(&node.db, credential, HERE, || Err(wait), node.now()).await
+            let caller = Caller { from: HERE, request_id: "req_1" };
+            node.authenticator.authenticate(&node.db, credential, caller, || Err(wait), node.now()).await
         };
         passed(&counts);
         // Never seen by this node, signed by us.

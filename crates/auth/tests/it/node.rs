@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Result;
 use bulkhead_auth::{
-    AuthError, Authenticated, Authenticator, Bounds, LoginAttempt, PasswordHasher, Principal, Request,
-    Tokens, api_key,
+    AuthError, Authenticated, Authenticator, Bounds, Caller, LoginAttempt, PasswordHasher, Principal,
+    Request, Tokens, api_key,
 };
 use bulkhead_db::{
     Authority, Db, DbError,
@@ -105,7 +105,8 @@ impl Node {
         from: Option<IpAddr>,
         credential: &str,
     ) -> Result<Authenticated, AuthError> {
-        self.authenticator.authenticate(&self.db, credential, from, || Ok(()), self.now()).await
+        let caller = Caller { from, request_id: "req_1" };
+        self.authenticator.authenticate(&self.db, credential, caller, || Ok(()), self.now()).await
     }
 
     pub(crate) async fn try_login(

@@ -1,5 +1,7 @@
 //! People of other issuers: their tokens at our API, and who of ours they are.
 
+mod second_factor;
+
 use bulkhead_domain::RoleName;
 use bulkhead_fixtures::{
     TestIssuer,
@@ -29,18 +31,23 @@ impl Federated {
     }
 
     async fn start(database: &str) -> Self {
+        Self::start_with(database, Vec::new()).await
+    }
+
+    /// With more settings of the API.
+    async fn start_with(database: &str, mut more: Vec<(&'static str, String)>) -> Self {
         let issuer = TestIssuer::start().unwrap();
         issuer.set_client_secret(CLIENT_SECRET);
         let ca = std::env::temp_dir().join(format!("bulkhead-{}.pem", unique()));
         std::fs::write(&ca, issuer.ca()).unwrap();
-        let api = vec![
+        more.extend([
             ("BULKHEAD_OIDC_ALLOWED_ISSUERS", issuer.host()),
             ("BULKHEAD_OIDC_CA", ca.display().to_string()),
             ("BULKHEAD_DANGEROUSLY_ALLOW_PRIVATE_ISSUERS", "true".to_owned()),
             // What many ask for at once shall be decided by the database, not refused ahead of it.
             ("BULKHEAD_TENANT_CONCURRENCY", "256".to_owned()),
-        ];
-        let system = System::start(database, Options { api, strict: false, no_mail: false }).await;
+        ]);
+        let system = System::start(database, Options { api: more, strict: false, no_mail: false }).await;
         Self { system, issuer }
     }
 
@@ -163,6 +170,12 @@ async fn a_token_of_an_issuer_lets_its_person_in_and_adds_them_once() {
     assert_eq!((links.at("/data/0/user_id"), links.at("/data/0/subject")), (subjects[0].clone(), subject));
     let body: Value = serde_json::from_str(&links.body).unwrap();
     assert_eq!(body["data"].as_array().unwrap().len(), 1);
+    // The audit log names the request that has made them, and where it came from.
+    let told = format!(
+        "SELECT request_id <> '' AND address LIKE '10.0.%' FROM {}.audit_log WHERE action = 'create_federated_user'",
+        tenant.schema(),
+    );
+    assert_eq!(federated.system.sql(&told), "t");
 }
 
 #[tokio::test]

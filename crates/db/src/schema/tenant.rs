@@ -24,6 +24,7 @@ diesel::table! {
         revoked_at -> Nullable<Timestamptz>,
         user_agent -> Nullable<Text>,
         address -> Nullable<Text>,
+        factor_at_issuer -> Bool,
     }
 }
 

@@ -113,6 +113,28 @@ pub async fn insert(tx: &mut TenantTx, new: &NewIdentity<'_>) -> DbResult<()> {
     Ok(())
 }
 
+/// The identity by which this subject is this person, if it is.
+pub async fn of_subject(
+    tx: &mut TenantTx,
+    provider: IdentityProviderId,
+    subject: &str,
+    user: UserId,
+) -> DbResult<Option<FederatedIdentityId>> {
+    let row = identities::table
+        .filter(identities::provider_id.eq(provider.uuid()))
+        .filter(identities::subject.eq(subject))
+        .filter(identities::user_id.eq(user.uuid()));
+    let found: Option<uuid::Uuid> = tx.tx.first(row.select(identities::id)).await?;
+    Ok(found.map(FederatedIdentityId::from_uuid))
+}
+
+/// Whether this identity is still linked to this person.
+pub async fn is_linked(tx: &mut TenantTx, id: FederatedIdentityId, user: UserId) -> DbResult<bool> {
+    let row = identities::table.find(id.uuid()).filter(identities::user_id.eq(user.uuid()));
+    let found: Option<uuid::Uuid> = tx.tx.first(row.select(identities::id)).await?;
+    Ok(found.is_some())
+}
+
 type Row = (uuid::Uuid, uuid::Uuid, String, Option<uuid::Uuid>, DateTime<Utc>, String);
 
 fn shown((id, provider, subject, user, created_at, created_by): Row) -> FederatedIdentity {

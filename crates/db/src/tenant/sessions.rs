@@ -193,6 +193,20 @@ pub async fn make_room(tx: &mut TenantTx, user: UserId) -> DbResult<Vec<SessionI
     Ok(ended.into_iter().map(|row| SessionId::from_uuid(row.id)).collect())
 }
 
+/// Notes that the issuer that has opened the session has asked for a second factor.
+pub async fn note_factor_at_issuer(tx: &mut TenantTx, id: SessionId) -> DbResult<()> {
+    let row = sessions::table.find(id.uuid());
+    tx.tx.execute(diesel::update(row).set(sessions::factor_at_issuer.eq(true))).await?;
+    Ok(())
+}
+
+/// Whether the issuer that has opened the session has asked for a second factor.
+pub async fn has_factor_at_issuer(tx: &mut TenantTx, id: SessionId) -> DbResult<bool> {
+    let found: Option<bool> =
+        tx.tx.first(sessions::table.find(id.uuid()).select(sessions::factor_at_issuer)).await?;
+    Ok(found.unwrap_or(false))
+}
+
 /// Replaces the token in force; `None` when `current` is not that, or the session has ended. One statement, so that of
 /// two callers with the same token exactly one replaces it.
 pub async fn rotate(

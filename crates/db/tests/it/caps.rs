@@ -43,6 +43,7 @@ async fn insert_provider(tx: &mut TenantTx, at: DateTime<Utc>) -> Result<(), DbE
         scopes: Vec::new(),
         password_login: false,
         creates_users: false,
+        asks_second_factor: false,
         default_role: role,
         max_role: role,
         role_claim: None,

@@ -45,6 +45,35 @@ async fn many_who_need_the_keys_at_once_ask_the_issuer_once() {
     assert_eq!((issuer.asked(KEYS), issuer.asked("/.well-known/openid-configuration")), (1, 1));
 }
 
+/// They come at each moment of a request that is under way: the issuer takes its time for both of its answers.
+#[tokio::test]
+async fn who_comes_while_the_issuer_is_being_asked_waits_for_its_answer() {
+    let issuer = TestIssuer::start().unwrap();
+    let issuers = Arc::new(issuers_of(&issuer));
+    let ask = |kid: &'static str| {
+        let (issuers, source) = (Arc::clone(&issuers), source(&issuer));
+        tokio::spawn(async move { issuers.keys(&source, Some(kid), Algorithm::Rs256).await })
+    };
+    for (round, kid) in ["key-0", "key-1"].into_iter().enumerate() {
+        issuer.set_fault(Some(Fault::Slow(Duration::from_millis(200))));
+        let mut all = vec![ask(kid)];
+        while issuer.asked(KEYS) == round {
+            // Nothing is known of the issuer, or not this key.
+            all.push(ask(kid));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        all.extend((0..64).map(|_| ask(kid)));
+        for one in all {
+            assert!(one.await.unwrap().unwrap().has(Some(kid), Algorithm::Rs256));
+        }
+        assert_eq!(issuer.asked(KEYS), round + 1);
+        issuer.add_key(Signed::Rs256).unwrap();
+        tokio::time::pause();
+        tokio::time::advance(bulkhead_oidc::issuers::PAUSE).await;
+        tokio::time::resume();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_not_known_is_asked_for_once_in_half_a_minute() {
     let issuer = TestIssuer::start().unwrap();

@@ -86,6 +86,11 @@ pub(crate) struct CreateProviderRequest {
     #[serde(default)]
     #[schema(example = true)]
     creates_users: bool,
+    /// Whether the issuer asks everybody for a second factor. People who must have one, or who have one of this service, are asked
+    /// for it here otherwise.
+    #[serde(default)]
+    #[schema(example = false)]
+    asks_second_factor: bool,
     /// What they become unless `role_map` says otherwise.
     #[schema(example = "read_only")]
     default_role: String,
@@ -136,6 +141,10 @@ pub(crate) struct UpdateProviderRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, example = false)]
     creates_users: Option<bool>,
+    /// Whether the issuer asks everybody for a second factor.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, example = false)]
+    asks_second_factor: Option<bool>,
     /// What they become unless `role_map` says otherwise.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, example = "read_only")]
@@ -203,6 +212,9 @@ pub(crate) struct ProviderResponse {
     /// Whether people are added whom the issuer vouches for.
     #[schema(example = true)]
     creates_users: bool,
+    /// Whether the issuer asks everybody for a second factor.
+    #[schema(example = false)]
+    asks_second_factor: bool,
     /// What they become unless `role_map` says otherwise.
     #[schema(value_type = String, example = "read_only")]
     default_role: RoleName,
@@ -247,6 +259,7 @@ impl From<IdentityProvider> for ProviderResponse {
             scopes: settings.scopes,
             password_login: settings.password_login,
             creates_users: settings.creates_users,
+            asks_second_factor: settings.asks_second_factor,
             default_role: settings.default_role,
             max_role: settings.max_role,
             role_claim: settings.role_claim,
@@ -331,6 +344,7 @@ impl CreateProviderRequest {
                 scopes,
                 password_login: self.password_login,
                 creates_users: self.creates_users,
+                asks_second_factor: self.asks_second_factor,
                 default_role,
                 max_role,
                 role_claim: self.role_claim,
@@ -372,6 +386,7 @@ impl UpdateProviderRequest {
         }
         settings.password_login = self.password_login.unwrap_or(settings.password_login);
         settings.creates_users = self.creates_users.unwrap_or(settings.creates_users);
+        settings.asks_second_factor = self.asks_second_factor.unwrap_or(settings.asks_second_factor);
         settings.scopes = self.scopes.unwrap_or_else(|| settings.scopes.clone());
         settings.role_claim = self.role_claim.or_else(|| settings.role_claim.clone());
         next.name = self.name.unwrap_or_else(|| next.name.clone());

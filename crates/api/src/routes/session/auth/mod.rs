@@ -51,7 +51,7 @@ operations! {
 }
 
 /// The answer to a right password that is not enough, as the document shows it.
-fn second_factor_required(enrols: bool) -> ApiError {
+pub(crate) fn second_factor_required(enrols: bool) -> ApiError {
     ApiError::SecondFactorRequired { challenge: ChallengeText::new("bh_lc_…".to_owned()), enrols }
 }
 

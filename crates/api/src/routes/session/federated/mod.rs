@@ -7,19 +7,31 @@ mod start;
 
 use bulkhead_domain::IdentityProviderId;
 
-use crate::http::{
-    error::ApiError,
-    operation::{Access, operations},
-    state::AppState,
+use crate::{
+    http::{
+        error::ApiError,
+        operation::{Access, operations},
+        state::AppState,
+    },
+    routes::session::auth::second_factor_required,
 };
 
 operations! {
     start::start_federated_login => Access::Session, [ApiError::NotFound];
     callback::finish_federated_login => Access::Session, [
-        ApiError::LoginFailed, ApiError::NotAMember, ApiError::TenantSuspended,
+        ApiError::LoginFailed,
+        second_factor_required(false),
+        second_factor_required(true),
+        ApiError::NotAMember,
+        ApiError::TenantSuspended,
     ];
     password::federated_password_login => Access::Session, [
-        ApiError::LoginFailed, ApiError::NotAMember, ApiError::TenantSuspended, ApiError::NotFound,
+        ApiError::LoginFailed,
+        second_factor_required(false),
+        second_factor_required(true),
+        ApiError::NotAMember,
+        ApiError::TenantSuspended,
+        ApiError::NotFound,
         ApiError::WrongState("The provider asks for more than a password. Log in on its own page."),
     ];
 }
