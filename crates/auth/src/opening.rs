@@ -2,7 +2,7 @@
 
 use bulkhead_db::{
     DbResult,
-    tenant::sessions::{Device, Opened},
+    sessions::{Device, Opened},
 };
 use bulkhead_domain::{RoleName, SessionId};
 use chrono::{DateTime, Utc};

@@ -12,7 +12,8 @@ use std::time::Duration;
 use bulkhead_db::{
     Authority, Db, DbError, DbResult, PlatformTx, TenantTx,
     platform::{operator_sessions, tenants::DirectoryEntry},
-    tenant::{credentials, sessions::Rotated},
+    sessions::Rotated,
+    tenant::credentials,
 };
 use bulkhead_domain::{Evidence, OperatorId, Proven, RoleName, SessionId, TenantId, TenantStatus, UserId};
 use chrono::{DateTime, Utc};

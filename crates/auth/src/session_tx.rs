@@ -10,10 +10,10 @@ use bulkhead_db::{
     DbResult, Page, PageRequest, PlatformTx, TenantTx,
     gate::revocations::{Revoked, revoke},
     platform::{audit as platform_audit, operator_sessions, operators, revocations},
+    sessions::{Device, LivingSession, Locked, Opened, Rotated},
     tenant::{
         audit::{self, Entry},
-        sessions::{self, Device, LivingSession, Locked, Opened, Rotated},
-        users,
+        sessions, users,
     },
 };
 use bulkhead_domain::{OperatorId, RoleName, SessionId, UserId};

@@ -21,6 +21,7 @@ pub mod identity_providers;
 pub mod platform;
 mod schema;
 pub mod second_factor;
+pub mod sessions;
 pub mod tenant;
 
 #[doc(hidden)]

@@ -19,10 +19,10 @@ use bulkhead_db::{
     Authority, Db, DbError, DbResult, TenantTx,
     identity_providers::IdentityProvider,
     platform::{identity_providers as providers, tenants::DirectoryEntry},
+    sessions::{Device, Opened},
     tenant::{
         federated_identities::{self as identities, Linked},
-        sessions::{self, Device, Opened},
-        users,
+        sessions, users,
     },
 };
 use bulkhead_domain::{

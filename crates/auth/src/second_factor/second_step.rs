@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use bulkhead_db::{Authority, Db, PlatformTx, platform::tenants::DirectoryEntry, tenant::sessions::Device};
+use bulkhead_db::{Authority, Db, PlatformTx, platform::tenants::DirectoryEntry, sessions::Device};
 use bulkhead_domain::{Evidence, Network, OperatorId, Proven, RoleName, SessionId, UserId};
 use chrono::{DateTime, Utc};
 use serde_json::json;

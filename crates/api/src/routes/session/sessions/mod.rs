@@ -4,7 +4,7 @@ mod end;
 mod end_others;
 mod list;
 
-use bulkhead_db::tenant::sessions::LivingSession;
+use bulkhead_db::sessions::LivingSession;
 use bulkhead_domain::SessionId;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
