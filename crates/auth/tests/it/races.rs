@@ -3,7 +3,10 @@
 //! Each round is 64 uses, as many at a time as there are connections. `BULKHEAD_RACE_ROUNDS` says how many rounds there are.
 
 use anyhow::{Context as _, Result, ensure};
-use bulkhead_auth::{AuthError, LinkKind, LinkToken, ResetToken, SessionOwner, grants::lock_subject};
+use bulkhead_auth::{
+    AuthError, FactorError, LinkKind, LinkToken, ResetToken, SessionOwner, grants::lock_subject,
+    second_factor,
+};
 use bulkhead_db::{
     Db, DbError,
     gate::revocations::{Revoked, revoke},
@@ -14,7 +17,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{Clock as _, OneTimeTokenId, PlanName, RoleName, SystemClock, UserId};
 use bulkhead_fixtures::{TestDb, TestTenant};
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use tokio::task::LocalSet;
 
@@ -177,6 +180,52 @@ async fn an_invitation_lets_one_in() -> Result<()> {
                 let done = answers.into_iter().collect::<Result<Vec<_>, DbError>>()?;
                 let winners = done.iter().filter(|is_in| **is_in).count();
                 ensure!(winners == 1, "round {round}: {winners} winners");
+            }
+            Ok(())
+        }))
+        .await
+}
+
+/// How many of 64 who show the same code at this moment are let in.
+async fn winners(given: &Given, code: &str, at: DateTime<Utc>) -> Result<usize> {
+    let (keyring, user) = (forger::keyring(), given.tenant.owner_id);
+    let answers = at_once(async |_| {
+        let spend = async |tx: &mut _| second_factor::spend(tx, &keyring, user, code, at).await;
+        given.node.db.write::<_, FactorError>(given.tenant.proven(), spend).await
+    })
+    .await;
+    let used = answers.into_iter().collect::<Result<Vec<_>, FactorError>>()?;
+    Ok(used.iter().flatten().count())
+}
+
+#[tokio::test]
+async fn a_code_of_a_phone_and_a_recovery_code_count_once() -> Result<()> {
+    LocalSet::new()
+        .run_until(Box::pin(async {
+            let given = given().await?;
+            let (keyring, user, mut at) = (forger::keyring(), given.tenant.owner_id, SystemClock.now());
+            let (db, tenant) = (&given.node.db, given.tenant.proven());
+            let begin = async |tx: &mut _| second_factor::begin(tx, &keyring, user, at).await;
+            let secret = db.write::<_, FactorError>(tenant, begin).await?.context("there is one")?;
+            let code = secret.code_at(at);
+            let confirm = async |tx: &mut _| second_factor::confirm(tx, &keyring, user, &code, at).await;
+            let confirmed = db.write::<_, FactorError>(tenant, confirm).await?;
+            let mut recovery = confirmed.context("it is not confirmed")?.reveal().to_vec();
+            for round in 0..rounds() {
+                at += TimeDelta::seconds(30);
+                let won = winners(&given, &secret.code_at(at), at).await?;
+                ensure!(won == 1, "round {round}: {won} winners with the code of a phone");
+                if recovery.is_empty() {
+                    at += TimeDelta::seconds(30);
+                    let code = secret.code_at(at);
+                    let renew =
+                        async |tx: &mut _| second_factor::renew_recovery(tx, &keyring, user, &code, at).await;
+                    let renewed = db.write::<_, FactorError>(tenant, renew).await?;
+                    recovery = renewed.context("they are not renewed")?.reveal().to_vec();
+                }
+                let code = recovery.pop().context("there are no recovery codes")?;
+                let won = winners(&given, &code, at).await?;
+                ensure!(won == 1, "round {round}: {won} winners with a recovery code");
             }
             Ok(())
         }))
