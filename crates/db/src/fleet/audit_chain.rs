@@ -55,20 +55,25 @@ struct DueRow {
 }
 
 /// Logs to look at, at most `limit`: those into which something was inserted since the last look, as far as PostgreSQL's
-/// statistics know yet, those that are not chained to the end, and each once an hour, whatever the statistics say.
+/// statistics know yet, those that are not chained to the end, and each once an hour, whatever the statistics say. A log of before
+/// there were chains is left out. That is asked of those alone that are due: the columns of all tables are by far the largest
+/// catalog, and the rest takes a tenth of a second for 10,000 tenants.
 pub async fn due(tx: &mut OwnerTx, limit: u16) -> DbResult<Vec<Due>> {
     let query = diesel::sql_query(
-        "SELECT l.chain, l.inserted FROM ( \
-             SELECT t.id AS chain, c.oid, pg_stat_get_tuples_inserted(c.oid) AS inserted FROM tenants t \
-             JOIN pg_class c ON c.oid = to_regclass(t.role_name || '.audit_log') \
-             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'xid' AND NOT a.attisdropped \
+        "WITH logs AS ( \
+             SELECT t.id AS chain, c.oid, pg_stat_get_tuples_inserted(c.oid) AS inserted \
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN tenants t ON t.role_name = n.nspname \
+             WHERE c.relname = 'audit_log' \
              UNION ALL \
              SELECT '00000000-0000-0000-0000-000000000000', c.oid, pg_stat_get_tuples_inserted(c.oid) \
-             FROM pg_class c WHERE c.oid = 'platform.audit_log'::regclass) l \
-         LEFT JOIN audit_chains a ON a.chain = l.chain \
-         WHERE a.chain IS NULL OR a.target IS NOT NULL OR a.inserted IS DISTINCT FROM l.inserted \
-             OR a.looked_at < now() - interval '1 hour' \
-         ORDER BY a.looked_at NULLS FIRST LIMIT $1",
+             FROM pg_class c WHERE c.oid = 'platform.audit_log'::regclass), \
+         due AS MATERIALIZED ( \
+             SELECT l.chain, l.oid, l.inserted, a.looked_at FROM logs l LEFT JOIN audit_chains a ON a.chain = l.chain \
+             WHERE a.chain IS NULL OR a.target IS NOT NULL OR a.inserted IS DISTINCT FROM l.inserted \
+                 OR a.looked_at < now() - interval '1 hour') \
+         SELECT chain, inserted FROM due \
+         WHERE (SELECT count(*) FROM pg_attribute WHERE attrelid = due.oid AND attname = 'xid' AND NOT attisdropped) > 0 \
+         ORDER BY looked_at NULLS FIRST LIMIT $1",
     );
     let rows: Vec<DueRow> = tx.tx.load(query.bind::<BigInt, _>(i64::from(limit))).await?;
     Ok(rows

@@ -1,11 +1,14 @@
 //! Audit logs: chains them, and erases people from them.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use bulkhead_db::{
-    Authority, DbError, PlatformTx,
+    Authority, DbError, Owner, PlatformTx,
     fleet::{
-        audit_chain::{due, step},
+        audit_chain::{Due, due, step},
         erase::{erase_addresses, erase_changes},
     },
     platform::audit::is_anchored,
@@ -29,30 +32,43 @@ impl JobHandler for ChainAudit {
         let owner = &run.environment().owner;
         let begun = Instant::now();
         let (mut chained, mut failed) = (0, 0);
-        let logs = owner.write::<_, JobError>(async |tx| Ok(due(tx, LOGS).await?)).await?;
-        for log in logs {
-            loop {
-                match owner.write::<_, JobError>(async |tx| Ok(step(tx, log).await?)).await {
-                    Ok(stepped) => {
-                        chained += stepped.chained;
-                        if !stepped.more || begun.elapsed() > LONG_ENOUGH {
-                            break;
-                        }
-                    }
+        let mut seen = HashSet::new();
+        loop {
+            let mut logs = owner.write::<_, JobError>(async |tx| Ok(due(tx, LOGS).await?)).await?;
+            // Each log once in a run: some are written to all the time, and those that fail stay due.
+            logs.retain(|log| seen.insert(log.chain));
+            let is_last = logs.len() < usize::from(LOGS);
+            for log in logs {
+                if begun.elapsed() > LONG_ENOUGH {
+                    break;
+                }
+                match chain(owner, log, begun).await {
+                    Ok(entries) => chained += entries,
                     Err(error) => {
                         failed += 1;
                         // Its tenant may have been purged meanwhile; what stays is looked at again in seconds.
                         let error = &error as &(dyn std::error::Error + 'static);
                         tracing::warn!(error, chain = %log.chain, "an audit log was not chained");
-                        break;
                     }
                 }
             }
-            if begun.elapsed() > LONG_ENOUGH {
+            if is_last || begun.elapsed() > LONG_ENOUGH {
                 break;
             }
         }
         run.done(json!({ "chained": chained, "failed": failed })).await
+    }
+}
+
+/// Chains a log to its end, or until the run has lasted long enough; how many entries.
+async fn chain(owner: &Owner, log: Due, begun: Instant) -> Result<usize, JobError> {
+    let mut chained = 0;
+    loop {
+        let stepped = owner.write::<_, JobError>(async |tx| Ok(step(tx, log).await?)).await?;
+        chained += stepped.chained;
+        if !stepped.more || begun.elapsed() > LONG_ENOUGH {
+            return Ok(chained);
+        }
     }
 }
 
