@@ -47,7 +47,8 @@ pub(crate) struct CreateProviderRequest {
     /// The issuer: exactly the `iss` of its tokens. It never changes.
     #[schema(max_length = 1024, example = "https://login.acme.example")]
     issuer: String,
-    /// Where its keys are, if not where `/.well-known/openid-configuration` below the issuer says. It never changes.
+    /// Where its keys are, if not where `/.well-known/openid-configuration` below the issuer says. Given, nothing else is looked for
+    /// there, so nobody logs in at the issuer in a browser. It never changes.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, max_length = 1024, example = "https://login.acme.example/keys")]
     jwks_url: Option<String>,

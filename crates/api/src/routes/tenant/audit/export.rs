@@ -10,7 +10,7 @@ use crate::http::{call::TenantCall, error::ApiError, extract::Query};
 /// A file that an auditor verifies without us, and years later: a line of JSON for each thing. The first line says which slice it is and
 /// what the hash before it was; then comes each entry with its hash, in the order in which they were committed; the last line is a
 /// signature over all bytes before it. The public keys are at `/.well-known/audit-keys.json`, which keeps those that sign no more.
-/// `bulkhead audit verify-export FILE --keys KEYS` verifies a file; what a hash is made of, and a verifier of sixty lines of Python,
+/// `bulkhead audit verify-export FILE --keys KEYS` verifies a file; what a hash is made of, and a verifier of seventy lines of Python,
 /// stand in `crates/db/AUDIT.md`.
 ///
 /// Entries are chained some seconds after they were made, so the last seconds before now are not in it. A slice has no gaps: some
