@@ -13,7 +13,10 @@ use serde_json::json;
 use crate::request::Request;
 
 /// Whom the audit log names where nobody has proven who they are.
-const NOBODY: &str = "anonymous";
+pub(crate) const NOBODY: &str = "anonymous";
+
+/// What it is called there.
+pub(crate) const ACTION: &str = "login_failed";
 
 /// The account whose password it was not.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +41,7 @@ async fn write(db: &Db, missed: Missed, request: &Request<'_>, at: DateTime<Utc>
         Missed::User(_, id) => id.to_string(),
         Missed::Operator(id) => id.to_string(),
     };
-    let entry = request.entry(at, NOBODY, "login_failed", &target, json!({}));
+    let entry = request.entry(at, NOBODY, ACTION, &target, json!({}));
     match missed {
         Missed::User(tenant, _) => {
             let tenant = Proven::on(Evidence::FailedLogin, tenant);

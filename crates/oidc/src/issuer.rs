@@ -1,7 +1,7 @@
 //! One issuer, as this node knows it: its document, its keys, and whether it answers.
 //!
 //! Owns when it is asked. Keys are believed for an hour; when the issuer does not answer then, for a day in all. A token that
-//! names a key which is not among them, an old set and a failure are reasons to ask again, and none of them more often than the
+//! names a key which is not among them or was signed by none of them, an old set and a failure are reasons to ask again, and none of them more often than the
 //! pauses say. One request at a time; who has keys to go on with does not wait for it, and who has none waits for its end.
 
 use std::{sync::Arc, time::Duration};
@@ -54,6 +54,27 @@ struct State {
     failures: u32,
 }
 
+/// What a caller looks for.
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    /// Where people log in.
+    Anything,
+    /// A key of this name, or any one, for this algorithm.
+    Key(Option<&'a str>, Algorithm),
+    /// Keys that were read after these.
+    OtherThan(&'a Arc<Keys>),
+}
+
+impl Wanted<'_> {
+    fn is_had(self, keys: &Arc<Keys>) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Key(kid, algorithm) => keys.has(kid, algorithm),
+            Self::OtherThan(known) => !Arc::ptr_eq(known, keys),
+        }
+    }
+}
+
 /// What a caller does next.
 enum Next {
     Use(Arc<Metadata>, Arc<Keys>),
@@ -73,11 +94,11 @@ impl Issuer {
         Self { source, state: Mutex::default(), asking: Arc::default(), metrics }
     }
 
-    /// What the issuer publishes; with `wanted`, including a key of that name, if it can be had.
+    /// What the issuer publishes, with what is wanted, if it can be had.
     pub(crate) async fn find(
         self: &Arc<Self>,
         client: &Client,
-        wanted: Option<(Option<&str>, Algorithm)>,
+        wanted: Wanted<'_>,
     ) -> Result<(Arc<Metadata>, Arc<Keys>), Unavailable> {
         // The second look is after the request of another caller or of our own.
         for _ in 0..2 {
@@ -113,15 +134,14 @@ impl Issuer {
         }
     }
 
-    fn next(&self, wanted: Option<(Option<&str>, Algorithm)>) -> Next {
+    fn next(&self, wanted: Wanted<'_>) -> Next {
         let state = self.state.lock();
         let age = state.read_at.map(|at| at.elapsed());
         let known =
             state.metadata.clone().zip(state.keys.clone()).filter(|_| age.is_some_and(|age| age < STALE_FOR));
         let is_fresh = age.is_some_and(|age| age < FRESH_FOR);
-        let has_key = |keys: &Keys| wanted.is_none_or(|(kid, algorithm)| keys.has(kid, algorithm));
         match known {
-            Some((metadata, keys)) if is_fresh && has_key(&keys) => Next::Use(metadata, keys),
+            Some((metadata, keys)) if is_fresh && wanted.is_had(&keys) => Next::Use(metadata, keys),
             // What the request that is under way brings may be what is wanted.
             Some(_) | None if state.is_asked || state.may_ask() => Next::Ask,
             Some((metadata, keys)) => Next::Use(metadata, keys),
@@ -130,11 +150,11 @@ impl Issuer {
     }
 
     /// What can be used although it is old, so that the caller need not wait.
-    fn usable(&self, wanted: Option<(Option<&str>, Algorithm)>) -> Option<(Arc<Metadata>, Arc<Keys>)> {
+    fn usable(&self, wanted: Wanted<'_>) -> Option<(Arc<Metadata>, Arc<Keys>)> {
         let state = self.state.lock();
         let is_usable = state.read_at.is_some_and(|at| at.elapsed() < STALE_FOR);
         let known = state.metadata.clone().zip(state.keys.clone()).filter(|_| is_usable)?;
-        wanted.is_none_or(|(kid, algorithm)| known.1.has(kid, algorithm)).then_some(known)
+        wanted.is_had(&known.1).then_some(known)
     }
 
     async fn ask(&self, client: &Client) {

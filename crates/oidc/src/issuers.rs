@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use bulkhead_telemetry::metrics::Identity;
+use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
 
 use crate::{
     client::{Client, FetchError},
     endpoint::{AllowedHosts, Endpoint, EndpointError},
-    issuer::Issuer,
+    issuer::{Issuer, Wanted},
     keys::{Algorithm, Keys},
     metadata::Metadata,
+    token::{Claims, Expected, Kind, Presented, TokenError},
 };
 
 pub use crate::issuer::{Circuit, FAILURES, FRESH_FOR, PAUSE, SHORT_PAUSE, STALE_FOR};
@@ -79,12 +81,34 @@ impl Issuers {
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<Arc<Keys>, Unavailable> {
-        Ok(self.issuer(source)?.find(&self.client, Some((kid, algorithm))).await?.1)
+        Ok(self.issuer(source)?.find(&self.client, Wanted::Key(kid, algorithm)).await?.1)
+    }
+
+    /// What a token says, if the issuer has signed it and it is what is expected, at `now`.
+    ///
+    /// A signature that none of the known keys fits is a reason to ask for others, as a name that is not known is: not every
+    /// issuer names its keys, and some give a new one the old one's name.
+    pub async fn verify(
+        &self,
+        source: &Source,
+        presented: Presented<'_>,
+        kind: Kind,
+        expected: Expected<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Result<Claims, TokenError>, Unavailable> {
+        let mut keys = self.keys(source, presented.kid(), presented.algorithm()).await?;
+        if !presented.is_signed_by(&keys) {
+            keys = self.issuer(source)?.find(&self.client, Wanted::OtherThan(&keys)).await?.1;
+            if !presented.is_signed_by(&keys) {
+                return Ok(Err(TokenError::Signature));
+            }
+        }
+        Ok(presented.check(&source.issuer, kind, expected, now))
     }
 
     /// Where people are sent to log in, and what verifies what they come back with.
     pub async fn metadata(&self, source: &Source) -> Result<Arc<Metadata>, Unavailable> {
-        Ok(self.issuer(source)?.find(&self.client, None).await?.0)
+        Ok(self.issuer(source)?.find(&self.client, Wanted::Anything).await?.0)
     }
 
     /// Asks an issuer now and says how many keys it has, or what is wrong.

@@ -277,9 +277,26 @@ impl<'a> Presented<'a> {
         expected: Expected<'_>,
         now: DateTime<Utc>,
     ) -> Result<Claims, TokenError> {
-        if !keys.verify(self.kid(), self.algorithm, self.message.as_bytes(), &self.signature) {
-            return Err(TokenError::Signature);
+        if self.is_signed_by(keys) {
+            self.check(issuer, kind, expected, now)
+        } else {
+            Err(TokenError::Signature)
         }
+    }
+
+    /// Whether one of these keys has signed it.
+    pub(crate) fn is_signed_by(&self, keys: &Keys) -> bool {
+        keys.verify(self.kid(), self.algorithm, self.message.as_bytes(), &self.signature)
+    }
+
+    /// What the token says, whose signature is good, if it is what is expected.
+    pub(crate) fn check(
+        self,
+        issuer: &str,
+        kind: Kind,
+        expected: Expected<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Claims, TokenError> {
         let Self { claims, typ, .. } = self;
         if claims.iss != issuer {
             return Err(TokenError::Issuer);

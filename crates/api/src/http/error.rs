@@ -129,9 +129,12 @@ pub enum ApiError {
     /// Tenant, e-mail address or password is wrong; which one is not told.
     #[error("The tenant, the e-mail address or the password is wrong.")]
     LoginFailed,
-    /// The password is good, and a code has to be shown, too.
+    /// What a browser has brought from an identity provider opens no session; why is not told.
+    #[error("This log-in is over, was used already, or was begun elsewhere. Begin it again.")]
+    FederatedLoginFailed,
+    /// The first step of a log-in is done, and a code has to be shown, too.
     #[error(
-        "The password is right. {}",
+        "The first step is done. {}",
         if *enrols {
             "You need a second factor: set one up with the challenge, and log in with a code of it."
         } else {
@@ -269,7 +272,7 @@ impl ApiError {
             Self::InvalidParameter { .. } | Self::InvalidQuery { .. } => codes::INVALID_PARAMETER,
             Self::MissingCredentials => codes::MISSING_CREDENTIALS,
             Self::InvalidCredentials => codes::INVALID_CREDENTIALS,
-            Self::LoginFailed => codes::LOGIN_FAILED,
+            Self::LoginFailed | Self::FederatedLoginFailed => codes::LOGIN_FAILED,
             Self::SecondFactorRequired { enrols: false, .. } => codes::SECOND_FACTOR_REQUIRED,
             Self::SecondFactorRequired { enrols: true, .. } => codes::SECOND_FACTOR_ENROLMENT_REQUIRED,
             Self::SecondFactorFailed => codes::SECOND_FACTOR_FAILED,
@@ -314,6 +317,7 @@ impl ApiError {
             Self::MissingCredentials
             | Self::InvalidCredentials
             | Self::LoginFailed
+            | Self::FederatedLoginFailed
             | Self::SecondFactorFailed => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. }
             | Self::SecondFactorRequired { .. }

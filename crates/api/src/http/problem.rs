@@ -89,7 +89,10 @@ pub(crate) fn respond(error: &ApiError, request_id: &str) -> HttpResponse {
         response.insert_header((header::RETRY_AFTER, seconds.max(1)));
     }
     match error {
-        ApiError::MissingCredentials | ApiError::LoginFailed | ApiError::SecondFactorFailed => {
+        ApiError::MissingCredentials
+        | ApiError::LoginFailed
+        | ApiError::FederatedLoginFailed
+        | ApiError::SecondFactorFailed => {
             response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
         ApiError::InvalidCredentials => {

@@ -101,13 +101,12 @@ impl Authenticator {
     ) -> Result<Claims, AuthError> {
         let audience = provider.audience.as_deref().ok_or(AuthError::Invalid)?;
         let source = source(provider);
-        let keys = federation.issuers.keys(&source, presented.kid(), presented.algorithm()).await;
-        let keys = keys.map_err(|error| {
+        let expected = Expected::Access { audience };
+        let verified = federation.issuers.verify(&source, presented, kind(provider), expected, now).await;
+        let verified = verified.map_err(|error| {
             tracing::info!(issuer = %source.issuer, %error, "a token cannot be verified");
             AuthError::IssuerAway
         })?;
-        let verified =
-            presented.verify(&keys, &source.issuer, kind(provider), Expected::Access { audience }, now);
         verified.map_err(refused)
     }
 }

@@ -21,6 +21,7 @@ use bulkhead_db::{
     platform::{identity_providers as providers, tenants::DirectoryEntry},
     sessions::{Device, Opened},
     tenant::{
+        audit,
         federated_identities::{self as identities, Linked},
         sessions, users,
     },
@@ -34,6 +35,7 @@ use bulkhead_oidc::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -45,6 +47,7 @@ use super::{
 };
 use crate::{
     authenticator::{AuthError, Authenticator},
+    failed_login,
     login::Tokens,
     opening::{IDENTITY_PROVIDER, NewSession},
     principal::Principal,
@@ -293,10 +296,19 @@ impl Authenticator {
                 Box::pin(newcomer.admit(db, tenant)).await?
             }
         };
-        let (user, _) = admitted.map_err(|why| {
-            tracing::info!(%why, provider = %provider_id, "somebody of an identity provider was not admitted");
-            AuthError::NotAdmitted
-        })?;
+        let user = match admitted {
+            Ok((user, _)) => user,
+            Err(why) => {
+                tracing::info!(%why, provider = %provider_id, "somebody of an identity provider was not admitted");
+                let target = provider_id.to_string();
+                let changes = json!({ "because": why.to_string(), "subject": subject });
+                let entry =
+                    visitor.request.entry(now, failed_login::NOBODY, failed_login::ACTION, &target, changes);
+                let note = async |tx: &mut TenantTx| audit::record(tx, &entry).await;
+                db.write::<_, DbError>(tenant, note).await?;
+                return Err(AuthError::NotAdmitted);
+            }
+        };
         let session = SessionId::mint(now);
         let refresh = RefreshToken::issue(&self.keyring, SessionOwner::Tenant(entry.id), session)?;
         let mac = refresh.mac(&self.keyring);
@@ -390,10 +402,9 @@ pub(super) async fn verified_id_token(
     let client_id = provider.client_id.as_deref().ok_or(AuthError::Lapsed)?;
     let presented = Presented::read(&tokens.id_token).map_err(refused)?;
     let source = source(provider);
-    let keys = federation.issuers.keys(&source, presented.kid(), presented.algorithm()).await;
-    let keys = keys.map_err(|_unavailable| AuthError::IssuerAway)?;
     let expected = Expected::Id { client_id, nonce, access_token: tokens.access_token.as_deref() };
-    presented.verify(&keys, &source.issuer, kind(provider), expected, now).map_err(refused)
+    let verified = federation.issuers.verify(&source, presented, kind(provider), expected, now).await;
+    verified.map_err(|_unavailable| AuthError::IssuerAway)?.map_err(refused)
 }
 
 /// The tenant that a provider speaks for with these claims, and what its people may become there.

@@ -213,7 +213,7 @@ async fn a_code_of_a_phone_and_a_recovery_code_count_once() -> Result<()> {
             let mut recovery = confirmed.context("it is not confirmed")?.reveal().to_vec();
             for round in 0..rounds() {
                 at += TimeDelta::seconds(30);
-                let won = winners(&given, &secret.code_at(at), at).await?;
+                let won = Box::pin(winners(&given, &secret.code_at(at), at)).await?;
                 ensure!(won == 1, "round {round}: {won} winners with the code of a phone");
                 if recovery.is_empty() {
                     at += TimeDelta::seconds(30);
@@ -224,7 +224,7 @@ async fn a_code_of_a_phone_and_a_recovery_code_count_once() -> Result<()> {
                     recovery = renewed.context("they are not renewed")?.reveal().to_vec();
                 }
                 let code = recovery.pop().context("there are no recovery codes")?;
-                let won = winners(&given, &code, at).await?;
+                let won = Box::pin(winners(&given, &code, at)).await?;
                 ensure!(won == 1, "round {round}: {won} winners with a recovery code");
             }
             Ok(())

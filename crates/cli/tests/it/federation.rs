@@ -617,6 +617,16 @@ async fn an_id_token_that_is_not_this_log_ins_opens_no_session() {
         let answer = federated.come_back(&provider, &query, Some(&begun.cookie)).await;
         answer.refused(403, "not-a-member");
     }
+    // The tenant's administrators see why.
+    let refused = format!("/v1/audit?action=login_failed&target={}", provider.id);
+    let refused = tenant.owner.caller.get(&refused).await.expect(200);
+    let because = |at: usize| refused.at(&format!("/data/{at}/changes/because"));
+    let seen = std::collections::BTreeSet::from([because(0), because(1), because(2)]);
+    let told = [
+        "somebody of the tenant has the address".to_owned(),
+        "the token has no address that the issuer has verified".to_owned(),
+    ];
+    assert_eq!(seen, std::collections::BTreeSet::from(told));
     // A provider that is switched off, is none, or has no log-in.
     let path = format!("/v1/identity-providers/{}", provider.id);
     let begun = federated.begin(&provider, None).await;

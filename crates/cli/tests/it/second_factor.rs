@@ -83,7 +83,7 @@ async fn a_person_sets_one_up_and_logs_in_with_it() {
         {
           "challenge": "[challenge]",
           "code": "second-factor-required",
-          "detail": "The password is right. Log in with the challenge and a code of your second factor.",
+          "detail": "The first step is done. Log in with the challenge and a code of your second factor.",
           "request_id": "req_…",
           "status": 403,
           "title": "Forbidden",

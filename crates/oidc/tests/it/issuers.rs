@@ -7,14 +7,15 @@ use std::{
 
 use bulkhead_fixtures::{
     TestIssuer,
-    issuer::{Algorithm as Signed, Fault},
+    issuer::{Algorithm as Signed, Fault, now},
 };
 use bulkhead_oidc::{
-    AllowedHosts, Client, Endpoint, FetchError, Issuers, Source, Unavailable,
+    AllowedHosts, Client, Endpoint, Expected, FetchError, Issuers, Kind, Presented, Source, TokenError,
+    Unavailable,
     issuers::Circuit,
     keys::{Algorithm, Keys},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 const KEYS: &str = "/keys";
 
@@ -86,6 +87,36 @@ async fn a_key_that_is_not_known_is_asked_for_once_in_half_a_minute() {
         assert!(!known.has(Some("key-1"), Algorithm::Rs256));
     }
     assert_eq!(issuer.asked(KEYS), 1);
+}
+
+/// Not every issuer names its keys, and some give a new one the old one's name.
+#[tokio::test]
+async fn a_new_key_that_its_name_does_not_tell_is_asked_for_in_the_same_way() {
+    let issuer = TestIssuer::start().unwrap();
+    let issuers = issuers_of(&issuer);
+    let verify = async |header: Value| {
+        let claims =
+            json!({ "iss": issuer.issuer(), "sub": "a", "aud": "b", "iat": now(), "exp": now() + 300 });
+        let token = issuer.sign_as(&header, &claims).unwrap();
+        let (presented, expected) = (Presented::read(&token).unwrap(), Expected::Access { audience: "b" });
+        let at = chrono::DateTime::from_timestamp(now().cast_signed(), 0).unwrap();
+        issuers.verify(&source(&issuer), presented, Kind::Oidc, expected, at).await.unwrap().map(|_claims| ())
+    };
+    for header in [json!({ "alg": "RS256" }), json!({ "alg": "RS256", "kid": "key-0" })] {
+        verify(header.clone()).await.unwrap();
+        let asked = issuer.asked(KEYS);
+        issuer.add_key_as(Signed::Rs256, "key-0").unwrap();
+        issuer.forget_old_keys();
+        for _ in 0..20 {
+            assert_eq!(verify(header.clone()).await, Err(TokenError::Signature), "it was asked a moment ago");
+        }
+        assert_eq!(issuer.asked(KEYS), asked);
+        tokio::time::pause();
+        tokio::time::advance(bulkhead_oidc::issuers::PAUSE).await;
+        tokio::time::resume();
+        verify(header).await.unwrap();
+        assert_eq!(issuer.asked(KEYS), asked + 1);
+    }
 }
 
 #[tokio::test]

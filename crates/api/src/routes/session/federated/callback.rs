@@ -60,7 +60,7 @@ pub(crate) async fn finish_federated_login(
     let context = context::of(&request).ok_or_else(|| ApiError::internal("no context"))?;
     let (Some(code), Some(login_state), None) = (&query.code, &query.state, &query.error) else {
         // Nothing was guessed: the person has thought better of it, or the provider does not let them in.
-        return Err(ApiError::LoginFailed);
+        return Err(ApiError::FederatedLoginFailed);
     };
     let back = LoginReturn {
         provider: id,
@@ -82,7 +82,10 @@ pub(crate) async fn finish_federated_login(
     state.count(Credential::Federated, &result);
     let result = match result {
         Err(AuthError::NotAdmitted) => return Err(ApiError::NotAMember),
-        other => presented.settle(other)?,
+        other => presented.settle(other).map_err(|error| match error {
+            ApiError::LoginFailed => ApiError::FederatedLoginFailed,
+            other => other,
+        })?,
     };
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -19,7 +19,7 @@ use crate::{
 operations! {
     start::start_federated_login => Access::Session, [ApiError::NotFound];
     callback::finish_federated_login => Access::Session, [
-        ApiError::LoginFailed,
+        ApiError::FederatedLoginFailed,
         second_factor_required(false),
         second_factor_required(true),
         ApiError::NotAMember,
