@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod access_tokens;
 #[cfg(test)]
+mod audit_key;
+#[cfg(test)]
+mod federated;
+#[cfg(test)]
 mod forged_tokens;
 #[cfg(test)]
 mod forger;

@@ -127,6 +127,8 @@ async fn claims_that_are_not_for_us_or_not_now_are_refused() {
         json!({ "aud": null, "client_id": AUDIENCE }),
         json!({ "exp": null }),
         json!({ "exp": now - 60 }),
+        json!({ "exp": now - 60, "iat": now - 300 }),
+        json!({ "exp": now + 10, "iat": now + 20 }),
         json!({ "exp": "9999999999" }),
         json!({ "exp": 9_999_999_999_u64 }),
         json!({ "exp": -1 }),
@@ -189,6 +191,38 @@ async fn claims_that_are_not_for_us_or_not_now_are_refused() {
         assert!(trusted.id(Kind::Cognito, &more).is_err(), "{more}");
     }
     println!("{} forged claims", forged.len() + forged_cognito.len() + forged_id.len() + 2);
+}
+
+/// What is looked at for a token that anybody may have written is bounded.
+#[tokio::test]
+async fn a_token_that_says_too_much_is_not_looked_at() {
+    let trusted = Trusted::start().await;
+    let long = |length: usize| trusted.access(Kind::Oidc, &json!({ "padding": "a".repeat(length) }));
+    assert!(long(4_000).is_ok());
+    assert_eq!(long(bulkhead_oidc::token::LONGEST).unwrap_err(), TokenError::TooLong);
+    let many: Vec<String> = (0..500).map(|number| number.to_string()).collect();
+    let token = trusted.issuer.sign(&trusted.claims(&json!({ "aud": many, "client_id": "one" }))).unwrap();
+    let presented = Presented::read(&token).unwrap();
+    assert_eq!(presented.audiences().len(), 17, "sixteen audiences and the client");
+}
+
+/// An access token of a form of its own is no id token.
+#[tokio::test]
+async fn an_id_token_is_not_of_another_type() {
+    let trusted = Trusted::start().await;
+    let claims = trusted.claims(&json!({ "aud": CLIENT, "nonce": "n-1" }));
+    let expected = Expected::Id { client_id: CLIENT, nonce: Some("n-1"), access_token: None };
+    for (typ, is_good) in [
+        ("JWT", true),
+        ("jwt", true),
+        ("at+jwt", false),
+        ("application/at+jwt", false),
+        ("logout+jwt", false),
+    ] {
+        let header = json!({ "alg": "RS256", "kid": "key-2", "typ": typ });
+        let token = trusted.issuer.sign_as(&header, &claims).unwrap();
+        assert_eq!(trusted.verify(Kind::Oidc, expected, &token).is_ok(), is_good, "{typ}");
+    }
 }
 
 #[tokio::test]

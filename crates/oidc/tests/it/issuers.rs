@@ -201,6 +201,26 @@ async fn an_issuer_that_fails_is_left_alone_for_a_while_and_its_state_is_told() 
     assert_eq!(issuer.asked(metadata), 3, "the circuit is open");
 }
 
+/// What counts are failures in a row.
+#[tokio::test]
+async fn an_answer_closes_the_circuit() {
+    let issuer = TestIssuer::start().unwrap();
+    let issuers = issuers_of(&issuer);
+    for (fault, times) in [(Some(Fault::Failing), 2), (None, 1), (Some(Fault::Failing), 2)] {
+        issuer.set_fault(fault);
+        for _ in 0..times {
+            // Of a name that it does not have: it is asked each time.
+            let found = keys(&issuers, &issuer, "made-up").await;
+            assert!(found.is_err() || !found.unwrap().has(Some("made-up"), Algorithm::Rs256));
+            tokio::time::pause();
+            tokio::time::advance(bulkhead_oidc::issuers::PAUSE).await;
+            tokio::time::resume();
+        }
+    }
+    assert_eq!(issuer.asked("/.well-known/openid-configuration"), 5);
+    assert_eq!(issuers.circuit(&source(&issuer)), Some(Circuit::Closed));
+}
+
 #[tokio::test]
 async fn keys_go_on_being_used_while_their_issuer_is_away() {
     let issuer = TestIssuer::start().unwrap();
@@ -212,6 +232,11 @@ async fn keys_go_on_being_used_while_their_issuer_is_away() {
     tokio::time::advance(bulkhead_oidc::issuers::FRESH_FOR).await;
     tokio::time::resume();
     assert!(keys(&issuers, &issuer, "key-0").await.unwrap().has(Some("key-0"), Algorithm::Rs256));
+    // Its failure is known by now, so that it is asked anew below.
+    while issuer.asked("/.well-known/openid-configuration") < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
     tokio::time::pause();
     tokio::time::advance(bulkhead_oidc::issuers::STALE_FOR).await;
     tokio::time::resume();
@@ -239,6 +264,47 @@ async fn keys_that_are_an_hour_old_are_read_anew() {
     }
     while keys(&issuers, &issuer, "key-0").await.unwrap().has(Some("key-0"), Algorithm::Rs256) {
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A key that is for something else does not verify tokens, however good it is.
+#[tokio::test]
+async fn a_key_that_is_for_something_else_is_left_out() {
+    let issuer = TestIssuer::start().unwrap();
+    issuer.add_key(Signed::Es256).unwrap();
+    let client = Client::new(Some(issuer.ca().as_bytes()), true).unwrap();
+    let set = client.get(&Endpoint::parse(&issuer.jwks_url(), true).unwrap()).await.unwrap();
+    let set: serde_json::Value = serde_json::from_slice(&set).unwrap();
+    let count = |which: usize, more: serde_json::Value| {
+        let key = bulkhead_fixtures::issuer::merged(set["keys"][which].clone(), &more);
+        Keys::read(json!({ "keys": [key] }).to_string().as_bytes()).map_or(0, |keys| keys.count())
+    };
+    let (rsa, ec) = (0, 1);
+    for key in [rsa, ec] {
+        for good in [
+            json!({}),
+            json!({ "use": "sig" }),
+            json!({ "key_ops": ["sign", "verify"] }),
+            json!({ "alg": null }),
+        ] {
+            assert_eq!(count(key, good.clone()), 1, "{key} {good}");
+        }
+        for other in [
+            json!({ "use": "enc" }),
+            json!({ "use": "" }),
+            json!({ "key_ops": ["encrypt"] }),
+            json!({ "key_ops": [] }),
+            json!({ "alg": "RS512" }),
+            json!({ "alg": "RSA-OAEP" }),
+            json!({ "alg": "none" }),
+            json!({ "kty": "oct" }),
+        ] {
+            assert_eq!(count(key, other.clone()), 0, "{key} {other}");
+        }
+    }
+    assert_eq!((count(rsa, json!({ "alg": "ES256" })), count(ec, json!({ "alg": "RS256" }))), (0, 0));
+    for curve in ["P-384", "secp256k1", ""] {
+        assert_eq!(count(ec, json!({ "crv": curve })), 0, "{curve}");
     }
 }
 
