@@ -7,7 +7,7 @@ use bulkhead_db::{
     fleet::{
         audit_chain::{Due, advance, due, step},
         audit_verify::{Break, Verdict, Why, chains, verify},
-        erase::{erase_addresses, erase_changes},
+        erase::{ACTION, erase_addresses, erase_changes},
     },
     tenant::audit::{AuditEntry, AuditFilter, Entry, list, record},
 };
@@ -297,6 +297,24 @@ async fn what_is_changed_is_found_where_it_was_changed() -> Result<()> {
     Ok(())
 }
 
+/// While a transaction is slow, the chain looks again at those that began after it. What is put in under the number of one of them,
+/// which the chain has come by, is not chained for that, but found.
+#[tokio::test]
+async fn an_entry_that_pretends_to_have_been_seen_is_not_chained_later() -> Result<()> {
+    let log = Log::chained().await?;
+    let slow = log.db.session(Login::Admin).await?;
+    slow.batch_execute("BEGIN; SELECT pg_current_xact_id()").await?;
+    log.write("seen", json!({})).await?;
+    assert_eq!(log.chain_up().await?, 1);
+    let sql = "INSERT INTO § (id, at, actor, action, target, request_id, changes, xid) \
+         SELECT gen_random_uuid(), at, actor, action, 'forged', request_id, changes, xid FROM § WHERE target = 'seen'";
+    log.attack(sql).await?;
+    assert_eq!(log.chain_up().await?, 0);
+    assert_eq!(log.broken().await?, Some((None, Why::NotChained(1))));
+    slow.batch_execute("ROLLBACK").await?;
+    Ok(())
+}
+
 /// An entry of long ago that lets itself be chained is found by its neighbour.
 #[tokio::test]
 async fn an_entry_that_says_that_it_is_older_is_found() -> Result<()> {
@@ -372,6 +390,42 @@ async fn a_tenant_can_only_add() -> Result<()> {
     Ok(())
 }
 
+/// What serves requests adds to the operators' log, reads all of it, and can change nothing of what the chain is made of.
+#[tokio::test]
+async fn the_platforms_role_can_only_add() -> Result<()> {
+    let log = Log::chained().await?;
+    let session = log.db.session(Login::Platform).await?;
+    let begin = "BEGIN; SET LOCAL ROLE bulkhead_platform_rw; SET LOCAL search_path = platform";
+    let insert = "INSERT INTO audit_log (id, at, actor, action, target, request_id, changes";
+    let values = "VALUES (gen_random_uuid(), now(), 'a', 'a', 'a', 'a', '{}'";
+    session.batch_execute(&format!("{begin}; {insert}) {values}); ROLLBACK")).await?;
+    let mut refused = vec![
+        format!("{insert}, xid) {values}, '3')"),
+        "INSERT INTO audit_chains (chain) VALUES (gen_random_uuid())".to_owned(),
+        "INSERT INTO audit_links SELECT * FROM audit_links".to_owned(),
+        "INSERT INTO tenant_audit_log SELECT * FROM tenant_audit_log".to_owned(),
+        "UPDATE audit_log SET actor = 'x'".to_owned(),
+        "UPDATE audit_chains SET sequence = 0".to_owned(),
+        "UPDATE audit_links SET hash = ''".to_owned(),
+        "UPDATE audit_keys SET kid = ''".to_owned(),
+        "UPDATE audit_anchors SET place = ''".to_owned(),
+        "UPDATE tenant_audit_log SET actor = 'x'".to_owned(),
+    ];
+    for table in
+        ["audit_log", "audit_chains", "audit_links", "audit_keys", "audit_anchors", "tenant_audit_log"]
+    {
+        session.batch_execute(&format!("{begin}; SELECT FROM {table}; ROLLBACK")).await?;
+        refused.extend([format!("DELETE FROM {table}"), format!("TRUNCATE {table}")]);
+    }
+    for refused in refused {
+        let error = session.batch_execute(&format!("{begin}; {refused}")).await.expect_err(&refused);
+        let error = error.as_db_error().context("no answer")?.message().to_owned();
+        assert!(error.contains("permission denied"), "{refused}: {error}");
+        session.batch_execute("ROLLBACK").await?;
+    }
+    Ok(())
+}
+
 /// Another tenant sees nothing of the chain.
 #[tokio::test]
 async fn the_links_of_others_are_not_shown() -> Result<()> {
@@ -423,6 +477,8 @@ async fn entries_are_found_before_and_after_they_are_chained() -> Result<()> {
     assert_eq!(seen, expected);
     let never = AuditFilter { to: Some(SystemClock.now() - chrono::TimeDelta::hours(1)), ..theirs };
     assert_eq!(find(never, None, 10).await?.rows, []);
+    let elsewhere = AuditFilter { request_id: Some("req_2"), ..AuditFilter::default() };
+    assert_eq!(find(elsewhere, None, 10).await?.rows, []);
     // A log that was never chained.
     let other = log.db.create_tenant("other", PlanName::FREE).await?;
     let owner = other.owner_id.to_string();
@@ -431,6 +487,32 @@ async fn entries_are_found_before_and_after_they_are_chained() -> Result<()> {
         list(tx, &filter, bulkhead_db::PageRequest { after: None, limit: 9 }).await
     };
     assert_eq!(log.db.db()?.read::<_, DbError>(other.proven(), read).await?.rows.len(), 1);
+    Ok(())
+}
+
+/// To the microsecond, although ids have milliseconds alone; of entries that are chained and of others.
+#[tokio::test]
+async fn a_stretch_of_time_has_what_is_in_it_and_nothing_else() -> Result<()> {
+    let log = Log::chained().await?;
+    log.write("key_11", json!({})).await?;
+    let find = async |filter: AuditFilter<'_>| {
+        let page = bulkhead_db::PageRequest { after: None, limit: 20 };
+        let read = async |tx: &mut TenantTx| list(tx, &filter, page).await;
+        Ok::<_, DbError>(log.db.db().unwrap().read::<_, DbError>(log.tenant.proven(), read).await?.rows)
+    };
+    let an_hour = chrono::TimeDelta::hours(1);
+    for target in ["key_4", "key_11"] {
+        let one = AuditFilter { target: Some(target), ..AuditFilter::default() };
+        let at = find(one).await?.first().context("an entry")?.at;
+        let next = at + chrono::TimeDelta::microseconds(1);
+        for (from, to, found) in [(at, next, 1), (next, next + an_hour, 0), (at - an_hour, at, 0)] {
+            for target in [Some(target), None] {
+                let within = AuditFilter { target, from: Some(from), to: Some(to), ..AuditFilter::default() };
+                let rows = find(within).await?;
+                assert_eq!(rows.iter().filter(|entry| entry.at == at).count(), found, "{from} {to}");
+            }
+        }
+    }
     Ok(())
 }
 
@@ -485,6 +567,64 @@ async fn a_person_is_erased_and_the_chain_holds() -> Result<()> {
     Ok(())
 }
 
+/// That somebody was erased, and by whom, is not erased with them.
+#[tokio::test]
+async fn who_has_asked_for_an_erasure_stays() -> Result<()> {
+    let log = Log::chained().await?;
+    let person = UserId::mint(SystemClock.now()).to_string();
+    let entry = Entry {
+        at: SystemClock.now(),
+        actor: "usr_1",
+        act: None,
+        action: ACTION,
+        target: &person,
+        request_id: "req_1",
+        address: Some("192.0.2.1"),
+        changes: json!({ "operation": "job_1" }),
+    };
+    let write = async |tx: &mut TenantTx| record(tx, &entry).await;
+    log.db.db()?.write::<_, DbError>(log.tenant.proven(), write).await?;
+    assert_eq!(log.chain_up().await?, 1);
+    let person: UserId = person.parse()?;
+    let owner = log.db.owner()?;
+    let erase = async |tx: &mut OwnerTx| erase_changes(tx, log.tenant.id, person).await;
+    assert_eq!(owner.write::<_, DbError>(erase).await?, 0);
+    let newest = log.entries().await?.into_iter().next().context("an entry")?;
+    assert_eq!(
+        (newest.address.as_deref(), newest.changes),
+        (Some("192.0.2.1"), json!({ "operation": "job_1" }))
+    );
+    Ok(())
+}
+
+/// A step that has read an entry and not linked it yet would link what is not there any more: whoever erases waits for it.
+#[tokio::test]
+async fn a_person_is_erased_between_the_steps_of_the_chain() -> Result<()> {
+    let log = Log::chained().await?;
+    let person = UserId::mint(SystemClock.now());
+    log.write_as(&person.to_string(), &person.to_string(), json!({ "email": "grace@example.com" })).await?;
+    let owner = log.db.owner()?;
+    let step = log.db.session(Login::Admin).await?;
+    for erases_changes in [true, false] {
+        step.batch_execute("BEGIN; SELECT FROM platform.audit_chains FOR UPDATE").await?;
+        let erase = owner.write::<_, DbError>(async |tx: &mut OwnerTx| {
+            if erases_changes {
+                erase_changes(tx, log.tenant.id, person).await
+            } else {
+                erase_addresses(tx, log.tenant.id, person).await
+            }
+        });
+        let mut erase = std::pin::pin!(erase);
+        let waits = tokio::time::timeout(std::time::Duration::from_millis(500), &mut erase).await;
+        assert!(waits.is_err(), "{waits:?}");
+        step.batch_execute("COMMIT").await?;
+        assert_eq!(erase.await?, 1);
+    }
+    assert_eq!(log.chain_up().await?, 1);
+    assert_eq!(log.verify(&[]).await?, Verdict { entries: 11, erased: 0, waiting: 0, broken: None });
+    Ok(())
+}
+
 /// A dump that is restored on another server brings the numbers of transactions along, which mean nothing there.
 #[tokio::test]
 async fn on_another_server_the_log_is_read_from_the_beginning() -> Result<()> {
@@ -499,6 +639,12 @@ async fn on_another_server_the_log_is_read_from_the_beginning() -> Result<()> {
     assert_eq!(log.verify(&[]).await?.waiting, 1, "it is not known yet what is late");
     log.write("key_12", json!({})).await?;
     assert_eq!(log.chain_up().await?, 2);
+    // The numbers of the other server are forgotten: here they stand for transactions that are still to come.
+    let foreign = format!(
+        "SELECT count(*) FROM {}.audit_log WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())",
+        log.tenant.schema()
+    );
+    assert_eq!(log.db.value(&foreign).await?, "0");
     log.write("key_13", json!({})).await?;
     assert_eq!(log.chain_up().await?, 1);
     assert_eq!(log.verify(&[]).await?, Verdict { entries: 13, erased: 0, waiting: 0, broken: None });
@@ -529,6 +675,16 @@ async fn a_long_log_is_chained_in_steps() -> Result<()> {
     log.attack(&many.replace('$', "5000")).await?;
     log.chain_up().await?;
     assert_eq!(log.verify(&[]).await?, Verdict { entries: 8_203, erased: 0, waiting: 0, broken: None });
+    // Two transactions, the ids of one of which lie around those of the other: a step ends between transactions.
+    let around = many.replace('$', "20000");
+    log.attack(&around.replace(
+        "generate_series(1, 4100) n",
+        "generate_series(1, 3500) n WHERE n NOT BETWEEN 1001 AND 2500",
+    ))
+    .await?;
+    log.attack(&around.replace("generate_series(1, 4100)", "generate_series(1001, 2500)")).await?;
+    assert_eq!(log.chain_up().await?, 3_500);
+    assert_eq!(log.verify(&[]).await?, Verdict { entries: 11_703, erased: 0, waiting: 0, broken: None });
     Ok(())
 }
 
@@ -547,6 +703,20 @@ async fn only_logs_with_news_are_due() -> Result<()> {
         owner.write::<_, DbError>(async |tx: &mut OwnerTx| step(tx, due).await).await?;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+    assert_eq!(find().await?, None);
+    log.attack("UPDATE platform.audit_chains SET target = seen").await?;
+    assert!(find().await?.is_some(), "it is not chained to the end");
+    log.attack("UPDATE platform.audit_chains SET target = NULL").await?;
+    assert_eq!(find().await?, None);
+    log.attack("INSERT INTO § SELECT gen_random_uuid(), now(), 'a', 'a', 'a', 'a', '{}'").await?;
+    for _ in 0..100 {
+        if find().await?.is_some() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let news = find().await?.context("it has news")?;
+    owner.write::<_, DbError>(async |tx: &mut OwnerTx| step(tx, news).await).await?;
     assert_eq!(find().await?, None);
     log.attack("UPDATE platform.audit_chains SET looked_at = now() - interval '2 hours'").await?;
     assert!(find().await?.is_some(), "it is looked at once an hour");

@@ -12,6 +12,7 @@ mod ledger;
 mod memory;
 mod meters;
 mod migrations;
+mod one_time_tokens;
 mod pool;
 mod probe;
 mod provision;

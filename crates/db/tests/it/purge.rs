@@ -3,7 +3,9 @@
 use anyhow::{Context as _, Result};
 use bulkhead_db::{
     Authority, DbError, Owner, PageRequest, Pool, Timeouts,
+    audit::Chain,
     fleet::{
+        audit_verify::{Break, Verdict, Why, verify},
         inspect::{Level, inspect},
         provision::{Provisioned, provision_tenant, schema_pool::build_ahead},
         purge::{Advanced, COUNTED, Receipt, Step, advance},
@@ -259,6 +261,32 @@ async fn a_purge_that_dies_in_any_step_is_gone_on_with() -> Result<()> {
             WHAT_STAYS,
         ]
     );
+    Ok(())
+}
+
+/// What is kept of a purged tenant's log holds by its chain, as the log did: without what was changed, and without the salts.
+#[tokio::test]
+async fn the_log_of_a_purged_tenant_is_verified_by_its_chain() -> Result<()> {
+    let db = probe::database().await?;
+    let tenant = furnished(&db, "acme").await?;
+    delete(&db, tenant.id).await?;
+    let_time_pass(&db, tenant.id).await?;
+    sweep(&db).await?;
+    let owner = db.owner()?;
+    let verified = async || verify(&owner, Chain::Tenant(tenant.id), &[], |_, _| {}).await;
+    while step(&db, tenant.id).await? == Advanced::Going {
+        assert_eq!(verified().await?, None, "its entries are neither here nor there");
+    }
+    let whole = Verdict { entries: 4, erased: 4, waiting: 0, broken: None };
+    assert_eq!(verified().await?, Some(whole));
+    let salts = "SELECT count(*) FROM platform.audit_links WHERE address_salt IS NOT NULL OR changes_salt IS NOT NULL";
+    assert_eq!(db.value(salts).await?, "0");
+    db.sql("UPDATE platform.tenant_audit_log SET actor = 'usr_b' WHERE action = 'update_user'").await?;
+    let broken = verified().await?.and_then(|verdict| verdict.broken);
+    assert!(matches!(broken, Some(Break { why: Why::Changed, .. })), "{broken:?}");
+    db.sql("DELETE FROM platform.tenant_audit_log").await?;
+    let broken = verified().await?.and_then(|verdict| verdict.broken);
+    assert!(matches!(broken, Some(Break { sequence: Some(1), why: Why::NoEntry, .. })), "{broken:?}");
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! The product's own jobs.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
+use bulkhead_config::AnchorPlace;
 use bulkhead_db::{
     Authority, DbError, gate,
     platform::queue::{self, JobState},
@@ -12,15 +13,20 @@ use bulkhead_domain::{
     Clock as _, PlanName, SystemClock, TenantId,
     metering::{MeterName, Quantity},
 };
-use bulkhead_fixtures::{TestDb, TestRedis, mac};
+use bulkhead_fixtures::{
+    TestDb, TestRedis,
+    auth::{Keyring, RootKey},
+    mac,
+};
 use bulkhead_jobs::{
     ApplyRetention, DecideScaling, EnqueuePerTenant, FillSchemaPool, Job as _, ProvisionTenant, PurgeExpired,
     TendSigningKeys,
 };
-use bulkhead_worker::WorkerOptions;
+use bulkhead_servers::Scratch;
+use bulkhead_worker::{Anchoring, Dependencies, WorkerOptions};
 use tokio::task::LocalSet;
 
-use crate::support::{Worker, core, core_database, job, options, until};
+use crate::support::{Worker, core, core_database, dependencies, job, options, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -371,6 +377,36 @@ async fn signing_keys_take_the_steps_that_time_decides() -> Result<()> {
         one.stop().await?;
         two.stop().await?;
         anyhow::Ok(())
+    };
+    LocalSet::new().run_until(test).await
+}
+
+/// It is asked several times a day, and does it once: where the file of the day was not written, it is written later.
+#[tokio::test]
+async fn the_heads_of_audit_logs_are_written_elsewhere_once_a_day() -> Result<()> {
+    let (db, redis) = (core_database().await?, TestRedis::start().await?);
+    let place = Scratch::new()?;
+    let directory = place.path().join("anchors");
+    let test = async {
+        let keyring = Arc::new(Keyring::new(&RootKey::from([1; 32]))?);
+        let anchoring = Anchoring { keyring, place: AnchorPlace::Directory(directory.clone()) };
+        let dependencies = Dependencies { anchoring: Some(anchoring), ..dependencies(&db, &redis.url())? };
+        let worker = Worker::run(dependencies, options(), core());
+        let told = "SELECT coalesce((SELECT coalesce(result ->> 'anchored', error) FROM platform.jobs \
+             WHERE kind = 'anchor_audit' AND run_at > now()), '')";
+        let again = "UPDATE platform.jobs SET run_at = now(), result = NULL WHERE kind = 'anchor_audit'";
+        // The place is away.
+        until(&db, told, "every attempt failed", PATIENCE).await?;
+        std::fs::create_dir(&directory)?;
+        for (later, anchored) in
+            [("0 days", "true"), ("0 days", "false"), ("1 day", "true"), ("0 days", "false")]
+        {
+            db.sql(&format!("UPDATE platform.audit_anchors SET at = at - interval '{later}'; {again}"))
+                .await?;
+            until(&db, told, anchored, PATIENCE).await?;
+        }
+        assert_eq!(std::fs::read_dir(&directory)?.count(), 2);
+        worker.stop().await
     };
     LocalSet::new().run_until(test).await
 }

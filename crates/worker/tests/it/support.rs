@@ -243,7 +243,7 @@ impl Worker {
         Ok(Self::run(Dependencies { clock, ..dependencies(db, &redis.url())? }, options(), registry))
     }
 
-    fn run(dependencies: Dependencies, options: WorkerOptions, registry: Registry) -> Self {
+    pub(crate) fn run(dependencies: Dependencies, options: WorkerOptions, registry: Registry) -> Self {
         let (metrics, shutdown) = (dependencies.metrics.clone(), CancellationToken::new());
         let task = spawn_local(run(options, dependencies, registry, shutdown.clone()));
         Self { metrics, shutdown, task }
