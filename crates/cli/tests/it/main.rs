@@ -86,6 +86,8 @@ mod pages;
 #[cfg(test)]
 mod refusing_database;
 #[cfg(test)]
+mod revoked_without_redis;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod shares;

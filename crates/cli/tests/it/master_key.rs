@@ -21,7 +21,7 @@ fn with(variables: &Variables, changes: &[(&'static str, &str)]) -> Variables {
 }
 
 /// An API and a worker of one deployment.
-struct Deployment {
+pub(crate) struct Deployment {
     services: Vec<Service>,
     address: String,
     worker_metrics: String,
@@ -30,7 +30,7 @@ struct Deployment {
 }
 
 impl Deployment {
-    async fn start(system: &System, keys: &[(&'static str, &str)]) -> Self {
+    pub(crate) async fn start(system: &System, keys: &[(&'static str, &str)]) -> Self {
         let logs = Scratch::new().unwrap();
         let (port, metrics, worker_metrics) = (free_port(), free_port(), free_port());
         let api = with(&system.commands(), keys);
@@ -67,7 +67,8 @@ impl Deployment {
         }
     }
 
-    async fn get(&self, path: &str, credential: &str) -> (u16, Value) {
+    /// The status and the body of an answer of its API.
+    pub(crate) async fn get(&self, path: &str, credential: &str) -> (u16, Value) {
         let request = self.client.get(format!("{}{path}", self.address)).bearer_auth(credential);
         answer(request).await
     }
