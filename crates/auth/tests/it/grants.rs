@@ -1,7 +1,7 @@
 //! Giving roles beside demotions, changes of roles and their removal: each is decided by what the database says in its
 //! transaction, whichever comes first.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bulkhead_auth::{
     GrantError, Principal,
     grants::{Grants, Hold, lock_caller},
@@ -111,6 +111,54 @@ async fn a_grant_inside_an_open_demotion_is_decided_by_the_new_role() -> Result<
             assert!(matches!(refused, Err(GrantError::Gone)), "{refused:?}");
         }
         assert_eq!(given.clerks().await?, "2");
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// A key that was made by a key: all above it counts as its row is when the grant has locked it.
+#[tokio::test]
+async fn a_grant_by_a_key_is_decided_by_all_above_it() -> Result<()> {
+    let test = async {
+        let given = given().await?;
+        let (schema, own) = (given.tenant.schema(), given.key.api_key().context("a key")?.uuid());
+        let clerk = UserId::mint(SystemClock.now());
+        let add = format!(
+            "INSERT INTO {schema}.users VALUES ('{}', 'clerk@example.com', 'hash', 'clerk', 1, now(), now())",
+            clerk.uuid()
+        );
+        given.db.sql(&add).await?;
+        let (above, _) = given.node.key_with(&given.tenant, |new| new.role = name("lead")).await?;
+        let above = above.uuid();
+        let under = format!("SET granted_by_user = NULL, granted_by_key = '{above}' WHERE id = '{own}'");
+        given.db.sql(&format!("UPDATE {schema}.api_keys {under}")).await?;
+        given.give(given.key, name("clerk")).await?;
+        for (change, back) in [
+            ("disabled_at = now()", "disabled_at = NULL"),
+            ("revoked_at = now()", "revoked_at = NULL"),
+            ("scopes = '{read:users}'", "scopes = NULL"),
+            ("role = 'clerk'", "role = 'lead'"),
+        ] {
+            let change = format!("UPDATE api_keys SET {change} WHERE id = '{above}'");
+            let refused = given.beside(&change, given.key, "clerk").await?;
+            assert!(
+                matches!(refused, Err(GrantError::Forbidden(permission::WRITE_USERS))),
+                "{change}: {refused:?}"
+            );
+            given.db.sql(&format!("UPDATE {schema}.api_keys SET {back} WHERE id = '{above}'")).await?;
+        }
+        let disable = format!("UPDATE api_keys SET disabled_at = now() WHERE id = '{own}'");
+        let refused = given.beside(&disable, given.key, "clerk").await?;
+        assert!(matches!(refused, Err(GrantError::Gone)), "{refused:?}");
+        given.db.sql(&format!("UPDATE {schema}.api_keys SET disabled_at = NULL")).await?;
+        given.give(given.key, name("clerk")).await?;
+        // Who answers for the key above is another person by the time it is locked: what was read of the chain is not true any more.
+        let regrant =
+            format!("UPDATE api_keys SET granted_by_user = '{}' WHERE id = '{above}'", clerk.uuid());
+        let refused = given.beside(&regrant, given.key, "clerk").await?;
+        assert!(matches!(refused, Err(GrantError::Database(DbError::Conflict))), "{refused:?}");
+        let refused = given.give(given.key, name("clerk")).await;
+        assert!(matches!(refused, Err(GrantError::Forbidden(permission::WRITE_USERS))), "{refused:?}");
         anyhow::Ok(())
     };
     LocalSet::new().run_until(Box::pin(test)).await

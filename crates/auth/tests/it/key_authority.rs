@@ -334,6 +334,36 @@ async fn after_a_rotation_both_secrets_work_until_the_overlap_is_over() -> Resul
     LocalSet::new().run_until(Box::pin(test)).await
 }
 
+/// A node remembers a key for a minute, and no longer than until the first of what it stands on comes to its end.
+#[tokio::test]
+async fn a_remembered_key_ends_with_whatever_ends_first() -> Result<()> {
+    let test = async {
+        let mut given = Given::new().await?;
+        let end = Some(SystemClock.now() + TimeDelta::seconds(30));
+        let (_, own) = given.nodes[0].key_with(&given.tenant, |new| new.expires_at = end).await?;
+        let (above, _) = given.nodes[0].key_with(&given.tenant, |new| new.expires_at = end).await?;
+        let (_, below) = given.key(RoleName::DEVELOPER, Grantor::Key(above)).await?;
+        let (rotated, before) = given.key(RoleName::DEVELOPER, Grantor::User(given.tenant.owner_id)).await?;
+        let (_, mac) = bulkhead_auth::api_key::issue(&forger::keyring(), "test", given.tenant.id, rotated)?;
+        let at = SystemClock.now();
+        let rotation = Rotation { mac: &mac, previous_until: at + TimeDelta::seconds(30), at };
+        let rotate = async |tx: &mut _| api_keys::rotate(tx, rotated, rotation).await;
+        given.nodes[0].db.write::<_, DbError>(given.tenant.proven(), rotate).await?;
+        let developer = of(RoleName::DEVELOPER);
+        given.hold(&[(&own, &developer), (&below, &developer), (&before, &developer)]).await?;
+        for node in &mut given.nodes {
+            node.skew = TimeDelta::seconds(31);
+            for ended in [&own, &before] {
+                let refused = node.let_in(ended).await;
+                assert!(matches!(refused, Err(AuthError::Lapsed)), "{refused:?}");
+            }
+            assert_eq!(held(&node.let_in(&below).await?), [""; 0]);
+        }
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
 /// A program of before finds no HMAC of a key that has bounds of which it knows nothing.
 #[tokio::test]
 async fn what_an_older_program_would_not_enforce_it_cannot_verify() -> Result<()> {
@@ -352,6 +382,37 @@ async fn what_an_older_program_would_not_enforce_it_cannot_verify() -> Result<()
             given.tenant.schema()
         );
         assert_eq!(given.db.value(&lengths).await?, "32 0 0 0 0");
+        // Another secret changes nothing about that.
+        let (scoped, _) = given.nodes[0].key_with(&given.tenant, |new| new.scopes = Some(&scopes)).await?;
+        let (key, mac) = bulkhead_auth::api_key::issue(&forger::keyring(), "test", given.tenant.id, scoped)?;
+        let at = SystemClock.now();
+        let rotate = async |tx: &mut _| {
+            api_keys::rotate(tx, scoped, Rotation { mac: &mac, previous_until: at, at }).await
+        };
+        given.nodes[0].db.write::<_, DbError>(given.tenant.proven(), rotate).await?;
+        assert_eq!(given.db.value(&lengths).await?, "32 0 0 0 0 0");
+        given.hold(&[(key.reveal(), &["read:users"])]).await?;
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// Of nodes that have seen the same key within a minute one writes it down.
+#[tokio::test]
+async fn a_use_is_written_down_once_a_minute() -> Result<()> {
+    let test = async {
+        let given = Given::new().await?;
+        let (id, _) = given.key(RoleName::DEVELOPER, Grantor::User(given.tenant.owner_id)).await?;
+        let used = format!("SELECT last_used_at FROM {}.api_keys", given.tenant.schema());
+        let first = SystemClock.now();
+        let mut seen = Vec::new();
+        for seconds in [0, 59, -59, 60] {
+            let uses = [(id, first + TimeDelta::seconds(seconds))];
+            let note = async |tx: &mut _| api_keys::note_uses(tx, &uses).await;
+            given.nodes[0].db.write::<_, DbError>(given.tenant.proven(), note).await?;
+            seen.push(given.db.value(&used).await?);
+        }
+        assert!(seen[0] == seen[1] && seen[1] == seen[2] && seen[2] < seen[3], "{seen:?}");
         anyhow::Ok(())
     };
     LocalSet::new().run_until(Box::pin(test)).await

@@ -105,6 +105,12 @@ async fn from_making_to_revoking() {
     insta::assert_snapshot!(owner.delete(&path).await.show(), @"204");
     owner.delete(&path).await.expect(204);
     assert_ne!(owner.get(&path).await.expect(200).at("/revoked_at"), "null");
+    let told = format!(
+        "SELECT count(*) FROM {}.audit_log WHERE action = 'delete_api_key' AND target = '{}'",
+        tenant.schema(),
+        made.at("/id")
+    );
+    assert_eq!(system.sql(&told), "1", "what was revoked already is no entry");
     let gone = eventually(async || program.get("/v1/me").await, |answer| answer.status != 200).await;
     insta::assert_snapshot!(gone.show(), @r#"
     401

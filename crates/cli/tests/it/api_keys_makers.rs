@@ -1,6 +1,6 @@
 //! Keys and those who answer for them: what becomes of keys when that one is demoted, removed or revoked.
 
-use bulkhead_domain::RoleName;
+use bulkhead_domain::{ApiKeyId, RoleName};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Caller, System, Tenant, eventually};
@@ -235,6 +235,26 @@ async fn nobody_keeps_what_they_could_not_grant() {
     assert_eq!(granted_by(owner, &kept).await, second.id);
 }
 
+/// A wildcard stands for what it will cover one day: only one whose own role covers it answers for a key with it.
+#[tokio::test]
+async fn nobody_keeps_a_key_whose_role_they_could_not_give() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let owner = &tenant.owner.caller;
+    let role = json!({ "name": "meters", "description": "", "permissions": ["*:usage", "write:api_keys"] });
+    owner.post("/v1/roles", &role).await.expect(201);
+    let (maker, admin) = (tenant.person("meters").await, tenant.person(RoleName::ADMIN).await);
+    let key = make(system, &maker.caller, of("meters")).await;
+    let path = format!("/v1/users/{}", maker.id);
+    // As a developer they hold all that the key holds today.
+    owner.patch(&path, &json!({ "role": "developer" })).await.expect(200);
+    let keep = json!({ "role": "read_only", "api_keys": "keep" });
+    admin.caller.patch(&path, &keep).await.refused(403, "role-not-grantable");
+    assert_eq!(granted_by(owner, &key).await, maker.id);
+    let kept = owner.patch(&path, &keep).await.expect(200);
+    assert_eq!(concerned(&kept), outcomes(&[(&key, "kept")]));
+}
+
 #[tokio::test]
 async fn the_caller_may_disable_all_keys_of_one_who_is_demoted() {
     let system = System::shared().await;
@@ -275,11 +295,85 @@ async fn keys_that_were_made_by_a_key_end_with_it_or_are_kept() {
     assert_eq!(concerned(&kept), outcomes(&[(&below, "kept")]));
     below.holds("read:usage", true).await;
     assert_eq!(granted_by(owner, &below).await, tenant.owner.id);
+    // The node remembers it when its maker goes.
+    other.holds("read:usage", true).await;
     let gone = owner.delete(&maker.path()).await.expect(200);
     assert_eq!(concerned(&gone), outcomes(&[(&other, "disabled")]));
     other.is_refused().await;
     owner.delete(&below.path()).await.expect(204);
     owner.delete(&maker.path()).await.expect(204);
+}
+
+/// What a key holds at most is what all above it hold, and so is what it is kept with.
+#[tokio::test]
+async fn a_kept_key_holds_no_more_than_all_above_it_have_held() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let owner = &tenant.owner.caller;
+    let set = |key: &Program<'_>, change: &str| {
+        let uuid = key.id.parse::<ApiKeyId>().unwrap().uuid();
+        system.sql(&format!("UPDATE {}.api_keys SET {change} WHERE id = '{uuid}'", tenant.schema()))
+    };
+    let kept_with = async |above: &Program<'_>, key: &Program<'_>| -> Vec<String> {
+        let kept = owner.delete(&format!("{}?api_keys=keep", above.path())).await.expect(200);
+        assert_eq!(concerned(&kept), outcomes(&[(key, "kept")]));
+        let scopes = owner.get(&key.path()).await.expect(200).json()["scopes"].clone();
+        serde_json::from_value::<Option<_>>(scopes).unwrap().expect("it was not narrowed")
+    };
+    // The person at the top was lowered.
+    let maker = tenant.person(RoleName::ADMIN).await;
+    let first = make(system, &maker.caller, of("admin")).await;
+    let last = make(system, &first.caller, of("admin")).await;
+    owner.patch(&format!("/v1/users/{}", maker.id), &json!({ "role": "developer" })).await.expect(200);
+    let scopes = kept_with(&first, &last).await;
+    assert!(scopes.contains(&"read:users".to_owned()) && !scopes.contains(&"write:users".to_owned()));
+    last.holds("read:users", true).await;
+    last.holds("write:users", false).await;
+    // The key that goes has scopes, one further up has them, and one further up is disabled.
+    let scopes = "scopes = '{read:users}'";
+    for (further_up, change, wanted) in [
+        (false, scopes, &["read:users"][..]),
+        (true, scopes, &["read:users"]),
+        (true, "disabled_at = now()", &[]),
+    ] {
+        let first = make(system, owner, of("admin")).await;
+        let second = make(system, &first.caller, of("admin")).await;
+        let third = make(system, &second.caller, of("admin")).await;
+        set(if further_up { &first } else { &second }, change);
+        assert_eq!(kept_with(&second, &third).await, wanted);
+        third.holds("write:users", false).await;
+    }
+}
+
+/// A key says what it held a moment ago: what is done with it is decided by the rows of all above it.
+#[tokio::test]
+async fn what_a_key_hands_out_is_decided_by_the_rows() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let maker = tenant.person(RoleName::ADMIN).await;
+    let above = make(system, &maker.caller, of("admin")).await;
+    let key = make(system, &above.caller, of("admin")).await;
+    make(system, &key.caller, of("read_only")).await;
+    let uuid = |key: &Program<'_>| key.id.parse::<ApiKeyId>().unwrap().uuid();
+    let (above, own) = (format!("id = '{}'", uuid(&above)), format!("id = '{}'", uuid(&key)));
+    let person = format!("email = '{}'", maker.email);
+    for (table, row, change, back, status, code) in [
+        ("users", &person, "role = 'read_only'", "role = 'admin'", 403, "insufficient-permission"),
+        ("api_keys", &above, "disabled_at = now()", "disabled_at = NULL", 403, "insufficient-permission"),
+        ("api_keys", &above, "revoked_at = now()", "revoked_at = NULL", 403, "insufficient-permission"),
+        ("api_keys", &above, "scopes = '{read:users}'", "scopes = NULL", 403, "insufficient-permission"),
+        ("api_keys", &own, "role = 'read_only'", "role = 'admin'", 403, "insufficient-permission"),
+        ("api_keys", &own, "disabled_at = now()", "disabled_at = NULL", 401, "invalid-credentials"),
+        ("api_keys", &own, "revoked_at = now()", "revoked_at = NULL", 401, "invalid-credentials"),
+    ] {
+        // No node is told of it.
+        let set =
+            |change| system.sql(&format!("UPDATE {}.{table} SET {change} WHERE {row}", tenant.schema()));
+        set(change);
+        key.caller.post("/v1/api-keys", &of("read_only")).await.refused(status, code);
+        set(back);
+    }
+    make(system, &key.caller, of("read_only")).await;
 }
 
 #[tokio::test]

@@ -141,8 +141,16 @@ async fn a_disabled_key_works_again_once_it_is_enabled() {
             .await
             .refused(404, "not-found");
     }
-    owner.delete(&path).await.expect(204);
-    owner.post_nothing(&format!("{path}/enable")).await.refused(409, "wrong-state");
+    // What was revoked stays so, whether it was disabled before or not.
+    let disabled = format!("/v1/api-keys/{}", tenant.key(RoleName::DEVELOPER).await.id);
+    owner.post_nothing(&format!("{disabled}/disable")).await.expect(200);
+    for path in [&path, &disabled] {
+        owner.delete(path).await.expect(204);
+        for verb in ["disable", "enable"] {
+            owner.post_nothing(&format!("{path}/{verb}")).await.refused(409, "wrong-state");
+        }
+    }
+    assert_ne!(owner.get(&disabled).await.expect(200).at("/disabled_at"), "null");
 }
 
 #[tokio::test]
@@ -153,10 +161,12 @@ async fn anyone_who_presents_a_key_ends_it() {
     let key = tenant.key(RoleName::DEVELOPER).await;
     let below =
         key.caller.post("/v1/api-keys", &json!({ "name": "b", "role": "developer" })).await.expect(201);
+    let child = system.anonymous().with_key(&below.at("/key"));
+    // The node remembers both when it is told.
+    child.get("/v1/me").await.expect(200);
     let report = |key: &str| system.anonymous().post("/v1/auth/keys/leaked", &json!({ "key": key }));
     insta::assert_snapshot!(report(&key.text).await.show(), @"204");
     refused_soon(async || key.caller.get("/v1/me").await).await;
-    let child = system.anonymous().with_key(&below.at("/key"));
     refused_soon(async || child.get("/v1/me").await).await;
     let shown = owner.get(&format!("/v1/api-keys/{}", key.id)).await.expect(200);
     assert!(
@@ -188,6 +198,12 @@ async fn anyone_who_presents_a_key_ends_it() {
     // It is over now, and ends nothing more.
     report(&rotated.text).await.expect(204);
     assert_eq!(owner.get(&path).await.expect(200).at("/revoked_at"), "null");
+    let reports = system.sql(&format!(
+        "SELECT count(*) FROM {}.audit_log WHERE action = 'report_leaked_key' AND target = '{}'",
+        tenant.schema(),
+        rotated.id
+    ));
+    assert_eq!(reports, "1");
 }
 
 #[tokio::test]
