@@ -63,6 +63,11 @@ pub(crate) fn tokens() -> AccessTokens {
     AccessTokens::new(ISSUER.to_owned(), AUDIENCE.to_owned(), TimeDelta::minutes(10)).unwrap()
 }
 
+/// Those that are good for as long as tokens may be.
+pub(crate) fn lasting_tokens() -> AccessTokens {
+    AccessTokens::new(ISSUER.to_owned(), AUDIENCE.to_owned(), TimeDelta::hours(1)).unwrap()
+}
+
 /// The core's permissions.
 static ACCESS: LazyLock<Arc<AccessRegistry>> =
     LazyLock::new(|| Arc::new(AccessRegistry::assemble(&[]).unwrap()));

@@ -194,6 +194,8 @@ async fn what_a_deleted_tenant_has_left_behind_is_no_guess() -> Result<()> {
             assert!(matches!(refused, Err(AuthError::Lapsed)), "{refused:?}");
             let refused = node.log_out(tokens.refresh.reveal()).await;
             assert!(matches!(refused, Err(AuthError::Lapsed)), "{refused:?}");
+            let reported = node.authenticator.recognise_leaked(&node.db, &key, || Ok(()), node.now()).await;
+            assert!(matches!(reported, Err(AuthError::Lapsed)), "{reported:?}");
         }
         let refused = node.let_in(&guess).await;
         assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
@@ -201,6 +203,49 @@ async fn what_a_deleted_tenant_has_left_behind_is_no_guess() -> Result<()> {
         db.sql(&format!("DROP SCHEMA {schema} CASCADE; DROP OWNED BY {schema}; DROP ROLE {schema}")).await?;
         let refused = node.let_in(&guess).await;
         assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// A tenant that is being built has no keys, and nothing to look for them in.
+#[tokio::test]
+async fn a_key_of_a_tenant_that_is_being_built_is_no_good() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
+        let building = db.sign_up("building", PlanName::FREE).await?;
+        let node = Node::on(&db).await?;
+        let (id, _) = node.key(&tenant).await?;
+        let guess = ApiKey::issue("test", building.id, id, || 7).reveal().to_owned();
+        let refused = node.let_in(&guess).await;
+        assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");
+        anyhow::Ok(())
+    };
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// Neither with the token in force nor with the one before, which is answered again as long as its session lives.
+#[tokio::test]
+async fn a_session_whose_time_is_over_is_not_refreshed() -> Result<()> {
+    let test = async {
+        let db = TestDb::new().await?;
+        let tenant = db.create_tenant("acme", PlanName::FREE).await?;
+        add_operator(&db, &tenant).await?;
+        let node = Node::on(&db).await?;
+        for (slug, email, table) in [
+            (Some("acme"), tenant.owner_email.as_str(), format!("{}.sessions", tenant.schema())),
+            (None, "op@example.com", "platform.operator_sessions".to_owned()),
+        ] {
+            let first = node.try_login(slug, email, OWNER_PASSWORD).await?;
+            let next = node.refresh(first.refresh.reveal()).await?;
+            node.refresh(first.refresh.reveal()).await?;
+            db.sql(&format!("UPDATE {table} SET expires_at = now()")).await?;
+            for token in [&first.refresh, &next.refresh] {
+                let refused = node.refresh(token.reveal()).await;
+                assert!(matches!(refused, Err(AuthError::Lapsed)), "{table}: {refused:?}");
+            }
+        }
         anyhow::Ok(())
     };
     LocalSet::new().run_until(Box::pin(test)).await

@@ -13,12 +13,18 @@ mod forger;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]
+mod impersonation;
+#[cfg(test)]
 mod key_authority;
 mod login;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
+mod operator_keys;
+#[cfg(test)]
 mod ordering;
+#[cfg(test)]
+mod own_password;
 #[cfg(test)]
 mod own_roles;
 #[cfg(test)]
@@ -29,6 +35,8 @@ mod revoking;
 mod root_key;
 #[cfg(test)]
 mod rotation;
+#[cfg(test)]
+mod second_factor;
 #[cfg(test)]
 mod signing_keys;
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Result;
 use bulkhead_auth::{
-    AuthError, Authenticated, Authenticator, Bounds, Caller, LoginAttempt, PasswordHasher, Principal,
-    Request, Tokens, api_key,
+    AccessTokens, AuthError, Authenticated, Authenticator, Bounds, Caller, LoginAttempt, PasswordHasher,
+    Principal, Request, SecondFactorRule, Tokens, api_key,
 };
 use bulkhead_db::{
     Authority, Db, DbError,
@@ -61,12 +61,31 @@ impl Node {
         Ok(node)
     }
 
+    /// One whose people need a second factor as this rule says.
+    pub(crate) async fn requiring(db: &TestDb, rule: SecondFactorRule) -> Result<Self> {
+        let made = Self::made(db.db()?, Bounds::default());
+        let node = Self { authenticator: made.authenticator.requiring(rule), ..made };
+        node.start().await?;
+        Ok(node)
+    }
+
+    /// One whose access tokens are good for an hour.
+    pub(crate) async fn lasting(db: &TestDb) -> Result<Self> {
+        let node = Self::made_with(db.db()?, Bounds::default(), forger::lasting_tokens());
+        node.start().await?;
+        Ok(node)
+    }
+
     fn made(db: Db, bounds: Bounds) -> Self {
+        Self::made_with(db, bounds, forger::tokens())
+    }
+
+    fn made_with(db: Db, bounds: Bounds, tokens: AccessTokens) -> Self {
         let keyring = Arc::new(forger::keyring());
         let authenticator = Authenticator::new(
             keyring,
             PasswordHasher::new(2),
-            forger::tokens(),
+            tokens,
             forger::access(),
             TimeDelta::days(30),
             bounds,
@@ -204,7 +223,7 @@ impl Node {
 }
 
 /// No limit.
-async fn admit(_: &DirectoryEntry) -> Result<(), Duration> {
+pub(crate) async fn admit(_: &DirectoryEntry) -> Result<(), Duration> {
     Ok(())
 }
 

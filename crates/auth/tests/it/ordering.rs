@@ -105,10 +105,15 @@ async fn a_refresh_inside_an_open_deletion_or_logout_is_refused() -> Result<()> 
         let other = node.log_in(&tenant).await?;
         let out = meanwhile(&db, &tenant, &end(&tokens), node.refresh(tokens.refresh.reveal())).await?;
         assert_refused(&out);
+        // One that is sent again gets its successor once more only while the session is alive.
+        let third = node.log_in(&tenant).await?;
+        node.refresh(third.refresh.reveal()).await?;
+        let again = meanwhile(&db, &tenant, &end(&third), node.refresh(third.refresh.reveal())).await?;
+        assert_refused(&again);
         let gone = meanwhile(&db, &tenant, &delete(&tenant), node.refresh(other.refresh.reveal())).await?;
         assert_refused(&gone);
         node.read().await?;
-        for tokens in [tokens, other] {
+        for tokens in [tokens, other, third] {
             assert_refused(&node.let_in(&tokens.access.text).await);
         }
         anyhow::Ok(())
@@ -168,6 +173,17 @@ async fn an_operators_refresh_and_login_wait_for_what_changes_them() -> Result<(
         assert_refused(&node.let_in(&tokens.access.text).await);
         let let_in = node.let_in(&refreshed.access.text).await?;
         assert_eq!(let_in.principal.role().name(), RoleName::BILLING);
+        // A session that is being ended is not refreshed, with its token in force or with the one before.
+        for token in [&refreshed.refresh, &tokens.refresh] {
+            let end = change("UPDATE operator_sessions SET revoked_at = now()");
+            assert_refused(&meanwhile(&db, &tenant, &end, node.refresh(token.reveal())).await?);
+            db.sql("UPDATE platform.operator_sessions SET revoked_at = NULL").await?;
+        }
+        let spent = node.refresh(refreshed.refresh.reveal()).await?;
+        assert_refused(&node.refresh(tokens.refresh.reveal()).await);
+        assert_refused(&node.refresh(spent.refresh.reveal()).await);
+        node.read().await?;
+        assert_refused(&node.let_in(&spent.access.text).await);
         let remove = change("DELETE FROM operators");
         assert_refused(&meanwhile(&db, &tenant, &remove, log_in()).await?);
         anyhow::Ok(())

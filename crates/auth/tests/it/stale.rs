@@ -28,30 +28,37 @@ async fn each_credential_is_looked_up_by_itself_and_refused_when_it_was_revoked(
         let mut node = Node::on(&db).await?;
         let (stays, ends) = (node.log_in(&tenant).await?, node.log_in(&tenant).await?);
         let operator = node.try_login(None, "op@example.com", OWNER_PASSWORD).await?;
+        let out = node.try_login(None, "op@example.com", OWNER_PASSWORD).await?;
         let ((_, key), (gone, gone_key)) = (node.key(&tenant).await?, node.key(&tenant).await?);
-        let all = [&stays.access.text, &ends.access.text, &operator.access.text, &key, &gone_key];
+        let (own, others) = (&operator.access.text, &out.access.text);
+        let all = [&stays.access.text, &ends.access.text, own, others, &key, &gone_key];
         for credential in all {
             node.let_in(credential).await?;
         }
         let (schema, gone, session) = (tenant.schema(), gone.uuid(), ends.refresh.session.uuid());
+        let of_operator = out.refresh.session.uuid();
         let lock = db.session(Login::Admin).await?;
         lock.batch_execute("BEGIN; LOCK TABLE platform.revocations").await?;
         db.sql(&format!(
             "UPDATE {schema}.api_keys SET revoked_at = now() WHERE id = '{gone}'; \
-             UPDATE {schema}.sessions SET revoked_at = now() WHERE id = '{session}'"
+             UPDATE {schema}.sessions SET revoked_at = now() WHERE id = '{session}'; \
+             UPDATE platform.operator_sessions SET revoked_at = now() WHERE id = '{of_operator}'"
         ))
         .await?;
         // Too old to trust what is cached.
         node.skew = TimeDelta::seconds(6);
-        for good in [&stays.access.text, &operator.access.text, &key] {
+        for good in [&stays.access.text, own, &key] {
             node.let_in(good).await?;
         }
-        for bad in [&ends.access.text, &gone_key] {
+        for bad in [&ends.access.text, others, &gone_key] {
             let refused = node.let_in(bad).await;
             assert!(matches!(refused, Err(AuthError::Invalid | AuthError::Lapsed)), "{refused:?}");
         }
         db.sql(&format!("UPDATE {schema}.users SET role = 'read_only'")).await?;
-        assert!(node.let_in(&stays.access.text).await.is_err(), "the role is not what the token says");
+        db.sql("UPDATE platform.operators SET role = 'support'").await?;
+        for changed in [&stays.access.text, own] {
+            assert!(node.let_in(changed).await.is_err(), "the role is not what the token says");
+        }
         // The tenant's state is not taken from memory either.
         db.sql("UPDATE platform.tenants SET status = 'suspended'").await?;
         let closed = node.let_in(&key).await;

@@ -238,6 +238,8 @@ async fn an_administrator_hands_out_a_token_that_sets_a_password_once() {
     assert_eq!(told(&reset(&token).await), told(&no_good));
     let gone = eventually(async || person.caller.get("/v1/me").await, |answer| answer.status != 200).await;
     gone.refused(401, "invalid-credentials");
+    let refresh = json!({ "refresh_token": person.refresh_token });
+    anybody.post("/v1/auth/refresh", &refresh).await.refused(401, "invalid-credentials");
     tenant.log_in(&person.email, NEW).await;
     let told = format!(
         "SELECT string_agg(actor || ' ' || action, ', ' ORDER BY id) FROM {}.audit_log WHERE action LIKE '%password'",

@@ -1,5 +1,6 @@
 //! An operator acts as a tenant's person.
 
+use bulkhead_domain::OperatorId;
 use serde_json::{Value, json};
 
 use super::set_password;
@@ -153,6 +154,55 @@ async fn who_may_not_act_as_somebody_does_not() {
     act(&admin, &tenant, &tenant.owner.id).await.refused(409, "wrong-state");
     let told = format!("SELECT count(*) FROM {}.audit_log WHERE action = 'impersonate'", tenant.schema());
     assert_eq!(system.sql(&told), "0", "what was not begun is not told");
+}
+
+/// A token says what its operator was a moment ago: who acts as somebody is decided by the rows.
+#[tokio::test]
+async fn who_may_act_no_more_does_not_though_no_node_was_told() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let (id, role, operator, _) = admin(system, &["impersonate:tenant", "read:tenants"]).await;
+    act(&operator, &tenant, &tenant.owner.id).await.expect(200);
+    let uuid = id.parse::<OperatorId>().unwrap().uuid();
+    let set_role = |role: &str| {
+        system.sql(&format!("UPDATE platform.operators SET role = '{role}' WHERE id = '{uuid}'"))
+    };
+    set_role("support");
+    act(&operator, &tenant, &tenant.owner.id).await.refused(403, "insufficient-permission");
+    set_role(&role);
+    let set_session = |change: &str| {
+        system.sql(&format!("UPDATE platform.operator_sessions SET {change} WHERE operator_id = '{uuid}'"))
+    };
+    set_session("expires_at = now() + interval '60 seconds'");
+    let short = act(&operator, &tenant, &tenant.owner.id).await.expect(200);
+    assert!((1..=60).contains(&short.at("/expires_in").parse::<i64>().unwrap()), "{}", short.show());
+    for over in ["expires_at = now()", "expires_at = now() + interval '1 day', revoked_at = now()"] {
+        set_session(over);
+        act(&operator, &tenant, &tenant.owner.id).await.refused(401, "invalid-credentials");
+    }
+    set_session("revoked_at = NULL");
+    act(&operator, &tenant, &tenant.owner.id).await.expect(200);
+}
+
+/// The setting is looked at once more where the token is issued.
+#[tokio::test]
+async fn an_owner_switches_it_off_while_somebody_is_about_to_act() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let (id, _, operator, _) = admin(system, &["impersonate:tenant", "read:tenants"]).await;
+    let uuid = id.parse::<OperatorId>().unwrap().uuid();
+    let lock = format!("BEGIN; UPDATE platform.operators SET version = version WHERE id = '{uuid}'");
+    let lock = system.session(&lock);
+    let switch_off = async {
+        let announced =
+            format!("SELECT count(*) FROM {}.audit_log WHERE action = 'impersonate'", tenant.schema());
+        eventually(async || system.sql(&announced), |count| count == "1").await;
+        let setting = tenant.owner.caller.call("PUT", "/v1/settings/impersonation");
+        setting.json(&json!({ "allowed": false })).await.expect(200);
+        drop(lock);
+    };
+    let (answer, ()) = tokio::join!(async { act(&operator, &tenant, &tenant.owner.id).await }, switch_off);
+    answer.refused(409, "wrong-state");
 }
 
 #[tokio::test]

@@ -1,10 +1,14 @@
 //! Operators: who they are, what they may do, and how they come and go.
 
+use bulkhead_domain::OperatorId;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::set_password;
-use crate::support::{Caller, Options, System, bulkhead, eventually, unique};
+use crate::{
+    second_factor::set_up,
+    support::{Answer, Caller, Options, System, bulkhead, eventually, unique},
+};
 
 const PASSWORD: &str = "a longer sentence that nobody guesses";
 
@@ -155,7 +159,7 @@ async fn an_invitation_is_used_by_one_of_many_and_replaced_by_the_next() {
     assert!(told.iter().all(|status| [204, 422, 429, 503].contains(status)), "{told:?}");
 }
 
-/// What an operator has handed out ends with their right to hand it out.
+/// What an operator has handed out ends with their right to hand it out, and with a change of what it would open.
 #[tokio::test]
 async fn an_invitation_ends_with_the_rights_of_its_maker() {
     let system = System::shared().await;
@@ -163,12 +167,98 @@ async fn an_invitation_ends_with_the_rights_of_its_maker() {
     let name = format!("r{}", unique());
     let role = json!({ "name": name, "permissions": ["read:tenants", "read:operators", "write:operators"] });
     admin.post("/v1/admin/roles", &role).await.expect(201);
+    let invite = async |by: &Caller<'_>| {
+        let guest = json!({ "email": address(), "role": name });
+        by.post("/v1/admin/operators", &guest).await.expect(201)
+    };
+    let refused = async |added: &Answer| {
+        let body = json!({ "token": added.at("/token"), "new_password": PASSWORD });
+        system.anonymous().post("/v1/auth/password/reset", &body).await.refused(422, "validation-failed");
+    };
     let (maker, _, caller) = operator(system, &admin, &name).await;
-    let guest = json!({ "email": address(), "role": name });
-    let added = caller.post("/v1/admin/operators", &guest).await.expect(201);
+    let added = invite(&caller).await;
     admin.patch(&path(&maker), &json!({ "role": "support" })).await.expect(200);
-    let body = json!({ "token": added.at("/token"), "new_password": PASSWORD });
-    system.anonymous().post("/v1/auth/password/reset", &body).await.refused(422, "validation-failed");
+    refused(&added).await;
+
+    let (maker, _, caller) = operator(system, &admin, &name).await;
+    let added = invite(&caller).await;
+    admin.delete(&path(&maker)).await.expect(204);
+    refused(&added).await;
+
+    // The one who was invited for one role does not come in with another.
+    let added = invite(&admin).await;
+    admin.patch(&path(&added.at("/id")), &json!({ "role": "billing" })).await.expect(200);
+    refused(&added).await;
+
+    // Nobody comes in late.
+    let added = invite(&admin).await;
+    let uuid = added.at("/id").parse::<OperatorId>().unwrap().uuid();
+    system.sql(&format!("UPDATE platform.operators SET token_expires_at = now() WHERE id = '{uuid}'"));
+    refused(&added).await;
+
+    // What a role holds changes, and with it who may hand out what.
+    let added = invite(&admin).await;
+    let less = json!({ "permissions": ["read:tenants"] });
+    admin.patch(&format!("/v1/admin/roles/{name}"), &less).await.expect(200);
+    refused(&added).await;
+    set_password(system, &admin, &added, PASSWORD).await;
+}
+
+/// A password that is set with a token ends whatever was opened with the one before.
+#[tokio::test]
+async fn an_operators_new_password_ends_their_sessions() {
+    let system = System::shared().await;
+    let admin = system.operator().await;
+    let (id, email, caller) = operator(system, &admin, "support").await;
+    let login = |password: &str| json!({ "email": email, "password": password });
+    let tokens = system.anonymous().post("/v1/auth/login", &login(PASSWORD)).await.expect(200);
+    let again = admin.post_nothing(&format!("{}/invitation", path(&id))).await.expect(201);
+    let new = "another sentence that nobody guesses";
+    set_password(system, &admin, &again, new).await;
+    let refresh = json!({ "refresh_token": tokens.at("/refresh_token") });
+    system.anonymous().post("/v1/auth/refresh", &refresh).await.refused(401, "invalid-credentials");
+    let gone = eventually(async || caller.get("/v1/me").await, |answer| answer.status != 200).await;
+    gone.refused(401, "invalid-credentials");
+    system.anonymous().post("/v1/auth/login", &login(PASSWORD)).await.refused(401, "login-failed");
+    system.anonymous().post("/v1/auth/login", &login(new)).await.expect(200);
+}
+
+#[tokio::test]
+async fn an_operators_second_factor_is_taken_away_with_their_sessions() {
+    let system = System::shared().await;
+    let admin = system.operator().await;
+    let (id, email, caller) = operator(system, &admin, "support").await;
+    let (_, recovery) = set_up(&caller, PASSWORD).await;
+    let login = json!({ "email": email, "password": PASSWORD });
+    let challenge = system.anonymous().post("/v1/auth/login", &login).await;
+    let challenge = challenge.refused(403, "second-factor-required").at("/challenge");
+    let step = json!({ "challenge": challenge, "code": recovery[0] });
+    let tokens = system.anonymous().post("/v1/auth/login/second-factor", &step).await.expect(200);
+    admin.delete(&format!("{}/second-factor", path(&id))).await.expect(204);
+    let refresh = json!({ "refresh_token": tokens.at("/refresh_token") });
+    system.anonymous().post("/v1/auth/refresh", &refresh).await.refused(401, "invalid-credentials");
+    let gone = eventually(async || caller.get("/v1/me").await, |answer| answer.status != 200).await;
+    gone.refused(401, "invalid-credentials");
+    log_in(system, &email).await.get("/v1/me").await.expect(200);
+}
+
+/// A token says what its operator was a moment ago: what they hand out is decided by what their row says now.
+#[tokio::test]
+async fn what_an_operator_hands_out_is_decided_by_the_role_that_they_have_now() {
+    let system = System::shared().await;
+    let admin = system.operator().await;
+    let name = format!("r{}", unique());
+    let held = ["read:*", "write:operators"];
+    admin.post("/v1/admin/roles", &json!({ "name": name, "permissions": held })).await.expect(201);
+    let (id, _, caller) = operator(system, &admin, &name).await;
+    let guest = || json!({ "email": address(), "role": "support" });
+    caller.post("/v1/admin/operators", &guest()).await.expect(201);
+    let uuid = id.parse::<OperatorId>().unwrap().uuid();
+    // No node is told of it.
+    system.sql(&format!("UPDATE platform.operators SET role = 'support' WHERE id = '{uuid}'"));
+    caller.post("/v1/admin/operators", &guest()).await.refused(403, "insufficient-permission");
+    system.sql(&format!("DELETE FROM platform.operators WHERE id = '{uuid}'"));
+    caller.post("/v1/admin/operators", &guest()).await.refused(401, "invalid-credentials");
 }
 
 #[tokio::test]
@@ -191,6 +281,17 @@ async fn nobody_gives_what_they_do_not_hold() {
         let body = json!({ "name": format!("r{}", unique()), "permissions": permissions });
         caller.post("/v1/admin/roles", &body).await.refused(403, "role-not-grantable");
     }
+    // Neither does a role of theirs come to hold more, nor is one that holds more theirs to change or remove.
+    let below = json!({ "name": format!("r{}", unique()), "permissions": ["read:tenants"] });
+    let below = caller.post("/v1/admin/roles", &below).await.expect(201).header("location").to_owned();
+    let more = json!({ "permissions": ["read:tenants", "write:tenants"] });
+    caller.patch(&below, &more).await.refused(403, "role-not-grantable");
+    caller.delete(&below).await.expect(204);
+    let above = json!({ "name": format!("r{}", unique()), "permissions": ["write:tenants"] });
+    let above = admin.post("/v1/admin/roles", &above).await.expect(201).header("location").to_owned();
+    caller.patch(&above, &json!({ "permissions": [] })).await.refused(403, "role-not-grantable");
+    caller.delete(&above).await.refused(403, "role-not-grantable");
+    admin.delete(&above).await.expect(204);
     let (theirs, _, _) = operator(system, &admin, "support").await;
     caller.delete(&path(&theirs)).await.refused(403, "role-not-grantable");
     caller.patch(&path(&theirs), &json!({ "role": name })).await.refused(403, "role-not-grantable");
