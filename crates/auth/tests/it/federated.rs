@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use bulkhead_auth::{
-    AuthError, Federation, Tokens,
+    AuthError, Caller, Federation, Tokens,
     federation::{LOGIN_LIFETIME, LoginReturn, LoginStart, PasswordLogin, Visitor},
 };
 use bulkhead_db::{
@@ -62,6 +62,7 @@ async fn given_with(change: impl FnOnce(&mut IdentityProvider)) -> Result<Given>
             scopes: vec!["openid".to_owned()],
             password_login: false,
             creates_users: true,
+            asks_second_factor: false,
             default_role: RoleName::READ_ONLY,
             max_role: RoleName::DEVELOPER,
             role_claim: None,
@@ -231,7 +232,8 @@ async fn nothing_is_asked_for_whoever_has_shown_too_many_tokens() -> Result<()> 
         let claims = json!({ "email": "grace@example.com", "email_verified": true });
         let token = given.issuer.access_token("grace", AUDIENCE, &claims)?;
         let Node { db, authenticator, .. } = &given.node;
-        let waits = authenticator.authenticate(db, &token, HERE, || Err(A_MINUTE), given.node.now()).await;
+        let caller = Caller { from: HERE, request_id: "req_1" };
+        let waits = authenticator.authenticate(db, &token, caller, || Err(A_MINUTE), given.node.now()).await;
         assert!(matches!(waits, Err(AuthError::Limited { retry_after: A_MINUTE })));
         assert_eq!(given.issuer.asked("/keys"), 0);
         given.node.let_in(&token).await?;
