@@ -51,10 +51,12 @@ module "bulkhead" {
   worker = { cpu = 1024, memory_mb = 2048, min = 2, max = 8 }
 
   statement_lock_years = 10
+  anchor_lock_days     = 365
 
   alarm_emails           = var.alarm_emails
   event_reader_role_arns = var.event_reader_role_arns
   identity               = var.identity
+  oidc_allowed_issuers   = var.oidc_allowed_issuers
   previous_master_key    = var.previous_master_key
   prometheus             = var.prometheus
   runbook_url            = "https://github.com/${var.github_repository}/blob/main/terraform/README.md"

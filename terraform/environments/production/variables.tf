@@ -180,6 +180,18 @@ variable "identity" {
   }
 }
 
+variable "oidc_allowed_issuers" {
+  description = "Hosts that identity providers may have; none means that there are none. Of a pool of users: `cognito-idp.<region>.amazonaws.com`."
+  type        = list(string)
+  nullable    = false
+  default     = []
+
+  validation {
+    condition     = alltrue([for host in var.oidc_allowed_issuers : can(regex("^(\\*\\.)?([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}(:[0-9]+)?$", host))])
+    error_message = "Set oidc_allowed_issuers to names of hosts, for example [\"login.example.com\"], or [\"*.example.org\"] for all below a domain."
+  }
+}
+
 variable "prometheus" {
   description = "A workspace of Amazon Managed Service for Prometheus that all tasks write all their metrics to as well; null for none."
   type        = object({ workspace_arn = string, remote_write_url = string })

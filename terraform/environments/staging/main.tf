@@ -53,6 +53,7 @@ module "bulkhead" {
   alarm_emails           = var.alarm_emails
   event_reader_role_arns = var.event_reader_role_arns
   identity               = var.identity
+  oidc_allowed_issuers   = var.oidc_allowed_issuers
   previous_master_key    = var.previous_master_key
   prometheus             = var.prometheus
   runbook_url            = "https://github.com/${var.github_repository}/blob/develop/terraform/README.md"

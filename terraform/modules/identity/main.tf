@@ -166,3 +166,16 @@ resource "aws_cognito_user_pool_domain" "this" {
   user_pool_id          = aws_cognito_user_pool.this.id
   managed_login_version = 1
 }
+
+################################################################################
+# Access
+################################################################################
+
+# What a task may do that makes the product's people in the pool, too. It sets no passwords, and lists nobody.
+data "aws_iam_policy_document" "people" {
+  statement {
+    sid       = "People"
+    actions   = ["cognito-idp:AdminCreateUser", "cognito-idp:AdminDeleteUser", "cognito-idp:AdminGetUser"]
+    resources = [aws_cognito_user_pool.this.arn]
+  }
+}

@@ -34,3 +34,12 @@ output "domain" {
   description = "Host name of the log-in pages."
   value       = "${aws_cognito_user_pool_domain.this.domain}.auth.${data.aws_region.current.id}.amazoncognito.com"
 }
+
+################################################################################
+# Access
+################################################################################
+
+output "people_policy_json" {
+  description = "What a task may do that makes people in the pool and removes them: those of this pool, and nothing else."
+  value       = data.aws_iam_policy_document.people.json
+}

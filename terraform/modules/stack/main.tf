@@ -11,17 +11,33 @@ locals {
   image = "${module.registry.repository_url}@${var.image_digest}"
 
   # What every command is told. The rest are the product's defaults.
-  settings = {
+  settings = merge({
     BULKHEAD_ENVIRONMENT      = var.api_key_environment
     BULKHEAD_PUBLIC_URL       = module.edge.url
     BULKHEAD_DATABASE_TLS     = "verify-full"
     BULKHEAD_DATABASE_CA_FILE = "/etc/ssl/certs/rds-global-bundle.pem"
-  }
+    },
+    length(var.oidc_allowed_issuers) == 0 ? {} : { BULKHEAD_OIDC_ALLOWED_ISSUERS = join(",", var.oidc_allowed_issuers) },
+  )
 
   # The load balancer appends the client's address; no other proxy stands in front of the API.
   api_settings = merge(local.settings, {
     BULKHEAD_TRUSTED_PROXY_HOPS = "1"
   })
+
+  worker_settings = merge(local.settings, {
+    AWS_REGION            = data.aws_region.current.id
+    BULKHEAD_AUDIT_ANCHOR = "s3://${module.storage.bucket_names["anchors"]}/heads"
+  })
+
+  worker_policies = merge(
+    {
+      anchoring = module.storage.anchoring_policy_json
+      queue_out = module.queue_out.sender_policy_json
+      storage   = module.storage.task_policy_json
+    },
+    { for pool in module.identity : "people" => pool.people_policy_json },
+  )
 
   servers = {
     database = { security_group_id = module.database.security_group_id, port = module.database.port }
@@ -217,6 +233,7 @@ module "storage" {
   name                 = var.name
   kms_key_arn          = module.data_key.arn
   statement_lock_years = var.statement_lock_years
+  anchor_lock_days     = var.anchor_lock_days
   deletion_protection  = var.deletion_protection
 }
 
@@ -322,7 +339,7 @@ module "worker" {
   image             = local.image
   cpu               = var.worker.cpu
   memory_mb         = var.worker.memory_mb
-  environment       = local.settings
+  environment       = local.worker_settings
   secrets           = local.worker_secrets
   published_metrics = local.worker_metrics
   prometheus        = var.prometheus
@@ -334,7 +351,7 @@ module "worker" {
 
   secret_kms_key_arns = local.secret_keys
   repository_arn      = module.registry.repository_arn
-  task_policies       = { storage = module.storage.task_policy_json, queue_out = module.queue_out.sender_policy_json }
+  task_policies       = local.worker_policies
   log_kms_key_arn     = module.log_key.arn
   cluster_arn         = aws_ecs_cluster.this.arn
   cluster_name        = aws_ecs_cluster.this.name

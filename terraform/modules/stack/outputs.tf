@@ -44,7 +44,7 @@ output "dashboard_name" {
 }
 
 output "bucket_names" {
-  description = "Buckets, by purpose: `exports`, `logs`, `statements`."
+  description = "Buckets, by purpose: `anchors`, `exports`, `logs`, `statements`."
   value       = module.storage.bucket_names
 }
 

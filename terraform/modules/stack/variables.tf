@@ -144,6 +144,12 @@ variable "statement_lock_years" {
   default     = null
 }
 
+variable "anchor_lock_days" {
+  description = "How many days an anchor of the audit logs cannot be changed or deleted by anybody; null for no lock."
+  type        = number
+  default     = null
+}
+
 ################################################################################
 # People
 ################################################################################
@@ -190,6 +196,18 @@ variable "identity" {
     domain_prefix = string
   })
   default = null
+}
+
+variable "oidc_allowed_issuers" {
+  description = "Hosts that identity providers may have (BULKHEAD_OIDC_ALLOWED_ISSUERS); none means that there are none. Of a pool of users: `cognito-idp.<region>.amazonaws.com`."
+  type        = list(string)
+  nullable    = false
+  default     = []
+
+  validation {
+    condition     = alltrue([for host in var.oidc_allowed_issuers : can(regex("^(\\*\\.)?([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}(:[0-9]+)?$", host))])
+    error_message = "Set oidc_allowed_issuers to names of hosts, for example [\"login.example.com\"], or [\"*.example.org\"] for all below a domain."
+  }
 }
 
 variable "approval_required" {

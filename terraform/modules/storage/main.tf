@@ -1,8 +1,8 @@
-# Three buckets: `exports` (what tenants asked for, gone after a while), `statements` (what was billed, kept) and `logs`
-# (of the load balancer and of the other two buckets).
+# Four buckets: `exports` (what tenants asked for, gone after a while), `statements` (what was billed, kept), `anchors` (the heads of
+# the audit logs' chains, kept, and written by the worker alone) and `logs` (of the load balancer and of the other buckets).
 #
 # Owns who may write and how long everything stays. Refuses public access, access control lists, plain HTTP and TLS
-# older than 1.2. Leaves the names of objects to the product, and copies in another region to products that have to survive the
+# older than 1.2; in `anchors` also a second object of one name, whoever writes it. Leaves the names of objects to the product, and copies in another region to products that have to survive the
 # loss of one: exports can be made again and statements are in the database too.
 
 data "aws_region" "current" {}
@@ -10,10 +10,18 @@ data "aws_partition" "current" {}
 data "aws_caller_identity" "current" {}
 
 locals {
-  purposes = toset(["exports", "logs", "statements"])
+  purposes = toset(["anchors", "exports", "logs", "statements"])
 
-  # The buckets of the product's own data; the third one holds what is written about them.
-  data_purposes = toset(["exports", "statements"])
+  # The buckets of the product's own data; the other one holds what is written about them.
+  data_purposes = toset(["anchors", "exports", "statements"])
+
+  # For how long nobody can change or delete what is in a bucket, in days or in years.
+  locks = {
+    anchors    = { is_on = var.anchor_lock_days != null, days = var.anchor_lock_days, years = null }
+    exports    = { is_on = false, days = null, years = null }
+    logs       = { is_on = false, days = null, years = null }
+    statements = { is_on = var.statement_lock_years != null, days = null, years = var.statement_lock_years }
+  }
 
   # The edge names the first as the prefix of its access log.
   load_balancer_prefix = "alb"
@@ -29,17 +37,17 @@ resource "aws_s3_bucket" "this" {
   for_each = local.purposes
 
   #checkov:skip=CKV_AWS_18: Only `logs` has no access log, because it would log its own deliveries without end.
-  #checkov:skip=CKV_AWS_144: Exports can be made again and statements are in the database too, whose backups are what survives.
+  #checkov:skip=CKV_AWS_144: Exports can be made again, statements are in the database too, whose backups are what survives, and anchors are proofs about what is there.
   #checkov:skip=CKV_AWS_145: Only `logs` has no customer key, because load balancers deliver to buckets with S3's own key alone.
   #checkov:skip=CKV2_AWS_62: No program waits for events of these buckets: the product knows what it writes.
   bucket        = "${var.name}-${each.key}-${data.aws_caller_identity.current.account_id}"
   force_destroy = !var.deletion_protection
 
   # COMPLIANCE and not GOVERNANCE: the lock is there against administrators, and those may lift GOVERNANCE. The bucket
-  # and its retention are made in one step, so no statement is ever written without it. The provider prefers a resource
+  # and its retention are made in one step, so nothing is ever written without it. The provider prefers a resource
   # of its own for the retention; until 7.0 both do the same.
   dynamic "object_lock_configuration" {
-    for_each = each.key == "statements" && var.statement_lock_years != null ? [var.statement_lock_years] : []
+    for_each = local.locks[each.key].is_on ? [local.locks[each.key]] : []
 
     content {
       object_lock_enabled = "Enabled"
@@ -47,7 +55,8 @@ resource "aws_s3_bucket" "this" {
       rule {
         default_retention {
           mode  = "COMPLIANCE"
-          years = object_lock_configuration.value
+          days  = object_lock_configuration.value.days
+          years = object_lock_configuration.value.years
         }
       }
     }
@@ -129,6 +138,8 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "logs" {
 
 locals {
   retention = {
+    # Small, one a day, and worth more the older they are.
+    anchors    = { expiry_days = null, noncurrent_days = 3650 }
     exports    = { expiry_days = var.export_expiry_days, noncurrent_days = var.noncurrent_expiry_days }
     logs       = { expiry_days = var.log_retention_days, noncurrent_days = var.noncurrent_expiry_days }
     statements = { expiry_days = null, noncurrent_days = 3650 }
@@ -214,6 +225,38 @@ data "aws_iam_policy_document" "transport" {
   }
 }
 
+# Who can write there could otherwise put another head in the place of the one that tells of a forgery: the version below it
+# would still be there, but nobody reads versions who does not suspect anything.
+data "aws_iam_policy_document" "anchors" {
+  source_policy_documents = [data.aws_iam_policy_document.transport["anchors"].json]
+
+  statement {
+    sid       = "DenyOverwriting"
+    effect    = "Deny"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.this["anchors"].arn}/*"]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    # A condition is sent where an object comes to be, and not with the parts of an upload
+    # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html).
+    condition {
+      test     = "Null"
+      variable = "s3:if-none-match"
+      values   = ["true"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "s3:ObjectCreationOperation"
+      values   = ["true"]
+    }
+  }
+}
+
 data "aws_iam_policy_document" "logs" {
   source_policy_documents = [data.aws_iam_policy_document.transport["logs"].json]
 
@@ -253,11 +296,20 @@ data "aws_iam_policy_document" "logs" {
   }
 }
 
+locals {
+  bucket_policies = {
+    anchors    = data.aws_iam_policy_document.anchors.json
+    exports    = data.aws_iam_policy_document.transport["exports"].json
+    logs       = data.aws_iam_policy_document.logs.json
+    statements = data.aws_iam_policy_document.transport["statements"].json
+  }
+}
+
 resource "aws_s3_bucket_policy" "this" {
   for_each = local.purposes
 
   bucket = aws_s3_bucket.this[each.key].id
-  policy = each.key == "logs" ? data.aws_iam_policy_document.logs.json : data.aws_iam_policy_document.transport[each.key].json
+  policy = local.bucket_policies[each.key]
 
   # S3 refuses to change a bucket's policy and its public access block at the same time.
   depends_on = [aws_s3_bucket_public_access_block.this]
@@ -282,6 +334,27 @@ data "aws_iam_policy_document" "task" {
   statement {
     sid       = "Key"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [var.kms_key_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${data.aws_region.current.id}.${data.aws_partition.current.dns_suffix}"]
+    }
+  }
+}
+
+# What the worker may do with anchors: put one more there. It reads none, and who has its role learns nothing from it.
+data "aws_iam_policy_document" "anchoring" {
+  statement {
+    sid       = "Anchors"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.this["anchors"].arn}/*"]
+  }
+
+  statement {
+    sid       = "Key"
+    actions   = ["kms:GenerateDataKey"]
     resources = [var.kms_key_arn]
 
     condition {

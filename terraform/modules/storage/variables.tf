@@ -31,12 +31,23 @@ variable "statement_lock_years" {
   }
 }
 
+variable "anchor_lock_days" {
+  description = "How many days an anchor of the audit logs cannot be changed or deleted by anybody; null for no lock. To be decided before the first apply, like statement_lock_years."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.anchor_lock_days == null ? true : var.anchor_lock_days >= 1 && var.anchor_lock_days <= 3650 && floor(var.anchor_lock_days) == var.anchor_lock_days
+    error_message = "Set anchor_lock_days to a whole number of days from 1 to 3650, or to null for no lock: nobody, AWS included, can lift a lock that is too long."
+  }
+}
+
 ################################################################################
 # Encryption
 ################################################################################
 
 variable "kms_key_arn" {
-  description = "Key that exports and statements are encrypted with."
+  description = "Key that anchors, exports and statements are encrypted with."
   type        = string
   nullable    = false
 

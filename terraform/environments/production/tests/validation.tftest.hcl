@@ -45,6 +45,12 @@ run "refuses_an_empty_digest" {
   expect_failures = [var.image_digest]
 }
 
+run "refuses_an_issuer_that_is_no_host" {
+  command = plan
+  variables { oidc_allowed_issuers = ["https://login.example.com"] }
+  expect_failures = [var.oidc_allowed_issuers]
+}
+
 run "refuses_a_tag_for_a_digest" {
   command = plan
   variables { image_digest = "latest" }

@@ -3,6 +3,10 @@ mock_provider "aws" {
     defaults = { id = "eu-central-1" }
   }
 
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
+  }
+
   mock_resource "aws_cognito_user_pool" {
     defaults = {
       id       = "eu-central-1_AbCdEfGhI"

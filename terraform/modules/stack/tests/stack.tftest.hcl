@@ -230,6 +230,27 @@ run "wires_one_installation" {
     error_message = "The API must believe the load balancer, and nobody else, about who its client is."
   }
 
+  # What the worker is told of AWS, and nobody else.
+  assert {
+    condition = {
+      for variable, value in local.worker_settings : variable => value if !contains(keys(local.settings), variable)
+      } == {
+      AWS_REGION            = "eu-central-1"
+      BULKHEAD_AUDIT_ANCHOR = "s3://bulkhead-test-anchors-111122223333/heads"
+    }
+    error_message = "The worker must write the heads of the audit logs into their bucket."
+  }
+
+  assert {
+    condition     = keys(local.worker_policies) == ["anchoring", "queue_out", "storage"]
+    error_message = "Without a pool of users the worker must have no right on one."
+  }
+
+  assert {
+    condition     = !contains(keys(local.settings), "BULKHEAD_OIDC_ALLOWED_ISSUERS")
+    error_message = "Unless hosts are named, there must be no identity providers."
+  }
+
   # What the deployment is told.
   assert {
     condition     = toset(keys(jsondecode(aws_ssm_parameter.deployment.value))) == toset(["approval_required", "cluster", "migrate", "name", "registry", "releases", "secrets", "services", "url"])
@@ -276,7 +297,7 @@ run "wires_one_installation" {
 
   # What others are told.
   assert {
-    condition     = keys(output.bucket_names) == ["exports", "logs", "statements"] && keys(output.event_queue_urls) == ["dead_letters", "events"]
+    condition     = keys(output.bucket_names) == ["anchors", "exports", "logs", "statements"] && keys(output.event_queue_urls) == ["dead_letters", "events"]
     error_message = "Buckets and queues must be found by what they are for."
   }
 
@@ -310,6 +331,7 @@ run "wires_what_is_asked_for" {
       logout_urls   = ["https://app.example.com/"]
       domain_prefix = "example-staff"
     }
+    oidc_allowed_issuers = ["cognito-idp.eu-central-1.amazonaws.com", "*.example.org"]
     database = {
       instance_class           = "db.t4g.medium"
       memory_gb                = 4
@@ -329,6 +351,16 @@ run "wires_what_is_asked_for" {
       domain    = "example-staff.auth.eu-central-1.amazoncognito.com"
     }
     error_message = "An application must be told all that it needs to log users in and to check their tokens."
+  }
+
+  assert {
+    condition     = keys(local.worker_policies) == ["anchoring", "people", "queue_out", "storage"]
+    error_message = "The worker makes and removes people in the pool."
+  }
+
+  assert {
+    condition     = alltrue([for settings in [local.api_settings, local.worker_settings] : settings.BULKHEAD_OIDC_ALLOWED_ISSUERS == "cognito-idp.eu-central-1.amazonaws.com,*.example.org"])
+    error_message = "Whoever speaks to identity providers must know which there may be."
   }
 
   assert {
@@ -359,6 +391,12 @@ run "refuses_a_name_that_would_not_fit" {
   command = plan
   variables { name = "bulkhead-production-of-example" }
   expect_failures = [var.name]
+}
+
+run "refuses_an_issuer_that_is_no_host" {
+  command = plan
+  variables { oidc_allowed_issuers = ["https://login.example.com"] }
+  expect_failures = [var.oidc_allowed_issuers]
 }
 
 run "refuses_alarms_that_nobody_hears" {

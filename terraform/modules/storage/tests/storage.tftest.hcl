@@ -26,11 +26,12 @@ run "names_buckets_after_purpose_and_account" {
 
   assert {
     condition = { for purpose, bucket in aws_s3_bucket.this : purpose => bucket.bucket } == {
+      anchors    = "bulkhead-test-anchors-111122223333"
       exports    = "bulkhead-test-exports-111122223333"
       logs       = "bulkhead-test-logs-111122223333"
       statements = "bulkhead-test-statements-111122223333"
     }
-    error_message = "There must be three buckets, whose names end with the account's id."
+    error_message = "There must be four buckets, whose names end with the account's id."
   }
 }
 
@@ -51,7 +52,7 @@ run "shuts_every_bucket_to_the_public_and_to_access_control_lists" {
   command = plan
 
   assert {
-    condition = length(aws_s3_bucket_public_access_block.this) == 3 && alltrue([
+    condition = length(aws_s3_bucket_public_access_block.this) == 4 && alltrue([
       for block in aws_s3_bucket_public_access_block.this :
       block.block_public_acls && block.block_public_policy && block.ignore_public_acls && block.restrict_public_buckets
     ])
@@ -59,7 +60,7 @@ run "shuts_every_bucket_to_the_public_and_to_access_control_lists" {
   }
 
   assert {
-    condition     = length(aws_s3_bucket_ownership_controls.this) == 3 && alltrue([for controls in aws_s3_bucket_ownership_controls.this : controls.rule[0].object_ownership == "BucketOwnerEnforced"])
+    condition     = length(aws_s3_bucket_ownership_controls.this) == 4 && alltrue([for controls in aws_s3_bucket_ownership_controls.this : controls.rule[0].object_ownership == "BucketOwnerEnforced"])
     error_message = "Every bucket must own its objects, without access control lists."
   }
 }
@@ -68,7 +69,7 @@ run "keeps_versions_of_everything" {
   command = plan
 
   assert {
-    condition     = length(aws_s3_bucket_versioning.this) == 3 && alltrue([for versioning in aws_s3_bucket_versioning.this : versioning.versioning_configuration[0].status == "Enabled"])
+    condition     = length(aws_s3_bucket_versioning.this) == 4 && alltrue([for versioning in aws_s3_bucket_versioning.this : versioning.versioning_configuration[0].status == "Enabled"])
     error_message = "Every bucket must keep versions."
   }
 }
@@ -77,13 +78,13 @@ run "encrypts_data_with_the_customer_key_and_logs_with_that_of_s3" {
   command = plan
 
   assert {
-    condition = toset(keys(aws_s3_bucket_server_side_encryption_configuration.data)) == toset(["exports", "statements"]) && alltrue([
+    condition = toset(keys(aws_s3_bucket_server_side_encryption_configuration.data)) == toset(["anchors", "exports", "statements"]) && alltrue([
       for configuration in aws_s3_bucket_server_side_encryption_configuration.data :
       one(one(configuration.rule).apply_server_side_encryption_by_default).kms_master_key_id == var.kms_key_arn &&
       one(one(configuration.rule).apply_server_side_encryption_by_default).sse_algorithm == "aws:kms" &&
       one(configuration.rule).bucket_key_enabled
     ])
-    error_message = "Exports and statements must be encrypted with the key that was given, through a bucket key."
+    error_message = "Anchors, exports and statements must be encrypted with the key that was given, through a bucket key."
   }
 
   assert {
@@ -118,8 +119,8 @@ run "deletes_exports_and_logs_in_time_and_statements_never" {
   }
 
   assert {
-    condition     = length(aws_s3_bucket_lifecycle_configuration.this["statements"].rule[0].expiration) == 0
-    error_message = "Statements must never be deleted."
+    condition     = alltrue([for purpose in ["anchors", "statements"] : length(aws_s3_bucket_lifecycle_configuration.this[purpose].rule[0].expiration) == 0])
+    error_message = "Anchors and statements must never be deleted."
   }
 
   assert {
@@ -148,7 +149,7 @@ run "cleans_up_old_versions_and_broken_uploads" {
   }
 
   assert {
-    condition     = length(aws_s3_bucket_lifecycle_configuration.this) == 3 && alltrue([for configuration in aws_s3_bucket_lifecycle_configuration.this : configuration.rule[0].abort_incomplete_multipart_upload[0].days_after_initiation == 7 && configuration.rule[0].status == "Enabled"])
+    condition     = length(aws_s3_bucket_lifecycle_configuration.this) == 4 && alltrue([for configuration in aws_s3_bucket_lifecycle_configuration.this : configuration.rule[0].abort_incomplete_multipart_upload[0].days_after_initiation == 7 && configuration.rule[0].status == "Enabled"])
     error_message = "Every bucket must delete the parts of uploads that were never finished."
   }
 }
@@ -157,8 +158,8 @@ run "logs_access_to_data_but_not_to_logs" {
   command = plan
 
   assert {
-    condition     = toset(keys(aws_s3_bucket_logging.this)) == toset(["exports", "statements"])
-    error_message = "Exports and statements must have an access log; that of `logs` would never end."
+    condition     = toset(keys(aws_s3_bucket_logging.this)) == toset(["anchors", "exports", "statements"])
+    error_message = "Anchors, exports and statements must have an access log; that of `logs` would never end."
   }
 
   assert {
@@ -207,8 +208,26 @@ run "locks_statements_and_nothing_else_when_asked" {
   }
 
   assert {
-    condition     = alltrue([for purpose in ["exports", "logs"] : length(aws_s3_bucket.this[purpose].object_lock_configuration) == 0])
-    error_message = "Exports and logs have to expire: they must not be locked."
+    condition     = alltrue([for purpose in ["anchors", "exports", "logs"] : length(aws_s3_bucket.this[purpose].object_lock_configuration) == 0])
+    error_message = "Exports and logs have to expire: they must not be locked. Anchors have a lock of their own."
+  }
+}
+
+run "locks_anchors_for_days_when_asked" {
+  command = plan
+
+  variables {
+    anchor_lock_days = 365
+  }
+
+  assert {
+    condition     = one(aws_s3_bucket.this["anchors"].object_lock_configuration[0].rule[0].default_retention).mode == "COMPLIANCE" && one(aws_s3_bucket.this["anchors"].object_lock_configuration[0].rule[0].default_retention).days == 365
+    error_message = "The lock must hold against administrators for as long as was asked."
+  }
+
+  assert {
+    condition     = alltrue([for purpose in ["exports", "logs", "statements"] : length(aws_s3_bucket.this[purpose].object_lock_configuration) == 0])
+    error_message = "The lock of anchors must be theirs alone."
   }
 }
 
@@ -259,6 +278,16 @@ run "refuses_a_lock_for_no_time" {
   }
 
   expect_failures = [var.statement_lock_years]
+}
+
+run "refuses_a_lock_of_anchors_for_part_of_a_day" {
+  command = plan
+
+  variables {
+    anchor_lock_days = 0.5
+  }
+
+  expect_failures = [var.anchor_lock_days]
 }
 
 run "refuses_exports_that_outlive_a_year" {
