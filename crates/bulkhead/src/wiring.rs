@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use bulkhead_api::ServeError;
 use bulkhead_auth::{Keyring, MasterKey, MasterKeys};
-use bulkhead_config::{ALLOWED_ISSUERS, Database, DatabaseTls, ServerUrl, Settings, USAGE_CONNECTIONS};
+use bulkhead_aws::{Authorization, Aws, CredentialSource, s3::Bucket};
+use bulkhead_config::{
+    self as config, ALLOWED_ISSUERS, AWS_ENDPOINT_URL_S3, AwsCredentials, Database, DatabaseTls,
+    NO_CREDENTIALS, ServerUrl, Settings, USAGE_CONNECTIONS,
+};
 use bulkhead_db::{
     Connector, Db, Owner, Pool, PoolOptions, Shares, Timeouts, Tls,
     platform::nodes::{Node, NodeKind},
@@ -13,13 +17,17 @@ use bulkhead_db::{
 use bulkhead_domain::{Clock, JobId, SystemClock};
 use bulkhead_link::RedisServer;
 use bulkhead_mail::{Mailer, Security, Sender, SmtpServer};
-use bulkhead_oidc::{AllowedHosts, Client, Issuers};
+use bulkhead_oidc::{AllowedHosts, Issuers};
+use bulkhead_outbound::Endpoint;
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::{FlusherOptions, Stores};
-use bulkhead_worker::{Anchoring, OutgoingMail};
+use bulkhead_worker::{AnchorPlace, Anchoring, OutgoingMail, Pools};
 
 /// How much longer than the server's own time-out a client waits for an answer before it gives the connection up.
 const MARGIN: Duration = Duration::from_secs(2);
+
+/// What is to be done where the bucket's region is not known.
+pub(crate) const NO_REGION: &str = "AWS_REGION is not set: set it to the region that the bucket is in";
 
 /// How long to wait for a connection to Redis.
 const REDIS_CONNECT: Duration = Duration::from_secs(1);
@@ -39,7 +47,7 @@ pub(crate) fn issuers(settings: &Settings, metrics: &Metrics) -> Result<Issuers>
     let hosts = identity.oidc_allowed_issuers.iter().map(String::as_str);
     let allowed = AllowedHosts::new(hosts).context(ALLOWED_ISSUERS)?;
     let authorities = identity.oidc_ca.as_ref().map(bulkhead_config::CertificateBundle::pem);
-    let client = Client::new(authorities, identity.dangerously_allow_private_issuers);
+    let client = bulkhead_oidc::client(authorities, identity.dangerously_allow_private_issuers);
     Ok(Issuers::new(client.context("BULKHEAD_OIDC_CA")?, allowed, Some(metrics.identity.clone())))
 }
 
@@ -51,9 +59,48 @@ pub(crate) fn master_keys(settings: &Settings) -> Result<MasterKeys> {
 }
 
 /// Where the heads of audit logs are written, if anywhere.
-pub(crate) fn anchoring(settings: &Settings, keyring: &Arc<Keyring>) -> Option<Anchoring> {
-    let place = settings.worker.audit_anchor.clone()?;
-    Some(Anchoring { keyring: Arc::clone(keyring), place })
+pub(crate) fn anchoring(settings: &Settings, keyring: &Arc<Keyring>) -> Result<Option<Anchoring>> {
+    let place = match &settings.worker.audit_anchor {
+        None => return Ok(None),
+        Some(config::AnchorPlace::Directory(path)) => AnchorPlace::Directory(path.clone()),
+        Some(config::AnchorPlace::Bucket { name, prefix }) => AnchorPlace::Bucket {
+            bucket: bucket(settings, name).context("BULKHEAD_AUDIT_ANCHOR")?,
+            prefix: prefix.clone(),
+        },
+    };
+    Ok(Some(Anchoring { keyring: Arc::clone(keyring), place }))
+}
+
+fn bucket(settings: &Settings, name: &str) -> Result<Bucket> {
+    let region = settings.aws.region.as_deref().context(NO_REGION)?;
+    let at = settings.aws.endpoint_url_s3.as_ref();
+    let at = at.map(|url| Endpoint::parse(url.as_str(), true)).transpose().context(AWS_ENDPOINT_URL_S3)?;
+    Ok(Bucket::new(aws(settings)?.context(NO_CREDENTIALS)?, name, region, at))
+}
+
+/// Who we are at AWS; `None` when no setting says so.
+pub(crate) fn aws(settings: &Settings) -> Result<Option<Aws>> {
+    let source = match settings.aws.credentials() {
+        None => return Ok(None),
+        Some(AwsCredentials::Given { key_id, secret, token }) => CredentialSource::Given {
+            key_id: key_id.to_owned(),
+            secret: secret.expose().to_owned(),
+            token: token.map(|token| token.expose().to_owned()),
+        },
+        Some(AwsCredentials::Container { variable, url, token, token_file }) => {
+            let file = token_file.map(|path| Authorization::File(path.to_owned()));
+            let text = || token.map(|token| Authorization::Text(token.expose().to_owned()));
+            let endpoint = Endpoint::local(&url).with_context(|| format!("{variable} ({url})"))?;
+            CredentialSource::Container { endpoint, authorization: file.or_else(text) }
+        }
+    };
+    Ok(Some(Aws::new(source, Arc::new(SystemClock))?))
+}
+
+/// The pools in which people are made, where somebody is who may do so.
+pub(crate) fn pools(settings: &Settings, metrics: &Metrics) -> Result<Pools> {
+    let issuers = Arc::new(issuers(settings, metrics)?);
+    Ok(Pools::new(aws(settings)?, issuers, metrics.identity.clone()))
 }
 
 /// How to reach the database as one login role.

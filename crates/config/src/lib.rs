@@ -1,6 +1,6 @@
 //! Settings: read from the environment once, at start, and validated.
 //!
-//! Owns every `BULKHEAD_*` variable: its name, its default, its meaning and the values it may take stand together in
+//! Owns every `BULKHEAD_*` variable, and those of AWS that say who a process is there: its name, its default, its meaning and the values it may take stand together in
 //! one field of one section, and [`table`] writes the reference from the same fields. A wrong value, a misspelt
 //! variable or an unsafe combination stops the program with one line that names the variable and never shows a secret.
 //! An application's extensions bring sections of their own ([`section`]), for which the same holds.
@@ -10,6 +10,7 @@
 
 mod audit;
 mod auth;
+mod aws;
 mod connections;
 mod database;
 mod error;
@@ -35,6 +36,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 pub use audit::AnchorPlace;
 pub use auth::{Auth, Environment, SecondFactorRequired};
+pub use aws::{AWS_ENDPOINT_URL_S3, AWS_REGION, Aws, AwsCredentials, NO_CREDENTIALS};
 pub use connections::{PROVISIONER_CONNECTIONS, USAGE_CONNECTIONS};
 pub use database::{Database, DatabaseTls, PLATFORM_URL, PROVISIONER_URL, TENANT_URL};
 pub use error::ConfigError;
@@ -95,6 +97,9 @@ pub struct Settings {
     /// Outgoing mail.
     #[command(flatten)]
     pub mail: Mail,
+    /// AWS.
+    #[command(flatten)]
+    pub aws: Aws,
     /// The log.
     #[command(flatten)]
     pub log: Log,
@@ -118,7 +123,8 @@ impl Settings {
         Self::from_vars(std::env::vars_os(), sections)
     }
 
-    /// Reads the given environment; variables that do not begin with `BULKHEAD_` are not looked at.
+    /// Reads the given environment; variables that do not begin with `BULKHEAD_` are not looked at, but for those of AWS that are
+    /// settings.
     pub fn from_vars(
         vars: impl IntoIterator<Item = (OsString, OsString)>,
         sections: &Sections,
@@ -219,11 +225,19 @@ fn argv(
 ) -> Result<Vec<OsString>, ConfigError> {
     let mut ours = Vec::new();
     for (name, value) in vars {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        let Some(name) =
+            name.to_str().filter(|name| name.starts_with(PREFIX) || name.starts_with(aws::PREFIX))
+        else {
+            continue;
+        };
+        let is_known = command.get_arguments().any(|arg| arg.get_long() == Some(name));
+        // Variables of AWS are there for other programs, too.
+        if name.starts_with(aws::PREFIX) && (!is_known || value.is_empty()) {
+            continue;
+        }
         let Some(text) = value.to_str() else {
             return Err(ConfigError::NotUnicode { variable: name.to_owned() });
         };
-        let is_known = command.get_arguments().any(|arg| arg.get_long() == Some(name));
         if is_known || !kubernetes::is_service_link(name, text) {
             ours.push((is_known, name.to_owned(), value));
         }

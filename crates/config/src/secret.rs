@@ -40,6 +40,11 @@ impl FromStr for MasterKey {
 pub struct Password(String);
 
 impl Password {
+    /// A text whose form somebody else has checked.
+    pub(crate) fn of(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The password itself.
     pub fn expose(&self) -> &str {
         &self.0

@@ -91,7 +91,7 @@ fn a_wrong_value_gives_one_line_that_names_the_variable_and_the_values_there_are
 
 #[test]
 fn an_empty_value_is_refused_everywhere() {
-    for (name, _, _) in variables() {
+    for (name, _, _) in variables().into_iter().filter(|(name, ..)| name.starts_with(PREFIX)) {
         let message = refusal(&name, "");
         assert!(message.starts_with(&format!("{name}: invalid value")), "{message}");
     }
@@ -111,11 +111,16 @@ fn a_misspelt_variable_is_refused_with_the_nearest_one() {
 #[test]
 fn no_message_shows_a_secret() {
     let secrets: Vec<_> = variables().into_iter().filter(|(.., secret)| *secret).collect();
-    assert_eq!(secrets.len(), 11, "{secrets:?}");
+    assert_eq!(secrets.len(), 14, "{secrets:?}");
     let long = refusal("BULKHEAD_DATABASE_ADMIN_PASSWORD", &CANARY.repeat(200));
     assert!(!long.contains("hunter2"), "{long}");
-    // Any other text may be a password.
-    for (name, ..) in secrets.into_iter().filter(|(name, ..)| !name.ends_with("PASSWORD")) {
+    for (name, ..) in secrets.iter().filter(|(name, ..)| name.starts_with(aws::PREFIX)) {
+        let message = refusal(name, &format!("{}\u{1}\u{0}", CANARY.repeat(2_000)));
+        assert!(message.starts_with(name) && !message.contains("hunter2"), "{message}");
+    }
+    // Any other text may be a password, or a token.
+    let is_free = |name: &str| name.ends_with("PASSWORD") || name.starts_with(aws::PREFIX);
+    for (name, ..) in secrets.into_iter().filter(|(name, ..)| !is_free(name)) {
         for wrong in
             [CANARY.to_owned(), format!("http://u:{CANARY}@h/d"), format!("postgres://u:{CANARY}@h:x/d?q")]
         {
@@ -214,6 +219,43 @@ fn server_addresses_are_kept_to_what_every_client_reads_alike() {
         assert!(load(&[("BULKHEAD_REDIS_CACHE_URL", bad)]).is_err(), "{bad} was accepted");
     }
     assert!(load(&[("BULKHEAD_DATABASE_TENANT_URL", "postgresql://u:p%40@db-1.x_y.example:5433/d")]).is_ok());
+}
+
+#[test]
+fn who_we_are_at_aws_is_said_by_its_own_variables_in_its_own_order() {
+    let (key, secret) = (("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", CANARY));
+    let relative = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/1");
+    let full = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials");
+    let token = ("AWS_CONTAINER_AUTHORIZATION_TOKEN", CANARY);
+    let container = |variables: &[(&str, &str)]| match load(variables).unwrap().aws.credentials() {
+        Some(AwsCredentials::Container { url, token, .. }) => {
+            (url, token.map(|token| token.expose().to_owned()))
+        }
+        other => panic!("{other:?}"),
+    };
+    for (half, empty) in [(key, "AWS_SECRET_ACCESS_KEY"), (secret, "AWS_ACCESS_KEY_ID")] {
+        assert_eq!(load(&[half, (empty, "")]).unwrap().aws.credentials(), None);
+    }
+    assert_eq!(container(&[key, relative, full]), ("http://169.254.170.2/v2/credentials/1".to_owned(), None));
+    let with_token = container(&[full, token]);
+    assert_eq!(with_token, ("http://169.254.170.23/v1/credentials".to_owned(), Some(CANARY.to_owned())));
+    let all = [key, secret, relative, full, token, ("AWS_SESSION_TOKEN", CANARY), ("AWS_PROFILE", "x")];
+    let settings = load(&all).unwrap();
+    let given = settings.aws.credentials();
+    assert!(
+        matches!(given, Some(AwsCredentials::Given { key_id: "AKIAEXAMPLE", token: Some(_), .. })),
+        "{given:?}"
+    );
+    assert!(!format!("{settings:?}{given:?}").contains("hunter2"));
+    for (name, wrong) in [
+        ("AWS_REGION", "Frankfurt!"),
+        ("AWS_ACCESS_KEY_ID", "a b"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "@evil.example/"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "file:///x"),
+        ("AWS_ENDPOINT_URL_S3", "minio"),
+    ] {
+        assert!(refusal(name, wrong).starts_with(&format!("{name}: invalid value")));
+    }
 }
 
 #[test]
@@ -371,7 +413,7 @@ fn the_table_lists_every_variable_once_with_its_meaning() {
     let variables = variables();
     assert_eq!(rows.len(), variables.len());
     for (name, default, _) in variables {
-        assert!(name.starts_with(PREFIX));
+        assert!(name.starts_with(PREFIX) || name.starts_with(aws::PREFIX));
         let own: Vec<_> = rows.iter().filter(|row| row.starts_with(&format!("| `{name}` |"))).collect();
         assert_eq!(own.len(), 1, "{name}");
         let cells: Vec<&str> = own[0].trim_matches('|').split(" | ").map(str::trim).collect();

@@ -36,7 +36,7 @@ pub struct Worker {
     pub schema_pool: u16,
     /// Where the heads of the audit logs' hash chains are written once a day, so that a log that was forged with all rights is
     /// found out: `file:///var/lib/anchors`, a directory that is there, best on another machine and one that takes new files
-    /// alone. Left out, they are written nowhere.
+    /// alone, or `s3://bucket/prefix`, which needs `AWS_REGION` and credentials of AWS. Left out, they are written nowhere.
     #[arg(env = "BULKHEAD_AUDIT_ANCHOR", value_parser = anchor_place)]
     pub audit_anchor: Option<AnchorPlace>,
 }

@@ -37,6 +37,10 @@ pub struct ProviderSettings {
     /// Whether the issuer asks everybody for a second factor, so that its people need none of ours.
     #[serde(default)]
     pub asks_second_factor: bool,
+    /// Whether people who are made here are made there as well. Of a tenant's own provider never: it may name somebody else's pool,
+    /// and it is our rights that would act there.
+    #[serde(default)]
+    pub makes_users: bool,
     /// What people become whose token says nothing, or nothing that is mapped.
     #[serde(deserialize_with = "role")]
     pub default_role: RoleName,
@@ -55,7 +59,9 @@ fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RoleName, D::Error
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
-fn roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, RoleName>, D::Error> {
+pub(crate) fn roles<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, RoleName>, D::Error> {
     let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
     let read = |(text, name): (String, String)| Ok((text, name.parse().map_err(D::Error::custom)?));
     texts.into_iter().map(read).collect()

@@ -4,6 +4,7 @@
 //! Payloads are stored as JSON in `platform.jobs` and outlive deployments, so a payload's meaning never changes: a new shape is
 //! a new kind, and a retired one stays decodable until its last row is gone. Secrets never belong in a payload.
 
+mod accounts;
 mod audit;
 mod mails;
 mod retention;
@@ -15,6 +16,7 @@ mod usage;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use accounts::SettleAccount;
 pub use audit::{AnchorAudit, ChainAudit, EraseUser};
 pub use mails::{SendMail, SendSignUpMail};
 pub use retention::{ApplyRetention, EnqueuePerTenant, PurgeExpired};

@@ -6,13 +6,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bulkhead_outbound::{Client, Endpoint, FetchError};
 use bulkhead_telemetry::metrics::Identity;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
-    client::{Client, FetchError},
-    endpoint::Endpoint,
     issuers::{Source, Unavailable},
     keys::{Algorithm, Keys},
     metadata::{self, Metadata},

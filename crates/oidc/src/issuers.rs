@@ -3,15 +3,15 @@
 //! Owns what is shared by the threads of a process: the client, the hosts that may be named, and for each issuer what
 //! `issuer.rs` keeps. Bounded: the least used are forgotten, and asked again when they are needed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use bulkhead_outbound::{Bounds, Client, ClientError, Endpoint, FetchError, Reach};
 use bulkhead_telemetry::metrics::Identity;
 use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
 
 use crate::{
-    client::{Client, FetchError},
-    endpoint::{AllowedHosts, Endpoint, EndpointError},
+    hosts::{AllowedHosts, EndpointError},
     issuer::{Issuer, Wanted},
     keys::{Algorithm, Keys},
     metadata::Metadata,
@@ -22,6 +22,17 @@ pub use crate::issuer::{Circuit, FAILURES, FRESH_FOR, PAUSE, SHORT_PAUSE, STALE_
 
 /// How many issuers a node remembers.
 const REMEMBERED: usize = 1_000;
+
+/// What an issuer gets of our time, while somebody waits for a log-in, and of our memory: Google's keys have 2 kB, a large discovery
+/// document 8.
+const BOUNDS: Bounds = Bounds { patience: Duration::from_secs(5), largest: 256 << 10 };
+
+/// Sends requests to issuers. Trusts the system's authorities, and those of the PEM file `authorities` beside them. With
+/// `private_allowed` it connects to private addresses, too.
+pub fn client(authorities: Option<&[u8]>, private_allowed: bool) -> Result<Client, ClientError> {
+    let reach = if private_allowed { Reach::Anywhere } else { Reach::Public };
+    Client::new(authorities, reach, BOUNDS)
+}
 
 /// The issuer cannot be asked, and nothing that it has said before is recent enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

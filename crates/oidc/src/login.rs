@@ -8,15 +8,11 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use hyper::{Method, StatusCode};
+use bulkhead_outbound::{Answer, Client, Endpoint, FetchError, Method, Outgoing, StatusCode};
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use crate::{
-    client::{Answer, Client, FetchError, Outgoing},
-    endpoint::Endpoint,
-    metadata::Metadata,
-};
+use crate::metadata::Metadata;
 
 /// Who we are at an issuer.
 #[derive(Clone, Copy)]
@@ -128,7 +124,7 @@ pub async fn exchange(
         method: &Method::POST,
         content_type: Some("application/x-www-form-urlencoded"),
         headers: &headers,
-        body: &body,
+        body: body.as_bytes(),
     };
     match client.send(endpoint, outgoing).await? {
         Answer { status: StatusCode::OK, body } => serde_json::from_slice(&body)

@@ -1,11 +1,7 @@
 //! What an issuer says of itself (`OpenID` Connect Discovery 1.0).
 
+use bulkhead_outbound::{Endpoint, EndpointError, FetchError};
 use serde::Deserialize;
-
-use crate::{
-    client::FetchError,
-    endpoint::{Endpoint, EndpointError},
-};
 
 /// Where the document lies, below the issuer.
 const PATH: &str = "/.well-known/openid-configuration";

@@ -39,6 +39,8 @@ static SHARED: OnceCell<App> = OnceCell::const_new();
 pub struct Options {
     /// Settings of the API, instead of or beside the usual ones.
     pub api: Variables,
+    /// Those of the worker.
+    pub worker: Variables,
     /// Servers that are stricter than usual.
     pub strict: Option<Strict>,
     /// Whether no mail leaves.
@@ -156,7 +158,7 @@ impl App {
         let migrated = app.run(&["migrate"], &app.migrator(), "");
         assert!(migrated.success, "{migrated:?}");
         app.make_operators();
-        app.serve(options.api);
+        app.serve(options.api, options.worker);
         app.wait_until_ready().await;
         // That which is served says, unlike the command, where it is served.
         app.contract = Contract::of(app.anonymous().get("/openapi.json").unchecked().await.json());
@@ -183,19 +185,27 @@ impl App {
         });
     }
 
-    fn serve(&self, overrides: Variables) {
+    fn serve(&self, of_api: Variables, of_worker: Variables) {
         let logs = self.scratch.path().join("logs");
         fs::create_dir(&logs).unwrap();
         let mut api = self.commands();
         api.push(("BULKHEAD_REDIS_CACHE_URL", self.redis_url_of("api")));
-        api.extend(overrides);
+        api.extend(of_api);
         let mut services = self.services.lock().unwrap();
         services.push(Service::start(self.program, "api", &api, &logs));
+        let mut worker = self.worker();
+        worker.extend(of_worker);
+        services.push(Service::start(self.program, "worker", &worker, &logs));
+    }
+
+    /// The settings of a worker.
+    #[doc(hidden)]
+    pub fn worker(&self) -> Variables {
         let mut worker = self.commands();
         worker.push(("BULKHEAD_DATABASE_PROVISIONER_URL", self.provisioner_url()));
         worker.push(("BULKHEAD_METRICS_PORT", self.worker_metrics_port.to_string()));
         worker.push(("BULKHEAD_REDIS_CACHE_URL", self.redis_url_of("worker")));
-        services.push(Service::start(self.program, "worker", &worker, &logs));
+        worker
     }
 
     async fn wait_until_ready(&self) {

@@ -82,6 +82,10 @@ impl Fixture for Users {
         if body.get("email").is_some() {
             body["email"] = json!(format!("{}@example.com", unique()));
             body["password"] = json!(password());
+            // It takes the place of the password.
+            if let Some(members) = body.as_object_mut() {
+                members.remove("identity_provider_id");
+            }
         }
         body
     }
@@ -565,6 +569,7 @@ fn completed(mut body: Value) -> Value {
         ("max_role", json!("developer")),
         ("scopes", json!(["openid"])),
         ("password_login", json!(false)),
+        ("makes_users", json!(false)),
         ("role_map", json!([{ "value": unique(), "role": "developer" }])),
         ("client_secret", json!(password())),
     ] {

@@ -3,16 +3,35 @@
 //! Owns one file for each time, under a name that has not been there: nothing is overwritten. What keeps the files from being changed
 //! later is the place's to provide (another account's machine, a file system or bucket that only takes new files).
 
-use std::{fs, io::Write as _, path::Path, sync::Arc};
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bulkhead_auth::{AuditKeyError, AuditSigner, Keyring, Signed, SigningKeyError};
-use bulkhead_config::AnchorPlace;
+use bulkhead_aws::s3::{Bucket, PutError};
 use bulkhead_db::{
     Authority, Db, DbError, PlatformTx,
     audit::{anchor, slice::Seal},
     platform::audit,
 };
 use chrono::{DateTime, Utc};
+
+/// Where heads are written.
+#[derive(Clone, Debug)]
+pub enum AnchorPlace {
+    /// A directory.
+    Directory(PathBuf),
+    /// A bucket of S3.
+    Bucket {
+        /// The way there.
+        bucket: Bucket,
+        /// What the names of files begin with.
+        prefix: String,
+    },
+}
 
 /// Where heads are written, and the keyring whose key signs them.
 #[derive(Clone, Debug)]
@@ -42,6 +61,14 @@ pub enum AnchorError {
         place: String,
         /// What it said.
         error: std::io::Error,
+    },
+    /// The bucket does not take them.
+    #[error("{place}: {error}")]
+    Bucket {
+        /// Which place.
+        place: String,
+        /// What it said.
+        error: PutError,
     },
 }
 
@@ -87,6 +114,13 @@ impl Anchoring {
                 let written = tokio::task::spawn_blocking(move || put_file(&path, &file)).await;
                 let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
                 written.map_err(|error| AnchorError::Place { place: place.clone(), error })?;
+                Ok(place)
+            }
+            AnchorPlace::Bucket { bucket, prefix } => {
+                let key = format!("{prefix}{name}");
+                let place = format!("s3://{}/{key}", bucket.name());
+                let put = bucket.put_new(&key, "application/x-ndjson", &file).await;
+                put.map_err(|error| AnchorError::Bucket { place: place.clone(), error })?;
                 Ok(place)
             }
         }

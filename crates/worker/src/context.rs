@@ -19,10 +19,11 @@ use bulkhead_domain::{
     metering::{MeterName, Quantity},
 };
 use bulkhead_jobs::TenantJob;
+use bulkhead_telemetry::Metrics;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::{environment::Environment, error::JobError, jobs::OutgoingMail};
+use crate::{environment::Environment, error::JobError, jobs::OutgoingMail, pools::Pools};
 
 /// Proves that a job was finished: its end is committed. A handler returns it.
 #[derive(Debug)]
@@ -192,6 +193,16 @@ impl JobCall {
     /// What sends mails, where there is an SMTP server.
     pub(crate) const fn mail(&self) -> Option<&OutgoingMail> {
         self.run.environment.mail.as_ref()
+    }
+
+    /// The pools in which people are made.
+    pub(crate) const fn pools(&self) -> &Pools {
+        &self.run.environment.pools
+    }
+
+    /// The metrics of the process.
+    pub(crate) const fn metrics(&self) -> &Metrics {
+        &self.run.environment.metrics
     }
 
     /// When the run began: the same moment however often it is asked for during a run.

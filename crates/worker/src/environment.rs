@@ -14,7 +14,7 @@ use bulkhead_link::RedisServer;
 use bulkhead_telemetry::Metrics;
 use bulkhead_usage::Bound;
 
-use crate::{anchor::Anchoring, engine::schedule::EachTenant, jobs::OutgoingMail};
+use crate::{anchor::Anchoring, engine::schedule::EachTenant, jobs::OutgoingMail, pools::Pools};
 
 /// What the jobs of one thread share.
 #[derive(Clone)]
@@ -35,6 +35,8 @@ pub struct Environment {
     pub mail: Option<OutgoingMail>,
     /// Where the heads of audit logs are written, if anywhere.
     pub anchoring: Option<Anchoring>,
+    /// The pools in which people are made.
+    pub pools: Pools,
     /// The metrics of the process.
     pub metrics: Metrics,
     /// The clock.

@@ -19,8 +19,9 @@ mod engine;
 mod environment;
 mod error;
 mod jobs;
+mod pools;
 
-pub use anchor::{AnchorError, Anchoring, Written};
+pub use anchor::{AnchorError, AnchorPlace, Anchoring, Written};
 pub use context::{Finished, JobCall, JobRun};
 pub use engine::{
     registry::{CoreJobs, JobHandler, Jobs, Registry, RegistryError, TenantJobHandler, TransactionalJob},
@@ -30,3 +31,4 @@ pub use engine::{
 pub use environment::Environment;
 pub use error::{JobError, WorkerError};
 pub use jobs::OutgoingMail;
+pub use pools::Pools;

@@ -13,7 +13,7 @@ use crate::{features, proofs, rust_version, unused};
 const PREFIX: &str = "bulkhead-";
 
 /// Each product crate and those of ours that it may depend on.
-const GRAPH: [(&str, &[&str]); 21] = [
+const GRAPH: [(&str, &[&str]); 23] = [
     ("ablation", &[]),
     ("sqlcheck", &[]),
     ("domain", &[]),
@@ -25,11 +25,29 @@ const GRAPH: [(&str, &[&str]); 21] = [
     ("link", &["domain", "telemetry"]),
     ("mail", &["domain"]),
     ("limits", &["domain", "telemetry", "link"]),
-    ("oidc", &["telemetry"]),
+    ("outbound", &[]),
+    ("aws", &["domain", "outbound"]),
+    ("oidc", &["outbound", "telemetry"]),
     ("auth", &["domain", "db", "limits", "oidc"]),
     ("usage", &["domain", "db", "telemetry", "link"]),
     ("api", &["ablation", "domain", "config", "telemetry", "jobs", "db", "auth", "limits", "usage", "oidc"]),
-    ("worker", &["domain", "config", "telemetry", "jobs", "db", "auth", "link", "mail", "usage"]),
+    (
+        "worker",
+        &[
+            "domain",
+            "config",
+            "telemetry",
+            "jobs",
+            "db",
+            "auth",
+            "aws",
+            "link",
+            "mail",
+            "oidc",
+            "outbound",
+            "usage",
+        ],
+    ),
     ("servers", &[]),
     ("testkit", &["servers"]),
     (
@@ -42,10 +60,12 @@ const GRAPH: [(&str, &[&str]); 21] = [
             "jobs",
             "db",
             "auth",
+            "aws",
             "limits",
             "link",
             "mail",
             "oidc",
+            "outbound",
             "usage",
             "api",
             "worker",
@@ -73,7 +93,7 @@ const TOOLS: [&str; 4] = ["bench", "faulty", "fixtures", "xtask"];
 const BY_ITSELF: &str = "xtask";
 
 /// Libraries that only some product crates may name; a star stands for any ending, and the first row that fits holds.
-const RESERVED: [(&str, &[&str]); 9] = [
+const RESERVED: [(&str, &[&str]); 11] = [
     // Extensions write queries and have no connections.
     // `bulkhead` hands the names that queries need on to extensions.
     ("diesel", &["db", "bulkhead", "resources"]),
@@ -83,7 +103,10 @@ const RESERVED: [(&str, &[&str]); 9] = [
     ("lettre", &["mail"]),
     ("apalis*", &["worker"]),
     // What leaves over HTTP goes through one place that judges where to.
-    ("hyper", &["oidc"]),
+    ("hyper", &["outbound"]),
+    // Requests in our own name are signed in one place.
+    ("aws-sigv4", &["aws"]),
+    ("aws-credential-types", &["aws"]),
     ("actix*", &["api"]),
     ("utoipa*", &["api"]),
 ];

@@ -20,11 +20,11 @@ use bulkhead_oidc::Claims;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::roles::{self, Bounds};
+use super::{
+    NO_PASSWORD,
+    roles::{self, Bounds},
+};
 use crate::authenticator::AuthError;
-
-/// What is stored where a password's hash would be: no password has it, and the account looks like one that does not exist.
-const NO_PASSWORD: &str = "!";
 
 /// What a subject is to the tenant.
 pub(crate) struct Newcomer<'a> {

@@ -72,6 +72,9 @@ pub fn secret_context(id: IdentityProviderId) -> String {
     format!("identity_provider_client {id}")
 }
 
+/// What is stored where a password's hash would be: no password has it, and the account looks like one that does not exist.
+pub const NO_PASSWORD: &str = "!";
+
 /// The claim in which a token of one of the platform's issuers names the tenant.
 pub const TENANT_CLAIM: &str = "custom:tenant_id";
 /// The claim in which Cognito says what a person is to be, unless the provider names another.

@@ -40,7 +40,7 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         chain: Option<Chain>,
         /// Where anchors are that the chains must agree with: a directory with the files, or one of them. Without it they are taken
-        /// from `BULKHEAD_AUDIT_ANCHOR`, if that is set.
+        /// from `BULKHEAD_AUDIT_ANCHOR`, if that is set and a directory.
         #[arg(long, value_name = "PATH")]
         anchors: Option<PathBuf>,
     },
@@ -94,10 +94,16 @@ pub(crate) async fn run(command: &AuditCommand, parts: &Parts, settings: &Settin
         AuditCommand::Verify { chain, anchors } => {
             wiring::try_logins(database, &[(PROVISIONER_URL, database.require_provisioner()?)]).await?;
             let owner = wiring::owner(settings, 1)?;
-            let configured = settings.worker.audit_anchor.as_ref().map(|AnchorPlace::Directory(path)| path);
-            let anchors = match anchors.as_ref().or(configured) {
-                Some(path) => read_anchors(path, &audit_jwks(&db).await?)?,
-                None => Vec::new(),
+            let anchors = match (anchors, &settings.worker.audit_anchor) {
+                (Some(path), _) | (None, Some(AnchorPlace::Directory(path))) => {
+                    read_anchors(path, &audit_jwks(&db).await?)?
+                }
+                (None, Some(AnchorPlace::Bucket { name, prefix })) => bail!(
+                    "the anchors are in a bucket: get them, and say where they are\n    \
+                     aws s3 sync s3://{name}/{prefix} anchors --exclude '*' --include '*audit-anchor-*.ndjson'\n    \
+                     bulkhead audit verify --anchors anchors"
+                ),
+                (None, None) => Vec::new(),
             };
             verify_all(&owner, *chain, &anchors).await
         }
@@ -109,7 +115,7 @@ pub(crate) async fn run(command: &AuditCommand, parts: &Parts, settings: &Settin
 
 async fn write_anchor(settings: &Settings, db: &Db) -> Result<()> {
     let keyring = wiring::keyring(settings, db).await?;
-    let anchoring = wiring::anchoring(settings, &keyring).context("BULKHEAD_AUDIT_ANCHOR is not set")?;
+    let anchoring = wiring::anchoring(settings, &keyring)?.context("BULKHEAD_AUDIT_ANCHOR is not set")?;
     let written = anchoring.write(db, SystemClock.now()).await?;
     Ok(out::line(format_args!("{}: the heads of {} chains", written.place, written.chains))?)
 }

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
-use bulkhead_config::{PROVISIONER_URL, Settings};
+use anyhow::{Context as _, Result, bail};
+use bulkhead_config::{AnchorPlace, NO_CREDENTIALS, PROVISIONER_URL, Settings};
 use bulkhead_db::fleet::{
     inspect::{Finding, Level, PlatformProvider, connections, identity_providers, inspect, master_keys},
     migrate::Sets,
@@ -33,7 +33,10 @@ pub(crate) async fn run(settings: &Settings, sets: &Sets) -> Result<()> {
     let threads = wiring::threads(settings);
     let (api, worker) = (database.connections_of_api(threads), database.connections_of_worker(threads));
     findings.push(connections(&owner, api, worker).await?);
-    findings.extend(answering(settings, identity_providers(&owner).await?).await?);
+    let providers = identity_providers(&owner).await?;
+    let makes_users = providers.iter().any(|provider| provider.makes_users);
+    findings.extend(answering(settings, providers).await?);
+    findings.extend(at_aws(settings, makes_users).await);
     let mut broken = 0;
     for finding in &findings {
         let mark = match finding.level {
@@ -57,7 +60,7 @@ pub(crate) async fn run(settings: &Settings, sets: &Sets) -> Result<()> {
 async fn answering(settings: &Settings, providers: Vec<PlatformProvider>) -> Result<Vec<Finding>> {
     let issuers = wiring::issuers(settings, &Metrics::new()?)?;
     let look = async |provider: PlatformProvider| {
-        let PlatformProvider { issuer, jwks_url } = provider;
+        let PlatformProvider { issuer, jwks_url, .. } = provider;
         let (level, detail) = match issuers.probe(&Source { issuer: issuer.clone(), jwks: jwks_url }).await {
             Ok(keys) => (Level::Ok, format!("{issuer} answers, with keys: {keys}")),
             Err(error) => (Level::Warning, format!("{issuer}: {error}")),
@@ -65,6 +68,48 @@ async fn answering(settings: &Settings, providers: Vec<PlatformProvider>) -> Res
         Finding { check: "identity provider", level, detail }
     };
     Ok(join_all(providers.into_iter().map(look)).await)
+}
+
+/// Whether this process is somebody at AWS, where something needs it. Anchors go there from where their place is set; people are made by
+/// workers, of which this may be none.
+async fn at_aws(settings: &Settings, makes_users: bool) -> Vec<Finding> {
+    let bucket = match &settings.worker.audit_anchor {
+        Some(AnchorPlace::Bucket { name, .. }) => Some(name),
+        Some(AnchorPlace::Directory(_)) | None => None,
+    };
+    if bucket.is_none() && !makes_users {
+        return Vec::new();
+    }
+    let asked = async {
+        let aws = wiring::aws(settings)?.context(NO_CREDENTIALS)?;
+        Ok::<_, anyhow::Error>(aws.probe().await?)
+    };
+    let asked = asked.await;
+    let finding = |level, detail| Finding { check: "AWS", level, detail };
+    let mut findings = Vec::new();
+    if let Some(name) = bucket {
+        let region = settings.aws.region.as_deref().context(wiring::NO_REGION);
+        findings.push(match asked.as_ref().and(region.as_ref()) {
+            Ok(region) => {
+                finding(Level::Ok, format!("there are credentials for the bucket {name} in {region}"))
+            }
+            Err(error) => {
+                finding(Level::Broken, format!("anchors cannot go to the bucket {name}: {error:#}"))
+            }
+        });
+    }
+    if makes_users {
+        findings.push(match &asked {
+            Ok(()) => finding(Level::Ok, "there are credentials to make people in a pool".to_owned()),
+            Err(error) => finding(
+                Level::Warning,
+                format!(
+                    "a provider makes users, which workers do, and here there are no credentials: {error:#}"
+                ),
+            ),
+        });
+    }
+    findings
 }
 
 /// Asks the process on this machine whether it is alive: the health check of a container without a shell.

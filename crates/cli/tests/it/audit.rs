@@ -6,7 +6,7 @@ use bulkhead_domain::RoleName;
 use bulkhead_servers::Scratch;
 use serde_json::{Value, json};
 
-use crate::support::{Finished, Options, System, Tenant, Variables, bulkhead, eventually, unique};
+use crate::support::{Finished, Options, System, Tenant, Tool, Variables, bulkhead, eventually, unique};
 
 /// Waits until all entries of a tenant are chained.
 async fn chained(system: &System, tenant: &Tenant<'_>) {
@@ -253,4 +253,71 @@ async fn a_forged_log_is_found_by_the_command_and_a_forged_chain_by_the_anchor()
     fs::write(&file, text.replacen("\"sequence\":", "\"sequence\":1", 1)).unwrap();
     let broken = verify(&variables, &[]);
     assert!(!broken.success && broken.err.contains("the signature is not good"), "{broken:?}");
+}
+
+/// A request of somebody who may do everything in S3, as an emulator of it behaves (moto), which looks at no signature.
+async fn of_s3(request: reqwest::RequestBuilder) -> (u16, String) {
+    let scope = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request";
+    let request = request.header("authorization", format!("{scope}, SignedHeaders=host, Signature=00"));
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// What a worker is told of a bucket that is made there.
+async fn bucket(emulator: &Tool) -> Variables {
+    let made = of_s3(reqwest::Client::new().put(emulator.url("/anchors"))).await;
+    assert_eq!(made.0, 200, "{made:?}");
+    vec![
+        ("BULKHEAD_AUDIT_ANCHOR", "s3://anchors/live".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ENDPOINT_URL_S3", emulator.url("")),
+        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "of the emulator".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn a_worker_anchors_in_a_bucket_and_a_copy_of_it_is_verified() {
+    let Some(emulator) = Tool::start("moto_server", &[], "/moto-api/").await else { return };
+    let aws = bucket(&emulator).await;
+    let system = System::start("anchored", Options { worker: aws.clone(), ..Options::default() }).await;
+    let s3 = reqwest::Client::new();
+    let get = async |path: &str| of_s3(s3.get(emulator.url(path))).await.1;
+    let listed = eventually(async || get("/anchors?list-type=2").await, |text| text.contains("<Key>")).await;
+    let key = listed.split("<Key>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    assert!(key.starts_with("live/audit-anchor-"), "{key}");
+    // What is there stays as it is.
+    let again = s3.put(emulator.url(&format!("/anchors/{key}"))).header("if-none-match", "*").body("forged");
+    assert_eq!(of_s3(again).await.0, 412);
+
+    let tenant = system.tenant().await;
+    chained(&system, &tenant).await;
+    let mut variables = system.migrator();
+    variables.extend(system.commands());
+    variables.extend(aws.clone());
+    let elsewhere = verify(&variables, &[]);
+    assert!(!elsewhere.success && elsewhere.err.contains("aws s3 sync s3://anchors/live/ "), "{elsewhere:?}");
+    let anchored = bulkhead(&["audit", "anchor"], &variables, "");
+    assert!(anchored.success && anchored.out.starts_with("s3://anchors/live/audit-anchor-"), "{anchored:?}");
+    let copy = Scratch::new().unwrap();
+    let key = anchored.out.split(':').nth(1).unwrap().trim_start_matches("//anchors");
+    fs::write(copy.path().join("one.ndjson"), get(&format!("/anchors{key}")).await).unwrap();
+    let well = verify(&variables, &["--anchors", copy.path().to_str().unwrap()]);
+    assert!(well.success && well.out.contains("1 anchors agree"), "{well:?}");
+
+    let said = bulkhead(&["doctor"], &variables, "").out;
+    assert!(
+        said.contains("ok       AWS: there are credentials for the bucket anchors in us-east-1"),
+        "{said}"
+    );
+    for missing in ["AWS_REGION", "AWS_SECRET_ACCESS_KEY"] {
+        let mut less = variables.clone();
+        less.retain(|(name, _)| *name != missing);
+        let said = bulkhead(&["doctor"], &less, "");
+        let wanted = "BROKEN   AWS: anchors cannot go to the bucket anchors: ";
+        assert!(!said.success && said.out.contains(wanted) && said.out.contains(missing), "{said:?}");
+        let refused = bulkhead(&["worker"], &less, "");
+        assert!(!refused.success && refused.err.contains("BULKHEAD_AUDIT_ANCHOR: "), "{refused:?}");
+        assert!(refused.err.contains(missing), "{refused:?}");
+    }
 }

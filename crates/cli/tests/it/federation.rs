@@ -47,7 +47,7 @@ impl Federated {
             // What many ask for at once shall be decided by the database, not refused ahead of it.
             ("BULKHEAD_TENANT_CONCURRENCY", "256".to_owned()),
         ]);
-        let system = System::start(database, Options { api: more, strict: false, no_mail: false }).await;
+        let system = System::start(database, Options { api: more, ..Options::default() }).await;
         Self { system, issuer }
     }
 

@@ -16,7 +16,7 @@ async fn a_person_logs_in_at_a_provider_that_others_have_written() {
         ("BULKHEAD_OIDC_ALLOWED_ISSUERS", format!("127.0.0.1:{}", provider.port)),
         ("BULKHEAD_DANGEROUSLY_ALLOW_PRIVATE_ISSUERS", "true".to_owned()),
     ];
-    let system = System::start("other_provider", Options { api, strict: false, no_mail: false }).await;
+    let system = System::start("other_provider", Options { api, ..Options::default() }).await;
     let tenant = system.tenant().await;
     let body = json!({
         "name": "Theirs", "kind": "oidc", "issuer": provider.url(""), "client_id": "bulkhead", "client_secret": "a-secret",

@@ -115,6 +115,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    provider_accounts (person_id) {
+        person_id -> Uuid,
+        provider_id -> Uuid,
+        email -> Text,
+        username -> Nullable<Text>,
+        stage -> Text,
+        made_here -> Bool,
+        held_by -> Nullable<Uuid>,
+        held_until -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     audit_log (id) {
         id -> Uuid,
         at -> Timestamptz,
@@ -147,3 +161,4 @@ diesel::joinable!(federated_identities -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(sessions, users);
 diesel::allow_tables_to_appear_in_same_query!(one_time_tokens, users);
 diesel::allow_tables_to_appear_in_same_query!(federated_identities, users);
+diesel::allow_tables_to_appear_in_same_query!(provider_accounts, users);

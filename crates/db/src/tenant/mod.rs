@@ -9,6 +9,7 @@ pub mod federated_identities;
 pub mod idempotency;
 pub mod invitations;
 pub mod one_time_tokens;
+pub mod provider_accounts;
 pub mod roles;
 pub mod second_factors;
 pub mod sessions;

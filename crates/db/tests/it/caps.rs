@@ -44,6 +44,7 @@ async fn insert_provider(tx: &mut TenantTx, at: DateTime<Utc>) -> Result<(), DbE
         password_login: false,
         creates_users: false,
         asks_second_factor: false,
+        makes_users: false,
         default_role: role,
         max_role: role,
         role_claim: None,

@@ -6,7 +6,7 @@ use bulkhead_fixtures::{
     issuer::{Algorithm as Signed, merged, now},
 };
 use bulkhead_oidc::{
-    AllowedHosts, Claims, Client, Expected, Issuers, Kind, Presented, Source, TokenError,
+    AllowedHosts, Claims, Expected, Issuers, Kind, Presented, Source, TokenError, client,
     keys::{Algorithm, Keys},
 };
 use chrono::DateTime;
@@ -61,7 +61,7 @@ impl Trusted {
 }
 
 async fn read(issuer: &TestIssuer) -> Arc<Keys> {
-    let client = Client::new(Some(issuer.ca().as_bytes()), true).unwrap();
+    let client = client(Some(issuer.ca().as_bytes()), true).unwrap();
     let issuers = Issuers::new(client, AllowedHosts::new([issuer.host().as_str()]).unwrap(), None);
     let source = Source { issuer: issuer.issuer(), jwks: None };
     issuers.keys(&source, None, Algorithm::Rs256).await.unwrap()

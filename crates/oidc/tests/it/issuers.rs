@@ -10,17 +10,17 @@ use bulkhead_fixtures::{
     issuer::{Algorithm as Signed, Fault, now},
 };
 use bulkhead_oidc::{
-    AllowedHosts, Client, Endpoint, Expected, FetchError, Issuers, Kind, Presented, Source, TokenError,
-    Unavailable,
+    AllowedHosts, Expected, Issuers, Kind, Presented, Source, TokenError, Unavailable, client,
     issuers::Circuit,
     keys::{Algorithm, Keys},
 };
+use bulkhead_outbound::{Endpoint, FetchError};
 use serde_json::{Value, json};
 
 const KEYS: &str = "/keys";
 
 fn issuers_of(issuer: &TestIssuer) -> Issuers {
-    let client = Client::new(Some(issuer.ca().as_bytes()), true).unwrap();
+    let client = client(Some(issuer.ca().as_bytes()), true).unwrap();
     Issuers::new(client, AllowedHosts::new([issuer.host().as_str()]).unwrap(), None)
 }
 
@@ -130,8 +130,8 @@ async fn every_fault_is_told_apart_and_takes_no_longer_than_it_may() {
         assert!(began.elapsed() < Duration::from_secs(7), "{fault:?}");
         outcome.unwrap_err()
     };
-    assert!(matches!(probe(Fault::Slow(Duration::from_secs(60))).await, FetchError::Timeout));
-    assert!(matches!(probe(Fault::Huge).await, FetchError::TooLarge));
+    assert!(matches!(probe(Fault::Slow(Duration::from_secs(60))).await, FetchError::Timeout(_)));
+    assert!(matches!(probe(Fault::Huge).await, FetchError::TooLarge(_)));
     assert!(matches!(probe(Fault::Redirecting).await, FetchError::Redirect));
     assert_eq!(issuer.asked("/.well-known/openid-configuration/elsewhere"), 0);
     assert!(matches!(probe(Fault::Failing).await, FetchError::Status(500)));
@@ -145,7 +145,7 @@ async fn a_certificate_of_an_authority_that_is_not_trusted_is_refused() {
     let (issuer, other) = (TestIssuer::start().unwrap(), TestIssuer::start().unwrap());
     let hosts = || AllowedHosts::new([issuer.host().as_str()]).unwrap();
     for authority in [None, Some(other.ca().as_bytes())] {
-        let issuers = Issuers::new(Client::new(authority, true).unwrap(), hosts(), None);
+        let issuers = Issuers::new(client(authority, true).unwrap(), hosts(), None);
         assert!(matches!(issuers.probe(&source(&issuer)).await.unwrap_err(), FetchError::Tls(_)));
     }
     assert_eq!(issuer.asked(KEYS), 0);
@@ -154,7 +154,7 @@ async fn a_certificate_of_an_authority_that_is_not_trusted_is_refused() {
 #[tokio::test]
 async fn a_private_address_is_not_connected_to_by_whatever_name() {
     let issuer = TestIssuer::start().unwrap();
-    let client = Client::new(Some(issuer.ca().as_bytes()), false).unwrap();
+    let client = client(Some(issuer.ca().as_bytes()), false).unwrap();
     let port = issuer.host().split(':').nth(1).unwrap().to_owned();
     for host in [
         "127.0.0.1",
@@ -176,7 +176,7 @@ async fn a_private_address_is_not_connected_to_by_whatever_name() {
 #[tokio::test]
 async fn a_host_that_is_not_allowed_is_not_asked() {
     let issuer = TestIssuer::start().unwrap();
-    let client = Client::new(Some(issuer.ca().as_bytes()), true).unwrap();
+    let client = client(Some(issuer.ca().as_bytes()), true).unwrap();
     let issuers = Issuers::new(client, AllowedHosts::new(["login.example.com"]).unwrap(), None);
     assert_eq!(keys(&issuers, &issuer, "key-0").await.unwrap_err(), Unavailable);
     assert_eq!(issuer.asked("/.well-known/openid-configuration"), 0);

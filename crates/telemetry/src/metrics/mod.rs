@@ -22,7 +22,7 @@ use prometheus::{Registry, TextEncoder};
 pub use auth::{Auth, AuthOutcome, Credential};
 pub use database::{Database, DbFailure, DropReason, Pool};
 pub use http::{ActiveRequest, Http, Route};
-pub use identity::Identity;
+pub use identity::{AccountOutcome, Identity};
 pub use jobs::{JobOutcome, Jobs};
 pub use limiter::{LimitKind, LimitSource, Limiter};
 pub use own::{Own, OwnError};

@@ -35,6 +35,7 @@ use crate::{
     environment::Environment,
     error::WorkerError,
     jobs::OutgoingMail,
+    pools::Pools,
 };
 
 /// How a worker behaves.
@@ -113,6 +114,8 @@ pub struct Dependencies {
     pub mail: Option<OutgoingMail>,
     /// Where the heads of audit logs are written, if anywhere.
     pub anchoring: Option<Anchoring>,
+    /// The pools in which people are made.
+    pub pools: Pools,
     /// The metrics of the process.
     pub metrics: Metrics,
     /// Kept up to date: whether PostgreSQL and Redis answer.
@@ -205,6 +208,7 @@ fn environments(
         signing_key_maker: dependencies.signing_key_maker.clone(),
         mail: dependencies.mail.clone(),
         anchoring: dependencies.anchoring.clone(),
+        pools: dependencies.pools.clone(),
         metrics: dependencies.metrics.clone(),
         clock: Arc::clone(&dependencies.clock),
         extensions: dependencies.extensions.clone(),

@@ -1,5 +1,6 @@
 //! What the core's jobs do, in a file for each subject, under the names that their payloads have in `bulkhead-jobs`.
 
+mod accounts;
 mod audit;
 mod mails;
 mod retention;
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use bulkhead_jobs::{
     AggregateUsage, AnchorAudit, ApplyRetention, ChainAudit, DecideScaling, EnqueuePerTenant, EraseUser,
-    FillSchemaPool, ProvisionTenant, PurgeExpired, PurgeTenant, SendMail, SendSignUpMail, SweepTenants,
-    TendSigningKeys,
+    FillSchemaPool, ProvisionTenant, PurgeExpired, PurgeTenant, SendMail, SendSignUpMail, SettleAccount,
+    SweepTenants, TendSigningKeys,
 };
 
 pub use mails::OutgoingMail;
@@ -29,6 +30,7 @@ pub(crate) fn core() -> CoreJobs {
         .with::<PurgeTenant>()
         .with::<SendSignUpMail>()
         .with_tenant::<SendMail>()
+        .with_tenant::<SettleAccount>()
         .asked_by_tenants::<EraseUser>()
         .recurring::<ChainAudit>(Duration::from_secs(5))
         // Several times a day, so that a place that was away for hours has its file of the day.

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use bulkhead_db::{
-    Authority, DbError, gate,
+    Authority, DbError, TenantTx, gate,
     platform::{
         retention::{self, Expired},
         tenants,
     },
+    tenant::provider_accounts as accounts,
 };
-use bulkhead_jobs::{ApplyRetention, EnqueuePerTenant, PurgeExpired};
+use bulkhead_jobs::{ApplyRetention, EnqueuePerTenant, PurgeExpired, SettleAccount};
 use serde_json::json;
 
 use crate::{
@@ -84,7 +85,10 @@ async fn enqueue(run: &JobRun, schedule: &EachTenant) -> Result<usize, DbError> 
     }
 }
 
-/// Retry: everything. What is deleted twice is deleted.
+/// How many accounts are looked after at a time.
+const ACCOUNTS: i64 = 500;
+
+/// Retry: everything. What is deleted twice is deleted, and an account is asked for once a day.
 impl TenantJobHandler for PurgeExpired {
     const TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -98,6 +102,14 @@ impl TenantJobHandler for PurgeExpired {
                 break;
             }
         }
-        call.done(json!({ "deleted": deleted })).await
+        call.finish(async |tx: &mut TenantTx| {
+            let unsettled = accounts::unsettled(tx, call.at(), ACCOUNTS).await?;
+            for user in &unsettled {
+                let key = format!("{user} {}", call.at().date_naive());
+                gate::jobs::enqueue(tx, &SettleAccount { user: *user }, Some(&key), call.at()).await?;
+            }
+            Ok(Some(json!({ "deleted": deleted, "accounts": unsettled.len() })))
+        })
+        .await
     }
 }

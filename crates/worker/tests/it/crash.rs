@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    EFFECTS, Probe, core, database, enqueue_many, jobs_in, options, registry, server, tenant, until,
+    EFFECTS, Probe, core, database, enqueue_many, jobs_in, no_pools, options, registry, server, tenant, until,
 };
 
 /// Where a worker process finds its servers.
@@ -54,6 +54,7 @@ async fn worker_process() -> Result<()> {
         signing_key_maker: signing_key_maker(),
         mail: None,
         anchoring: None,
+        pools: no_pools()?,
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: std::sync::Arc::new(SystemClock),

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use bulkhead_config::AnchorPlace;
 use bulkhead_db::{
     Authority, DbError, gate,
     platform::queue::{self, JobState},
@@ -23,7 +22,7 @@ use bulkhead_jobs::{
     TendSigningKeys,
 };
 use bulkhead_servers::Scratch;
-use bulkhead_worker::{Anchoring, Dependencies, WorkerOptions};
+use bulkhead_worker::{AnchorPlace, Anchoring, Dependencies, WorkerOptions};
 use tokio::task::LocalSet;
 
 use crate::support::{Worker, core, core_database, dependencies, job, options, until};

@@ -20,9 +20,10 @@ use bulkhead_domain::{Clock, JobId, SystemClock, TenantId};
 use bulkhead_fixtures::{TestDb, TestRedis, mac, signing_key_maker};
 use bulkhead_jobs::{Job, TenantJob};
 use bulkhead_link::RedisServer;
+use bulkhead_oidc::{AllowedHosts, Issuers};
 use bulkhead_telemetry::Metrics;
 use bulkhead_worker::{
-    CoreJobs, Dependencies, Finished, JobError, JobHandler, JobRun, Jobs, Registry, WorkerError,
+    CoreJobs, Dependencies, Finished, JobError, JobHandler, JobRun, Jobs, Pools, Registry, WorkerError,
     WorkerOptions, run,
 };
 use redis::aio::MultiplexedConnection;
@@ -192,6 +193,12 @@ pub(crate) fn core() -> Registry {
     Registry::new([Jobs::core()]).unwrap()
 }
 
+/// Pools of a worker that may reach none.
+pub(crate) fn no_pools() -> Result<Pools> {
+    let issuers = Issuers::new(bulkhead_oidc::client(None, false)?, AllowedHosts::default(), None);
+    Ok(Pools::new(None, Arc::new(issuers), Metrics::new()?.identity.clone()))
+}
+
 pub(crate) fn dependencies(db: &TestDb, redis_url: &str) -> Result<Dependencies> {
     Ok(Dependencies {
         threads: vec![db.db()?, db.db()?],
@@ -205,6 +212,7 @@ pub(crate) fn dependencies(db: &TestDb, redis_url: &str) -> Result<Dependencies>
         signing_key_maker: signing_key_maker(),
         mail: None,
         anchoring: None,
+        pools: no_pools()?,
         metrics: Metrics::new()?,
         health: std::sync::Arc::default(),
         clock: Arc::new(SystemClock),

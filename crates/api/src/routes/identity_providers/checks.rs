@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bulkhead_db::identity_providers::{COGNITO, IdentityProvider, OIDC};
 use bulkhead_domain::{AccessRegistry, RoleName};
-use bulkhead_oidc::EndpointError;
+use bulkhead_oidc::{EndpointError, cognito::PoolId};
 
 use super::RoleMapping;
 use crate::http::{state::AppState, validation::Fields};
@@ -16,7 +16,7 @@ const SCOPES: usize = 20;
 
 /// Checks what can be seen in the fields of a provider.
 pub(super) fn check(fields: &mut Fields, provider: &IdentityProvider) {
-    let IdentityProvider { name, kind, audience, client_id, settings, .. } = provider;
+    let IdentityProvider { name, kind, issuer, audience, client_id, settings, .. } = provider;
     fields.text("/name", name, 1, 100);
     if let Some(audience) = audience {
         check_token(fields, "/audience", audience, 255);
@@ -33,6 +33,13 @@ pub(super) fn check(fields: &mut Fields, provider: &IdentityProvider) {
     }
     if settings.password_login && (kind != COGNITO || client_id.is_none()) {
         fields.refuse("/password_login", "is for a provider of the kind cognito that has a client_id");
+    }
+    if settings.makes_users {
+        if kind != COGNITO {
+            fields.refuse("/makes_users", "is for a provider of the kind cognito");
+        } else if let Err(error) = PoolId::of_issuer(issuer) {
+            fields.refuse("/issuer", format!("{error}, where it makes users"));
+        }
     }
     if fields.items("/scopes", settings.scopes.len(), 1, SCOPES) {
         for (index, scope) in settings.scopes.iter().enumerate() {

@@ -92,6 +92,11 @@ pub(crate) struct CreateProviderRequest {
     #[serde(default)]
     #[schema(example = false)]
     asks_second_factor: bool,
+    /// Whether people can be added here who are made there as well: `identity_provider_id` of `POST /v1/users`. For pools of
+    /// Cognito of the platform alone; it is the platform's own rights at AWS that make and remove them.
+    #[serde(default)]
+    #[schema(example = false)]
+    pub(crate) makes_users: bool,
     /// What they become unless `role_map` says otherwise.
     #[schema(example = "read_only")]
     default_role: String,
@@ -146,6 +151,10 @@ pub(crate) struct UpdateProviderRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, example = false)]
     asks_second_factor: Option<bool>,
+    /// Whether people can be added here who are made there as well.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, example = false)]
+    pub(crate) makes_users: Option<bool>,
     /// What they become unless `role_map` says otherwise.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, example = "read_only")]
@@ -216,6 +225,9 @@ pub(crate) struct ProviderResponse {
     /// Whether the issuer asks everybody for a second factor.
     #[schema(example = false)]
     asks_second_factor: bool,
+    /// Whether people can be added here who are made there as well.
+    #[schema(example = false)]
+    makes_users: bool,
     /// What they become unless `role_map` says otherwise.
     #[schema(value_type = String, example = "read_only")]
     default_role: RoleName,
@@ -261,6 +273,7 @@ impl From<IdentityProvider> for ProviderResponse {
             password_login: settings.password_login,
             creates_users: settings.creates_users,
             asks_second_factor: settings.asks_second_factor,
+            makes_users: settings.makes_users,
             default_role: settings.default_role,
             max_role: settings.max_role,
             role_claim: settings.role_claim,
@@ -286,6 +299,15 @@ pub(crate) fn described(row: &IdentityProvider) -> serde_json::Value {
         "settings": row.settings,
         "enabled": row.enabled,
     })
+}
+
+/// Refuses a tenant's own provider that is to make people: it could name somebody else's pool, and it is the platform's rights at AWS
+/// that would act there.
+pub(crate) fn refuse_making(makes_users: bool) -> Result<(), ApiError> {
+    if makes_users {
+        return Err(ApiError::field("/makes_users", "is for providers of the platform"));
+    }
+    Ok(())
 }
 
 /// What a sealed client's secret is bound to: it opens for its own provider alone.
@@ -346,6 +368,7 @@ impl CreateProviderRequest {
                 password_login: self.password_login,
                 creates_users: self.creates_users,
                 asks_second_factor: self.asks_second_factor,
+                makes_users: self.makes_users,
                 default_role,
                 max_role,
                 role_claim: self.role_claim,
@@ -388,6 +411,7 @@ impl UpdateProviderRequest {
         settings.password_login = self.password_login.unwrap_or(settings.password_login);
         settings.creates_users = self.creates_users.unwrap_or(settings.creates_users);
         settings.asks_second_factor = self.asks_second_factor.unwrap_or(settings.asks_second_factor);
+        settings.makes_users = self.makes_users.unwrap_or(settings.makes_users);
         settings.scopes = self.scopes.unwrap_or_else(|| settings.scopes.clone());
         settings.role_claim = self.role_claim.or_else(|| settings.role_claim.clone());
         next.name = self.name.unwrap_or_else(|| next.name.clone());

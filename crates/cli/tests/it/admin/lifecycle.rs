@@ -198,6 +198,7 @@ async fn a_tenant_whose_time_is_over_is_removed_and_its_bill_stays() {
           "federated_identities": 0,
           "idempotency_keys": 0,
           "one_time_tokens": 0,
+          "provider_accounts": 0,
           "resources": 1,
           "roles": 0,
           "second_factors": 0,

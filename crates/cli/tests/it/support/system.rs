@@ -26,6 +26,8 @@ static SHARED: OnceCell<System> = OnceCell::const_new();
 pub(crate) struct Options {
     /// Settings of the API, instead of or beside the usual ones.
     pub(crate) api: Variables,
+    /// Those of the worker.
+    pub(crate) worker: Variables,
     /// Whether its servers are as strict as in the cloud: nothing but TLS, and each process is a user of Redis that may do
     /// what Terraform allows.
     pub(crate) strict: bool,
@@ -69,7 +71,12 @@ impl System {
             strict = Some(Strict { server, redis });
             scratch = Some(dir);
         }
-        let options = bulkhead_testkit::Options { api: options.api, strict, no_mail: options.no_mail };
+        let options = bulkhead_testkit::Options {
+            api: options.api,
+            worker: options.worker,
+            strict,
+            no_mail: options.no_mail,
+        };
         let app = App::launch(BINARY, &[], database, options).await;
         Self { app, users, _scratch: scratch }
     }

@@ -217,6 +217,7 @@ pub const CORE: MigrationSet = MigrationSet::new(
         "2026-11-30-000003_second_factor",
         "2026-11-30-000004_audit",
         "2026-11-30-000005_federated_identities",
+        "2026-11-30-000006_provider_accounts",
         "2026-11-30-000007_factor_at_issuer",
     ],
 );

@@ -15,7 +15,7 @@ use crate::{
         extract::{IdempotencyKeyHeader, Json},
         validation::taken,
     },
-    routes::identity_providers::{CreateProviderRequest, ProviderResponse, described},
+    routes::identity_providers::{CreateProviderRequest, ProviderResponse, described, refuse_making},
 };
 
 /// Add an identity provider
@@ -31,6 +31,7 @@ pub(crate) async fn create_identity_provider(
     call: TenantCall,
     Json(body): Json<CreateProviderRequest>,
 ) -> Result<Answer, ApiError> {
+    refuse_making(body.makes_users)?;
     let mut provider = body.parse(call.state(), call.subject(), call.at())?;
     provider.tenant = Some(call.tenant());
     call.write(async |tx: &mut TenantTx| {

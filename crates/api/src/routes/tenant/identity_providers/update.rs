@@ -20,7 +20,7 @@ use crate::{
         extract::{Id, IfMatch, IfMatchHeader, Json},
         validation::taken,
     },
-    routes::identity_providers::{ProviderResponse, UpdateProviderRequest, described},
+    routes::identity_providers::{ProviderResponse, UpdateProviderRequest, described, refuse_making},
 };
 
 /// Change an identity provider
@@ -40,6 +40,7 @@ pub(crate) async fn update_identity_provider(
     call.write(async |tx: &mut TenantTx| {
         let current = identity_providers::find(tx, id).await?.ok_or(ApiError::NotFound)?;
         if_match.check(current.version)?;
+        refuse_making(body.makes_users.unwrap_or_default())?;
         let next = body.apply(call.state(), &current)?;
         check_roles(tx, &call, Some(&current), Some(&next)).await?;
         if next == current {

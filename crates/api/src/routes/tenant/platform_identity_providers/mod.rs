@@ -37,6 +37,9 @@ pub(crate) struct PlatformProviderResponse {
     /// Whether it counts.
     #[schema(example = true)]
     enabled: bool,
+    /// Whether users can be added here who are made there as well: `identity_provider_id` of `POST /v1/users`.
+    #[schema(example = false)]
+    makes_users: bool,
     /// What its people become here; null when its word is not taken.
     #[schema(value_type = Option<String>, example = "read_only")]
     default_role: Option<RoleName>,
@@ -48,13 +51,15 @@ pub(crate) struct PlatformProviderResponse {
 }
 
 impl From<SharedProvider> for PlatformProviderResponse {
-    fn from(SharedProvider { id, name, kind, issuer, enabled, joined }: SharedProvider) -> Self {
+    fn from(row: SharedProvider) -> Self {
+        let SharedProvider { id, name, kind, issuer, enabled, makes_users, joined, .. } = row;
         Self {
             id,
             name,
             kind,
             issuer,
             enabled,
+            makes_users,
             default_role: joined.map(|(role, ..)| role),
             max_role: joined.map(|(_, role, _)| role),
             joined_at: joined.map(|(.., at)| at),

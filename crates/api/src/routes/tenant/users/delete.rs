@@ -3,9 +3,10 @@
 use bulkhead_db::{
     TenantTx,
     gate::revocations::{Revoked, announce_change, revoke},
-    tenant::users,
+    tenant::{provider_accounts, users},
 };
 use bulkhead_domain::{PermissionSet, UserId};
+use bulkhead_jobs::SettleAccount;
 use serde_json::json;
 
 use super::update::{Changeable, changeable};
@@ -25,7 +26,8 @@ use crate::{
 /// Remove a user
 ///
 /// Their sessions end, and their tokens stop working within seconds. API keys for which they answer are disabled, unless you keep
-/// them: then you answer for them. The answer names them, if there are any.
+/// them: then you answer for them. The answer names them, if there are any. An account that was made at an identity provider when they
+/// were added is removed there, soon afterwards.
 #[utoipa::path(
     delete, path = "/v1/users/{id}", tag = "users",
     params(("id" = String, Path, description = "The user's id.", example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c"), IfMatchHeader, KeysQuery),
@@ -65,6 +67,9 @@ pub(super) async fn remove(
     let Changeable { user, grants, below } = person;
     let concerned = below.settle(tx, call, grants, PermissionSet::EMPTY, choice).await?;
     users::delete(tx, user.id).await?;
+    if provider_accounts::find(tx, user.id).await?.is_some() {
+        call.enqueue(tx, &SettleAccount { user: user.id }).await?;
+    }
     revoke(tx, Revoked::User(user.id)).await?;
     if !below.is_empty() {
         announce_change(tx).await?;

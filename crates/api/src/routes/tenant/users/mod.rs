@@ -12,8 +12,8 @@ mod reset_password;
 mod reset_second_factor;
 pub(super) mod update;
 
-use bulkhead_db::tenant::users::User;
-use bulkhead_domain::{RoleName, UserId, permission};
+use bulkhead_db::tenant::{provider_accounts::Stage, users::User};
+use bulkhead_domain::{IdentityProviderId, RoleName, UserId, permission};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -57,6 +57,53 @@ operations! {
         ApiError::LastOwner,
         OWN_KEYS,
     ];
+}
+
+/// A person's account at an identity provider that was asked for when they were added.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AccountResponse {
+    /// The provider.
+    #[schema(value_type = String, example = "idp_01jd3e2x6m7k9v4q8t5b2n0c1c")]
+    identity_provider_id: IdentityProviderId,
+    /// How far it has come: `asked`, `making` while the provider is asked for it, `linked` when the person can log in with it.
+    #[schema(example = "linked")]
+    state: &'static str,
+}
+
+/// A person of a tenant, and where their account at an identity provider stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UserWithAccountResponse {
+    /// Their id.
+    #[schema(value_type = String, example = "usr_01jd3e2x6m7k9v4q8t5b2n0c1c")]
+    id: UserId,
+    /// Their address.
+    #[schema(example = "grace@example.com")]
+    email: String,
+    /// What they may do: `owner`, `admin`, `developer`, `read_only` or one of the tenant's own roles.
+    #[schema(value_type = String, example = "developer")]
+    role: RoleName,
+    /// The account that was asked for when they were added; left out where none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    account: Option<AccountResponse>,
+    /// Grows by one with every change; the ETag says the same.
+    #[schema(example = 1)]
+    version: i64,
+    /// When they were added.
+    created_at: DateTime<Utc>,
+    /// When they were last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl UserWithAccountResponse {
+    fn of(row: User, account: Option<(IdentityProviderId, Stage)>) -> Self {
+        let User { id, email, role, version, created_at, updated_at } = row;
+        let account = account.map(|(identity_provider_id, stage)| AccountResponse {
+            identity_provider_id,
+            state: stage.as_str(),
+        });
+        Self { id, email, role, account, version, created_at, updated_at }
+    }
 }
 
 /// A person of a tenant.

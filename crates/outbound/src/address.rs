@@ -1,4 +1,4 @@
-//! Which addresses of the network an issuer may have.
+//! Which addresses of the network a server may have that somebody else names.
 //!
 //! Owns the one question: does this address lie in the public internet? A name is resolved by us and the connection is made to
 //! an address that was judged, so a name whose answer changes between the two (DNS rebinding) gains nothing.

@@ -1,8 +1,8 @@
-//! Requests to issuers.
+//! Requests to servers of others.
 //!
 //! Owns how one is made: the name is resolved, every address is judged, the connection goes to an address that was judged, the
 //! certificate is checked, one request is sent and its answer is read to a bound, all within one time. Refuses redirects: where
-//! an issuer moves, a person says so. No proxy of the environment is asked, no cookie is kept, no connection is used twice.
+//! a server moves, a person says so. No proxy of the environment is asked, no cookie is kept, no connection is used twice.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -28,10 +28,24 @@ use url::{Host, Position};
 
 use crate::{address::is_public, endpoint::Endpoint};
 
-/// How long a request may take, from the resolution of the name to the last byte of the answer.
-pub const PATIENCE: Duration = Duration::from_secs(5);
-/// The largest answer, in bytes. Google's keys have 2 kB, a large discovery document 8.
-pub const LARGEST: usize = 256 << 10;
+/// How much of its time and memory a client gives a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How long a request may take, from the resolution of the name to the last byte of the answer.
+    pub patience: Duration,
+    /// The largest answer, in bytes.
+    pub largest: usize,
+}
+
+/// Which addresses a client connects to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of the public internet, for servers that somebody else names.
+    Public,
+    /// Private ones, too, and loopback without TLS: for servers that a setting names, and for development.
+    Anywhere,
+}
+
 /// How many of a name's addresses are tried.
 const ADDRESSES: usize = 4;
 
@@ -39,7 +53,7 @@ const ADDRESSES: usize = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The certificates of the extra authorities cannot be read.
-    #[error("the certificates of the issuers' authorities cannot be read: {0}")]
+    #[error("the certificates of the authorities cannot be read: {0}")]
     Authorities(String),
     /// The cryptographic library refused.
     #[error("TLS cannot be set up: {0}")]
@@ -62,11 +76,11 @@ pub enum FetchError {
     #[error("no answer: {0}")]
     Http(hyper::Error),
     /// It took too long.
-    #[error("no answer within {} seconds", PATIENCE.as_secs())]
-    Timeout,
-    /// The answer is larger than [`LARGEST`].
-    #[error("the answer is larger than {LARGEST} bytes")]
-    TooLarge,
+    #[error("no answer within {} seconds", .0.as_secs())]
+    Timeout(Duration),
+    /// The answer is larger than this many bytes.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
     /// The answer leads elsewhere.
     #[error("the answer is a redirect, which is not followed")]
     Redirect,
@@ -90,33 +104,41 @@ pub struct Answer {
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `PUT`.
     pub method: &'a Method,
     /// The media type of the body.
     pub content_type: Option<&'static str>,
     /// More headers.
     pub headers: &'a [(&'static str, String)],
     /// The body.
-    pub body: &'a str,
+    pub body: &'a [u8],
 }
 
-/// Sends requests to issuers.
+impl Outgoing<'_> {
+    /// A request for a document.
+    pub const GET: Self = Self { method: &Method::GET, content_type: None, headers: &[], body: &[] };
+}
+
+/// Sends requests.
 #[derive(Clone)]
 pub struct Client {
     tls: TlsConnector,
-    private_allowed: bool,
+    reach: Reach,
+    bounds: Bounds,
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("private_allowed", &self.private_allowed).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("reach", &self.reach)
+            .field("bounds", &self.bounds)
+            .finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// A client that trusts the system's authorities, and those of the PEM file `authorities` beside them. With
-    /// `private_allowed` it connects to private addresses, too.
-    pub fn new(authorities: Option<&[u8]>, private_allowed: bool) -> Result<Self, ClientError> {
+    /// A client that trusts the system's authorities, and those of the PEM file `authorities` beside them.
+    pub fn new(authorities: Option<&[u8]>, reach: Reach, bounds: Bounds) -> Result<Self, ClientError> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         for certificate in authorities.into_iter().flat_map(CertificateDer::pem_slice_iter) {
@@ -128,18 +150,23 @@ impl Client {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), private_allowed })
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), reach, bounds })
+    }
+
+    /// The same, with other bounds.
+    #[must_use]
+    pub fn bounded(&self, bounds: Bounds) -> Self {
+        Self { bounds, ..self.clone() }
     }
 
     /// Whether private addresses are connected to, and loopback is spoken to without TLS.
     pub const fn is_private_allowed(&self) -> bool {
-        self.private_allowed
+        matches!(self.reach, Reach::Anywhere)
     }
 
     /// The body of a document: the answer to a GET, with the status 200.
     pub async fn get(&self, endpoint: &Endpoint) -> Result<Bytes, FetchError> {
-        let outgoing = Outgoing { method: &Method::GET, content_type: None, headers: &[], body: "" };
-        match self.send(endpoint, outgoing).await? {
+        match self.send(endpoint, Outgoing::GET).await? {
             Answer { status: StatusCode::OK, body } => Ok(body),
             Answer { status, .. } => Err(FetchError::Status(status.as_u16())),
         }
@@ -147,14 +174,16 @@ impl Client {
 
     /// Sends one request.
     pub async fn send(&self, endpoint: &Endpoint, outgoing: Outgoing<'_>) -> Result<Answer, FetchError> {
-        timeout(PATIENCE, self.exchange(endpoint, outgoing)).await.unwrap_or(Err(FetchError::Timeout))
+        let patience = self.bounds.patience;
+        let answered = timeout(patience, self.exchange(endpoint, outgoing)).await;
+        answered.unwrap_or(Err(FetchError::Timeout(patience)))
     }
 
     async fn exchange(&self, endpoint: &Endpoint, outgoing: Outgoing<'_>) -> Result<Answer, FetchError> {
         let url = endpoint.url();
         let stream = self.connect(endpoint).await?;
         if url.scheme() != "https" {
-            return ask(stream, endpoint, outgoing).await;
+            return ask(stream, endpoint, outgoing, self.bounds.largest).await;
         }
         let name = match url.host() {
             Some(Host::Domain(name)) => ServerName::try_from(name.to_owned()).map_err(io::Error::other),
@@ -164,7 +193,7 @@ impl Client {
         };
         let stream =
             self.tls.connect(name.map_err(FetchError::Tls)?, stream).await.map_err(FetchError::Tls)?;
-        ask(stream, endpoint, outgoing).await
+        ask(stream, endpoint, outgoing, self.bounds.largest).await
     }
 
     /// Connects to one of the host's addresses that may be reached.
@@ -180,7 +209,7 @@ impl Client {
             None => Vec::new(),
         };
         let mut failed = FetchError::PrivateAddress;
-        let may_be_reached = |address: &SocketAddr| self.private_allowed || is_public(address.ip());
+        let may_be_reached = |address: &SocketAddr| self.is_private_allowed() || is_public(address.ip());
         for address in found.into_iter().filter(may_be_reached).take(ADDRESSES) {
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),
@@ -196,6 +225,7 @@ async fn ask(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     endpoint: &Endpoint,
     outgoing: Outgoing<'_>,
+    largest: usize,
 ) -> Result<Answer, FetchError> {
     let request = request(endpoint, outgoing)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(FetchError::Http)?;
@@ -205,10 +235,10 @@ async fn ask(
         if status.is_redirection() {
             return Err(FetchError::Redirect);
         }
-        let read = Limited::new(answer.into_body(), LARGEST).collect().await;
+        let read = Limited::new(answer.into_body(), largest).collect().await;
         let body = read.map_err(|error| match error.downcast::<hyper::Error>() {
             Ok(error) => FetchError::Http(*error),
-            Err(error) if error.is::<LengthLimitError>() => FetchError::TooLarge,
+            Err(error) if error.is::<LengthLimitError>() => FetchError::TooLarge(largest),
             Err(_other) => FetchError::Unusable("its body"),
         })?;
         Ok(Answer { status, body: body.to_bytes() })
@@ -241,6 +271,6 @@ fn request(endpoint: &Endpoint, outgoing: Outgoing<'_>) -> Result<Request<Full<B
     for (name, value) in outgoing.headers {
         request = request.header(*name, value);
     }
-    let body = Full::new(Bytes::copy_from_slice(outgoing.body.as_bytes()));
+    let body = Full::new(Bytes::copy_from_slice(outgoing.body));
     request.body(body).map_err(|_unsendable| FetchError::Unusable("what is to be sent"))
 }

@@ -1,61 +1,23 @@
-//! Addresses of issuers and of what they publish, as far as they may be named.
+//! The hosts that issuers may have.
 //!
-//! Owns their form, and the list of hosts that the platform allows. Refuses anything but https, credentials in an address,
-//! fragments, and addresses that are too long to be one. What an address resolves to is judged when a connection is made.
+//! Owns the list that the platform allows, and whether an address that a person names is on one of them.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
-use url::{Host, Url};
-
-/// The longest address, in bytes.
-pub(crate) const LONGEST: usize = 1_024;
+use bulkhead_outbound::Endpoint;
+use url::Url;
 
 /// Why an address may not be named; a phrase that follows the name of what holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// It is no address of the right form.
-    #[error("must be an https address without user, password and fragment, at most {LONGEST} bytes long")]
-    Form,
+    #[error(transparent)]
+    Form(#[from] bulkhead_outbound::EndpointError),
     /// Its host is not among those that the platform allows.
     #[error(
         "names a host that is not among the issuers that this platform allows (BULKHEAD_OIDC_ALLOWED_ISSUERS)"
     )]
     Host,
-}
-
-/// An address that requests may be sent to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Endpoint(Url);
-
-impl Endpoint {
-    /// Reads an address. With `private_allowed` a loopback host may be reached without TLS, for development and tests.
-    pub fn parse(text: &str, private_allowed: bool) -> Result<Self, EndpointError> {
-        if text.len() > LONGEST {
-            return Err(EndpointError::Form);
-        }
-        let url = Url::parse(text).map_err(|_not_one| EndpointError::Form)?;
-        let is_loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => return Err(EndpointError::Form),
-        };
-        let is_protected =
-            url.scheme() == "https" || (url.scheme() == "http" && private_allowed && is_loopback);
-        let is_bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-        if is_protected && is_bare { Ok(Self(url)) } else { Err(EndpointError::Form) }
-    }
-
-    /// The address.
-    pub const fn url(&self) -> &Url {
-        &self.0
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
-    }
 }
 
 /// One host that issuers may have, or all below a domain (`*.example.com`).
@@ -122,33 +84,6 @@ impl FromStr for Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_https_or_loopback_where_that_is_allowed() {
-        for text in ["https://login.example.com/a?b=c", "https://[2001:db8::1]:8443/", "https://127.0.0.1"] {
-            assert!(Endpoint::parse(text, false).is_ok(), "{text}");
-        }
-        for text in ["http://127.0.0.1:5000/x", "http://localhost/", "http://[::1]/"] {
-            assert_eq!(Endpoint::parse(text, false), Err(EndpointError::Form), "{text}");
-            assert!(Endpoint::parse(text, true).is_ok(), "{text}");
-        }
-        let long = format!("https://example.com/{}", "a".repeat(LONGEST));
-        for text in [
-            "",
-            "login.example.com",
-            "ftp://example.com",
-            "http://example.com",
-            "http://127.0.0.1.example.com",
-            "https://a@example.com",
-            "https://a:b@example.com",
-            "https://example.com/#x",
-            "https://",
-            "javascript:alert(1)",
-            &long,
-        ] {
-            assert_eq!(Endpoint::parse(text, true), Err(EndpointError::Form), "{text}");
-        }
-    }
 
     #[test]
     fn a_host_is_allowed_by_its_whole_name_or_by_a_domain_above_it() {
