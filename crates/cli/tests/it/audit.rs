@@ -247,6 +247,13 @@ async fn a_forged_log_is_found_by_the_command_and_a_forged_chain_by_the_anchor()
     assert!(by_itself.success, "{by_itself:?}");
     let broken = verify(&variables, &[]);
     assert!(!broken.success && broken.out.contains("not the one that was anchored"), "{broken:?}");
+    // Log and chain are gone altogether.
+    system.sql(&format!(
+        "DROP TABLE {schema}.audit_log; DELETE FROM platform.audit_links WHERE chain = '{uuid}'; \
+         DELETE FROM platform.audit_chains WHERE chain = '{uuid}'"
+    ));
+    let broken = verify(&variables, &[]);
+    assert!(!broken.success && broken.out.contains("shorter than when it was anchored"), "{broken:?}");
     // An anchor that was changed to fit is none.
     let file = fs::read_dir(&directory).unwrap().next().unwrap().unwrap().path();
     let text = fs::read_to_string(&file).unwrap();

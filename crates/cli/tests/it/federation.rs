@@ -41,7 +41,8 @@ impl Federated {
         let ca = std::env::temp_dir().join(format!("bulkhead-{}.pem", unique()));
         std::fs::write(&ca, issuer.ca()).unwrap();
         more.extend([
-            ("BULKHEAD_OIDC_ALLOWED_ISSUERS", issuer.host()),
+            // Our own host is among them, as it may be below a domain that is allowed.
+            ("BULKHEAD_OIDC_ALLOWED_ISSUERS", format!("{},api.example.com", issuer.host())),
             ("BULKHEAD_OIDC_CA", ca.display().to_string()),
             ("BULKHEAD_DANGEROUSLY_ALLOW_PRIVATE_ISSUERS", "true".to_owned()),
             // What many ask for at once shall be decided by the database, not refused ahead of it.
@@ -436,6 +437,22 @@ async fn an_issuer_has_to_be_on_a_host_that_the_platform_allows() {
         refused(json!({ "issuer": issuer })).await;
         refused(json!({ "jwks_url": issuer })).await;
     }
+    // Our own tokens are judged by our own keys.
+    refused(json!({ "issuer": "https://api.example.com" })).await;
+    // What is sent to it and compared with its words has one form.
+    for audience in ["", "a b", "a\u{7f}", "é", &"a".repeat(256)] {
+        refused(json!({ "audience": audience })).await;
+        refused(json!({ "client_id": audience })).await;
+        refused(json!({ "client_secret": format!("{audience} ") })).await;
+    }
+    refused(json!({ "client_id": "one", "scopes": ["email"] })).await;
+    refused(json!({ "client_id": "one", "password_login": true })).await;
+    refused(json!({ "kind": "cognito", "password_login": true })).await;
+    refused(json!({ "kind": "cognito", "api_url": "https://169.254.169.254/" })).await;
+    let mapping = |value: &str| json!({ "value": value, "role": "read_only" });
+    refused(json!({ "role_claim": "groups", "role_map": [mapping("a"), mapping("a")] })).await;
+    let many: Vec<_> = (0..51).map(|number| mapping(&number.to_string())).collect();
+    refused(json!({ "role_claim": "groups", "role_map": many })).await;
     // An id token would be taken for an access token.
     refused(json!({ "client_id": "one", "audience": "one" })).await;
     refused(json!({ "kind": "saml" })).await;
@@ -450,6 +467,127 @@ async fn an_issuer_has_to_be_on_a_host_that_the_platform_allows() {
         .get(&format!("/v1/identity-providers/{}", provider.id))
         .await
         .refused(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_tenant_has_two_hundred_providers_at_most() {
+    let federated = Federated::shared().await;
+    let tenant = federated.system.tenant().await;
+    let provider = federated.provider(&tenant, &json!({})).await;
+    let fill = format!(
+        "INSERT INTO platform.identity_providers (id, tenant_id, name, kind, issuer, settings, created_at, updated_at, created_by) \
+         SELECT gen_random_uuid(), t.id, 'filler', 'oidc', 'https://login.example.com', '{{}}', now(), now(), 'usr_1' \
+         FROM platform.tenants t, generate_series(2, 200) WHERE t.slug = '{}'",
+        tenant.slug
+    );
+    federated.system.sql(&fill);
+    let body = json!({
+        "name": "One more", "kind": "oidc", "issuer": federated.issuer.issuer(), "audience": unique(),
+        "default_role": "read_only", "max_role": "developer",
+    });
+    tenant.owner.caller.post("/v1/identity-providers", &body).await.refused(409, "wrong-state");
+    tenant.owner.caller.delete(&format!("/v1/identity-providers/{}", provider.id)).await.expect(204);
+    tenant.owner.caller.post("/v1/identity-providers", &body).await.expect(201);
+}
+
+/// Whoever links somebody lets them in as this person, and whoever unlinks them puts them out.
+#[tokio::test]
+async fn links_are_made_to_known_providers_and_ended_by_whoever_could_give_the_role() {
+    let federated = Federated::shared().await;
+    let tenant = federated.system.tenant().await;
+    let (owner, admin) = (&tenant.owner.caller, tenant.person(RoleName::ADMIN).await);
+    let provider = federated.provider(&tenant, &json!({})).await;
+    let theirs = federated.provider(&federated.system.tenant().await, &json!({})).await;
+    let links = "/v1/federated-identities";
+    let link = |provider: &str, subject: &str, user: &str| json!({ "identity_provider_id": provider, "subject": subject, "user_id": user });
+    for unknown in [theirs.id.as_str(), "idp_01jd3e2x6m7k9v4q8t5b2n0c1c"] {
+        owner.post(links, &link(unknown, "a", &admin.id)).await.refused(422, "validation-failed");
+    }
+    let subject = unique();
+    let second = tenant.person(RoleName::OWNER).await;
+    let id = owner.post(links, &link(&provider.id, &subject, &second.id)).await.expect(201).at("/id");
+    let token = federated.token(&provider, &subject, &json!({}));
+    federated.caller(&token).get("/v1/me").await.expect(200);
+    let path = format!("{links}/{id}");
+    admin.caller.delete(&path).await.refused(403, "role-not-grantable");
+    owner.delete(&path).await.expect(204);
+    let gone =
+        eventually(async || federated.caller(&token).get("/v1/me").await, |answer| answer.status != 200)
+            .await;
+    gone.refused(401, "invalid-credentials");
+    // With a provider, all of its links go.
+    let person = tenant.person(RoleName::DEVELOPER).await;
+    owner.post(links, &link(&provider.id, &subject, &person.id)).await.expect(201);
+    let path = format!("/v1/identity-providers/{}", provider.id);
+    owner
+        .patch(&path, &json!({ "name": "x" }))
+        .header("if-match", "\"v9\"")
+        .await
+        .refused(412, "precondition-failed");
+    owner.delete(&path).await.expect(204);
+    assert_eq!(tenant.count("federated_identities"), 0);
+}
+
+/// What a tenant lets a platform's provider give, its people say within their own rights.
+#[tokio::test]
+async fn a_platforms_provider_is_joined_and_left_by_whoever_could_give_its_roles() {
+    let federated = Federated::shared().await;
+    let tenant = federated.system.tenant().await;
+    let (owner, admin) = (&tenant.owner.caller, tenant.person(RoleName::ADMIN).await);
+    let operator = federated.system.operator().await;
+    let providers = "/v1/admin/identity-providers";
+    let body = |more: Value| {
+        let body = json!({
+            "name": "The platform's pool", "kind": "cognito", "issuer": federated.issuer.issuer(), "audience": unique(),
+            "creates_users": true, "default_role": "read_only", "max_role": "admin",
+        });
+        bulkhead_fixtures::issuer::merged(body, &more)
+    };
+    // Every tenant has these roles, and none of them more than the highest.
+    for wrong in [
+        json!({ "max_role": "clerk" }),
+        json!({ "role_map": [{ "value": "a", "role": "clerk" }] }),
+        json!({ "role_map": [{ "value": "a", "role": "owner" }] }),
+        json!({ "max_role": "read_only", "default_role": "developer" }),
+    ] {
+        operator.post(providers, &body(wrong)).await.refused(422, "validation-failed");
+    }
+    let audience = unique();
+    let id = operator.post(providers, &body(json!({ "audience": audience }))).await.expect(201).at("/id");
+    // A tenant's own is its people's to change.
+    let own = federated.provider(&tenant, &json!({})).await;
+    let path = format!("{providers}/{}", own.id);
+    operator.patch(&path, &json!({ "max_role": "owner" })).await.refused(409, "wrong-state");
+
+    let join = "/v1/platform-identity-providers";
+    let with = |default: &str, most: &str| json!({ "identity_provider_id": id, "default_role": default, "max_role": most });
+    admin.caller.post(join, &with("read_only", "owner")).await.refused(403, "role-not-grantable");
+    admin.caller.post(join, &with("owner", "owner")).await.refused(403, "role-not-grantable");
+    owner.post(join, &with("admin", "developer")).await.refused(422, "validation-failed");
+    owner.post(join, &with("read_only", "owner")).await.expect(200);
+    admin.caller.post(join, &with("read_only", "developer")).await.refused(403, "role-not-grantable");
+    admin.caller.delete(&format!("{join}/{id}")).await.refused(403, "role-not-grantable");
+    let revoked = || -> u32 {
+        let sql = "SELECT count(*) FROM platform.revocations r JOIN platform.identity_providers p ON p.id = r.subject_id \
+             WHERE p.audience = '§'";
+        federated.system.sql(&sql.replace('§', &audience)).parse().unwrap()
+    };
+    let before = revoked();
+    owner.post(join, &with("read_only", "developer")).await.expect(200);
+    assert_eq!(revoked(), before + 1, "what was accepted before is looked at anew");
+
+    // Switched off by its operator, it speaks for nobody any more.
+    let claims = json!({
+        "aud": null, "client_id": audience, "token_use": "access", "custom:tenant_id": tenant.id,
+        "email": format!("{}@example.com", unique()), "email_verified": "true",
+    });
+    let token = federated.issuer.access_token(&unique(), "", &claims).unwrap();
+    federated.caller(&token).get("/v1/me").await.expect(200);
+    operator.patch(&format!("{providers}/{id}"), &json!({ "enabled": false })).await.expect(200);
+    let gone =
+        eventually(async || federated.caller(&token).get("/v1/me").await, |answer| answer.status != 200)
+            .await;
+    gone.refused(401, "invalid-credentials");
 }
 
 #[tokio::test]

@@ -158,6 +158,27 @@ async fn what_is_sent_again_or_revoked_is_not_good_any_more() {
     owner.post(&format!("/v1/invitations/{id}/resend"), &json!({})).await.refused(404, "not-found");
     anybody.post(ACCEPT, &with(&third)).await.refused(422, "validation-failed");
 
+    // However soon it is sent again, the token is another.
+    let (id, first) = invite(owner, &address(), "developer").await;
+    let mut tokens = vec![first];
+    for _ in 0..4 {
+        let again = owner.post(&format!("/v1/invitations/{id}/resend"), &json!({ "mail": false })).await;
+        tokens.push(again.expect(200).at("/token"));
+    }
+    let (last, dead) = tokens.split_last().unwrap();
+    for dead in dead {
+        assert_ne!(dead, last);
+        anybody.elsewhere().post(ACCEPT, &with(dead)).await.refused(422, "validation-failed");
+    }
+    anybody.post(ACCEPT, &with(last)).await.expect(201);
+
+    // More of them have expired than are removed at a time.
+    system.sql(&format!(
+        "INSERT INTO {}.one_time_tokens (id, purpose, mac, created_by, created_at, expires_at, email, role) \
+         SELECT gen_random_uuid(), 'invitation', '', 'usr_1', now(), now(), 'filler' || n, 'read_only' \
+         FROM generate_series(1, 300) AS n",
+        tenant.schema()
+    ));
     let (_, expired) = invite(owner, &email, "developer").await;
     system.sql(&format!("UPDATE {}.one_time_tokens SET expires_at = now()", tenant.schema()));
     anybody.post(ACCEPT, &with(&expired)).await.refused(422, "validation-failed");
@@ -491,6 +512,178 @@ async fn a_tenant_sends_so_many_mails_an_hour() {
     tenant.owner.caller.post("/v1/invitations", &body).await.expect(201);
 }
 
+/// A suspended tenant lets nobody in, by whatever they hold of it.
+#[tokio::test]
+async fn a_suspended_tenant_lets_nobody_in() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let (owner, anybody) = (&tenant.owner.caller, system.anonymous());
+    open(&tenant, json!({ "enabled": true, "role": "read_only" })).await;
+    let (_, invitation) = invite(owner, &address(), "developer").await;
+    let email = address();
+    let register = |email: &str| json!({ "tenant": tenant.slug, "email": email, "password": PASSWORD });
+    anybody.post("/v1/auth/register", &register(&email)).await.expect(202);
+    let registration = system.mail_to(&email, 1).token().unwrap();
+    let person = tenant.person(RoleName::DEVELOPER).await;
+    let path = format!("/v1/users/{}/password-reset", person.id);
+    let reset = owner.post_nothing(&path).await.expect(201).at("/token");
+    let of_operator = format!("/v1/admin/tenants/{}", tenant.id);
+    let operator = system.operator().await;
+    operator.post_nothing(&format!("{of_operator}/suspend")).await.expect(200);
+    eventually(async || owner.get("/v1/me").await, |answer| answer.code() == "tenant-suspended").await;
+
+    let (users, tokens) = (tenant.count("users"), tenant.count("one_time_tokens"));
+    let new = json!({ "token": reset, "new_password": PASSWORD });
+    for (path, body) in [
+        (ACCEPT, with(&invitation)),
+        (CONFIRM, with(&registration)),
+        ("/v1/auth/password/reset", new.clone()),
+    ] {
+        anybody.post(path, &body).await.refused(403, "tenant-suspended");
+    }
+    anybody.post("/v1/auth/register", &register(&address())).await.expect(202);
+    assert_eq!((tenant.count("users"), tenant.count("one_time_tokens")), (users, tokens));
+    // Nothing was used up.
+    operator.post_nothing(&format!("{of_operator}/activate")).await.expect(200);
+    eventually(async || owner.get("/v1/me").await, |answer| answer.status == 200).await;
+    anybody.post(ACCEPT, &with(&invitation)).await.expect(201);
+    anybody.post(CONFIRM, &with(&registration)).await.expect(201);
+    anybody.post("/v1/auth/password/reset", &new).await.expect(204);
+}
+
+/// What the tenant is called is no password, for whoever sets one with a token.
+#[tokio::test]
+async fn the_tenants_slug_is_no_password() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let (owner, anybody) = (&tenant.owner.caller, system.anonymous());
+    let (_, invitation) = invite(owner, &address(), "developer").await;
+    let body = json!({ "token": invitation, "password": tenant.slug });
+    let refused = anybody.post(ACCEPT, &body).await;
+    assert_eq!((refused.status, refused.at("/errors/0/pointer")), (422, "/password".to_owned()));
+    let path = format!("/v1/users/{}/password-reset", tenant.person(RoleName::DEVELOPER).await.id);
+    let token = owner.post_nothing(&path).await.expect(201).at("/token");
+    let body = json!({ "token": token, "new_password": tenant.slug });
+    let refused = anybody.post("/v1/auth/password/reset", &body).await;
+    assert_eq!((refused.status, refused.at("/errors/0/pointer")), (422, "/new_password".to_owned()));
+    // Neither was used up.
+    anybody.post(ACCEPT, &with(&invitation)).await.expect(201);
+    let body = json!({ "token": token, "new_password": PASSWORD });
+    anybody.post("/v1/auth/password/reset", &body).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_tenant_has_a_thousand_invitations_at_most() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let schema = tenant.schema();
+    system.sql(&format!(
+        "INSERT INTO {schema}.one_time_tokens (id, purpose, mac, created_by, created_at, expires_at, email, role) \
+         SELECT gen_random_uuid(), 'invitation', '', 'usr_1', now(), now() + interval '1 day', 'filler' || n, 'read_only' \
+         FROM generate_series(1, 1000) AS n"
+    ));
+    let body = json!({ "email": address(), "role": "read_only", "mail": false });
+    tenant.owner.caller.post("/v1/invitations", &body).await.refused(409, "wrong-state");
+    system.sql(&format!("UPDATE {schema}.one_time_tokens SET expires_at = now() WHERE email = 'filler1'"));
+    tenant.owner.caller.post("/v1/invitations", &body).await.expect(201);
+}
+
+/// What a tenant calls itself may be an address of somebody's choice; then a mail has the slug.
+#[tokio::test]
+async fn a_mail_does_not_call_a_tenant_what_could_be_an_address() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let name = "Log in at evil.example";
+    system.sql(&format!("UPDATE platform.tenants SET name = '{name}' WHERE slug = '{}'", tenant.slug));
+    let email = address();
+    let body = json!({ "email": email, "role": "developer" });
+    tenant.owner.caller.post("/v1/invitations", &body).await.expect(201);
+    let mail = system.mail_to(&email, 1);
+    assert_eq!(mail.header("subject"), format!("Your invitation to {}", tenant.slug));
+    assert!(!mail.readable().contains("evil.example"), "{}", mail.source);
+}
+
+/// A registration is confirmed into what there is then: a role that is gone is not given, and a plan that is full takes nobody.
+#[tokio::test]
+async fn a_registration_is_confirmed_within_the_plan_and_with_a_role_that_exists() {
+    let system = System::shared().await;
+    let tenant = system.tenant().await;
+    let (owner, anybody, schema) = (&tenant.owner.caller, system.anonymous(), tenant.schema());
+    let role = json!({ "name": "clerk", "permissions": ["read:users"] });
+    owner.post("/v1/roles", &role).await.expect(201);
+    open(&tenant, json!({ "enabled": true, "role": "clerk" })).await;
+    let email = address();
+    let body = json!({ "tenant": tenant.slug, "email": email, "password": PASSWORD });
+    anybody.post("/v1/auth/register", &body).await.expect(202);
+    let token = system.mail_to(&email, 1).token().unwrap();
+    system.sql(&format!("DELETE FROM {schema}.roles WHERE name = 'clerk'"));
+    anybody.post(CONFIRM, &with(&token)).await.refused(422, "validation-failed");
+    open(&tenant, json!({ "enabled": true, "role": "read_only" })).await;
+    let most = format!(
+        "SELECT max_users FROM platform.plans p JOIN platform.tenants t ON t.plan = p.name WHERE t.slug = '{}'",
+        tenant.slug
+    );
+    system.sql(&format!(
+        "INSERT INTO {schema}.users (id, email, password_hash, role, created_at, updated_at) \
+         SELECT gen_random_uuid(), 'filler' || n, '', 'read_only', now(), now() FROM generate_series(2, ({most})) AS n"
+    ));
+    anybody.post(CONFIRM, &with(&token)).await.refused(409, "plan-limit-reached");
+    system.sql(&format!("DELETE FROM {schema}.users WHERE email = 'filler2'"));
+    anybody.post(CONFIRM, &with(&token)).await.expect(201);
+}
+
+/// A mailbox is not filled by whoever signs up with its address, and an old mail confirms nothing.
+#[tokio::test]
+async fn a_sign_up_is_mailed_once_in_five_minutes_and_ends_with_the_next_one() {
+    let system = System::shared().await;
+    let anybody = system.anonymous();
+    let email = address();
+    let body = |slug: &str| json!({ "slug": slug, "name": "Acme", "email": email, "password": PASSWORD });
+    let [first, second, third] = [(); 3].map(|()| format!("s{}", unique()));
+    anybody.post("/v1/tenants", &body(&first)).await.expect(202);
+    let token = system.mail_to(&email, 1).token().unwrap();
+    anybody.post("/v1/tenants", &body(&second)).await.expect(202);
+    let wanted = format!("SELECT string_agg(slug, ' ') FROM platform.sign_ups WHERE email = '{email}'");
+    assert_eq!(system.sql(&wanted), first, "the second came too soon");
+    system.sql(&format!(
+        "UPDATE platform.sign_ups SET created_at = now() - interval '1 hour' WHERE email = '{email}'"
+    ));
+    anybody.post("/v1/tenants", &body(&third)).await.expect(202);
+    let mails = system.mail().wait_for(&email, 2, std::time::Duration::from_secs(30));
+    assert_eq!(mails.len(), 2);
+    anybody.post("/v1/tenants/confirm", &with(&token)).await.refused(422, "validation-failed");
+    let last = mails.last().unwrap().token().unwrap();
+    system.sql(&format!("UPDATE platform.sign_ups SET expires_at = now() WHERE email = '{email}'"));
+    anybody.post("/v1/tenants/confirm", &with(&last)).await.refused(422, "validation-failed");
+}
+
+/// Without mail a tenant is built at once, and no more of them in an hour than the platform says.
+#[tokio::test]
+async fn tenants_sign_up_without_mail_as_many_as_the_platform_takes_in_an_hour() {
+    let api = vec![("BULKHEAD_SIGNUPS_PER_HOUR", "2".to_owned())];
+    let system = System::start("sign_ups", Options { api, no_mail: true, ..Options::default() }).await;
+    let anybody = system.anonymous();
+    let [slug, other, beyond] = [(); 3].map(|()| format!("s{}", unique()));
+    let body = |slug: &str| json!({ "slug": slug, "name": "Acme", "email": address(), "password": PASSWORD });
+    let first = body(&slug);
+    anybody.post("/v1/tenants", &first).await.expect(202);
+    anybody.post("/v1/tenants", &body(&slug)).await.refused(409, "already-taken");
+    eventually(
+        async || system.sql(&format!("SELECT status FROM platform.tenants WHERE slug = '{slug}'")),
+        |status| status == "active",
+    )
+    .await;
+    let log_in = json!({ "tenant": slug, "email": first["email"], "password": PASSWORD });
+    anybody.post("/v1/auth/login", &log_in).await.expect(200);
+    anybody.post("/v1/tenants", &body(&other)).await.expect(202);
+    let refused = anybody.post("/v1/tenants", &body(&beyond)).await;
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=3600).contains(&wait), "{wait}");
+    refused.refused(429, "rate-limited");
+    let made = format!("SELECT count(*) FROM platform.tenants WHERE slug = '{beyond}'");
+    assert_eq!(system.sql(&made), "0");
+}
+
 /// Where no mail leaves, what can do without works in another way, and what cannot says so.
 #[tokio::test]
 async fn a_platform_without_mail() {
@@ -524,4 +717,24 @@ async fn a_platform_without_mail() {
     }
     assert_eq!(tenant.count("users"), 3);
     tenant.log_in(register["email"].as_str().unwrap(), PASSWORD).await;
+    // Domains that were set while mail left let nobody in now.
+    let schema = tenant.schema();
+    let domains = |list: &str| {
+        format!("UPDATE {schema}.settings SET value = jsonb_set(value, '{{domains}}', '{list}')")
+    };
+    system.sql(&domains("[\"example.com\"]"));
+    let register = json!({ "tenant": tenant.slug, "email": address(), "password": PASSWORD });
+    anybody.post("/v1/auth/register", &register).await.expect(202);
+    assert_eq!(tenant.count("users"), 3);
+    system.sql(&domains("[]"));
+    // Nor does a plan that is full.
+    system.sql(&format!(
+        "INSERT INTO {schema}.users (id, email, password_hash, role, created_at, updated_at) \
+         SELECT gen_random_uuid(), 'filler' || n, '', 'read_only', now(), now() FROM generate_series(4, ( \
+             SELECT max_users FROM platform.plans p JOIN platform.tenants t ON t.plan = p.name WHERE t.slug = '{}')) AS n",
+        tenant.slug
+    ));
+    let full = tenant.count("users");
+    anybody.post("/v1/auth/register", &register).await.expect(202);
+    assert_eq!(tenant.count("users"), full);
 }
