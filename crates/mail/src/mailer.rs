@@ -349,10 +349,13 @@ mod tests {
         let given = given(Security::Plain, Duration::from_secs(3), 2);
         given.catcher.set_manner(Manner::Stalls);
         let all = ["a@example.com", "b@example.com", "c@example.com", "d@example.com"];
+        let began = Instant::now();
         let [first, second, third, fourth] = all.map(|to| send(&given, to));
         let (first, second, third, fourth) = tokio::join!(first, second, third, fourth);
         assert!(matches!((&first, &second), (Err(MailError::Failed(_)), Err(MailError::Failed(_)))));
         assert!(matches!((&third, &fourth), (Err(MailError::Busy), Err(MailError::Busy))), "{third:?}");
+        // The server keeps its silence for a minute.
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         assert_eq!(given.catcher.sessions(), 2);
     }
 

@@ -57,3 +57,48 @@ impl Metadata {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ISSUER: &str = "https://login.example.com";
+
+    fn read(more: (&str, Value)) -> Result<Metadata, FetchError> {
+        let mut document = json!({
+            "issuer": ISSUER,
+            "jwks_uri": "https://keys.example.com/keys",
+            "authorization_endpoint": "https://login.example.com/authorize",
+            "token_endpoint": "https://login.example.com/token",
+        });
+        document[more.0] = more.1;
+        Metadata::read(document.to_string().as_bytes(), ISSUER, false)
+    }
+
+    /// Nothing is fetched, and nobody is sent, where others could listen.
+    #[test]
+    fn what_a_document_names_is_https_and_its_own_issuer_is_the_one_that_was_asked() {
+        let good = read(("other", json!(true))).unwrap();
+        assert_eq!(good.jwks.url().as_str(), "https://keys.example.com/keys");
+        assert!(!good.secret_in_body);
+        for name in ["jwks_uri", "authorization_endpoint", "token_endpoint"] {
+            for address in [
+                "http://login.example.com/x",
+                "ftp://login.example.com",
+                "/keys",
+                "",
+                "https://a:b@example.com",
+            ] {
+                assert!(read((name, json!(address))).is_err(), "{name} {address}");
+            }
+        }
+        for issuer in ["https://login.example.com/", "https://login.example.org", ""] {
+            assert!(read(("issuer", json!(issuer))).is_err(), "{issuer}");
+        }
+        assert!(read(("jwks_uri", Value::Null)).is_err());
+        assert!(read(("token_endpoint", Value::Null)).unwrap().token.is_none());
+        assert!(address("http://login.example.com", false).is_err());
+    }
+}

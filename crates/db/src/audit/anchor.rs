@@ -120,3 +120,36 @@ pub fn read(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(file: &[u8], is_signed: bool) -> Result<Vec<(Chain, Anchored)>, SliceError> {
+        read(file, "a file", |_, _| is_signed)
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_else() {
+        let heads = [Head::of(Chain::Platform, 7, &[1; 32])];
+        let seal = Seal { kid: "a".to_owned(), alg: "RS256".to_owned(), signature: "b".to_owned() };
+        let file = write(DateTime::UNIX_EPOCH, &heads, |_| Ok::<_, serde_json::Error>(seal)).unwrap();
+        let source = "a file, 1970-01-01T00:00:00.000000Z".to_owned();
+        let anchored = Anchored { source, sequence: 7, hash: [1; 32] };
+        assert_eq!(told(&file, true).unwrap(), [(Chain::Platform, anchored)]);
+        assert!(matches!(told(&file, false), Err(SliceError::Signature)));
+        let text = String::from_utf8(file).unwrap();
+        for (from, to) in [
+            (ANCHOR, "bulkhead-audit-export-1"),
+            ("\"platform\"", "\"nobody\""),
+            ("\"chains\":1", "\"chains\":2"),
+            ("\"chains\":1", "\"chains\":0"),
+            ("0101\"", "01\""),
+        ] {
+            let changed = text.replace(from, to);
+            assert!(changed != text && told(changed.as_bytes(), true).is_err(), "{to}");
+        }
+        let cut = text.rsplit_once("{").unwrap().0;
+        assert!(matches!(told(cut.as_bytes(), true), Err(SliceError::Cut)));
+    }
+}

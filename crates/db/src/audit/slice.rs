@@ -222,3 +222,89 @@ pub fn verify(
     }
     Ok(Verified { heading, head: hash, entries: last - first + 1 })
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::audit::{BEGINNING, SALT};
+
+    /// A file with two entries, as lines without their ends.
+    fn lines() -> Vec<String> {
+        let (chain, mut hash) = (Chain::Platform, BEGINNING);
+        let heading = Heading {
+            form: EXPORT.to_owned(),
+            chain: chain.to_string(),
+            first: Some(1),
+            last: Some(2),
+            previous: hex(&hash),
+            exported_at: "2026-12-01T00:00:00.000000Z".to_owned(),
+        };
+        let mut lines = vec![serde_json::to_string(&heading).unwrap()];
+        for sequence in 1..=2 {
+            let entry = ChainedEntry {
+                id: AuditEntryId::from_uuid(Uuid::from_u128(sequence)),
+                at: DateTime::from_timestamp_micros(1_795_910_400_123_456).unwrap(),
+                actor: "usr_1".to_owned(),
+                act: None,
+                action: "create_user".to_owned(),
+                target: "usr_2".to_owned(),
+                request_id: "req_1".to_owned(),
+                address: Personal::fresh(Some("192.0.2.1".to_owned()), &[1; SALT]),
+                changes: Personal::fresh(Some("{}".to_owned()), &[2; SALT]),
+            };
+            let sequence = i64::try_from(sequence).unwrap();
+            hash = entry.hash(chain, sequence, &hash).unwrap();
+            lines.push(serde_json::to_string(&Line::of(sequence, entry, &hash)).unwrap());
+        }
+        let seal = Seal { kid: "a".to_owned(), alg: "RS256".to_owned(), signature: "b".to_owned() };
+        lines.push(serde_json::to_string(&seal).unwrap());
+        lines
+    }
+
+    fn told(lines: &[String], is_signed: bool) -> Result<Verified, SliceError> {
+        verify((lines.join("\n") + "\n").as_bytes(), |_, _| is_signed)
+    }
+
+    /// Whoever has the key, and signs something else, is found out all the same.
+    #[test]
+    fn what_is_signed_is_verified_too() {
+        let good = lines();
+        assert_eq!(told(&good, true).unwrap().entries, 2);
+        assert!(matches!(told(&good, false), Err(SliceError::Signature)));
+        let with = |line: usize, from: &str, to: &str| {
+            let mut lines = good.clone();
+            assert!(lines[line].contains(from), "{}", lines[line]);
+            lines[line] = lines[line].replace(from, to);
+            told(&lines, true)
+        };
+        assert!(matches!(with(0, EXPORT, "bulkhead-audit-anchor-1"), Err(SliceError::Form(1))));
+        assert!(matches!(with(0, "\"platform\"", "\"nobody\""), Err(SliceError::Form(1))));
+        assert!(matches!(
+            with(0, "\"first\":1", "\"first\":2"),
+            Err(SliceError::Gap { line: 2, expected: 2 })
+        ));
+        assert!(matches!(with(0, "\"last\":2", "\"last\":1"), Err(SliceError::Form(3))));
+        assert!(matches!(with(0, "\"last\":2", "\"last\":3"), Err(SliceError::Form(4))));
+        for (from, to) in [
+            ("usr_1", "usr_3"),
+            ("192.0.2.1", "192.0.2.2"),
+            (".123456Z", ".1234560Z"),
+            ("23456Z", "23456+00:00"),
+        ] {
+            let changed = with(2, from, to);
+            assert!(
+                matches!(changed, Err(SliceError::Changed { line: 3, sequence: 2 })),
+                "{to}: {changed:?}"
+            );
+        }
+        // The hash of an entry is not what its line says.
+        let last = good[2].rsplit_once("\"hash\":\"").unwrap().1.get(..8).unwrap();
+        assert!(matches!(with(2, last, "00000000"), Err(SliceError::Changed { line: 3, sequence: 2 })));
+        let twice = [&good[..], &good[3..]].concat();
+        assert!(matches!(told(&twice, true), Err(SliceError::Form(5))));
+        assert!(matches!(told(&good[..3], true), Err(SliceError::Cut)));
+        assert!(matches!(told(&good[..2], true), Err(SliceError::Cut)));
+    }
+}

@@ -113,3 +113,44 @@ impl JobHandler for SendSignUpMail {
         run.done(json!({ "sent": "sign_up" })).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_fixtures::auth::RootKey;
+    use bulkhead_mail::{Security, Sender, SmtpServer};
+    use bulkhead_servers::{MailCatcher, Manner, Scratch};
+
+    use super::*;
+
+    /// What the server says of the address ends the job; what it says of itself does not.
+    #[tokio::test]
+    async fn a_refused_address_is_given_up_and_a_server_in_trouble_is_not() {
+        let scratch = Scratch::new().unwrap();
+        let catcher = MailCatcher::start(scratch.path().join("mail"), |_| {}).unwrap();
+        let server = SmtpServer {
+            host: "127.0.0.1".to_owned(),
+            port: catcher.port(),
+            security: Security::Plain,
+            login: None,
+            ca: None,
+            timeout: Duration::from_secs(10),
+            at_once: 1,
+        };
+        let sender = Sender { name: None, address: "no-reply@example.com".parse().unwrap() };
+        let mail = OutgoingMail {
+            mailer: Arc::new(Mailer::new(&server, &sender).unwrap()),
+            links: "https://app.example.com".into(),
+            keyring: Arc::new(Keyring::new(&RootKey::from([1; 32])).unwrap()),
+        };
+        let letter = Letter::AlreadyRegistered { tenant: "Acme" };
+        let send = async || mail.send(Mailing { to: "grace@example.com", letter, id: "ott_1.2" }).await;
+        catcher.set_manner(Manner::Refuses(550));
+        assert!(matches!(send().await, Err(JobError::Abort(_))));
+        catcher.set_manner(Manner::Refuses(451));
+        assert!(matches!(send().await, Err(JobError::Retry(_))));
+        // It is left alone for a while, which costs the job no attempt.
+        catcher.set_manner(Manner::Takes);
+        assert!(matches!(send().await, Err(JobError::Postpone(_))));
+        assert!(matches!(required(None), Err(JobError::Postpone(_))));
+    }
+}
