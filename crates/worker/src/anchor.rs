@@ -138,3 +138,23 @@ fn put_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::remove_file(&partial)?;
     named
 }
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_servers::Scratch;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_there_is_left_as_it_is() {
+        let scratch = Scratch::new().unwrap();
+        let directory = scratch.path().join("anchors");
+        fs::create_dir(&directory).unwrap();
+        let path = directory.join("audit-anchor-1.ndjson");
+        put_file(&path, b"first").unwrap();
+        let again = put_file(&path, b"second").unwrap_err();
+        assert_eq!(again.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing is left of the second");
+    }
+}
