@@ -102,6 +102,10 @@ async fn an_operator_has_sessions_and_a_password_too() {
     let current =
         sessions.json()["data"].as_array().unwrap().iter().filter(|one| one["current"] == true).count();
     assert_eq!(current, 1);
+    let other = system.operator_with("support").await;
+    let others = other.get("/v1/auth/sessions").await.expect(200).at("/data/0/id");
+    operator.delete(&format!("/v1/auth/sessions/{others}")).await.refused(404, "not-found");
+    other.get("/v1/me").await.expect(200);
     let body = json!({ "current_password": "not this one", "new_password": NEW });
     let refused = operator.post("/v1/auth/password", &body).await;
     refused.refused(422, "validation-failed");
