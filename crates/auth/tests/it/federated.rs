@@ -14,7 +14,7 @@ use bulkhead_db::{
 };
 use bulkhead_domain::{IdentityProviderId, PlanName, RoleName};
 use bulkhead_fixtures::{TestDb, TestIssuer, TestTenant};
-use bulkhead_oidc::{AllowedHosts, Client, Issuers};
+use bulkhead_oidc::{AllowedHosts, Issuers, client};
 use chrono::TimeDelta;
 use serde_json::json;
 use tokio::task::LocalSet;
@@ -42,7 +42,7 @@ async fn given_with(change: impl FnOnce(&mut IdentityProvider)) -> Result<Given>
     let tenant = db.create_tenant("acme", PlanName::FREE).await?;
     let node = Node::on(&db).await?;
     let issuer = TestIssuer::start()?;
-    let client = Client::new(Some(issuer.ca().as_bytes()), true)?;
+    let client = client(Some(issuer.ca().as_bytes()), true)?;
     let issuers = Issuers::new(client, AllowedHosts::new([issuer.host().as_str()])?, None);
     let authenticator = node.authenticator.with_federation(Federation::new(Arc::new(issuers)));
     let node = Node { authenticator, ..node };
@@ -63,6 +63,7 @@ async fn given_with(change: impl FnOnce(&mut IdentityProvider)) -> Result<Given>
             password_login: false,
             creates_users: true,
             asks_second_factor: false,
+            makes_users: false,
             default_role: RoleName::READ_ONLY,
             max_role: RoleName::DEVELOPER,
             role_claim: None,

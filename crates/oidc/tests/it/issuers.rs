@@ -272,7 +272,7 @@ async fn keys_that_are_an_hour_old_are_read_anew() {
 async fn a_key_that_is_for_something_else_is_left_out() {
     let issuer = TestIssuer::start().unwrap();
     issuer.add_key(Signed::Es256).unwrap();
-    let client = Client::new(Some(issuer.ca().as_bytes()), true).unwrap();
+    let client = client(Some(issuer.ca().as_bytes()), true).unwrap();
     let set = client.get(&Endpoint::parse(&issuer.jwks_url(), true).unwrap()).await.unwrap();
     let set: serde_json::Value = serde_json::from_slice(&set).unwrap();
     let count = |which: usize, more: serde_json::Value| {
