@@ -59,9 +59,7 @@ fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RoleName, D::Error
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
-pub(crate) fn roles<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, RoleName>, D::Error> {
+fn roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, RoleName>, D::Error> {
     let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
     let read = |(text, name): (String, String)| Ok((text, name.parse().map_err(D::Error::custom)?));
     texts.into_iter().map(read).collect()

@@ -78,7 +78,7 @@ impl Pools {
         if provider.kind != COGNITO {
             return Err(NotAsked::NoPool);
         }
-        let named = match &provider.api_url {
+        let named = match &provider.settings.api_url {
             Some(url) => url.clone(),
             None => id.endpoint().map_err(|_form| NotAsked::NoPool)?.to_string(),
         };

@@ -175,7 +175,8 @@ fn the_table_lists_the_settings_of_sections_after_the_cores() {
          | `BULKHEAD_INVOICES_SENDER` | — | The sender's name. |\n\
          | `BULKHEAD_INVOICES_COPY_TO` | — | Who gets a copy; unset, no copy is sent. |\n"
     );
-    assert!(names_set(&invoices()).is_empty());
+    // Who tests may be somebody at AWS.
+    assert!(names_set(&invoices()).iter().all(|name| name.starts_with("AWS_")));
 }
 
 /// Declares a section of one setting.

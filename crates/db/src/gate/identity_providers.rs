@@ -1,13 +1,11 @@
 //! A tenant's own identity providers, and the platform's, as far as the tenant may know them.
 
-use std::collections::BTreeMap;
-
 use bulkhead_domain::RoleName;
 use chrono::{DateTime, Utc};
 
 use crate::{
     engine::scope::TenantTx,
-    identity_providers::{provider_queries, roles},
+    identity_providers::{ProviderSettings, provider_queries},
     schema::gate::{
         identity_provider_tenants as memberships, identity_providers, shared_identity_providers as shared,
     },
@@ -28,21 +26,15 @@ pub struct SharedProvider {
     pub issuer: String,
     /// Whether it counts.
     pub enabled: bool,
-    /// Whether people who are made here are made there as well.
-    pub makes_users: bool,
-    /// Where the API of Cognito is, when not at AWS.
-    pub api_url: Option<String>,
-    /// The claim that says what people become.
-    pub role_claim: Option<String>,
-    /// What they become, by the claim's text.
-    pub role_map: BTreeMap<String, RoleName>,
+    /// Everything else.
+    pub settings: ProviderSettings,
     /// What the tenant has said to it, if it takes its word: the default role, the highest role, since when.
     pub joined: Option<(RoleName, RoleName, DateTime<Utc>)>,
 }
 
 type SharedRow = (
     (uuid::Uuid, String, String, String, bool),
-    (bool, Option<String>, Option<String>, serde_json::Value),
+    serde_json::Value,
     (Option<String>, Option<String>, Option<DateTime<Utc>>),
 );
 
@@ -50,7 +42,7 @@ macro_rules! shared_columns {
     () => {
         (
             (shared::id, shared::name, shared::kind, shared::issuer, shared::enabled),
-            (shared::makes_users, shared::api_url, shared::role_claim, shared::role_map),
+            shared::settings,
             (
                 memberships::default_role.nullable(),
                 memberships::max_role.nullable(),
@@ -82,7 +74,7 @@ pub async fn find_shared(tx: &mut TenantTx, id: IdentityProviderId) -> DbResult<
 }
 
 fn read_shared(row: SharedRow) -> DbResult<SharedProvider> {
-    let ((id, name, kind, issuer, enabled), (makes_users, api_url, role_claim, role_map), joined) = row;
+    let ((id, name, kind, issuer, enabled), settings, joined) = row;
     let (default_role, max_role, joined_at) = joined;
     let unreadable = |error| crate::DbError::Unreadable(format!("settings of an identity provider: {error}"));
     let role = |text: String| {
@@ -98,10 +90,7 @@ fn read_shared(row: SharedRow) -> DbResult<SharedProvider> {
         kind,
         issuer,
         enabled,
-        makes_users,
-        api_url,
-        role_claim,
-        role_map: roles(role_map).map_err(unreadable)?,
+        settings: serde_json::from_value(settings).map_err(unreadable)?,
         joined,
     })
 }

@@ -131,10 +131,7 @@ diesel::table! {
         kind -> Text,
         issuer -> Text,
         enabled -> Bool,
-        makes_users -> Bool,
-        api_url -> Nullable<Text>,
-        role_claim -> Nullable<Text>,
-        role_map -> Jsonb,
+        settings -> Jsonb,
     }
 }
 

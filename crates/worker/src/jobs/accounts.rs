@@ -147,7 +147,7 @@ impl Settling<'_> {
         let account = &self.seen.account;
         let refused = |reason: &str| Stopped::Refused(reason.to_owned());
         let provider = self.seen.provider.as_ref().ok_or_else(|| refused("the identity provider is gone"))?;
-        if provider.joined.is_none() || !provider.makes_users {
+        if provider.joined.is_none() || !provider.settings.makes_users {
             return Err(refused("the identity provider makes no users for this tenant any more"));
         }
         if !provider.enabled {
@@ -183,8 +183,8 @@ impl Settling<'_> {
             (text("email_verified"), text("true")),
             (text(TENANT_CLAIM), self.call.tenant().to_string()),
         ]);
-        let claim = provider.role_claim.as_deref().unwrap_or(COGNITO_ROLE_CLAIM);
-        let mapped = provider.role_map.iter().find(|(_, mapped)| **mapped == role);
+        let claim = provider.settings.role_claim.as_deref().unwrap_or(COGNITO_ROLE_CLAIM);
+        let mapped = provider.settings.role_map.iter().find(|(_, mapped)| **mapped == role);
         // Any other claim is none that a pool keeps of its people.
         if let Some((said, _)) = mapped.filter(|_| claim.starts_with("custom:")) {
             attributes.insert(text(claim), said.clone());

@@ -52,14 +52,14 @@ pub(crate) struct PlatformProviderResponse {
 
 impl From<SharedProvider> for PlatformProviderResponse {
     fn from(row: SharedProvider) -> Self {
-        let SharedProvider { id, name, kind, issuer, enabled, makes_users, joined, .. } = row;
+        let SharedProvider { id, name, kind, issuer, enabled, settings, joined } = row;
         Self {
             id,
             name,
             kind,
             issuer,
             enabled,
-            makes_users,
+            makes_users: settings.makes_users,
             default_role: joined.map(|(role, ..)| role),
             max_role: joined.map(|(_, role, _)| role),
             joined_at: joined.map(|(.., at)| at),

@@ -120,7 +120,7 @@ pub(crate) async fn create_user(
 /// Refuses a provider that makes nobody for this tenant.
 async fn refuse_idle(tx: &mut TenantTx, provider: IdentityProviderId) -> Result<(), ApiError> {
     let found = identity_providers::find_shared(tx, provider).await?;
-    if found.is_some_and(|one| one.makes_users && one.enabled && one.joined.is_some()) {
+    if found.is_some_and(|one| one.settings.makes_users && one.enabled && one.joined.is_some()) {
         return Ok(());
     }
     let wanted =
