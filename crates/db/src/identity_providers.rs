@@ -18,6 +18,7 @@ pub const COGNITO: &str = "cognito";
 /// What of a provider only this product looks at. A field that an older program does not know is kept by leaving the row alone,
 /// and lost when it changes the row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct ProviderSettings {
     /// Where the issuer's keys are, when not where it says.
     #[serde(default)]

@@ -299,13 +299,7 @@ impl Authenticator {
         let user = match admitted {
             Ok((user, _)) => user,
             Err(why) => {
-                tracing::info!(%why, provider = %provider_id, "somebody of an identity provider was not admitted");
-                let target = provider_id.to_string();
-                let changes = json!({ "because": why.to_string(), "subject": subject });
-                let entry =
-                    visitor.request.entry(now, failed_login::NOBODY, failed_login::ACTION, &target, changes);
-                let note = async |tx: &mut TenantTx| audit::record(tx, &entry).await;
-                db.write::<_, DbError>(tenant, note).await?;
+                note_not_admitted(db, tenant, (provider_id, subject), why, (&visitor.request, now)).await?;
                 return Err(AuthError::NotAdmitted);
             }
         };
@@ -333,6 +327,20 @@ impl Authenticator {
         let principal = Principal::User { tenant, id: user, role, session, acting: None };
         self.tokens_for(principal, refresh, opened.expires_at, opened.at)
     }
+}
+
+/// Has the tenant's audit log and ours say why a subject of a provider is nobody here.
+async fn note_not_admitted(
+    db: &Db,
+    tenant: Proven<TenantId>,
+    (provider, subject): (IdentityProviderId, &str),
+    why: NotAdmitted,
+    (request, at): (&Request<'_>, DateTime<Utc>),
+) -> Result<(), DbError> {
+    tracing::info!(%why, %provider, "somebody of an identity provider was not admitted");
+    let (target, changes) = (provider.to_string(), json!({ "because": why.to_string(), "subject": subject }));
+    let entry = request.entry(at, failed_login::NOBODY, failed_login::ACTION, &target, changes);
+    db.write(tenant, async |tx: &mut TenantTx| audit::record(tx, &entry).await).await
 }
 
 /// The session of a person whom an issuer vouches for.

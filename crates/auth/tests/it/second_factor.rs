@@ -85,7 +85,7 @@ impl Given {
 async fn a_secret_whose_place_another_takes_meanwhile_is_not_confirmed() -> Result<()> {
     let test = async {
         let given = Given::new().await?;
-        let secret = given.begin().await?;
+        let secret = Box::pin(given.begin()).await?;
         let shown = code(&secret, 0);
         let replace = "UPDATE second_factors SET sealed_secret = '\\x00'";
         assert!(!meanwhile(&given.db, &given.tenant, replace, given.confirm(&shown)).await??);
@@ -103,8 +103,8 @@ async fn a_code_counts_for_the_secret_and_the_step_that_its_row_has() -> Result<
     let test = async {
         let given = Given::new().await?;
         let owner = given.tenant.owner_id;
-        let secret = given.begin().await?;
-        assert!(given.confirm(&code(&secret, 0)).await?);
+        let secret = Box::pin(given.begin()).await?;
+        assert!(Box::pin(given.confirm(&code(&secret, 0))).await?);
         let factor = given.with(async |tx| tx.factor(owner).await).await?.context("a factor")?;
         let (sealed, next) = (factor.sealed_secret, factor.last_step + 1);
         assert!(!given.with(async |tx| tx.use_step(owner, b"another", next).await).await?);
@@ -125,8 +125,8 @@ async fn a_code_counts_for_the_secret_and_the_step_that_its_row_has() -> Result<
 async fn a_second_step_inside_an_open_change_of_password_is_refused() -> Result<()> {
     let test = async {
         let given = Given::new().await?;
-        let secret = given.begin().await?;
-        assert!(given.confirm(&code(&secret, 0)).await?);
+        let secret = Box::pin(given.begin()).await?;
+        assert!(Box::pin(given.confirm(&code(&secret, 0))).await?);
         let (challenge, enrols) = given.challenge().await?;
         assert!(!enrols);
         let shown = code(&secret, 1);
@@ -145,8 +145,8 @@ async fn a_second_step_inside_an_open_change_of_password_is_refused() -> Result<
 async fn a_wrong_code_is_told_like_a_wrong_password() -> Result<()> {
     let test = async {
         let given = Given::new().await?;
-        let secret = given.begin().await?;
-        assert!(given.confirm(&code(&secret, 0)).await?);
+        let secret = Box::pin(given.begin()).await?;
+        assert!(Box::pin(given.confirm(&code(&secret, 0))).await?);
         let (challenge, _) = given.challenge().await?;
         let refused = given.second_step(&challenge, "000000").await;
         assert!(matches!(refused, Err(AuthError::Invalid)), "{refused:?}");

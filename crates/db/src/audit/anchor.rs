@@ -149,7 +149,7 @@ mod tests {
             let changed = text.replace(from, to);
             assert!(changed != text && told(changed.as_bytes(), true).is_err(), "{to}");
         }
-        let cut = text.rsplit_once("{").unwrap().0;
+        let cut = text.rsplit_once('{').unwrap().0;
         assert!(matches!(told(cut.as_bytes(), true), Err(SliceError::Cut)));
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct RoleMapping {
 /// An identity provider to add.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document")]
 pub(crate) struct CreateProviderRequest {
     /// What people call it.
     #[schema(min_length = 1, max_length = 100, example = "Acme's directory")]
