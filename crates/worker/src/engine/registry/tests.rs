@@ -51,7 +51,7 @@ fn the_cores_jobs_go_together_with_an_extensions() {
     assert_eq!(by_tenants("invoices.send_fax"), Some(false), "it is retired");
     assert_eq!((by_tenants("purge_expired"), by_tenants("keep_house")), (Some(true), Some(false)));
     assert_eq!(by_tenants("erase_user"), Some(true), "tenants ask for it, and it reaches more than a tenant");
-    assert_eq!(kinds.len(), 17);
+    assert_eq!(kinds.len(), 18);
     // A retired job that waits is still run.
     assert!(registry.find("invoices.send_fax").is_some());
     assert_eq!(
