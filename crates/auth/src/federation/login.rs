@@ -202,7 +202,7 @@ impl Authenticator {
     /// Ends a log-in at a provider, and opens a session of ours.
     ///
     /// `ask` and `admit` are as for [`Self::login`]. [`AuthError::NotAdmitted`] when the issuer vouches for the person, who is
-    /// nobody of the tenant's. [`AuthError::SecondFactor`] when a code of ours has to be shown, too.
+    /// nobody of the tenant's. [`AuthError::SecondFactor`] when the person has to show a code of ours, too.
     pub async fn finish_federated_login(
         &self,
         db: &Db,
@@ -329,7 +329,8 @@ impl Authenticator {
     }
 }
 
-/// Has the tenant's audit log and ours say why a subject of a provider is nobody here.
+/// Writes into the tenant's audit log, and into the process's, why a subject of a provider is nobody here: an administrator may link
+/// them, and the caller is not told.
 async fn note_not_admitted(
     db: &Db,
     tenant: Proven<TenantId>,

@@ -395,6 +395,7 @@ async fn a_tenant_can_only_add() -> Result<()> {
 async fn the_platforms_role_can_only_add() -> Result<()> {
     let log = Log::chained().await?;
     let session = log.db.session(Login::Platform).await?;
+    // Names of tables and whole statements cannot be bound, and all of them are written below.
     let begin = "BEGIN; SET LOCAL ROLE bulkhead_platform_rw; SET LOCAL search_path = platform";
     let insert = "INSERT INTO audit_log (id, at, actor, action, target, request_id, changes";
     let values = "VALUES (gen_random_uuid(), now(), 'a', 'a', 'a', 'a', '{}'";

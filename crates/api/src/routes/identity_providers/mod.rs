@@ -48,8 +48,8 @@ pub(crate) struct CreateProviderRequest {
     /// The issuer: exactly the `iss` of its tokens. It never changes.
     #[schema(max_length = 1024, example = "https://login.acme.example")]
     issuer: String,
-    /// Where its keys are, if not where `/.well-known/openid-configuration` below the issuer says. Given, nothing else is looked for
-    /// there, so nobody logs in at the issuer in a browser. It never changes.
+    /// Where its keys are, if not where `/.well-known/openid-configuration` below the issuer says. Given, this service
+    /// reads no other document of the issuer, so nobody logs in there in a browser. It never changes.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, max_length = 1024, example = "https://login.acme.example/keys")]
     jwks_url: Option<String>,
@@ -302,8 +302,8 @@ pub(crate) fn described(row: &IdentityProvider) -> serde_json::Value {
     })
 }
 
-/// Refuses a tenant's own provider that is to make people: it could name somebody else's pool, and it is the platform's rights at AWS
-/// that would act there.
+/// The API refuses a tenant's own provider that is to make people: a tenant may name somebody else's pool, and the worker would act
+/// there with the platform's rights at AWS.
 pub(crate) fn refuse_making(makes_users: bool) -> Result<(), ApiError> {
     if makes_users {
         return Err(ApiError::field("/makes_users", "is for providers of the platform"));

@@ -117,7 +117,7 @@ pub(crate) async fn create_user(
     call.write(create).await
 }
 
-/// Refuses a provider that makes nobody for this tenant.
+/// The API refuses a provider that is switched off, is not joined by the tenant, or makes nobody: the worker would wait for it.
 async fn refuse_idle(tx: &mut TenantTx, provider: IdentityProviderId) -> Result<(), ApiError> {
     let found = identity_providers::find_shared(tx, provider).await?;
     if found.is_some_and(|one| one.settings.makes_users && one.enabled && one.joined.is_some()) {
